@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: MIT
+# Building, testing and installing. Directories can be set on the command line; DESTDIR is put in front of all of them.
+
+PREFIX ?= /usr
+BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/lib/sdme
+SYSTEMDSYSTEMUNITDIR ?= $(PREFIX)/lib/systemd/system
+SYSTEMDSYSTEMGENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
+TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+CARGO ?= cargo
+INSTALL ?= install
+
+# Compiled into the units and programs.
+export BINDIR LIBEXECDIR
+
+TARGET = $(or $(CARGO_TARGET_DIR),target)
+# What is installed: the directory of the two programs, and the launcher.
+PROGRAMS ?= $(TARGET)/release
+LAUNCHER ?= $(TARGET)/launcher/release/sdme-oci-run
+
+.PHONY: all build install test demo bench lint clean
+
+all: build
+
+# The launcher runs in every image, so it brings its C library along.
+build:
+	$(CARGO) build --locked --release --bin sdme-gen --bin sdme-generator
+	$(CARGO) rustc --locked --release --no-default-features --bin sdme-oci-run --target-dir $(TARGET)/launcher \
+	  -- -C target-feature=+crt-static
+
+install:
+	@test -x $(PROGRAMS)/sdme-gen && test -x $(LAUNCHER) || { echo "run make build first" >&2; exit 1; }
+	$(INSTALL) -D -m 0755 $(PROGRAMS)/sdme-gen $(DESTDIR)$(BINDIR)/sdme-gen
+	$(INSTALL) -D -m 0755 $(PROGRAMS)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
+	$(INSTALL) -D -m 0755 $(LAUNCHER) $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
+	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
+	for unit in units/*.service; do \
+	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
+	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
+
+# Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
+test:
+	tests/prepare all
+	$(MAKE) build
+	$(CARGO) test --locked --no-fail-fast
+
+demo:
+	@tests/demo
+
+# Side by side with podman's Quadlet, in one run; prints ratios.
+bench:
+	tests/prepare bench
+	$(MAKE) build
+	tests/bench
+
+lint:
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+clean:
+	$(CARGO) clean

@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//! The systemd generator (systemd.generator(7)): compiles the configuration into its output directory. It reads
+//! nothing else, starts nothing, and exits 0 unless it could not run at all.
+
+use std::fmt::Display;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use sdme_gen::output::emit::emit;
+use sdme_gen::resolve::model::Facts;
+use sdme_gen::search::{SearchPath, search};
+
+fn main() -> ExitCode {
+    let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
+    let ([directory] | [directory, _, _]) = arguments.as_slice() else {
+        eprintln!("usage: sdme-generator NORMAL-DIR [EARLY-DIR LATE-DIR]; systemd runs this at boot and reload");
+        return ExitCode::from(2);
+    };
+    if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|v| v == "1") {
+        return ExitCode::SUCCESS;
+    }
+    let sources = search(&SearchPath::from_environment(Path::new("/")));
+    let compiled = sdme_gen::compile(&sources, &Facts::default());
+    for diagnostic in &compiled.diagnostics {
+        let level = if diagnostic.severity == sdme_gen::diag::Severity::Error { 3 } else { 4 };
+        log(level, diagnostic);
+    }
+    if let Err(failed) = emit(&compiled.tree, directory) {
+        for (path, error) in failed {
+            log(3, format_args!("cannot write {}: {error}", path.display()));
+        }
+        return ExitCode::FAILURE;
+    }
+    ExitCode::SUCCESS
+}
+
+/// Says a line in the kernel log, as generators run before the journal takes messages; by hand, and where there is no
+/// kernel log, on standard error.
+fn log(level: u8, message: impl Display) {
+    let by_systemd = std::env::var_os("SYSTEMD_SCOPE").is_some();
+    let line = format!("<{level}>sdme-generator[{}]: {message}\n", std::process::id());
+    // One write is one record, and one too long is refused as a whole (kernel/printk, LOG_LINE_MAX).
+    let short: String = line.chars().take(900).collect();
+    // Opened anew each time: the kernel allows each open file ten lines in five seconds.
+    let sent = by_systemd
+        && OpenOptions::new()
+            .write(true)
+            .open("/dev/kmsg")
+            .is_ok_and(|mut kmsg| kmsg.write_all(short.as_bytes()).is_ok());
+    if !sent {
+        eprintln!("{message}");
+    }
+}

@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
+
+mod render;
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::{Parser, Subcommand};
+
+use crate::Compiled;
+use crate::diag::Severity;
+use crate::image::Lines;
+use crate::output::apply::apply;
+use crate::runtime;
+
+/// OCI images and systemd-nspawn containers as ordinary systemd units.
+#[derive(Debug, Parser)]
+#[command(name = "sdme-gen", version, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Show the files the configuration becomes, or write them to a directory
+    Render {
+        /// Directory to read the configuration from and to know images from
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Write the files below this directory, which must not exist or be empty
+        #[arg(long, value_name = "DIR")]
+        output: Option<PathBuf>,
+    },
+    /// Write units and settings to /etc/systemd, and remove those written earlier that are no longer wanted
+    Apply {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Say what would be done, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Check the configuration; exits with 1 if anything is wrong
+    Check {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+    },
+    /// Called by sdme-prepare@.service
+    #[command(hide = true)]
+    Prepare { name: String },
+    /// Called by sdme-image@.service
+    #[command(hide = true)]
+    Pull { name: String },
+    /// Called by the unit of a rejected file
+    #[command(hide = true)]
+    Rejected { problems: Vec<String> },
+}
+
+/// Runs the tool: 0 for success, 1 for failure, 2 for a wrong command line.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            // Help and version go to standard output, and a closed pipe there is no failure.
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    match dispatch(cli.verb) {
+        Ok(code) => code,
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("sdme-gen: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn dispatch(verb: Verb) -> Result<ExitCode> {
+    let mut out = io::stdout().lock();
+    match verb {
+        Verb::Render { root, output } => {
+            let compiled = runtime::compile(&root)?;
+            let code = report(&compiled);
+            match output {
+                Some(directory) => render::write(&compiled.tree, &directory)?,
+                None => write!(out, "{}", compiled.tree)?,
+            }
+            Ok(code)
+        }
+        Verb::Apply { root, dry_run } => {
+            let compiled = runtime::compile(&root)?;
+            if report(&compiled) != ExitCode::SUCCESS {
+                eprintln!("sdme-gen: nothing was changed");
+                return Ok(ExitCode::FAILURE);
+            }
+            for change in apply(&compiled.tree, &root, dry_run)? {
+                writeln!(out, "{change}")?;
+            }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Check { root } => Ok(report(&runtime::compile(&root)?)),
+        Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
+        Verb::Pull { name } => {
+            runtime::pull::pull(Path::new("/"), &name, &Lines::default()).context(name).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Rejected { problems } => {
+            for problem in problems {
+                eprintln!("{problem}");
+            }
+            Ok(ExitCode::FAILURE)
+        }
+    }
+}
+
+/// Prints all diagnostics to standard error.
+fn report(compiled: &Compiled) -> ExitCode {
+    for diagnostic in &compiled.diagnostics {
+        eprintln!("{diagnostic}");
+    }
+    let bad = compiled.diagnostics.iter().any(|d| d.severity == Severity::Error);
+    if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}

@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: MIT
+//! The one table of keys: it drives the parser, the diagnostics and the documentation. Pure.
+
+mod table;
+
+use crate::diag::suggestion;
+
+/// The file types, told apart by their extension.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum FileType {
+    /// `NAME.container`
+    Container,
+    /// `NAME.image`
+    Image,
+    /// `NAME.pod`
+    Pod,
+    /// `NAME.volume`
+    Volume,
+    /// `sdme.conf`
+    Defaults,
+}
+
+impl FileType {
+    /// All types, in the order they are described.
+    pub const ALL: [Self; 5] = [Self::Container, Self::Image, Self::Pod, Self::Volume, Self::Defaults];
+
+    /// The extension, also the name of the type-wide drop-in directory (`container.d`).
+    #[must_use]
+    pub fn extension(self) -> &'static str {
+        match self {
+            Self::Container => "container",
+            Self::Image => "image",
+            Self::Pod => "pod",
+            Self::Volume => "volume",
+            Self::Defaults => "conf",
+        }
+    }
+
+    /// The section of its own.
+    #[must_use]
+    pub fn section(self) -> &'static str {
+        match self {
+            Self::Container => "Container",
+            Self::Image => "Image",
+            Self::Pod => "Pod",
+            Self::Volume => "Volume",
+            Self::Defaults => "Defaults",
+        }
+    }
+
+    /// Sections whose assignments go to the unit as they are.
+    #[must_use]
+    pub fn passed_through(self) -> &'static [&'static str] {
+        match self {
+            Self::Container => &["Unit", "Service", "App", "Install"],
+            Self::Image | Self::Pod | Self::Volume => &["Unit", "Service", "Install"],
+            Self::Defaults => &[],
+        }
+    }
+}
+
+/// How a value is read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Free text; the last assignment counts.
+    Text,
+    /// A boolean as in systemd.syntax(7); the last assignment counts.
+    Flag,
+    /// One of these words; the last assignment counts.
+    Choice(&'static [&'static str]),
+    /// Words with systemd's quoting; assignments add up, an empty one starts over.
+    Words,
+    /// One item an assignment; assignments add up, an empty one starts over.
+    List,
+}
+
+/// Whether a key can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// It can.
+    Supported,
+    /// It cannot yet.
+    Later,
+    /// It has no place here; the text says what to use.
+    Never(&'static str),
+}
+
+/// A key of a section of our own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Key {
+    /// Name as written before the `=`.
+    pub name: &'static str,
+    /// How its value is read.
+    pub kind: Kind,
+    /// Whether it can be used.
+    pub status: Status,
+    /// Whether Quadlet has it, with the same meaning.
+    pub quadlet: bool,
+    /// One line of description.
+    pub help: &'static str,
+}
+
+/// The keys of the own section of `file_type`.
+#[must_use]
+pub fn keys(file_type: FileType) -> &'static [Key] {
+    match file_type {
+        FileType::Container => table::CONTAINER,
+        FileType::Image => table::IMAGE,
+        FileType::Pod => table::POD,
+        FileType::Volume => table::VOLUME,
+        FileType::Defaults => table::DEFAULTS,
+    }
+}
+
+/// Looks up a key that may be used.
+///
+/// # Errors
+/// The message for a key that is unknown, not supported yet, or has no place here.
+pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, String> {
+    let Some(key) = keys(file_type).iter().find(|k| k.name == name) else {
+        return Err(unknown(file_type, name));
+    };
+    match key.status {
+        Status::Supported => Ok(key),
+        Status::Later if key.quadlet => Err(format!("{name}= is a known Quadlet key, not supported yet; remove it")),
+        Status::Later => Err(format!("{name}= is not supported yet; remove it")),
+        Status::Never(instead) => Err(format!("{name}= is a known Quadlet key, not supported here; {instead}")),
+    }
+}
+
+fn unknown(file_type: FileType, name: &str) -> String {
+    let near = suggestion(name, keys(file_type).iter().map(|k| k.name));
+    let elsewhere = FileType::ALL.iter().find(|t| **t != file_type && keys(**t).iter().any(|k| k.name == name));
+    let hint = match elsewhere {
+        Some(t) if near.is_empty() => format!("; it belongs into [{}]", t.section()),
+        _ => near,
+    };
+    format!("unknown key {name}= in [{}]{hint}", file_type.section())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_key_is_described_once() {
+        for file_type in FileType::ALL {
+            let all = keys(file_type);
+            for (index, key) in all.iter().enumerate() {
+                assert!(!key.help.is_empty() && !key.help.ends_with('.'), "{}", key.name);
+                assert!(!all.iter().skip(index + 1).any(|k| k.name == key.name), "{} twice", key.name);
+            }
+        }
+        // The counts of Quadlet 5.8's manual and source: 94, 29, 18 and 16 keys.
+        let quadlet = |t| keys(t).iter().filter(|k| k.quadlet).count();
+        assert_eq!(quadlet(FileType::Container), 94);
+        assert_eq!(quadlet(FileType::Pod), 29);
+        assert_eq!(quadlet(FileType::Image), 18);
+        assert_eq!(quadlet(FileType::Volume), 16);
+    }
+
+    #[test]
+    fn messages() {
+        let message = |name| supported(FileType::Container, name).unwrap_err();
+        assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
+        assert_eq!(message("PublishPort"), "PublishPort= is a known Quadlet key, not supported yet; remove it");
+        assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
+        assert!(message("PodmanArgs").contains("not supported here; "));
+        assert!(supported(FileType::Container, "Image").is_ok());
+    }
+}

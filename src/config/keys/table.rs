@@ -1,0 +1,232 @@
+// SPDX-License-Identifier: MIT
+//! The data of the key table, section by section; alphabetical within one status. Pure.
+
+use super::{Key, Kind, Status};
+
+const PULL: &[&str] = &["missing", "always", "never"];
+
+const fn ours(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, kind, status: Status::Supported, quadlet: false, help }
+}
+
+const fn ours_later(name: &'static str, help: &'static str) -> Key {
+    Key { name, kind: Kind::Text, status: Status::Later, quadlet: false, help }
+}
+
+const fn quadlet(name: &'static str, kind: Kind, help: &'static str) -> Key {
+    Key { name, kind, status: Status::Supported, quadlet: true, help }
+}
+
+const fn later(name: &'static str, help: &'static str) -> Key {
+    Key { name, kind: Kind::Text, status: Status::Later, quadlet: true, help }
+}
+
+const fn never(name: &'static str, instead: &'static str) -> Key {
+    Key { name, kind: Kind::Text, status: Status::Never(instead), quadlet: true, help: instead }
+}
+
+/// Keys of `[Container]`.
+pub const CONTAINER: &[Key] = &[
+    quadlet(
+        "Image",
+        Kind::Text,
+        "Image to run: NAME.image, a registry reference, or oci:PATH[:TAG]; without it the container is a clone of the host",
+    ),
+    quadlet("Environment", Kind::Words, "NAME=VALUE for the application; VALUE is taken as it is, % and $ included"),
+    quadlet("Exec", Kind::Words, "Arguments for the image's entrypoint, in place of its default command"),
+    quadlet("HostName", Kind::Text, "Host name inside; the container's name unless set"),
+    quadlet("Pull", Kind::Choice(PULL), "When to pull an image that is given as a reference: missing, always or never"),
+    quadlet("Timezone", Kind::Text, "Time zone inside: local for the host's own, or a name such as Europe/Berlin"),
+    ours("Base", Kind::Text, "Operating system below the application: NAME.image, or host for the host's own /usr"),
+    ours(
+        "Mode",
+        Kind::Choice(&["auto", "base", "app"]),
+        "What an image given as a reference is: an application, a base operating system, or decided by its contents",
+    ),
+    ours_later("App", "A further application in the same container"),
+    ours_later("Boot", "How much of the operating system is booted"),
+    ours_later("Hardened", "User namespace, private network, no new privileges, fewer capabilities"),
+    ours_later("OciPod", "Pod whose network only the application joins"),
+    ours_later("PublishMode", "How ports are published"),
+    ours_later("StartOnDemand", "Start on the first connection to a published port"),
+    ours_later("StopWhenIdle", "Stop when no connection is left"),
+    ours_later("Strict", "Hardened, with Docker's capabilities, a system call filter and AppArmor"),
+    ours_later("SystemCallFilter", "System calls allowed or denied inside"),
+    later("AddCapability", "Capability kept inside"),
+    later("AddDevice", "Host device node made available inside"),
+    later("AddHost", "Line for /etc/hosts"),
+    later("Annotation", "OCI annotation"),
+    later("AppArmor", "AppArmor profile"),
+    later("AutoUpdate", "Follow new versions of the image"),
+    later("ContainerName", "Machine name, when it is not the file's name"),
+    later("DNS", "Name server"),
+    later("DNSOption", "Resolver option"),
+    later("DNSSearch", "Search domain"),
+    later("DropCapability", "Capability dropped inside"),
+    later("Entrypoint", "Program to run in place of the image's entrypoint"),
+    later("EnvironmentFile", "File of NAME=VALUE lines"),
+    later("EnvironmentHost", "Pass the host's environment on"),
+    later("ExposeHostPort", "Port documented as exposed"),
+    later("GIDMap", "Group id mapping"),
+    later("Group", "Group of the application"),
+    later("GroupAdd", "Supplementary group of the application"),
+    later("HealthCmd", "Command that tells whether the application is healthy"),
+    later("HealthInterval", "Time between health checks"),
+    later("HealthOnFailure", "What to do when the application turns unhealthy"),
+    later("HealthRetries", "Failures in a row that count as unhealthy"),
+    later("HealthStartPeriod", "Time after the start in which failures do not count"),
+    later("HealthStartupCmd", "Health command during start"),
+    later("HealthStartupInterval", "Time between startup checks"),
+    later("HealthStartupRetries", "Startup failures that count as failed"),
+    later("HealthStartupSuccess", "Startup successes that count as started"),
+    later("HealthStartupTimeout", "Limit of one startup check"),
+    later("HealthTimeout", "Limit of one health check"),
+    later("HttpProxy", "Pass the host's proxy variables on"),
+    later("IP", "IPv4 address"),
+    later("IP6", "IPv6 address"),
+    later("Label", "Label of the container"),
+    later("LogDriver", "Where logs go; always the journal"),
+    later("Mask", "Path made inaccessible inside"),
+    later("Memory", "Memory limit"),
+    later("Mount", "Mount in long form"),
+    later("Network", "Network of the container"),
+    later("NoNewPrivileges", "No program inside gains privileges"),
+    later("Notify", "What counts as started"),
+    later("PidsLimit", "Limit of tasks"),
+    later("Pod", "Pod whose network the container joins"),
+    later("PublishPort", "Port of the host forwarded to the application"),
+    later("ReadOnly", "Read-only root of the application"),
+    later("ReadOnlyTmpfs", "Writable /tmp and /run in a read-only root"),
+    later("ReloadCmd", "Command for systemctl reload"),
+    later("ReloadSignal", "Signal for systemctl reload"),
+    later("Retry", "Tries of a pull"),
+    later("RetryDelay", "Time between tries of a pull"),
+    later("Rootfs", "Root directory to run in place of an image"),
+    later("RunInit", "Run an init in front of the application; there always is one"),
+    later("SeccompProfile", "System call profile in Docker's form"),
+    later("Secret", "Credential for the application"),
+    later("SecurityLabelDisable", "No security label"),
+    later("SecurityLabelLevel", "Level of the security label"),
+    later("SecurityLabelType", "Type of the security label"),
+    later("ServiceName", "Name of the unit"),
+    later("ShmSize", "Size of /dev/shm"),
+    later("StartWithPod", "Start together with the pod"),
+    later("StopSignal", "Signal that stops the application"),
+    later("StopTimeout", "Time the application gets to stop"),
+    later("SubGIDMap", "Entry of /etc/subgid"),
+    later("SubUIDMap", "Entry of /etc/subuid"),
+    later("Sysctl", "Kernel setting inside the namespaces"),
+    later("Tmpfs", "Temporary file system"),
+    later("UIDMap", "User id mapping"),
+    later("Ulimit", "Resource limit of the application"),
+    later("User", "User of the application"),
+    later("UserNS", "User namespace"),
+    later("Volume", "Host directory or named volume"),
+    later("WorkingDir", "Working directory of the application"),
+    never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),
+    never("Unmask", "nothing is masked unless asked for"),
+    never("SecurityLabelFileType", "label the files with chcon"),
+    never("SecurityLabelNested", "use [Service] settings"),
+    never("LogOpt", "logs go to the journal; see journald.conf(5)"),
+    never("HealthLogDestination", "health results go to the journal"),
+    never("HealthMaxLogCount", "health results go to the journal"),
+    never("HealthMaxLogSize", "health results go to the journal"),
+    never("CgroupsMode", "use Slice= or Delegate= in [Service]"),
+    never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
+    never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("PodmanArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("RemapUsers", "use UserNS= in its place"),
+    never("RemapUid", "use UserNS= in its place"),
+    never("RemapGid", "use UserNS= in its place"),
+    never("RemapUidSize", "use UserNS= in its place"),
+    never("VolatileTmp", "use Tmpfs=/tmp"),
+];
+
+/// Keys of `[Image]`.
+pub const IMAGE: &[Key] = &[
+    quadlet("Image", Kind::Text, "Where the image comes from: a registry reference or oci:PATH[:TAG]"),
+    quadlet("Policy", Kind::Choice(PULL), "When to pull: missing, always or never"),
+    ours("Base", Kind::Text, "Operating system below this application: NAME.image, or host for the host's own /usr"),
+    ours(
+        "Mode",
+        Kind::Choice(&["auto", "base", "app"]),
+        "What the image is: an application, a base operating system, or decided by its contents",
+    ),
+    ours_later("InstallPackages", "Install systemd into a base image that lacks it"),
+    later("Arch", "Architecture to choose from an index"),
+    later("AuthFile", "Credentials in the containers auth.json format"),
+    later("CertDir", "Directory of certificates for the registry"),
+    later("Creds", "User name and password for the registry"),
+    later("ImageTag", "Further name of the image"),
+    later("OS", "Operating system to choose from an index"),
+    later("Retry", "Tries of a pull"),
+    later("RetryDelay", "Time between tries of a pull"),
+    later("ServiceName", "Name of the unit"),
+    later("TLSVerify", "Verify the registry's certificate"),
+    later("Variant", "Architecture variant to choose from an index"),
+    never("AllTags", "write one .image file for each tag"),
+    never("DecryptionKey", "encrypted images cannot be used"),
+    never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
+    never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("PodmanArgs", "there is no podman; write the matching key or a [Service] setting"),
+];
+
+/// Keys of `[Pod]`.
+pub const POD: &[Key] = &[
+    later("DNS", "Name server"),
+    later("DNSOption", "Resolver option"),
+    later("DNSSearch", "Search domain"),
+    later("AddHost", "Line for /etc/hosts"),
+    later("ExitPolicy", "What happens when the last member stops"),
+    later("GIDMap", "Group id mapping"),
+    later("HostName", "Host name of the members"),
+    later("IP", "IPv4 address"),
+    later("IP6", "IPv6 address"),
+    later("Label", "Label of the pod"),
+    later("Network", "Network of the pod"),
+    later("PodName", "Name of the pod, when it is not the file's name"),
+    later("PublishPort", "Port of the host forwarded into the pod"),
+    later("ServiceName", "Name of the unit"),
+    later("ShmSize", "Size of /dev/shm"),
+    later("StopTimeout", "Time the members get to stop"),
+    later("SubGIDMap", "Entry of /etc/subgid"),
+    later("SubUIDMap", "Entry of /etc/subuid"),
+    later("UIDMap", "User id mapping"),
+    later("UserNS", "User namespace"),
+    later("Volume", "Volume of all members"),
+    never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),
+    never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
+    never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("PodmanArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("RemapUsers", "use UserNS= in its place"),
+    never("RemapUid", "use UserNS= in its place"),
+    never("RemapGid", "use UserNS= in its place"),
+    never("RemapUidSize", "use UserNS= in its place"),
+];
+
+/// Keys of `[Volume]`.
+pub const VOLUME: &[Key] = &[
+    later("Copy", "Copy the image's content on first use"),
+    later("Device", "Device to mount"),
+    later("Driver", "How the volume is kept"),
+    later("GID", "Owner group id"),
+    later("Group", "Owner group"),
+    later("Image", "Image the volume is made from"),
+    later("Label", "Label of the volume"),
+    later("Options", "Mount options"),
+    later("ServiceName", "Name of the unit"),
+    later("Type", "File system type"),
+    later("UID", "Owner user id"),
+    later("User", "Owner user"),
+    later("VolumeName", "Name of the volume, when it is not the file's name"),
+    never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
+    never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
+    never("PodmanArgs", "there is no podman; write the matching key or a [Service] setting"),
+];
+
+/// Keys of `[Defaults]`.
+pub const DEFAULTS: &[Key] = &[ours(
+    "BaseFs",
+    Kind::Text,
+    "Base of applications that name none: NAME.image, NAME, or host for the host's own /usr",
+)];

@@ -1,0 +1,7 @@
+// SPDX-License-Identifier: MIT
+//! What a user may write: file types, sections, keys and values. Pure.
+
+pub mod keys;
+pub mod settings;
+pub mod source;
+pub mod sources;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: MIT
+//! The configuration files as they were found: names, contents, drop-ins. Pure; `crate::search` fills it.
+
+use std::sync::Arc;
+
+use super::keys::FileType;
+use crate::diag::Diagnostic;
+
+/// The text of one file, or why there is none.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Text {
+    /// Path as the user knows it.
+    pub path: Arc<str>,
+    /// Contents, or the message of the diagnostic.
+    pub content: Result<Vec<u8>, String>,
+}
+
+/// A configuration file and the drop-ins that apply to it, in the order they apply.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// Told by the extension.
+    pub file_type: FileType,
+    /// File name without the extension.
+    pub name: String,
+    /// The file itself.
+    pub main: Text,
+    /// Drop-ins, sorted by file name.
+    pub drop_ins: Vec<Text>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// Files, each name of a type once.
+    pub files: Vec<SourceFile>,
+    /// Remarks about files that are not ours by name, but nearly.
+    pub remarks: Vec<Diagnostic>,
+}
+
+/// The drop-in directories of `name`, the most specific first: `a-b.container.d`, `a-.container.d`, `container.d`.
+#[must_use]
+pub fn drop_in_directories(file_type: FileType, name: &str) -> Vec<String> {
+    let extension = file_type.extension();
+    if file_type == FileType::Defaults {
+        return vec![format!("{name}.{extension}.d")];
+    }
+    let mut out = vec![format!("{name}.{extension}.d")];
+    let dashes: Vec<usize> = name.match_indices('-').map(|(i, _)| i).collect();
+    for dash in dashes.into_iter().rev() {
+        let prefix = name.get(..=dash).unwrap_or_default();
+        // A name that ends in a dash is its own prefix.
+        if prefix != name {
+            out.push(format!("{prefix}.{extension}.d"));
+        }
+    }
+    out.push(format!("{extension}.d"));
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn truncated_and_type_wide_directories() {
+        assert_eq!(
+            drop_in_directories(FileType::Container, "a-b-c"),
+            ["a-b-c.container.d", "a-b-.container.d", "a-.container.d", "container.d"]
+        );
+        assert_eq!(drop_in_directories(FileType::Image, "x"), ["x.image.d", "image.d"]);
+        assert_eq!(drop_in_directories(FileType::Defaults, "sdme"), ["sdme.conf.d"]);
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//! The layer made of an application image: its root file system and the files that say how to run it.
+//!
+//! Works in a directory of ours that is not yet published; the image's own tree is only moved, never written to here.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::envfile;
+use super::progress::Progress;
+use super::record::ImageRecord;
+
+/// Creates a directory of ours, 0755 whatever the umask.
+///
+/// # Errors
+/// When it exists or cannot be created.
+pub(super) fn make_dir(path: &Path, mode: u32) -> Result<()> {
+    DirBuilder::new().mode(mode).create(path).with_context(|| format!("creating `{}`", path.display()))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+        .with_context(|| format!("setting the mode of `{}`", path.display()))
+}
+
+/// Creates a file of ours, 0644 whatever the umask.
+///
+/// # Errors
+/// When it exists or cannot be written.
+pub(super) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
+    (|| {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
+        file.set_permissions(fs::Permissions::from_mode(0o644))?;
+        file.write_all(content)
+    })()
+    .with_context(|| format!("writing `{}`", path.display()))
+}
+
+/// Makes `tree` of the unpacked `rootfs`.
+///
+/// # Errors
+/// When the file system refuses.
+pub(super) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord, progress: &dyn Progress) -> Result<()> {
+    let oci = tree.join("oci");
+    make_dir(tree, 0o755)?;
+    make_dir(&oci, 0o755)?;
+    fs::rename(rootfs, oci.join("root")).context("moving the root file system into place")?;
+    let (env, left_out) = envfile::render(&record.env);
+    for name in left_out {
+        progress
+            .warning(&format!("the image's variable `{name}` cannot be had in an EnvironmentFile= and is left out"));
+    }
+    make_file(&oci.join("env"), env.as_bytes())?;
+    make_file(&oci.join("ports"), lines(&record.exposed_ports).as_bytes())?;
+    make_file(&oci.join("volumes"), lines(&record.volumes).as_bytes())?;
+    let mut process = serde_json::to_vec_pretty(&record.process()).context("rendering process.json")?;
+    process.push(b'\n');
+    make_file(&oci.join("process.json"), &process)
+}
+
+fn lines(items: &[String]) -> String {
+    items.iter().fold(String::new(), |text, item| text + item + "\n")
+}

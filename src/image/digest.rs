@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: MIT
+//! Content digests: parsing them, and hashing streams as they pass by.
+//!
+//! Only SHA-256 is accepted, the one algorithm every registry and builder uses; anything else is refused rather than
+//! taken on trust. Must not open files or know about images.
+
+use std::fmt;
+use std::io::{self, Read};
+
+use anyhow::{Context as _, Result, bail};
+use sha2::{Digest as _, Sha256};
+
+/// A SHA-256 content digest, written `sha256:` and 64 lower-case hex digits.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Digest {
+    hex: String,
+}
+
+impl Digest {
+    /// Parses the written form.
+    ///
+    /// # Errors
+    /// When the algorithm is not `sha256` or the rest is not 64 lower-case hex digits.
+    pub fn parse(text: &str) -> Result<Self> {
+        let Some((algorithm, hex)) = text.split_once(':') else { bail!("`{text}` is not a digest") };
+        if algorithm != "sha256" {
+            bail!("digest algorithm `{algorithm}` is not supported, only sha256 is");
+        }
+        // Upper case is not allowed by the image specification (descriptor.md, registered algorithms); accepting it
+        // would give one blob two names in the cache.
+        if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
+            bail!("`{text}` is not a sha256 digest");
+        }
+        Ok(Self { hex: hex.to_owned() })
+    }
+
+    /// The digest of `bytes`.
+    #[must_use]
+    pub fn of(bytes: &[u8]) -> Self {
+        let mut hasher = Hasher::default();
+        hasher.update(bytes);
+        hasher.finish()
+    }
+
+    /// The 64 hex digits alone, as used for file names.
+    #[must_use]
+    pub fn hex(&self) -> &str {
+        &self.hex
+    }
+
+    /// The first twelve hex digits, for messages.
+    #[must_use]
+    pub fn short(&self) -> &str {
+        self.hex.get(..12).unwrap_or(&self.hex)
+    }
+
+    /// The first sixteen hex digits, for the names of store entries.
+    #[must_use]
+    pub fn prefix16(&self) -> &str {
+        self.hex.get(..16).unwrap_or(&self.hex)
+    }
+}
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "sha256:{}", self.hex)
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// Computes a [`Digest`] piece by piece.
+#[derive(Clone, Default)]
+pub struct Hasher {
+    state: Sha256,
+}
+
+impl fmt::Debug for Hasher {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hasher").finish_non_exhaustive()
+    }
+}
+
+impl Hasher {
+    /// Adds `bytes`.
+    pub fn update(&mut self, bytes: &[u8]) {
+        self.state.update(bytes);
+    }
+
+    /// The digest of everything added.
+    #[must_use]
+    pub fn finish(self) -> Digest {
+        use fmt::Write as _;
+        let mut hex = String::with_capacity(64);
+        for byte in self.state.finalize() {
+            // Writing to a String cannot fail.
+            let _ = write!(hex, "{byte:02x}");
+        }
+        Digest { hex }
+    }
+}
+
+/// A reader that hashes and counts what passes through it, and refuses to let more than `limit` bytes pass.
+#[derive(Debug)]
+pub struct HashingReader<R> {
+    inner: R,
+    hasher: Hasher,
+    count: u64,
+    limit: u64,
+    what: &'static str,
+}
+
+impl<R: Read> HashingReader<R> {
+    /// Wraps `inner`; `what` names the stream in the error when `limit` is exceeded.
+    pub fn new(inner: R, limit: u64, what: &'static str) -> Self {
+        Self { inner, hasher: Hasher::default(), count: 0, limit, what }
+    }
+
+    /// Reads to the end of the stream, so that the digest covers all of it.
+    ///
+    /// # Errors
+    /// Whatever the inner reader reports, and the limit.
+    pub fn drain(&mut self) -> io::Result<()> {
+        io::copy(self, &mut io::sink()).map(drop)
+    }
+
+    /// The digest and length of what was read.
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64) {
+        (self.hasher.finish(), self.count)
+    }
+}
+
+impl<R: Read> Read for HashingReader<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buf)?;
+        self.count = self.count.saturating_add(read as u64);
+        if self.count > self.limit {
+            return Err(io::Error::other(format!("{} is larger than {} bytes", self.what, self.limit)));
+        }
+        self.hasher.update(buf.get(..read).unwrap_or_default());
+        Ok(read)
+    }
+}
+
+/// Reads all of `reader`, refusing more than `limit` bytes.
+///
+/// # Errors
+/// When reading fails or there is more.
+pub fn read_limited(reader: impl Read, limit: u64, what: &str) -> Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).with_context(|| format!("reading {what}"))?;
+    if bytes.len() as u64 > limit {
+        bail!("{what} is larger than {limit} bytes");
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
+
+    #[test]
+    fn known_digest() {
+        assert_eq!(Digest::of(b"").to_string(), EMPTY);
+        assert_eq!(Digest::parse(EMPTY).unwrap(), Digest::of(b""));
+    }
+
+    #[test]
+    fn refuses_what_is_not_sha256() {
+        for bad in ["", "sha256:", "sha256:abc", "sha512:00", "md5:x", &EMPTY.to_uppercase(), "../../x:y"] {
+            assert!(Digest::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn limit_is_enforced() {
+        let mut reader = HashingReader::new(&b"12345"[..], 4, "stream");
+        assert!(reader.drain().unwrap_err().to_string().contains("larger than 4 bytes"));
+        assert!(read_limited(&b"12345"[..], 4, "x").is_err());
+        assert_eq!(read_limited(&b"1234"[..], 4, "x").unwrap(), b"1234");
+    }
+}

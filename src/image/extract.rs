@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//! Applies the layers of an image to one directory, in order, as the OCI image specification (layer.md) says.
+//!
+//! Whiteouts act only on lower layers, wherever in their layer they stand. Everything happens through
+//! [`Tree`](super::tree::Tree), so nothing is ever written outside; the `tar` crate's own unpacking is not used. Must
+//! not know where layers come from, and leaves verification of the stream to its caller.
+
+mod layer;
+mod metadata;
+
+#[cfg(test)]
+mod hostile;
+#[cfg(test)]
+mod tests;
+
+use std::io::Read;
+
+use anyhow::{Context as _, Result, bail};
+
+use self::layer::Layer;
+use super::progress::Progress;
+use super::tarstream::TarStream;
+use super::tree::Tree;
+
+/// Bounds on what an image may unpack to.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Uncompressed bytes of all layers together, and the size of any one file with its holes.
+    pub bytes: u64,
+    /// Archive members of all layers together.
+    pub entries: u64,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { bytes: 64 << 30, entries: 8 << 20 }
+    }
+}
+
+/// Unpacks layers into one tree.
+pub struct Extractor<'a> {
+    tree: &'a Tree,
+    progress: &'a dyn Progress,
+    limits: Limits,
+    entries: u64,
+    buffer: Vec<u8>,
+}
+
+impl std::fmt::Debug for Extractor<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Extractor").field("entries", &self.entries).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Extractor<'a> {
+    /// Prepares to unpack into `tree`, which must not be changed by anyone else meanwhile.
+    #[must_use]
+    pub fn new(tree: &'a Tree, limits: Limits, progress: &'a dyn Progress) -> Self {
+        Self { tree, progress, limits, entries: 0, buffer: vec![0; 128 << 10] }
+    }
+
+    /// Applies one uncompressed layer and gives the reader back, positioned after the end mark of the archive.
+    ///
+    /// # Errors
+    /// When the archive is malformed, names something it may not, exceeds a limit, or the file system refuses. The
+    /// tree is then half written and only fit to be removed.
+    pub fn layer<R: Read>(&mut self, reader: R) -> Result<R> {
+        let mut stream = TarStream::new(reader);
+        let mut layer = Layer::new(self.tree, self.progress, &mut self.buffer);
+        while let Some(member) = stream.next_member()? {
+            self.entries += 1;
+            if self.entries > self.limits.entries {
+                bail!("the image has more than {} entries", self.limits.entries);
+            }
+            (|| {
+                if member.size > self.limits.bytes {
+                    bail!("has {} bytes, more than the {} an image may have", member.size, self.limits.bytes);
+                }
+                layer.apply(&member, &mut stream)
+            })()
+            .with_context(|| format!("entry `{}`", member.path.escape_ascii()))?;
+        }
+        layer.finish()?;
+        Ok(stream.into_inner())
+    }
+}

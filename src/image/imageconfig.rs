@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: MIT
+//! The image configuration: what an image wants to be run as.
+//!
+//! Our own types instead of oci-spec's, which leave out the health check and refuse what sloppy builders write
+//! (missing architecture, `null` for an empty list). Pure.
+
+use std::collections::BTreeMap;
+
+use anyhow::{Context as _, Result};
+use serde::{Deserialize, Deserializer, Serialize};
+
+/// `null` and a missing field are both the default value.
+fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
+}
+
+/// A configuration document (OCI image specification, config.md; Docker's older form has the same fields).
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct ImageConfig {
+    /// CPU architecture in Go's spelling.
+    #[serde(default, deserialize_with = "lenient")]
+    pub architecture: String,
+    /// Operating system in Go's spelling.
+    #[serde(default, deserialize_with = "lenient")]
+    pub os: String,
+    /// How to run it.
+    #[serde(default, deserialize_with = "lenient")]
+    pub config: Execution,
+    /// What it is made of.
+    pub rootfs: RootFs,
+}
+
+/// The layers, by the digests of their uncompressed form.
+#[derive(Debug, Clone, Default, Deserialize)]
+pub struct RootFs {
+    /// Digests in the order of application.
+    #[serde(default, deserialize_with = "lenient")]
+    pub diff_ids: Vec<String>,
+}
+
+/// The `config` object.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub struct Execution {
+    /// `USER`
+    #[serde(deserialize_with = "lenient")]
+    pub user: String,
+    /// `EXPOSE`; only the keys mean anything.
+    #[serde(deserialize_with = "lenient")]
+    pub exposed_ports: BTreeMap<String, serde_json::Value>,
+    /// `ENV`
+    #[serde(deserialize_with = "lenient")]
+    pub env: Vec<String>,
+    /// `ENTRYPOINT`
+    #[serde(deserialize_with = "lenient")]
+    pub entrypoint: Vec<String>,
+    /// `CMD`
+    #[serde(deserialize_with = "lenient")]
+    pub cmd: Vec<String>,
+    /// `VOLUME`; only the keys mean anything.
+    #[serde(deserialize_with = "lenient")]
+    pub volumes: BTreeMap<String, serde_json::Value>,
+    /// `WORKDIR`
+    #[serde(deserialize_with = "lenient")]
+    pub working_dir: String,
+    /// `LABEL`
+    #[serde(deserialize_with = "lenient")]
+    pub labels: BTreeMap<String, String>,
+    /// `STOPSIGNAL`
+    #[serde(deserialize_with = "lenient")]
+    pub stop_signal: String,
+    /// `HEALTHCHECK`, a Docker extension.
+    #[serde(deserialize_with = "lenient")]
+    pub healthcheck: Option<Healthcheck>,
+}
+
+/// Docker's health check. Durations are nanoseconds, zero meaning Docker's default.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Healthcheck {
+    /// `["NONE"]`, `["CMD", ...]` or `["CMD-SHELL", command]`.
+    #[serde(alias = "Test", deserialize_with = "lenient")]
+    pub test: Vec<String>,
+    /// Time between two checks.
+    #[serde(alias = "Interval", deserialize_with = "lenient")]
+    pub interval: u64,
+    /// Time one check may take.
+    #[serde(alias = "Timeout", deserialize_with = "lenient")]
+    pub timeout: u64,
+    /// Time after the start in which failures do not count.
+    #[serde(alias = "StartPeriod", deserialize_with = "lenient")]
+    pub start_period: u64,
+    /// Time between two checks during the start period.
+    #[serde(alias = "StartInterval", deserialize_with = "lenient")]
+    pub start_interval: u64,
+    /// Failures in a row that make it unhealthy.
+    #[serde(alias = "Retries", deserialize_with = "lenient")]
+    pub retries: u64,
+}
+
+impl ImageConfig {
+    /// Parses a document whose digest has been verified.
+    ///
+    /// # Errors
+    /// When it is not a configuration.
+    pub fn parse(bytes: &[u8]) -> Result<Self> {
+        serde_json::from_slice(bytes).context("the image configuration is malformed")
+    }
+}
+
+impl Execution {
+    /// Ports as `NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`, sorted by number; what is no port is given separately.
+    #[must_use]
+    pub fn ports(&self) -> (Vec<String>, Vec<String>) {
+        let mut good = Vec::new();
+        let mut bad = Vec::new();
+        for key in self.exposed_ports.keys() {
+            let (number, protocol) = key.split_once('/').unwrap_or((key, "tcp"));
+            let protocol = protocol.to_ascii_lowercase();
+            let mut range = number.splitn(2, '-').map(|n| n.parse::<u16>().ok().filter(|n| *n > 0));
+            let first = range.next().flatten();
+            let last = range.next().unwrap_or(first);
+            match (first, last) {
+                (Some(first), Some(last)) if first <= last && matches!(protocol.as_str(), "tcp" | "udp" | "sctp") => {
+                    let text = if first == last { first.to_string() } else { format!("{first}-{last}") };
+                    good.push((first, format!("{text}/{protocol}")));
+                }
+                _ => bad.push(key.clone()),
+            }
+        }
+        good.sort();
+        good.dedup();
+        (good.into_iter().map(|(_, text)| text).collect(), bad)
+    }
+
+    /// Volume paths, absolute and without control characters or `..`; others are given separately.
+    #[must_use]
+    pub fn volume_paths(&self) -> (Vec<String>, Vec<String>) {
+        self.volumes.keys().cloned().partition(|path| {
+            path.starts_with('/') && !path.chars().any(char::is_control) && !path.split('/').any(|part| part == "..")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn nulls_and_unknown_fields() {
+        let text = br#"{"architecture":"amd64","os":"linux","created":null,"container_config":{},
+            "config":{"Entrypoint":null,"Cmd":["sh"],"Env":null,"ExposedPorts":null,"OnBuild":[],"ArgsEscaped":true,
+            "Healthcheck":{"Test":["CMD","true"],"Interval":5000000000}},
+            "rootfs":{"type":"layers","diff_ids":null},"history":[]}"#;
+        let config = ImageConfig::parse(text).unwrap();
+        assert_eq!(config.config.cmd, ["sh"]);
+        assert!(config.config.entrypoint.is_empty());
+        let check = config.config.healthcheck.unwrap();
+        assert_eq!((check.test.len(), check.interval), (2, 5_000_000_000));
+        assert!(ImageConfig::parse(br#"{"rootfs":{"type":"layers"},"config":null}"#).is_ok());
+        assert!(ImageConfig::parse(b"[]").is_err());
+        assert!(ImageConfig::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn ports_and_volumes() {
+        let mut config = Execution::default();
+        for key in ["8080/tcp", "80", "53/UDP", "9000-9010/tcp", "80/tcp", "0/tcp", "x\n/tcp", "1/quic", "9-1"] {
+            config.exposed_ports.insert(key.into(), serde_json::Value::Null);
+        }
+        let (good, bad) = config.ports();
+        assert_eq!(good, ["53/udp", "80/tcp", "8080/tcp", "9000-9010/tcp"]);
+        assert_eq!(bad.len(), 4);
+        for key in ["/data", "relative", "/a/../b", "/x\ny"] {
+            config.volumes.insert(key.into(), serde_json::Value::Null);
+        }
+        assert_eq!(config.volume_paths().0, ["/data"]);
+    }
+}

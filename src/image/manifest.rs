@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: MIT
+//! From an index or manifest to the one manifest of this machine's platform.
+//!
+//! Indexes may be nested and may hold attestations, which are no images. What is fetched is checked against the digest
+//! that announced it. Must not know where documents come from.
+
+use anyhow::{Context as _, Result, bail};
+use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
+use serde::Deserialize;
+
+use super::digest::Digest;
+use super::source::Source;
+
+/// Largest manifest or index, as registries themselves limit it.
+pub const MAX_MANIFEST: u64 = 4 << 20;
+/// Largest image configuration.
+pub const MAX_CONFIG: u64 = 8 << 20;
+/// Layers of one image; overlayfs and Docker stop at 127.
+pub const MAX_LAYERS: usize = 128;
+/// Indexes inside indexes.
+const MAX_NESTING: u32 = 4;
+
+const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
+const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
+const DOCKER_MANIFEST: &str = "application/vnd.docker.distribution.manifest.v2+json";
+const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+json";
+const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
+const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
+
+/// What may come back when a manifest is asked for.
+pub const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
+
+/// An operating system and processor, in the spelling of Go, which images use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Platform {
+    /// `amd64`, `arm64`, ...
+    pub architecture: String,
+}
+
+impl Platform {
+    /// This machine.
+    #[must_use]
+    pub fn host() -> Self {
+        let architecture = match (std::env::consts::ARCH, cfg!(target_endian = "little")) {
+            ("x86_64", _) => "amd64",
+            ("x86", _) => "386",
+            ("aarch64", _) => "arm64",
+            ("powerpc64", true) => "ppc64le",
+            ("powerpc64", false) => "ppc64",
+            ("mips64", true) => "mips64le",
+            ("loongarch64", _) => "loong64",
+            (other, _) => other,
+        };
+        Self { architecture: architecture.to_owned() }
+    }
+
+    /// How well a variant of this architecture suits, lower being better; `None` if it may not run here.
+    fn variant_rank(&self, variant: &str) -> Option<u32> {
+        match (self.architecture.as_str(), variant) {
+            (_, "") | ("arm64", "v8") | ("arm", "v7") => Some(0),
+            ("amd64", "v1") | ("arm", "v6") => Some(1),
+            ("arm", "v5") => Some(2),
+            // Later variants (amd64/v3, arm64/v9) need a processor that this machine may not have.
+            _ => None,
+        }
+    }
+}
+
+/// The manifest that was chosen, and its digest.
+#[derive(Debug)]
+pub struct Chosen {
+    /// The document.
+    pub manifest: ImageManifest,
+    /// What it is addressed by.
+    pub digest: Digest,
+}
+
+/// A descriptor's digest and size, checked for form.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BlobRef {
+    /// Digest of the content.
+    pub digest: Digest,
+    /// Its exact length.
+    pub size: u64,
+}
+
+impl BlobRef {
+    /// Takes digest and size from a descriptor.
+    ///
+    /// # Errors
+    /// When the digest is not one we can verify.
+    pub fn of(descriptor: &Descriptor) -> Result<Self> {
+        Ok(Self { digest: Digest::parse(descriptor.digest().as_ref())?, size: descriptor.size() })
+    }
+}
+
+/// Enough of a document to tell what it is.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Probe {
+    schema_version: Option<u64>,
+    media_type: Option<String>,
+    manifests: Option<serde::de::IgnoredAny>,
+    layers: Option<serde::de::IgnoredAny>,
+}
+
+/// Follows indexes from the source's top document to a manifest for `platform`.
+///
+/// # Errors
+/// When there is none, or a document is malformed, too large or not what its digest says.
+pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
+    let mut bytes = source.top()?;
+    for level in 0..=MAX_NESTING {
+        if bytes.len() as u64 > MAX_MANIFEST {
+            bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", bytes.len());
+        }
+        let probe: Probe = serde_json::from_slice(&bytes).context("the manifest is malformed")?;
+        let index = match probe.media_type.as_deref() {
+            Some(OCI_INDEX | DOCKER_LIST) => true,
+            Some(OCI_MANIFEST | DOCKER_MANIFEST) => false,
+            Some(other) => bail!("`{other}` is neither an image manifest nor an index"),
+            // The field is optional in both (image-spec manifest.md).
+            None if probe.manifests.is_some() && probe.layers.is_none() => true,
+            None if probe.layers.is_some() && probe.manifests.is_none() => false,
+            None if probe.schema_version == Some(1) => bail!("manifests of schema version 1 are not supported"),
+            None => bail!("the document is neither an image manifest nor an index"),
+        };
+        if !index {
+            let manifest: ImageManifest = serde_json::from_slice(&bytes).context("the manifest is malformed")?;
+            check(&manifest)?;
+            return Ok(Chosen { manifest, digest: Digest::of(&bytes) });
+        }
+        let index: ImageIndex = serde_json::from_slice(&bytes).context("the index is malformed")?;
+        let entries: Vec<&Descriptor> = match source.tag().filter(|_| level == 0) {
+            Some(tag) => tagged(index.manifests(), tag)?,
+            None => index.manifests().iter().collect(),
+        };
+        let wanted = BlobRef::of(select(&entries, platform)?)?;
+        bytes = source.manifest(&wanted).with_context(|| format!("manifest {}", wanted.digest))?;
+        if Digest::of(&bytes) != wanted.digest {
+            bail!("manifest {} does not have the content its digest says", wanted.digest);
+        }
+    }
+    bail!("the index is nested more than {MAX_NESTING} times")
+}
+
+fn tagged<'a>(entries: &'a [Descriptor], tag: &str) -> Result<Vec<&'a Descriptor>> {
+    let name = |entry: &'a Descriptor| entry.annotations().as_ref()?.get("org.opencontainers.image.ref.name");
+    let found: Vec<_> = entries.iter().filter(|entry| name(entry).is_some_and(|name| name == tag)).collect();
+    if found.is_empty() {
+        let mut known: Vec<_> = entries.iter().filter_map(name).cloned().collect();
+        known.dedup();
+        bail!("the layout has no image named `{tag}`; it has: {}", listed(&known));
+    }
+    Ok(found)
+}
+
+fn listed(names: &[String]) -> String {
+    if names.is_empty() { "none with a name".to_owned() } else { names.join(", ") }
+}
+
+/// The best entry for `platform`; the first one among equals.
+fn select<'a>(entries: &[&'a Descriptor], platform: &Platform) -> Result<&'a Descriptor> {
+    /// Worse than any platform that fits, better than nothing: an entry that does not say what it is for.
+    const UNSAID: u32 = 100;
+    let mut seen = Vec::new();
+    let mut best: Option<(u32, &Descriptor)> = None;
+    for entry in entries {
+        let media = entry.media_type().to_string();
+        let attestation =
+            entry.annotations().as_ref().is_some_and(|notes| notes.contains_key("vnd.docker.reference.type"));
+        if attestation || !ACCEPTED.contains(&media.as_str()) {
+            continue;
+        }
+        let rank = match entry.platform() {
+            None => Some(UNSAID),
+            Some(found) => {
+                let (os, architecture) = (found.os().to_string(), found.architecture().to_string());
+                let variant = found.variant().clone().unwrap_or_default();
+                if os == "unknown" {
+                    continue;
+                }
+                let slash = if variant.is_empty() { "" } else { "/" };
+                seen.push(format!("{os}/{architecture}{slash}{variant}"));
+                (os == "linux" && architecture == platform.architecture)
+                    .then(|| platform.variant_rank(&variant))
+                    .flatten()
+            }
+        };
+        if let Some(rank) = rank
+            && best.is_none_or(|(known, _)| rank < known)
+        {
+            best = Some((rank, entry));
+        }
+    }
+    if let Some((_, entry)) = best {
+        return Ok(entry);
+    }
+    seen.dedup();
+    let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
+    bail!("there is no image for linux/{}; there are: {seen}", platform.architecture)
+}
+
+/// Refuses manifests of things that are not container images.
+fn check(manifest: &ImageManifest) -> Result<()> {
+    let config = manifest.config().media_type().to_string();
+    if config != OCI_CONFIG && config != DOCKER_CONFIG {
+        bail!("this is not a container image: its configuration is of type `{config}`");
+    }
+    if manifest.config().size() > MAX_CONFIG {
+        bail!("an image configuration of {} bytes is larger than {MAX_CONFIG}", manifest.config().size());
+    }
+    let count = manifest.layers().len();
+    if count > MAX_LAYERS {
+        bail!("the image has {count} layers, more than {MAX_LAYERS}");
+    }
+    for layer in manifest.layers() {
+        let media = layer.media_type().to_string();
+        let known = media.starts_with("application/vnd.oci.image.layer.")
+            || media.starts_with("application/vnd.docker.image.rootfs.");
+        if !known || media.ends_with("+encrypted") {
+            bail!("layer {} is of type `{media}`, which cannot be unpacked", layer.digest());
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+
+    fn entry(platform: &str, digit: char) -> serde_json::Value {
+        let digest = format!("sha256:{}", digit.to_string().repeat(64));
+        let mut value = serde_json::json!({"mediaType": OCI_MANIFEST, "digest": digest, "size": 10});
+        let mut parts = platform.split('/');
+        if let (Some(os), Some(architecture)) = (parts.next().filter(|os| !os.is_empty()), parts.next()) {
+            value["platform"] = serde_json::json!({"os": os, "architecture": architecture});
+            if let Some(variant) = parts.next() {
+                value["platform"]["variant"] = variant.into();
+            }
+            if os == "unknown" {
+                value["annotations"] = serde_json::json!({"vnd.docker.reference.type": "attestation-manifest"});
+            }
+        }
+        value
+    }
+
+    fn selected(platforms: &[&str], architecture: &str) -> Result<usize> {
+        let entries: Vec<Descriptor> = platforms
+            .iter()
+            .zip('0'..)
+            .map(|(platform, digit)| serde_json::from_value(entry(platform, digit)).unwrap())
+            .collect();
+        let entries: Vec<&Descriptor> = entries.iter().collect();
+        let found = select(&entries, &Platform { architecture: architecture.into() })?;
+        Ok(entries.iter().position(|entry| *entry == found).unwrap())
+    }
+
+    #[test]
+    fn selection() {
+        for (platforms, architecture, want) in [
+            (&["windows/amd64", "linux/arm64", "linux/amd64"][..], "amd64", 2),
+            (&["unknown/unknown", "linux/amd64"], "amd64", 1),
+            (&["", "linux/amd64"], "amd64", 1),
+            (&["", ""], "amd64", 0),
+            (&["linux/amd64/v3", "linux/amd64"], "amd64", 1),
+            (&["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], "arm", 2),
+            (&["linux/arm64/v8"], "arm64", 0),
+        ] {
+            assert_eq!(selected(platforms, architecture).unwrap(), want, "{platforms:?}");
+        }
+        let error = selected(&["windows/amd64", "linux/arm64/v8"], "amd64").unwrap_err().to_string();
+        assert!(error.contains("windows/amd64, linux/arm64/v8"), "{error}");
+        assert!(selected(&["linux/amd64/v3"], "amd64").is_err());
+        assert!(selected(&["unknown/unknown"], "amd64").is_err());
+        assert!(selected(&[], "amd64").is_err());
+    }
+}

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: MIT
+//! Images: from a registry or a layout directory to a directory tree in the store.
+//!
+//! [`import`] is the whole of it: it is what `sdme-image@NAME.service` runs. Everything in an image is taken for
+//! hostile: digests are verified before use, sizes are bounded, and nothing is written outside the tree. Whether an
+//! image is a base or an application is decided by the rule in [`mode`]. Must not know about containers or units.
+
+mod applayer;
+mod compress;
+pub mod digest;
+mod envfile;
+mod extract;
+mod imageconfig;
+mod import;
+mod manifest;
+pub mod mode;
+mod pax;
+mod progress;
+mod record;
+mod source;
+mod store;
+mod tarstream;
+pub mod tree;
+mod user;
+
+#[cfg(test)]
+mod testing;
+#[cfg(test)]
+mod tests;
+
+pub use self::extract::Limits;
+pub use self::imageconfig::Healthcheck;
+pub use self::import::{Request, import};
+pub use self::progress::{Lines, Progress, Silent};
+pub use self::record::ImageRecord;
+pub use self::store::{Imported, Store, check_name};
+pub use self::user::User;
+pub use crate::config::source::{ModeSetting, Pull};
+pub use crate::resolve::model::Mode;

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: MIT
+//! Whether an image is an operating system to boot or an application to run on one.
+//!
+//! The rule of `Mode=auto`, in this order:
+//!
+//! 1. Exposed ports make an application.
+//! 2. An entrypoint followed by a command is one command line. If it is nothing but a shell (`bash`, `sh`), by itself,
+//!    it is a base: this is how distributions publish their images.
+//! 3. Another shell (`ash`, `dash`, `zsh`, `fish`, `ksh`), a shell followed by flags only (`bash -l`), a shell given as
+//!    entrypoint, and an init (`/sbin/init`, `systemd`) are a base if the tree carries systemd, else an application.
+//! 4. Everything else is an application, also an image without any command.
+//!
+//! A base must carry systemd to be booted. Must not look outside the tree.
+
+use anyhow::{Result, bail};
+
+use super::imageconfig::Execution;
+use super::tree::Tree;
+use crate::config::source::ModeSetting;
+use crate::resolve::model::Mode;
+
+/// Where systemd is, by distribution; inside the tree, links resolved.
+const SYSTEMD: [&[u8]; 2] = [b"usr/lib/systemd/systemd", b"lib/systemd/systemd"];
+
+/// Whether the tree carries systemd.
+#[must_use]
+pub fn has_systemd(tree: &Tree) -> bool {
+    SYSTEMD.iter().any(|path| tree.is_executable(path))
+}
+
+/// What the configuration alone says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Guess {
+    Base,
+    App,
+    /// A base if there is systemd.
+    Depends,
+}
+
+fn guess(config: &Execution) -> Guess {
+    if !config.exposed_ports.is_empty() {
+        return Guess::App;
+    }
+    let mut line = config.entrypoint.iter().chain(&config.cmd);
+    let Some(program) = line.next() else { return Guess::App };
+    let program = program.rsplit('/').next().unwrap_or_default();
+    let mut rest = line.peekable();
+    let alone = rest.peek().is_none();
+    match program {
+        "bash" | "sh" if alone && config.entrypoint.is_empty() => Guess::Base,
+        // `-c` is followed by a command, which makes the shell a means and not an end.
+        "bash" | "sh" | "ash" | "dash" | "zsh" | "fish" | "ksh"
+            if rest.all(|word| word.starts_with("--") || (word.starts_with('-') && !word.contains('c'))) =>
+        {
+            Guess::Depends
+        }
+        "init" | "systemd" => Guess::Depends,
+        _ => Guess::App,
+    }
+}
+
+/// Decides, and makes sure that a base can boot.
+///
+/// # Errors
+/// When a base, asked for or recognised, carries no systemd.
+pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Result<Mode> {
+    let mode = match (setting, guess(config)) {
+        (ModeSetting::Base, _) | (ModeSetting::Auto, Guess::Base) => Mode::Base,
+        (ModeSetting::Auto, Guess::Depends) if has_systemd(tree) => Mode::Base,
+        (ModeSetting::App, _) | (ModeSetting::Auto, Guess::App | Guess::Depends) => Mode::App,
+    };
+    if mode == Mode::Base && !has_systemd(tree) {
+        let why =
+            if setting == ModeSetting::Base { "`Mode=base` was asked for" } else { "its command is just a shell" };
+        bail!(
+            "the image is taken for an operating system ({why}), but it has no systemd to boot: neither \
+             /usr/lib/systemd/systemd nor /lib/systemd/systemd is a program in it; use an image with systemd, or set \
+             `Mode=app` if it is an application"
+        );
+    }
+    Ok(mode)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn config(entrypoint: &[&str], cmd: &[&str]) -> Execution {
+        Execution {
+            entrypoint: entrypoint.iter().map(ToString::to_string).collect(),
+            cmd: cmd.iter().map(ToString::to_string).collect(),
+            ..Execution::default()
+        }
+    }
+
+    #[test]
+    fn table() {
+        use Guess::{App, Base, Depends};
+        for (entrypoint, cmd, want) in [
+            (&[][..], &["/bin/bash"][..], Base),
+            (&[], &["bash"], Base),
+            (&[], &["sh"], Base),
+            (&[], &["/bin/bash", "-l"], Depends),
+            (&[], &["/usr/bin/zsh"], Depends),
+            (&[], &["fish"], Depends),
+            (&[], &["/bin/ash"], Depends),
+            (&["/bin/sh"], &[], Depends),
+            (&["/bin/sh", "-c"], &["nginx"], App),
+            (&[], &["/bin/sh", "-c", "nginx"], App),
+            (&[], &["bash", "-lc", "x"], App),
+            (&[], &["bash", "script"], App),
+            (&[], &["/sbin/init"], Depends),
+            (&[], &["/lib/systemd/systemd", "--system"], Depends),
+            (&["/entry"], &["bash"], App),
+            (&[], &["nginx"], App),
+            (&[], &[], App),
+        ] {
+            assert_eq!(guess(&config(entrypoint, cmd)), want, "{entrypoint:?} {cmd:?}");
+        }
+        let mut exposed = config(&[], &["bash"]);
+        exposed.exposed_ports.insert("80/tcp".into(), serde_json::Value::Null);
+        assert_eq!(guess(&exposed), App);
+    }
+
+    #[test]
+    fn systemd_is_looked_for_inside() {
+        use std::os::unix::fs::{PermissionsExt as _, symlink};
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let init = config(&[], &["/sbin/init"]);
+        assert_eq!(decide(ModeSetting::Auto, &init, &tree).unwrap(), Mode::App);
+        assert!(decide(ModeSetting::Base, &init, &tree).is_err());
+        assert!(decide(ModeSetting::Auto, &config(&[], &["bash"]), &tree).is_err());
+        // A link to the host's systemd is a link to nothing.
+        std::fs::create_dir_all(dir.path().join("usr/lib/systemd")).unwrap();
+        symlink("/proc/self/exe", dir.path().join("usr/lib/systemd/systemd")).unwrap();
+        assert!(!has_systemd(&tree));
+        std::fs::create_dir(dir.path().join("opt")).unwrap();
+        std::fs::write(dir.path().join("opt/systemd"), "x").unwrap();
+        std::fs::remove_file(dir.path().join("usr/lib/systemd/systemd")).unwrap();
+        symlink("/opt/systemd", dir.path().join("usr/lib/systemd/systemd")).unwrap();
+        assert!(!has_systemd(&tree));
+        std::fs::set_permissions(dir.path().join("opt/systemd"), std::fs::Permissions::from_mode(0o755)).unwrap();
+        assert!(has_systemd(&tree));
+        assert_eq!(decide(ModeSetting::Auto, &init, &tree).unwrap(), Mode::Base);
+        assert_eq!(decide(ModeSetting::App, &init, &tree).unwrap(), Mode::App);
+    }
+}

@@ -1,0 +1,64 @@
+// SPDX-License-Identifier: MIT
+//! How an import tells what it is doing.
+//!
+//! A trait, so that the journal gets plain lines, a terminal may get a bar, and tests get nothing. Must not decide
+//! anything: an import behaves the same whoever listens.
+
+use std::io::Write as _;
+use std::sync::Mutex;
+
+/// Where an import reports what it does. All methods are called from the importing thread.
+pub trait Progress: Sync {
+    /// One step begun or finished, as a sentence without a full stop.
+    fn message(&self, text: &str);
+
+    /// Something the administrator should know about, which does not stop the import.
+    fn warning(&self, text: &str) {
+        self.message(&format!("warning: {text}"));
+    }
+
+    /// `done` of `total` bytes of `what` (a shortened digest). Called often; `done == total` exactly once at the end.
+    fn transfer(&self, what: &str, done: u64, total: u64);
+}
+
+/// Reports nothing.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Silent;
+
+impl Progress for Silent {
+    fn message(&self, _text: &str) {}
+    fn transfer(&self, _what: &str, _done: u64, _total: u64) {}
+}
+
+/// Plain lines on standard error, for the journal and for pipes: a transfer is shown at each quarter, and only when
+/// it is large enough to be waited for.
+#[derive(Debug, Default)]
+pub struct Lines {
+    /// The transfer shown last and how many quarters of it were announced.
+    shown: Mutex<(String, u64)>,
+}
+
+/// Transfers below this size are not worth a line in the journal.
+const QUIET_BELOW: u64 = 8 << 20;
+
+impl Progress for Lines {
+    fn message(&self, text: &str) {
+        // Nothing sensible is left to do when standard error is gone; the import itself must go on.
+        let _ = writeln!(std::io::stderr().lock(), "{text}");
+    }
+
+    fn transfer(&self, what: &str, done: u64, total: u64) {
+        if total < QUIET_BELOW {
+            return;
+        }
+        let quarter = (u128::from(done) * 4 / u128::from(total)).min(4) as u64;
+        let Ok(mut shown) = self.shown.lock() else { return };
+        if shown.0 != what {
+            *shown = (what.to_owned(), 0);
+        }
+        if quarter > shown.1 {
+            shown.1 = quarter;
+            self.message(&format!("{what}: {}% of {} MiB", quarter * 25, total >> 20));
+        }
+    }
+}

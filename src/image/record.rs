@@ -1,0 +1,133 @@
+// SPDX-License-Identifier: MIT
+//! What is remembered of an imported image: `image.json` in its store entry.
+//!
+//! Everything that starting a container needs to know, so that no other module has to read image configurations.
+//! Pure; `store` reads and writes it.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::imageconfig::{Healthcheck, ImageConfig};
+use super::user::User;
+use crate::config::source::ModeSetting;
+use crate::process::{self, Process};
+use crate::resolve::model::Mode;
+
+/// Version of what an import makes of an image. Part of the names of store entries: raising it makes every image
+/// be unpacked anew.
+pub const FORMAT: u32 = 1;
+
+/// An imported image.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ImageRecord {
+    /// [`FORMAT`] at the time of the import.
+    pub format: u32,
+    /// The reference it was imported by, in full.
+    pub reference: String,
+    /// Digest of its manifest, for this platform.
+    pub manifest: String,
+    /// The mode that was asked for.
+    #[serde(with = "setting")]
+    pub requested_mode: ModeSetting,
+    /// The mode it has.
+    pub mode: Mode,
+    /// Processor architecture in Go's spelling.
+    pub architecture: String,
+    /// `ENTRYPOINT`
+    pub entrypoint: Vec<String>,
+    /// `CMD`
+    pub cmd: Vec<String>,
+    /// `ENV`, as `NAME=VALUE`
+    pub env: Vec<String>,
+    /// `USER`, resolved.
+    pub user: User,
+    /// `WORKDIR`, absolute.
+    pub working_dir: String,
+    /// `STOPSIGNAL`, as written; `None` means SIGTERM.
+    pub stop_signal: Option<String>,
+    /// `EXPOSE`, as `80/tcp` or `80-90/udp`.
+    pub exposed_ports: Vec<String>,
+    /// `VOLUME`, absolute paths.
+    pub volumes: Vec<String>,
+    /// `LABEL`
+    pub labels: BTreeMap<String, String>,
+    /// `HEALTHCHECK`
+    pub healthcheck: Option<Healthcheck>,
+}
+
+impl ImageRecord {
+    /// Puts together what is known after unpacking. Gives the record, and what in the configuration had to be ignored.
+    #[must_use]
+    pub fn new(
+        reference: String,
+        manifest: String,
+        requested_mode: ModeSetting,
+        mode: Mode,
+        config: ImageConfig,
+        user: User,
+    ) -> (Self, Vec<String>) {
+        let execution = config.config;
+        let (exposed_ports, bad_ports) = execution.ports();
+        let (volumes, bad_volumes) = execution.volume_paths();
+        let mut ignored: Vec<String> = bad_ports.iter().map(|port| format!("exposed port {port:?}")).collect();
+        ignored.extend(bad_volumes.iter().map(|path| format!("volume {path:?}")));
+        // Docker takes a relative working directory from the root.
+        let slash = if execution.working_dir.starts_with('/') { "" } else { "/" };
+        let record = Self {
+            format: FORMAT,
+            reference,
+            manifest,
+            requested_mode,
+            mode,
+            architecture: config.architecture,
+            entrypoint: execution.entrypoint,
+            cmd: execution.cmd,
+            env: execution.env,
+            user,
+            working_dir: format!("{slash}{}", execution.working_dir),
+            stop_signal: Some(execution.stop_signal).filter(|signal| !signal.is_empty()),
+            exposed_ports,
+            volumes,
+            labels: execution.labels,
+            healthcheck: execution.healthcheck,
+        };
+        (record, ignored)
+    }
+
+    /// The process the image alone would be started as. The image's environment is in a file of its own; HOME is
+    /// Docker's addition to it.
+    #[must_use]
+    pub fn process(&self) -> Process {
+        Process {
+            args: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
+            env: vec![format!("HOME={}", self.user.home)],
+            cwd: self.working_dir.clone(),
+            user: process::User {
+                uid: self.user.uid,
+                gid: self.user.gid,
+                additional_gids: self.user.additional_gids.clone(),
+            },
+        }
+    }
+}
+
+/// `Mode=` in the words of the configuration.
+mod setting {
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    use crate::config::source::ModeSetting;
+
+    #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
+    pub fn serialize<S: Serializer>(mode: &ModeSetting, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(match mode {
+            ModeSetting::Auto => "auto",
+            ModeSetting::Base => "base",
+            ModeSetting::App => "app",
+        })
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ModeSetting, D::Error> {
+        String::deserialize(deserializer).map(|word| ModeSetting::from_choice(&word))
+    }
+}

@@ -1,0 +1,364 @@
+// SPDX-License-Identifier: MIT
+//! The store of imported images below `ROOT/var/lib/sdme`.
+//!
+//! `store/ENTRY/{tree,image.json}` never changes once it has its name, except for the reference in its record;
+//! `fs/NAME` is a link to the entry in use and is replaced atomically. Must not know how an entry comes about.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{ErrorKind, Write as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::unistd::fsync;
+
+use super::digest::{Digest, read_limited};
+use super::record::{FORMAT, ImageRecord};
+use super::tree;
+use crate::config::source::ModeSetting;
+
+/// Larger records were not written by us.
+const MAX_RECORD: u64 = 32 << 20;
+/// Prefix of directories that imports work in.
+const SCRATCH: &str = ".import-";
+
+/// An image that is there to be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Imported {
+    /// Name of the image: the `NAME` of `NAME.image`.
+    pub name: String,
+    /// The store entry, links resolved.
+    pub dir: PathBuf,
+    /// The layer in it.
+    pub tree: PathBuf,
+    /// What is known of it.
+    pub image: ImageRecord,
+}
+
+/// A store; cheap to open, creates nothing until something is imported.
+#[derive(Debug, Clone)]
+pub struct Store {
+    base: PathBuf,
+}
+
+/// Held for as long as one name is being imported.
+#[derive(Debug)]
+pub struct NameLock {
+    _lock: Flock<File>,
+}
+
+/// A directory to work in, locked. Removed when dropped, unless it was published.
+#[derive(Debug)]
+pub struct Scratch {
+    store: PathBuf,
+    name: String,
+    published: bool,
+    lock: Flock<File>,
+}
+
+/// Refuses image names that are no plain file names.
+///
+/// # Errors
+/// Says what is wrong with it.
+pub fn check_name(name: &str) -> Result<()> {
+    let harmless = name.bytes().all(|b| b > b' ' && b != 0x7f && b != b'/');
+    if name.is_empty() || name.len() > 200 || name.starts_with('.') || !harmless {
+        bail!("`{}` cannot be the name of an image", name.escape_debug());
+    }
+    Ok(())
+}
+
+fn sync_dir(path: &Path) -> Result<()> {
+    let dir = File::open(path).with_context(|| format!("opening `{}`", path.display()))?;
+    fsync(dir.as_fd()).with_context(|| format!("syncing `{}`", path.display()))
+}
+
+fn lock_file(path: &Path) -> Result<File> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .with_context(|| format!("opening `{}`", path.display()))
+}
+
+fn lock(file: File) -> Result<Flock<File>> {
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| anyhow!(error)).context("waiting for a lock")
+}
+
+fn read_record(dir: &Path) -> Result<Option<ImageRecord>> {
+    let path = dir.join("image.json");
+    let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path) {
+        Ok(file) => file,
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return Ok(None),
+        Err(error) => return Err(error).with_context(|| format!("opening `{}`", path.display())),
+    };
+    let bytes = read_limited(file, MAX_RECORD, "the image record")?;
+    let record = serde_json::from_slice(&bytes).with_context(|| format!("`{}` is damaged", path.display()))?;
+    Ok(Some(record))
+}
+
+impl Store {
+    /// The store of the system whose root directory is `root`.
+    #[must_use]
+    pub fn open(root: &Path) -> Self {
+        Self { base: root.join("var/lib/sdme") }
+    }
+
+    /// Where verified downloads are kept, by algorithm and digest.
+    #[must_use]
+    pub fn blobs(&self) -> PathBuf {
+        self.base.join("blobs/sha256")
+    }
+
+    fn entries(&self) -> PathBuf {
+        self.base.join("store")
+    }
+
+    fn links(&self) -> PathBuf {
+        self.base.join("fs")
+    }
+
+    /// The image called `name`, if it has been imported.
+    ///
+    /// # Errors
+    /// When something else is in its place, or its record cannot be read.
+    pub fn lookup(&self, name: &str) -> Result<Option<Imported>> {
+        check_name(name)?;
+        let link = self.links().join(name);
+        let target = match fs::read_link(&link) {
+            Ok(target) => target,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == ErrorKind::InvalidInput => {
+                bail!("`{}` is not a link to an imported image", link.display())
+            }
+            Err(error) => return Err(error).with_context(|| format!("reading the link `{}`", link.display())),
+        };
+        let entry = target.to_str().and_then(|target| target.strip_prefix("../store/"));
+        let Some(entry) = entry.filter(|entry| check_name(entry).is_ok()) else {
+            bail!("`{}` does not lead into the store of images", link.display());
+        };
+        self.imported(name, entry)
+    }
+
+    fn imported(&self, name: &str, entry: &str) -> Result<Option<Imported>> {
+        let dir = self.entries().join(entry);
+        Ok(read_record(&dir)?.map(|image| Imported { name: name.to_owned(), tree: dir.join("tree"), dir, image }))
+    }
+
+    /// All imported images, by name.
+    ///
+    /// # Errors
+    /// When the directory or one of the records cannot be read.
+    pub fn list(&self) -> Result<Vec<Imported>> {
+        let entries = match fs::read_dir(self.links()) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(error).with_context(|| format!("reading `{}`", self.links().display())),
+        };
+        let mut names = Vec::new();
+        for entry in entries {
+            let name = entry.context("reading the directory of images")?.file_name();
+            names.extend(name.into_string().ok().filter(|name| check_name(name).is_ok()));
+        }
+        names.sort();
+        names.iter().filter_map(|name| self.lookup(name).transpose()).collect()
+    }
+
+    /// Creates the directories of the store.
+    pub(super) fn prepare(&self) -> Result<()> {
+        for (path, mode) in [
+            (self.base.clone(), 0o755),
+            (self.links(), 0o755),
+            // Images hold setuid programs of their own users: nobody else may get at them.
+            (self.entries(), 0o700),
+            (self.entries().join(".locks"), 0o700),
+            (self.base.join("blobs"), 0o700),
+            (self.blobs(), 0o700),
+        ] {
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(mode)
+                .create(&path)
+                .with_context(|| format!("creating `{}`", path.display()))?;
+        }
+        Ok(())
+    }
+
+    /// Waits until no other import of `name` is going on.
+    pub(super) fn lock_name(&self, name: &str) -> Result<NameLock> {
+        // Lock files are never removed: another import may be waiting on the very file.
+        let file = lock_file(&self.entries().join(".locks").join(name))?;
+        Ok(NameLock { _lock: lock(file)? })
+    }
+
+    /// A fresh directory to work in. Removes those of imports that are no longer running.
+    pub(super) fn scratch(&self) -> Result<Scratch> {
+        let store = self.entries();
+        // Between its creation and its locking a directory looks abandoned; hence the lock around both.
+        let guard = lock(lock_file(&store.join(".locks/.store"))?)?;
+        let mut abandoned = Vec::new();
+        for entry in fs::read_dir(&store).context("reading the store")? {
+            let name = entry.context("reading the store")?.file_name();
+            let Some(name) = name.to_str().filter(|name| name.starts_with(SCRATCH)) else { continue };
+            let Ok(dir) = File::open(store.join(name)) else { continue };
+            if let Ok(lock) = Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
+                abandoned.push(Scratch { store: store.clone(), name: name.to_owned(), published: false, lock });
+            }
+        }
+        let mut serial = std::process::id().to_string();
+        let name = loop {
+            let name = format!("{SCRATCH}{serial}");
+            match fs::DirBuilder::new().mode(0o700).create(store.join(&name)) {
+                Ok(()) => break name,
+                // Another thread, or an abandoned one that will be gone in a moment.
+                Err(error) if error.kind() == ErrorKind::AlreadyExists => serial.push('x'),
+                Err(error) => return Err(error).context("creating a directory to import into"),
+            }
+            if serial.len() > 100 {
+                bail!("`{}` is full of abandoned imports", store.display());
+            }
+        };
+        let dir = File::open(store.join(&name)).context("opening the directory to import into")?;
+        let scratch = Scratch { lock: lock(dir)?, store, name, published: false };
+        drop(guard);
+        drop(abandoned);
+        Ok(scratch)
+    }
+
+    /// The name of the entry for an image.
+    pub(super) fn entry_name(name: &str, manifest: &Digest, mode: ModeSetting) -> String {
+        let how = Digest::of(format!("{FORMAT} {mode:?}").as_bytes());
+        let short: String = how.hex().chars().take(8).collect();
+        format!("{name}.{}.{short}", manifest.prefix16())
+    }
+
+    /// An entry that is complete, whether or not it is in use.
+    pub(super) fn entry(&self, name: &str, entry: &str) -> Option<Imported> {
+        // An entry gets its name only when it is complete: one without a record, or with a damaged one, was tampered
+        // with and is as good as none.
+        self.imported(name, entry).ok().flatten().filter(|found| found.image.format == FORMAT && found.tree.is_dir())
+    }
+
+    /// Gives what is in `scratch` its place, and removes what is in the way there.
+    pub(super) fn publish(&self, mut scratch: Scratch, entry: &str) -> Result<()> {
+        let dir = self.entries();
+        let store = tree::Tree::open(&dir).context("opening the store")?;
+        tree::remove(store.root(), entry.as_bytes()).context("removing a damaged entry")?;
+        nix::unistd::syncfs(&*scratch.lock).context("syncing the unpacked image")?;
+        fs::rename(scratch.path(), dir.join(entry)).context("giving the store entry its name")?;
+        scratch.published = true;
+        sync_dir(&dir)
+    }
+
+    /// Writes a new record into an entry.
+    pub(super) fn rewrite(imported: &Imported) -> Result<()> {
+        let temporary = imported.dir.join(".image.json.new");
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o644)
+            .open(&temporary)
+            .context("writing the record")?;
+        file.write_all(&render(&imported.image)?).context("writing the record")?;
+        file.sync_all().context("syncing the record")?;
+        fs::rename(&temporary, imported.dir.join("image.json")).context("replacing the record")?;
+        sync_dir(&imported.dir)
+    }
+
+    /// Makes `name` stand for `entry`. The caller holds the lock of the name.
+    pub(super) fn link(&self, name: &str, entry: &str) -> Result<()> {
+        let target = Path::new("../store").join(entry);
+        let link = self.links().join(name);
+        if fs::read_link(&link).is_ok_and(|old| old == target) {
+            return Ok(());
+        }
+        let temporary = self.links().join(format!(".{name}.new"));
+        match fs::remove_file(&temporary) {
+            Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("removing an old link"),
+            _ => {}
+        }
+        symlink(&target, &temporary).context("creating the link")?;
+        fs::rename(&temporary, &link).with_context(|| format!("replacing the link `{}`", link.display()))?;
+        sync_dir(&self.links())
+    }
+}
+
+/// The text of a record.
+pub(super) fn render(record: &ImageRecord) -> Result<Vec<u8>> {
+    let mut text = serde_json::to_vec_pretty(record).context("rendering the record")?;
+    text.push(b'\n');
+    Ok(text)
+}
+
+impl Scratch {
+    /// Where it is.
+    pub(super) fn path(&self) -> PathBuf {
+        self.store.join(&self.name)
+    }
+}
+
+impl Drop for Scratch {
+    fn drop(&mut self) {
+        if !self.published
+            && let Ok(store) = tree::Tree::open(&self.store)
+        {
+            // What cannot be removed now is removed by the next import.
+            let _ = tree::remove(store.root(), self.name.as_bytes());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names() {
+        for good in ["nginx", "web-1.2", "a@b", "é"] {
+            assert!(check_name(good).is_ok(), "{good}");
+        }
+        for bad in ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "a\0", &"x".repeat(201)] {
+            assert!(check_name(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn abandoned_work_is_removed_and_live_work_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path());
+        store.prepare().unwrap();
+        let dead = store.entries().join(".import-1x/deep/er");
+        fs::create_dir_all(&dead).unwrap();
+        let live = store.scratch().unwrap();
+        assert!(!store.entries().join(".import-1x").exists());
+        fs::write(live.path().join("file"), "x").unwrap();
+        let second = store.scratch().unwrap();
+        assert!(live.path().join("file").exists());
+        let (first_path, second_path) = (live.path(), second.path());
+        drop((live, second));
+        assert!(!first_path.exists() && !second_path.exists());
+    }
+
+    #[test]
+    fn links_lead_into_the_store_or_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path());
+        assert!(store.lookup("x").unwrap().is_none());
+        assert!(store.list().unwrap().is_empty());
+        store.prepare().unwrap();
+        symlink("/etc", store.links().join("evil")).unwrap();
+        symlink("../store/../../x", store.links().join("up")).unwrap();
+        symlink("../store/gone", store.links().join("gone")).unwrap();
+        fs::create_dir(store.links().join("dir")).unwrap();
+        assert!(store.lookup("evil").is_err());
+        assert!(store.lookup("up").is_err());
+        assert!(store.lookup("gone").unwrap().is_none());
+        assert!(store.lookup("dir").is_err());
+    }
+}

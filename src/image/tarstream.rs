@@ -1,0 +1,353 @@
+// SPDX-License-Identifier: MIT
+//! The members of a tar stream, read forward once, with every size bounded.
+//!
+//! The `tar` crate decodes the headers; the framing is ours, because the crate's iterator reads extension headers of
+//! any size into memory and cuts PAX records at newlines. Where readers of the format disagree, the container world's
+//! reader (Go's archive/tar) is followed, so that one image means the same everywhere. Must not touch the file system.
+
+use std::io::{self, Read};
+
+use anyhow::{Context as _, Result, bail};
+use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+
+use super::pax;
+
+const BLOCK: usize = 512;
+/// An extension header (long name, PAX records) may have this many bytes. Extended attributes are limited to 64 KiB
+/// each by the kernel, so nothing real comes near.
+const MAX_EXTENSION: u64 = 1 << 20;
+/// The kernel's `PATH_MAX`, without the terminating NUL.
+const MAX_PATH: usize = 4095;
+/// Pieces of one sparse file.
+const MAX_SEGMENTS: usize = 1 << 16;
+
+/// What a member is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Regular file; its content follows.
+    File,
+    /// Directory.
+    Directory,
+    /// Symbolic link to `link`.
+    Symlink,
+    /// Another name of `link`.
+    HardLink,
+    /// Character device.
+    Char,
+    /// Block device.
+    Block,
+    /// Named pipe.
+    Fifo,
+}
+
+/// One piece of a sparse file: data of `length` bytes at `offset`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Segment {
+    /// Where the data goes.
+    pub offset: u64,
+    /// How many bytes of the body it takes.
+    pub length: u64,
+}
+
+/// One member, its extension headers already applied.
+#[derive(Debug, Clone)]
+pub struct Member {
+    /// Name as written, including leading `./` and trailing `/`.
+    pub path: Vec<u8>,
+    /// Target of a symbolic or hard link.
+    pub link: Vec<u8>,
+    /// Type.
+    pub kind: Kind,
+    /// Permission bits with setuid, setgid and sticky.
+    pub mode: u32,
+    /// Numeric owner.
+    pub uid: u32,
+    /// Numeric group.
+    pub gid: u32,
+    /// Seconds and nanoseconds.
+    pub mtime: (i64, i64),
+    /// Size of the file, holes included.
+    pub size: u64,
+    /// Device numbers, major and minor.
+    pub device: (u32, u32),
+    /// Extended attributes by full name.
+    pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
+    /// Where the data of a sparse file goes; `None` for an ordinary file.
+    pub segments: Option<Vec<Segment>>,
+}
+
+/// Reads members from a stream. After [`TarStream::next_member`] returned a file, its content is read through the
+/// [`Read`] implementation; what is left of it is skipped by the next call.
+#[derive(Debug)]
+pub struct TarStream<R> {
+    reader: R,
+    body: u64,
+    padding: u64,
+}
+
+impl<R: Read> Read for TarStream<R> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let want = usize::try_from(self.body).unwrap_or(usize::MAX).min(buf.len());
+        let Some(buf) = buf.get_mut(..want) else { return Ok(0) };
+        if buf.is_empty() {
+            return Ok(0);
+        }
+        let read = self.reader.read(buf)?;
+        if read == 0 {
+            return Err(io::Error::new(io::ErrorKind::UnexpectedEof, "the archive ends inside a file"));
+        }
+        self.body -= read as u64;
+        Ok(read)
+    }
+}
+
+impl<R: Read> TarStream<R> {
+    /// Starts reading at the first header.
+    pub fn new(reader: R) -> Self {
+        Self { reader, body: 0, padding: 0 }
+    }
+
+    /// Gives the stream back, wherever it is.
+    #[must_use]
+    pub fn into_inner(self) -> R {
+        self.reader
+    }
+
+    /// The next member, or `None` at the end of the archive.
+    ///
+    /// # Errors
+    /// When the archive is malformed, truncated or exceeds a bound, or reading fails.
+    pub fn next_member(&mut self) -> Result<Option<Member>> {
+        let mut long_name = None;
+        let mut long_link = None;
+        let mut overrides: Option<pax::Overrides> = None;
+        loop {
+            self.skip_body()?;
+            let Some(header) = self.header()? else {
+                if long_name.is_some() || long_link.is_some() || overrides.is_some() {
+                    bail!("the archive ends after an extension header");
+                }
+                return Ok(None);
+            };
+            let size = header.entry_size().context("size field")?;
+            match header.entry_type() {
+                EntryType::GNULongName => long_name = Some(cut_nul(self.extension(size)?)),
+                EntryType::GNULongLink => long_link = Some(cut_nul(self.extension(size)?)),
+                EntryType::XHeader => {
+                    overrides = Some(pax::parse(&self.extension(size)?)?);
+                }
+                // Records for all members that follow. Go and Docker ignore them, `git archive` puts a comment there.
+                EntryType::XGlobalHeader => drop(self.extension(size)?),
+                kind => {
+                    let overrides = overrides.unwrap_or_default();
+                    let path = overrides.path.clone().or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
+                    let link = overrides
+                        .link
+                        .clone()
+                        .or(long_link)
+                        .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
+                    return self
+                        .member(&header, kind, path.clone(), link, overrides)
+                        .with_context(|| format!("entry `{}`", path.escape_ascii()))
+                        .map(Some);
+                }
+            }
+        }
+    }
+
+    fn member(
+        &mut self,
+        header: &Header,
+        kind: EntryType,
+        path: Vec<u8>,
+        link: Vec<u8>,
+        overrides: pax::Overrides,
+    ) -> Result<Member> {
+        if overrides.sparse {
+            bail!("is a sparse file in PAX format, which is not supported");
+        }
+        if path.len() > MAX_PATH || link.len() > MAX_PATH {
+            bail!("has a name or link target of more than {MAX_PATH} bytes");
+        }
+        let kind = match kind {
+            // Archives from before POSIX tell a directory by its name.
+            EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
+            EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
+            EntryType::Directory => Kind::Directory,
+            EntryType::Symlink => Kind::Symlink,
+            EntryType::Link => Kind::HardLink,
+            EntryType::Char => Kind::Char,
+            EntryType::Block => Kind::Block,
+            EntryType::Fifo => Kind::Fifo,
+            other => bail!("has the unknown type `{}`", [other.as_byte()].escape_ascii()),
+        };
+        let mut size = overrides.size.map_or_else(|| header.entry_size(), Ok).context("size field")?;
+        // Only files have a body, whatever the size field of the others says: so Go reads it.
+        if kind != Kind::File {
+            size = 0;
+        }
+        self.start_body(size);
+        let mut segments = None;
+        if header.entry_type() == EntryType::GNUSparse {
+            let (real, list) = self.sparse(header, size)?;
+            size = real;
+            segments = Some(list);
+        }
+        let mtime = match overrides.mtime {
+            Some(mtime) => mtime,
+            None => (i64::try_from(header.mtime().context("mtime field")?).context("mtime field")?, 0),
+        };
+        let device = match kind {
+            Kind::Char | Kind::Block => (
+                header.device_major().context("device field")?.unwrap_or(0),
+                header.device_minor().context("device field")?.unwrap_or(0),
+            ),
+            _ => (0, 0),
+        };
+        Ok(Member {
+            path,
+            link,
+            kind,
+            mode: header.mode().context("mode field")? & 0o7777,
+            uid: owner(overrides.uid.map_or_else(|| header.uid(), Ok).context("uid field")?)?,
+            gid: owner(overrides.gid.map_or_else(|| header.gid(), Ok).context("gid field")?)?,
+            mtime,
+            size,
+            device,
+            xattrs: overrides.xattrs,
+            segments,
+        })
+    }
+
+    /// The map of an old GNU sparse file: four entries in the header, more in blocks after it.
+    fn sparse(&mut self, header: &Header, stored: u64) -> Result<(u64, Vec<Segment>)> {
+        let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
+        let real = gnu.real_size().context("real size field")?;
+        let mut segments = Vec::new();
+        for entry in &gnu.sparse {
+            add_segment(&mut segments, entry)?;
+        }
+        let mut extended = gnu.is_extended();
+        while extended {
+            let mut block = GnuExtSparseHeader::new();
+            // The blocks of the map are not counted in the size of the body.
+            self.reader.read_exact(block.as_mut_bytes()).context("reading the map of a sparse file")?;
+            for entry in &block.sparse {
+                add_segment(&mut segments, entry)?;
+            }
+            extended = block.is_extended();
+        }
+        let mut end = 0;
+        let mut total = 0_u64;
+        for segment in &segments {
+            if segment.offset < end {
+                bail!("is a sparse file whose pieces overlap");
+            }
+            end = segment.offset.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
+            total = total.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
+        }
+        if end > real || total != stored {
+            bail!("is a sparse file whose map does not fit its size");
+        }
+        Ok((real, segments))
+    }
+
+    fn start_body(&mut self, size: u64) {
+        self.body = size;
+        self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
+    }
+
+    fn skip_body(&mut self) -> Result<()> {
+        let left = self.body.saturating_add(self.padding);
+        if left > 0 {
+            let skipped = io::copy(&mut (&mut self.reader).take(left), &mut io::sink()).context("skipping a body")?;
+            // Some writers leave out the padding of the very last file.
+            if skipped < self.body {
+                bail!("the archive ends inside a file");
+            }
+            self.body = 0;
+            self.padding = 0;
+        }
+        Ok(())
+    }
+
+    fn extension(&mut self, size: u64) -> Result<Vec<u8>> {
+        if size > MAX_EXTENSION {
+            bail!("an extension header of {size} bytes is larger than {MAX_EXTENSION}");
+        }
+        self.start_body(size);
+        let mut bytes = Vec::new();
+        self.read_to_end(&mut bytes).context("reading an extension header")?;
+        Ok(bytes)
+    }
+
+    /// The next header block; `None` at the end mark or at the end of the stream.
+    fn header(&mut self) -> Result<Option<Header>> {
+        let mut header = Header::new_old();
+        if !self.block(header.as_mut_bytes())? {
+            return Ok(None);
+        }
+        if header.as_bytes().iter().all(|b| *b == 0) {
+            let mut second = [0_u8; BLOCK];
+            if self.block(&mut second)? && second.iter().any(|b| *b != 0) {
+                bail!("the archive goes on after a single zero block");
+            }
+            return Ok(None);
+        }
+        let wanted = header.cksum().context("a header has no readable checksum; this is not a tar archive")?;
+        let sum: u32 = header
+            .as_bytes()
+            .iter()
+            .enumerate()
+            // The checksum field itself counts as blanks.
+            .map(|(at, byte)| if (148..156).contains(&at) { u32::from(b' ') } else { u32::from(*byte) })
+            .sum();
+        if sum != wanted {
+            bail!("a header has a wrong checksum; the archive is damaged");
+        }
+        Ok(Some(header))
+    }
+
+    /// Fills one block, or tells that the stream ended exactly before it.
+    fn block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
+        let mut filled = 0;
+        while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
+            match self.reader.read(rest) {
+                Ok(0) if filled == 0 => return Ok(false),
+                Ok(0) => bail!("the archive ends inside a header"),
+                Ok(read) => filled += read,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).context("reading a header"),
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn add_segment(segments: &mut Vec<Segment>, entry: &GnuSparseHeader) -> Result<()> {
+    if entry.is_empty() {
+        return Ok(());
+    }
+    if segments.len() >= MAX_SEGMENTS {
+        bail!("is a sparse file of more than {MAX_SEGMENTS} pieces");
+    }
+    let offset = entry.offset().context("sparse map")?;
+    let length = entry.length().context("sparse map")?;
+    segments.push(Segment { offset, length });
+    Ok(())
+}
+
+fn owner(id: u64) -> Result<u32> {
+    match u32::try_from(id) {
+        // -1 means "leave unchanged" to chown(2).
+        Ok(id) if id != u32::MAX => Ok(id),
+        _ => bail!("has the impossible owner {id}"),
+    }
+}
+
+fn cut_nul(mut bytes: Vec<u8>) -> Vec<u8> {
+    if let Some(end) = bytes.iter().position(|b| *b == 0) {
+        bytes.truncate(end);
+    }
+    bytes
+}

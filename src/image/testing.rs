@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT
+//! What the tests of this module share: archives written by hand, layouts, and comparable listings of trees.
+//!
+//! Test code only.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::needless_pass_by_value)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _};
+use std::path::{Path, PathBuf};
+
+use tar::{EntryType, Header};
+
+use super::digest::Digest;
+use super::extract::{Extractor, Limits};
+use super::manifest::Platform;
+use super::progress::Silent;
+use super::tree::Tree;
+
+/// Whether the running test may go on; says so when not. With `SDME_TEST_REQUIRE` set, not being root is a failure.
+pub fn root(name: &str) -> bool {
+    if nix::unistd::geteuid().is_root() {
+        return true;
+    }
+    assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "{name}: needs root");
+    eprintln!("SKIP {name}: needs root");
+    false
+}
+
+/// A tar archive under construction; nothing is checked, so hostile ones can be made.
+#[derive(Default, Clone)]
+pub struct Archive {
+    bytes: Vec<u8>,
+    pax: Vec<u8>,
+}
+
+impl Archive {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A header with everything settable still open.
+    pub fn header(kind: EntryType, name: &[u8], size: u64) -> Header {
+        let mut header = Header::new_gnu();
+        header.set_entry_type(kind);
+        header.set_mode(if kind == EntryType::Directory { 0o755 } else { 0o644 });
+        header.set_uid(0);
+        header.set_gid(0);
+        header.set_mtime(1_000_000_000);
+        header.set_size(size);
+        for (to, from) in header.as_old_mut().name.iter_mut().zip(name) {
+            *to = *from;
+        }
+        header
+    }
+
+    pub fn raw(mut self, header: &Header, body: &[u8]) -> Self {
+        if !self.pax.is_empty() {
+            let records = std::mem::take(&mut self.pax);
+            let extended = Self::header(EntryType::XHeader, b"pax", records.len() as u64);
+            self = self.raw(&extended, &records);
+        }
+        let mut header = header.clone();
+        header.set_cksum();
+        self.bytes.extend_from_slice(header.as_bytes());
+        self.bytes.extend_from_slice(body);
+        self.bytes.resize(self.bytes.len().next_multiple_of(512), 0);
+        self
+    }
+
+    pub fn with(self, kind: EntryType, name: &[u8], body: &[u8], change: impl FnOnce(&mut Header)) -> Self {
+        let mut header = Self::header(kind, name, body.len() as u64);
+        change(&mut header);
+        self.raw(&header, body)
+    }
+
+    pub fn file(self, name: impl AsRef<[u8]>, content: &str) -> Self {
+        self.with(EntryType::Regular, name.as_ref(), content.as_bytes(), |_| {})
+    }
+
+    pub fn dir(self, name: impl AsRef<[u8]>) -> Self {
+        self.with(EntryType::Directory, name.as_ref(), b"", |_| {})
+    }
+
+    pub fn link(self, kind: EntryType, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+        self.with(kind, name.as_ref(), b"", |header| {
+            for (to, from) in header.as_old_mut().linkname.iter_mut().zip(target.as_ref()) {
+                *to = *from;
+            }
+        })
+    }
+
+    pub fn symlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+        self.link(EntryType::Symlink, name, target)
+    }
+
+    pub fn hardlink(self, name: impl AsRef<[u8]>, target: impl AsRef<[u8]>) -> Self {
+        self.link(EntryType::Link, name, target)
+    }
+
+    /// A record for the member that follows.
+    pub fn pax(mut self, key: &str, value: &[u8]) -> Self {
+        let rest = key.len() + value.len() + 3;
+        let mut length = rest + 1;
+        while length != rest + length.to_string().len() {
+            length += 1;
+        }
+        self.pax.extend_from_slice(format!("{length} {key}=").as_bytes());
+        self.pax.extend_from_slice(value);
+        self.pax.push(b'\n');
+        self
+    }
+
+    pub fn unfinished(&self) -> Vec<u8> {
+        self.bytes.clone()
+    }
+
+    pub fn finish(&self) -> Vec<u8> {
+        let mut bytes = self.bytes.clone();
+        bytes.resize(bytes.len() + 1024, 0);
+        bytes
+    }
+}
+
+/// Applies layers to a new directory below `dir`.
+pub fn extract(dir: &Path, layers: &[Archive]) -> anyhow::Result<PathBuf> {
+    let root = dir.join("root");
+    fs::create_dir(&root).unwrap();
+    let tree = Tree::open(&root).unwrap();
+    let limits = Limits { bytes: 1 << 30, entries: 200_000 };
+    let mut extractor = Extractor::new(&tree, limits, &Silent);
+    for layer in layers {
+        extractor.layer(layer.finish().as_slice())?;
+    }
+    Ok(root)
+}
+
+/// One line for each file below `root`: type, mode, owner, content or target; directories end in `/`.
+pub fn listing(root: &Path) -> BTreeMap<String, String> {
+    let mut out = BTreeMap::new();
+    for entry in walkdir::WalkDir::new(root).min_depth(1) {
+        let entry = entry.unwrap();
+        let meta = entry.path().symlink_metadata().unwrap();
+        let kind = meta.file_type();
+        let what = if kind.is_dir() {
+            "dir".to_owned()
+        } else if kind.is_symlink() {
+            format!("-> {}", fs::read_link(entry.path()).unwrap().display())
+        } else if kind.is_file() {
+            String::from_utf8_lossy(&fs::read(entry.path()).unwrap()).into_owned()
+        } else if kind.is_fifo() {
+            "fifo".to_owned()
+        } else {
+            let name = if kind.is_char_device() { "char" } else { "block" };
+            format!("{name} {}:{}", nix::sys::stat::major(meta.rdev()), nix::sys::stat::minor(meta.rdev()))
+        };
+        let path = entry.path().strip_prefix(root).unwrap().as_os_str().as_bytes().escape_ascii().to_string();
+        out.insert(path, what);
+    }
+    out
+}
+
+/// Writes OCI layouts.
+pub struct LayoutDir {
+    pub path: PathBuf,
+    pub index: Vec<serde_json::Value>,
+}
+
+impl LayoutDir {
+    pub fn new(path: &Path) -> Self {
+        fs::create_dir_all(path.join("blobs/sha256")).unwrap();
+        fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+        Self { path: path.to_owned(), index: Vec::new() }
+    }
+
+    pub fn blob(&self, bytes: &[u8]) -> Digest {
+        let digest = Digest::of(bytes);
+        fs::write(self.blob_path(&digest), bytes).unwrap();
+        digest
+    }
+
+    pub fn blob_path(&self, digest: &Digest) -> PathBuf {
+        self.path.join("blobs/sha256").join(digest.hex())
+    }
+
+    /// Adds an image; layers are stored plain, gzip and zstd in turn. Gives the digests of manifest, config, layers.
+    pub fn image(&mut self, tag: Option<&str>, config: serde_json::Value, layers: &[Archive]) -> Vec<Digest> {
+        let mut descriptors = Vec::new();
+        let mut diff_ids = Vec::new();
+        let mut digests = Vec::new();
+        for (number, layer) in layers.iter().enumerate() {
+            let plain = layer.finish();
+            diff_ids.push(Digest::of(&plain).to_string());
+            let packed = match number % 3 {
+                0 => {
+                    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+                    encoder.write_all(&plain).unwrap();
+                    encoder.finish().unwrap()
+                }
+                1 => zstd::encode_all(plain.as_slice(), 3).unwrap(),
+                _ => plain,
+            };
+            let digest = self.blob(&packed);
+            descriptors.push(serde_json::json!({
+                "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip",
+                "digest": digest.to_string(), "size": packed.len()
+            }));
+            digests.push(digest);
+        }
+        let document = serde_json::json!({
+            "architecture": Platform::host().architecture, "os": "linux", "config": config,
+            "rootfs": {"type": "layers", "diff_ids": diff_ids}
+        });
+        let config = serde_json::to_vec(&document).unwrap();
+        let config_digest = self.blob(&config);
+        let manifest = serde_json::to_vec(&serde_json::json!({
+            "schemaVersion": 2,
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": {"mediaType": "application/vnd.oci.image.config.v1+json",
+                       "digest": config_digest.to_string(), "size": config.len()},
+            "layers": descriptors
+        }))
+        .unwrap();
+        let digest = self.blob(&manifest);
+        let mut entry = serde_json::json!({
+            "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "digest": digest.to_string(), "size": manifest.len()
+        });
+        if let Some(tag) = tag {
+            entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": tag});
+        }
+        self.index.push(entry);
+        self.write_index();
+        digests.splice(0..0, [digest, config_digest]);
+        digests
+    }
+
+    pub fn write_index(&self) {
+        let index = serde_json::json!({"schemaVersion": 2, "manifests": self.index});
+        fs::write(self.path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+    }
+}

@@ -1,0 +1,384 @@
+// SPDX-License-Identifier: MIT
+//! Whole imports from layout directories made by the test.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+use tar::EntryType;
+
+use super::testing::{Archive, LayoutDir, listing, root};
+use super::{Imported, Limits, Mode, ModeSetting, Pull, Request, Silent, Store, import};
+use crate::config::source::ImageSource;
+
+struct World {
+    _dir: tempfile::TempDir,
+    layout: LayoutDir,
+    store: Store,
+    base: PathBuf,
+}
+
+fn world() -> World {
+    let dir = tempfile::tempdir().unwrap();
+    let layout = LayoutDir::new(&dir.path().join("layout"));
+    let system = dir.path().join("system");
+    World { layout, store: Store::open(&system), base: system.join("var/lib/sdme"), _dir: dir }
+}
+
+impl World {
+    fn source(&self, tag: Option<&str>) -> ImageSource {
+        ImageSource::Layout { path: self.layout.path.to_str().unwrap().into(), tag: tag.map(Into::into) }
+    }
+
+    fn import(&self, tag: Option<&str>) -> anyhow::Result<Imported> {
+        import(&self.store, &Request::new("app", &self.source(tag)), &Silent)
+    }
+
+    fn error(&self, tag: Option<&str>) -> String {
+        format!("{:#}", self.import(tag).unwrap_err())
+    }
+
+    /// Entries of the store, locks left out.
+    fn entries(&self) -> Vec<String> {
+        let mut names: Vec<_> = fs::read_dir(self.base.join("store"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .filter(|name| name != ".locks")
+            .collect();
+        names.sort();
+        names
+    }
+}
+
+fn app_config() -> serde_json::Value {
+    json!({
+        "Entrypoint": ["/usr/bin/app", "--flag"], "Cmd": ["serve"], "User": "app", "WorkingDir": "/srv/work",
+        "Env": ["PATH=/usr/bin", "ODD=a\"b$c\\d\ne", "not.a.name=1"], "StopSignal": "SIGQUIT",
+        "ExposedPorts": {"80/tcp": {}, "53/udp": {}}, "Volumes": {"/data": {}}, "Labels": {"a": "b"},
+        "Healthcheck": {"Test": ["CMD-SHELL", "true"], "Interval": 30_000_000_000_u64}
+    })
+}
+
+fn app_layers() -> Vec<Archive> {
+    vec![
+        Archive::new()
+            .dir("./")
+            .file("etc/passwd", "app:x:10:20::/srv:\n")
+            .file("etc/group", "x:x:30:app\n")
+            .file("old", ""),
+        Archive::new().file(".wh.old", "").file("usr/bin/app", "program"),
+        Archive::new().with(EntryType::Regular, b"suid", b"", |h| h.set_mode(0o4755)),
+    ]
+}
+
+#[test]
+fn application() {
+    if !root("image::application") {
+        return;
+    }
+    let mut world = world();
+    let digests = world.layout.image(None, app_config(), &app_layers());
+    let found = world.import(None).unwrap();
+    assert_eq!(found.tree, found.dir.join("tree"));
+    assert_eq!(
+        fs::read_link(world.base.join("fs/app")).unwrap(),
+        Path::new("../store").join(found.dir.file_name().unwrap())
+    );
+    let read = |path: &str| fs::read_to_string(found.tree.join("oci").join(path)).unwrap();
+    assert_eq!(read("env"), "PATH=\"/usr/bin\"\nODD=\"a\\\"b\\$c\\\\d\ne\"\n");
+    assert_eq!((read("ports").as_str(), read("volumes").as_str()), ("53/udp\n80/tcp\n", "/data\n"));
+    let process: serde_json::Value = serde_json::from_str(&read("process.json")).unwrap();
+    let want = json!({
+        "user": {"uid": 10, "gid": 20, "additionalGids": [30]},
+        "args": ["/usr/bin/app", "--flag", "serve"], "cwd": "/srv/work", "env": ["HOME=/srv"]
+    });
+    assert_eq!(process, want);
+    let files = listing(&found.tree.join("oci/root"));
+    assert_eq!(files.get("usr/bin/app").map(String::as_str), Some("program"));
+    assert!(!files.contains_key("old"));
+    for path in ["", "oci", "oci/root"] {
+        let meta = fs::metadata(found.tree.join(path)).unwrap();
+        assert_eq!((meta.permissions().mode() & 0o7777, meta.uid()), (0o755, 0), "{path}");
+    }
+    let image = &found.image;
+    assert_eq!((image.mode, image.requested_mode), (Mode::App, ModeSetting::Auto));
+    assert_eq!(image.manifest, digests.first().unwrap().to_string());
+    assert_eq!((image.user.uid, image.user.home.as_str()), (10, "/srv"));
+    assert_eq!(image.stop_signal.as_deref(), Some("SIGQUIT"));
+    assert_eq!(image.healthcheck.as_ref().unwrap().interval, 30_000_000_000);
+    assert_eq!(world.store.lookup("app").unwrap().unwrap(), found);
+    assert_eq!(world.store.list().unwrap(), [found]);
+}
+
+#[test]
+fn again_is_a_no_op() {
+    if !root("image::again_is_a_no_op") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(None, app_config(), &app_layers());
+    let first = world.import(None).unwrap();
+    let inode = fs::metadata(&first.tree).unwrap().ino();
+    let always = |mode| {
+        let source = world.source(None);
+        import(&world.store, &Request { pull: Pull::Always, mode, ..Request::new("app", &source) }, &Silent).unwrap()
+    };
+    assert_eq!(always(ModeSetting::Auto), first);
+    assert_eq!(fs::metadata(&first.tree).unwrap().ino(), inode);
+    assert_eq!(world.entries().len(), 1);
+    // Missing does not even look at the source.
+    fs::rename(&world.layout.path, world.layout.path.with_extension("gone")).unwrap();
+    assert_eq!(world.import(None).unwrap(), first);
+    fs::rename(world.layout.path.with_extension("gone"), &world.layout.path).unwrap();
+    // Another mode is another entry.
+    assert_ne!(always(ModeSetting::App).dir, first.dir);
+    assert_eq!(world.entries().len(), 2);
+    // A name that lost its link, as a crash at the last moment leaves it.
+    fs::remove_file(world.base.join("fs/app")).unwrap();
+    assert_eq!(world.import(None).unwrap(), first);
+    // A damaged entry is replaced.
+    fs::remove_file(first.dir.join("image.json")).unwrap();
+    assert_eq!(world.import(None).unwrap(), first);
+}
+
+#[test]
+fn another_reference_replaces() {
+    if !root("image::another_reference_replaces") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(Some("1"), app_config(), &app_layers());
+    world.layout.image(
+        Some("2"),
+        app_config(),
+        &[Archive::new().file("etc/passwd", "app:x:1:1::/:\n").file("two", "2")],
+    );
+    let same = world.layout.index.first().unwrap().clone();
+    world.layout.index.push(same);
+    world.layout.index.last_mut().unwrap()["annotations"] = json!({"org.opencontainers.image.ref.name": "one"});
+    world.layout.write_index();
+    let first = world.import(Some("1")).unwrap();
+    let second = world.import(Some("2")).unwrap();
+    assert!(second.tree.join("oci/root/two").exists() && first.tree.exists());
+    assert_eq!(world.store.lookup("app").unwrap().unwrap(), second);
+    // Back again, under another tag of the same image: nothing is unpacked, but the record says so from then on.
+    let third = world.import(Some("one")).unwrap();
+    assert_eq!(third.dir, first.dir);
+    assert!(third.image.reference.ends_with(":one"));
+    assert_eq!(world.import(Some("one")).unwrap(), third);
+    assert!(world.error(Some("3")).contains("no image named `3`; it has: 1, 2, one"));
+    assert_eq!(world.store.lookup("app").unwrap().unwrap(), third);
+}
+
+#[test]
+fn never_and_bad_names() {
+    let world = world();
+    let source = world.source(None);
+    let never = Request { pull: Pull::Never, ..Request::new("app", &source) };
+    assert!(import(&world.store, &never, &Silent).unwrap_err().to_string().contains("has not been imported"));
+    assert!(import(&world.store, &Request::new("../app", &source), &Silent).is_err());
+    assert!(!world.base.exists());
+}
+
+#[test]
+fn a_base_needs_systemd() {
+    if !root("image::a_base_needs_systemd") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(Some("bare"), json!({"Cmd": ["bash"]}), &[Archive::new().file("etc/os-release", "")]);
+    let layer = Archive::new()
+        .with(EntryType::Directory, b"./", b"", |h| h.set_mode(0o750))
+        .symlink("lib", "usr/lib")
+        .with(EntryType::Regular, b"usr/lib/systemd/systemd", b"x", |h| h.set_mode(0o755));
+    world.layout.image(Some("full"), json!({"Cmd": ["bash"], "User": "nobody-knows"}), &[layer]);
+    assert!(world.error(Some("bare")).contains("has no systemd to boot"));
+    assert!(world.entries().is_empty());
+    let found = world.import(Some("full")).unwrap();
+    assert_eq!(found.image.mode, Mode::Base);
+    assert!(found.tree.join("usr/lib/systemd/systemd").exists());
+    assert_eq!(fs::metadata(&found.tree).unwrap().permissions().mode() & 0o7777, 0o750);
+}
+
+#[test]
+fn an_application_without_a_command_is_taken() {
+    if !root("image::an_application_without_a_command_is_taken") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(None, json!({}), &[Archive::new()]);
+    let found = world.import(None).unwrap();
+    assert!(found.image.entrypoint.is_empty() && found.image.cmd.is_empty());
+    assert_eq!((found.image.mode, found.image.working_dir.as_str()), (Mode::App, "/"));
+}
+
+#[test]
+fn tampering_is_refused_and_leaves_nothing() {
+    if !root("image::tampering_is_refused_and_leaves_nothing") {
+        return;
+    }
+    let mut world = world();
+    let digests = world.layout.image(None, app_config(), &app_layers());
+    for (digest, what) in digests.iter().zip(["manifest", "config", "layer", "layer", "layer"]) {
+        let path = world.layout.blob_path(digest);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        *bad.last_mut().unwrap() ^= 1;
+        fs::write(&path, &bad).unwrap();
+        assert!(world.error(None).contains("is damaged"), "{what}");
+        fs::write(&path, good.get(1..).unwrap()).unwrap();
+        assert!(world.error(None).contains("bytes instead of"), "{what}");
+        fs::remove_file(&path).unwrap();
+        assert!(world.error(None).contains(digest.hex()), "{what}");
+        fs::create_dir(&path).unwrap();
+        assert!(world.error(None).contains("not a regular file"), "{what}");
+        fs::remove_dir(&path).unwrap();
+        fs::write(&path, good).unwrap();
+        assert!(world.entries().is_empty(), "{what}");
+    }
+    assert!(world.store.lookup("app").unwrap().is_none());
+    world.import(None).unwrap();
+}
+
+/// Builds a manifest by hand around changed parts and imports it.
+fn refused(change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) -> String {
+    let mut world = world();
+    let digests = world.layout.image(None, app_config(), &app_layers());
+    let parse = |at: usize| -> serde_json::Value {
+        serde_json::from_slice(&fs::read(world.layout.blob_path(digests.get(at).unwrap())).unwrap()).unwrap()
+    };
+    let (mut manifest, mut config) = (parse(0), parse(1));
+    change(&mut manifest, &mut config);
+    let bytes = serde_json::to_vec(&config).unwrap();
+    manifest["config"]["digest"] = world.layout.blob(&bytes).to_string().into();
+    if manifest["config"]["size"] != json!(1_u64 << 40) {
+        manifest["config"]["size"] = bytes.len().into();
+    }
+    let bytes = serde_json::to_vec(&manifest).unwrap();
+    let digest = world.layout.blob(&bytes).to_string();
+    let media = manifest["mediaType"].clone();
+    world.layout.index = vec![json!({"mediaType": media, "digest": digest, "size": bytes.len()})];
+    world.layout.write_index();
+    let error = world.error(None);
+    assert!(world.entries().is_empty());
+    error
+}
+
+#[test]
+fn documents_that_lie() {
+    if !root("image::documents_that_lie") {
+        return;
+    }
+    let zeros = format!("sha256:{}", "0".repeat(64));
+    for (name, want, error) in [
+        (
+            "diff_id",
+            "uncompressed content has the digest",
+            refused(|_, c| c["rootfs"]["diff_ids"][1] = zeros.as_str().into()),
+        ),
+        (
+            "count",
+            "the manifest has 3 layers",
+            refused(|_, c| drop(c["rootfs"]["diff_ids"].as_array_mut().unwrap().pop())),
+        ),
+        ("arch", "the image is for linux/pdp11", refused(|_, c| c["architecture"] = "pdp11".into())),
+        ("os", "the image is for windows/", refused(|_, c| c["os"] = "windows".into())),
+        ("user", "user `ghost`", refused(|_, c| c["config"]["User"] = "ghost".into())),
+        ("config size", "larger than", refused(|m, _| m["config"]["size"] = json!(1_u64 << 40))),
+        ("config type", "not a container image", refused(|m, _| m["config"]["mediaType"] = "application/x".into())),
+        ("layer type", "cannot be unpacked", refused(|m, _| m["layers"][0]["mediaType"] = "text/html".into())),
+        ("layer size", "bytes instead of", refused(|m, _| m["layers"][0]["size"] = 1.into())),
+        (
+            "layer algorithm",
+            "not supported",
+            refused(|m, _| {
+                m["layers"][0]["digest"] = format!("sha512:{}", "0".repeat(128)).into();
+            }),
+        ),
+        (
+            "too many layers",
+            "more than 128",
+            refused(|m, _| {
+                let layer = m["layers"][0].clone();
+                m["layers"] = vec![layer; 129].into();
+            }),
+        ),
+    ] {
+        assert!(error.contains(want), "{name}: {error}");
+    }
+}
+
+#[test]
+fn bombs() {
+    if !root("image::bombs") {
+        return;
+    }
+    let mut world = world();
+    let big = "\0".repeat(1 << 20);
+    world.layout.image(None, app_config(), &[Archive::new().file("a", &big), Archive::new().file("b", &big)]);
+    let source = world.source(None);
+    let request = Request { limits: Limits { bytes: 3 << 19, entries: 100 }, ..Request::new("app", &source) };
+    let error = format!("{:#}", import(&world.store, &request, &Silent).unwrap_err());
+    assert!(error.contains("the uncompressed image is larger"), "{error}");
+    assert!(world.entries().is_empty());
+}
+
+#[test]
+fn nested_index_and_attestations() {
+    if !root("image::nested_index_and_attestations") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(None, app_config(), &app_layers());
+    let mut windows = world.layout.index.remove(0);
+    let mut linux = windows.clone();
+    let arch = super::manifest::Platform::host().architecture;
+    linux["platform"] = json!({"os": "linux", "architecture": arch});
+    windows["platform"] = json!({"os": "windows", "architecture": arch});
+    let mut attestation = windows.clone();
+    attestation["platform"] = json!({"os": "unknown", "architecture": "unknown"});
+    let nest = |world: &World, entries: Vec<serde_json::Value>| {
+        let bytes = serde_json::to_vec(&json!({"schemaVersion": 2, "manifests": entries})).unwrap();
+        json!({"mediaType": "application/vnd.oci.image.index.v1+json",
+               "digest": world.layout.blob(&bytes).to_string(), "size": bytes.len()})
+    };
+    let inner = nest(&world, vec![windows.clone(), attestation, linux]);
+    world.layout.index = vec![inner];
+    world.layout.write_index();
+    world.import(None).unwrap();
+    let mut deep = nest(&world, vec![windows]);
+    for _ in 0..6 {
+        deep = nest(&world, vec![deep]);
+    }
+    world.layout.index = vec![deep];
+    world.layout.write_index();
+    let source = world.source(None);
+    let error = import(&world.store, &Request::new("deep", &source), &Silent).unwrap_err();
+    assert!(format!("{error:#}").contains("nested more than"), "{error:#}");
+}
+
+#[test]
+fn two_at_once() {
+    if !root("image::two_at_once") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(None, app_config(), &app_layers());
+    let world = &world;
+    let results: Vec<Imported> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..8)
+            .map(|i| {
+                scope.spawn(move || {
+                    let source = world.source(None);
+                    let pull = if i % 2 == 0 { Pull::Missing } else { Pull::Always };
+                    import(&world.store, &Request { pull, ..Request::new("app", &source) }, &Silent).unwrap()
+                })
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(results.windows(2).all(|pair| pair.first() == pair.last()));
+    assert_eq!(world.entries().len(), 1);
+}

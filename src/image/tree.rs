@@ -1,0 +1,359 @@
+// SPDX-License-Identifier: MIT
+//! Operations inside an untrusted directory tree, none of which can reach outside it.
+//!
+//! Directories are opened with openat2(2) `RESOLVE_IN_ROOT`, so that absolute symbolic links and `..` mean what they
+//! mean inside a container; the last component is only ever handled by `…at()` calls that do not follow it. Paths are
+//! bytes. Must not know about archives or images, and must never join a path to the tree's location.
+
+use std::ffi::{CString, OsString};
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
+
+use nix::dir::Dir;
+use nix::errno::Errno;
+use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mkdirat};
+use nix::sys::time::TimeSpec;
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+/// Symbolic links followed while creating missing directories, as the kernel's own limit.
+const MAX_LINKS: u32 = 40;
+
+/// An open directory that is the root of everything done through it.
+#[derive(Debug)]
+pub struct Tree {
+    root: OwnedFd,
+}
+
+/// Learns what [`Tree::ensure_dir`] does.
+pub trait Watch {
+    /// The content of `dir`, found at `path`, is about to change.
+    fn before(&mut self, dir: BorrowedFd<'_>, path: &[u8]);
+    /// The directory `file` was created in `dir`.
+    fn made(&mut self, dir: BorrowedFd<'_>, file: &[u8]);
+}
+
+/// Nobody wants to know.
+impl Watch for () {
+    fn before(&mut self, _dir: BorrowedFd<'_>, _path: &[u8]) {}
+    fn made(&mut self, _dir: BorrowedFd<'_>, _file: &[u8]) {}
+}
+
+/// The file type of a stat result.
+#[must_use]
+pub fn kind_of(stat: &FileStat) -> SFlag {
+    SFlag::from_bits_truncate(stat.st_mode) & SFlag::S_IFMT
+}
+
+/// Whether a stat result is of a directory.
+#[must_use]
+pub fn is_dir(stat: &FileStat) -> bool {
+    kind_of(stat) == SFlag::S_IFDIR
+}
+
+/// A path that leads to what an open descriptor refers to, whatever its type.
+#[must_use]
+pub fn proc_path(fd: BorrowedFd<'_>) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
+}
+
+/// A file name for `…at()` calls; NUL bytes, slashes and the two special names are refused.
+///
+/// # Errors
+/// `InvalidInput` for those.
+pub fn name(bytes: &[u8]) -> io::Result<CString> {
+    if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
+    }
+    CString::new(bytes).map_err(|_| io::Error::new(io::ErrorKind::InvalidInput, "file name with a NUL byte"))
+}
+
+impl Tree {
+    /// Opens the directory at `path`, which is trusted.
+    ///
+    /// # Errors
+    /// When it cannot be opened as a directory.
+    pub fn open(path: &Path) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
+        Ok(Self { root: nix::fcntl::open(path, flags, Mode::empty())? })
+    }
+
+    /// The root directory itself.
+    #[must_use]
+    pub fn root(&self) -> BorrowedFd<'_> {
+        self.root.as_fd()
+    }
+
+    /// Opens `path` inside the tree.
+    ///
+    /// # Errors
+    /// Those of openat2(2).
+    pub fn open_at(&self, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+        let path = if path.is_empty() { b"." } else { path };
+        let how = OpenHow::new()
+            .flags(flags | OFlag::O_CLOEXEC)
+            .resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+        let mut tries = 0;
+        loop {
+            match openat2(&self.root, path, how) {
+                // openat2(2): EAGAIN when a rename anywhere raced with a `..`; asking again is the documented remedy.
+                Err(Errno::EAGAIN) if tries < 64 => tries += 1,
+                result => return Ok(result?),
+            }
+        }
+    }
+
+    /// Opens a directory, following symbolic links inside the tree.
+    ///
+    /// # Errors
+    /// Those of openat2(2).
+    pub fn open_dir(&self, path: &[u8]) -> io::Result<OwnedFd> {
+        self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)
+    }
+
+    /// Opens a directory and creates what is missing of it, mode 0755, owned by root and dated 1970, also behind a
+    /// symbolic link whose target is missing. A file in the way is replaced.
+    ///
+    /// # Errors
+    /// When a component cannot be opened or created.
+    pub fn ensure_dir(&self, path: &[u8], watch: &mut dyn Watch) -> io::Result<OwnedFd> {
+        self.ensure(path, &mut 0, watch)
+    }
+
+    fn ensure(&self, path: &[u8], links: &mut u32, watch: &mut dyn Watch) -> io::Result<OwnedFd> {
+        match self.open_dir(path) {
+            Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ENOTDIR)) => {}
+            result => return result,
+        }
+        let mut done: Vec<u8> = Vec::new();
+        let mut here = self.open_dir(b"")?;
+        for part in path.split(|b| *b == b'/').filter(|part| !part.is_empty() && *part != b".") {
+            let above = done.clone();
+            done.push(b'/');
+            done.extend_from_slice(part);
+            here = match self.open_dir(&done) {
+                Ok(next) => next,
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOENT) => {
+                    self.make_missing(&here, &above, &done, part, links, watch)?
+                }
+                Err(error) if error.raw_os_error() == Some(nix::libc::ENOTDIR) => {
+                    let file = name(part)?;
+                    if kind_of(&fstatat(&here, file.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW)?) == SFlag::S_IFLNK {
+                        return Err(error);
+                    }
+                    watch.before(here.as_fd(), &above);
+                    unlinkat(&here, file.as_c_str(), UnlinkatFlags::NoRemoveDir)?;
+                    self.make_missing(&here, &above, &done, part, links, watch)?
+                }
+                Err(error) => return Err(error),
+            };
+        }
+        Ok(here)
+    }
+
+    fn make_missing(
+        &self,
+        parent: &OwnedFd,
+        above: &[u8],
+        path: &[u8],
+        part: &[u8],
+        links: &mut u32,
+        watch: &mut dyn Watch,
+    ) -> io::Result<OwnedFd> {
+        let file = name(part)?;
+        watch.before(parent.as_fd(), above);
+        match mkdirat(parent, file.as_c_str(), Mode::from_bits_truncate(0o755)) {
+            Ok(()) => {
+                let made = open_nofollow(parent, part, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
+                // The umask may have taken bits away.
+                fchmod(&made, Mode::from_bits_truncate(0o755))?;
+                // A date that no archive gave must not make two imports of one image differ.
+                futimens(&made, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0))?;
+                watch.made(parent.as_fd(), part);
+                Ok(made)
+            }
+            // Something is there that could not be opened: a symbolic link to nowhere. Make its target.
+            Err(Errno::EEXIST) => {
+                *links += 1;
+                if *links > MAX_LINKS {
+                    return Err(Errno::ELOOP.into());
+                }
+                let target = readlinkat(parent, file.as_c_str())?.into_vec();
+                let mut wanted = if target.starts_with(b"/") { Vec::new() } else { above.to_vec() };
+                wanted.push(b'/');
+                wanted.extend_from_slice(&target);
+                drop(self.ensure(&wanted, links, watch)?);
+                self.open_dir(path)
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The content of a regular file, or `None` if nothing is there.
+    ///
+    /// # Errors
+    /// When it is something else, larger than `limit`, or cannot be read.
+    pub fn read_file(&self, path: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
+        // O_NONBLOCK: opening a FIFO must not wait for a writer.
+        let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
+            Ok(fd) => fd,
+            Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ENOTDIR)) => {
+                return Ok(None);
+            }
+            Err(error) => return Err(error),
+        };
+        if kind_of(&fstat(&fd)?) != SFlag::S_IFREG {
+            return Err(io::Error::other("not a regular file"));
+        }
+        let mut bytes = Vec::new();
+        File::from(fd).take(limit.saturating_add(1)).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            return Err(io::Error::other(format!("larger than {limit} bytes")));
+        }
+        Ok(Some(bytes))
+    }
+
+    /// Whether `path`, links followed, is a regular file that someone may execute.
+    #[must_use]
+    pub fn is_executable(&self, path: &[u8]) -> bool {
+        let stat = self.open_at(path, OFlag::O_PATH).and_then(|fd| Ok(fstat(&fd)?));
+        stat.is_ok_and(|stat| kind_of(&stat) == SFlag::S_IFREG && stat.st_mode & 0o111 != 0)
+    }
+}
+
+/// Opens a name in a directory without following it.
+///
+/// # Errors
+/// Those of openat(2).
+pub fn open_nofollow(parent: impl AsFd, file: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
+    let file = name(file)?;
+    Ok(openat(parent, file.as_c_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// What a name in a directory is, not followed; `None` if nothing is there.
+///
+/// # Errors
+/// Those of fstatat(2).
+pub fn lookup(parent: impl AsFd, file: &[u8]) -> io::Result<Option<FileStat>> {
+    match fstatat(parent, name(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
+        Ok(stat) => Ok(Some(stat)),
+        Err(Errno::ENOENT) => Ok(None),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// The names in a directory.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn names(dir: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
+    let fd = openat(dir, ".", OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    let mut dir = Dir::from_fd(fd)?;
+    let mut out = Vec::new();
+    for entry in dir.iter() {
+        let entry = entry?;
+        let file = entry.file_name().to_bytes();
+        if file != b"." && file != b".." {
+            out.push(file.to_vec());
+        }
+    }
+    Ok(out)
+}
+
+/// Removes a name and everything below it. Descends nowhere: directories found are first moved to the top, so that a
+/// tree of any depth is removed with a handful of descriptors and no recursion.
+///
+/// # Errors
+/// When something cannot be removed. A name that does not exist is no error.
+pub fn remove(parent: impl AsFd, file: &[u8]) -> io::Result<()> {
+    let parent = parent.as_fd();
+    let Some(stat) = lookup(parent, file)? else { return Ok(()) };
+    let cname = name(file)?;
+    if !is_dir(&stat) {
+        return Ok(unlinkat(parent, cname.as_c_str(), UnlinkatFlags::NoRemoveDir)?);
+    }
+    let top = open_nofollow(parent, file, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
+    let mut serial = 0_u64;
+    let mut pending = Vec::new();
+    clear(&top, &top, &mut serial, &mut pending)?;
+    while let Some(next) = pending.pop() {
+        let dir = open_nofollow(&top, &next, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
+        clear(&dir, &top, &mut serial, &mut pending)?;
+        unlinkat(&top, name(&next)?.as_c_str(), UnlinkatFlags::RemoveDir)?;
+    }
+    Ok(unlinkat(parent, cname.as_c_str(), UnlinkatFlags::RemoveDir)?)
+}
+
+/// Unlinks the files in `dir` and moves its directories to `top` under fresh names, which are added to `pending`.
+fn clear(dir: &OwnedFd, top: &OwnedFd, serial: &mut u64, pending: &mut Vec<Vec<u8>>) -> io::Result<()> {
+    for file in names(dir)? {
+        let cname = name(&file)?;
+        match unlinkat(dir, cname.as_c_str(), UnlinkatFlags::NoRemoveDir) {
+            Ok(()) => continue,
+            Err(Errno::EISDIR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        loop {
+            *serial += 1;
+            let fresh = OsString::from(format!(".sdme-removed-{serial}"));
+            if lookup(top, fresh.as_encoded_bytes())?.is_none() {
+                renameat(dir, cname.as_c_str(), top, fresh.as_os_str())?;
+                pending.push(fresh.into_encoded_bytes());
+                break;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    #[test]
+    fn absolute_links_stay_inside() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::create_dir_all(dir.path().join("etc")).unwrap();
+        std::fs::write(dir.path().join("etc/passwd"), "inside").unwrap();
+        symlink("/etc/passwd", dir.path().join("link")).unwrap();
+        symlink("../../../../etc", dir.path().join("up")).unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        assert_eq!(tree.read_file(b"link", 100).unwrap().unwrap(), b"inside");
+        assert_eq!(tree.read_file(b"up/passwd", 100).unwrap().unwrap(), b"inside");
+        assert_eq!(tree.read_file(b"/etc/passwd", 100).unwrap().unwrap(), b"inside");
+        assert!(tree.read_file(b"link", 3).is_err());
+        assert_eq!(tree.read_file(b"missing/x", 3).unwrap(), None);
+    }
+
+    #[test]
+    fn missing_directories_are_made_behind_dangling_links() {
+        let dir = tempfile::tempdir().unwrap();
+        symlink("/usr/lib64", dir.path().join("lib64")).unwrap();
+        symlink("loop", dir.path().join("loop")).unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        tree.ensure_dir(b"lib64/sub", &mut ()).unwrap();
+        assert!(dir.path().join("usr/lib64/sub").is_dir());
+        assert!(dir.path().join("lib64").is_symlink());
+        assert!(tree.ensure_dir(b"loop/x", &mut ()).is_err());
+    }
+
+    #[test]
+    fn deep_trees_are_removed() {
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let mut here = tree.open_dir(b"").unwrap();
+        for _ in 0..3000 {
+            mkdirat(&here, "d", Mode::from_bits_truncate(0o755)).unwrap();
+            here = open_nofollow(&here, b"d", OFlag::O_DIRECTORY | OFlag::O_RDONLY).unwrap();
+        }
+        remove(tree.root(), b"d").unwrap();
+        assert!(names(tree.root()).unwrap().is_empty());
+        remove(tree.root(), b"d").unwrap();
+    }
+}

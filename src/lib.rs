@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//! OCI images and systemd-nspawn containers as ordinary systemd units.
+//!
+//! [`compile`] is the whole core and pure: configuration in, files and diagnostics out. Reading ([`search`]) and
+//! writing ([`output`]) happen at the two ends; `docs/architecture.md` shows how the parts hang together.
+
+pub mod config;
+pub mod diag;
+pub mod ini;
+pub mod output;
+pub mod paths;
+pub mod plan;
+pub mod process;
+pub mod resolve;
+pub mod search;
+pub mod unit;
+
+#[cfg(feature = "image")]
+pub mod cli;
+#[cfg(feature = "image")]
+pub mod image;
+#[cfg(feature = "image")]
+pub mod runtime;
+
+use config::sources::Sources;
+use diag::Diagnostic;
+use output::tree::Tree;
+use resolve::model::{Facts, Model};
+
+/// What a configuration becomes.
+#[derive(Debug, Clone)]
+pub struct Compiled {
+    /// The resolved configuration.
+    pub model: Model,
+    /// All files.
+    pub tree: Tree,
+    /// All problems, sorted by place.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Compiles a configuration. The same input gives the same bytes, whatever order files were found in.
+#[must_use]
+pub fn compile(sources: &Sources, facts: &Facts) -> Compiled {
+    let model = resolve::resolve(sources);
+    let tree = plan::plan(&model, facts);
+    let mut diagnostics = model.warnings.clone();
+    diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
+    diagnostics.sort();
+    diagnostics.dedup();
+    Compiled { model, tree, diagnostics }
+}

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: MIT
+//! The command line tool.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    sdme_gen::cli::run()
+}

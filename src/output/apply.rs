@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen apply`: units and `.nspawn` files as static files of a root, for image builds and for hosts that want to
+//! review them. It touches only files it wrote, which it keeps a list of, and it changes all or nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::tree::{Node, Place, Tree};
+use crate::image::digest::Digest;
+use crate::image::tree::{Tree as Root, proc_path};
+
+/// The list of what was applied, one `DIGEST PATH` a line. systemd ignores files of this name.
+const LIST: &str = "etc/systemd/sdme-gen.applied";
+
+/// A path and a digest it had or is about to have. After a crash one path can have two.
+type Entry = (String, String);
+
+/// One thing that is, or would be, done; the path is absolute inside the root.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// A file that was not there, or was different.
+    Write(String),
+    /// A file written earlier that is no longer wanted.
+    Remove(String),
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Write(path) => write!(f, "write {path}"),
+            Self::Remove(path) => write!(f, "remove {path}"),
+        }
+    }
+}
+
+/// Brings the files below `root` into agreement with `tree` and says what was done; with `dry_run` only says it.
+///
+/// # Errors
+/// Nothing is changed when a file is in the way that was not written by an earlier call, or was edited since. An
+/// error while writing leaves every file whole, old or new, and the next call finishes the work.
+pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
+    let root = Root::open(root).with_context(|| format!("cannot open {}", root.display()))?;
+    let wanted: BTreeMap<String, &Node> = tree
+        .iter()
+        .filter(|(place, ..)| matches!(place, Place::Units | Place::Settings))
+        .map(|(place, path, node)| (format!("{}/{path}", place.directory().trim_start_matches('/')), node))
+        .collect();
+    let written = read_list(&root)?;
+    let mut changes = Vec::new();
+    let mut in_the_way = Vec::new();
+    for (path, node) in &wanted {
+        let wanted = digest(node);
+        let found = present(&root, path)?;
+        if found.as_ref() == Some(&wanted) {
+            continue;
+        }
+        if found.is_none_or(|found| written.contains(&(path.clone(), found))) {
+            changes.push(Change::Write(format!("/{path}")));
+        } else {
+            in_the_way.push(path.as_str());
+        }
+    }
+    let stale: BTreeSet<&str> = written.iter().map(|(path, _)| path.as_str()).collect();
+    for path in stale.into_iter().filter(|path| !wanted.contains_key(*path)) {
+        let Some(found) = present(&root, path)? else { continue };
+        if written.contains(&(path.to_owned(), found)) {
+            changes.push(Change::Remove(format!("/{path}")));
+        } else {
+            in_the_way.push(path);
+        }
+    }
+    if !in_the_way.is_empty() {
+        let names = in_the_way.join("\n  /");
+        bail!("these files are not ours or were edited since; move or remove them, nothing was changed:\n  /{names}");
+    }
+    if dry_run {
+        return Ok(changes);
+    }
+    // Until all is done, the list names old and new: whatever a crash leaves behind is known to be ours.
+    let new: BTreeSet<Entry> = wanted.iter().map(|(path, node)| (path.clone(), digest(node))).collect();
+    if !changes.is_empty() {
+        write_list(&root, written.union(&new))?;
+    }
+    for change in &changes {
+        let (Change::Write(path) | Change::Remove(path)) = change;
+        let path = path.trim_start_matches('/');
+        match wanted.get(path) {
+            Some(node) => write(&root, path, node),
+            None => remove(&root, path),
+        }
+        .with_context(|| format!("cannot {change}"))?;
+    }
+    if new != written || !changes.is_empty() {
+        write_list(&root, new.iter())?;
+    }
+    Ok(changes)
+}
+
+/// A digest of a file's content or of a link's target; it tells the two apart.
+fn digest(node: &Node) -> String {
+    match node {
+        Node::File(content) => Digest::of(content.as_bytes()).hex().to_owned(),
+        Node::Link(target) => format!("-> {target}"),
+        Node::Opaque => String::new(),
+    }
+}
+
+fn present(root: &Root, path: &str) -> Result<Option<String>> {
+    let (parent, name) = split(path);
+    let parent = match root.open_dir(parent.as_bytes()) {
+        Ok(parent) => parent,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("cannot look into /{parent}")),
+    };
+    let full = proc_path(parent.as_fd()).join(name);
+    let metadata = match fs::symlink_metadata(&full) {
+        Ok(metadata) => metadata,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(e) => return Err(e).with_context(|| format!("cannot look at /{path}")),
+    };
+    if metadata.is_symlink() {
+        let target = fs::read_link(&full).with_context(|| format!("cannot read /{path}"))?;
+        return Ok(Some(format!("-> {}", target.display())));
+    }
+    if !metadata.is_file() {
+        return Ok(Some("not a file".to_owned()));
+    }
+    let content = fs::read(&full).with_context(|| format!("cannot read /{path}"))?;
+    Ok(Some(Digest::of(&content).hex().to_owned()))
+}
+
+fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn write(root: &Root, path: &str, node: &Node) -> io::Result<()> {
+    let (parent, name) = split(path);
+    let parent = root.ensure_dir(parent.as_bytes(), &mut ())?;
+    let directory = proc_path(parent.as_fd());
+    let temporary = directory.join(format!(".{name}.sdme-new"));
+    match fs::remove_file(&temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match node {
+        Node::File(content) => {
+            let mut file = fs::File::create_new(&temporary)?;
+            file.write_all(content.as_bytes())?;
+            file.sync_all()?;
+        }
+        Node::Link(target) => symlink(target, &temporary)?,
+        Node::Opaque => return Ok(()),
+    }
+    fs::rename(&temporary, directory.join(name))?;
+    sync(&parent)
+}
+
+fn remove(root: &Root, path: &str) -> io::Result<()> {
+    let (parent, name) = split(path);
+    let directory = root.open_dir(parent.as_bytes())?;
+    fs::remove_file(proc_path(directory.as_fd()).join(name))?;
+    sync(&directory)?;
+    // A drop-in or .wants directory that is now empty was ours, too; a directory of systemd's own is not.
+    if parent.ends_with(".d") || [".wants", ".requires", ".upholds"].iter().any(|s| parent.ends_with(s)) {
+        let (grandparent, name) = split(parent);
+        let directory = root.open_dir(grandparent.as_bytes())?;
+        let _ = fs::remove_dir(proc_path(directory.as_fd()).join(name));
+    }
+    Ok(())
+}
+
+/// Directories are opened with `O_PATH`, which cannot be synced; this opens the same one for reading.
+fn sync(directory: &OwnedFd) -> io::Result<()> {
+    fs::File::open(proc_path(directory.as_fd()))?.sync_all()
+}
+
+fn read_list(root: &Root) -> Result<BTreeSet<Entry>> {
+    let bytes = root.read_file(LIST.as_bytes(), 64 << 20).with_context(|| format!("cannot read /{LIST}"))?;
+    let text = String::from_utf8(bytes.unwrap_or_default()).with_context(|| format!("/{LIST} is damaged"))?;
+    Ok(text.lines().filter_map(|l| l.split_once('\t')).map(|(d, p)| (p.to_owned(), d.to_owned())).collect())
+}
+
+fn write_list<'a>(root: &Root, entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
+    let lines: Vec<String> = entries.map(|(path, digest)| format!("{digest}\t{path}\n")).collect();
+    let text = lines.concat();
+    write(root, LIST, &Node::File(text)).with_context(|| format!("cannot write /{LIST}"))
+}

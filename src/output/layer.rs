@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: MIT
+//! Writes a container's configuration layer and `.nspawn` file, at every start, below `/run`.
+
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use super::tree::{Node, Place, Tree};
+
+/// Writes the layer of `container` into `directory`, which must not exist. `/run` does not survive a crash, so nothing
+/// is synced; nobody reads the directory before the caller puts it in place.
+///
+/// # Errors
+/// The first file that cannot be written.
+pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()> {
+    make_directory(directory)?;
+    for (path, node) in tree.below(&Place::Layer(container.to_owned())) {
+        let full = directory.join(path);
+        make_parents(directory, path)?;
+        match node {
+            Node::File(content) => fs::write(&full, content).and_then(|()| mode(&full, 0o644)),
+            Node::Link(target) => symlink(target, &full),
+            Node::Opaque => make_directory(&full).and_then(|()| opaque(&full)),
+        }
+        .with_context(|| format!("cannot write {}", full.display()))?;
+    }
+    Ok(())
+}
+
+/// Every directory of a layer is 0755 and root's, whatever the umask: it shows through as the directory itself.
+fn make_parents(directory: &Path, path: &str) -> Result<()> {
+    let mut full = directory.to_owned();
+    for part in Path::new(path).parent().into_iter().flatten() {
+        full.push(part);
+        make_directory(&full).with_context(|| format!("cannot make {}", full.display()))?;
+    }
+    Ok(())
+}
+
+fn make_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(e) if e.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        other => other.and_then(|()| mode(path, 0o755)),
+    }
+}
+
+fn mode(path: &Path, mode: u32) -> io::Result<()> {
+    fs::set_permissions(path, fs::Permissions::from_mode(mode))
+}
+
+/// Marks a directory so that overlayfs hides what lower layers have there (overlayfs.rst, "whiteouts and opaque
+/// directories").
+fn opaque(path: &Path) -> io::Result<()> {
+    xattr::set(path, "trusted.overlay.opaque", b"y")
+}

@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+//! Where rendered files go: the tree of all of them, and its sinks.
+
+pub mod emit;
+pub mod tree;
+
+#[cfg(feature = "image")]
+pub mod apply;
+#[cfg(feature = "image")]
+pub mod layer;

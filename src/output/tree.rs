@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: MIT
+//! All files a configuration becomes, sorted, with the place each belongs to. Pure.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use crate::paths::container_runtime;
+
+/// A place for files; a path below it is relative.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Place {
+    /// Units, drop-ins and links: a generator directory, or `/etc/systemd/system`.
+    Units,
+    /// `.nspawn` files: `/run/systemd/nspawn`, or `/etc/systemd/nspawn`.
+    Settings,
+    /// The configuration layer of this container: `/run/sdme/containers/NAME/config`.
+    Layer(String),
+}
+
+/// A file of a tree.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Node {
+    /// A regular file, mode 0644.
+    File(String),
+    /// A symbolic link with this target.
+    Link(String),
+    /// A directory that hides what lower layers have there (overlayfs, `trusted.overlay.opaque`).
+    Opaque,
+}
+
+/// The tree.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tree {
+    nodes: BTreeMap<(Place, String), Node>,
+}
+
+impl Tree {
+    /// Adds a file. The first one of a path stays: the same unit can be wanted by several containers.
+    pub fn add(&mut self, place: Place, path: impl Into<String>, node: Node) {
+        self.nodes.entry((place, path.into())).or_insert(node);
+    }
+
+    /// Adds a regular file.
+    pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl ToString) {
+        self.add(place, path, Node::File(content.to_string()));
+    }
+
+    /// All files, sorted by place and path.
+    pub fn iter(&self) -> impl Iterator<Item = (&Place, &str, &Node)> {
+        self.nodes.iter().map(|((place, path), node)| (place, path.as_str(), node))
+    }
+
+    /// The files of one place.
+    pub fn below<'a>(&'a self, place: &'a Place) -> impl Iterator<Item = (&'a str, &'a Node)> {
+        self.iter().filter(move |(p, ..)| *p == place).map(|(_, path, node)| (path, node))
+    }
+}
+
+impl Place {
+    /// The directory as `sdme-gen apply` and `sdme-gen render` name it.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        match self {
+            Self::Units => "/etc/systemd/system".to_owned(),
+            Self::Settings => "/etc/systemd/nspawn".to_owned(),
+            Self::Layer(container) => format!("{}/config", container_runtime(container)),
+        }
+    }
+}
+
+/// Every file behind a line `---PATH---`, as `sdme-gen render` prints it.
+impl fmt::Display for Tree {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (place, path, node) in self.iter() {
+            let directory = place.directory();
+            match node {
+                Node::File(content) => writeln!(f, "---{directory}/{path}---\n{content}")?,
+                Node::Link(target) => writeln!(f, "---{directory}/{path} -> {target}---\n")?,
+                Node::Opaque => writeln!(f, "---{directory}/{path}/ (opaque)---\n")?,
+            }
+        }
+        Ok(())
+    }
+}

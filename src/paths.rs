@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: MIT
+//! The places on disk that units and code agree on. Pure: constants and string building only.
+
+/// Where configuration is looked for; an earlier directory wins.
+pub const CONFIG_DIRECTORIES: [&str; 3] = ["/etc/sdme", "/run/sdme", "/usr/share/sdme"];
+
+/// Imported images, upper layers, volumes.
+pub const STATE: &str = "/var/lib/sdme";
+
+/// What is made anew at every start.
+pub const RUNTIME: &str = "/run/sdme";
+
+/// Directory of the command line tool; set `BINDIR` when building for another place.
+pub const BINDIR: &str = match option_env!("BINDIR") {
+    Some(path) => path,
+    None => "/usr/bin",
+};
+
+/// Directory of the launcher; set `LIBEXECDIR` when building for another place.
+pub const LIBEXECDIR: &str = match option_env!("LIBEXECDIR") {
+    Some(path) => path,
+    None => "/usr/lib/sdme",
+};
+
+/// Where the overlay of a container is mounted; systemd-nspawn@.service and machinectl look there.
+#[must_use]
+pub fn machine_root(container: &str) -> String {
+    format!("/var/lib/machines/{container}")
+}
+
+/// The configuration layer and the links to the lower layers of a container.
+#[must_use]
+pub fn container_runtime(container: &str) -> String {
+    format!("{RUNTIME}/containers/{container}")
+}
+
+/// The upper layer and the overlay work directory of a container.
+#[must_use]
+pub fn container_state(container: &str) -> String {
+    format!("{STATE}/containers/{container}")
+}

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT
+//! From the resolved model to every file it becomes: the unit graph, `.nspawn` files, configuration layers. Pure.
+
+mod container;
+mod image;
+mod inside;
+mod nspawn;
+mod stub;
+
+use crate::config::keys::FileType;
+use crate::output::tree::{Node, Place, Tree};
+use crate::resolve::model::{Facts, Link, Model};
+
+/// Plans everything.
+#[must_use]
+pub fn plan(model: &Model, facts: &Facts) -> Tree {
+    let mut tree = Tree::default();
+    for image in model.images.values() {
+        image::plan(image, &mut tree);
+    }
+    for container in model.containers.values() {
+        let stack = model.stack(container, facts);
+        container::plan(container, model, &mut tree);
+        nspawn::plan(container, stack, &mut tree);
+        inside::plan(container, stack, facts, &mut tree);
+        install(&format!("systemd-nspawn@{}.service", container.name), &container.install, &mut tree);
+    }
+    for rejected in &model.rejected {
+        if let Some(unit) = Model::unit_of(rejected) {
+            stub::plan(rejected, &unit, &mut tree);
+            if rejected.file_type == FileType::Container {
+                install(&unit, &rejected.install, &mut tree);
+            }
+        }
+    }
+    tree
+}
+
+/// Where systemd's own unit files are; a `.wants` link of a template instance leads there.
+const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
+
+fn install(unit: &str, links: &[Link], tree: &mut Tree) {
+    let template = unit.split_once('@').map_or(unit.to_owned(), |(stem, _)| format!("{stem}@.service"));
+    let target = format!("{SYSTEM_UNITS}/{template}");
+    for Link { unit: other, directory } in links {
+        tree.add(Place::Units, format!("{other}.{directory}/{unit}"), Node::Link(target.clone()));
+        // machines.target is what the boot reaches for containers, but whether it is enabled is a matter of presets.
+        if other == "machines.target" && *directory == "wants" {
+            let target = Node::Link(format!("{SYSTEM_UNITS}/machines.target"));
+            tree.add(Place::Units, "multi-user.target.wants/machines.target", target);
+        }
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+//! `.image` files, and the rules for what may lie below what. Pure.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::model::{Base, Image};
+use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
+use crate::config::settings::Settings;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::diag::{Diagnostic, Location, Spanned};
+
+/// An `.image` file that could be read, before its `Base=` is followed.
+#[derive(Debug, Clone)]
+pub struct ImageDraft {
+    /// The image; `base` is filled in later.
+    pub image: Image,
+    /// `Base=` as written.
+    pub base: Option<Spanned<BaseRef>>,
+}
+
+/// A base as a user writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BaseRef {
+    /// The host's own `/usr`.
+    Host,
+    /// An image.
+    Image(ImageRef),
+}
+
+/// Reads `Base=`.
+///
+/// # Errors
+/// As for [`image_ref`].
+pub fn base_ref(value: &str, names: &Names) -> Result<BaseRef, String> {
+    if value == "host" { Ok(BaseRef::Host) } else { image_ref(value, names).map(BaseRef::Image) }
+}
+
+/// Reads an `.image` file.
+///
+/// # Errors
+/// All its problems.
+pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<ImageDraft, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let text = |key| settings.text("Image", key);
+    let source = match text("Image") {
+        Some(value) if value.value.ends_with(".image") => {
+            let message =
+                format!("Image={}: an image cannot be another image; write a reference or oci:PATH", value.value);
+            problems.push(Diagnostic::error(&value.at, message));
+            None
+        }
+        Some(value) => {
+            value.value.parse::<ImageSource>().map_err(|m| problems.push(Diagnostic::error(&value.at, m))).ok()
+        }
+        None => {
+            let message = "no Image= in [Image]; write Image= and a reference such as docker.io/library/nginx:1.27";
+            problems.push(Diagnostic::error(&Location::new(file, 1), message));
+            None
+        }
+    };
+    let mode = text("Mode").map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
+    let base = text("Base").and_then(|b| match base_ref(b.value, names) {
+        Ok(value) => Some(Spanned { value, at: b.at }),
+        Err(message) => {
+            problems.push(Diagnostic::error(&b.at, message));
+            None
+        }
+    });
+    if let (ModeSetting::Base, Some(base)) = (mode, &base) {
+        problems.push(Diagnostic::error(&base.at, "a base image has nothing below it; remove Base= or Mode=base"));
+    }
+    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    if let Some(first) = settings.section("Install").next() {
+        problems.push(Diagnostic::error(
+            &first.at,
+            "[Install] has no use in an image, which is pulled by its containers; remove it",
+        ));
+    }
+    let service = settings.section("Service").map(|e| (e.key.clone(), e.value.clone())).collect();
+    let pull = text("Policy").map(|p| Pull::from_choice(p.value)).unwrap_or_default();
+    match source {
+        Some(source) if problems.is_empty() => {
+            let image = Image {
+                name: name.to_owned(),
+                file: Some(Arc::clone(file)),
+                source,
+                mode,
+                pull,
+                base: None,
+                unit,
+                service,
+            };
+            Ok(ImageDraft { image, base })
+        }
+        _ => Err(problems),
+    }
+}
+
+/// All images that can be used; `bad` names the rejected `.image` files with their first problem.
+#[derive(Debug, Default)]
+pub struct Images {
+    /// Usable images by name.
+    pub good: BTreeMap<String, Image>,
+    /// Why others are not.
+    pub bad: BTreeMap<String, Vec<Diagnostic>>,
+}
+
+impl Images {
+    /// Finds or adds the image behind a reference and returns its name.
+    ///
+    /// # Errors
+    /// The file was rejected, or the same source was written elsewhere with another mode or pull policy.
+    pub fn name_of(&mut self, reference: &ImageRef, mode: ModeSetting, pull: Pull) -> Result<String, String> {
+        match reference {
+            ImageRef::File(name) => match self.bad.get(name).and_then(|p| p.first()) {
+                Some(problem) => Err(format!("{name}.image cannot be used: {problem}")),
+                None => Ok(name.clone()),
+            },
+            ImageRef::Source(source) => {
+                let image = implicit_image(source.clone(), mode, pull);
+                // The longest unit name that holds it is sdme-image@NAME.service, 255 bytes (systemd.unit(5)).
+                if image.name.len() > 230 {
+                    return Err(format!("the reference {source} is too long for a unit name; write an .image file"));
+                }
+                let name = image.name.clone();
+                let known = self.good.entry(name.clone()).or_insert_with(|| image.clone());
+                if known.mode != mode || known.pull != pull {
+                    return Err(format!(
+                        "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
+                    ));
+                }
+                Ok(name)
+            }
+        }
+    }
+
+    /// The name of a base; it must not be an application or have a base itself.
+    ///
+    /// # Errors
+    /// As for [`Images::name_of`].
+    pub fn base_of(&mut self, reference: &BaseRef) -> Result<Base, String> {
+        let BaseRef::Image(reference) = reference else { return Ok(Base::Host) };
+        let name = self.name_of(reference, ModeSetting::Base, Pull::Missing)?;
+        match self.good.get(&name).map(|i| i.mode) {
+            Some(ModeSetting::App) => Err(format!("{name}.image says Mode=app and cannot be a base")),
+            _ => Ok(Base::Image(name)),
+        }
+    }
+}
+
+/// Follows the `Base=` of every draft.
+pub fn connect(drafts: Vec<ImageDraft>, images: &mut Images) {
+    let next: BTreeMap<String, String> = drafts
+        .iter()
+        .filter_map(|d| match &d.base.as_ref()?.value {
+            BaseRef::Image(ImageRef::File(base)) => Some((d.image.name.clone(), base.clone())),
+            _ => None,
+        })
+        .collect();
+    let mut bases = Vec::new();
+    for ImageDraft { image, base } in drafts {
+        let name = image.name.clone();
+        if let Some(base) = base {
+            match chain(&name, &next) {
+                None => bases.push((name.clone(), base)),
+                Some(message) => {
+                    images.bad.insert(name, vec![Diagnostic::error(&base.at, message)]);
+                    continue;
+                }
+            }
+        }
+        images.good.insert(name, image);
+    }
+    for (name, base) in bases {
+        match images.base_of(&base.value) {
+            Ok(found) => {
+                if let Some(image) = images.good.get_mut(&name) {
+                    image.base = Some(found);
+                }
+            }
+            Err(message) => {
+                images.good.remove(&name);
+                images.bad.insert(name, vec![Diagnostic::error(&base.at, message)]);
+            }
+        }
+    }
+}
+
+/// What is wrong with the bases below `name`, if there is more than one.
+fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<String> {
+    let mut path = vec![name];
+    while let Some(base) = path.last().and_then(|last| next.get(*last)) {
+        let seen = path.contains(&base.as_str());
+        path.push(base);
+        if seen {
+            return Some(format!("Base= goes in a circle: {}", path.join(".image -> ") + ".image"));
+        }
+    }
+    let base = path.get(1)?;
+    (path.len() > 2).then(|| format!("{base}.image has a Base= itself and cannot be a base; name the lowest one here"))
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT
+//! `[Install]`: the links a unit is started by. systemctl enable refuses generated units, so we make them. Pure.
+
+use super::model::Link;
+use crate::config::settings::Settings;
+use crate::diag::{Diagnostic, suggestion};
+use crate::ini::Entry;
+
+const KEYS: [(&str, &str); 3] = [("WantedBy", "wants"), ("RequiredBy", "requires"), ("UpheldBy", "upholds")];
+
+/// Suffixes of unit names (systemd.unit(5)).
+const TYPES: [&str; 11] =
+    ["automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"];
+
+/// Reads the section.
+pub fn links(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
+    let mut out: Vec<Link> = Vec::new();
+    for entry in settings.section("Install") {
+        match assignment(entry) {
+            // An empty assignment starts the list over, as for every list.
+            Ok((directory, _)) if entry.value.is_empty() => out.retain(|l| l.directory != directory),
+            Ok((_, links)) => out.extend(links),
+            Err(message) => problems.push(Diagnostic::error(&entry.at, message)),
+        }
+    }
+    out.sort();
+    out.dedup();
+    out
+}
+
+fn assignment(entry: &Entry) -> Result<(&'static str, Vec<Link>), String> {
+    let key = entry.key.as_str();
+    let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
+        return Err(match key {
+            // systemd refuses a link from a plain name to an instance.
+            "Alias" => {
+                "Alias= is not possible: the unit is an instance of systemd-nspawn@.service; remove it".to_owned()
+            }
+            "Also" | "DefaultInstance" => format!("{key}= has no effect on a generated unit; remove it"),
+            _ => format!("unknown key {key}= in [Install]{}", suggestion(key, KEYS.map(|(k, _)| k))),
+        });
+    };
+    let links = entry.value.split_whitespace().map(|unit| link(key, unit, directory));
+    Ok((directory, links.collect::<Result<_, _>>()?))
+}
+
+fn link(key: &str, unit: &str, directory: &'static str) -> Result<Link, String> {
+    if unit.contains('%') {
+        return Err(format!("{key}={unit}: specifiers are not expanded here; write the name out"));
+    }
+    let known = unit.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && TYPES.contains(&suffix));
+    if unit.contains('/') || unit.len() > 255 || !known {
+        return Err(format!("{key}={unit} is not the name of a unit; write one such as machines.target"));
+    }
+    Ok(Link { unit: unit.to_owned(), directory })
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+//! From checked settings to a model in which every reference is resolved. A file that is wrong, or that refers to one
+//! that is wrong, is rejected alone; its neighbours never notice. Pure.
+
+mod container;
+mod image;
+mod install;
+pub mod model;
+mod order;
+mod references;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use crate::config::keys::FileType;
+use crate::config::settings::Settings;
+use crate::config::source::ModeSetting;
+use crate::config::sources::{SourceFile, Sources};
+use crate::diag::{Diagnostic, Location};
+use image::{BaseRef, Images, base_ref};
+use model::{Base, Container, Model, Rejected};
+use references::{ImageRef, Names, unit_of};
+
+/// Resolves everything that was found.
+#[must_use]
+pub fn resolve(sources: &Sources) -> Model {
+    let mut names = Names::new();
+    for file in &sources.files {
+        names.entry(file.file_type).or_default().insert(file.name.clone());
+    }
+    let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
+    let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
+    for file in &sources.files {
+        match Settings::load(file).and_then(|settings| implemented(file).map(|()| settings)) {
+            Ok(settings) => {
+                readable.insert((file.file_type, &file.name), (file, settings));
+            }
+            Err(problems) => model.reject(file, problems, Vec::new()),
+        }
+    }
+
+    let mut images = images(&readable, &names, &mut model);
+    let default_base = default_base(&readable, &names, &mut images, &mut model);
+    for ((file_type, name), (file, settings)) in &readable {
+        if *file_type != FileType::Container {
+            continue;
+        }
+        match container::container(name, &file.main.path, settings, &names, &mut images, &default_base) {
+            Ok(container) => {
+                model.containers.insert(container.name.clone(), container);
+            }
+            Err(problems) => {
+                let install = install::links(settings, &mut Vec::new());
+                model.reject(file, problems, install);
+            }
+        }
+    }
+    model.images = images.good;
+    reject_cycles(&mut model);
+    model.settle_images();
+    model
+}
+
+fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
+    let at = Location::new(&file.main.path, 1);
+    match file.file_type {
+        FileType::Pod => Err(vec![Diagnostic::error(&at, "pods are not supported yet; remove the file")]),
+        FileType::Volume => Err(vec![Diagnostic::error(&at, "named volumes are not supported yet; remove the file")]),
+        FileType::Image if file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']) => {
+            Err(vec![Diagnostic::error(
+                &at,
+                "an image's file name has letters, digits, '.', '_' and '-' only; rename it",
+            )])
+        }
+        _ => Ok(()),
+    }
+}
+
+fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Images {
+    let mut images = Images::default();
+    // Files that could not even be parsed are bad, too: a container that names one must say so.
+    for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Image) {
+        images.bad.insert(rejected.name.clone(), rejected.problems.clone());
+    }
+    let unreadable: Vec<String> = images.bad.keys().cloned().collect();
+    let mut drafts = Vec::new();
+    for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Image) {
+        match image::draft(name, &file.main.path, settings, names) {
+            Ok(draft) => drafts.push(draft),
+            Err(problems) => {
+                images.bad.insert((*name).to_owned(), problems);
+            }
+        }
+    }
+    image::connect(drafts, &mut images);
+    for (name, problems) in images.bad.iter().filter(|(name, _)| !unreadable.contains(name)) {
+        if let Some((file, _)) = readable.get(&(FileType::Image, name.as_str())) {
+            model.reject(file, problems.clone(), Vec::new());
+        }
+    }
+    images
+}
+
+/// `BaseFs=` of `sdme.conf`. When that file is wrong, a container that relies on it is refused rather than put on
+/// another operating system than the one its data was written by.
+fn default_base(
+    readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
+    names: &Names,
+    images: &mut Images,
+    model: &mut Model,
+) -> Result<Base, String> {
+    if let Some(problem) =
+        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
+    {
+        return Err(format!("the base is not known, write Base= here or mend {problem}"));
+    }
+    let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
+    let Some(written) = settings.text("Defaults", "BaseFs") else { return Ok(Base::Host) };
+    let is_file = names.get(&FileType::Image).is_some_and(|k| k.contains(written.value));
+    let reference = if is_file {
+        Ok(BaseRef::Image(ImageRef::File(written.value.to_owned())))
+    } else {
+        base_ref(written.value, names)
+    };
+    reference.and_then(|r| images.base_of(&r)).map_err(|message| {
+        let problem = Diagnostic::error(&written.at, message);
+        let refusal = format!("the base is not known, write Base= here or mend {problem}");
+        model.reject(file, vec![problem], Vec::new());
+        refusal
+    })
+}
+
+fn reject_cycles(model: &mut Model) {
+    for (name, circle) in order::cycles(&model.containers) {
+        if let Some(container) = model.containers.remove(&name) {
+            let Container { file, install, .. } = container;
+            let message = format!("{name}.container waits for itself: {circle}");
+            let problems = vec![Diagnostic::error(&Location::new(&file, 1), message)];
+            model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
+        }
+    }
+}
+
+impl Model {
+    fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
+        problems.sort();
+        let (file_type, name) = (file.file_type, file.name.clone());
+        self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
+    }
+
+    /// Images given as references live only as long as a container that can be planned needs them. What serves as a
+    /// base anywhere is one everywhere.
+    fn settle_images(&mut self) {
+        let of_base = |base: &Base| match base {
+            Base::Image(name) => Some(name.clone()),
+            Base::Host => None,
+        };
+        let files = self.images.values().filter(|i| i.file.is_some());
+        let mut bases: BTreeSet<String> = files.filter_map(|i| of_base(i.base.as_ref()?)).collect();
+        bases.extend(self.containers.values().filter(|c| c.image.is_some()).filter_map(|c| of_base(&c.base)));
+        let run: BTreeSet<&String> = self.containers.values().filter_map(|c| c.image.as_ref()).collect();
+        self.images.retain(|name, image| image.file.is_some() || run.contains(name) || bases.contains(name));
+        for name in bases {
+            if let Some(image) = self.images.get_mut(&name)
+                && image.mode == ModeSetting::Auto
+            {
+                image.mode = ModeSetting::Base;
+            }
+        }
+    }
+
+    /// The unit that stands for a rejected file, if its type has one.
+    #[must_use]
+    pub fn unit_of(rejected: &Rejected) -> Option<String> {
+        let plain = container::bad_name(&rejected.name).is_none();
+        let name = if plain { rejected.name.clone() } else { crate::unit::escape_instance(&rejected.name) };
+        unit_of(rejected.file_type, &name).ok()
+    }
+}

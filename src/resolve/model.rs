@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//! The configuration after all references are resolved: what is planned from. Pure data.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::keys::FileType;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::diag::Diagnostic;
+use crate::process::Process;
+
+/// What an imported image turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mode {
+    /// A base operating system: its tree is the root.
+    Base,
+    /// An application: its tree holds `/oci`.
+    App,
+}
+
+/// What is known about an imported image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImageFacts {
+    /// What it is.
+    pub mode: Mode,
+    /// `Entrypoint` of the image's configuration.
+    pub entrypoint: Vec<String>,
+    /// The process as the image alone would start it.
+    pub process: Process,
+    /// `StopSignal` of the image's configuration.
+    pub stop_signal: Option<String>,
+}
+
+/// What is known about this machine beyond its configuration. The generator knows nothing (`/var` may not be mounted),
+/// and no host unit depends on it; the `.nspawn` file and the configuration layer do.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// Imported images by name.
+    pub images: BTreeMap<String, ImageFacts>,
+}
+
+/// A key and its value, for sections that are passed through.
+pub type Assignment = (String, String);
+
+/// The whole configuration.
+#[derive(Debug, Clone, Default)]
+pub struct Model {
+    /// Containers that can be planned, by name.
+    pub containers: BTreeMap<String, Container>,
+    /// Images, by the name they are imported under.
+    pub images: BTreeMap<String, Image>,
+    /// Files that cannot be used.
+    pub rejected: Vec<Rejected>,
+    /// Warnings about files that can.
+    pub warnings: Vec<Diagnostic>,
+}
+
+/// What lies below an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Base {
+    /// An almost empty root with the host's own `/usr`.
+    Host,
+    /// An imported image, by name.
+    Image(String),
+}
+
+/// What a container's root is stacked from, bottom up, below the configuration layer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stack<'a> {
+    /// The host's own root.
+    Clone,
+    /// A base operating system image.
+    System(&'a str),
+    /// An application on a base.
+    Application(&'a str, &'a Base),
+}
+
+/// A container.
+#[derive(Debug, Clone)]
+pub struct Container {
+    /// Machine name.
+    pub name: String,
+    /// The file it was written in.
+    pub file: Arc<str>,
+    /// The image it runs; a clone of the host without.
+    pub image: Option<String>,
+    /// What lies below an application.
+    pub base: Base,
+    /// Environment of the application, names checked.
+    pub environment: Vec<Assignment>,
+    /// Arguments in place of the image's command.
+    pub exec: Option<Vec<String>>,
+    /// Host name inside.
+    pub host_name: String,
+    /// `Timezone=`.
+    pub timezone: Option<String>,
+    /// `[Unit]`, file references translated to units.
+    pub unit: Vec<Assignment>,
+    /// `[Service]`.
+    pub service: Vec<Assignment>,
+    /// `[App]`.
+    pub app: Vec<Assignment>,
+    /// Links that start it with other units.
+    pub install: Vec<Link>,
+}
+
+/// An image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// The name it is imported under: a file name and an instance name at once.
+    pub name: String,
+    /// The `.image` file, or none for an image given as a reference.
+    pub file: Option<Arc<str>>,
+    /// Where it comes from.
+    pub source: ImageSource,
+    /// What it is taken for.
+    pub mode: ModeSetting,
+    /// When it is pulled.
+    pub pull: Pull,
+    /// `Base=` of the file.
+    pub base: Option<Base>,
+    /// `[Unit]`, file references translated to units.
+    pub unit: Vec<Assignment>,
+    /// `[Service]`.
+    pub service: Vec<Assignment>,
+}
+
+/// A link of `[Install]`: `UNIT.DIRECTORY/` gets a link to the unit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Link {
+    /// The unit that starts it.
+    pub unit: String,
+    /// `wants`, `requires` or `upholds`.
+    pub directory: &'static str,
+}
+
+/// A file that cannot be used. It still gets a unit, one that fails with the reason.
+#[derive(Debug, Clone)]
+pub struct Rejected {
+    /// Its type.
+    pub file_type: FileType,
+    /// Its name.
+    pub name: String,
+    /// Its path.
+    pub file: Arc<str>,
+    /// Why, one or more.
+    pub problems: Vec<Diagnostic>,
+    /// Links that would have started it, where they can be read.
+    pub install: Vec<Link>,
+}
+
+impl Model {
+    /// What the root of `container` is made of, as far as `facts` tell. An image that nobody has seen yet counts as
+    /// an application unless `Mode=base` says otherwise.
+    #[must_use]
+    pub fn stack<'a>(&self, container: &'a Container, facts: &Facts) -> Stack<'a> {
+        let Some(image) = container.image.as_deref() else { return Stack::Clone };
+        let setting = self.images.get(image).map(|i| i.mode).unwrap_or_default();
+        let mode = match setting {
+            ModeSetting::Base => Mode::Base,
+            ModeSetting::App => Mode::App,
+            ModeSetting::Auto => facts.images.get(image).map_or(Mode::App, |f| f.mode),
+        };
+        match mode {
+            Mode::Base => Stack::System(image),
+            Mode::App => Stack::Application(image, &container.base),
+        }
+    }
+}

@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT
+//! References between files: images by file or by source, and file names in dependency keys of `[Unit]`. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::model::{Assignment, Image};
+use crate::config::keys::FileType;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::diag::{Diagnostic, Location, suggestion};
+use crate::ini::Entry;
+use crate::unit::escape_instance;
+
+/// The names of all files found, usable or not, by type.
+pub type Names = BTreeMap<FileType, BTreeSet<String>>;
+
+/// An image as a user writes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum ImageRef {
+    /// `NAME.image`, the name of an existing file.
+    File(String),
+    /// A source of its own.
+    Source(ImageSource),
+}
+
+/// Reads `NAME.image`, a registry reference or a transport.
+///
+/// # Errors
+/// A file that does not exist, or a reference that cannot be read.
+pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
+    let Some(name) = value.strip_suffix(".image") else {
+        return value.parse().map(ImageRef::Source);
+    };
+    existing(FileType::Image, name, names).map(|()| ImageRef::File(name.to_owned()))
+}
+
+fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), String> {
+    let extension = file_type.extension();
+    let known = names.get(&file_type);
+    if known.is_some_and(|k| k.contains(name)) {
+        return Ok(());
+    }
+    let near = suggestion(name, known.into_iter().flatten().map(String::as_str));
+    let near = near.strip_suffix('?').map_or(String::new(), |n| format!("{n}.{extension}?"));
+    Err(format!("there is no {name}.{extension}{near}"))
+}
+
+/// The image for a source written directly into a `.container` file. Its name is the escaped source, which no
+/// `.image` file can have: it always contains a colon or an escaped at-sign.
+#[must_use]
+pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Image {
+    let name = escape_instance(&source.to_string());
+    Image { name, file: None, source, mode, pull, base: None, unit: Vec::new(), service: Vec::new() }
+}
+
+/// The unit a file becomes.
+///
+/// # Errors
+/// File types that have no unit yet.
+pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
+    match file_type {
+        FileType::Container => Ok(format!("systemd-nspawn@{name}.service")),
+        FileType::Image => Ok(format!("sdme-image@{name}.service")),
+        FileType::Pod => Ok(format!("sdme-pod@{name}.service")),
+        FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
+        FileType::Defaults => Err(format!("{name}.conf has no unit")),
+    }
+}
+
+/// Keys of `[Unit]` whose values name units (systemd.unit(5)).
+const DEPENDENCIES: [&str; 16] = [
+    "After",
+    "Before",
+    "BindsTo",
+    "Conflicts",
+    "JoinsNamespaceOf",
+    "OnFailure",
+    "OnSuccess",
+    "PartOf",
+    "PropagatesReloadTo",
+    "PropagatesStopTo",
+    "ReloadPropagatedFrom",
+    "Requires",
+    "Requisite",
+    "StopPropagatedFrom",
+    "Upholds",
+    "Wants",
+];
+
+/// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units.
+pub fn unit_section<'a>(
+    entries: impl Iterator<Item = &'a Entry>,
+    names: &Names,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Assignment> {
+    let mut out = Vec::new();
+    for entry in entries {
+        if !DEPENDENCIES.contains(&entry.key.as_str()) {
+            out.push((entry.key.clone(), entry.value.clone()));
+            continue;
+        }
+        let words = entry.value.split_whitespace().map(|word| translate(word, names, &entry.at, problems));
+        out.push((entry.key.clone(), words.collect::<Vec<_>>().join(" ")));
+    }
+    out
+}
+
+fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagnostic>) -> String {
+    let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
+    let found = word.rsplit_once('.').and_then(|(n, e)| types.iter().find(|t| t.extension() == e).map(|t| (*t, n)));
+    let Some((file_type, name)) = found else { return word.to_owned() };
+    match existing(file_type, name, names).and_then(|()| unit_of(file_type, name)) {
+        Ok(unit) => unit,
+        Err(message) => {
+            problems.push(Diagnostic::error(at, message));
+            word.to_owned()
+        }
+    }
+}

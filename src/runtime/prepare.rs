@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen prepare NAME`, run by `sdme-prepare@NAME.service` before every start: points the layers at what they are
+//! now, makes the configuration layer and the `.nspawn` file anew. Nothing of the container is mounted at that time.
+
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+use nix::mount::{MntFlags, umount2};
+
+use super::base::host_base;
+use crate::Compiled;
+use crate::config::keys::FileType;
+use crate::image::Store;
+use crate::image::digest::Digest;
+use crate::output::layer::write_layer;
+use crate::output::tree::{Node, Place};
+use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
+use crate::resolve::model::{Base, Container, Mode, Stack};
+
+/// Where nspawn looks first, and where we write (systemd.nspawn(5)).
+const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
+
+/// Prepares a start of the container `name` on this host.
+///
+/// # Errors
+/// The container is not configured or was rejected, an image is missing, or something cannot be written.
+pub fn prepare(name: &str) -> Result<()> {
+    let root = Path::new("/");
+    let compiled = super::compile(root)?;
+    let Some(container) = compiled.model.containers.get(name) else {
+        let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
+        match rejected.and_then(|r| r.problems.first()) {
+            Some(problem) => bail!("{problem}"),
+            None => bail!("there is no {name}.container"),
+        }
+    };
+    let store = Store::open(root);
+    let stack = compiled.model.stack(container, &super::facts(&store)?);
+    let (application, base) = layers(&store, stack)?;
+
+    let directory = PathBuf::from(container_runtime(name));
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(&directory)
+        .context("cannot make the runtime directory")?;
+    refuse_mounted(name)?;
+    remove_stale_export(name);
+    link(&directory.join("app"), &application)?;
+    link(&directory.join("base"), &base)?;
+    configuration_layer(&compiled, container, &directory)?;
+    for part in ["upper", "work"] {
+        let path = Path::new(&container_state(name)).join(part);
+        // The upper directory's mode is the mode of the container's root.
+        fs::DirBuilder::new()
+            .recursive(true)
+            .mode(0o755)
+            .create(&path)
+            .with_context(|| format!("cannot make {}", path.display()))?;
+    }
+    settings(&compiled, name)
+}
+
+/// What the links `app` and `base` lead to.
+fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
+    let imported = |name: &str, mode: Mode| -> Result<PathBuf> {
+        let Some(found) = store.lookup(name)? else {
+            bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
+        };
+        match (found.image.mode, mode) {
+            (Mode::App, Mode::Base) => bail!("the image {name} is an application, not a base operating system"),
+            (Mode::Base, Mode::App) => bail!("the image {name} is a base operating system, not an application"),
+            _ => Ok(found.tree),
+        }
+    };
+    Ok(match stack {
+        Stack::Clone => (empty()?, PathBuf::from("/")),
+        Stack::System(image) => (empty()?, imported(image, Mode::Base)?),
+        Stack::Application(image, Base::Host) => (imported(image, Mode::App)?, host_base()?),
+        Stack::Application(image, Base::Image(base)) => (imported(image, Mode::App)?, imported(base, Mode::Base)?),
+    })
+}
+
+/// A layer for where there is none: the mount has the same three in every case.
+fn empty() -> Result<PathBuf> {
+    let path = Path::new(RUNTIME).join("empty");
+    fs::DirBuilder::new().recursive(true).mode(0o755).create(&path).context("cannot make the empty layer")?;
+    Ok(path)
+}
+
+/// Layers must not change under a mounted overlay. The units see to that; this is for calls by hand.
+fn refuse_mounted(name: &str) -> Result<()> {
+    let root = machine_root(name);
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
+    if mounts.lines().any(|l| l.split(' ').nth(4) == Some(root.as_str())) {
+        bail!("{root} is mounted; stop systemd-nspawn@{name}.service first");
+    }
+    Ok(())
+}
+
+/// A killed nspawn leaves this mount behind, and the next one refuses to start because of it.
+fn remove_stale_export(name: &str) {
+    let path = Path::new("/run/systemd/nspawn/unix-export").join(name);
+    // More than one can be stacked. Failure means there is none.
+    while umount2(&path, MntFlags::MNT_DETACH).is_ok() {}
+    let _ = fs::remove_dir(&path);
+}
+
+/// Replaces a symbolic link in one step.
+fn link(path: &Path, target: &Path) -> Result<()> {
+    let temporary = path.with_extension("new");
+    remove(&temporary)
+        .and_then(|()| symlink(target, &temporary))
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot make the link {}", path.display()))
+}
+
+fn remove(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
+        Ok(_) => fs::remove_file(path),
+    }
+}
+
+fn configuration_layer(compiled: &Compiled, container: &Container, directory: &Path) -> Result<()> {
+    let (old, new) = (directory.join("config"), directory.join("config.new"));
+    remove(&new).context("cannot remove an unfinished configuration layer")?;
+    write_layer(&compiled.tree, &container.name, &new)?;
+    fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
+        .context("cannot write the machine ID")?;
+    remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
+}
+
+/// A machine ID of its own, the same at every start, that does not give the host's away (machine-id(5)).
+fn machine_id(name: &str) -> Result<String> {
+    let host = fs::read_to_string("/etc/machine-id").context("the host has no machine ID")?;
+    let digest = Digest::of(format!("sdme container {name} on {}", host.trim()).as_bytes());
+    let (hex, _) = digest.hex().split_at(32);
+    // Version 4, variant 1, as machine-id(5) recommends.
+    Ok(hex
+        .char_indices()
+        .map(|(i, c)| {
+            if i == 12 {
+                '4'
+            } else if i == 16 {
+                'a'
+            } else {
+                c
+            }
+        })
+        .collect())
+}
+
+/// Writes the `.nspawn` file to `/run`, unless `apply` or the administrator has put one into `/etc`: nspawn reads the
+/// first it finds.
+fn settings(compiled: &Compiled, name: &str) -> Result<()> {
+    let file = format!("{name}.nspawn");
+    let content = compiled.tree.below(&Place::Settings).find_map(|(path, node)| match node {
+        Node::File(content) if path == file => Some(content),
+        _ => None,
+    });
+    let content = content.context("the container has no settings")?;
+    let [fixed, ours] = SETTINGS.map(|d| Path::new(d).join(&file));
+    match fs::read_to_string(&fixed) {
+        Ok(text) => {
+            if text != *content {
+                eprintln!(
+                    "<4>{} is used and differs from the configuration; sdme-gen apply brings it up to date",
+                    fixed.display()
+                );
+            }
+            return Ok(());
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", fixed.display())),
+    }
+    let temporary = ours.with_extension("nspawn.new");
+    fs::create_dir_all(SETTINGS[1])
+        .and_then(|()| fs::write(&temporary, content))
+        .and_then(|()| fs::rename(&temporary, &ours))
+        .with_context(|| format!("cannot write {}", ours.display()))
+}

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: MIT
+//! The escaping dialects of the files we write. Mixing them up is a class of bugs, so they live side by side. Pure.
+
+use std::fmt::Write as _;
+
+/// A plain unit value: `%` would start a specifier (systemd.unit(5), "Specifiers").
+#[must_use]
+pub fn unit_value(text: &str) -> String {
+    text.replace('%', "%%")
+}
+
+/// One word of a command line (systemd.service(5), "Command lines"): quotes and C escapes as in systemd.syntax(7),
+/// and `%` and `$` doubled, since specifiers and variables are expanded after unquoting.
+#[must_use]
+pub fn exec_word(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    let mut out = String::from("\"");
+    for c in word.chars() {
+        match c {
+            '%' => out.push_str("%%"),
+            '$' => out.push_str("$$"),
+            '"' | '\\' => out.extend(['\\', c]),
+            c if c.is_ascii_control() => {
+                let _ = write!(out, "\\x{:02x}", u32::from(c));
+            }
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
+}
+
+/// A path in a colon separated `.nspawn` value such as `Bind=` (systemd.nspawn(5)).
+#[must_use]
+pub fn nspawn_path(path: &str) -> String {
+    path.replace('\\', "\\\\").replace(':', "\\:")
+}
+
+/// A line of an `EnvironmentFile=` (systemd.exec(5)): double quotes, in which a backslash protects `"`, `\`, `$` and
+/// a backtick, and line breaks are kept.
+#[must_use]
+pub fn env_assignment(name: &str, value: &str) -> String {
+    let mut out = format!("{name}=\"");
+    for c in value.chars() {
+        if matches!(c, '"' | '\\' | '$' | '`') {
+            out.push('\\');
+        }
+        out.push(c);
+    }
+    out.push_str("\"\n");
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::ini::split_words;
+    use proptest::prelude::*;
+
+    #[test]
+    fn exec_words() {
+        assert_eq!(exec_word("daemon"), "daemon");
+        assert_eq!(exec_word(""), "\"\"");
+        assert_eq!(exec_word("a b"), "\"a b\"");
+        assert_eq!(exec_word("50%$HOME\"\\\n"), "\"50%%$$HOME\\\"\\\\\\x0a\"");
+        assert_eq!(exec_word(";"), "\";\"");
+    }
+
+    #[test]
+    fn environment_lines() {
+        assert_eq!(env_assignment("A", "x y"), "A=\"x y\"\n");
+        assert_eq!(env_assignment("A", "$\"\\`\n"), "A=\"\\$\\\"\\\\\\`\n\"\n");
+    }
+
+    /// What systemd makes of a word after unquoting: doubled `%` and `$` become single ones.
+    fn expand(word: &str) -> String {
+        let mut out = String::new();
+        let mut chars = word.chars().peekable();
+        while let Some(c) = chars.next() {
+            if matches!(c, '%' | '$') {
+                assert_eq!(chars.next(), Some(c), "a lone {c} would be expanded");
+            }
+            out.push(c);
+        }
+        out
+    }
+
+    proptest! {
+        #[test]
+        fn exec_words_arrive_as_they_were(words in proptest::collection::vec("[^\0]{0,12}", 0..5)) {
+            let line = words.iter().map(|w| exec_word(w)).collect::<Vec<_>>().join(" ");
+            let back: Vec<String> = split_words(&line).unwrap().iter().map(|w| expand(w)).collect();
+            prop_assert_eq!(back, words);
+        }
+    }
+}

@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: MIT
+//! Tier 0: every fixture against its snapshot, and that compiling is deterministic and keeps files apart.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod fixtures;
+
+use std::fmt::Write as _;
+
+use fixtures::{Fixture, fixtures};
+use sdme_gen::compile;
+use sdme_gen::config::sources::Sources;
+use sdme_gen::output::tree::Tree;
+
+fn text(fixture: &Fixture, sources: &Sources) -> String {
+    let compiled = compile(sources, &fixture.facts());
+    let mut out = String::new();
+    for diagnostic in &compiled.diagnostics {
+        writeln!(out, "{diagnostic}").unwrap();
+    }
+    write!(out, "{}", compiled.tree).unwrap();
+    out
+}
+
+#[test]
+fn snapshots() {
+    for fixture in fixtures() {
+        let mut settings = insta::Settings::clone_current();
+        settings.set_snapshot_path("../snapshots");
+        settings.set_prepend_module_to_snapshot(false);
+        settings.set_omit_expression(true);
+        settings.bind(|| insta::assert_snapshot!(fixture.name.as_str(), text(&fixture, &fixture.sources())));
+    }
+}
+
+#[test]
+fn every_snapshot_has_its_fixture() {
+    let names: Vec<String> = fixtures().into_iter().map(|f| format!("{}.snap", f.name)).collect();
+    for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        assert!(names.contains(&name), "snapshots/{name} belongs to no fixture");
+    }
+}
+
+#[test]
+fn the_order_files_are_found_in_does_not_matter() {
+    for fixture in fixtures() {
+        let sources = fixture.sources();
+        let mut reversed = sources.clone();
+        reversed.files.reverse();
+        assert_eq!(text(&fixture, &sources), text(&fixture, &reversed), "{}", fixture.name);
+        assert_eq!(text(&fixture, &sources), text(&fixture, &sources), "{}", fixture.name);
+    }
+}
+
+/// What a fixture's files become does not depend on files that have nothing to do with them.
+#[test]
+fn a_neighbour_changes_nothing() {
+    let all = fixtures();
+    let rejected = all.iter().find(|f| f.name == "10-rejected").unwrap().sources();
+    for fixture in all.iter().filter(|f| f.name.starts_with("01-") || f.name.starts_with("04-")) {
+        let alone = compile(&fixture.sources(), &fixture.facts()).tree;
+        let mut together = fixture.sources();
+        together.files.extend(rejected.files.clone());
+        let together = compile(&together, &fixture.facts()).tree;
+        let missing: Vec<&str> = files(&alone).filter(|f| !files(&together).any(|g| g == *f)).map(|f| f.0).collect();
+        assert!(missing.is_empty(), "{}: {missing:?} changed", fixture.name);
+    }
+}
+
+fn files(tree: &Tree) -> impl Iterator<Item = (&str, &sdme_gen::output::tree::Node)> {
+    tree.iter().map(|(_, path, node)| (path, node))
+}
+
+/// No host unit depends on what is known about images: the generator knows nothing.
+#[test]
+fn units_do_not_depend_on_facts() {
+    use sdme_gen::output::tree::Place;
+    for fixture in fixtures() {
+        let knowing = compile(&fixture.sources(), &fixture.facts()).tree;
+        let blind = compile(&fixture.sources(), &sdme_gen::resolve::model::Facts::default()).tree;
+        assert!(knowing.below(&Place::Units).eq(blind.below(&Place::Units)), "{}", fixture.name);
+    }
+}

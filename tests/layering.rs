@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: MIT
+//! The layers of the code: pure modules name no file system, environment, process or clock, and know nothing of the
+//! layers above them; modules stay small; the generator links nothing of the image code.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+fn sources(below: &str) -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let entries = walkdir::WalkDir::new(root.join(below)).sort_by_file_name().into_iter().map(Result::unwrap);
+    let files = entries.filter(|e| e.path().extension().is_some_and(|x| x == "rs"));
+    let all: Vec<_> = files
+        .map(|e| (e.path().strip_prefix(root).unwrap().to_owned(), std::fs::read_to_string(e.path()).unwrap()))
+        .collect();
+    assert!(!all.is_empty(), "nothing below {below}");
+    all
+}
+
+/// The code of a file without its tests, which may use what they like.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
+    before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
+}
+
+const PURE: [&str; 8] = ["ini", "config", "resolve", "plan", "unit", "output/tree.rs", "process.rs", "diag.rs"];
+
+#[test]
+fn pure_modules_do_nothing_but_compute() {
+    let impure = ["std::fs", "std::env", "std::process", "std::time", "std::net::Tcp", "nix::", "walkdir", "std::io"];
+    for (path, text) in PURE.iter().flat_map(|m| sources(&format!("src/{m}"))) {
+        for (line, code) in code(&text) {
+            for word in impure {
+                assert!(!code.contains(word), "{}:{}: a pure module uses {word}", path.display(), line + 1);
+            }
+        }
+    }
+}
+
+#[test]
+fn layers_import_only_from_those_before() {
+    // search -> ini -> config -> resolve -> plan; each may use what stands to its left, and the leaf modules.
+    let order = ["diag", "process", "paths", "unit", "ini", "config", "resolve", "output::tree", "plan"];
+    for (index, module) in order.iter().enumerate() {
+        let later: Vec<String> = order.iter().skip(index + 1).map(|m| format!("crate::{m}")).collect();
+        let place = module.replace("::", "/");
+        let file = format!("src/{place}.rs");
+        let below =
+            if Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists() { file } else { format!("src/{place}") };
+        for (path, text) in sources(&below) {
+            for (line, code) in code(&text) {
+                let named = later
+                    .iter()
+                    .chain(&IMPURE.map(|m| format!("crate::{m}")))
+                    .find(|m| code.contains(m.as_str()))
+                    .cloned();
+                assert!(named.is_none(), "{}:{}: {module} imports {}", path.display(), line + 1, named.unwrap());
+            }
+        }
+    }
+}
+
+const IMPURE: [&str; 5] = ["search", "image", "runtime", "cli", "output::emit"];
+
+#[test]
+fn modules_stay_small() {
+    for (path, text) in ["src", "generators", "tests"].iter().flat_map(|d| sources(d)) {
+        let lines = text.lines().count();
+        assert!(lines <= 600, "{} has {lines} lines: which two subjects does it hold?", path.display());
+        assert!(text.starts_with("// SPDX-License-Identifier: MIT\n//!"), "{} does not say what it is", path.display());
+    }
+}
+
+#[test]
+fn the_generator_links_no_image_code() {
+    let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
+    let tree = Command::new(cargo)
+        .args(["tree", "--locked", "--offline", "--no-default-features", "--edges", "normal", "--prefix", "none"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(tree.status.success(), "{}", String::from_utf8_lossy(&tree.stderr));
+    let text = String::from_utf8(tree.stdout).unwrap();
+    for unwanted in ["tokio", "rustls", "oci-client", "reqwest", "tar ", "flate2", "clap"] {
+        assert!(!text.lines().any(|l| l.starts_with(unwanted)), "the generator depends on {unwanted}");
+    }
+    assert!(text.lines().any(|l| l.starts_with("ini_core")), "{text}");
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+//! Imports from a real registry: Debian's `docker-registry` on a loopback port, filled by `skopeo`.
+//!
+//! Plain HTTP as the loopback address allows, and HTTPS with a certificate made here. Needs root and the programs;
+//! says so and passes without them, or fails if `SDME_TEST_REQUIRE` is set.
+#![cfg(feature = "image")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::too_many_lines,
+    clippy::format_collect,
+    clippy::format_push_string
+)]
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::Write as _;
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use sdme_gen::config::source::{ImageSource, RegistryRef};
+use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
+use sha2::{Digest as _, Sha256};
+
+/// Set in the child process that runs one test with another `SSL_CERT_FILE`: it is read from the environment, which a
+/// process with threads must not change.
+const INNER: &str = "SDME_TEST_REGISTRY_TLS";
+
+fn ready(test: &str) -> bool {
+    let missing: Vec<_> = ["docker-registry", "skopeo", "openssl"]
+        .into_iter()
+        .filter(|program| {
+            !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).exists())
+        })
+        .chain((!nix::unistd::geteuid().is_root()).then_some("root"))
+        .collect();
+    if missing.is_empty() {
+        return true;
+    }
+    assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "{test}: needs {}", missing.join(", "));
+    eprintln!("SKIP {test}: needs {}", missing.join(", "));
+    false
+}
+
+struct Registry {
+    child: Child,
+    port: u16,
+}
+
+impl Drop for Registry {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn registry(dir: &Path, tls: Option<(&Path, &Path)>) -> Registry {
+    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let mut config = format!(
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
+        dir.join("registry").display()
+    );
+    if let Some((certificate, key)) = tls {
+        config += &format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
+    }
+    let path = dir.join("registry.yml");
+    fs::write(&path, config).unwrap();
+    let child = Command::new("docker-registry")
+        .arg("serve")
+        .arg(&path)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let registry = Registry { child, port };
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(Instant::now() < deadline, "the registry does not come up");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    registry
+}
+
+fn run(program: &str, args: &[&str]) {
+    let output = Command::new(program).args(args).stdin(Stdio::null()).output().unwrap();
+    assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// A layout with one image of two layers.
+fn layout(dir: &Path) -> PathBuf {
+    let path = dir.join("layout");
+    fs::create_dir_all(path.join("blobs/sha256")).unwrap();
+    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let blob = |bytes: &[u8]| {
+        fs::write(path.join("blobs/sha256").join(hex(bytes)), bytes).unwrap();
+        (format!("sha256:{}", hex(bytes)), bytes.len())
+    };
+    let mut layers = Vec::new();
+    let mut diff_ids = Vec::new();
+    for number in 0..2 {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_mode(0o640);
+        header.set_uid(7);
+        header.set_gid(8);
+        header.set_mtime(1_000_000 + number);
+        let content = format!("content of {number}\n").repeat(50_000);
+        header.set_size(content.len() as u64);
+        header.set_cksum();
+        builder.append_data(&mut header, format!("srv/file-{number}"), content.as_bytes()).unwrap();
+        let plain = builder.into_inner().unwrap();
+        diff_ids.push(format!("sha256:{}", hex(&plain)));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(&plain).unwrap();
+        let (digest, size) = blob(&encoder.finish().unwrap());
+        layers.push(serde_json::json!({
+            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size
+        }));
+    }
+    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = serde_json::json!({
+        "architecture": arch, "os": "linux", "config": {"Cmd": ["/srv/file-0"], "Env": ["A=b"]},
+        "rootfs": {"type": "layers", "diff_ids": diff_ids}
+    });
+    let (digest, size) = blob(&serde_json::to_vec(&config).unwrap());
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": size},
+        "layers": layers
+    });
+    let (digest, size) = blob(&serde_json::to_vec(&manifest).unwrap());
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
+        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size,
+        "annotations": {"org.opencontainers.image.ref.name": "one"}
+    }]});
+    fs::write(path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+    path
+}
+
+fn push(layout: &Path, registry: &Registry, name: &str, extra: &[&str]) {
+    let from = format!("oci:{}:one", layout.display());
+    let to = format!("docker://127.0.0.1:{}/{name}", registry.port);
+    let mut args = vec!["copy", "--insecure-policy", "--dest-tls-verify=false"];
+    args.extend_from_slice(extra);
+    args.extend_from_slice(&[&from, &to]);
+    run("skopeo", &args);
+}
+
+fn source(registry: &Registry, host: &str, repository: &str, digest: Option<&str>) -> ImageSource {
+    ImageSource::Registry(RegistryRef {
+        registry: format!("{host}:{}", registry.port),
+        repository: repository.into(),
+        tag: Some("one".into()),
+        digest: digest.map(Into::into),
+    })
+}
+
+fn tree(image: &Imported) -> BTreeMap<PathBuf, (u32, u32, u32, i64, Vec<u8>)> {
+    walkdir::WalkDir::new(&image.tree)
+        .into_iter()
+        .map(|entry| {
+            let entry = entry.unwrap();
+            let meta = entry.metadata().unwrap();
+            let content = if meta.is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
+            // Files of ours are as old as the import.
+            let own = entry.depth() < 3;
+            let time = if own { 0 } else { meta.mtime() };
+            let path = entry.path().strip_prefix(&image.tree).unwrap().to_owned();
+            (path, (meta.mode(), meta.uid(), meta.gid(), time, content))
+        })
+        .collect()
+}
+
+fn get(store: &Store, name: &str, source: &ImageSource) -> anyhow::Result<Imported> {
+    import(store, &Request { pull: Pull::Always, ..Request::new(name, source) }, &Silent)
+}
+
+#[test]
+fn plain_http_on_loopback() {
+    if !ready("plain_http_on_loopback") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let layout = layout(dir.path());
+    let registry = registry(dir.path(), None);
+    push(&layout, &registry, "team/app:one", &[]);
+    push(&layout, &registry, "team/docker:one", &["--format=v2s2"]);
+    let system = dir.path().join("system");
+    let store = Store::open(&system);
+    let local = ImageSource::Layout { path: layout.to_str().unwrap().into(), tag: Some("one".into()) };
+    let local = get(&store, "local", &local).unwrap();
+
+    let remote = get(&store, "remote", &source(&registry, "127.0.0.1", "team/app", None)).unwrap();
+    assert_eq!(tree(&remote), tree(&local));
+    assert_eq!(remote.image.manifest, local.image.manifest);
+    let docker = get(&store, "docker", &source(&registry, "localhost", "team/docker", None)).unwrap();
+    assert_eq!(tree(&docker), tree(&local));
+    assert_ne!(docker.image.manifest, local.image.manifest);
+
+    // By digest: the right one, and one that no manifest has.
+    let pinned = source(&registry, "127.0.0.1", "team/app", Some(&remote.image.manifest));
+    get(&store, "pinned", &pinned).unwrap();
+    let wrong = format!("sha256:{}", "0".repeat(64));
+    assert!(get(&store, "wrong", &source(&registry, "127.0.0.1", "team/app", Some(&wrong))).is_err());
+    let error = get(&store, "none", &source(&registry, "127.0.0.1", "team/none", None)).unwrap_err();
+    assert!(format!("{error:#}").contains("team/none"), "{error:#}");
+
+    // Damage in the cache is noticed and repaired; damage in the registry is refused, and nothing of it is kept.
+    let cache = system.join("var/lib/sdme/blobs/sha256");
+    let names = || -> Vec<PathBuf> { fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect() };
+    assert_eq!(names().len(), 3);
+    for path in names() {
+        let size = fs::metadata(&path).unwrap().len();
+        fs::write(&path, vec![b'x'; usize::try_from(size).unwrap()]).unwrap();
+    }
+    let again = get(&store, "again", &source(&registry, "127.0.0.1", "team/app", None)).unwrap();
+    assert_eq!(tree(&again), tree(&local));
+    for path in names() {
+        let digest = path.file_name().unwrap().to_str().unwrap().to_owned();
+        assert_eq!(hex(&fs::read(&path).unwrap()), digest);
+        let stored = dir.path().join("registry/docker/registry/v2/blobs/sha256").join(digest.get(..2).unwrap());
+        let stored = stored.join(&digest).join("data");
+        let size = fs::metadata(&stored).unwrap().len();
+        fs::write(&stored, vec![b'x'; usize::try_from(size).unwrap()]).unwrap();
+        fs::remove_file(&path).unwrap();
+    }
+    let error = get(&store, "damaged", &source(&registry, "127.0.0.1", "team/app", None)).unwrap_err();
+    assert!(format!("{error:#}").to_lowercase().contains("digest"), "{error:#}");
+    assert!(store.lookup("damaged").unwrap().is_none());
+    assert!(names().is_empty());
+    // An image already there is not touched by any of this.
+    assert_eq!(get(&store, "remote", &source(&registry, "127.0.0.1", "team/app", None)).unwrap(), remote);
+    drop(registry);
+    let missing = source(&Registry { child: Command::new("true").spawn().unwrap(), port: 1 }, "127.0.0.1", "x", None);
+    let error = get(&store, "down", &missing).unwrap_err();
+    assert!(format!("{error:#}").contains("cannot be reached"), "{error:#}");
+}
+
+/// HTTPS is for every registry that is not on a loopback address as written; the machine's own host name here stands
+/// for those, with the certificate made out to it.
+#[test]
+fn https_with_a_private_authority() {
+    if !ready("https_with_a_private_authority") {
+        return;
+    }
+    if let Some(dir) = std::env::var_os(INNER) {
+        return https_inside(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let subject = "subjectAltName=DNS:registry.test,IP:127.0.0.1";
+    run(
+        "openssl",
+        &[
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-days",
+            "2",
+            "-subj",
+            "/CN=test authority",
+            "-keyout",
+            &path("ca.key"),
+            "-out",
+            &path("ca.pem"),
+        ],
+    );
+    run(
+        "openssl",
+        &[
+            "req",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+            "-nodes",
+            "-subj",
+            "/CN=registry.test",
+            "-keyout",
+            &path("key.pem"),
+            "-out",
+            &path("request.pem"),
+        ],
+    );
+    fs::write(path("extensions"), subject).unwrap();
+    run(
+        "openssl",
+        &[
+            "x509",
+            "-req",
+            "-in",
+            &path("request.pem"),
+            "-CA",
+            &path("ca.pem"),
+            "-CAkey",
+            &path("ca.key"),
+            "-CAcreateserial",
+            "-days",
+            "2",
+            "-extfile",
+            &path("extensions"),
+            "-out",
+            &path("cert.pem"),
+        ],
+    );
+    let registry = registry(dir.path(), Some((Path::new(&path("cert.pem")), Path::new(&path("key.pem")))));
+    let layout = layout(dir.path());
+    push(&layout, &registry, "team/app:one", &[]);
+    fs::write(path("port"), registry.port.to_string()).unwrap();
+    // The name is looked up in a hosts file of the child's own.
+    let mut hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
+    hosts.push_str("\n127.0.0.1 registry.test\n");
+    fs::write(path("hosts"), hosts).unwrap();
+    for (authority, verdict) in [("ca.pem", "good"), ("cert-of-nobody.pem", "bad")] {
+        if verdict == "bad" {
+            run(
+                "openssl",
+                &[
+                    "req",
+                    "-x509",
+                    "-newkey",
+                    "ec",
+                    "-pkeyopt",
+                    "ec_paramgen_curve:prime256v1",
+                    "-nodes",
+                    "-days",
+                    "2",
+                    "-subj",
+                    "/CN=nobody",
+                    "-keyout",
+                    &path("nobody.key"),
+                    "-out",
+                    &path(authority),
+                ],
+            );
+        }
+        let script = "mount --bind \"$1\" /etc/hosts && shift && exec \"$@\"";
+        let output = Command::new("unshare")
+            .args(["--mount", "sh", "-c", script, "sh", &path("hosts")])
+            .arg(std::env::current_exe().unwrap())
+            .args(["--exact", "https_with_a_private_authority", "--nocapture"])
+            .env(INNER, dir.path())
+            .env("SSL_CERT_FILE", path(authority))
+            .env_remove("SSL_CERT_DIR")
+            .env("SDME_TEST_VERDICT", verdict)
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success() && text.contains("1 passed"), "{verdict}: {text}");
+    }
+}
+
+fn https_inside(dir: &Path) {
+    let good = std::env::var("SDME_TEST_VERDICT").unwrap() == "good";
+    let registry = Registry {
+        child: Command::new("true").spawn().unwrap(),
+        port: fs::read_to_string(dir.join("port")).unwrap().parse().unwrap(),
+    };
+    let store = Store::open(&dir.join(if good { "system" } else { "system-2" }));
+    let result = get(&store, "remote", &source(&registry, "registry.test", "team/app", None));
+    if !good {
+        let error = result.unwrap_err();
+        assert!(format!("{error:#}").contains("certificate"), "{error:#}");
+        return;
+    }
+    let remote = result.unwrap();
+    let local = ImageSource::Layout { path: dir.join("layout").to_str().unwrap().into(), tag: None };
+    assert_eq!(tree(&remote), tree(&get(&store, "local", &local).unwrap()));
+}

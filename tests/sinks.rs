@@ -1,0 +1,211 @@
+// SPDX-License-Identifier: MIT
+//! `render`, the generator and `apply` give the same bytes; `apply` touches only what it wrote; `check` and wrong
+//! command lines.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod fixtures;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output};
+
+use fixtures::fixtures;
+
+const TOOL: &str = env!("CARGO_BIN_EXE_sdme-gen");
+const GENERATOR: &str = env!("CARGO_BIN_EXE_sdme-generator");
+
+fn run(program: &str, unit_dirs: &str, arguments: &[&str]) -> Output {
+    Command::new(program).args(arguments).env("SDME_UNIT_DIRS", unit_dirs).output().unwrap()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// Files and links below a directory, by relative path.
+fn tree(directory: &Path) -> BTreeMap<PathBuf, String> {
+    let entries =
+        walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok).filter(|e| !e.file_type().is_dir());
+    entries
+        .map(|e| {
+            let content = match fs::read_link(e.path()) {
+                Ok(target) => format!("-> {}", target.display()),
+                Err(_) => fs::read_to_string(e.path()).unwrap(),
+            };
+            (e.path().strip_prefix(directory).unwrap().to_owned(), content)
+        })
+        .collect()
+}
+
+#[test]
+fn render_generator_and_apply_agree_on_every_fixture() {
+    for fixture in fixtures() {
+        let work = tempfile::tempdir().unwrap();
+        let [rendered, generated, applied, root] = ["r", "g", "a", "empty"].map(|d| work.path().join(d));
+        for directory in [&generated, &applied, &root] {
+            fs::create_dir(directory).unwrap();
+        }
+        let dirs = fixture.unit_dirs();
+        let path = |p: &Path| p.display().to_string();
+
+        let render = run(TOOL, &dirs, &["render", "--root", &path(&root), "--output", &path(&rendered)]);
+        let generate = run(GENERATOR, &dirs, &[&path(&generated)]);
+        let apply = run(TOOL, &dirs, &["apply", "--root", &path(&applied)]);
+        assert_eq!(generate.status.code(), Some(0), "{}: {}", fixture.name, stderr(&generate));
+        assert_eq!(stderr(&render), stderr(&generate), "{}", fixture.name);
+
+        let units = tree(&rendered.join("etc/systemd/system"));
+        assert!(!units.is_empty(), "{}", fixture.name);
+        assert_eq!(units, tree(&generated), "{}", fixture.name);
+        let printed = run(TOOL, &dirs, &["render", "--root", &path(&root)]);
+        let printed = String::from_utf8(printed.stdout).unwrap();
+        for (name, content) in tree(&rendered) {
+            let block = match content.strip_prefix("-> ") {
+                Some(target) => format!("---/{} -> {target}---\n", name.display()),
+                None => format!("---/{}---\n{content}\n", name.display()),
+            };
+            assert!(printed.contains(&block), "{}: {block}", fixture.name);
+        }
+
+        let whole = render.status.success();
+        assert_eq!(apply.status.success(), whole, "{}: {}", fixture.name, stderr(&apply));
+        if whole {
+            assert_eq!(units, tree(&applied.join("etc/systemd/system")), "{}", fixture.name);
+            assert_eq!(tree(&rendered.join("etc/systemd/nspawn")), tree(&applied.join("etc/systemd/nspawn")));
+            let again = run(TOOL, &dirs, &["apply", "--root", &path(&applied)]);
+            assert!(again.status.success() && again.stdout.is_empty(), "{}: {again:?}", fixture.name);
+        } else {
+            assert!(tree(&applied).is_empty(), "{}: a bad configuration was applied", fixture.name);
+            assert!(stderr(&apply).contains("nothing was changed"), "{}", stderr(&apply));
+        }
+    }
+}
+
+/// A root with a configuration of its own.
+struct Root(tempfile::TempDir);
+
+impl Root {
+    fn new() -> Self {
+        let root = tempfile::tempdir().unwrap();
+        fs::create_dir_all(root.path().join("etc/sdme")).unwrap();
+        Self(root)
+    }
+
+    fn path(&self, relative: &str) -> PathBuf {
+        self.0.path().join(relative)
+    }
+
+    fn container(&self, name: &str, text: &str) {
+        fs::write(self.path(&format!("etc/sdme/{name}.container")), text).unwrap();
+    }
+
+    fn run(&self, verb: &str, more: &[&str]) -> Output {
+        let root = self.0.path().display().to_string();
+        let mut arguments = vec![verb, "--root", &root];
+        arguments.extend(more);
+        Command::new(TOOL).args(arguments).env_remove("SDME_UNIT_DIRS").output().unwrap()
+    }
+
+    fn apply(&self) -> String {
+        let out = self.run("apply", &[]);
+        assert!(out.status.success(), "{}", stderr(&out));
+        String::from_utf8(out.stdout).unwrap()
+    }
+}
+
+const WANTED: &str = "[Container]\nImage=nginx\n[Install]\nWantedBy=machines.target\n";
+
+#[test]
+fn apply_removes_what_it_wrote_and_nothing_else() {
+    let root = Root::new();
+    root.container("web", WANTED);
+    root.container("db", "[Container]\nImage=redis\n");
+    let foreign = root.path("etc/systemd/system/machines.target.wants/other.service");
+    fs::create_dir_all(foreign.parent().unwrap()).unwrap();
+    fs::write(&foreign, "theirs").unwrap();
+
+    let planned = root.run("apply", &["--dry-run"]);
+    assert!(!root.path("etc/systemd/nspawn").exists());
+    assert_eq!(String::from_utf8(planned.stdout).unwrap(), root.apply());
+    assert!(root.path("etc/systemd/nspawn/web.nspawn").exists());
+
+    fs::remove_file(root.path("etc/sdme/web.container")).unwrap();
+    let changes = root.apply();
+    assert!(changes.lines().all(|l| l.starts_with("remove /etc/systemd/")), "{changes}");
+    let left: Vec<String> = tree(&root.path("etc/systemd")).into_keys().map(|p| p.display().to_string()).collect();
+    assert!(!left.iter().any(|p| p.contains("web")), "{left:?}");
+    assert!(!root.path("etc/systemd/system/systemd-nspawn@web.service.d").exists());
+    assert!(left.iter().any(|p| p.contains("db.nspawn")), "{left:?}");
+    assert_eq!(fs::read_to_string(&foreign).unwrap(), "theirs");
+    assert_eq!(root.apply(), "");
+}
+
+#[test]
+fn apply_stops_before_files_that_are_not_its_own() {
+    let root = Root::new();
+    root.container("web", WANTED);
+    let settings = root.path("etc/systemd/nspawn/web.nspawn");
+    fs::create_dir_all(settings.parent().unwrap()).unwrap();
+    fs::write(&settings, "theirs").unwrap();
+    let before = tree(&root.path("etc/systemd"));
+    let refused = root.run("apply", &[]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(stderr(&refused).contains("/etc/systemd/nspawn/web.nspawn"), "{}", stderr(&refused));
+    assert_eq!(tree(&root.path("etc/systemd")), before);
+
+    // Ours, then edited: neither replaced nor removed.
+    fs::remove_file(&settings).unwrap();
+    root.apply();
+    fs::write(&settings, "edited").unwrap();
+    root.container("web", "[Container]\nImage=nginx\nHostName=other\n");
+    assert_eq!(root.run("apply", &[]).status.code(), Some(1));
+    fs::remove_file(root.path("etc/sdme/web.container")).unwrap();
+    assert_eq!(root.run("apply", &[]).status.code(), Some(1));
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "edited");
+    assert!(root.path("etc/systemd/system/var-lib-machines-web.mount").exists());
+}
+
+/// A link inside an image's tree leads inside the tree, not to the machine that builds the image.
+#[test]
+fn apply_stays_below_its_root() {
+    let root = Root::new();
+    let outside = tempfile::tempdir().unwrap();
+    root.container("web", WANTED);
+    fs::create_dir_all(root.path("etc/systemd")).unwrap();
+    symlink(outside.path(), root.path("etc/systemd/system")).unwrap();
+    let out = root.run("apply", &[]);
+    assert!(tree(outside.path()).is_empty(), "{}", stderr(&out));
+}
+
+#[test]
+fn check_names_every_problem_and_changes_nothing() {
+    let root = Root::new();
+    root.container("web", WANTED);
+    assert!(root.run("check", &[]).status.success());
+    root.container("one", "[Container]\nImag=a\nExe=b\n");
+    root.container("two", "[Containr]\n");
+    let before = tree(&root.path(""));
+    let out = root.run("check", &[]);
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(
+        stderr(&out),
+        "/etc/sdme/one.container:2: unknown key Imag= in [Container]; did you mean Image?\n\
+         /etc/sdme/one.container:3: unknown key Exe= in [Container]; did you mean Exec?\n\
+         /etc/sdme/two.container:1: unknown section [Containr] in a .container file; did you mean Container?\n"
+    );
+    assert_eq!(tree(&root.path("")), before);
+}
+
+#[test]
+fn command_line_habits() {
+    let run = |arguments: &[&str]| Command::new(TOOL).args(arguments).output().unwrap();
+    assert_eq!(run(&["--version"]).stdout, format!("sdme-gen {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
+    assert!(run(&["--help"]).status.success());
+    assert_eq!(run(&["no-such-verb"]).status.code(), Some(2));
+    assert_eq!(run(&[]).status.code(), Some(2));
+    let rejected = run(&["rejected", "a:1: b", "a:2: c"]);
+    assert_eq!(rejected.status.code(), Some(1));
+    assert_eq!(stderr(&rejected), "a:1: b\na:2: c\n");
+}

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: MIT
+//! What the tests against a real systemd share: hosts in namespaces ([`host`]), virtual machines ([`vm`]), and the gate
+//! in front of them. The scripts under `tests/host` and `tests/vm` do the work and can be used by hand; nothing is
+//! downloaded or built from here: `tests/prepare` does that.
+
+#![allow(dead_code)]
+
+pub mod host;
+pub mod vm;
+
+use std::fmt;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// What a command left behind.
+#[derive(Debug, Clone)]
+pub struct Output {
+    /// The exit status; 128 and more for a signal, 124 for a command that took too long.
+    pub status: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Whether the exit status is zero.
+    pub fn success(&self) -> bool {
+        self.status == 0
+    }
+}
+
+impl fmt::Display for Output {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "status: {}\nstdout:\n{}\nstderr:\n{}", self.status, self.stdout, self.stderr)
+    }
+}
+
+/// Whether everything in `needs` is there; if not, the test says what is missing and is to return. With
+/// `SDME_TEST_REQUIRE=1`, as in CI, a missing thing is a failure.
+///
+/// A need is `root`, `cgroup2`, `tree:NAME`, `image:NAME`, `vm` or the name of a program.
+///
+/// # Panics
+/// If something is missing and `SDME_TEST_REQUIRE=1`.
+pub fn require(needs: &[&str]) -> bool {
+    let missing: Vec<String> = needs.iter().filter_map(|need| missing(need)).collect();
+    if missing.is_empty() {
+        return true;
+    }
+    let thread = std::thread::current();
+    let line = format!("SKIP {}: {}", thread.name().unwrap_or("?"), missing.join(", "));
+    assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none_or(|value| value != "1"), "{line}");
+    // Not a macro: the test harness catches what those print, and shows it for failures only.
+    let mut stderr = std::io::stderr();
+    writeln!(stderr, "{line}").unwrap();
+    false
+}
+
+fn missing(need: &str) -> Option<String> {
+    let prepare = "run tests/prepare";
+    let (there, message) = match need.split_once(':') {
+        Some(("tree", name)) => (cache().join(name).is_dir(), format!("no tree {name}: {prepare}")),
+        Some(("image", name)) => (cache().join("images").join(name).is_dir(), format!("no image {name}: {prepare}")),
+        _ => match need {
+            "root" => (nix::unistd::geteuid().is_root(), "not root".to_owned()),
+            "cgroup2" => {
+                let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
+                (mounts.contains(" cgroup2 "), "no cgroup2 is mounted".to_owned())
+            }
+            "vm" => (cache().join("vm-disk").is_dir(), format!("no disk of a VM: {prepare} vm")),
+            program => (on_path(program), format!("no program {program}")),
+        },
+    };
+    (!there).then_some(message)
+}
+
+fn on_path(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
+}
+
+/// The OCI layout `tests/host/image` built; its tag is `latest`.
+pub fn image(name: &str) -> PathBuf {
+    cache().join("images").join(name)
+}
+
+/// A directory of this package.
+pub fn repo(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where `tests/host/tree` keeps its trees.
+pub fn cache() -> PathBuf {
+    std::env::var_os("SDME_TEST_CACHE").map_or_else(|| repo("target/hosts"), PathBuf::from)
+}
+
+/// A fresh directory of its own for one host or machine, on a real file system.
+fn scratch(name: &str) -> PathBuf {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let all = repo("target/test-hosts");
+    std::fs::create_dir_all(&all).unwrap();
+    for entry in all.read_dir().unwrap().flatten() {
+        // Left by a test run that was killed.
+        let name = entry.file_name().into_string().unwrap_or_default();
+        let owner = name.rsplit('-').nth(1).and_then(|pid| pid.parse::<u32>().ok());
+        if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
+            std::fs::remove_dir_all(entry.path()).ok();
+        }
+    }
+    let id = NEXT.fetch_add(1, Ordering::Relaxed);
+    all.join(format!("{name}-{}-{id}", std::process::id()))
+}
+
+/// Removes what a host or machine wrote, unless `SDME_TEST_KEEP` asks to keep it.
+fn discard(directory: &Path) {
+    if std::env::var_os("SDME_TEST_KEEP").is_none() {
+        std::fs::remove_dir_all(directory).ok();
+    }
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+//! Tier 1: `systemd-analyze verify` and nspawn's own parser have nothing to say about any fixture's output.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod fixtures;
+mod support;
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use fixtures::{Fixture, fixtures};
+use sdme_gen::output::tree::{Node, Place};
+
+/// Runs a script with the installed files laid over `/usr`, in namespaces of its own.
+fn installed(stage: &Path, script: &str) -> (bool, String) {
+    let overlay = format!("mount -t overlay overlay -o lowerdir={}/usr:/usr /usr && {script}", stage.display());
+    let out = Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", &overlay]).output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+}
+
+/// Puts what the package installs below `stage`.
+fn install(stage: &Path) {
+    let programs = Path::new(env!("CARGO_BIN_EXE_sdme-gen")).parent().unwrap();
+    let out = Command::new("make")
+        .arg("install")
+        .arg(format!("DESTDIR={}", stage.display()))
+        .arg(format!("PROGRAMS={}", programs.display()))
+        .arg(format!("LAUNCHER={}", env!("CARGO_BIN_EXE_sdme-oci-run")))
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+}
+
+fn write(tree: &sdme_gen::output::tree::Tree, place: &Place, directory: &Path) -> Vec<String> {
+    let mut files = Vec::new();
+    for (path, node) in tree.below(place) {
+        let full = directory.join(path);
+        fs::create_dir_all(full.parent().unwrap()).unwrap();
+        match node {
+            Node::File(content) => fs::write(full, content).unwrap(),
+            Node::Link(target) => std::os::unix::fs::symlink(target, full).unwrap(),
+            Node::Opaque => {}
+        }
+        files.push(path.to_owned());
+    }
+    files
+}
+
+/// The units a fixture's drop-ins and unit files belong to.
+fn units(files: &[String]) -> Vec<String> {
+    let mut names: Vec<String> = files
+        .iter()
+        .filter_map(|f| match f.split_once(".d/") {
+            Some((unit, _)) => Some(unit.to_owned()),
+            None if f.contains('/') => None,
+            None => Some(f.clone()),
+        })
+        .collect();
+    names.dedup();
+    names
+}
+
+#[test]
+fn systemd_analyze_is_silent_over_every_fixture() {
+    if !support::require(&["root", "systemd-nspawn", "systemd-analyze"]) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let stage = work.path().join("stage");
+    install(&stage);
+    for fixture in fixtures() {
+        let directory = work.path().join(&fixture.name);
+        let compiled = sdme_gen::compile(&fixture.sources(), &fixture.facts());
+        let names = units(&write(&compiled.tree, &Place::Units, &directory));
+        assert!(!names.is_empty(), "{}", fixture.name);
+        // db.service and the like are not there: a dependency that is not installed is the user's own business.
+        let quoted = names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" ");
+        for recursive in ["", "--recursive-errors=no"] {
+            let verify = format!(
+                "SYSTEMD_UNIT_PATH='{}:' systemd-analyze verify --man=no {recursive} {quoted}",
+                directory.display()
+            );
+            let (success, output) = installed(&stage, &verify);
+            assert!(success && output.is_empty(), "{} {recursive}: {output}", fixture.name);
+        }
+    }
+}
+
+/// The generator as systemd itself runs it, with three directories and the variables of systemd.generator(7).
+#[test]
+fn systemd_runs_the_generator() {
+    if !support::require(&["root", "systemd-nspawn", "systemd-analyze"]) {
+        return;
+    }
+    let work = tempfile::tempdir().unwrap();
+    let stage = work.path().join("stage");
+    install(&stage);
+    let fixture = fixtures().into_iter().find(|f| f.name.starts_with("02-")).unwrap();
+    let script = format!(
+        "mkdir -p /dev/shm/sdme-empty; SDME_UNIT_DIRS='{}' SYSTEMD_GENERATOR_PATH={}/usr/lib/systemd/system-generators \
+         systemd-analyze verify --man=no --generators=yes --recursive-errors=no systemd-nspawn@web.service; \
+         rmdir /dev/shm/sdme-empty",
+        fixture.unit_dirs(),
+        stage.display()
+    );
+    let (success, output) = installed(&stage, &script);
+    assert!(success && output.is_empty(), "{output}");
+}
+
+/// nspawn reads its settings before it looks at the root, which is no operating system here.
+#[test]
+fn nspawn_understands_every_setting() {
+    if !support::require(&["root", "systemd-nspawn"]) {
+        return;
+    }
+    let parse = |name: &str, text: &str| {
+        let work = tempfile::tempdir().unwrap();
+        let root = work.path().join(name);
+        fs::create_dir(&root).unwrap();
+        fs::write(work.path().join(format!("{name}.nspawn")), text).unwrap();
+        let out = Command::new("systemd-nspawn")
+            .args(["--settings=trusted", "--quiet", "--directory"])
+            .arg(&root)
+            .env("SYSTEMD_LOG_LEVEL", "info")
+            .output()
+            .unwrap();
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    let complains = |message: &str| message.contains(".nspawn:");
+    assert!(complains(&parse("wrong", "[Exec]\nBoot=yes\nNoSuchKey=1\n")), "the check itself does not work");
+    let mut seen = 0;
+    for Fixture { name, .. } in &fixtures() {
+        let fixture = fixtures().into_iter().find(|f| f.name == *name).unwrap();
+        let tree = sdme_gen::compile(&fixture.sources(), &fixture.facts()).tree;
+        for (path, node) in tree.below(&Place::Settings) {
+            let Node::File(content) = node else { panic!("{path}") };
+            let message = parse(path.strip_suffix(".nspawn").unwrap(), content);
+            assert!(!complains(&message), "{name}: {path}: {message}");
+            assert!(message.contains("doesn't look like"), "{name}: nspawn did not get as far: {message}");
+            seen += 1;
+        }
+    }
+    assert!(seen > 10);
+}
