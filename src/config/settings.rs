@@ -98,7 +98,7 @@ fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
         return Ok(());
     }
     match key.kind {
-        Kind::Text | Kind::List => Ok(()),
+        Kind::Text => Ok(()),
         Kind::Flag if parse_bool(value).is_some() => Ok(()),
         Kind::Flag => Err(format!("{name}={value} is not a boolean; write yes or no")),
         Kind::Choice(words) if words.contains(&value) => Ok(()),

@@ -1,15 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The image's environment as a systemd `EnvironmentFile=`.
 //!
-//! Every value is put in double quotes, the one form of systemd.exec(5) in which all bytes can be given: inside them
-//! a backslash escapes `"`, `\`, `` ` `` and `$`, and a newline stands for itself. Pure.
+//! Must not know how a line is quoted. Pure.
 
-/// Whether systemd takes `name` for an environment variable. Others it ignores with a warning, so they are left out.
-fn is_name(name: &str) -> bool {
-    let mut bytes = name.bytes();
-    bytes.next().is_some_and(|b| b.is_ascii_alphabetic() || b == b'_')
-        && bytes.all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
+use crate::unit::{env_assignment, is_env_name};
 
 /// Renders `NAME=VALUE` strings. Gives the text and the names that had to be left out because systemd cannot have
 /// them. Where a name is given twice both lines are written; the later one counts, as in the image.
@@ -19,19 +13,11 @@ pub fn render(env: &[String]) -> (String, Vec<String>) {
     let mut left_out = Vec::new();
     for item in env {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
-        if !is_name(name) || value.contains('\0') {
+        if !is_env_name(name) || value.contains('\0') {
             left_out.push(name.to_owned());
-            continue;
+        } else {
+            text.push_str(&env_assignment(name, value));
         }
-        text.push_str(name);
-        text.push_str("=\"");
-        for c in value.chars() {
-            if matches!(c, '"' | '\\' | '`' | '$') {
-                text.push('\\');
-            }
-            text.push(c);
-        }
-        text.push_str("\"\n");
     }
     (text, left_out)
 }

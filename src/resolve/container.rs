@@ -8,6 +8,7 @@ use super::references::{ImageRef, Names, image_ref, unit_section};
 use crate::config::settings::Settings;
 use crate::config::source::{ModeSetting, Pull};
 use crate::diag::{Diagnostic, Location, Spanned};
+use crate::unit::is_env_name;
 use std::sync::Arc;
 
 /// Settings of the container's service that belong to systemd-nspawn, and what to use.
@@ -144,7 +145,7 @@ fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assig
     let mut out: Vec<Assignment> = Vec::new();
     for word in settings.words("Container", "Environment") {
         match word.value.split_once('=') {
-            Some((name, value)) if is_variable(name) => {
+            Some((name, value)) if is_env_name(name) => {
                 // The last assignment of a variable counts.
                 out.retain(|(n, _)| n != name);
                 out.push((name.to_owned(), value.to_owned()));
@@ -163,12 +164,6 @@ fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assig
         }
     }
     out
-}
-
-fn is_variable(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
 }
 
 fn host_name(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {

@@ -54,6 +54,14 @@ pub fn env_assignment(name: &str, value: &str) -> String {
     out
 }
 
+/// Whether systemd takes `name` for an environment variable (systemd.exec(5), `Environment=`).
+#[must_use]
+pub fn is_env_name(name: &str) -> bool {
+    !name.is_empty()
+        && !name.starts_with(|c: char| c.is_ascii_digit())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]

@@ -5,6 +5,7 @@
 
 #![allow(dead_code)]
 
+pub mod containers;
 pub mod host;
 pub mod vm;
 
@@ -40,7 +41,7 @@ impl fmt::Display for Output {
 /// Whether everything in `needs` is there; if not, the test says what is missing and is to return. With
 /// `SDME_TEST_REQUIRE=1`, as in CI, a missing thing is a failure.
 ///
-/// A need is `root`, `cgroup2`, `tree:NAME`, `image:NAME`, `vm` or the name of a program.
+/// A need is `root`, `cgroup2`, `build`, `tree:NAME`, `image:NAME`, `vm` or the name of a program.
 ///
 /// # Panics
 /// If something is missing and `SDME_TEST_REQUIRE=1`.
@@ -69,6 +70,7 @@ fn missing(need: &str) -> Option<String> {
                 let mounts = std::fs::read_to_string("/proc/mounts").unwrap_or_default();
                 (mounts.contains(" cgroup2 "), "no cgroup2 is mounted".to_owned())
             }
+            "build" => (target().join("release/sdme-gen").is_file(), "nothing is built: run make build".to_owned()),
             "vm" => (cache().join("vm-disk").is_dir(), format!("no disk of a VM: {prepare} vm")),
             program => (on_path(program), format!("no program {program}")),
         },
@@ -89,6 +91,11 @@ pub fn image(name: &str) -> PathBuf {
 /// A directory of this package.
 pub fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// Where `make build` puts what it builds.
+fn target() -> PathBuf {
+    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo("target"), |path| repo("").join(path))
 }
 
 /// Where `tests/host/tree` keeps its trees.

@@ -70,8 +70,6 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Words with systemd's quoting; assignments add up, an empty one starts over.
     Words,
-    /// One item an assignment; assignments add up, an empty one starts over.
-    List,
 }
 
 /// Whether a key can be used.

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT
+//! Documentation against what it documents: `docs/keys.md` is made from the key table (`SDME_UPDATE=1` writes it), and
+//! links lead somewhere.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use sdme_gen::config::keys::{FileType, Kind, Status, keys};
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn name(file_type: FileType) -> String {
+    if file_type == FileType::Defaults { "sdme.conf".to_owned() } else { format!("NAME.{}", file_type.extension()) }
+}
+
+fn page() -> String {
+    let mut out = String::from(
+        "# Keys\n\n\
+         Made from the key table of the program. *Quadlet* marks keys that Podman's Quadlet has, with the same meaning; the\n\
+         sections `[Unit]`, `[Service]`, `[App]` and `[Install]` are described in [Containers](containers.md).\n",
+    );
+    for file_type in FileType::ALL {
+        let rows = |status: fn(Status) -> bool| keys(file_type).iter().filter(move |k| status(k.status));
+        write!(out, "\n## {}, section [{}]\n\n", name(file_type), file_type.section()).unwrap();
+        if rows(|s| s == Status::Supported).next().is_none() {
+            out += "Not supported yet; such a file is reported.\n";
+        } else {
+            out += "| key | value | | |\n|---|---|---|---|\n";
+        }
+        for key in rows(|s| s == Status::Supported) {
+            let value = match key.kind {
+                Kind::Text => "text".to_owned(),
+                Kind::Flag => "boolean".to_owned(),
+                Kind::Choice(words) => words.join(", "),
+                Kind::Words => "words; adds up".to_owned(),
+            };
+            let quadlet = if key.quadlet { "Quadlet" } else { "" };
+            writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();
+        }
+        let later: Vec<String> = rows(|s| s == Status::Later).map(|k| format!("`{}=`", k.name)).collect();
+        if !later.is_empty() {
+            write!(out, "\nKnown, not supported yet: {}.\n", later.join(", ")).unwrap();
+        }
+        for key in rows(|s| matches!(s, Status::Never(_))) {
+            if let Status::Never(instead) = key.status {
+                write!(out, "\n`{}=` has no place here: {instead}.\n", key.name).unwrap();
+            }
+        }
+    }
+    out
+}
+
+#[test]
+fn the_page_of_keys_is_the_table() {
+    let path = root().join("docs/keys.md");
+    if std::env::var_os("SDME_UPDATE").is_some() {
+        fs::write(&path, page()).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), page(), "run SDME_UPDATE=1 cargo test --test docs");
+}
+
+#[test]
+fn links_lead_somewhere() {
+    let docs = fs::read_dir(root().join("docs")).unwrap().map(|e| e.unwrap().path());
+    let mut seen = 0;
+    for page in docs.chain([root().join("README.md")]).filter(|p| p.extension().is_some_and(|e| e == "md")) {
+        let text = fs::read_to_string(&page).unwrap();
+        for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
+            if !target.contains("://") {
+                assert!(page.parent().unwrap().join(target).exists(), "{}: {target}", page.display());
+                seen += 1;
+            }
+        }
+    }
+    assert!(seen > 3);
+}
