@@ -32,6 +32,8 @@ use resolve::model::{Facts, Model};
 pub struct Compiled {
     /// The resolved configuration.
     pub model: Model,
+    /// What was known about images.
+    pub facts: Facts,
     /// All files.
     pub tree: Tree,
     /// All problems, sorted by place.
@@ -41,11 +43,16 @@ pub struct Compiled {
 /// Compiles a configuration. The same input gives the same bytes, whatever order files were found in.
 #[must_use]
 pub fn compile(sources: &Sources, facts: &Facts) -> Compiled {
-    let model = resolve::resolve(sources);
-    let tree = plan::plan(&model, facts);
+    complete(resolve::resolve(sources), facts.clone())
+}
+
+/// The second half of [`compile`], for who has to look at the model before the facts are known.
+#[must_use]
+pub fn complete(model: Model, facts: Facts) -> Compiled {
+    let tree = plan::plan(&model, &facts);
     let mut diagnostics = model.warnings.clone();
     diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
     diagnostics.sort();
     diagnostics.dedup();
-    Compiled { model, tree, diagnostics }
+    Compiled { model, facts, tree, diagnostics }
 }

@@ -162,8 +162,9 @@ fn read(path: &Path) -> Found {
     if !kind.is_file() {
         return Found::Unusable("this is not a regular file; write a text file".to_owned());
     }
-    // The size is no proof: files of /proc say 0.
-    let mut bytes = Vec::new();
+    // The size is a good guess, and saves reads, but no proof: files of /proc say 0.
+    let guess = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(guess + 1);
     match file.take(LARGEST + 1).read_to_end(&mut bytes) {
         Err(e) => Found::Unusable(unreadable(path, &e)),
         Ok(0) => Found::Masked,

@@ -14,7 +14,9 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::image::Lines;
 use crate::output::apply::apply;
+use crate::resolve::model::Facts;
 use crate::runtime;
+use crate::search::{SearchPath, search};
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
@@ -86,7 +88,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match verb {
         Verb::Render { root, output } => {
-            let compiled = runtime::compile(&root)?;
+            let compiled = runtime::compile(&root);
             let code = report(&compiled);
             match output {
                 Some(directory) => render::write(&compiled.tree, &directory)?,
@@ -95,7 +97,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(code)
         }
         Verb::Apply { root, dry_run } => {
-            let compiled = runtime::compile(&root)?;
+            let compiled = runtime::compile(&root);
             if report(&compiled) != ExitCode::SUCCESS {
                 eprintln!("sdme-gen: nothing was changed");
                 return Ok(ExitCode::FAILURE);
@@ -105,7 +107,10 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { root } => Ok(report(&runtime::compile(&root)?)),
+        Verb::Check { root } => {
+            // What is wrong does not depend on what is imported, and anybody may ask.
+            Ok(report(&crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())))
+        }
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &Lines::default()).context(name).map(|()| ExitCode::SUCCESS)

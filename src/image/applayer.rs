@@ -11,7 +11,6 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 
 use super::envfile;
-use super::progress::Progress;
 use super::record::ImageRecord;
 
 /// Creates a directory of ours, 0755 whatever the umask.
@@ -41,16 +40,12 @@ pub(super) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
 ///
 /// # Errors
 /// When the file system refuses.
-pub(super) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord, progress: &dyn Progress) -> Result<()> {
+pub(super) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord) -> Result<()> {
     let oci = tree.join("oci");
     make_dir(tree, 0o755)?;
     make_dir(&oci, 0o755)?;
     fs::rename(rootfs, oci.join("root")).context("moving the root file system into place")?;
-    let (env, left_out) = envfile::render(&record.env);
-    for name in left_out {
-        progress
-            .warning(&format!("the image's variable `{name}` cannot be had in an EnvironmentFile= and is left out"));
-    }
+    let (env, _) = envfile::render(&record.env);
     make_file(&oci.join("env"), env.as_bytes())?;
     make_file(&oci.join("ports"), lines(&record.exposed_ports).as_bytes())?;
     make_file(&oci.join("volumes"), lines(&record.volumes).as_bytes())?;

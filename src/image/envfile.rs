@@ -5,7 +5,7 @@
 
 use crate::unit::{env_assignment, is_env_name};
 
-/// Renders `NAME=VALUE` strings. Gives the text and the names that had to be left out because systemd cannot have
+/// Renders `NAME=VALUE` strings. Gives the text and the strings that had to be left out because systemd cannot have
 /// them. Where a name is given twice both lines are written; the later one counts, as in the image.
 #[must_use]
 pub fn render(env: &[String]) -> (String, Vec<String>) {
@@ -14,7 +14,7 @@ pub fn render(env: &[String]) -> (String, Vec<String>) {
     for item in env {
         let (name, value) = item.split_once('=').unwrap_or((item, ""));
         if !is_env_name(name) || value.contains('\0') {
-            left_out.push(name.to_owned());
+            left_out.push(item.clone());
         } else {
             text.push_str(&env_assignment(name, value));
         }
@@ -131,6 +131,6 @@ mod tests {
         let env = ["discovery.type=single".to_owned(), "OK=1".to_owned(), "=x".to_owned(), "1A=x".to_owned()];
         let (text, left_out) = render(&env);
         assert_eq!(text, "OK=\"1\"\n");
-        assert_eq!(left_out, ["discovery.type", "", "1A"]);
+        assert_eq!(left_out, ["discovery.type=single", "=x", "1A=x"]);
     }
 }

@@ -170,7 +170,7 @@ fn unpack(
                 request.name
             ));
         }
-        applayer::build(&rootfs, &finished, &record, progress)?;
+        applayer::build(&rootfs, &finished, &record)?;
     } else {
         fs::rename(&rootfs, &finished).context("moving the root file system into place")?;
     }

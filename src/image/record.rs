@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::envfile;
 use super::imageconfig::{Healthcheck, ImageConfig};
 use super::user::User;
 use crate::config::source::ModeSetting;
@@ -95,13 +96,15 @@ impl ImageRecord {
         (record, ignored)
     }
 
-    /// The process the image alone would be started as. The image's environment is in a file of its own; HOME is
-    /// Docker's addition to it.
+    /// The process the image alone would be started as. The image's environment is in a file of its own, but for the
+    /// variables that systemd cannot have; HOME is Docker's addition to it.
     #[must_use]
     pub fn process(&self) -> Process {
+        let (_, left_out) = envfile::render(&self.env);
+        let home = format!("HOME={}", self.user.home);
         Process {
             args: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
-            env: vec![format!("HOME={}", self.user.home)],
+            env: std::iter::once(home).chain(left_out.into_iter().filter(|v| !v.starts_with('='))).collect(),
             cwd: self.working_dir.clone(),
             user: process::User {
                 uid: self.user.uid,

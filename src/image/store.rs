@@ -171,9 +171,9 @@ impl Store {
     /// Creates the directories of the store.
     pub(super) fn prepare(&self) -> Result<()> {
         for (path, mode) in [
-            (self.base.clone(), 0o755),
-            (self.links(), 0o755),
             // Images hold setuid programs of their own users: nobody else may get at them.
+            (self.base.clone(), 0o700),
+            (self.links(), 0o755),
             (self.entries(), 0o700),
             (self.entries().join(".locks"), 0o700),
             (self.base.join("blobs"), 0o700),

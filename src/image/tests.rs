@@ -92,7 +92,7 @@ fn application() {
     let process: serde_json::Value = serde_json::from_str(&read("process.json")).unwrap();
     let want = json!({
         "user": {"uid": 10, "gid": 20, "additionalGids": [30]},
-        "args": ["/usr/bin/app", "--flag", "serve"], "cwd": "/srv/work", "env": ["HOME=/srv"]
+        "args": ["/usr/bin/app", "--flag", "serve"], "cwd": "/srv/work", "env": ["HOME=/srv", "not.a.name=1"]
     });
     assert_eq!(process, want);
     let files = listing(&found.tree.join("oci/root"));

@@ -2,11 +2,15 @@
 //! Writes units into a generator's output directory (systemd.generator(7)). It is empty before and thrown away as a
 //! whole, so nothing is synced or renamed.
 
-use std::collections::BTreeSet;
-use std::fs::{self, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Write as _};
-use std::os::unix::fs::symlink;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::{Mode, mkdirat};
+use nix::unistd::symlinkat;
 
 use super::tree::{Node, Place, Tree};
 
@@ -15,29 +19,38 @@ use super::tree::{Node, Place, Tree};
 /// # Errors
 /// The files that could not be written.
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
-    let mut made = BTreeSet::new();
+    let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
+    let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
+    let mut made = "";
     let mut failed = Vec::new();
     for (path, node) in tree.below(&Place::Units) {
-        let full = directory.join(path);
-        let parent = path.rsplit_once('/').map(|(parent, _)| parent);
-        let result = match parent {
-            Some(parent) if made.insert(parent) => fs::create_dir_all(directory.join(parent)),
-            _ => Ok(()),
-        };
-        if let Err(e) = result.and_then(|()| write(&full, node)) {
-            failed.push((full, e));
+        // Sorted, so that what is in one directory comes in a row.
+        let parent = path.split_once('/').map_or("", |(parent, _)| parent);
+        let result = if parent == made { Ok(()) } else { make_directory(root.as_fd(), parent) };
+        made = parent;
+        if let Err(e) = result.and_then(|()| write(root.as_fd(), path, node)) {
+            failed.push((directory.join(path), e));
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
-fn write(path: &Path, node: &Node) -> io::Result<()> {
+fn make_directory(root: BorrowedFd<'_>, name: &str) -> io::Result<()> {
+    match mkdirat(root, name, Mode::from_bits_truncate(0o755)) {
+        Ok(()) | Err(Errno::EEXIST) => Ok(()),
+        Err(e) => Err(e.into()),
+    }
+}
+
+fn write(root: BorrowedFd<'_>, path: &str, node: &Node) -> io::Result<()> {
     match node {
-        // create_new: two generators that write one unit would each corrupt the other's.
         Node::File(content) => {
-            OpenOptions::new().write(true).create_new(true).open(path)?.write_all(content.as_bytes())
+            // O_EXCL: two generators that write one unit would each corrupt the other's.
+            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+            let file = openat(root, path, flags, Mode::from_bits_truncate(0o644))?;
+            File::from(file).write_all(content.as_bytes())
         }
-        Node::Link(target) => symlink(target, path),
+        Node::Link(target) => Ok(symlinkat(target.as_str(), root, path)?),
         Node::Opaque => Ok(()),
     }
 }

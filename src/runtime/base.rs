@@ -28,6 +28,13 @@ const DIRECTORIES: [(&str, u32); 14] = [
     ("var", 0o755),
 ];
 
+/// PAM's configuration. `machinectl shell` opens a session by the name login (container-shell@.service); nobody else gets
+/// in, and there are no passwords.
+const PAM: [(&str, &str); 2] = [
+    ("login", "auth required pam_deny.so\naccount required pam_permit.so\nsession required pam_permit.so\n"),
+    ("other", "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\n"),
+];
+
 /// Names that lead into `/usr` on a system with a merged one.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
@@ -69,6 +76,10 @@ fn fill(root: &Path) -> Result<()> {
         make(&root.join("var").join(name), if name == "tmp" { 0o1777 } else { 0o755 })?;
     }
     symlink("/run", root.join("var/run"))?;
+    make(&root.join("etc/pam.d"), 0o755)?;
+    for (name, text) in PAM {
+        fs::write(root.join("etc/pam.d").join(name), text)?;
+    }
     fs::copy("/usr/lib/os-release", root.join("etc/os-release")).context("the host has no /usr/lib/os-release")?;
     Ok(())
 }

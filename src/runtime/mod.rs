@@ -7,32 +7,38 @@ pub mod pull;
 
 use std::path::Path;
 
-use anyhow::Result;
-
 use crate::Compiled;
 use crate::image::Store;
-use crate::resolve::model::{Facts, ImageFacts};
+use crate::resolve::model::{Facts, ImageFacts, Model};
 use crate::search::{SearchPath, search};
 
 /// Compiles the configuration below `root` with what its store knows about images.
-///
-/// # Errors
-/// The store cannot be read.
-pub fn compile(root: &Path) -> Result<Compiled> {
-    let sources = search(&SearchPath::from_environment(root));
-    Ok(crate::compile(&sources, &facts(&Store::open(root))?))
+#[must_use]
+pub fn compile(root: &Path) -> Compiled {
+    let model = crate::resolve::resolve(&search(&SearchPath::from_environment(root)));
+    let facts = facts(&Store::open(root), &model);
+    crate::complete(model, facts)
 }
 
-fn facts(store: &Store) -> Result<Facts> {
-    let imported = store.list()?.into_iter().map(|imported| {
-        let record = imported.image;
-        let facts = ImageFacts {
-            mode: record.mode,
-            process: record.process(),
-            entrypoint: record.entrypoint,
-            stop_signal: record.stop_signal,
-        };
-        (imported.name, facts)
-    });
-    Ok(Facts { images: imported.collect() })
+/// What the store knows about the images of the configuration. A record that cannot be read is reported and counts as
+/// none: it concerns the containers of that image only, and the next pull mends it.
+fn facts(store: &Store, model: &Model) -> Facts {
+    let mut facts = Facts::default();
+    for name in model.images.keys() {
+        match store.lookup(name) {
+            Ok(Some(imported)) => {
+                let record = imported.image;
+                let image = ImageFacts {
+                    mode: record.mode,
+                    process: record.process(),
+                    entrypoint: record.entrypoint,
+                    stop_signal: record.stop_signal,
+                };
+                facts.images.insert(name.clone(), image);
+            }
+            Ok(None) => {}
+            Err(error) => eprintln!("sdme-gen: the image {name} is not known: {error:#}"),
+        }
+    }
+    facts
 }

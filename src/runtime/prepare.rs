@@ -17,7 +17,7 @@ use crate::image::Store;
 use crate::image::digest::Digest;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
-use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
+use crate::paths::{RUNTIME, STATE, container_runtime, container_state, machine_root};
 use crate::resolve::model::{Base, Container, Mode, Stack};
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
@@ -29,7 +29,7 @@ const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
 /// The container is not configured or was rejected, an image is missing, or something cannot be written.
 pub fn prepare(name: &str) -> Result<()> {
     let root = Path::new("/");
-    let compiled = super::compile(root)?;
+    let compiled = super::compile(root);
     let Some(container) = compiled.model.containers.get(name) else {
         let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
         match rejected.and_then(|r| r.problems.first()) {
@@ -38,7 +38,7 @@ pub fn prepare(name: &str) -> Result<()> {
         }
     };
     let store = Store::open(root);
-    let stack = compiled.model.stack(container, &super::facts(&store)?);
+    let stack = compiled.model.stack(container, &compiled.facts);
     let (application, base) = layers(&store, stack)?;
 
     let directory = PathBuf::from(container_runtime(name));
@@ -52,6 +52,8 @@ pub fn prepare(name: &str) -> Result<()> {
     link(&directory.join("app"), &application)?;
     link(&directory.join("base"), &base)?;
     configuration_layer(&compiled, container, &directory)?;
+    // Upper layers hold setuid programs of the containers: no user of the host may get at them.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(STATE).context("cannot make the state directory")?;
     for part in ["upper", "work"] {
         let path = Path::new(&container_state(name)).join(part);
         // The upper directory's mode is the mode of the container's root.

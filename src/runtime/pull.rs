@@ -13,7 +13,7 @@ use crate::image::{Progress, Request, Store, import};
 /// # Errors
 /// The configuration does not know the image, or it cannot be imported.
 pub fn pull(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
-    let compiled = super::compile(root)?;
+    let compiled = super::compile(root);
     if let Some(image) = compiled.model.images.get(name) {
         let request = Request { mode: image.mode, pull: image.pull, ..Request::new(name, &image.source) };
         import(&Store::open(root), &request, progress)?;
