@@ -46,10 +46,22 @@ pub fn compile(sources: &Sources, facts: &Facts) -> Compiled {
     complete(resolve::resolve(sources), facts.clone())
 }
 
+/// As [`compile`], but the tree has only the units, which depend on no facts: all that a generator writes.
+#[must_use]
+pub fn compile_units(sources: &Sources) -> Compiled {
+    let model = resolve::resolve(sources);
+    let tree = plan::units(&model);
+    with_diagnostics(model, Facts::default(), tree)
+}
+
 /// The second half of [`compile`], for who has to look at the model before the facts are known.
 #[must_use]
 pub fn complete(model: Model, facts: Facts) -> Compiled {
     let tree = plan::plan(&model, &facts);
+    with_diagnostics(model, facts, tree)
+}
+
+fn with_diagnostics(model: Model, facts: Facts, tree: Tree) -> Compiled {
     let mut diagnostics = model.warnings.clone();
     diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
     diagnostics.sort();

@@ -14,15 +14,24 @@ use crate::resolve::model::{Facts, Link, Model};
 /// Plans everything.
 #[must_use]
 pub fn plan(model: &Model, facts: &Facts) -> Tree {
+    let mut tree = units(model);
+    for container in model.containers.values() {
+        let stack = model.stack(container, facts);
+        nspawn::plan(container, stack, &mut tree);
+        inside::plan(container, stack, facts, &mut tree);
+    }
+    tree
+}
+
+/// Plans the host's units only.
+#[must_use]
+pub fn units(model: &Model) -> Tree {
     let mut tree = Tree::default();
     for image in model.images.values() {
         image::plan(image, &mut tree);
     }
     for container in model.containers.values() {
-        let stack = model.stack(container, facts);
         container::plan(container, model, &mut tree);
-        nspawn::plan(container, stack, &mut tree);
-        inside::plan(container, stack, facts, &mut tree);
         install(&format!("systemd-nspawn@{}.service", container.name), &container.install, &mut tree);
     }
     for rejected in &model.rejected {

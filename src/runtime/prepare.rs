@@ -63,7 +63,29 @@ pub fn prepare(name: &str) -> Result<()> {
             .create(&path)
             .with_context(|| format!("cannot make {}", path.display()))?;
     }
+    note_base(name, stack)?;
     settings(&compiled, name)
+}
+
+/// Remembers what operating system the upper layer belongs to, and warns when it is put on another.
+fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
+    let base = match stack {
+        Stack::Clone => "the host itself",
+        Stack::Application(_, Base::Host) => "the host's /usr",
+        Stack::System(image) => image,
+        Stack::Application(_, Base::Image(image)) => image.as_str(),
+    };
+    let path = Path::new(&container_state(name)).join("base");
+    match fs::read_to_string(&path) {
+        Ok(known) if known == base => return Ok(()),
+        Ok(known) => eprintln!(
+            "<4>{name} was made on {known} and now runs on {base}; if the two do not get along, stop it and remove {}",
+            container_state(name)
+        ),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+    fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// What the links `app` and `base` lead to.
