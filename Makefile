@@ -18,7 +18,7 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 PROGRAMS ?= $(TARGET)/release
 LAUNCHER ?= $(TARGET)/launcher/release/sdme-oci-run
 
-.PHONY: all build install test demo bench lint clean
+.PHONY: all build install test demo bench fuzz-build lint clean
 
 all: build
 
@@ -40,7 +40,8 @@ install:
 
 # Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
 test:
-	tests/prepare all
+	tests/prepare host
+	tests/prepare vm
 	$(MAKE) build
 	$(CARGO) test --locked --no-fail-fast
 
@@ -52,6 +53,12 @@ bench:
 	tests/prepare bench
 	$(MAKE) build
 	tests/bench
+
+# The fuzz targets compile, with the stable toolchain and our versions of what both need; needs a C++ compiler.
+# tests/fuzz/Cargo.toml says how to run them.
+fuzz-build:
+	cp Cargo.lock tests/fuzz/Cargo.lock
+	$(CARGO) build --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
 
 lint:
 	$(CARGO) fmt --check

@@ -117,14 +117,14 @@ fn ids_of_the_usr_of_a_copied_host_can_be_mapped() {
 }
 
 /// What there is of a host on this machine: processes in its PID namespace, mounts, its cgroup.
-fn residue(namespace: &Path, cgroup: &Path, directory: &Path) -> Vec<String> {
+fn residue(namespace: &Namespace, cgroup: &Path, directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for process in Path::new("/proc").read_dir().unwrap().flatten() {
         let path = process.path();
         let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
         // A zombie is not ours to reap if the one who should have was killed.
         let zombie = stat.contains(") Z ") || stat.contains(") X ");
-        if !zombie && std::fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace) {
+        if !zombie && std::fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace.link) {
             found.push(format!("{}: {:?}", path.display(), std::fs::read_to_string(path.join("comm"))));
         }
     }
@@ -137,8 +137,16 @@ fn residue(namespace: &Path, cgroup: &Path, directory: &Path) -> Vec<String> {
     found
 }
 
-fn traces(host: &Host) -> (PathBuf, PathBuf, PathBuf) {
-    let namespace = std::fs::read_link(format!("/proc/{}/ns/pid", host.pid())).unwrap();
+/// A PID namespace; kept open, since its number would go to the next one as soon as it is gone.
+struct Namespace {
+    link: PathBuf,
+    _open: std::fs::File,
+}
+
+fn traces(host: &Host) -> (Namespace, PathBuf, PathBuf) {
+    let path = format!("/proc/{}/ns/pid", host.pid());
+    let namespace =
+        Namespace { link: std::fs::read_link(&path).unwrap(), _open: std::fs::File::open(&path).unwrap() };
     let cgroup = std::fs::read_to_string(host.directory().join("cgroup")).unwrap();
     (namespace, PathBuf::from(cgroup.trim()), host.directory().to_owned())
 }

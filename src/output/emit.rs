@@ -26,7 +26,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     for (path, node) in tree.below(&Place::Units) {
         // Sorted, so that what is in one directory comes in a row.
         let parent = path.split_once('/').map_or("", |(parent, _)| parent);
-        let result = if parent == made { Ok(()) } else { make_directory(root.as_fd(), parent) };
+        let known = parent.is_empty() || parent == made;
+        let result = if known { Ok(()) } else { make_directory(root.as_fd(), parent) };
         made = parent;
         if let Err(e) = result.and_then(|()| write(root.as_fd(), path, node)) {
             failed.push((directory.join(path), e));

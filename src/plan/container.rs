@@ -15,8 +15,8 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     let prepare = format!("sdme-prepare@{name}.service");
 
     tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &drop_in(container, model));
-    tree.file(Place::Units, mount, &overlay(container, &service, &prepare));
     let images = images(container, model);
+    tree.file(Place::Units, mount, &overlay(container, &service, &prepare, &images));
     if !images.is_empty() {
         let mut unit = UnitFile::generated_from(&container.file);
         for image in images {
@@ -44,7 +44,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
 }
 
 /// The root file system. systemd-nspawn@.service pulls it in by its own `RequiresMountsFor=`.
-fn overlay(container: &Container, service: &str, prepare: &str) -> UnitFile {
+fn overlay(container: &Container, service: &str, prepare: &str, images: &[&str]) -> UnitFile {
     let runtime = container_runtime(&container.name);
     let state = container_state(&container.name);
     let mut unit = UnitFile::generated_from(&container.file);
@@ -61,6 +61,11 @@ fn overlay(container: &Container, service: &str, prepare: &str) -> UnitFile {
         .set("Unit", "StopWhenUnneeded", "yes")
         // How often it may start is the container's own limit to say.
         .set("Unit", "StartLimitIntervalSec", "0");
+    // In a restart, everything is stopped before an image is looked at: a failure does not reach units that are yet to
+    // stop, and the container would come back as it was, without being prepared.
+    for image in images {
+        unit.set("Unit", "After", format!("sdme-image@{image}.service"));
+    }
     unit.set("Mount", "What", "overlay")
         .set("Mount", "Where", machine_root(&container.name))
         .set("Mount", "Type", "overlay")

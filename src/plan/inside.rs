@@ -91,6 +91,7 @@ fn service(container: &Container, image: Option<&ImageFacts>) -> UnitFile {
         .set("Service", "EnvironmentFile", "/oci/container.env")
         // What the service manager adds for its own services.
         .set("Service", "UnsetEnvironment", "INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID")
+        .set("Service", "UnsetEnvironment", "MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE")
         .set("Service", "ExecStart", "/run/sdme/launcher /run/sdme/process.json");
     if let Some(signal) = image.and_then(|i| i.stop_signal.as_deref()) {
         unit.set_literal("Service", "KillSignal", signal);

@@ -19,6 +19,7 @@ use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
 use crate::paths::{RUNTIME, STATE, container_runtime, container_state, machine_root};
 use crate::resolve::model::{Base, Container, Mode, Stack};
+use crate::unit::{UnitFile, escape_path};
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
@@ -64,7 +65,20 @@ pub fn prepare(name: &str) -> Result<()> {
             .with_context(|| format!("cannot make {}", path.display()))?;
     }
     note_base(name, stack)?;
+    release_later(container)?;
     settings(&compiled, name)
+}
+
+/// Sees to it that the mount goes with the container even if its unit is no longer there by then, because the file was
+/// removed or broken while the container ran: what systemd finds mounted has drop-ins, too.
+fn release_later(container: &Container) -> Result<()> {
+    let directory = format!("/run/systemd/system/{}.mount.d", escape_path(&machine_root(&container.name)));
+    let mut unit = UnitFile::generated_from(&container.file);
+    unit.set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name));
+    unit.set("Unit", "StopWhenUnneeded", "yes");
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
+        .with_context(|| format!("cannot write into {directory}"))
 }
 
 /// Remembers what operating system the upper layer belongs to, and warns when it is put on another.

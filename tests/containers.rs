@@ -1,0 +1,542 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: containers on real systemd hosts, from a file in `/etc/sdme` to a page over HTTP and back to nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::{Duration, Instant};
+use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, ready};
+use support::host::Host;
+
+/// What a container stands on, and what runs in it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// The application on the host's `/usr`.
+    Usr,
+    /// The application on a base image it names.
+    Base,
+    /// The application on the base image that is the default.
+    BaseFs,
+    /// A base image alone.
+    System,
+    /// A clone of the host.
+    Clone,
+}
+
+impl Kind {
+    /// Writes every file but the container's own.
+    fn prepare(self, host: &Host) {
+        host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
+        host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
+        if self == Self::BaseFs {
+            host.write("/etc/sdme/sdme.conf", "[Defaults]\nBaseFs=debian.image\n");
+        }
+    }
+
+    /// The container's file.
+    fn file(self) -> &'static str {
+        match self {
+            Self::Usr | Self::BaseFs => "[Container]\nImage=nginx.image\n",
+            Self::Base => "[Container]\nImage=nginx.image\nBase=debian.image\n",
+            Self::System => "[Container]\nImage=debian.image\n",
+            Self::Clone => "[Container]\n",
+        }
+    }
+
+    fn has_application(self) -> bool {
+        !matches!(self, Self::System | Self::Clone)
+    }
+
+    /// Asserts that the container runs, and runs what it should.
+    fn assert_up(self, container: &Container<'_>) {
+        if self.has_application() {
+            assert_eq!(container.host.wait_http("http://localhost/", 10), WELCOME);
+        } else {
+            let command = format!("systemctl -M {} is-system-running", container.name);
+            container.host.wait(&command, 10);
+        }
+    }
+
+    /// The directories on the host that the container is stacked on and must not change.
+    fn below(self) -> &'static [&'static str] {
+        match self {
+            Self::Usr => &["/var/lib/sdme/store", "/usr"],
+            Self::Base | Self::BaseFs | Self::System => &["/var/lib/sdme/store"],
+            Self::Clone => &["/usr", "/etc"],
+        }
+    }
+}
+
+impl Kind {
+    const ALL: [Self; 5] = [Self::Usr, Self::Base, Self::BaseFs, Self::System, Self::Clone];
+    /// One of each base.
+    const BASES: [Self; 3] = [Self::Usr, Self::Base, Self::Clone];
+}
+
+/// One test for each system manager.
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
+on_every_suite!(
+    containers_start_and_end_and_leave_nothing,
+    ten_at_once_share_an_image_and_leave_it_alone,
+    the_start_limit_is_in_force,
+    a_changed_configuration_takes_effect_with_a_restart,
+    a_misspelt_key_fails_the_start_at_once_and_says_so,
+    a_failed_pull_fails_the_start_and_names_the_source,
+    an_interrupted_pull_leaves_nothing_and_the_next_one_works,
+    applied_units_need_no_generator,
+    generated_and_applied_units_get_along,
+    values_arrive_byte_for_byte,
+    logs_are_in_the_journal_and_a_stop_is_the_images_own,
+);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &[]) {
+        case(&boot(suite, name.split('_').next().unwrap()));
+    }
+}
+
+/// The mount table without what differs from one look at it to the next.
+fn mounts(host: &Host) -> BTreeSet<String> {
+    host.ok("cut -d' ' -f4-6 /proc/self/mountinfo").lines().map(str::to_owned).collect()
+}
+
+/// Waits until the mount table is `before` again and nothing of the container runs.
+fn assert_gone(container: &Container<'_>, namespace: &str, before: &BTreeSet<String>) {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    loop {
+        let now = mounts(container.host);
+        let left: Vec<&String> = now.symmetric_difference(before).collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(Instant::now() < deadline, "mounts left or lost: {left:#?}");
+    }
+    let all = "for p in /proc/[0-9]*; do echo $(readlink $p/ns/pid) $(cat $p/comm); done 2>/dev/null";
+    let processes = container.host.ok(all);
+    let left: Vec<&str> = processes.lines().filter(|line| line.starts_with(namespace)).collect();
+    assert!(left.is_empty(), "processes left: {left:?}");
+    let unit = &container.unit;
+    assert!(processes.contains("pid:["), "the check itself finds nothing");
+    container.host.ok(&format!(
+        "test ! -e /sys/fs/cgroup/machine.slice/{unit}; ! ls -A /run/systemd/nspawn/unix-export | grep ."
+    ));
+}
+
+/// The PID namespace of a running container.
+fn namespace(container: &Container<'_>) -> String {
+    let name = &container.name;
+    container.host.ok(&format!("readlink /proc/$(machinectl show -P Leader {name})/ns/pid")).trim().to_owned()
+}
+
+/// From the files to a running container, and through every way it can end.
+fn containers_start_and_end_and_leave_nothing(host: &Host) {
+    for kind in Kind::ALL {
+        kind.prepare(host);
+        live(host, kind);
+    }
+}
+
+fn live(host: &Host, kind: Kind) {
+    let name = format!("{kind:?}").to_lowercase();
+    let web = Container::new(host, &name);
+    let before = mounts(host);
+    web.configure(kind.file()).systemctl("start");
+    kind.assert_up(&web);
+    let release = match kind {
+        Kind::Usr | Kind::Clone => host.read("/etc/os-release"),
+        _ => std::fs::read_to_string(support::cache().join("base/etc/os-release")).unwrap(),
+    };
+    assert_eq!(web.ok("cat /etc/os-release"), release);
+
+    let processes = namespace(&web);
+    web.systemctl("stop");
+    assert_gone(&web, &processes, &before);
+
+    web.systemctl("start");
+    kind.assert_up(&web);
+    let processes = namespace(&web);
+    host.ok(&format!("kill -KILL {}", web.property("MainPID")));
+    host.wait(&format!("systemctl is-failed {}", web.unit), 10);
+    web.systemctl("start");
+    kind.assert_up(&web);
+    let second = namespace(&web);
+    host.ok(&format!("machinectl poweroff {name}"));
+    host.wait(&format!("systemctl show -P ActiveState {} | grep -x inactive", web.unit), 20);
+    assert_gone(&web, &processes, &before);
+    assert_gone(&web, &second, &before);
+
+    web.systemctl("start");
+    // Those that differ from another one in their configuration only need not show as much.
+    let restarts = if matches!(kind, Kind::BaseFs | Kind::System) { 2 } else { 20 };
+    for _ in 0..restarts {
+        web.systemctl("reset-failed").systemctl("restart");
+        kind.assert_up(&web);
+    }
+    let processes = namespace(&web);
+    web.systemctl("stop");
+    assert_gone(&web, &processes, &before);
+    let killed = "journalctl -b -u 'systemd-nspawn@*' | grep -E 'timed out|Killing' | grep -v 'code=killed, status=9'";
+    host.ok(&format!("! {killed}"));
+}
+
+/// Names, types, modes, owners, links, sizes, times and contents of everything in `directories`.
+fn fingerprint(host: &Host, directories: &[&str]) -> BTreeSet<String> {
+    let list =
+        "find \"$d\" -printf '%p %y %m %U:%G %n %s %T@ %l\\n' && find \"$d\" -type f -print0 | xargs -0r sha256sum";
+    let lines = host.ok(&format!("for d in {}; do {list} || exit; done", directories.join(" ")));
+    lines.lines().map(str::to_owned).collect()
+}
+
+/// Ten containers of one image, each with files of its own, and nothing of it in what they share.
+fn ten_at_once_share_an_image_and_leave_it_alone(host: &Host) {
+    for kind in Kind::BASES {
+        kind.prepare(host);
+        ten(host, kind);
+    }
+}
+
+fn ten(host: &Host, kind: Kind) {
+    let all: Vec<_> = (1..=10)
+        .map(|number| (Container::new(host, &format!("{kind:?}{number}").to_lowercase()), 8000 + number))
+        .collect();
+    for (container, port) in &all {
+        let mut file = kind.file().to_owned();
+        if kind.has_application() {
+            let name = &container.name;
+            file += &format!("Environment=NAME={name} PORT={port}\n");
+            file += r#"Exec=sh -c 'mkdir -p /srv/own && echo "I am $NAME" >/srv/own/$NAME && \
+                echo "server { listen $PORT; root /srv/own; }" >/etc/nginx/conf.d/site.conf && \
+                exec nginx -g "daemon off;"'"#;
+        }
+        host.write(&container.file(), file);
+    }
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@nginx sdme-image@debian");
+    let before = fingerprint(host, kind.below());
+    let units: Vec<&str> = all.iter().map(|(container, _)| container.unit.as_str()).collect();
+    host.ok(&format!("systemctl start {}", units.join(" ")));
+    // The first of them made it.
+    let made = fingerprint(host, &["/run/sdme"]);
+    for (container, port) in &all {
+        let name = &container.name;
+        let own = if kind.has_application() {
+            assert_eq!(host.wait_http(&format!("http://localhost:{port}/{name}"), 10), format!("I am {name}\n"));
+            "/oci/root/srv/own"
+        } else {
+            container.ok(&format!("mkdir -p /srv/own && echo I am {name} >/srv/own/{name}"));
+            "/srv/own"
+        };
+        assert_eq!(host.ok(&format!("ls {}{own}", container.upper())), format!("{name}\n"));
+    }
+    assert_eq!(host.ok("machinectl --no-legend list | wc -l"), "10\n");
+    host.ok(&format!("systemctl stop {}", units.join(" ")));
+    for (earlier, later) in [(before, fingerprint(host, kind.below())), (made, fingerprint(host, &["/run/sdme"]))] {
+        let changed: Vec<&String> = earlier.symmetric_difference(&later).take(20).collect();
+        assert!(earlier.len() > 10 && changed.is_empty(), "what they share has changed: {changed:#?}");
+    }
+    for (container, _) in &all {
+        host.ok(&format!("rm {}", container.file()));
+    }
+}
+
+fn the_start_limit_is_in_force(host: &Host) {
+    let web = Container::new(host, "web");
+    web.configure(&format!("[Container]\nImage={NGINX}\n"));
+    assert_eq!(web.property("StartLimitBurst"), "5");
+    assert_eq!(web.property("StartLimitIntervalUSec"), "10s");
+    let restart = format!("systemctl restart {}", web.unit);
+    // The image is there by then.
+    web.systemctl("start").systemctl("reset-failed");
+    let refused = (0..20).find(|_| !host.run(&restart).success());
+    assert_eq!(refused, Some(5));
+    assert_eq!(web.property("Result"), "start-limit-hit");
+    host.fails("curl -s http://localhost/");
+    web.systemctl("reset-failed").systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+}
+
+fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
+    const SCRIPT: &str = "Exec=sh -c 'while :; do sleep 100; done' alpha\n";
+    let web = Container::new(host, "web");
+    let environment = |name: &str| environment(&web, "sh").get(name).cloned();
+    let file = |more: &str| format!("[Container]\nImage={NGINX}\n{more}");
+    web.configure(&file(&format!("{SCRIPT}HostName=first\nTimezone=Asia/Tokyo\nEnvironment=A=1 B=2\n")));
+    web.systemctl("start");
+    assert_eq!((environment("A"), environment("B")), (Some("1".to_owned()), Some("2".to_owned())));
+    assert_eq!(arguments(&web, "sh")[3], "alpha");
+    assert_eq!(web.ok("hostname; readlink /etc/localtime"), "first\n../usr/share/zoneinfo/Asia/Tokyo\n");
+    // What the container writes stays.
+    web.ok("echo kept >/srv/kept");
+
+    web.configure(&file(&format!("{}HostName=second\nEnvironment=A=changed\n", SCRIPT.replace("alpha", "beta"))));
+    assert_eq!(web.ok("hostname"), "first\n", "a running container keeps what it started with");
+    web.systemctl("restart");
+    assert_eq!((environment("A"), environment("B")), (Some("changed".to_owned()), None));
+    assert_eq!(arguments(&web, "sh")[3], "beta");
+    assert_eq!(web.ok("hostname; test ! -e /etc/localtime -a ! -L /etc/localtime; cat /srv/kept"), "second\nkept\n");
+
+    web.configure(&file(""));
+    web.systemctl("restart");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    assert_eq!(web.ok("hostname; cat /srv/kept; grep -c second /etc/hosts || true"), "web\nkept\n0\n");
+
+    // Without its file it keeps running, and is stopped as before; so it is with one that was broken meanwhile.
+    web.configure("[Container]\nImagine=x\n").systemctl("stop");
+    host.wait("! mountpoint -q /var/lib/machines/web", 5);
+    web.configure(&file("")).systemctl("start");
+    host.ok(&format!("rm {} && systemctl daemon-reload", web.file()));
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    web.systemctl("stop");
+    host.wait("! mountpoint -q /var/lib/machines/web", 5);
+    for unit in ["var-lib-machines-web.mount", "sdme-prepare@web.service", "systemd-nspawn@web.service"] {
+        let loaded = host.ok(&format!("systemctl show -P DropInPaths -P FragmentPath {unit}"));
+        assert!(!loaded.contains("/run/systemd/generator"), "{unit}: {loaded}");
+    }
+    host.fails("systemctl cat var-lib-machines-web.mount");
+    host.fails("systemctl start systemd-nspawn@web");
+}
+
+/// The environment of the application's process called `name`.
+fn environment(container: &Container<'_>, name: &str) -> BTreeMap<String, String> {
+    let text = container.host.read(&format!("/proc/{}/environ", container.process(name)));
+    let variable = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.split_terminator('\0').map(|line| variable(line).expect("a variable")).collect()
+}
+
+/// Its command line.
+fn arguments(container: &Container<'_>, name: &str) -> Vec<String> {
+    let text = container.host.read(&format!("/proc/{}/cmdline", container.process(name)));
+    text.split_terminator('\0').map(str::to_owned).collect()
+}
+
+fn a_misspelt_key_fails_the_start_at_once_and_says_so(host: &Host) {
+    let (web, other) = (Container::new(host, "web"), Container::new(host, "other"));
+    let good = format!("[Container]\nImage={NGINX}\n");
+    other.configure("[Container]\n");
+    web.configure(&format!("{good}Enviroment=A=b\n"));
+    let began = Instant::now();
+    host.fails("systemctl start systemd-nspawn@web");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+    let status = host.fails("systemctl status --no-pager systemd-nspawn@web");
+    let problem = "/etc/sdme/web.container:3: unknown key Enviroment= in [Container]; did you mean Environment?";
+    assert!(status.contains(problem), "{status}");
+    assert!(!host.run("mountpoint -q /var/lib/machines/web").success());
+    other.systemctl("start");
+
+    web.configure(&format!("{good}Environment=A=b\n")).systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+}
+
+fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
+    let (old, new) = (Container::new(host, "old"), Container::new(host, "new"));
+    let file = |source: &str| format!("[Container]\nImage={source}\n");
+    old.configure(&file(NGINX)).systemctl("start").systemctl("stop");
+
+    let fails = |image: &str, expected: &[&str]| {
+        host.fails(&format!("systemctl start {} {}", new.unit, old.unit));
+        // An image's failure is nobody else's.
+        assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+        old.systemctl("reset-failed").systemctl("stop");
+        let status = host.fails(&format!("systemctl status --no-pager -l '{image}'"));
+        for text in expected {
+            assert!(status.contains(text), "no {text:?} in {status}");
+        }
+        host.ok("! ls -A /var/lib/sdme/store | grep import");
+    };
+    new.configure(&file("oci:/srv/nowhere"));
+    fails("sdme-image@oci:-srv-nowhere", &["oci:/srv/nowhere", "No such file or directory"]);
+
+    // One bit of the last layer.
+    host.ok("cp -r /srv/images/nginx /srv/damaged && cd /srv/damaged/blobs/sha256 && cp $(ls -S | head -1) /srv/good
+            printf X | dd conv=notrunc bs=1 seek=1000 of=$(ls -S | head -1)");
+    let blob = host.ok("ls -S /srv/damaged/blobs/sha256 | head -1");
+    host.write("/etc/sdme/damaged.image", "[Image]\nImage=oci:/srv/damaged\n");
+    new.configure(&file("damaged.image"));
+    fails("sdme-image@damaged", &["oci:/srv/damaged", blob.trim(), "is damaged"]);
+
+    // Repaired, it needs nothing but another start.
+    host.ok("cp /srv/good /srv/damaged/blobs/sha256/$(ls -S /srv/damaged/blobs/sha256 | head -1)");
+    new.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    new.systemctl("stop");
+
+    // Once imported, its source is no longer needed.
+    host.ok("rm -r /srv/damaged");
+    new.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+
+    // A restart does not fall back on what was there before.
+    new.configure(&file("oci:/srv/nowhere"));
+    host.fails(&format!("systemctl restart {}", new.unit));
+    assert_eq!(new.property("ActiveState"), "inactive");
+    new.configure(&file("damaged.image")).systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+}
+
+fn an_interrupted_pull_leaves_nothing_and_the_next_one_works(host: &Host) {
+    let system = Container::new(host, "system");
+    system.configure(&format!("[Container]\nImage={DEBIAN}\n"));
+    let kill = "until test -d /var/lib/sdme/store/.import-*/rootfs/usr; do :; done
+            systemctl kill -s KILL 'sdme-image@oci:-srv-images-base'";
+    host.ok(&format!("systemctl start --no-block {}; {kill}", system.unit));
+    host.wait("systemctl is-failed 'sdme-image@oci:-srv-images-base'", 10);
+    host.ok("test ! -e /var/lib/sdme/fs/oci:-srv-images-base && ls -d /var/lib/sdme/store/.import-*");
+    assert_eq!(system.property("ActiveState"), "inactive");
+    system.systemctl("start");
+    host.ok("systemctl -M system is-system-running");
+    host.ok("! ls -A /var/lib/sdme/store | grep import");
+}
+
+/// The units and settings as static files, on a host whose systemd has no generator of ours.
+fn applied_units_need_no_generator(host: &Host) {
+    host.ok("rm /usr/lib/systemd/system-generators/sdme-generator");
+    for kind in Kind::ALL {
+        kind.prepare(host);
+        apply(host, kind);
+    }
+}
+
+fn apply(host: &Host, kind: Kind) {
+    let web = Container::new(host, "web");
+    web.configure(kind.file());
+    host.fails("systemctl cat var-lib-machines-web.mount");
+    host.ok("sdme-gen apply && systemctl daemon-reload");
+    host.ok("test -e /etc/systemd/nspawn/web.nspawn");
+    for verb in ["start", "restart"] {
+        web.systemctl(verb);
+        kind.assert_up(&web);
+        assert!(host.ok("systemctl show -P DropInPaths systemd-nspawn@web").contains("/etc/systemd/system/"));
+        host.ok("test ! -e /run/systemd/nspawn/web.nspawn");
+    }
+    web.systemctl("stop");
+    host.ok(&format!("rm {} && sdme-gen apply && systemctl daemon-reload", web.file()));
+    host.fails("systemctl cat var-lib-machines-web.mount");
+    host.ok("test ! -e /etc/systemd/nspawn/web.nspawn");
+}
+
+fn generated_and_applied_units_get_along(host: &Host) {
+    let web = Container::new(host, "web");
+    let file = |more: &str| format!("[Container]\nImage={NGINX}\n{more}[Install]\nWantedBy=machines.target\n");
+    web.configure(&file(""));
+    host.ok("for i in 1 2 3 4 5; do systemctl daemon-reload & sdme-gen apply & wait; done");
+    host.ok("systemctl daemon-reload && sdme-gen apply --dry-run | tee /dev/stderr | wc -l | grep -qx 0");
+    web.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    // Applied files win, as all of /etc does, and the container says that they are behind.
+    web.configure(&file("HostName=changed\n")).systemctl("restart");
+    let journal = host.ok("journalctl -b -u sdme-prepare@web");
+    assert!(journal.contains("/etc/systemd/nspawn/web.nspawn is used and differs"), "{journal}");
+    host.ok("sdme-gen apply && systemctl daemon-reload && systemctl restart systemd-nspawn@web");
+    assert_eq!(web.ok("hostname"), "changed\n");
+
+    // Back to the generator alone: a start needs nothing that was applied.
+    host.ok(&format!("mv {0} /srv && sdme-gen apply && mv /srv/web.container {0}", web.file()));
+    host.ok("test ! -e /etc/systemd/nspawn/web.nspawn && systemctl daemon-reload");
+    web.systemctl("restart");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    assert!(!host.ok("systemctl show -P DropInPaths systemd-nspawn@web").contains("/etc/systemd/"));
+}
+
+/// `word` as a file has to spell it.
+fn quoted(word: &str) -> String {
+    let mut out = String::from("\"");
+    for character in word.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            '\n' => out += "\\n",
+            character if character.is_ascii_control() => out += &format!("\\x{:02x}", u32::from(character)),
+            character => out.push(character),
+        }
+    }
+    out + "\""
+}
+
+fn values_arrive_byte_for_byte(host: &Host) {
+    let every_byte: String = (1..=127_u8).map(char::from).collect();
+    let hard = [
+        "",
+        " leading and trailing ",
+        "it's \"quoted\"",
+        "$HOME ${HOME} $$ %n %% %",
+        "back\\slash \\n \\",
+        "two\nlines\n",
+        "\r\ttab",
+        "`id` $(id) ; | & # * ? [a] ~",
+        "Grüße, 世界 🦀",
+        "-x",
+        "[Service]",
+        &every_byte,
+    ];
+    let web = Container::new(host, "web");
+    let mut file = format!("[Container]\nImage={NGINX}\nExec=sh -c 'while :; do sleep 100; done' zero");
+    for value in hard {
+        file += &format!(" \\\n  {}", quoted(value));
+    }
+    file += "\n";
+    for (number, value) in hard.iter().enumerate() {
+        file += &format!("Environment={}\n", quoted(&format!("V{number}={value}")));
+    }
+    // As one would write it by hand.
+    file +=
+        "Environment=PLAIN=100%$HOME 'SINGLE=a \"b\" c' \"DOUBLE=it's\" \\\n  TAIL=\\u20ac\n# EMPTY has no value.\n";
+    file += "Environment=EMPTY= PATH=/usr/bin:/bin\n";
+    web.configure(&file).systemctl("start");
+
+    let mut expected: BTreeMap<String, String> =
+        hard.iter().enumerate().map(|(number, value)| (format!("V{number}"), (*value).to_owned())).collect();
+    let by_hand = [("PLAIN", "100%$HOME"), ("SINGLE", "a \"b\" c"), ("DOUBLE", "it's"), ("TAIL", "€"), ("EMPTY", "")];
+    // The image's own variable, overruled, and the home of its user.
+    let usual = [("PATH", "/usr/bin:/bin"), ("HOME", "/root")];
+    expected.extend(by_hand.into_iter().chain(usual).map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let mut found = environment(&web, "sh");
+    // These two the service manager in the container gives to everything it starts.
+    found.retain(|name, _| !["LANG", "USER"].contains(&name.as_str()));
+    assert_eq!(found, expected);
+
+    let mut expected = vec!["sh", "-c", "while :; do sleep 100; done", "zero"];
+    expected.extend(hard);
+    assert_eq!(arguments(&web, "sh"), expected);
+}
+
+fn logs_are_in_the_journal_and_a_stop_is_the_images_own(host: &Host) {
+    let web = Container::new(host, "web");
+    // As the image starts it, but with more to say.
+    web.configure(&format!(
+        "[Container]\nImage={NGINX}\nExec=nginx -g 'daemon off; error_log /var/log/nginx/error.log notice;'\n"
+    ));
+    web.systemctl("start");
+    host.wait_http("http://localhost/", 10);
+    host.fails("curl -fs http://localhost/missing");
+    let listed = host.ok("machinectl --no-legend list");
+    assert!(listed.starts_with("web "), "{listed}");
+    // The image's log files are links to /dev/stdout and /dev/stderr.
+    for message in
+        ["GET / HTTP/1.1\" 200", "GET /missing HTTP/1.1\" 404", "open() \"/usr/share/nginx/html/missing\" failed"]
+    {
+        host.wait(&format!("journalctl -M web -t web -o cat | grep -F '{message}'"), 10);
+    }
+    host.ok("journalctl -M web -u sdme-oci-app -o cat | grep 'GET /missing'");
+
+    let began = Instant::now();
+    web.systemctl("stop");
+    assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+    assert_eq!(web.property("Result"), "success");
+    let journal = format!("journalctl -D {}/var/log/journal -u sdme-oci-app -o cat", web.upper());
+    let journal = host.ok(&journal);
+    for message in ["signal 3 (SIGQUIT) received", "gracefully shutting down", "Deactivated successfully"] {
+        assert!(journal.contains(message), "no {message:?} in {journal}");
+    }
+    assert!(!journal.contains("Killing") && !journal.contains("timed out"), "{journal}");
+}

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: MIT
+//! Any text as an image reference: what is accepted is printed in a form that is read as the same image.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use sdme_gen::config::source::ImageSource;
+
+fuzz_target!(|text: &str| {
+    if let Ok(source) = text.parse::<ImageSource>() {
+        let printed = source.to_string();
+        assert_eq!(printed.parse().as_ref(), Ok(&source), "{printed}");
+        if let ImageSource::Registry(r) = source {
+            assert!(r.tag.is_some() || r.digest.is_some(), "{printed}");
+            assert!(printed.bytes().all(|b| b.is_ascii_graphic()), "{printed}");
+        }
+    }
+});
