@@ -145,8 +145,7 @@ struct Namespace {
 
 fn traces(host: &Host) -> (Namespace, PathBuf, PathBuf) {
     let path = format!("/proc/{}/ns/pid", host.pid());
-    let namespace =
-        Namespace { link: std::fs::read_link(&path).unwrap(), _open: std::fs::File::open(&path).unwrap() };
+    let namespace = Namespace { link: std::fs::read_link(&path).unwrap(), _open: std::fs::File::open(&path).unwrap() };
     let cgroup = std::fs::read_to_string(host.directory().join("cgroup")).unwrap();
     (namespace, PathBuf::from(cgroup.trim()), host.directory().to_owned())
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Imports from a real registry: Debian's `docker-registry` on a loopback port, filled by `skopeo`.
 //!
-//! Plain HTTP as the loopback address allows, and HTTPS with a certificate made here. Needs root and the programs;
+//! Plain HTTP as the loopback address allows, HTTPS with a certificate made here, and passwords. Needs root and the programs;
 //! says so and passes without them, or fails if `SDME_TEST_REQUIRE` is set.
 #![cfg(feature = "image")]
 #![allow(
@@ -21,6 +21,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sdme_gen::config::access::Access;
 use sdme_gen::config::source::{ImageSource, RegistryRef};
 use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
 use sha2::{Digest as _, Sha256};
@@ -30,7 +31,7 @@ use sha2::{Digest as _, Sha256};
 const INNER: &str = "SDME_TEST_REGISTRY_TLS";
 
 fn ready(test: &str) -> bool {
-    let missing: Vec<_> = ["docker-registry", "skopeo", "openssl"]
+    let missing: Vec<_> = ["docker-registry", "skopeo", "openssl", "htpasswd"]
         .into_iter()
         .filter(|program| {
             !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).exists())
@@ -58,6 +59,10 @@ impl Drop for Registry {
 }
 
 fn registry(dir: &Path, tls: Option<(&Path, &Path)>) -> Registry {
+    registry_with(dir, tls, "")
+}
+
+fn registry_with(dir: &Path, tls: Option<(&Path, &Path)>, more: &str) -> Registry {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut config = format!(
         "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\nhttp:\n  addr: 127.0.0.1:{port}\n",
@@ -66,6 +71,7 @@ fn registry(dir: &Path, tls: Option<(&Path, &Path)>) -> Registry {
     if let Some((certificate, key)) = tls {
         config += &format!("  tls:\n    certificate: {}\n    key: {}\n", certificate.display(), key.display());
     }
+    config += more;
     let path = dir.join("registry.yml");
     fs::write(&path, config).unwrap();
     let child = Command::new("docker-registry")
@@ -244,18 +250,9 @@ fn plain_http_on_loopback() {
     assert!(format!("{error:#}").contains("cannot be reached"), "{error:#}");
 }
 
-/// HTTPS is for every registry that is not on a loopback address as written; the machine's own host name here stands
-/// for those, with the certificate made out to it.
-#[test]
-fn https_with_a_private_authority() {
-    if !ready("https_with_a_private_authority") {
-        return;
-    }
-    if let Some(dir) = std::env::var_os(INNER) {
-        return https_inside(Path::new(&dir));
-    }
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+/// Makes an authority and a certificate for `registry.test` and 127.0.0.1 in `dir`.
+fn certificate(dir: &Path) {
+    let path = |name: &str| dir.join(name).to_str().unwrap().to_owned();
     let subject = "subjectAltName=DNS:registry.test,IP:127.0.0.1";
     run(
         "openssl",
@@ -315,6 +312,21 @@ fn https_with_a_private_authority() {
             &path("cert.pem"),
         ],
     );
+}
+
+/// HTTPS is for every registry that is not on a loopback address as written; the machine's own host name here stands
+/// for those, with the certificate made out to it.
+#[test]
+fn https_with_a_private_authority() {
+    if !ready("https_with_a_private_authority") {
+        return;
+    }
+    if let Some(dir) = std::env::var_os(INNER) {
+        return https_inside(Path::new(&dir));
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    certificate(dir.path());
     let registry = registry(dir.path(), Some((Path::new(&path("cert.pem")), Path::new(&path("key.pem")))));
     let layout = layout(dir.path());
     push(&layout, &registry, "team/app:one", &[]);
@@ -360,6 +372,52 @@ fn https_with_a_private_authority() {
         let text = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success() && text.contains("1 passed"), "{verdict}: {text}");
     }
+}
+
+/// HTTPS on a loopback address, because a certificate is given for it, and a registry that wants a password.
+#[test]
+fn passwords_and_a_directory_of_certificates() {
+    if !ready("passwords_and_a_directory_of_certificates") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    certificate(dir.path());
+    let output = Command::new("htpasswd").args(["-Bbn", "me", "secret word"]).output().unwrap();
+    fs::write(path("htpasswd"), output.stdout).unwrap();
+    let auth = format!("auth:\n  htpasswd:\n    realm: test\n    path: {}\n", path("htpasswd"));
+    let tls = Some((Path::new("cert.pem"), Path::new("key.pem")));
+    let tls = tls.map(|(cert, key)| (dir.path().join(cert), dir.path().join(key)));
+    let registry = registry_with(dir.path(), tls.as_ref().map(|(c, k)| (c.as_path(), k.as_path())), &auth);
+    let layout = layout(dir.path());
+    push(&layout, &registry, "team/app:one", &["--dest-creds=me:secret word"]);
+    fs::create_dir(path("certs")).unwrap();
+    fs::copy(path("ca.pem"), path("certs/ca.crt")).unwrap();
+    // What `skopeo login` writes.
+    let login = ["login", "--tls-verify=false", "-u", "me", "-p", "secret word", "--authfile"];
+    run("skopeo", &[&login[..], &[&path("auth.json"), &format!("127.0.0.1:{}", registry.port)]].concat());
+
+    let store = Store::open(&dir.path().join("system"));
+    let source = source(&registry, "127.0.0.1", "team/app", None);
+    let get = |name: &str, access: &Access| import(&store, &Request { access, ..Request::new(name, &source) }, &Silent);
+    let error = |access: &Access| format!("{:#}", get("bad", access).unwrap_err());
+    let good =
+        Access { cert_dir: Some(path("certs")), auth_file: Some(path("auth.json")), retries: 0, ..Access::default() };
+    let remote = get("good", &good).unwrap();
+    let local = ImageSource::Layout { path: layout.to_str().unwrap().into(), tag: None };
+    assert_eq!(tree(&remote), tree(&import(&store, &Request::new("local", &local), &Silent).unwrap()));
+    let credentials = Some(("me".to_owned(), "secret word".to_owned()));
+    get("creds", &Access { credentials, ..good.clone() }).unwrap();
+    get("unverified", &Access { cert_dir: None, tls_verify: Some(false), ..good.clone() }).unwrap();
+
+    let wrong = Some(("me".to_owned(), "wrong word".to_owned()));
+    let text = error(&Access { credentials: wrong, ..good.clone() });
+    assert!(text.contains("denies access") && !text.contains("word"), "{text}");
+    fs::write(path("none.json"), "{}").unwrap();
+    assert!(error(&Access { auth_file: Some(path("none.json")), ..good.clone() }).contains("denies access"));
+    assert!(error(&Access { cert_dir: None, tls_verify: Some(true), ..good.clone() }).contains("certificate"));
+    // Without a word about certificates, the loopback address means plain HTTP.
+    assert!(get("bad", &Access { cert_dir: None, ..good }).is_err());
 }
 
 fn https_inside(dir: &Path) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
+mod fs;
 mod render;
 
 use std::io::{self, Write};
@@ -51,6 +52,23 @@ enum Verb {
         /// Work on the system below this directory
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
+    },
+    /// Import, list, remove and check images
+    Fs {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: fs::Fs,
+    },
+    /// Remove older versions of images, what interrupted imports left, and downloads beyond the limit
+    Prune {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Say what would be removed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Called by sdme-prepare@.service
     #[command(hide = true)]
@@ -110,6 +128,13 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Check { root } => {
             // What is wrong does not depend on what is imported, and anybody may ask.
             Ok(report(&crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())))
+        }
+        Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
+        Verb::Prune { root, dry_run } => {
+            for removed in runtime::images::prune(&root, dry_run)? {
+                writeln!(out, "{removed}")?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {

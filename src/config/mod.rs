@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What a user may write: file types, sections, keys and values. Pure.
 
+pub mod access;
 pub mod keys;
 pub mod settings;
 pub mod source;

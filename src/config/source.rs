@@ -15,7 +15,35 @@ pub enum ImageSource {
         /// `org.opencontainers.image.ref.name` to choose by, when the index holds several images.
         tag: Option<String>,
     },
+    /// The same, packed into one tar file: `oci-archive:/srv/images/nginx.tar[:TAG]`.
+    OciArchive {
+        /// Absolute path of the archive.
+        path: String,
+        /// As for [`ImageSource::Layout`].
+        tag: Option<String>,
+    },
+    /// What `docker save` writes: `docker-archive:/srv/images/nginx.tar[:REFERENCE]`.
+    DockerArchive {
+        /// Absolute path of the archive.
+        path: String,
+        /// The image to choose when the archive holds several, in full.
+        reference: Option<String>,
+    },
+    /// A directory as `skopeo copy` makes it: `dir:/srv/images/nginx`.
+    Directory {
+        /// Absolute path of the directory.
+        path: String,
+    },
+    /// An archive of a root file system, without any of an image's metadata: `rootfs:/srv/debian.tar.zst`.
+    Rootfs {
+        /// Absolute path of the archive.
+        path: String,
+    },
 }
+
+/// Ends of file names that tell an archive of a root file system, so that its path alone is a source.
+const TARBALLS: [&str; 9] =
+    [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.zstd"];
 
 /// A registry reference with Docker Hub's shorthand already expanded. At least one of `tag` and `digest` is set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -46,6 +74,16 @@ impl fmt::Display for ImageSource {
                 write!(f, "oci:{path}")?;
                 suffix(f, ':', tag)
             }
+            Self::OciArchive { path, tag } => {
+                write!(f, "oci-archive:{path}")?;
+                suffix(f, ':', tag)
+            }
+            Self::DockerArchive { path, reference } => {
+                write!(f, "docker-archive:{path}")?;
+                suffix(f, ':', reference)
+            }
+            Self::Directory { path } => write!(f, "dir:{path}"),
+            Self::Rootfs { path } => write!(f, "rootfs:{path}"),
         }
     }
 }
@@ -54,32 +92,69 @@ impl std::str::FromStr for ImageSource {
     type Err = String;
 
     /// Reads `[docker://][HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` (the grammar of the OCI distribution
-    /// specification and of Docker's short names) or `oci:PATH[:TAG]`.
+    /// specification and of Docker's short names), a transport of containers-transports(5) and its path, `rootfs:PATH`,
+    /// or the path of an archive that is named like one.
     fn from_str(value: &str) -> Result<Self, String> {
         if let Some(rest) = value.strip_prefix("oci:") {
-            return layout(rest);
+            let (path, tag) = tagged("oci", rest)?;
+            return Ok(Self::Layout { path, tag });
         }
-        for transport in ["oci-archive:", "docker-archive:", "dir:", "docker-daemon:", "containers-storage:"] {
+        if let Some(rest) = value.strip_prefix("oci-archive:") {
+            let (path, tag) = tagged("oci-archive", rest)?;
+            return Ok(Self::OciArchive { path, tag });
+        }
+        if let Some(rest) = value.strip_prefix("docker-archive:") {
+            let (path, reference) = match rest.split_once(':') {
+                Some((path, reference)) => (path, Some(Self::Registry(registry(reference)?).to_string())),
+                None => (rest, None),
+            };
+            return Ok(Self::DockerArchive { path: absolute("docker-archive", path)?, reference });
+        }
+        if let Some(path) = value.strip_prefix("dir:") {
+            return Ok(Self::Directory { path: absolute("dir", path)? });
+        }
+        if let Some(path) = value.strip_prefix("rootfs:") {
+            return Ok(Self::Rootfs { path: absolute("rootfs", path)? });
+        }
+        if value.starts_with('/') {
+            if TARBALLS.iter().any(|end| value.ends_with(end)) {
+                return Ok(Self::Rootfs { path: absolute("rootfs", value)? });
+            }
+            return Err(format!(
+                "{value:?} does not say what it is; write rootfs:{value} for an archive of a root file system, or \
+                 oci:{value}, oci-archive:{value}, docker-archive:{value}, dir:{value} for an image"
+            ));
+        }
+        for transport in ["docker-daemon:", "containers-storage:"] {
             if value.starts_with(transport) {
-                return Err(format!("{transport} sources are not supported yet; use a registry reference or oci:PATH"));
+                return Err(format!(
+                    "{transport} sources are not supported; copy the image with skopeo and write oci:PATH"
+                ));
             }
         }
         registry(value.strip_prefix("docker://").unwrap_or(value)).map(Self::Registry)
     }
 }
 
-fn layout(rest: &str) -> Result<ImageSource, String> {
+/// `PATH[:TAG]`
+fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), String> {
     let (path, tag) = match rest.rsplit_once(':') {
         Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
         _ => (rest, None),
     };
-    if !path.starts_with('/') || path.split('/').any(|c| c == "..") {
-        return Err(format!("{path:?} is not an absolute path; write oci:/PATH or oci:/PATH:TAG"));
-    }
+    let path = absolute(transport, path)?;
     if tag.as_deref().is_some_and(|t| !is_tag(t)) {
-        return Err(format!("invalid tag in {rest:?}; write oci:/PATH:TAG"));
+        return Err(format!("invalid tag in {rest:?}; write {transport}:/PATH:TAG"));
     }
-    Ok(ImageSource::Layout { path: path.to_owned(), tag })
+    Ok((path, tag))
+}
+
+fn absolute(transport: &str, path: &str) -> Result<String, String> {
+    let plain = !path.split('/').any(|c| c == "..") && !path.chars().any(char::is_control);
+    if !path.starts_with('/') || path.len() < 2 || !plain {
+        return Err(format!("{path:?} is not an absolute path; write {transport}:/PATH"));
+    }
+    Ok(path.to_owned())
 }
 
 fn registry(value: &str) -> Result<RegistryRef, String> {
@@ -99,6 +174,7 @@ fn registry(value: &str) -> Result<RegistryRef, String> {
     }
     // Docker's rule: the first component is a host if it has a dot or a port or is "localhost".
     let (host, repository) = match name.split_once('/') {
+        Some(("docker.io", rest)) if !rest.contains('/') => ("docker.io", format!("library/{rest}")),
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
         Some(_) => ("docker.io", name.to_owned()),
         None => ("docker.io", format!("library/{name}")),
@@ -132,7 +208,7 @@ fn is_digest(text: &str) -> bool {
     text.strip_prefix("sha256:").is_some_and(|d| d.len() == 64 && d.bytes().all(hex))
 }
 
-fn is_host(text: &str) -> bool {
+pub(super) fn is_host(text: &str) -> bool {
     let plain = |s: &str| !s.is_empty() && s.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
     let port = |s: &str| s.parse::<u16>().is_ok();
     if let Some(rest) = text.strip_prefix('[') {
@@ -166,11 +242,62 @@ pub enum Pull {
     Missing,
     /// At every start; nothing is downloaded when the registry still has the same digest.
     Always,
+    /// As always; but when the registry cannot be asked, what is there is used.
+    Newer,
     /// Not at all: it must have been imported.
     Never,
 }
 
+/// The platform to choose of an image for several; what is not said is this machine's.
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub struct PlatformSetting {
+    /// `Arch=`, in Go's spelling.
+    pub architecture: Option<String>,
+    /// `Variant=`
+    pub variant: Option<String>,
+}
+
+impl PlatformSetting {
+    /// Reads `Arch=` and `Variant=`. The kernel's names of processors are translated.
+    ///
+    /// # Errors
+    /// A word that no platform is named by.
+    pub fn new(architecture: Option<&str>, variant: Option<&str>) -> Result<Self, String> {
+        for (key, word) in [("Arch", architecture), ("Variant", variant)] {
+            let plain = |w: &str| w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
+            if let Some(word) = word.filter(|w| !plain(w)) {
+                return Err(format!("{key}={word} is no platform; write a name such as amd64, arm64 or v8"));
+            }
+        }
+        let go = |word: &str| match word {
+            "x86_64" => "amd64".to_owned(),
+            "aarch64" => "arm64".to_owned(),
+            "i386" | "i686" => "386".to_owned(),
+            other => other.to_owned(),
+        };
+        Ok(Self { architecture: architecture.map(go), variant: variant.map(str::to_owned) })
+    }
+}
+
+impl fmt::Display for PlatformSetting {
+    /// Nothing for the machine's own platform; else `ARCH/VARIANT` with what was said.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.architecture.as_deref().unwrap_or_default())?;
+        self.variant.as_deref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
+    }
+}
+
 impl ModeSetting {
+    /// What `auto` means for a source: a bare root file system is an operating system, since nothing in it says how to
+    /// run it as an application.
+    #[must_use]
+    pub fn of(self, source: &ImageSource) -> Self {
+        match (self, source) {
+            (Self::Auto, ImageSource::Rootfs { .. }) => Self::Base,
+            (mode, _) => mode,
+        }
+    }
+
     /// Reads a value that the key table has already checked.
     #[must_use]
     pub fn from_choice(word: &str) -> Self {
@@ -188,6 +315,7 @@ impl Pull {
     pub fn from_choice(word: &str) -> Self {
         match word {
             "always" => Self::Always,
+            "newer" => Self::Newer,
             "never" => Self::Never,
             _ => Self::Missing,
         }
@@ -205,6 +333,7 @@ mod tests {
         for (written, canonical) in [
             ("nginx", "docker.io/library/nginx:latest".to_owned()),
             ("docker://nginx:1.27", "docker.io/library/nginx:1.27".to_owned()),
+            ("docker.io/nginx", "docker.io/library/nginx:latest".to_owned()),
             ("bitnami/redis", "docker.io/bitnami/redis:latest".to_owned()),
             ("localhost/x", "localhost/x:latest".to_owned()),
             ("localhost:5000/a/b:1", "localhost:5000/a/b:1".to_owned()),
@@ -215,6 +344,13 @@ mod tests {
             ("oci:/srv/nginx", "oci:/srv/nginx".to_owned()),
             ("oci:/srv/nginx:1.27", "oci:/srv/nginx:1.27".to_owned()),
             ("oci:/srv/a:b/nginx", "oci:/srv/a:b/nginx".to_owned()),
+            ("oci-archive:/srv/nginx.tar:1", "oci-archive:/srv/nginx.tar:1".to_owned()),
+            ("docker-archive:/srv/x.tar", "docker-archive:/srv/x.tar".to_owned()),
+            ("docker-archive:/x.tar:nginx:1", "docker-archive:/x.tar:docker.io/library/nginx:1".to_owned()),
+            ("docker-archive:/x.tar:l.io:5/a/b", "docker-archive:/x.tar:l.io:5/a/b:latest".to_owned()),
+            ("dir:/srv/nginx:1", "dir:/srv/nginx:1".to_owned()),
+            ("/srv/debian.tar.zst", "rootfs:/srv/debian.tar.zst".to_owned()),
+            ("rootfs:/srv/debian", "rootfs:/srv/debian".to_owned()),
         ] {
             let parsed: ImageSource = written.parse().unwrap();
             assert_eq!(parsed.to_string(), canonical, "{written}");
@@ -241,12 +377,29 @@ mod tests {
             "oci:",
             "oci:relative",
             "oci:/a/../b",
-            "oci-archive:/x.tar",
+            "oci-archive:x.tar",
+            "oci-archive:/x.tar:a b",
+            "docker-archive:/x.tar:Nginx",
+            "docker-archive:",
+            "dir:x",
+            "rootfs:/",
+            "rootfs:/a\nb",
+            "/srv/debian.img",
+            "docker-daemon:x",
             "a:b:c",
             "..",
         ] {
             assert!(written.parse::<ImageSource>().is_err(), "{written}");
         }
         assert!("Nginx".parse::<ImageSource>().unwrap_err().contains("lower case"));
+        assert!("/srv/x".parse::<ImageSource>().unwrap_err().contains("rootfs:/srv/x"));
+    }
+
+    #[test]
+    fn platforms() {
+        let platform = PlatformSetting::new(Some("aarch64"), Some("v8")).unwrap();
+        assert_eq!(platform.to_string(), "arm64/v8");
+        assert_eq!(PlatformSetting::new(None, None).unwrap().to_string(), "");
+        assert!(PlatformSetting::new(Some("AMD64"), None).is_err());
     }
 }

@@ -6,8 +6,10 @@
 
 use std::collections::BTreeMap;
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Deserializer, Serialize};
+
+use super::digest::Digest;
 
 /// `null` and a missing field are both the default value.
 fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
@@ -109,6 +111,18 @@ impl ImageConfig {
     /// When it is not a configuration.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         serde_json::from_slice(bytes).context("the image configuration is malformed")
+    }
+
+    /// The digests of its uncompressed layers, of which there are to be `count`.
+    ///
+    /// # Errors
+    /// When there are more or less, or one is no digest.
+    pub fn layers(&self, count: usize) -> Result<Vec<Digest>> {
+        let ids = &self.rootfs.diff_ids;
+        if ids.len() != count {
+            bail!("the manifest has {count} layers, but the configuration has {}", ids.len());
+        }
+        ids.iter().map(|id| Digest::parse(id).context("a diff_id of the image configuration")).collect()
     }
 }
 

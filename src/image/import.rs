@@ -5,27 +5,28 @@
 //! interrupted anywhere changes nothing. Must not decide what an image is or how it unpacks.
 
 use std::fs::{self, File};
-use std::path::Path;
+use std::io;
+use std::sync::LazyLock;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
-use super::compress::Decoder;
-use super::digest::{Digest, HashingReader, read_limited};
+use super::ahead::ahead;
+use super::compress::decoder;
+use super::digest::HashingReader;
 use super::extract::{Extractor, Limits};
-use super::imageconfig::ImageConfig;
-use super::manifest::{self, BlobRef, Chosen, MAX_CONFIG, Platform};
+use super::manifest::Platform;
 use super::mode;
 use super::progress::Progress;
-use super::record::ImageRecord;
-use super::source::Source;
-use super::source::layout::Layout;
-use super::source::registry::Registry;
+use super::prune;
+use super::record::{ImageRecord, Known};
+use super::source::{self, LayerInfo, Origin, Surroundings};
 use super::store::{Imported, Scratch, Store, check_name, render};
-use super::tree::Tree;
+use super::tree::{Tree, lookup};
 use super::{applayer, user};
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::access::{Access, Registries};
+use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::resolve::model::Mode;
 
 /// What is to be imported.
@@ -39,6 +40,12 @@ pub struct Request<'a> {
     pub mode: ModeSetting,
     /// `Pull=`
     pub pull: Pull,
+    /// `Arch=` and `Variant=`
+    pub platform: &'a PlatformSetting,
+    /// How its registry is spoken to.
+    pub access: &'a Access,
+    /// Mirrors and registries without encryption.
+    pub registries: &'a Registries,
     /// Bounds on its size.
     pub limits: Limits,
 }
@@ -47,7 +54,19 @@ impl<'a> Request<'a> {
     /// A request with the defaults of every key.
     #[must_use]
     pub fn new(name: &'a str, source: &'a ImageSource) -> Self {
-        Self { name, source, mode: ModeSetting::Auto, pull: Pull::Missing, limits: Limits::default() }
+        static PLATFORM: PlatformSetting = PlatformSetting { architecture: None, variant: None };
+        static ACCESS: LazyLock<Access> = LazyLock::new(Access::default);
+        static REGISTRIES: LazyLock<Registries> = LazyLock::new(Registries::default);
+        Self {
+            name,
+            source,
+            mode: ModeSetting::Auto.of(source),
+            pull: Pull::Missing,
+            platform: &PLATFORM,
+            access: &ACCESS,
+            registries: &REGISTRIES,
+            limits: Limits::default(),
+        }
     }
 }
 
@@ -69,9 +88,9 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             }
             Err(error) => return Err(error),
         };
-        Ok(found.filter(|found| found.image.reference == reference && found.image.requested_mode == request.mode))
+        Ok(found.filter(|found| found.image.suits(&reference, request.mode, request.platform)))
     };
-    if request.pull != Pull::Always
+    if !matches!(request.pull, Pull::Always | Pull::Newer)
         && let Some(found) = present()?
     {
         return Ok(found);
@@ -88,67 +107,78 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
         {
             return Ok(found);
         }
-        fetch(store, request, &reference, progress)
+        let found = match fetch(store, request, &reference, progress) {
+            Err(error) if request.pull == Pull::Newer => match present()? {
+                Some(found) => {
+                    progress.warning(&format!("{error:#}; using what is there"));
+                    found
+                }
+                None => return Err(error),
+            },
+            result => result?,
+        };
+        let left = prune::superseded(store, request.name)?;
+        if !left.is_empty() {
+            let text =
+                format!("{}: {} older versions are kept; `sdme-gen prune` removes them", request.name, left.len());
+            progress.message(&text);
+        }
+        prune::limit_cache(store, request.registries.cache_size, false)?;
+        Ok(found)
     })()
     .with_context(|| format!("importing image `{}` from {reference}", request.name))
 }
 
 fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn Progress) -> Result<Imported> {
     let scratch = store.scratch()?;
-    let mut source: Box<dyn Source + '_> = match request.source {
-        ImageSource::Layout { path, tag } => Box::new(Layout::open(Path::new(path), tag.as_deref())?),
-        ImageSource::Registry(parts) => Box::new(Registry::open(parts, &store.blobs(), &scratch.path(), progress)?),
-    };
-    let platform = Platform::host();
-    let chosen = manifest::choose(&mut *source, &platform)?;
-    let entry = Store::entry_name(request.name, &chosen.digest, request.mode);
+    let platform = Platform::of(request.platform);
+    let (cache, place) = (store.blobs(), scratch.path());
+    let limit = request.limits.bytes;
+    let (access, registries) = (request.access, request.registries);
+    let around =
+        Surroundings { cache: &cache, scratch: &place, limit, platform: &platform, access, registries, progress };
+    let mut origin = source::open(request.source, around)?;
+    let digest = origin.identify()?;
+    let entry = Store::entry_name(request.name, &digest, request.mode);
     let present = store.entry(request.name, &entry);
-    if let Some(mut found) = present.filter(|found| found.image.manifest == chosen.digest.to_string()) {
-        if found.image.reference != reference {
+    if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
+        if !found.image.suits(reference, request.mode, request.platform) {
             reference.clone_into(&mut found.image.reference);
+            found.image.requested_platform = request.platform.to_string();
             Store::rewrite(&found)?;
         }
         store.link(request.name, &entry)?;
-        progress.message(&format!("{}: {} is up to date", request.name, chosen.digest));
+        progress.message(&format!("{}: {digest} is up to date", request.name));
         return Ok(found);
     }
-    unpack(&mut *source, &chosen, &platform, request, reference, &scratch, progress)?;
-    drop(source);
+    let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
+    unpack(&mut *origin, known, request, &scratch, progress)?;
+    drop(origin);
     store.publish(scratch, &entry)?;
     store.link(request.name, &entry)?;
-    progress.message(&format!("{}: imported {}", request.name, chosen.digest));
+    progress.message(&format!("{}: imported {digest}", request.name));
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
 
 /// Makes `tree` and `image.json` in the scratch directory.
 fn unpack(
-    source: &mut dyn Source,
-    chosen: &Chosen,
-    platform: &Platform,
+    origin: &mut dyn Origin,
+    known: Known<'_>,
     request: &Request<'_>,
-    reference: &str,
     scratch: &Scratch,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let wanted = BlobRef::of(chosen.manifest.config())?;
-    let bytes = read_limited(source.blob(&wanted)?, MAX_CONFIG, "the image configuration")?;
-    let config = ImageConfig::parse(&bytes)?;
-    let elsewhere = |found: &str, here: &str| !found.is_empty() && found != here;
-    if elsewhere(&config.os, "linux") || elsewhere(&config.architecture, &platform.architecture) {
-        bail!(
-            "the image is for {}/{}, this machine is linux/{}",
-            config.os,
-            config.architecture,
-            platform.architecture
-        );
-    }
+    let (config, layers) = origin.describe()?;
     let rootfs = scratch.path().join("rootfs");
     applayer::make_dir(&rootfs, 0o755)?;
     let root = File::open(&rootfs).context("opening the new root directory")?;
     // For archives that say nothing about their root: the same date in every import.
     futimens(&root, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0)).context("dating the new root directory")?;
     let tree = Tree::open(&rootfs).context("opening the new root directory")?;
-    layers(source, chosen, &config, &tree, request.limits, progress)?;
+    apply(origin, &layers, &tree, request.limits, progress)?;
+    if matches!(request.source, ImageSource::Rootfs { .. }) {
+        refuse_packed_images(&tree)?;
+    }
 
     let mode = mode::decide(request.mode, &config.config, &tree)?;
     let user = match user::resolve(&tree, &config.config.user) {
@@ -157,8 +187,7 @@ fn unpack(
         Err(_) if mode == Mode::Base => user::User::root(&config.config.user),
         Err(error) => return Err(error.context(format!("the image's user `{}`", config.config.user.escape_debug()))),
     };
-    let manifest = chosen.digest.to_string();
-    let (record, ignored) = ImageRecord::new(reference.to_owned(), manifest, request.mode, mode, config, user);
+    let (record, ignored) = ImageRecord::new(known, mode, config, user);
     for what in ignored {
         progress.warning(&format!("{}: ignoring the image's {what}", request.name));
     }
@@ -177,39 +206,47 @@ fn unpack(
     applayer::make_file(&scratch.path().join("image.json"), &render(&record)?)
 }
 
-fn layers(
-    source: &mut dyn Source,
-    chosen: &Chosen,
-    config: &ImageConfig,
+/// An archive of an image has the wrong transport in front of it, if it is taken for a root file system.
+fn refuse_packed_images(tree: &Tree) -> Result<()> {
+    for (file, transport) in [("oci-layout", "oci-archive"), ("manifest.json", "docker-archive")] {
+        if !tree.is_directory(b"etc") && lookup(tree.root(), file.as_bytes())?.is_some() {
+            bail!("this is not a root file system but an image in an archive; write {transport}: in front of the path");
+        }
+    }
+    Ok(())
+}
+
+fn apply(
+    origin: &mut dyn Origin,
+    layers: &[LayerInfo],
     tree: &Tree,
     limits: Limits,
     progress: &dyn Progress,
 ) -> Result<()> {
-    let layers = chosen.manifest.layers();
-    let diff_ids = &config.rootfs.diff_ids;
-    if layers.len() != diff_ids.len() {
-        bail!("the manifest has {} layers, but the configuration has {}", layers.len(), diff_ids.len());
-    }
     let mut extractor = Extractor::new(tree, limits, progress);
     let mut left = limits.bytes;
-    for (number, (layer, diff_id)) in layers.iter().zip(diff_ids).enumerate() {
-        let wanted = BlobRef::of(layer)?;
+    origin.layers(&mut |number, blob| {
+        let layer = layers.get(number).context("there are more layers than announced")?;
         let used = (|| {
-            let diff_id = Digest::parse(diff_id).context("its diff_id")?;
-            let blob = source.blob(&wanted)?;
-            progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), wanted.digest.short()));
-            let plain = HashingReader::new(Decoder::new(blob)?, left, "the uncompressed image");
-            let mut plain = extractor.layer(plain)?;
-            // Archives are padded; the digest covers that too.
-            plain.drain().context("reading the end of the layer")?;
-            let (found, used) = plain.finish();
-            if found != diff_id {
-                bail!("its uncompressed content has the digest {found} instead of {diff_id}");
+            progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), layer.label));
+            let plain = HashingReader::new(decoder(blob)?, left, "the uncompressed image");
+            let (found, used) = std::thread::scope(|scope| -> Result<_> {
+                let (plain, thread) = ahead(scope, plain);
+                let mut plain = extractor.layer(plain)?;
+                // Archives are padded; the digest covers that too.
+                io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer")?;
+                drop(plain);
+                Ok(thread.join().map_err(|_| anyhow!("the decompression failed"))?.finish())
+            })?;
+            match &layer.diff_id {
+                Some(wanted) if found != *wanted => {
+                    bail!("its uncompressed content has the digest {found} instead of {wanted}")
+                }
+                _ => Ok(used),
             }
-            Ok(used)
         })()
-        .with_context(|| format!("layer {}", wanted.digest))?;
+        .with_context(|| format!("layer {}", layer.label))?;
         left = left.saturating_sub(used);
-    }
-    Ok(())
+        Ok(())
+    })
 }

@@ -4,12 +4,16 @@
 //! Indexes may be nested and may hold attestations, which are no images. What is fetched is checked against the digest
 //! that announced it. Must not know where documents come from.
 
+use std::fmt;
+
 use anyhow::{Context as _, Result, bail};
 use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
 use serde::Deserialize;
 
 use super::digest::Digest;
+use super::imageconfig::ImageConfig;
 use super::source::Source;
+use crate::config::source::PlatformSetting;
 
 /// Largest manifest or index, as registries themselves limit it.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -30,11 +34,13 @@ const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 /// What may come back when a manifest is asked for.
 pub const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
 
-/// An operating system and processor, in the spelling of Go, which images use.
+/// A processor, in the spelling of Go, which images use. The operating system is always Linux.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
     /// `amd64`, `arm64`, ...
     pub architecture: String,
+    /// The variant that was asked for; without, the best one that runs everywhere.
+    pub variant: Option<String>,
 }
 
 impl Platform {
@@ -51,11 +57,29 @@ impl Platform {
             ("loongarch64", _) => "loong64",
             (other, _) => other,
         };
-        Self { architecture: architecture.to_owned() }
+        Self { architecture: architecture.to_owned(), variant: None }
+    }
+
+    /// This machine, but for what was asked for.
+    #[must_use]
+    pub fn of(setting: &PlatformSetting) -> Self {
+        let host = Self::host();
+        Self {
+            architecture: setting.architecture.clone().unwrap_or(host.architecture),
+            variant: setting.variant.clone(),
+        }
     }
 
     /// How well a variant of this architecture suits, lower being better; `None` if it may not run here.
     fn variant_rank(&self, variant: &str) -> Option<u32> {
+        if let Some(wanted) = &self.variant {
+            let implied = matches!((self.architecture.as_str(), wanted.as_str()), ("arm64", "v8") | ("amd64", "v1"));
+            return match variant {
+                found if found == wanted => Some(0),
+                "" if implied => Some(1),
+                _ => None,
+            };
+        }
         match (self.architecture.as_str(), variant) {
             (_, "") | ("arm64", "v8") | ("arm", "v7") => Some(0),
             ("amd64", "v1") | ("arm", "v6") => Some(1),
@@ -63,6 +87,25 @@ impl Platform {
             // Later variants (amd64/v3, arm64/v9) need a processor that this machine may not have.
             _ => None,
         }
+    }
+
+    /// Makes sure that an image is for this platform; one that does not say is taken.
+    ///
+    /// # Errors
+    /// When it says that it is for another one.
+    pub fn check(&self, config: &ImageConfig) -> Result<()> {
+        let elsewhere = |found: &str, here: &str| !found.is_empty() && found != here;
+        if elsewhere(&config.os, "linux") || elsewhere(&config.architecture, &self.architecture) {
+            bail!("the image is for {}/{} and not for {self}", config.os, config.architecture);
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for Platform {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "linux/{}", self.architecture)?;
+        self.variant.as_deref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
     }
 }
 
@@ -198,7 +241,7 @@ fn select<'a>(entries: &[&'a Descriptor], platform: &Platform) -> Result<&'a Des
     }
     seen.dedup();
     let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
-    bail!("there is no image for linux/{}; there are: {seen}", platform.architecture)
+    bail!("there is no image for {platform}; there are: {seen}")
 }
 
 /// Refuses manifests of things that are not container images.
@@ -253,7 +296,9 @@ mod tests {
             .map(|(platform, digit)| serde_json::from_value(entry(platform, digit)).unwrap())
             .collect();
         let entries: Vec<&Descriptor> = entries.iter().collect();
-        let found = select(&entries, &Platform { architecture: architecture.into() })?;
+        let mut parts = architecture.split('/').map(str::to_owned);
+        let platform = Platform { architecture: parts.next().unwrap(), variant: parts.next() };
+        let found = select(&entries, &platform)?;
         Ok(entries.iter().position(|entry| *entry == found).unwrap())
     }
 
@@ -267,12 +312,16 @@ mod tests {
             (&["linux/amd64/v3", "linux/amd64"], "amd64", 1),
             (&["linux/arm/v5", "linux/arm/v6", "linux/arm/v7"], "arm", 2),
             (&["linux/arm64/v8"], "arm64", 0),
+            (&["linux/amd64", "linux/amd64/v3"], "amd64/v3", 1),
+            (&["linux/arm/v7", "linux/arm/v5"], "arm/v5", 1),
+            (&["linux/arm/v7", "linux/arm64"], "arm64/v8", 1),
         ] {
             assert_eq!(selected(platforms, architecture).unwrap(), want, "{platforms:?}");
         }
         let error = selected(&["windows/amd64", "linux/arm64/v8"], "amd64").unwrap_err().to_string();
         assert!(error.contains("windows/amd64, linux/arm64/v8"), "{error}");
         assert!(selected(&["linux/amd64/v3"], "amd64").is_err());
+        assert!(selected(&["linux/amd64"], "amd64/v3").is_err());
         assert!(selected(&["unknown/unknown"], "amd64").is_err());
         assert!(selected(&[], "amd64").is_err());
     }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Images: from a registry or a layout directory to a directory tree in the store.
+//! Images: from a registry, a layout directory or an archive to a directory tree in the store.
 //!
 //! [`import`] is the whole of it: it is what `sdme-image@NAME.service` runs. Everything in an image is taken for
 //! hostile: digests are verified before use, sizes are bounded, and nothing is written outside the tree. Whether an
 //! image is a base or an application is decided by the rule in [`mode`]. Must not know about containers or units.
 
+mod ahead;
 mod applayer;
 mod compress;
 pub mod digest;
@@ -16,6 +17,7 @@ mod manifest;
 pub mod mode;
 mod pax;
 mod progress;
+mod prune;
 mod record;
 mod source;
 mod store;
@@ -28,12 +30,13 @@ mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use self::extract::Limits;
+pub use self::extract::{Extractor, Limits};
 pub use self::imageconfig::Healthcheck;
 pub use self::import::{Request, import};
 pub use self::progress::{Lines, Progress, Silent};
+pub use self::prune::{Removed, prune, remove, verify};
 pub use self::record::ImageRecord;
 pub use self::store::{Imported, Store, check_name};
 pub use self::user::User;
-pub use crate::config::source::{ModeSetting, Pull};
+pub use crate::config::source::{ModeSetting, PlatformSetting, Pull};
 pub use crate::resolve::model::Mode;

@@ -7,7 +7,7 @@
 use std::io::Write as _;
 use std::sync::Mutex;
 
-/// Where an import reports what it does. All methods are called from the importing thread.
+/// Where an import reports what it does. Downloads report from a thread of their own.
 pub trait Progress: Sync {
     /// One step begun or finished, as a sentence without a full stop.
     fn message(&self, text: &str);

@@ -8,10 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::digest::Digest;
 use super::envfile;
 use super::imageconfig::{Healthcheck, ImageConfig};
 use super::user::User;
-use crate::config::source::ModeSetting;
+use crate::config::source::{ModeSetting, PlatformSetting};
 use crate::process::{self, Process};
 use crate::resolve::model::Mode;
 
@@ -26,11 +27,14 @@ pub struct ImageRecord {
     pub format: u32,
     /// The reference it was imported by, in full.
     pub reference: String,
-    /// Digest of its manifest, for this platform.
+    /// Digest of its manifest for its platform; of its configuration or archive where it has no manifest.
     pub manifest: String,
     /// The mode that was asked for.
     #[serde(with = "setting")]
     pub requested_mode: ModeSetting,
+    /// The platform that was asked for, as `ARCH/VARIANT`; empty for the machine's own.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested_platform: String,
     /// The mode it has.
     pub mode: Mode,
     /// Processor architecture in Go's spelling.
@@ -57,17 +61,29 @@ pub struct ImageRecord {
     pub healthcheck: Option<Healthcheck>,
 }
 
+/// What is known of an image before it is unpacked.
+#[derive(Debug, Clone, Copy)]
+pub struct Known<'a> {
+    /// The reference in full.
+    pub reference: &'a str,
+    /// What it is addressed by.
+    pub digest: &'a Digest,
+    /// `Mode=`
+    pub mode: ModeSetting,
+    /// `Arch=` and `Variant=`
+    pub platform: &'a PlatformSetting,
+}
+
 impl ImageRecord {
+    /// Whether this is what would be imported again for the same wishes.
+    #[must_use]
+    pub fn suits(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
+        self.reference == reference && self.requested_mode == mode && self.requested_platform == platform.to_string()
+    }
+
     /// Puts together what is known after unpacking. Gives the record, and what in the configuration had to be ignored.
     #[must_use]
-    pub fn new(
-        reference: String,
-        manifest: String,
-        requested_mode: ModeSetting,
-        mode: Mode,
-        config: ImageConfig,
-        user: User,
-    ) -> (Self, Vec<String>) {
+    pub fn new(known: Known<'_>, mode: Mode, config: ImageConfig, user: User) -> (Self, Vec<String>) {
         let execution = config.config;
         let (exposed_ports, bad_ports) = execution.ports();
         let (volumes, bad_volumes) = execution.volume_paths();
@@ -77,9 +93,10 @@ impl ImageRecord {
         let slash = if execution.working_dir.starts_with('/') { "" } else { "/" };
         let record = Self {
             format: FORMAT,
-            reference,
-            manifest,
-            requested_mode,
+            reference: known.reference.to_owned(),
+            manifest: known.digest.to_string(),
+            requested_mode: known.mode,
+            requested_platform: known.platform.to_string(),
             mode,
             architecture: config.architecture,
             entrypoint: execution.entrypoint,

@@ -1,21 +1,70 @@
 // SPDX-License-Identifier: MIT
-//! Where images come from: one trait, one module for each kind of place.
+//! Where images come from: one module for each kind of place.
 //!
-//! A source hands out documents and blobs and vouches for the digests of the blobs; what they mean is decided
-//! elsewhere. Must not unpack anything.
+//! An [`Origin`] is one image, whatever its form; a [`Source`] is a place that keeps images as manifests and blobs, and
+//! [`manifested`] makes an origin of it. What is handed out has been verified where the form has digests. Must not
+//! unpack anything into the tree.
 
-pub mod layout;
-pub mod registry;
+mod archive;
+mod blob;
+mod docker;
+mod layout;
+mod manifested;
+mod registry;
+mod rootfs;
+#[cfg(test)]
+mod tests;
 
-use std::fs::File;
-use std::io::{Seek as _, SeekFrom};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::digest::{Digest, HashingReader};
-use super::manifest::BlobRef;
+pub use self::blob::Blob;
+use self::docker::DockerArchive;
+use self::layout::Layout;
+use self::manifested::Manifested;
+use self::registry::Registry;
+use self::rootfs::Rootfs;
+use super::digest::Digest;
+use super::imageconfig::ImageConfig;
+use super::manifest::{BlobRef, Platform};
+use super::progress::Progress;
+use crate::config::access::{Access, Registries};
+use crate::config::source::ImageSource;
 
-/// A place that holds one image.
+/// One image.
+pub trait Origin {
+    /// What tells this image from every other one. Fetches as little as possible.
+    ///
+    /// # Errors
+    /// When the image is not there, or is none.
+    fn identify(&mut self) -> Result<Digest>;
+
+    /// Its configuration and its layers, bottom first.
+    ///
+    /// # Errors
+    /// When they cannot be had, or are not what they should be.
+    fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)>;
+
+    /// Hands the layers to `take`, in order.
+    ///
+    /// # Errors
+    /// When one cannot be had or is not what it should be, and what `take` returns.
+    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()>;
+}
+
+/// What is known of a layer before it is opened.
+#[derive(Debug, Clone)]
+pub struct LayerInfo {
+    /// Its name in messages.
+    pub label: String,
+    /// Digest of its uncompressed content; only a bare root file system has none.
+    pub diff_id: Option<Digest>,
+}
+
+/// A place that keeps images as manifests and blobs.
 pub trait Source {
     /// The document the reference leads to: an index or a manifest. If the reference has a digest, it has been checked.
     ///
@@ -34,32 +83,78 @@ pub trait Source {
     /// When it cannot be had or is too large.
     fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>>;
 
-    /// A blob, verified and open at its beginning.
+    /// A blob, verified.
     ///
     /// # Errors
     /// When it cannot be had, or does not have the size and digest it should.
-    fn blob(&mut self, wanted: &BlobRef) -> Result<File>;
+    fn blob(&mut self, wanted: &BlobRef) -> Result<Blob>;
+
+    /// Hands verified blobs to `take`, in order.
+    ///
+    /// # Errors
+    /// As for [`Source::blob`], and what `take` returns.
+    fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+        for (number, wanted) in wanted.iter().enumerate() {
+            let blob = self.blob(wanted).with_context(|| format!("layer {}", wanted.digest))?;
+            take(number, blob)?;
+        }
+        Ok(())
+    }
 }
 
-/// Hashes all of an open file and goes back to its beginning.
+/// What an origin may use.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Verified blobs of earlier imports.
+    pub cache: &'a Path,
+    /// A directory of this import, on the same file system, removed with it.
+    pub scratch: &'a Path,
+    /// Largest uncompressed size of anything.
+    pub limit: u64,
+    /// The platform to choose.
+    pub platform: &'a Platform,
+    /// How the image's registry is spoken to.
+    pub access: &'a Access,
+    /// Mirrors and registries without encryption.
+    pub registries: &'a Registries,
+    /// Who is told.
+    pub progress: &'a dyn Progress,
+}
+
+impl std::fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Surroundings").field("scratch", &self.scratch).finish_non_exhaustive()
+    }
+}
+
+/// Opens the image at `source`.
 ///
 /// # Errors
-/// When it does not have the wanted size and digest, or cannot be read.
-pub(super) fn verify(file: &mut File, wanted: &BlobRef) -> Result<()> {
-    let size = file.metadata().context("looking at the blob")?.len();
-    if size != wanted.size {
-        bail!("blob {} has {size} bytes instead of {}", wanted.digest, wanted.size);
-    }
-    let found = hash(file, wanted.size)?;
-    if found != wanted.digest {
-        bail!("blob {} is damaged: its content has the digest {found}", wanted.digest);
-    }
-    file.seek(SeekFrom::Start(0)).context("rewinding the blob")?;
-    Ok(())
+/// When there is nothing of that kind there.
+pub fn open<'a>(source: &ImageSource, around: Surroundings<'a>) -> Result<Box<dyn Origin + 'a>> {
+    let place: Box<dyn Source + 'a> = match source {
+        ImageSource::Layout { path, tag } => Box::new(Layout::directory(Path::new(path), tag.as_deref())?),
+        ImageSource::OciArchive { path, tag } => Box::new(Layout::archive(Path::new(path), tag.as_deref(), around)?),
+        ImageSource::Directory { path } => Box::new(Layout::copied(Path::new(path))?),
+        ImageSource::Registry(parts) => Box::new(Registry::open(parts, around)?),
+        ImageSource::DockerArchive { path, reference } => {
+            return Ok(Box::new(DockerArchive::open(Path::new(path), reference.as_deref(), around)?));
+        }
+        ImageSource::Rootfs { path } => return Ok(Box::new(Rootfs::open(Path::new(path), around.platform)?)),
+    };
+    Ok(Box::new(Manifested::new(place, around.platform)))
 }
 
-fn hash(file: &File, limit: u64) -> Result<Digest> {
-    let mut reader = HashingReader::new(std::io::BufReader::with_capacity(1 << 20, file), limit, "the blob");
-    reader.drain().context("reading the blob")?;
-    Ok(reader.finish().0)
+/// Opens a regular file that the administrator named, or that is in a directory of theirs.
+fn regular(path: &Path) -> Result<File> {
+    // O_NONBLOCK: a FIFO put there must not make the import wait.
+    let file = OpenOptions::new()
+        .read(true)
+        .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
+        .open(path)
+        .with_context(|| format!("opening `{}`", path.display()))?;
+    if !file.metadata().with_context(|| format!("looking at `{}`", path.display()))?.is_file() {
+        bail!("`{}` is not a regular file", path.display());
+    }
+    Ok(file)
 }

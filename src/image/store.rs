@@ -114,11 +114,11 @@ impl Store {
         self.base.join("blobs/sha256")
     }
 
-    fn entries(&self) -> PathBuf {
+    pub(super) fn entries(&self) -> PathBuf {
         self.base.join("store")
     }
 
-    fn links(&self) -> PathBuf {
+    pub(super) fn links(&self) -> PathBuf {
         self.base.join("fs")
     }
 
@@ -154,6 +154,14 @@ impl Store {
     /// # Errors
     /// When the directory or one of the records cannot be read.
     pub fn list(&self) -> Result<Vec<Imported>> {
+        self.names()?.iter().filter_map(|name| self.lookup(name).transpose()).collect()
+    }
+
+    /// The names of all imported images, sorted, those among them that are damaged.
+    ///
+    /// # Errors
+    /// When the directory cannot be read.
+    pub fn names(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(self.links()) {
             Ok(entries) => entries,
             Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
@@ -165,7 +173,7 @@ impl Store {
             names.extend(name.into_string().ok().filter(|name| check_name(name).is_ok()));
         }
         names.sort();
-        names.iter().filter_map(|name| self.lookup(name).transpose()).collect()
+        Ok(names)
     }
 
     /// Creates the directories of the store.
@@ -195,11 +203,20 @@ impl Store {
         Ok(NameLock { _lock: lock(file)? })
     }
 
-    /// A fresh directory to work in. Removes those of imports that are no longer running.
-    pub(super) fn scratch(&self) -> Result<Scratch> {
+    /// As [`Store::lock_name`], but does not wait: nothing if an import of `name` is going on.
+    pub(super) fn try_lock_name(&self, name: &str) -> Result<Option<NameLock>> {
+        let file = lock_file(&self.entries().join(".locks").join(name))?;
+        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
+    }
+
+    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned.
+    pub(super) fn guard(&self) -> Result<NameLock> {
+        Ok(NameLock { _lock: lock(lock_file(&self.entries().join(".locks/.store"))?)? })
+    }
+
+    /// The directories of imports that are no longer running; removed when dropped. The caller holds the guard.
+    pub(super) fn abandoned(&self) -> Result<Vec<Scratch>> {
         let store = self.entries();
-        // Between its creation and its locking a directory looks abandoned; hence the lock around both.
-        let guard = lock(lock_file(&store.join(".locks/.store"))?)?;
         let mut abandoned = Vec::new();
         for entry in fs::read_dir(&store).context("reading the store")? {
             let name = entry.context("reading the store")?.file_name();
@@ -209,6 +226,14 @@ impl Store {
                 abandoned.push(Scratch { store: store.clone(), name: name.to_owned(), published: false, lock });
             }
         }
+        Ok(abandoned)
+    }
+
+    /// A fresh directory to work in. Removes those of imports that are no longer running.
+    pub(super) fn scratch(&self) -> Result<Scratch> {
+        let store = self.entries();
+        let guard = self.guard()?;
+        let abandoned = self.abandoned()?;
         let mut serial = std::process::id().to_string();
         let name = loop {
             let name = format!("{SCRATCH}{serial}");
@@ -288,6 +313,26 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Removes an entry that nothing leads to any more.
+    pub(super) fn discard(&self, entry: &str) -> Result<()> {
+        let store = tree::Tree::open(&self.entries()).context("opening the store")?;
+        tree::remove(store.root(), entry.as_bytes()).with_context(|| format!("removing the store entry `{entry}`"))
+    }
+
+    /// Makes `name` stand for nothing. The caller holds the lock of the name.
+    pub(super) fn unlink(&self, name: &str) -> Result<()> {
+        fs::remove_file(self.links().join(name)).with_context(|| format!("removing the link of `{name}`"))?;
+        sync_dir(&self.links())
+    }
+
+    /// The entry that `name` stands for, whatever state it is in.
+    pub(super) fn target(&self, name: &str) -> Option<String> {
+        let target = fs::read_link(self.links().join(name)).ok()?;
+        target.to_str()?.strip_prefix("../store/").map(ToOwned::to_owned)
+    }
+}
+
 /// The text of a record.
 pub(super) fn render(record: &ImageRecord) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(record).context("rendering the record")?;
@@ -296,6 +341,16 @@ pub(super) fn render(record: &ImageRecord) -> Result<Vec<u8>> {
 }
 
 impl Scratch {
+    /// What it is called.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Leaves it alone.
+    pub(super) fn keep(mut self) {
+        self.published = true;
+    }
+
     /// Where it is.
     pub(super) fn path(&self) -> PathBuf {
         self.store.join(&self.name)

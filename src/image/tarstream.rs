@@ -107,6 +107,12 @@ impl<R: Read> TarStream<R> {
         Self { reader, body: 0, padding: 0 }
     }
 
+    /// The stream itself, for its position: behind the header of the member returned last.
+    #[must_use]
+    pub fn inner(&self) -> &R {
+        &self.reader
+    }
+
     /// Gives the stream back, wherever it is.
     #[must_use]
     pub fn into_inner(self) -> R {
@@ -193,9 +199,11 @@ impl<R: Read> TarStream<R> {
             size = real;
             segments = Some(list);
         }
-        let mtime = match overrides.mtime {
-            Some(mtime) => mtime,
-            None => (i64::try_from(header.mtime().context("mtime field")?).context("mtime field")?, 0),
+        let mtime = if let Some(mtime) = overrides.mtime {
+            mtime
+        } else {
+            let seconds = numeric(&header.as_old().mtime, || header.mtime()).context("mtime field")?;
+            (i64::try_from(seconds).context("mtime field")?, 0)
         };
         let device = match kind {
             Kind::Char | Kind::Block => (
@@ -209,8 +217,18 @@ impl<R: Read> TarStream<R> {
             link,
             kind,
             mode: header.mode().context("mode field")? & 0o7777,
-            uid: owner(overrides.uid.map_or_else(|| header.uid(), Ok).context("uid field")?)?,
-            gid: owner(overrides.gid.map_or_else(|| header.gid(), Ok).context("gid field")?)?,
+            uid: owner(
+                overrides
+                    .uid
+                    .map_or_else(|| numeric(&header.as_old().uid, || header.uid()), Ok)
+                    .context("uid field")?,
+            )?,
+            gid: owner(
+                overrides
+                    .gid
+                    .map_or_else(|| numeric(&header.as_old().gid, || header.gid()), Ok)
+                    .context("gid field")?,
+            )?,
             mtime,
             size,
             device,
@@ -335,6 +353,11 @@ fn add_segment(segments: &mut Vec<Segment>, entry: &GnuSparseHeader) -> Result<(
     let length = entry.length().context("sparse map")?;
     segments.push(Segment { offset, length });
     Ok(())
+}
+
+/// A field that some writers leave empty when it is zero; the crate takes that for an error, Go for a zero.
+fn numeric(field: &[u8], read: impl FnOnce() -> io::Result<u64>) -> io::Result<u64> {
+    if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { read() }
 }
 
 fn owner(id: u64) -> Result<u32> {

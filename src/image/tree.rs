@@ -216,6 +216,12 @@ impl Tree {
         Ok(Some(bytes))
     }
 
+    /// Whether `path`, links followed, is a directory.
+    #[must_use]
+    pub fn is_directory(&self, path: &[u8]) -> bool {
+        self.open_dir(path).is_ok()
+    }
+
     /// Whether `path`, links followed, is a regular file that someone may execute.
     #[must_use]
     pub fn is_executable(&self, path: &[u8]) -> bool {

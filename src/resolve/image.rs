@@ -6,8 +6,9 @@ use std::sync::Arc;
 
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
-use crate::config::settings::Settings;
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::access::{self, Access};
+use crate::config::settings::{Settings, parse_bool};
+use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location, Spanned};
 
 /// An `.image` file that could be read, before its `Base=` is followed.
@@ -59,7 +60,8 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
             None
         }
     };
-    let mode = text("Mode").map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
+    let written = text("Mode").map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
+    let mode = source.as_ref().map_or(written, |source| written.of(source));
     let base = text("Base").and_then(|b| match base_ref(b.value, names) {
         Ok(value) => Some(Spanned { value, at: b.at }),
         Err(message) => {
@@ -68,8 +70,21 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
         }
     });
     if let (ModeSetting::Base, Some(base)) = (mode, &base) {
-        problems.push(Diagnostic::error(&base.at, "a base image has nothing below it; remove Base= or Mode=base"));
+        let message = match written {
+            ModeSetting::Base => "a base image has nothing below it; remove Base= or Mode=base",
+            _ => "a bare root file system is taken for an operating system; remove Base=, or write Mode=app",
+        };
+        problems.push(Diagnostic::error(&base.at, message));
     }
+    let platform = match PlatformSetting::new(text("Arch").map(|a| a.value), text("Variant").map(|v| v.value)) {
+        Ok(platform) => platform,
+        Err(message) => {
+            let at = text("Arch").or_else(|| text("Variant")).map_or_else(|| Location::new(file, 1), |a| a.at);
+            problems.push(Diagnostic::error(&at, message));
+            PlatformSetting::default()
+        }
+    };
+    let access = access(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     if let Some(first) = settings.section("Install").next() {
         problems.push(Diagnostic::error(
@@ -87,6 +102,8 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
                 source,
                 mode,
                 pull,
+                platform,
+                access,
                 base: None,
                 unit,
                 service,
@@ -94,6 +111,27 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
             Ok(ImageDraft { image, base })
         }
         _ => Err(problems),
+    }
+}
+
+fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
+    fn read<T>(
+        settings: &Settings,
+        key: &str,
+        problems: &mut Vec<Diagnostic>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Option<T> {
+        let written = settings.text("Image", key)?;
+        parse(written.value).map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
+    }
+    let usual = Access::default();
+    Access {
+        auth_file: read(settings, "AuthFile", problems, |v| access::path("AuthFile", v)),
+        credentials: read(settings, "Creds", problems, access::credentials),
+        cert_dir: read(settings, "CertDir", problems, |v| access::path("CertDir", v)),
+        tls_verify: settings.text("Image", "TLSVerify").and_then(|v| parse_bool(v.value)),
+        retries: read(settings, "Retry", problems, access::retries).unwrap_or(usual.retries),
+        delay: read(settings, "RetryDelay", problems, access::delay).unwrap_or(usual.delay),
     }
 }
 
@@ -125,7 +163,7 @@ impl Images {
                 }
                 let name = image.name.clone();
                 let known = self.good.entry(name.clone()).or_insert_with(|| image.clone());
-                if known.mode != mode || known.pull != pull {
+                if known.mode != mode.of(source) || known.pull != pull {
                     return Err(format!(
                         "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
                     ));

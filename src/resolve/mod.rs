@@ -12,6 +12,7 @@ mod references;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
+use crate::config::access;
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
@@ -39,6 +40,7 @@ pub fn resolve(sources: &Sources) -> Model {
         }
     }
 
+    registries(&readable, &mut model);
     let mut images = images(&readable, &names, &mut model);
     let default_base = default_base(&readable, &names, &mut images, &mut model);
     for ((file_type, name), (file, settings)) in &readable {
@@ -99,6 +101,29 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
         }
     }
     images
+}
+
+/// `Mirror=`, `Insecure=` and `CacheSize=` of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
+/// fetched past a mirror that was meant to be asked.
+fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
+    let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
+    let values = |key| settings.words("Defaults", key).into_iter().map(|w| w.value).collect::<Vec<_>>();
+    let mirrors = access::mirrors(&values("Mirror")).map_err(|m| ("Mirror", m));
+    let insecure: Result<Vec<_>, _> = values("Insecure").iter().map(|w| access::host("Insecure", w)).collect();
+    let size = settings.text("Defaults", "CacheSize").map(|written| access::size(written.value)).transpose();
+    let usual = access::Registries::default();
+    let read = || {
+        let (mirrors, insecure) = (mirrors?, insecure.map_err(|m| ("Insecure", m))?);
+        let cache_size = size.map_err(|m| ("CacheSize", m))?.unwrap_or(usual.cache_size);
+        Ok(access::Registries { mirrors, insecure, cache_size })
+    };
+    match read() {
+        Ok(registries) => model.registries = registries,
+        Err((key, message)) => {
+            let at = settings.text("Defaults", key).map_or_else(|| Location::new(&file.main.path, 1), |w| w.at);
+            model.reject(file, vec![Diagnostic::error(&at, message)], Vec::new());
+        }
+    }
 }
 
 /// `BaseFs=` of `sdme.conf`. When that file is wrong, a container that relies on it is refused rather than put on

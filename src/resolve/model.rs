@@ -4,8 +4,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use crate::config::access::{Access, Registries};
 use crate::config::keys::FileType;
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::Diagnostic;
 use crate::process::Process;
 
@@ -50,6 +51,8 @@ pub struct Model {
     pub containers: BTreeMap<String, Container>,
     /// Images, by the name they are imported under.
     pub images: BTreeMap<String, Image>,
+    /// How registries are spoken to.
+    pub registries: Registries,
     /// Files that cannot be used.
     pub rejected: Vec<Rejected>,
     /// Warnings about files that can.
@@ -118,6 +121,10 @@ pub struct Image {
     pub mode: ModeSetting,
     /// When it is pulled.
     pub pull: Pull,
+    /// The platform to choose.
+    pub platform: PlatformSetting,
+    /// How its registry is spoken to.
+    pub access: Access,
     /// `Base=` of the file.
     pub base: Option<Base>,
     /// `[Unit]`, file references translated to units.

@@ -4,8 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Assignment, Image};
+use crate::config::access::Access;
 use crate::config::keys::FileType;
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location, suggestion};
 use crate::ini::Entry;
 use crate::unit::escape_instance;
@@ -49,7 +50,18 @@ fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), String
 #[must_use]
 pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Image {
     let name = escape_instance(&source.to_string());
-    Image { name, file: None, source, mode, pull, base: None, unit: Vec::new(), service: Vec::new() }
+    Image {
+        name,
+        file: None,
+        mode: mode.of(&source),
+        source,
+        pull,
+        platform: PlatformSetting::default(),
+        access: Access::default(),
+        base: None,
+        unit: Vec::new(),
+        service: Vec::new(),
+    }
 }
 
 /// The unit a file becomes.

@@ -2,6 +2,7 @@
 //! What the units call back into on a running host.
 
 mod base;
+pub mod images;
 pub mod prepare;
 pub mod pull;
 

@@ -6,16 +6,39 @@ use std::path::Path;
 use anyhow::{Result, bail};
 
 use crate::config::keys::FileType;
-use crate::image::{Progress, Request, Store, import};
+use crate::config::source::ImageSource;
+use crate::image::{Progress, Pull, Request, Store, import};
 
 /// Imports the image called `name` as the configuration asks for.
 ///
 /// # Errors
 /// The configuration does not know the image, or it cannot be imported.
 pub fn pull(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
+    pull_with(root, name, None, progress)
+}
+
+/// As [`pull`], with another policy than the configuration's.
+///
+/// # Errors
+/// As for [`pull`].
+pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn Progress) -> Result<()> {
     let compiled = super::compile(root);
     if let Some(image) = compiled.model.images.get(name) {
-        let request = Request { mode: image.mode, pull: image.pull, ..Request::new(name, &image.source) };
+        let defaults = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Defaults);
+        if let Some(problem) = defaults.and_then(|r| r.problems.first())
+            && matches!(image.source, ImageSource::Registry(_))
+        {
+            // Mirrors may be named there: past them, nothing is fetched.
+            bail!("{problem}");
+        }
+        let request = Request {
+            mode: image.mode,
+            pull: policy.unwrap_or(image.pull),
+            platform: &image.platform,
+            access: &image.access,
+            registries: &compiled.model.registries,
+            ..Request::new(name, &image.source)
+        };
         import(&Store::open(root), &request, progress)?;
         return Ok(());
     }

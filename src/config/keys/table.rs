@@ -3,7 +3,7 @@
 
 use super::{Key, Kind, Status};
 
-const PULL: &[&str] = &["missing", "always", "never"];
+const PULL: &[&str] = &["missing", "always", "newer", "never"];
 
 const fn ours(name: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { name, kind, status: Status::Supported, quadlet: false, help }
@@ -35,7 +35,11 @@ pub const CONTAINER: &[Key] = &[
     quadlet("Environment", Kind::Words, "NAME=VALUE for the application; VALUE is taken as it is, % and $ included"),
     quadlet("Exec", Kind::Words, "Arguments for the image's entrypoint, in place of its default command"),
     quadlet("HostName", Kind::Text, "Host name inside; the container's name unless set"),
-    quadlet("Pull", Kind::Choice(PULL), "When to pull an image that is given as a reference: missing, always or never"),
+    quadlet(
+        "Pull",
+        Kind::Choice(PULL),
+        "When to pull an image that is given as a reference: missing, always, newer (always, unless the registry is down) or never",
+    ),
     quadlet("Timezone", Kind::Text, "Time zone inside: local for the host's own, or a name such as Europe/Berlin"),
     ours("Base", Kind::Text, "Operating system below the application: NAME.image, or host for the host's own /usr"),
     ours(
@@ -144,8 +148,41 @@ pub const CONTAINER: &[Key] = &[
 
 /// Keys of `[Image]`.
 pub const IMAGE: &[Key] = &[
-    quadlet("Image", Kind::Text, "Where the image comes from: a registry reference or oci:PATH[:TAG]"),
-    quadlet("Policy", Kind::Choice(PULL), "When to pull: missing, always or never"),
+    quadlet(
+        "Image",
+        Kind::Text,
+        "Where the image comes from: a registry reference, or oci:, oci-archive:, docker-archive:, dir: or rootfs: and a path",
+    ),
+    quadlet(
+        "Arch",
+        Kind::Text,
+        "Architecture to choose from an image for several, such as arm64; this machine's unless set",
+    ),
+    quadlet(
+        "AuthFile",
+        Kind::Text,
+        "File of credentials in the containers auth.json format, in place of its standard places",
+    ),
+    quadlet(
+        "CertDir",
+        Kind::Text,
+        "Directory with *.crt to trust for the registry, and *.cert with *.key to show to it",
+    ),
+    quadlet(
+        "Creds",
+        Kind::Text,
+        "USER:PASSWORD for the registry; anyone who may read the file sees it, AuthFile= is better",
+    ),
+    quadlet("OS", Kind::Choice(&["linux"]), "Operating system to choose from an image for several; always linux"),
+    quadlet(
+        "Policy",
+        Kind::Choice(PULL),
+        "When to pull: missing, always, newer (always, unless the registry is down) or never",
+    ),
+    quadlet("Retry", Kind::Text, "How often a request that failed for no lasting reason is repeated; 3 unless set"),
+    quadlet("RetryDelay", Kind::Text, "Time before the first repetition, doubled with each; 1s unless set"),
+    quadlet("TLSVerify", Kind::Flag, "Verify the registry's certificate; yes unless set"),
+    quadlet("Variant", Kind::Text, "Variant of the architecture to choose from an image for several, such as v7"),
     ours("Base", Kind::Text, "Operating system below this application: NAME.image, or host for the host's own /usr"),
     ours(
         "Mode",
@@ -153,17 +190,8 @@ pub const IMAGE: &[Key] = &[
         "What the image is: an application, a base operating system, or decided by its contents",
     ),
     ours_later("InstallPackages", "Install systemd into a base image that lacks it"),
-    later("Arch", "Architecture to choose from an index"),
-    later("AuthFile", "Credentials in the containers auth.json format"),
-    later("CertDir", "Directory of certificates for the registry"),
-    later("Creds", "User name and password for the registry"),
     later("ImageTag", "Further name of the image"),
-    later("OS", "Operating system to choose from an index"),
-    later("Retry", "Tries of a pull"),
-    later("RetryDelay", "Time between tries of a pull"),
     later("ServiceName", "Name of the unit"),
-    later("TLSVerify", "Verify the registry's certificate"),
-    later("Variant", "Architecture variant to choose from an index"),
     never("AllTags", "write one .image file for each tag"),
     never("DecryptionKey", "encrypted images cannot be used"),
     never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
@@ -225,8 +253,13 @@ pub const VOLUME: &[Key] = &[
 ];
 
 /// Keys of `[Defaults]`.
-pub const DEFAULTS: &[Key] = &[ours(
-    "BaseFs",
-    Kind::Text,
-    "Base of applications that name none: NAME.image, NAME, or host for the host's own /usr",
-)];
+pub const DEFAULTS: &[Key] = &[
+    ours(
+        "BaseFs",
+        Kind::Text,
+        "Base of applications that name none: NAME.image, NAME, or host for the host's own /usr",
+    ),
+    ours("CacheSize", Kind::Text, "Most that downloads are kept of, with the unit K, M, G or T; 10G unless set"),
+    ours("Insecure", Kind::Words, "Registries that are spoken to over plain HTTP"),
+    ours("Mirror", Kind::Words, "A registry and another that is asked before it: docker.io mirror.example.org"),
+];

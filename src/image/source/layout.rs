@@ -1,25 +1,50 @@
 // SPDX-License-Identifier: MIT
-//! OCI image layout directories (`oci:/path[:tag]`).
+//! Images in files: OCI layouts as directories (`oci:`) and archives (`oci-archive:`), and skopeo's directories (`dir:`).
 //!
-//! The directory is named by the administrator but its content is not trusted: every blob is verified before use, and
-//! only regular files are read. Writes nothing.
+//! The place is named by the administrator but its content is not trusted: every blob is verified before use, and
+//! only regular files are read. Names inside are made of digests, never taken from documents. Writes nothing.
 
-use std::fs::{File, OpenOptions};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use super::{Source, verify};
+use super::archive::Archive;
+use super::{Blob, Source, Surroundings, regular};
 use crate::image::digest::read_limited;
 use crate::image::manifest::{BlobRef, MAX_MANIFEST};
 
-/// A layout directory.
+/// A place of one of these forms.
 #[derive(Debug)]
 pub struct Layout {
-    dir: PathBuf,
+    shelf: Shelf,
+    form: Form,
     tag: Option<String>,
+}
+
+/// Where the files are.
+#[derive(Debug)]
+enum Shelf {
+    Directory(PathBuf),
+    Archive(Archive),
+}
+
+impl Shelf {
+    fn open(&self, name: &str) -> Result<Blob> {
+        match self {
+            Self::Directory(dir) => Blob::whole(regular(&dir.join(name))?),
+            Self::Archive(archive) => archive.open(name),
+        }
+    }
+}
+
+/// What the files are called.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// image-spec, image-layout.md
+    Oci,
+    /// skopeo's `dir:`, containers-transports(5): everything in one directory, `manifest.json` on top.
+    Copied,
 }
 
 #[derive(Deserialize)]
@@ -29,39 +54,49 @@ struct Marker {
 }
 
 impl Layout {
-    /// Looks at the directory.
+    /// An OCI layout directory.
     ///
     /// # Errors
     /// When it is not an image layout of a version we know.
-    pub fn open(dir: &Path, tag: Option<&str>) -> Result<Self> {
-        let layout = Self { dir: dir.to_owned(), tag: tag.map(ToOwned::to_owned) };
-        let bytes = read_limited(layout.file("oci-layout")?, 4096, "oci-layout")
-            .with_context(|| format!("`{}` is not an OCI image layout", dir.display()))?;
+    pub fn directory(dir: &Path, tag: Option<&str>) -> Result<Self> {
+        Self::oci(Shelf::Directory(dir.to_owned()), dir, tag)
+    }
+
+    /// An OCI layout in an archive.
+    ///
+    /// # Errors
+    /// When it is not an archive, or what is in it not an image layout of a version we know.
+    pub fn archive(path: &Path, tag: Option<&str>, around: Surroundings<'_>) -> Result<Self> {
+        Self::oci(Shelf::Archive(Archive::read(path, around)?), path, tag)
+    }
+
+    /// A directory made by `skopeo copy … dir:`.
+    ///
+    /// # Errors
+    /// When there is no manifest in it.
+    pub fn copied(dir: &Path) -> Result<Self> {
+        let shelf = Shelf::Directory(dir.to_owned());
+        shelf.open("manifest.json").with_context(|| format!("`{}` is not an image directory", dir.display()))?;
+        Ok(Self { shelf, form: Form::Copied, tag: None })
+    }
+
+    fn oci(shelf: Shelf, path: &Path, tag: Option<&str>) -> Result<Self> {
+        let bytes = shelf
+            .open("oci-layout")
+            .and_then(|blob| read_limited(blob, 4096, "oci-layout"))
+            .with_context(|| format!("`{}` is not an OCI image layout", path.display()))?;
         let marker: Marker = serde_json::from_slice(&bytes).context("`oci-layout` is malformed")?;
         if !marker.image_layout_version.starts_with("1.") {
             bail!("image layout version {} is not supported", marker.image_layout_version);
         }
-        Ok(layout)
-    }
-
-    fn file(&self, path: &str) -> Result<File> {
-        let path = self.dir.join(path);
-        // O_NONBLOCK: a FIFO put there must not make the import wait.
-        let file = OpenOptions::new()
-            .read(true)
-            .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)
-            .open(&path)
-            .with_context(|| format!("opening `{}`", path.display()))?;
-        if !file.metadata().with_context(|| format!("looking at `{}`", path.display()))?.is_file() {
-            bail!("`{}` is not a regular file", path.display());
-        }
-        Ok(file)
+        Ok(Self { shelf, form: Form::Oci, tag: tag.map(ToOwned::to_owned) })
     }
 }
 
 impl Source for Layout {
     fn top(&mut self) -> Result<Vec<u8>> {
-        read_limited(self.file("index.json")?, MAX_MANIFEST, "index.json")
+        let name = if self.form == Form::Oci { "index.json" } else { "manifest.json" };
+        read_limited(self.shelf.open(name)?, MAX_MANIFEST, name)
     }
 
     fn tag(&self) -> Option<&str> {
@@ -72,12 +107,19 @@ impl Source for Layout {
         if wanted.size > MAX_MANIFEST {
             bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", wanted.size);
         }
-        read_limited(self.blob(wanted)?, MAX_MANIFEST, "the manifest")
+        let blob = match self.form {
+            Form::Oci => self.blob(wanted)?,
+            Form::Copied => self.shelf.open(&format!("{}.manifest.json", wanted.digest.hex()))?,
+        };
+        read_limited(blob, MAX_MANIFEST, "the manifest")
     }
 
-    fn blob(&mut self, wanted: &BlobRef) -> Result<File> {
-        let mut file = self.file(&format!("blobs/sha256/{}", wanted.digest.hex()))?;
-        verify(&mut file, wanted)?;
-        Ok(file)
+    fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
+        let mut blob = match self.form {
+            Form::Oci => self.shelf.open(&format!("blobs/sha256/{}", wanted.digest.hex()))?,
+            Form::Copied => self.shelf.open(wanted.digest.hex())?,
+        };
+        blob.verify(wanted)?;
+        Ok(blob)
     }
 }

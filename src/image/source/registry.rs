@@ -1,122 +1,127 @@
 // SPDX-License-Identifier: MIT
-//! Registries, through oci-client: anonymous, over HTTPS with the system's trust store, and over plain HTTP only on this
-//! machine's own loopback addresses.
+//! Registries: manifests and blobs over HTTPS, from the registry itself or a mirror of it, and over plain HTTP only on
+//! this machine's own loopback addresses and where the configuration says so.
 //!
-//! Blobs go through a content-addressed cache and are verified on the way in and each time they are taken from it.
-//! Must not trust anything a registry says about what it sends.
+//! oci-client provides references and the token exchange. The requests for manifests and blobs are ours (`transport`),
+//! on the HTTP client that oci-client is built on: oci-client reads a manifest of any size into memory, does not go on
+//! with a download that broke off, does not wait as `Retry-After` says, does not ask for a new token when one expires,
+//! and leaves redirects to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
+//! time they are taken from it. Must not trust anything a registry says about what it sends.
 
-use std::fs::{File, OpenOptions};
-use std::io::{self, Seek as _, SeekFrom, Write as _};
+mod credentials;
+mod download;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-use std::pin::Pin;
-use std::task::{Context as TaskContext, Poll};
-use std::time::Duration;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
 
-use anyhow::{Context as _, Result, anyhow, bail};
-use oci_client::client::{ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::{Client, Reference};
-use tokio::io::AsyncWrite;
+use anyhow::{Context as _, Result, bail};
+use oci_client::Reference;
 
-use super::{Source, verify};
+use self::transport::Transport;
+use super::{Blob, Source, Surroundings};
 use crate::config::source::RegistryRef;
-use crate::image::digest::{Digest, Hasher};
-use crate::image::manifest::{ACCEPTED, BlobRef, MAX_MANIFEST};
-use crate::image::progress::Progress;
+use crate::image::digest::Digest;
+use crate::image::manifest::{BlobRef, MAX_MANIFEST};
 
 /// One image in a registry.
 pub struct Registry<'a> {
     runtime: tokio::runtime::Runtime,
-    client: Client,
-    reference: Reference,
+    /// The mirrors and, last, the registry itself.
+    endpoints: Vec<Transport<'a>>,
+    /// Which of them is asked; those before it have failed.
+    current: AtomicUsize,
     /// The digest the user asked for.
     pinned: Option<Digest>,
     /// Verified blobs, by digest.
     cache: PathBuf,
-    /// Private to this import; removed with it.
-    scratch: PathBuf,
-    progress: &'a dyn Progress,
+    /// Names of downloads: an image may have one layer twice.
+    serial: AtomicUsize,
+    around: Surroundings<'a>,
 }
 
 impl std::fmt::Debug for Registry<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Registry").field("reference", &self.reference.whole()).finish_non_exhaustive()
+        f.debug_struct("Registry").field("current", &self.current).finish_non_exhaustive()
     }
 }
 
-/// Whether a registry is on this machine, by the name or address as written: nothing is resolved, because a name server
-/// must not be able to turn encryption off.
-fn is_loopback(registry: &str) -> bool {
-    let host = match registry.strip_prefix('[') {
-        Some(rest) => rest.split(']').next().unwrap_or_default(),
-        None => registry.split(':').next().unwrap_or_default(),
-    };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
-}
-
 impl<'a> Registry<'a> {
-    /// Prepares to talk to the registry; does not talk to it yet. `cache` and `scratch` are existing directories of one
-    /// file system.
+    /// Prepares to talk to the registry; does not talk to it yet. The cache and the scratch directory are on one file
+    /// system.
     ///
     /// # Errors
-    /// When there are no certificates to trust, or the client cannot be set up.
-    pub fn open(parts: &RegistryRef, cache: &Path, scratch: &Path, progress: &'a dyn Progress) -> Result<Self> {
-        // One process-wide provider; a second call finds the first one's and that is fine.
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        // oci-client sets up TLS even for plain HTTP, and panics where there is no certificate at all.
-        let found = rustls_native_certs::load_native_certs();
-        if found.certs.is_empty() {
-            let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
-            bail!("there are no CA certificates to trust{why}: install `ca-certificates` or set SSL_CERT_FILE");
-        }
-        let protocol = if is_loopback(&parts.registry) { ClientProtocol::Http } else { ClientProtocol::Https };
-        let config = ClientConfig {
-            protocol,
-            platform_resolver: None,
-            connect_timeout: Some(Duration::from_secs(30)),
-            read_timeout: Some(Duration::from_secs(60)),
-            user_agent: concat!("sdme-gen/", env!("CARGO_PKG_VERSION")),
-            ..ClientConfig::default()
-        };
+    /// When credentials or certificates cannot be read, or there are no certificates to trust.
+    pub fn open(parts: &RegistryRef, around: Surroundings<'a>) -> Result<Self> {
         let pinned = parts.digest.as_deref().map(Digest::parse).transpose()?;
-        let (registry, repository) = (parts.registry.clone(), parts.repository.clone());
-        let reference = match (&pinned, &parts.tag) {
-            (Some(digest), _) => Reference::with_digest(registry, repository, digest.to_string()),
-            (None, Some(tag)) => Reference::with_tag(registry, repository, tag.clone()),
-            (None, None) => bail!("the reference has neither tag nor digest"),
+        let reference = |host: &str| -> Result<Reference> {
+            let (host, repository) = (host.to_owned(), parts.repository.clone());
+            Ok(match (&pinned, &parts.tag) {
+                (Some(digest), _) => Reference::with_digest(host, repository, digest.to_string()),
+                (None, Some(tag)) => Reference::with_tag(host, repository, tag.clone()),
+                (None, None) => bail!("the reference has neither tag nor digest"),
+            })
         };
+        let mirrors = around.registries.mirrors.iter().filter(|(host, _)| *host == parts.registry);
+        let mut endpoints = Vec::new();
+        for (_, mirror) in mirrors {
+            let endpoint = Transport::new(mirror, reference(mirror)?, around, true);
+            endpoints.push(endpoint.with_context(|| format!("mirror {mirror}"))?);
+        }
+        endpoints.push(Transport::new(&parts.registry, reference(&parts.registry)?, around, false)?);
         Ok(Self {
             runtime: tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .context("starting the network runtime")?,
-            client: Client::try_from(config).context("setting up the registry client")?,
-            reference,
+            endpoints,
+            current: AtomicUsize::new(0),
             pinned,
-            cache: cache.to_owned(),
-            scratch: scratch.to_owned(),
-            progress,
+            cache: around.cache.to_owned(),
+            serial: AtomicUsize::new(0),
+            around,
         })
     }
 
-    fn fetch_manifest(&self, reference: &Reference) -> Result<Vec<u8>> {
-        let request = self.client.pull_manifest_raw(reference, &RegistryAuth::Anonymous, &ACCEPTED);
-        let (bytes, _) = self.runtime.block_on(request).map_err(explain)?;
-        if bytes.len() as u64 > MAX_MANIFEST {
-            bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", bytes.len());
+    /// Asks the endpoints in turn, beginning with the one that answered last.
+    async fn ask<T>(&self, request: impl AsyncFn(&Transport<'a>) -> Result<T>) -> Result<T> {
+        loop {
+            let at = self.current.load(Ordering::Relaxed);
+            let Some(endpoint) = self.endpoints.get(at) else { bail!("there is no registry to ask") };
+            match request(endpoint).await {
+                Err(error) if at + 1 < self.endpoints.len() => {
+                    self.around
+                        .progress
+                        .warning(&format!("mirror {}: {error:#}; going on without it", endpoint.host()));
+                    // Of several downloads that fail together, one moves on for all.
+                    let _ = self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+                }
+                result => return result,
+            }
         }
-        Ok(bytes.to_vec())
     }
 
-    fn cached(&self, wanted: &BlobRef) -> Option<File> {
+    fn cached(&self, wanted: &BlobRef) -> Option<Blob> {
         let path = self.cache.join(wanted.digest.hex());
-        let mut file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path).ok()?;
-        match verify(&mut file, wanted) {
-            Ok(()) => Some(file),
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path).ok()?;
+        let mut blob = Blob::whole(file).ok()?;
+        match blob.verify(wanted) {
+            Ok(()) => {
+                // What was used last is removed last.
+                let _ = blob.touch();
+                Some(blob)
+            }
             Err(error) => {
-                self.progress.warning(&format!("cache: {error}; fetching it again"));
+                self.around.progress.warning(&format!("cache: {error}; fetching it again"));
                 // Renaming the new one over it does as well.
                 let _ = std::fs::remove_file(&path);
                 None
@@ -124,126 +129,100 @@ impl<'a> Registry<'a> {
         }
     }
 
-    fn download(&self, wanted: &BlobRef) -> Result<File> {
-        let path = self.scratch.join(format!("blob-{}", wanted.digest.hex()));
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(true)
-            .mode(0o600)
-            .open(&path)
-            .context("creating a file for the download")?;
-        let mut sink = Sink { file, hasher: Hasher::default(), done: 0, wanted, progress: self.progress };
-        let digest = wanted.digest.to_string();
-        let request = async {
-            self.client.store_auth_if_needed(self.reference.resolve_registry(), &RegistryAuth::Anonymous).await;
-            self.client.pull_blob(&self.reference, digest.as_str(), &mut sink).await
-        };
-        self.runtime.block_on(request).map_err(explain)?;
-        let Sink { mut file, hasher, done, .. } = sink;
-        if done != wanted.size {
-            bail!("the registry sent {done} bytes instead of {}", wanted.size);
+    async fn fetch(&self, wanted: &BlobRef, stop: &AtomicBool) -> Result<Blob> {
+        if let Some(blob) = self.cached(wanted) {
+            return Ok(blob);
         }
-        let found = hasher.finish();
-        if found != wanted.digest {
-            bail!("the registry sent something else, with the digest {found}");
-        }
-        file.seek(SeekFrom::Start(0)).context("rewinding the download")?;
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let path = self.around.scratch.join(format!("blob-{serial}"));
+        let file = self
+            .ask(async |endpoint| download::download(endpoint, wanted, &path, stop).await)
+            .await
+            .with_context(|| format!("fetching blob {}", wanted.digest))?;
         // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again.
         std::fs::rename(&path, self.cache.join(wanted.digest.hex())).context("moving the download to the cache")?;
-        Ok(file)
+        Blob::whole(file)
     }
-}
-
-/// Adds what to do about it to the errors users meet.
-fn explain(error: OciDistributionError) -> anyhow::Error {
-    let advice = match &error {
-        OciDistributionError::UnauthorizedError { .. } | OciDistributionError::AuthenticationFailure(_) => {
-            "the registry denies anonymous access, or there is no such image"
-        }
-        OciDistributionError::ServerError { code: 404, .. } => "the registry has no such image",
-        OciDistributionError::ServerError { code: 429, .. } => "the registry limits the rate of requests; try later",
-        OciDistributionError::RequestError(_) => "the registry cannot be reached",
-        _ => "the registry request failed",
-    };
-    anyhow!(error).context(advice)
 }
 
 impl Source for Registry<'_> {
     fn top(&mut self) -> Result<Vec<u8>> {
-        let bytes = self.fetch_manifest(&self.reference)?;
-        if let Some(pinned) = &self.pinned {
-            let found = Digest::of(&bytes);
-            if found != *pinned {
-                bail!("the registry sent a manifest with the digest {found} instead of {pinned}");
+        self.runtime.block_on(self.ask(async |endpoint| {
+            let bytes = endpoint.manifest(None).await?;
+            if let Some(pinned) = &self.pinned {
+                let found = Digest::of(&bytes);
+                if found != *pinned {
+                    bail!("the registry sent a manifest with the digest {found} instead of {pinned}");
+                }
             }
-        }
-        Ok(bytes)
+            Ok(bytes)
+        }))
     }
 
     fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {
         if wanted.size > MAX_MANIFEST {
             bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", wanted.size);
         }
-        self.fetch_manifest(&self.reference.clone_with_digest(wanted.digest.to_string()))
+        self.runtime.block_on(self.ask(async |endpoint| {
+            let bytes = endpoint.manifest(Some(&wanted.digest)).await?;
+            if Digest::of(&bytes) != wanted.digest {
+                bail!("manifest {} does not have the content its digest says", wanted.digest);
+            }
+            Ok(bytes)
+        }))
     }
 
-    fn blob(&mut self, wanted: &BlobRef) -> Result<File> {
-        match self.cached(wanted) {
-            Some(file) => Ok(file),
-            None => self.download(wanted).with_context(|| format!("fetching blob {}", wanted.digest)),
-        }
-    }
-}
-
-/// Takes a download: writes, hashes, counts, and stops what is longer than announced. Writing blocks; there is
-/// nothing else to do on this thread meanwhile.
-struct Sink<'a> {
-    file: File,
-    hasher: Hasher,
-    done: u64,
-    wanted: &'a BlobRef,
-    progress: &'a dyn Progress,
-}
-
-impl AsyncWrite for Sink<'_> {
-    fn poll_write(self: Pin<&mut Self>, _: &mut TaskContext<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        if buf.len() as u64 > this.wanted.size.saturating_sub(this.done) {
-            let text = format!("the registry sends more than the {} bytes announced", this.wanted.size);
-            return Poll::Ready(Err(io::Error::other(text)));
-        }
-        let result = this.file.write_all(buf).map(|()| buf.len());
-        if result.is_ok() {
-            this.hasher.update(buf);
-            this.done += buf.len() as u64;
-            this.progress.transfer(this.wanted.digest.short(), this.done, this.wanted.size);
-        }
-        Poll::Ready(result)
+    fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
+        self.runtime.block_on(self.fetch(wanted, &AtomicBool::new(false)))
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, _: &mut TaskContext<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    /// Three downloads at a time, on a thread of their own, ahead of `take`.
+    fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+        let stop = AtomicBool::new(false);
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        let this = &*self;
+        let (stop, next) = (&stop, &next);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let worker = async || {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(blob) = wanted.get(number) else { return };
+                        let result = this.fetch(blob, stop).await.with_context(|| format!("layer {}", blob.digest));
+                        if result.is_err() {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                        if sender.send((number, result)).is_err() || stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                };
+                this.runtime.block_on(async { tokio::join!(worker(), worker(), worker()) });
+            });
+            let result = in_order(&receiver, wanted.len(), take);
+            stop.store(true, Ordering::Relaxed);
+            result
+        })
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use super::is_loopback;
-
-    #[test]
-    fn loopback() {
-        for yes in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"] {
-            assert!(is_loopback(yes), "{yes}");
-        }
-        for no in ["docker.io", "localhost.example.org", "10.0.0.1", "[::2]:5000", "127.example.org", "", "xlocalhost"]
-        {
-            assert!(!is_loopback(no), "{no}");
-        }
+/// Brings what comes in any order into order. The first failure that comes counts.
+fn in_order(
+    receiver: &mpsc::Receiver<(usize, Result<Blob>)>,
+    count: usize,
+    take: &mut dyn FnMut(usize, Blob) -> Result<()>,
+) -> Result<()> {
+    let mut early = BTreeMap::new();
+    for number in 0..count {
+        let blob = loop {
+            if let Some(blob) = early.remove(&number) {
+                break blob;
+            }
+            let (found, result) = receiver.recv().context("the downloads ended early")?;
+            early.insert(found, result?);
+        };
+        take(number, blob)?;
     }
+    Ok(())
 }

@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: MIT
+//! How registries are spoken to: keys of `.image` files and of `sdme.conf`, parsed. Pure.
+
+/// Settings of one image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Access {
+    /// `AuthFile=`
+    pub auth_file: Option<String>,
+    /// `Creds=`: user name and password.
+    pub credentials: Option<(String, String)>,
+    /// `CertDir=`
+    pub cert_dir: Option<String>,
+    /// `TLSVerify=`, if it was said.
+    pub tls_verify: Option<bool>,
+    /// `Retry=`: how often a request is repeated that failed for no lasting reason.
+    pub retries: u32,
+    /// `RetryDelay=`: milliseconds before the first repetition, doubled with each.
+    pub delay: u64,
+}
+
+impl Default for Access {
+    fn default() -> Self {
+        Self { auth_file: None, credentials: None, cert_dir: None, tls_verify: None, retries: 3, delay: 1000 }
+    }
+}
+
+/// Settings of the whole machine.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Registries {
+    /// `Mirror=`: a registry, and one that is asked before it. In the order of asking.
+    pub mirrors: Vec<(String, String)>,
+    /// `Insecure=`: registries that are spoken to over plain HTTP.
+    pub insecure: Vec<String>,
+    /// `CacheSize=`: bytes of downloads that are kept.
+    pub cache_size: u64,
+}
+
+impl Default for Registries {
+    fn default() -> Self {
+        Self { mirrors: Vec::new(), insecure: Vec::new(), cache_size: 10 << 30 }
+    }
+}
+
+/// Reads `Creds=USER[:PASSWORD]`.
+///
+/// # Errors
+/// When there is no user.
+pub fn credentials(value: &str) -> Result<(String, String), String> {
+    let (user, password) = value.split_once(':').unwrap_or((value, ""));
+    if user.is_empty() || value.chars().any(char::is_control) {
+        return Err("Creds= has no user name; write USER:PASSWORD".to_owned());
+    }
+    Ok((user.to_owned(), password.to_owned()))
+}
+
+/// Reads the path of a file or directory.
+///
+/// # Errors
+/// When it is not absolute.
+pub fn path(key: &str, value: &str) -> Result<String, String> {
+    if !value.starts_with('/') || value.chars().any(char::is_control) {
+        return Err(format!("{key}={value} is not an absolute path"));
+    }
+    Ok(value.to_owned())
+}
+
+/// Reads `Retry=`.
+///
+/// # Errors
+/// When it is no number, or one that nobody waits for.
+pub fn retries(value: &str) -> Result<u32, String> {
+    let number = value.parse().ok().filter(|n| *n <= 100);
+    number.ok_or_else(|| format!("Retry={value} is not a number from 0 to 100"))
+}
+
+/// Reads `RetryDelay=`, in milliseconds: seconds, or a number with one of the units ms, s, min, h.
+///
+/// # Errors
+/// When it is nothing of that kind.
+pub fn delay(value: &str) -> Result<u64, String> {
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let milliseconds = match unit.trim() {
+        "ms" => Some(1),
+        "" | "s" | "sec" => Some(1000),
+        "m" | "min" => Some(60_000),
+        "h" => Some(3_600_000),
+        _ => None,
+    };
+    let number = number.parse::<u64>().ok().filter(|n| *n <= 86_400);
+    match (number, milliseconds) {
+        (Some(number), Some(unit)) => Ok(number * unit),
+        _ => Err(format!("RetryDelay={value} is not a time; write 5s or 500ms")),
+    }
+}
+
+/// Reads `CacheSize=`: a number of bytes, or of what the unit says (as in systemd, to the base 1024).
+///
+/// # Errors
+/// When it is nothing of that kind.
+pub fn size(value: &str) -> Result<u64, String> {
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let shift = match unit {
+        "" | "B" => Some(0),
+        "K" => Some(10),
+        "M" => Some(20),
+        "G" => Some(30),
+        "T" => Some(40),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    bytes.ok_or_else(|| format!("CacheSize={value} is not a size; write 10G or 500M"))
+}
+
+/// Reads the words of `Mirror=`: a registry and its mirror, in turn.
+///
+/// # Errors
+/// When one has no counterpart or is no host.
+pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, String> {
+    words
+        .chunks(2)
+        .map(|pair| match pair {
+            [registry, mirror] => Ok((host("Mirror", registry)?, host("Mirror", mirror)?)),
+            _ => Err("Mirror= takes a registry and its mirror; write Mirror=docker.io mirror.example.org".to_owned()),
+        })
+        .collect()
+}
+
+/// Reads the name of a registry.
+///
+/// # Errors
+/// When it is none.
+pub fn host(key: &str, value: &str) -> Result<String, String> {
+    if super::source::is_host(value) {
+        Ok(value.to_owned())
+    } else {
+        Err(format!("{key}=: {value:?} is not a registry; write HOST or HOST:PORT"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn values() {
+        assert_eq!(credentials("me:a:b").unwrap(), ("me".into(), "a:b".into()));
+        assert!(credentials(":x").is_err());
+        assert_eq!(retries("0").unwrap(), 0);
+        assert!(retries("-1").is_err() && retries("1000").is_err());
+        for (text, milliseconds) in [("5", 5000), ("5s", 5000), ("250ms", 250), ("2min", 120_000), ("1 s", 1000)] {
+            assert_eq!(delay(text).unwrap(), milliseconds, "{text}");
+        }
+        for bad in ["", "s", "5 years", "99999999999999999999"] {
+            assert!(delay(bad).is_err(), "{bad}");
+        }
+        assert_eq!((size("10G").unwrap(), size("0").unwrap()), (10 << 30, 0));
+        assert!(size("G").is_err() && size("1X").is_err() && size("99999999T").is_err());
+        let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
+        assert_eq!(mirrors(&words("docker.io a:5")).unwrap(), [("docker.io".into(), "a:5".into())]);
+        assert!(mirrors(&words("docker.io")).is_err() && mirrors(&words("docker.io a/b")).is_err());
+    }
+}

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: MIT
+//! Taking things out of the store again: versions that were superseded, what interrupted imports left, downloads beyond
+//! the limit, whole images. And looking whether what is there is sound.
+//!
+//! What is in use is the caller's to say. Must not remove anything while its name is being imported.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs::{self, File};
+use std::io::ErrorKind;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::digest::Digest;
+use super::record::FORMAT;
+use super::source::Blob;
+use super::store::{Store, check_name};
+
+/// Something that was, or would be, removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// A store entry that no name stands for.
+    Entry(String),
+    /// The directory of an import that did not end.
+    Leftover(String),
+    /// A download, and its size.
+    Download(String, u64),
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(name) => write!(f, "version {name}"),
+            Self::Leftover(name) => write!(f, "leftover {name}"),
+            Self::Download(name, size) => write!(f, "download {name} ({} MiB)", size >> 20),
+        }
+    }
+}
+
+/// The image that a store entry was made for: entries are called `NAME.DIGEST.HOW`.
+fn name_of(entry: &str) -> Option<&str> {
+    let (rest, _) = entry.rsplit_once('.')?;
+    let (name, _) = rest.rsplit_once('.')?;
+    check_name(name).ok().map(|()| name)
+}
+
+fn names(dir: &std::path::Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading `{}`", dir.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading `{}`", dir.display()))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The entries made for `name` that it no longer stands for.
+pub(super) fn superseded(store: &Store, name: &str) -> Result<Vec<String>> {
+    let current = store.target(name);
+    let all = names(&store.entries())?.into_iter();
+    Ok(all.filter(|entry| name_of(entry) == Some(name) && Some(entry) != current.as_ref()).collect())
+}
+
+/// Removes what nobody needs; with `dry_run`, only says what that is. `pinned` are the store entries that containers
+/// run on.
+///
+/// # Errors
+/// When the store cannot be read, or something cannot be removed.
+pub fn prune(store: &Store, pinned: &BTreeSet<String>, cache_size: u64, dry_run: bool) -> Result<Vec<Removed>> {
+    let mut removed = Vec::new();
+    if !store.entries().join(".locks").is_dir() {
+        return Ok(removed);
+    }
+    for entry in names(&store.entries())? {
+        let Some(name) = name_of(&entry).filter(|_| !entry.starts_with('.') && !pinned.contains(&entry)) else {
+            continue;
+        };
+        // Between getting its place and its link, a new entry looks like an old one.
+        let Some(_lock) = store.try_lock_name(name)? else { continue };
+        if store.target(name).as_ref() == Some(&entry) {
+            continue;
+        }
+        if !dry_run {
+            store.discard(&entry)?;
+        }
+        removed.push(Removed::Entry(entry));
+    }
+    let guard = store.guard()?;
+    for scratch in store.abandoned()? {
+        removed.push(Removed::Leftover(scratch.name().to_owned()));
+        if dry_run {
+            scratch.keep();
+        }
+    }
+    drop(guard);
+    removed.extend(limit_cache(store, cache_size, dry_run)?);
+    Ok(removed)
+}
+
+/// Removes downloads, those not used for the longest time first, until the others are within the limit. One that an
+/// import has open stays readable for it.
+pub(super) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Vec<Removed>> {
+    let mut blobs = Vec::new();
+    for name in names(&store.blobs())? {
+        let Ok(found) = fs::symlink_metadata(store.blobs().join(&name)) else { continue };
+        blobs.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), name, found.len()));
+    }
+    blobs.sort();
+    let mut total: u64 = blobs.iter().map(|(_, _, size)| size).sum();
+    let mut removed = Vec::new();
+    for (_, name, size) in blobs {
+        if total <= limit {
+            break;
+        }
+        total -= size;
+        if !dry_run {
+            match fs::remove_file(store.blobs().join(&name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("removing a download"),
+                _ => {}
+            }
+        }
+        removed.push(Removed::Download(name, size));
+    }
+    Ok(removed)
+}
+
+/// Removes an image with all its versions. The caller has made sure that nothing uses it.
+///
+/// # Errors
+/// When there is none, it is being imported, a container runs on it, or it cannot be removed.
+pub fn remove(store: &Store, name: &str, pinned: &BTreeSet<String>) -> Result<()> {
+    check_name(name)?;
+    if store.target(name).is_none() {
+        bail!("there is no image `{name}`");
+    }
+    let Some(_lock) = store.try_lock_name(name)? else { bail!("`{name}` is being imported") };
+    let entries: Vec<String> =
+        names(&store.entries())?.into_iter().filter(|entry| name_of(entry) == Some(name)).collect();
+    if let Some(entry) = entries.iter().find(|entry| pinned.contains(*entry)) {
+        bail!("a container runs on `{name}` (version {entry}); stop it first");
+    }
+    store.unlink(name)?;
+    entries.iter().try_for_each(|entry| store.discard(entry))
+}
+
+/// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let all = match name {
+        Some(name) => vec![name.to_owned()],
+        None => store.names()?,
+    };
+    for name in all {
+        match store.lookup(&name) {
+            Ok(Some(found)) if found.image.format != FORMAT => {
+                problems.push(format!("{name}: was imported by another version of this program; import it again"));
+            }
+            Ok(Some(found)) if !found.tree.is_dir() => problems.push(format!("{name}: its files are missing")),
+            Ok(Some(_)) => {}
+            Ok(None) => problems.push(format!("{name}: is not there")),
+            Err(error) => problems.push(format!("{name}: {error:#}")),
+        }
+    }
+    if name.is_none() {
+        for blob in names(&store.blobs())? {
+            let found = File::open(store.blobs().join(&blob)).map_err(Into::into).and_then(Blob::whole);
+            let sound = found.and_then(|mut blob| blob.digest());
+            if !sound.is_ok_and(|digest: Digest| digest.hex() == blob) {
+                problems.push(format!("download {blob}: is damaged; it will be fetched again when it is needed"));
+            }
+        }
+    }
+    Ok(problems)
+}

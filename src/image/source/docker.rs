@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT
+//! Archives of `docker save` (`docker-archive:`): `manifest.json` lists images, each a configuration and layers by name.
+//!
+//! The form has no digests of its own. The image is known by the digest of its configuration, which holds those of the
+//! uncompressed layers; so everything that is unpacked is verified after all.
+
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use serde::Deserialize;
+
+use super::archive::Archive;
+use super::{Blob, LayerInfo, Origin, Surroundings};
+use crate::config::source::ImageSource;
+use crate::image::digest::{Digest, read_limited};
+use crate::image::imageconfig::ImageConfig;
+use crate::image::manifest::{MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
+
+/// One image of `manifest.json` (moby's image specification 1.2).
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Item {
+    config: String,
+    #[serde(default)]
+    repo_tags: Option<Vec<String>>,
+    layers: Vec<String>,
+}
+
+/// An image in such an archive.
+#[derive(Debug)]
+pub struct DockerArchive<'a> {
+    archive: Archive,
+    item: Item,
+    platform: &'a Platform,
+}
+
+impl<'a> DockerArchive<'a> {
+    /// Finds the image in the archive.
+    ///
+    /// # Errors
+    /// When it is not such an archive, or does not have the image.
+    pub fn open(path: &Path, reference: Option<&str>, around: Surroundings<'a>) -> Result<Self> {
+        let archive = Archive::read(path, around)?;
+        let bytes = archive
+            .open("manifest.json")
+            .and_then(|blob| read_limited(blob, MAX_MANIFEST, "manifest.json"))
+            .with_context(|| format!("`{}` is not an archive of `docker save`", path.display()))?;
+        let items: Vec<Item> = serde_json::from_slice(&bytes).context("`manifest.json` is malformed")?;
+        let item = select(items, reference)?;
+        if item.layers.len() > MAX_LAYERS {
+            bail!("the image has {} layers, more than {MAX_LAYERS}", item.layers.len());
+        }
+        Ok(Self { archive, item, platform: around.platform })
+    }
+
+    fn config(&self) -> Result<Vec<u8>> {
+        let bytes = read_limited(self.archive.open(&self.item.config)?, MAX_CONFIG, "the image configuration")?;
+        // It is named by its digest; by which, if any, differs between the programs that write these archives.
+        let name = self.item.config.rsplit('/').next().unwrap_or_default();
+        let hex = name.strip_suffix(".json").unwrap_or(name);
+        if let Ok(wanted) = Digest::parse(&format!("sha256:{hex}"))
+            && Digest::of(&bytes) != wanted
+        {
+            bail!("the image configuration does not have the digest {wanted} it is named by");
+        }
+        Ok(bytes)
+    }
+}
+
+fn select(mut items: Vec<Item>, reference: Option<&str>) -> Result<Item> {
+    let full = |tag: &String| tag.parse::<ImageSource>().map_or_else(|_| tag.clone(), |source| source.to_string());
+    let tags = |item: &Item| item.repo_tags.iter().flatten().map(full).collect::<Vec<_>>();
+    let found = match reference {
+        Some(wanted) => items.iter().position(|item| tags(item).iter().any(|tag| tag == wanted)),
+        None if items.len() == 1 => Some(0),
+        None => None,
+    };
+    if let Some(found) = found {
+        return Ok(items.swap_remove(found));
+    }
+    let known: Vec<String> = items.iter().flat_map(tags).collect();
+    let known = if known.is_empty() { "none with a name".to_owned() } else { known.join(", ") };
+    match reference {
+        Some(wanted) => bail!("the archive has no image `{wanted}`; it has: {known}"),
+        None => bail!("the archive has {} images; write :REFERENCE behind its path, one of: {known}", items.len()),
+    }
+}
+
+impl Origin for DockerArchive<'_> {
+    fn identify(&mut self) -> Result<Digest> {
+        self.config().map(|bytes| Digest::of(&bytes))
+    }
+
+    fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)> {
+        let config = ImageConfig::parse(&self.config()?)?;
+        self.platform.check(&config)?;
+        let diff_ids = config.layers(self.item.layers.len())?;
+        let label = |name: &String| format!("`{}`", name.escape_debug());
+        let layers = self.item.layers.iter().zip(diff_ids);
+        let layers = layers.map(|(name, diff_id)| LayerInfo { label: label(name), diff_id: Some(diff_id) }).collect();
+        Ok((config, layers))
+    }
+
+    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+        for (number, name) in self.item.layers.iter().enumerate() {
+            take(number, self.archive.open(name)?)?;
+        }
+        Ok(())
+    }
+}

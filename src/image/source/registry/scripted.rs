@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//! A registry that does what a test says: one image, and a script that may answer any request otherwise.
+//!
+//! Test code only.
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeMap;
+use std::io::{BufRead as _, BufReader, Write as _};
+use std::net::{TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+use serde_json::json;
+
+use crate::image::digest::Digest;
+use crate::image::manifest::Platform;
+use crate::image::testing::Archive;
+
+/// What a client sent.
+#[derive(Debug, Clone)]
+pub struct Asked {
+    pub method: String,
+    /// Path and query.
+    pub path: String,
+    pub headers: BTreeMap<String, String>,
+    pub body: String,
+    /// How often the same method and path was asked for before.
+    pub before: usize,
+}
+
+impl Asked {
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", String::as_str)
+    }
+}
+
+/// What to send back.
+#[derive(Debug, Clone)]
+pub struct Reply {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: Vec<u8>,
+    /// Breaks off after this many bytes of the body.
+    pub cut: Option<usize>,
+}
+
+impl Reply {
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+        Self { status, headers: Vec::new(), body: body.into(), cut: None }
+    }
+
+    pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// The image every scripted registry has: its documents and blobs by path.
+#[derive(Debug, Clone)]
+pub struct Content {
+    pub files: BTreeMap<String, Vec<u8>>,
+    pub layers: Vec<Digest>,
+    pub manifest: Digest,
+}
+
+pub fn content() -> Content {
+    let mut files = BTreeMap::new();
+    let mut layers = Vec::new();
+    let mut entries = Vec::new();
+    // Nothing compresses it, so that downloads have a size. The last layer is the first one again.
+    for number in [0_u32, 1, 2, 0] {
+        let mut state = number + 1;
+        let noise: String = (0..200_000)
+            .map(|_| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                char::from(b'a' + u8::try_from(state >> 28).unwrap())
+            })
+            .collect();
+        let bytes = Archive::new().file(format!("file-{number}"), &noise).finish();
+        let digest = Digest::of(&bytes);
+        entries.push(json!({"mediaType": "application/vnd.oci.image.layer.v1.tar", "size": bytes.len(),
+                            "digest": digest.to_string()}));
+        files.insert(format!("/v2/team/app/blobs/{digest}"), bytes);
+        layers.push(digest);
+    }
+    let config = json!({
+        "architecture": Platform::host().architecture, "os": "linux", "config": {"Cmd": ["/x"]},
+        "rootfs": {"type": "layers", "diff_ids": layers.iter().map(ToString::to_string).collect::<Vec<_>>()}
+    })
+    .to_string();
+    let digest = Digest::of(config.as_bytes());
+    files.insert(format!("/v2/team/app/blobs/{digest}"), config.clone().into_bytes());
+    let manifest = json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest.to_string(),
+                   "size": config.len()},
+        "layers": entries
+    })
+    .to_string()
+    .into_bytes();
+    let digest = Digest::of(&manifest);
+    files.insert("/v2/team/app/manifests/1".into(), manifest.clone());
+    files.insert(format!("/v2/team/app/manifests/{digest}"), manifest);
+    files.insert("/v2/".into(), b"{}".to_vec());
+    Content { files, layers, manifest: digest }
+}
+
+type Script = dyn Fn(&Asked) -> Option<Reply> + Send + Sync;
+
+pub struct Scripted {
+    pub port: u16,
+    asked: Arc<Mutex<Vec<Asked>>>,
+    end: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Scripted {
+    /// Serves the content, but for what `script` answers.
+    pub fn start(script: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let (asked, end) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
+        let script: Arc<Script> = Arc::new(script);
+        let content = Arc::new(content());
+        let (log, over) = (Arc::clone(&asked), Arc::clone(&end));
+        let thread = std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                if over.load(Ordering::Relaxed) {
+                    return;
+                }
+                let (script, content, log) = (Arc::clone(&script), Arc::clone(&content), Arc::clone(&log));
+                std::thread::spawn(move || {
+                    // A client may go away at any time.
+                    let _ = serve(&stream.unwrap(), &*script, &content, &log);
+                });
+            }
+        });
+        Self { port, asked, end, thread: Some(thread) }
+    }
+
+    pub fn asked(&self) -> Vec<Asked> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// How often a path was asked for.
+    pub fn count(&self, path: &str) -> usize {
+        self.asked().iter().filter(|asked| asked.path == path).count()
+    }
+}
+
+impl Drop for Scripted {
+    fn drop(&mut self) {
+        self.end.store(true, Ordering::Relaxed);
+        let _ = TcpStream::connect(("127.0.0.1", self.port));
+        let _ = self.thread.take().unwrap().join();
+    }
+}
+
+fn serve(stream: &TcpStream, script: &Script, content: &Content, log: &Mutex<Vec<Asked>>) -> std::io::Result<()> {
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line)?;
+    let mut words = line.split(' ').map(str::to_owned);
+    let (Some(method), Some(path)) = (words.next(), words.next()) else { return Ok(()) };
+    let mut headers = BTreeMap::new();
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line)?;
+        let Some((name, value)) = line.trim_end().split_once(": ") else { break };
+        headers.insert(name.to_ascii_lowercase(), value.to_owned());
+    }
+    let length = headers.get("content-length").and_then(|length| length.parse().ok()).unwrap_or(0);
+    let mut body = vec![0; length];
+    std::io::Read::read_exact(&mut reader, &mut body)?;
+    let body = String::from_utf8(body).unwrap();
+    let asked = {
+        let mut log = log.lock().unwrap();
+        let before = log.iter().filter(|asked| asked.method == method && asked.path == path).count();
+        let asked = Asked { method, path, headers, body, before };
+        log.push(asked.clone());
+        asked
+    };
+    let reply = script(&asked).unwrap_or_else(|| match content.files.get(&asked.path) {
+        Some(bytes) => Reply::new(200, bytes.clone()),
+        None => Reply::new(404, r#"{"errors":[{"code":"UNKNOWN","message":"never heard of it"}]}"#),
+    });
+    let mut stream = stream;
+    write!(stream, "HTTP/1.1 {} X\r\nConnection: close\r\nContent-Length: {}\r\n", reply.status, reply.body.len())?;
+    for (name, value) in &reply.headers {
+        write!(stream, "{name}: {value}\r\n")?;
+    }
+    stream.write_all(b"\r\n")?;
+    stream.write_all(reply.body.get(..reply.cut.unwrap_or(reply.body.len())).unwrap())
+}

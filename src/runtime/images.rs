@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen fs` and `sdme-gen prune`: the store of images together with the configuration that names them.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::pull::pull_with;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::image::{Progress, Removed, Store, check_name};
+use crate::paths::RUNTIME;
+use crate::resolve::model::{Base, Model};
+
+/// First line of the files that `fs import` writes, and `fs rm` removes again.
+const MARK: &str = "# Written by sdme-gen fs import; sdme-gen fs rm removes it.\n";
+
+fn file_of(root: &Path, name: &str) -> PathBuf {
+    root.join("etc/sdme").join(format!("{name}.image"))
+}
+
+/// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
+///
+/// # Errors
+/// When the name or source is none, another file is there and `force` is not set, or the import fails; a file that was
+/// not there before is then removed again.
+pub fn import(
+    root: &Path,
+    name: &str,
+    source: &str,
+    mode: ModeSetting,
+    force: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    check_name(name)?;
+    let parsed: ImageSource = source.parse().map_err(|message: String| anyhow!(message))?;
+    let mode = match mode {
+        ModeSetting::Auto => "",
+        ModeSetting::Base => "Mode=base\n",
+        ModeSetting::App => "Mode=app\n",
+    };
+    let path = file_of(root, name);
+    let text = format!("{MARK}[Image]\nImage={parsed}\n{mode}");
+    if parsed.to_string().ends_with('\\') {
+        bail!("a path that ends in a backslash cannot be written into a file; rename it");
+    }
+    let old = match fs::read_to_string(&path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    match &old {
+        Some(old) if *old != text && !force => {
+            bail!("{} is there already and says something else; edit it, or use --force", path.display())
+        }
+        Some(old) if *old == text => {}
+        _ => write(&path, &text)?,
+    }
+    // Asked for by hand: what is there already is not good enough.
+    pull_with(root, name, force.then_some(Pull::Always), progress).inspect_err(|_| {
+        // Best effort: the error of the import is the one to tell.
+        let _ = match &old {
+            None => fs::remove_file(&path),
+            Some(old) => write(&path, old).map_err(|_| std::io::ErrorKind::Other.into()),
+        };
+    })
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    let temporary = path.with_extension("image.new");
+    fs::create_dir_all(path.parent().unwrap_or(path))
+        .and_then(|()| fs::write(&temporary, text))
+        .and_then(|()| fs::rename(&temporary, path))
+        .with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Removes an image from the store, and its file if `fs import` wrote it.
+///
+/// # Errors
+/// When a configured container or image uses it, a container runs on it, or it cannot be removed.
+pub fn remove(root: &Path, name: &str) -> Result<()> {
+    let model = super::compile(root).model;
+    let users = users(&model, name);
+    if !users.is_empty() {
+        bail!("{name} is used by {}", users.join(", "));
+    }
+    crate::image::remove(&Store::open(root), name, &pinned(root)?)?;
+    let path = file_of(root, name);
+    if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
+        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+    }
+    Ok(())
+}
+
+fn users(model: &Model, name: &str) -> Vec<String> {
+    let on = |base: &Base| matches!(base, Base::Image(base) if base == name);
+    let containers = model.containers.values();
+    let containers = containers.filter(|c| c.image.as_deref() == Some(name) || (c.image.is_some() && on(&c.base)));
+    let images = model.images.values().filter(|i| i.base.as_ref().is_some_and(on));
+    containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
+}
+
+/// Removes what nobody needs.
+///
+/// # Errors
+/// When it cannot be told what is in use, or something cannot be removed.
+pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
+    let size = super::compile(root).model.registries.cache_size;
+    crate::image::prune(&Store::open(root), &pinned(root)?, size, dry_run)
+}
+
+/// The store entries that the links of prepared containers lead to.
+fn pinned(root: &Path) -> Result<BTreeSet<String>> {
+    let directory = root.join(RUNTIME.trim_start_matches('/')).join("containers");
+    let mut found = BTreeSet::new();
+    let containers = match fs::read_dir(&directory) {
+        Ok(containers) => containers,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", directory.display())),
+    };
+    for container in containers {
+        let container = container.with_context(|| format!("cannot read {}", directory.display()))?.path();
+        for link in ["app", "base"] {
+            // …/store/ENTRY/tree; other links lead elsewhere, or are not there yet.
+            let Ok(target) = fs::read_link(container.join(link)) else { continue };
+            let entry = target.parent().filter(|entry| entry.parent().is_some_and(|store| store.ends_with("store")));
+            found.extend(entry.and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::image::Silent;
+
+    fn tarball(path: &Path, file: &str) -> String {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, file, &b""[..]).unwrap();
+        fs::write(path, builder.into_inner().unwrap()).unwrap();
+        format!("rootfs:{}", path.display())
+    }
+
+    #[test]
+    fn from_import_to_removal() {
+        if !nix::unistd::geteuid().is_root() {
+            assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "from_import_to_removal: needs root");
+            eprintln!("SKIP from_import_to_removal: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let archive = root.join("x.tar");
+        let source = tarball(&archive, "one");
+        let get = |force| import(root, "x", &source, ModeSetting::App, force, &Silent);
+        assert!(import(root, "../x", &source, ModeSetting::App, false, &Silent).is_err());
+        // An import that fails leaves no file behind.
+        assert!(import(root, "x", &source, ModeSetting::Base, false, &Silent).is_err());
+        assert!(!file_of(root, "x").exists());
+        get(false).unwrap();
+        get(false).unwrap();
+        assert!(import(root, "x", &source, ModeSetting::Base, false, &Silent).is_err());
+        assert!(fs::read_to_string(file_of(root, "x")).unwrap().ends_with("Mode=app\n"));
+
+        // A container runs on the first version while the second and third come.
+        let store = Store::open(root);
+        let first = store.lookup("x").unwrap().unwrap();
+        let runtime = root.join("run/sdme/containers/web");
+        fs::create_dir_all(&runtime).unwrap();
+        symlink(&first.tree, runtime.join("app")).unwrap();
+        tarball(&archive, "two");
+        get(true).unwrap();
+        let second = store.lookup("x").unwrap().unwrap();
+        tarball(&archive, "three");
+        get(true).unwrap();
+        fs::create_dir_all(root.join("var/lib/sdme/store/.import-1x")).unwrap();
+        let entry = second.dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let want = [Removed::Entry(entry), Removed::Leftover(".import-1x".into())];
+        assert_eq!(prune(root, true).unwrap(), want);
+        assert!(second.tree.exists());
+        assert_eq!(prune(root, false).unwrap(), want);
+        assert!(!second.dir.exists() && first.tree.exists() && prune(root, false).unwrap().is_empty());
+
+        // Not while it runs, not while it is configured.
+        assert!(remove(root, "x").unwrap_err().to_string().contains("a container runs on"));
+        fs::remove_dir_all(&runtime).unwrap();
+        fs::write(root.join("etc/sdme/web.container"), "[Container]\nImage=x.image\n").unwrap();
+        assert_eq!(remove(root, "x").unwrap_err().to_string(), "x is used by web.container");
+        fs::remove_file(root.join("etc/sdme/web.container")).unwrap();
+        remove(root, "x").unwrap();
+        assert!(!file_of(root, "x").exists() && !first.dir.exists());
+        assert!(store.names().unwrap().is_empty() && remove(root, "x").is_err());
+    }
+
+    #[test]
+    fn downloads_within_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let cache = root.join("var/lib/sdme/blobs/sha256");
+        fs::create_dir_all(&cache).unwrap();
+        fs::create_dir_all(root.join("var/lib/sdme/store/.locks")).unwrap();
+        for (age, name) in [(1, "new"), (3, "oldest"), (2, "old")] {
+            let file = fs::File::create(cache.join(name)).unwrap();
+            file.set_len(1000).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        }
+        fs::create_dir_all(root.join("etc/sdme")).unwrap();
+        fs::write(root.join("etc/sdme/sdme.conf"), "[Defaults]\nCacheSize=2K\n").unwrap();
+        assert_eq!(prune(root, false).unwrap(), [Removed::Download("oldest".into(), 1000)]);
+        assert!(!cache.join("oldest").exists() && cache.join("old").exists());
+        assert_eq!(crate::image::verify(&Store::open(root), None).unwrap().len(), 2);
+    }
+}
