@@ -26,6 +26,10 @@ enum Kind {
 }
 
 impl Kind {
+    const ALL: [Self; 5] = [Self::Usr, Self::Base, Self::BaseFs, Self::System, Self::Clone];
+    /// One of each base.
+    const BASES: [Self; 3] = [Self::Usr, Self::Base, Self::Clone];
+
     /// Writes every file but the container's own.
     fn prepare(self, host: &Host) {
         host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
@@ -67,12 +71,6 @@ impl Kind {
             Self::Clone => &["/usr", "/etc"],
         }
     }
-}
-
-impl Kind {
-    const ALL: [Self; 5] = [Self::Usr, Self::Base, Self::BaseFs, Self::System, Self::Clone];
-    /// One of each base.
-    const BASES: [Self; 3] = [Self::Usr, Self::Base, Self::Clone];
 }
 
 /// One test for each system manager.
@@ -123,16 +121,15 @@ fn assert_gone(container: &Container<'_>, namespace: &str, before: &BTreeSet<Str
             break;
         }
         assert!(Instant::now() < deadline, "mounts left or lost: {left:#?}");
+        std::thread::sleep(Duration::from_millis(50));
     }
     let all = "for p in /proc/[0-9]*; do echo $(readlink $p/ns/pid) $(cat $p/comm); done 2>/dev/null";
     let processes = container.host.ok(all);
     let left: Vec<&str> = processes.lines().filter(|line| line.starts_with(namespace)).collect();
     assert!(left.is_empty(), "processes left: {left:?}");
-    let unit = &container.unit;
     assert!(processes.contains("pid:["), "the check itself finds nothing");
-    container.host.ok(&format!(
-        "test ! -e /sys/fs/cgroup/machine.slice/{unit}; ! ls -A /run/systemd/nspawn/unix-export | grep ."
-    ));
+    let gone = format!("test ! -e /sys/fs/cgroup/machine.slice/{}", container.unit);
+    container.host.wait(&format!("{gone} && ! ls -A /run/systemd/nspawn/unix-export | grep ."), 5);
 }
 
 /// The PID namespace of a running container.
@@ -285,7 +282,7 @@ fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
     web.systemctl("restart");
     assert_eq!((environment("A"), environment("B")), (Some("changed".to_owned()), None));
     assert_eq!(arguments(&web, "sh")[3], "beta");
-    assert_eq!(web.ok("hostname; test ! -e /etc/localtime -a ! -L /etc/localtime; cat /srv/kept"), "second\nkept\n");
+    assert_eq!(web.ok("test ! -L /etc/localtime && hostname && cat /srv/kept"), "second\nkept\n");
 
     web.configure(&file(""));
     web.systemctl("restart");
