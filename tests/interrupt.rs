@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Imports that are killed, that meet, and that run out of disk: what was there before stays, and nothing is left over.
 #![cfg(feature = "image")]
-#![allow(clippy::unwrap_used, clippy::panic)]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
+
+mod support;
 
 use std::collections::hash_map::RandomState;
 use std::fs;
@@ -11,25 +13,10 @@ use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
 use sdme_gen::image::Store;
+use support::require;
 
 const FILES: usize = 100;
 const SIZE: usize = 20_000;
-
-fn ready(test: &str, programs: &[&str]) -> bool {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    let missing: Vec<&str> = programs
-        .iter()
-        .copied()
-        .filter(|program| !std::env::split_paths(&path).any(|dir| dir.join(program).exists()))
-        .chain((!nix::unistd::geteuid().is_root()).then_some("root"))
-        .collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "{test}: needs {}", missing.join(", "));
-    eprintln!("SKIP {test}: needs {}", missing.join(", "));
-    false
-}
 
 /// An archive of files that all say which version it is.
 fn archive(path: &Path, version: usize, files: usize) {
@@ -84,7 +71,7 @@ fn clean(root: &Path) {
 
 #[test]
 fn killed_at_a_hundred_moments() {
-    if !ready("killed_at_a_hundred_moments", &[]) {
+    if !require(&["root"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -122,7 +109,7 @@ fn killed_at_a_hundred_moments() {
 
 #[test]
 fn several_processes_at_once() {
-    if !ready("several_processes_at_once", &[]) {
+    if !require(&["root"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -155,7 +142,7 @@ impl Drop for Mount {
 
 #[test]
 fn a_full_disk() {
-    if !ready("a_full_disk", &["mkfs.ext4", "mount"]) {
+    if !require(&["root", "mkfs.ext4", "mount"]) {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -7,10 +7,13 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::indexing_slicing,
     clippy::too_many_lines,
     clippy::format_collect,
     clippy::format_push_string
 )]
+
+mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -30,20 +33,8 @@ use sha2::{Digest as _, Sha256};
 /// process with threads must not change.
 const INNER: &str = "SDME_TEST_REGISTRY_TLS";
 
-fn ready(test: &str) -> bool {
-    let missing: Vec<_> = ["docker-registry", "skopeo", "openssl", "htpasswd"]
-        .into_iter()
-        .filter(|program| {
-            !std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).any(|dir| dir.join(program).exists())
-        })
-        .chain((!nix::unistd::geteuid().is_root()).then_some("root"))
-        .collect();
-    if missing.is_empty() {
-        return true;
-    }
-    assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "{test}: needs {}", missing.join(", "));
-    eprintln!("SKIP {test}: needs {}", missing.join(", "));
-    false
+fn ready() -> bool {
+    support::require(&["root", "docker-registry", "skopeo", "openssl", "htpasswd"])
 }
 
 struct Registry {
@@ -191,7 +182,7 @@ fn get(store: &Store, name: &str, source: &ImageSource) -> anyhow::Result<Import
 
 #[test]
 fn plain_http_on_loopback() {
-    if !ready("plain_http_on_loopback") {
+    if !ready() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -318,7 +309,7 @@ fn certificate(dir: &Path) {
 /// for those, with the certificate made out to it.
 #[test]
 fn https_with_a_private_authority() {
-    if !ready("https_with_a_private_authority") {
+    if !ready() {
         return;
     }
     if let Some(dir) = std::env::var_os(INNER) {
@@ -377,7 +368,7 @@ fn https_with_a_private_authority() {
 /// HTTPS on a loopback address, because a certificate is given for it, and a registry that wants a password.
 #[test]
 fn passwords_and_a_directory_of_certificates() {
-    if !ready("passwords_and_a_directory_of_certificates") {
+    if !ready() {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
