@@ -21,7 +21,7 @@ fn assert_served(vm: &Vm) {
 
 #[test]
 fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
-    if !require(&["root", "qemu-system-x86_64", "qemu-img", "cpio", "make", "build", "image:nginx", "vm"]) {
+    if !require(&["root", "cpio", "make", "build", "image:nginx", "tree:qemu", "vm"]) {
         return;
     }
     let staged = installed();
