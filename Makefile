@@ -14,25 +14,26 @@ INSTALL ?= install
 export BINDIR LIBEXECDIR
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-# What is installed: the directory of the two programs, and the launcher.
-PROGRAMS ?= $(TARGET)/release
-LAUNCHER ?= $(TARGET)/launcher/release/sdme-oci-run
+# What is installed: the tool, and the directory of the two programs that bring their C library along.
+PROGRAM ?= $(TARGET)/release/sdme-gen
+STATIC ?= $(TARGET)/static/release
 
 .PHONY: all build install test demo bench fuzz-build lint clean
 
 all: build
 
-# The launcher runs in every image, so it brings its C library along.
+# The launcher runs in every image, so it brings its C library along; so does the generator, which starts sooner for it.
 build:
-	$(CARGO) build --locked --release --bin sdme-gen --bin sdme-generator
-	$(CARGO) rustc --locked --release --no-default-features --bin sdme-oci-run --target-dir $(TARGET)/launcher \
-	  -- -C target-feature=+crt-static
+	$(CARGO) build --locked --release --bin sdme-gen
+	for bin in sdme-generator sdme-oci-run; do \
+	  $(CARGO) rustc --locked --release --no-default-features --bin $$bin --target-dir $(TARGET)/static \
+	    -- -C target-feature=+crt-static || exit 1; done
 
 install:
-	@test -x $(PROGRAMS)/sdme-gen && test -x $(LAUNCHER) || { echo "run make build first" >&2; exit 1; }
-	$(INSTALL) -D -m 0755 $(PROGRAMS)/sdme-gen $(DESTDIR)$(BINDIR)/sdme-gen
-	$(INSTALL) -D -m 0755 $(PROGRAMS)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
-	$(INSTALL) -D -m 0755 $(LAUNCHER) $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
+	@test -x $(PROGRAM) && test -x $(STATIC)/sdme-oci-run || { echo "run make build first" >&2; exit 1; }
+	$(INSTALL) -D -m 0755 $(PROGRAM) $(DESTDIR)$(BINDIR)/sdme-gen
+	$(INSTALL) -D -m 0755 $(STATIC)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
+	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
 	for unit in units/*.service; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done

@@ -6,6 +6,7 @@
 
 pub mod config;
 pub mod diag;
+mod halves;
 pub mod ini;
 pub mod output;
 pub mod paths;

@@ -2,8 +2,8 @@
 //! Finds and reads configuration files and drop-ins. The only place that reads configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, OpenOptions};
-use std::io::Read as _;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::config::keys::FileType;
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
 use crate::diag::{Diagnostic, Location, suggestion};
+use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 
 /// No configuration file is larger than this; systemd's own limit for one line.
@@ -58,21 +59,27 @@ pub fn search(path: &SearchPath) -> Sources {
     let listings: Vec<Listing<'_>> = path.directories.iter().map(|(dir, known)| Listing::read(dir, known)).collect();
     let mut sources = Sources::default();
     let mut seen = BTreeSet::new();
+    let mut found = Vec::new();
     for listing in &listings {
-        for name in &listing.names {
-            let Some((file_type, stem)) = classify(name) else {
-                sources.remarks.extend(listing.remark(name));
-                continue;
-            };
-            if !seen.insert((file_type, stem.to_owned())) {
-                continue;
-            }
-            if let Some(main) = listing.text(name) {
-                let drop_ins = drop_ins(file_type, stem, &listings);
-                sources.files.push(SourceFile { file_type, name: stem.to_owned(), main, drop_ins });
+        for name in listing.names.keys() {
+            match classify(name) {
+                None => sources.remarks.extend(listing.remark(name)),
+                Some((file_type, stem)) if seen.insert((file_type, stem)) => {
+                    found.push((listing, name, file_type, stem));
+                }
+                Some(_) => {}
             }
         }
     }
+    let any_drop_ins = listings.iter().any(|l| l.names.keys().any(|n| n.ends_with(".d")));
+    sources.files = halves(&found, |found| {
+        let file = |(listing, name, file_type, stem): &(&Listing<'_>, &String, FileType, &str)| {
+            let main = listing.text(name)?;
+            let drop_ins = if any_drop_ins { drop_ins(*file_type, stem, &listings) } else { Vec::new() };
+            Some(SourceFile { file_type: *file_type, name: (*stem).to_owned(), main, drop_ins })
+        };
+        found.iter().filter_map(file).collect()
+    });
     sources.files.sort_by(|a, b| (a.file_type, &a.name).cmp(&(b.file_type, &b.name)));
     sources
 }
@@ -90,19 +97,22 @@ fn classify(name: &str) -> Option<(FileType, &str)> {
 struct Listing<'a> {
     directory: &'a Path,
     known_as: &'a str,
-    names: BTreeSet<String>,
+    /// The names, and whether each is known to be a regular file.
+    names: BTreeMap<String, bool>,
 }
 
 impl<'a> Listing<'a> {
     fn read(directory: &'a Path, known_as: &'a str) -> Self {
         let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let regular = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_file());
         // A name that is not UTF-8 can be no unit's.
-        let names = entries.filter_map(|e| e.file_name().into_string().ok()).collect();
+        let names = entries.filter_map(|e| Some((e.file_name().into_string().ok()?, regular(&e)))).collect();
         Self { directory, known_as, names }
     }
 
     fn text(&self, name: &str) -> Option<Text> {
-        let content = match read(&self.directory.join(name)) {
+        let regular = self.names.get(name).copied().unwrap_or_default();
+        let content = match read(&self.directory.join(name), regular) {
             Found::Text(bytes) => Ok(bytes),
             Found::Masked => return None,
             Found::Unusable(message) => Err(message),
@@ -129,11 +139,11 @@ impl<'a> Listing<'a> {
 fn drop_ins(file_type: FileType, name: &str, listings: &[Listing<'_>]) -> Vec<Text> {
     let mut chosen: BTreeMap<String, Option<Text>> = BTreeMap::new();
     for directory in drop_in_directories(file_type, name) {
-        for listing in listings.iter().filter(|l| l.names.contains(&directory)) {
+        for listing in listings.iter().filter(|l| l.names.contains_key(&directory)) {
             let path = listing.directory.join(&directory);
             let known_as = format!("{}/{directory}", listing.known_as);
             let inner = Listing::read(&path, &known_as);
-            for file in inner.names.iter().filter(|n| n.ends_with(".conf")) {
+            for file in inner.names.keys().filter(|n| n.ends_with(".conf")) {
                 chosen.entry(file.clone()).or_insert_with(|| inner.text(file));
             }
         }
@@ -141,38 +151,49 @@ fn drop_ins(file_type: FileType, name: &str, listings: &[Listing<'_>]) -> Vec<Te
     chosen.into_values().flatten().collect()
 }
 
-fn read(path: &Path) -> Found {
+/// `regular`: its directory says that it is a regular file.
+fn read(path: &Path, regular: bool) -> Found {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path);
     let file = match opened {
         Ok(file) => file,
         Err(e) => return Found::Unusable(unreadable(path, &e)),
     };
-    let metadata = match file.metadata() {
-        Ok(metadata) => metadata,
-        Err(e) => return Found::Unusable(unreadable(path, &e)),
-    };
-    let kind = metadata.file_type();
-    if kind.is_dir() {
-        return Found::Unusable("this is a directory; write a file, or end the name in .d for drop-ins".to_owned());
-    }
-    if kind.is_char_device() && is_null(path) {
-        return Found::Masked;
-    }
-    if !kind.is_file() {
-        return Found::Unusable("this is not a regular file; write a text file".to_owned());
-    }
-    // The size is a good guess, and saves reads, but no proof: files of /proc say 0.
-    let guess = usize::try_from(metadata.len().min(LARGEST)).unwrap_or_default();
-    let mut bytes = Vec::with_capacity(guess + 1);
-    match file.take(LARGEST + 1).read_to_end(&mut bytes) {
-        Err(e) => Found::Unusable(unreadable(path, &e)),
-        Ok(0) => Found::Masked,
-        Ok(_) if bytes.len() as u64 > LARGEST => {
-            Found::Unusable(format!("{} bytes are too many; at most {LARGEST} are read", metadata.len()))
+    if !regular {
+        let kind = match file.metadata() {
+            Ok(metadata) => metadata.file_type(),
+            Err(e) => return Found::Unusable(unreadable(path, &e)),
+        };
+        if kind.is_dir() {
+            return Found::Unusable("this is a directory; write a file, or end the name in .d for drop-ins".to_owned());
         }
-        Ok(_) => Found::Text(bytes),
+        if kind.is_char_device() && is_null(path) {
+            return Found::Masked;
+        }
+        if !kind.is_file() {
+            return Found::Unusable("this is not a regular file; write a text file".to_owned());
+        }
     }
+    match content(&file) {
+        Err(e) => Found::Unusable(unreadable(path, &e)),
+        Ok(bytes) if bytes.is_empty() => Found::Masked,
+        Ok(bytes) if bytes.len() as u64 > LARGEST => {
+            Found::Unusable(format!("more than {LARGEST} bytes are too many for a configuration file"))
+        }
+        Ok(bytes) => Found::Text(bytes),
+    }
+}
+
+/// What is in a file, up to a byte more than may be in it.
+fn content(mut file: &File) -> io::Result<Vec<u8>> {
+    let mut first = [0; 4096];
+    let length = file.read(&mut first)?;
+    let mut bytes = first.get(..length).unwrap_or_default().to_vec();
+    // read(2) of a regular file gives less than was asked for at its end only.
+    if length == first.len() {
+        file.take(LARGEST + 1 - length as u64).read_to_end(&mut bytes)?;
+    }
+    Ok(bytes)
 }
 
 fn is_null(path: &Path) -> bool {

@@ -25,8 +25,8 @@ fn install(stage: &Path) {
     let out = Command::new("make")
         .arg("install")
         .arg(format!("DESTDIR={}", stage.display()))
-        .arg(format!("PROGRAMS={}", programs.display()))
-        .arg(format!("LAUNCHER={}", env!("CARGO_BIN_EXE_sdme-oci-run")))
+        .arg(format!("PROGRAM={}", env!("CARGO_BIN_EXE_sdme-gen")))
+        .arg(format!("STATIC={}", programs.display()))
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();

@@ -40,6 +40,11 @@ impl Tree {
         self.nodes.entry((place, path.into())).or_insert(node);
     }
 
+    /// Adds what another tree has. Where both have a path, they have the same there.
+    pub fn join(&mut self, mut other: Self) {
+        self.nodes.append(&mut other.nodes);
+    }
+
     /// Adds a regular file.
     pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl ToString) {
         self.add(place, path, Node::File(content.to_string()));

@@ -17,14 +17,6 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &drop_in(container, model));
     let images = images(container, model);
     tree.file(Place::Units, mount, &overlay(container, &service, &prepare, &images));
-    if !images.is_empty() {
-        let mut unit = UnitFile::generated_from(&container.file);
-        for image in images {
-            let image = format!("sdme-image@{image}.service");
-            unit.set("Unit", "Requires", image.as_str()).set("Unit", "After", image);
-        }
-        tree.file(Place::Units, format!("{prepare}.d/10-sdme.conf"), &unit);
-    }
 }
 
 /// The stock unit's command line stays as it is; settings are in the `.nspawn` file.
@@ -61,10 +53,11 @@ fn overlay(container: &Container, service: &str, prepare: &str, images: &[&str])
         .set("Unit", "StopWhenUnneeded", "yes")
         // How often it may start is the container's own limit to say.
         .set("Unit", "StartLimitIntervalSec", "0");
-    // In a restart, everything is stopped before an image is looked at: a failure does not reach units that are yet to
-    // stop, and the container would come back as it was, without being prepared.
+    // The image's own drop-in puts it before prepare. After, although prepare is: in a restart, everything is stopped
+    // before an image is looked at, and a failure does not reach units that are yet to stop.
     for image in images {
-        unit.set("Unit", "After", format!("sdme-image@{image}.service"));
+        let image = format!("sdme-image@{image}.service");
+        unit.set("Unit", "Requires", image.as_str()).set("Unit", "After", image);
     }
     unit.set("Mount", "What", "overlay")
         .set("Mount", "Where", machine_root(&container.name))
@@ -80,7 +73,7 @@ fn overlay(container: &Container, service: &str, prepare: &str, images: &[&str])
 }
 
 /// The images it needs, the one it is named after first.
-fn images<'a>(container: &'a Container, model: &Model) -> Vec<&'a str> {
+pub fn images<'a>(container: &'a Container, model: &Model) -> Vec<&'a str> {
     let Some(image) = container.image.as_deref() else { return Vec::new() };
     let is_base = model.images.get(image).is_some_and(|i| i.mode == ModeSetting::Base);
     let mut out = vec![image];

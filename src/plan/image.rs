@@ -2,15 +2,21 @@
 //! The drop-in of an image's service. Pure.
 
 use crate::output::tree::{Place, Tree};
-use crate::resolve::model::Image;
+use crate::resolve::model::{Container, Image};
 use crate::unit::UnitFile;
 
-/// An image without a file of its own needs nothing beyond the template.
-pub fn plan(image: &Image, tree: &mut Tree) {
-    let Some(file) = &image.file else { return };
-    let mut unit = UnitFile::generated_from(file);
-    unit.set_literal("Unit", "SourcePath", file);
+/// Plans it. `users` are the containers that need the image: it is there before they are prepared. That is said here, in
+/// one file, and not in one file for each of them.
+pub fn plan(image: &Image, users: &[&Container], tree: &mut Tree) {
+    let Some(origin) = image.file.as_ref().or(users.first().map(|c| &c.file)) else { return };
+    let mut unit = UnitFile::generated_from(origin);
+    if let Some(file) = &image.file {
+        unit.set_literal("Unit", "SourcePath", file);
+    }
     unit.set_literal("Unit", "Description", &format!("Image {} ({})", image.name, image.source));
+    for container in users {
+        unit.set("Unit", "Before", format!("sdme-prepare@{}.service", container.name));
+    }
     for (key, value) in &image.unit {
         unit.set("Unit", key, value.as_str());
     }

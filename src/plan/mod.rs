@@ -7,9 +7,12 @@ mod inside;
 mod nspawn;
 mod stub;
 
+use std::collections::BTreeMap;
+
 use crate::config::keys::FileType;
+use crate::halves::halves;
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::model::{Facts, Link, Model};
+use crate::resolve::model::{Container, Facts, Link, Model};
 
 /// Plans everything.
 #[must_use]
@@ -27,12 +30,27 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
 #[must_use]
 pub fn units(model: &Model) -> Tree {
     let mut tree = Tree::default();
-    for image in model.images.values() {
-        image::plan(image, &mut tree);
-    }
+    let mut users: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
     for container in model.containers.values() {
-        container::plan(container, model, &mut tree);
-        install(&format!("systemd-nspawn@{}.service", container.name), &container.install, &mut tree);
+        for image in container::images(container, model) {
+            users.entry(image).or_default().push(container);
+        }
+    }
+    for image in model.images.values() {
+        let users = users.get(image.name.as_str()).map(Vec::as_slice).unwrap_or_default();
+        image::plan(image, users, &mut tree);
+    }
+    let containers: Vec<&Container> = model.containers.values().collect();
+    let planned = halves(&containers, |containers| {
+        let mut tree = Tree::default();
+        for container in containers {
+            container::plan(container, model, &mut tree);
+            install(&format!("systemd-nspawn@{}.service", container.name), &container.install, &mut tree);
+        }
+        vec![tree]
+    });
+    for part in planned {
+        tree.join(part);
     }
     for rejected in &model.rejected {
         if let Some(unit) = Model::unit_of(rejected) {

@@ -18,6 +18,7 @@ use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
 use crate::config::sources::{SourceFile, Sources};
 use crate::diag::{Diagnostic, Location};
+use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};
 use model::{Base, Container, Model, Rejected};
 use references::{ImageRef, Names, unit_of};
@@ -31,8 +32,10 @@ pub fn resolve(sources: &Sources) -> Model {
     }
     let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
     let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
-    for file in &sources.files {
-        match Settings::load(file).and_then(|settings| implemented(file).map(|()| settings)) {
+    let load = |file: &SourceFile| Settings::load(file).and_then(|settings| implemented(file).map(|()| settings));
+    let loaded = halves(&sources.files, |files| files.iter().map(load).collect());
+    for (file, settings) in sources.files.iter().zip(loaded) {
+        match settings {
             Ok(settings) => {
                 readable.insert((file.file_type, &file.name), (file, settings));
             }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! An ordered unit document: sections and assignments in the order they were added. Pure.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use super::escape::unit_value;
@@ -9,7 +10,8 @@ use super::escape::unit_value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
     head: Vec<String>,
-    sections: Vec<(&'static str, Vec<(String, String)>)>,
+    /// Their assignments are text already: nobody asks for them one by one.
+    sections: Vec<(&'static str, String)>,
 }
 
 impl UnitFile {
@@ -22,16 +24,21 @@ impl UnitFile {
 
     /// Adds a comment line below the first one.
     pub fn comment(&mut self, text: &str) {
-        self.head.push(one_line(text));
+        self.head.push(one_line(text).into_owned());
     }
 
     /// Adds an assignment whose value is fixed text of ours, or passed through from the user: specifiers are expanded
     /// by systemd. Sections appear in the order of their first assignment.
-    pub fn set(&mut self, section: &'static str, key: &str, value: impl Into<String>) -> &mut Self {
-        let assignment = (key.to_owned(), one_line(&value.into()));
-        match self.sections.iter_mut().find(|(name, _)| *name == section) {
-            Some((_, assignments)) => assignments.push(assignment),
-            None => self.sections.push((section, vec![assignment])),
+    pub fn set(&mut self, section: &'static str, key: &str, value: impl AsRef<str>) -> &mut Self {
+        let known = self.sections.iter().position(|(name, _)| *name == section);
+        let index = known.unwrap_or_else(|| {
+            self.sections.push((section, String::with_capacity(512)));
+            self.sections.len() - 1
+        });
+        if let Some((_, text)) = self.sections.get_mut(index) {
+            for part in [key, "=", &one_line(value.as_ref()), "\n"] {
+                text.push_str(part);
+            }
         }
         self
     }
@@ -44,8 +51,8 @@ impl UnitFile {
 
 /// A line break in a value would start a new assignment; the parsers upstream refuse control characters, so this only
 /// matters for text such as a file name in the header.
-fn one_line(text: &str) -> String {
-    if text.chars().any(char::is_control) { text.replace(char::is_control, " ") } else { text.to_owned() }
+fn one_line(text: &str) -> Cow<'_, str> {
+    if text.contains(char::is_control) { Cow::Owned(text.replace(char::is_control, " ")) } else { Cow::Borrowed(text) }
 }
 
 impl fmt::Display for UnitFile {
@@ -54,10 +61,7 @@ impl fmt::Display for UnitFile {
             writeln!(f, "# {line}")?;
         }
         for (section, assignments) in &self.sections {
-            writeln!(f, "\n[{section}]")?;
-            for (key, value) in assignments {
-                writeln!(f, "{key}={value}")?;
-            }
+            write!(f, "\n[{section}]\n{assignments}")?;
         }
         Ok(())
     }
