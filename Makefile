@@ -35,7 +35,7 @@ install:
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
-	for unit in units/*.service; do \
+	for unit in units/*.service units/*.target; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
 

@@ -64,7 +64,7 @@ const BROKEN: [Broken; 30] = [
     ("unreadable", |p| symlink("/proc/self/mem", p).unwrap(), 1, "this cannot be read: Input/output error"),
     ("section", |p| text(p, "[Container]\nImage=a\n[Contaner]\n"), 3, "unknown section [Contaner]"),
     ("unknown-key", |p| text(p, "[Container]\nImage=a\nPublshPort=1\n"), 3, "unknown key PublshPort="),
-    ("quadlet-key", |p| text(p, "[Container]\nImage=a\nPublishPort=1\n"), 3, "PublishPort= is a known Quadlet key"),
+    ("quadlet-key", |p| text(p, "[Container]\nImage=a\nNetworkAlias=b\n"), 3, "NetworkAlias= is a known Quadlet key"),
     ("wrong-type", |p| text(p, "[Container]\nImage=a\nMode=maybe\n"), 3, "Mode=maybe is not one of"),
     ("quote", |p| text(p, "[Container]\nImage=a\nExec=\"b\n"), 3, "Exec=: the quote \" is never closed"),
     ("escape", |p| text(p, "[Container]\nImage=a\nExec=\\q\n"), 3, "Exec=: unknown escape sequence"),

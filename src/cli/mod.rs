@@ -7,6 +7,7 @@ mod render;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use clap::{Parser, Subcommand};
@@ -16,7 +17,7 @@ use crate::diag::Severity;
 use crate::image::Lines;
 use crate::output::apply::apply;
 use crate::resolve::model::Facts;
-use crate::runtime;
+use crate::runtime::{self, ports};
 use crate::search::{SearchPath, search};
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
@@ -76,6 +77,12 @@ enum Verb {
     /// Called by sdme-image@.service
     #[command(hide = true)]
     Pull { name: String },
+    /// Called by the proxy of a published port: waits until the port is listened on in this network
+    #[command(hide = true)]
+    AwaitPort { port: u16, seconds: u64 },
+    /// Called by the proxy of a port whose target the image says
+    #[command(hide = true)]
+    ExposedPort { pod: String, port: u16, file: PathBuf },
     /// Called by the unit of a rejected file
     #[command(hide = true)]
     Rejected { problems: Vec<String> },
@@ -140,6 +147,10 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &Lines::default()).context(name).map(|()| ExitCode::SUCCESS)
         }
+        Verb::AwaitPort { port, seconds } => {
+            ports::await_port(port, Duration::from_secs(seconds)).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
         Verb::Rejected { problems } => {
             for problem in problems {
                 eprintln!("{problem}");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: a drop-in of the stock service, the overlay, and what is prepared before it. Pure.
 
+use super::pod;
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{container_runtime, container_state, machine_root};
@@ -26,6 +27,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "SourcePath", &container.file);
     unit.set_literal("Unit", "Description", &format!("Container {} ({what})", container.name));
+    pod::member(container, &mut unit);
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }

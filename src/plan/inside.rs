@@ -2,6 +2,7 @@
 //! The configuration layer: the topmost lower layer of a container, made anew at every start. Pure.
 
 use super::nspawn::LAUNCHER;
+use super::pod;
 use crate::output::tree::{Node, Place, Tree};
 use crate::process::Process;
 use crate::resolve::model::{Container, Facts, ImageFacts, Stack};
@@ -27,8 +28,17 @@ pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut T
         Stack::System(_) => {}
         Stack::Application(image, _) => application(container, facts.images.get(image), &place, tree),
     }
-    // A second resolver and a second network manager have no place in the host's network.
-    for unit in ["systemd-resolved.service", "systemd-networkd.service", "systemd-networkd.socket"] {
+    // A second resolver and a second network manager have no place in the host's network, nor in a pod's.
+    let mut masked = vec!["systemd-resolved.service"];
+    if pod::configures_itself(container) {
+        for target in ["multi-user.target", "sdme-oci.target"] {
+            let link = Node::Link("/usr/lib/systemd/system/systemd-networkd.service".to_owned());
+            tree.add(place.clone(), format!("{UNITS}/{target}.wants/systemd-networkd.service"), link);
+        }
+    } else {
+        masked.extend(["systemd-networkd.service", "systemd-networkd.socket"]);
+    }
+    for unit in masked {
         tree.add(place.clone(), format!("{UNITS}/{unit}"), Node::Link("/dev/null".to_owned()));
     }
 }
@@ -96,6 +106,7 @@ fn service(container: &Container, image: Option<&ImageFacts>) -> UnitFile {
     if let Some(signal) = image.and_then(|i| i.stop_signal.as_deref()) {
         unit.set_literal("Service", "KillSignal", signal);
     }
+    pod::application(container, &mut unit);
     for (key, value) in &container.app {
         unit.set("Service", key, value.as_str());
     }

@@ -5,7 +5,11 @@ mod container;
 mod image;
 mod inside;
 mod nspawn;
+mod pod;
+mod publish;
 mod stub;
+
+pub use pod::needs_resolver;
 
 use std::collections::BTreeMap;
 
@@ -13,6 +17,7 @@ use crate::config::keys::FileType;
 use crate::halves::halves;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Link, Model};
+use crate::resolve::pod::Pod;
 
 /// Plans everything.
 #[must_use]
@@ -45,18 +50,29 @@ pub fn units(model: &Model) -> Tree {
         let mut tree = Tree::default();
         for container in containers {
             container::plan(container, model, &mut tree);
-            install(&format!("systemd-nspawn@{}.service", container.name), &container.install, &mut tree);
+            for unit in pod::installed(container, model) {
+                install(&unit, &container.install, &mut tree);
+            }
         }
         vec![tree]
     });
     for part in planned {
         tree.join(part);
     }
+    for pod in model.pods.values() {
+        pod::plan(pod, &mut tree);
+        let (units, links) = pod::install(pod);
+        for unit in units {
+            install(&unit, links, &mut tree);
+        }
+    }
     for rejected in &model.rejected {
         if let Some(unit) = Model::unit_of(rejected) {
             stub::plan(rejected, &unit, &mut tree);
-            if rejected.file_type == FileType::Container {
-                install(&unit, &rejected.install, &mut tree);
+            match rejected.file_type {
+                FileType::Container => install(&unit, &rejected.install, &mut tree),
+                FileType::Pod => install(&Pod::target(&rejected.name), &rejected.install, &mut tree),
+                _ => {}
             }
         }
     }
@@ -67,8 +83,10 @@ pub fn units(model: &Model) -> Tree {
 const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
 
 fn install(unit: &str, links: &[Link], tree: &mut Tree) {
-    let template = unit.split_once('@').map_or(unit.to_owned(), |(stem, _)| format!("{stem}@.service"));
-    let target = format!("{SYSTEM_UNITS}/{template}");
+    let target = match unit.split_once('@').zip(unit.rsplit_once('.')) {
+        Some(((stem, _), (_, suffix))) => format!("{SYSTEM_UNITS}/{stem}@.{suffix}"),
+        None => format!("../{unit}"),
+    };
     for Link { unit: other, directory } in links {
         tree.add(Place::Units, format!("{other}.{directory}/{unit}"), Node::Link(target.clone()));
         // machines.target is what the boot reaches for containers, but whether it is enabled is a matter of presets.

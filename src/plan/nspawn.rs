@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the stock unit's command line. Pure.
 
+use super::pod;
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
-use crate::resolve::model::{Base, Container, Stack};
+use crate::resolve::model::{Base, Container, Network, Stack};
 use crate::unit::{UnitFile, nspawn_path};
 
 /// Where the launcher is bound inside.
@@ -17,9 +18,14 @@ pub fn plan(container: &Container, stack: Stack<'_>, tree: &mut Tree) {
         .set("Exec", "PrivateUsers", "no")
         .set("Exec", "LinkJournal", "try-guest")
         .set("Exec", "Hostname", container.host_name.as_str());
+    if let Some(capability) = pod::capability(container) {
+        file.set("Exec", "Capability", capability);
+    }
     // Neither of the two may leave anything in the upper layer, where it would outlive a changed setting: files are
     // bound over mount points of the configuration layer, and a time zone other than the host's is a link there.
-    file.set("Exec", "ResolvConf", "bind-host");
+    // In another network than the host's, prepare writes the resolver's file.
+    let own = container.connection.network != Network::Host || container.connection.oci_pod.is_some();
+    file.set("Exec", "ResolvConf", if own { "off" } else { "bind-host" });
     file.set("Exec", "Timezone", if container.timezone.as_deref() == Some("local") { "bind" } else { "off" });
     if let Stack::Application(_, base) = stack {
         if *base == Base::Host {
@@ -28,7 +34,6 @@ pub fn plan(container: &Container, stack: Stack<'_>, tree: &mut Tree) {
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }
-    // The host's network; without these two, the stock command line asks for a virtual link.
-    file.set("Network", "Private", "no").set("Network", "VirtualEthernet", "no");
+    pod::settings(container, &mut file);
     tree.file(Place::Settings, format!("{}.nspawn", container.name), &file);
 }

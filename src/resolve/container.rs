@@ -4,6 +4,8 @@
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
 use super::model::{Assignment, Base, Container};
+use super::network::{self, Outcome};
+use super::pod::Pods;
 use super::references::{ImageRef, Names, image_ref, unit_section};
 use crate::config::settings::Settings;
 use crate::config::source::{ModeSetting, Pull};
@@ -45,10 +47,10 @@ pub fn container(
     name: &str,
     file: &Arc<str>,
     settings: &Settings,
-    names: &Names,
+    (names, pods): (&Names, &Pods),
     images: &mut Images,
     default_base: &Result<Base, String>,
-) -> Result<Container, Vec<Diagnostic>> {
+) -> Result<(Container, Outcome), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     if let Some(message) = bad_name(name) {
         problems.push(Diagnostic::error(&Location::new(file, 1), message));
@@ -71,11 +73,28 @@ pub fn container(
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
     let app = passed(settings, "App", &APP_TAKEN, &mut problems);
     let install = links(settings, &mut problems);
+    let outcome = network::container((name, file), settings, (names, pods), image.is_some(), &install, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
     let (name, file) = (name.to_owned(), Arc::clone(file));
-    Ok(Container { name, file, image, base, environment, exec, host_name, timezone, unit, service, app, install })
+    let connection = outcome.connection.clone();
+    let container = Container {
+        name,
+        file,
+        image,
+        base,
+        environment,
+        exec,
+        host_name,
+        timezone,
+        connection,
+        unit,
+        service,
+        app,
+        install,
+    };
+    Ok((container, outcome))
 }
 
 /// The image and what lies below it.
@@ -185,7 +204,8 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
     Some(written.value.to_owned())
 }
 
-fn passed(
+/// A section that is passed through, without the settings that are `taken`.
+pub fn passed(
     settings: &Settings,
     section: &str,
     taken: &[(&str, &str)],

@@ -6,7 +6,10 @@ mod container;
 mod image;
 mod install;
 pub mod model;
+pub mod network;
 mod order;
+pub mod pod;
+pub mod ports;
 mod references;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -21,6 +24,8 @@ use crate::diag::{Diagnostic, Location};
 use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};
 use model::{Base, Container, Model, Rejected};
+use network::Range;
+use pod::{Pod, Pods};
 use references::{ImageRef, Names, unit_of};
 
 /// Resolves everything that was found.
@@ -46,11 +51,14 @@ pub fn resolve(sources: &Sources) -> Model {
     registries(&readable, &mut model);
     let mut images = images(&readable, &names, &mut model);
     let default_base = default_base(&readable, &names, &mut images, &mut model);
+    let mut pods = pods(&readable, &names, &mut model);
     for ((file_type, name), (file, settings)) in &readable {
         if *file_type != FileType::Container {
             continue;
         }
-        match container::container(name, &file.main.path, settings, &names, &mut images, &default_base) {
+        let path = &file.main.path;
+        let read = container::container(name, path, settings, (&names, &pods), &mut images, &default_base);
+        match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
             }
@@ -62,6 +70,7 @@ pub fn resolve(sources: &Sources) -> Model {
     }
     model.images = images.good;
     reject_cycles(&mut model);
+    settle_pods(pods, &readable, &mut model);
     model.settle_images();
     model
 }
@@ -69,7 +78,6 @@ pub fn resolve(sources: &Sources) -> Model {
 fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
     let at = Location::new(&file.main.path, 1);
     match file.file_type {
-        FileType::Pod => Err(vec![Diagnostic::error(&at, "pods are not supported yet; remove the file")]),
         FileType::Volume => Err(vec![Diagnostic::error(&at, "named volumes are not supported yet; remove the file")]),
         FileType::Image if file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']) => {
             Err(vec![Diagnostic::error(
@@ -153,6 +161,62 @@ fn default_base(
     reference.and_then(|r| images.base_of(&r)).map_err(|message| {
         let problem = Diagnostic::error(&written.at, message);
         let refusal = format!("the base is not known, write Base= here or mend {problem}");
+        model.reject(file, vec![problem], Vec::new());
+        refusal
+    })
+}
+
+/// `.pod` files. Of two that want one port of the host the first by name has it.
+fn pods(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Pods {
+    let mut pods = Pods::default();
+    for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Pod) {
+        pods.bad.extend(rejected.problems.first().map(|problem| (rejected.name.clone(), problem.clone())));
+    }
+    for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Pod) {
+        let read = pod::pod(name, &file.main.path, settings, names);
+        if let Err(problems) = read.and_then(|pod| pods.add(pod)) {
+            pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
+            model.reject(file, problems, install::links(settings, &mut Vec::new()));
+        }
+    }
+    pods
+}
+
+/// What is known about pods once all containers are: who is in them, and their addresses.
+fn settle_pods(mut pods: Pods, readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
+    let range = uplink_range(readable, model);
+    for (pod, problem) in pods.settle(&model.containers, &range) {
+        for name in &pod.members {
+            if let Some(Container { name, file, install, .. }) = model.containers.remove(name) {
+                let problems =
+                    vec![if pod.own { problem.clone() } else { network::refused(&file, &pod.name, &problem) }];
+                model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
+            }
+        }
+        if !pod.own {
+            let Pod { name, file, install, .. } = pod;
+            model.rejected.push(Rejected { file_type: FileType::Pod, name, file, problems: vec![problem], install });
+        }
+    }
+    model.pods = pods.good;
+}
+
+/// `UplinkRange=` of `sdme.conf`. When that file is wrong, pods that need an address are refused rather than given one that may
+/// be somebody else's.
+fn uplink_range(
+    readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
+    model: &mut Model,
+) -> Result<Range, String> {
+    if let Some(problem) =
+        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
+    {
+        return Err(format!("its address is not known; mend {problem}"));
+    }
+    let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Range::default()) };
+    let Some(written) = settings.text("Defaults", "UplinkRange") else { return Ok(Range::default()) };
+    network::range(written.value).map_err(|message| {
+        let problem = Diagnostic::error(&written.at, message);
+        let refusal = format!("its address is not known; mend {problem}");
         model.reject(file, vec![problem], Vec::new());
         refusal
     })

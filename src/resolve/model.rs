@@ -4,6 +4,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::network::Connection;
+use super::pod::Pod;
 use crate::config::access::{Access, Registries};
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
@@ -49,6 +51,8 @@ pub type Assignment = (String, String);
 pub struct Model {
     /// Containers that can be planned, by name.
     pub containers: BTreeMap<String, Container>,
+    /// Pods that can be planned, by name; those of one container among them.
+    pub pods: BTreeMap<String, Pod>,
     /// Images, by the name they are imported under.
     pub images: BTreeMap<String, Image>,
     /// How registries are spoken to.
@@ -79,6 +83,23 @@ pub enum Stack<'a> {
     Application(&'a str, &'a Base),
 }
 
+/// What a container is connected to as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Network {
+    /// The host's own network.
+    Host,
+    /// Nothing but loopback, made by nspawn.
+    Alone,
+    /// The network of this pod, which may be a pod of one.
+    Pod(String),
+    /// A virtual link to the host, made by nspawn.
+    Veth,
+    /// A virtual link into this bridge, made by nspawn.
+    Bridge(String),
+    /// A virtual link into a bridge for all containers of this zone, made by nspawn.
+    Zone(String),
+}
+
 /// A container.
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -98,6 +119,8 @@ pub struct Container {
     pub host_name: String,
     /// `Timezone=`.
     pub timezone: Option<String>,
+    /// What it is connected to.
+    pub connection: Connection,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.

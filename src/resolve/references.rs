@@ -34,7 +34,11 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
     existing(FileType::Image, name, names).map(|()| ImageRef::File(name.to_owned()))
 }
 
-fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), String> {
+/// Says what is wrong when there is no such file.
+///
+/// # Errors
+/// There is none.
+pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), String> {
     let extension = file_type.extension();
     let known = names.get(&file_type);
     if known.is_some_and(|k| k.contains(name)) {

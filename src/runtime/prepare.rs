@@ -4,6 +4,7 @@
 
 use std::fs;
 use std::io::{self, ErrorKind};
+use std::net::IpAddr;
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -18,6 +19,7 @@ use crate::image::digest::Digest;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
 use crate::paths::{RUNTIME, STATE, container_runtime, container_state, machine_root};
+use crate::plan::needs_resolver;
 use crate::resolve::model::{Base, Container, Mode, Stack};
 use crate::unit::{UnitFile, escape_path};
 
@@ -171,7 +173,39 @@ fn configuration_layer(compiled: &Compiled, container: &Container, directory: &P
     write_layer(&compiled.tree, &container.name, &new)?;
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
+    if needs_resolver(container, &compiled.model) {
+        resolver(&new.join("etc/resolv.conf"))?;
+    }
     remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
+}
+
+/// Writes the host's name servers into `path`, unless something is there already. Those on its loopback are out of reach.
+fn resolver(path: &Path) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    // systemd-resolved has what it was told by the network here, and itself in the other one.
+    let read = |path| fs::read_to_string(path).ok();
+    let text = read("/run/systemd/resolve/resolv.conf").or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
+    let text = reachable(&text);
+    if !text.contains("nameserver") {
+        eprintln!("<4>the host has no name server that can be reached from another network; names are not resolved");
+    }
+    fs::write(path, text).context("cannot write resolv.conf")
+}
+
+/// The lines of resolv.conf(5) that mean the same in another network.
+fn reachable(text: &str) -> String {
+    let loopback = |address: &str| address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
+    let kept = text.lines().filter(|line| {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("nameserver"), Some(address)) => !loopback(address),
+            (Some("search" | "options" | "domain"), _) => true,
+            _ => false,
+        }
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
 }
 
 /// A machine ID of its own, the same at every start, that does not give the host's away (machine-id(5)).

@@ -4,6 +4,13 @@
 use super::{Key, Kind, Status};
 
 const PULL: &[&str] = &["missing", "always", "newer", "never"];
+const MODES: &[&str] = &["proxy", "nft"];
+const PORT_HELP: &str =
+    "[[IP:]HOST-PORT:]CONTAINER-PORT[/tcp|udp], or ranges of ports; without a container port the one the image exposes";
+const MODE_HELP: &str =
+    "How TCP ports are published: by a proxy, or by nft, in the kernel, where the client's address stays visible";
+const DEMAND_HELP: &str = "Start on the first connection to a published port";
+const IDLE_HELP: &str = "Stop after this time without a connection, such as 10min";
 
 const fn ours(name: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { name, kind, status: Status::Supported, quadlet: false, help }
@@ -50,10 +57,10 @@ pub const CONTAINER: &[Key] = &[
     ours_later("App", "A further application in the same container"),
     ours_later("Boot", "How much of the operating system is booted"),
     ours_later("Hardened", "User namespace, private network, no new privileges, fewer capabilities"),
-    ours_later("OciPod", "Pod whose network only the application joins"),
-    ours_later("PublishMode", "How ports are published"),
-    ours_later("StartOnDemand", "Start on the first connection to a published port"),
-    ours_later("StopWhenIdle", "Stop when no connection is left"),
+    ours("OciPod", Kind::Text, "Pod whose network only the application joins: NAME.pod"),
+    ours("PublishMode", Kind::Choice(MODES), MODE_HELP),
+    ours("StartOnDemand", Kind::Flag, DEMAND_HELP),
+    ours("StopWhenIdle", Kind::Text, IDLE_HELP),
     ours_later("Strict", "Hardened, with Docker's capabilities, a system call filter and AppArmor"),
     ours_later("SystemCallFilter", "System calls allowed or denied inside"),
     later("AddCapability", "Capability kept inside"),
@@ -93,12 +100,16 @@ pub const CONTAINER: &[Key] = &[
     later("Mask", "Path made inaccessible inside"),
     later("Memory", "Memory limit"),
     later("Mount", "Mount in long form"),
-    later("Network", "Network of the container"),
+    quadlet(
+        "Network",
+        Kind::Text,
+        "host (unless set), none, private (loopback and published ports), uplink (and a way out), veth, bridge:NAME or zone:NAME",
+    ),
     later("NoNewPrivileges", "No program inside gains privileges"),
     later("Notify", "What counts as started"),
     later("PidsLimit", "Limit of tasks"),
-    later("Pod", "Pod whose network the container joins"),
-    later("PublishPort", "Port of the host forwarded to the application"),
+    quadlet("Pod", Kind::Text, "Pod whose network the container joins: NAME.pod"),
+    quadlet("PublishPort", Kind::Words, PORT_HELP),
     later("ReadOnly", "Read-only root of the application"),
     later("ReadOnlyTmpfs", "Writable /tmp and /run in a read-only root"),
     later("ReloadCmd", "Command for systemctl reload"),
@@ -114,7 +125,7 @@ pub const CONTAINER: &[Key] = &[
     later("SecurityLabelType", "Type of the security label"),
     later("ServiceName", "Name of the unit"),
     later("ShmSize", "Size of /dev/shm"),
-    later("StartWithPod", "Start together with the pod"),
+    quadlet("StartWithPod", Kind::Flag, "Start together with the pod; yes unless set"),
     later("StopSignal", "Signal that stops the application"),
     later("StopTimeout", "Time the application gets to stop"),
     later("SubGIDMap", "Entry of /etc/subgid"),
@@ -211,9 +222,12 @@ pub const POD: &[Key] = &[
     later("IP", "IPv4 address"),
     later("IP6", "IPv6 address"),
     later("Label", "Label of the pod"),
-    later("Network", "Network of the pod"),
+    quadlet("Network", Kind::Text, "private (loopback and published ports; unless set) or uplink (and a way out)"),
     later("PodName", "Name of the pod, when it is not the file's name"),
-    later("PublishPort", "Port of the host forwarded into the pod"),
+    quadlet("PublishPort", Kind::Words, PORT_HELP),
+    ours("PublishMode", Kind::Choice(MODES), MODE_HELP),
+    ours("StartOnDemand", Kind::Flag, DEMAND_HELP),
+    ours("StopWhenIdle", Kind::Text, IDLE_HELP),
     later("ServiceName", "Name of the unit"),
     later("ShmSize", "Size of /dev/shm"),
     later("StopTimeout", "Time the members get to stop"),
@@ -262,4 +276,9 @@ pub const DEFAULTS: &[Key] = &[
     ours("CacheSize", Kind::Text, "Most that downloads are kept of, with the unit K, M, G or T; 10G unless set"),
     ours("Insecure", Kind::Words, "Registries that are spoken to over plain HTTP"),
     ours("Mirror", Kind::Words, "A registry and another that is asked before it: docker.io mirror.example.org"),
+    ours(
+        "UplinkRange",
+        Kind::Text,
+        "Addresses for Network=uplink and forwarded ports, four for each; 10.213.0.0/16 unless set",
+    ),
 ];

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+//! The units of a pod, and what its members' units say about it. Pure.
+
+use super::publish;
+use crate::output::tree::{Place, Tree};
+use crate::resolve::model::{Container, Link, Model, Network};
+use crate::resolve::pod::{Cable, Pod};
+use crate::unit::UnitFile;
+
+/// Where a pod's network namespace is inside of a container whose application joins it.
+const INSIDE: &str = "/run/sdme/pod/netns";
+
+/// Runs the rest of the command in the host's network, not in the pod's.
+pub(super) const ON_HOST: &str = "nsenter --net=/proc/1/ns/net";
+
+/// Plans the units.
+pub fn plan(pod: &Pod, tree: &mut Tree) {
+    let (service, target) = (Pod::service(&pod.name), Pod::target(&pod.name));
+    tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &network(pod));
+    let mut unit = UnitFile::generated_from(&pod.file);
+    unit.set_literal("Unit", "SourcePath", &pod.file);
+    for member in &pod.starts {
+        unit.set("Unit", "Wants", format!("systemd-nspawn@{member}.service"));
+    }
+    tree.file(Place::Units, format!("{target}.d/10-sdme.conf"), &unit);
+    publish::plan(pod, tree);
+}
+
+/// The drop-in of the service that holds the network.
+fn network(pod: &Pod) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&pod.file);
+    unit.set_literal("Unit", "SourcePath", &pod.file);
+    let what = if pod.own { "Network of container" } else { "Network of pod" };
+    unit.set_literal("Unit", "Description", &format!("{what} {}", pod.name));
+    // A port that is taken fails the pod, and nothing of it starts.
+    for (port, kind) in publish::units(pod) {
+        let dependency = if kind == "socket" && pod.wanted.on_demand { "Wants" } else { "Requires" };
+        unit.set("Unit", dependency, port.as_str()).set("Unit", "After", port);
+    }
+    if pod.wanted.idle.is_some() {
+        unit.set("Unit", "PartOf", publish::demand(&pod.name));
+    }
+    if pod.own {
+        unit.set("Unit", "StopWhenUnneeded", "yes");
+    }
+    for (key, value) in &pod.unit {
+        unit.set("Unit", key, value.as_str());
+    }
+    if let Some(cable) = &pod.cable {
+        link(pod, cable, &mut unit);
+    }
+    for (key, value) in &pod.service {
+        unit.set("Service", key, value.as_str());
+    }
+    unit
+}
+
+/// Links the pod with the host. The commands run in the pod's network unless they say otherwise.
+fn link(pod: &Pod, cable: &Cable, unit: &mut UnitFile) {
+    let Cable { interface, host, pod: address } = cable;
+    // From the inside: the pod's end never has a name in the host's network.
+    unit.set("Service", "ExecStart", format!("ip link add host0 type veth peer name {interface} netns 1"))
+        .set("Service", "ExecStart", format!("ip address add {address}/30 dev host0"))
+        .set("Service", "ExecStart", "ip link set host0 addrgenmode none up")
+        .set("Service", "ExecStart", format!("{ON_HOST} ip address add {host}/30 dev {interface}"))
+        .set("Service", "ExecStart", format!("{ON_HOST} ip link set {interface} addrgenmode none up"))
+        .set("Service", "ExecStart", format!("ip route add default via {host}"))
+        // The second one is for connections from the host's loopback; the table keeps the pod away from it.
+        .set(
+            "Service",
+            "ExecStart",
+            format!("{ON_HOST} sysctl -q -w net/ipv4/ip_forward=1 net/ipv4/conf/{interface}/route_localnet=1"),
+        )
+        .set("Service", "ExecStart", format!("{ON_HOST} nft -f -"))
+        .set("Service", "ExecStopPost", format!("-{ON_HOST} nft delete table inet {}", table(&pod.name)))
+        .set("Service", "ExecStopPost", format!("-{ON_HOST} ip link delete {interface}"));
+    rules(&firewall(pod, cable), unit);
+}
+
+/// Gives a service nft commands on its standard input.
+pub(super) fn rules(text: &str, unit: &mut UnitFile) {
+    unit.set("Service", "StandardInput", "data");
+    for line in text.lines() {
+        // Leading blanks are not kept, so the nesting shows in the braces only.
+        unit.set("Service", "StandardInputText", line.trim_start().replace('%', "%%"));
+    }
+}
+
+/// Commands that replace the table `name` by one with these chains.
+pub(super) fn replace(name: &str, chains: &str) -> String {
+    format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n{chains}}}\n")
+}
+
+/// The table of a pod's link.
+fn table(pod: &str) -> String {
+    format!("sdme-pod-{pod}")
+}
+
+/// Who may talk to whom over the pod's link.
+fn firewall(pod: &Pod, Cable { interface, pod: address, .. }: &Cable) -> String {
+    let mut out = format!(
+        "chain spoofed {{\n type filter hook prerouting priority raw\n \
+         iifname \"{interface}\" ip saddr != {address} drop\n \
+         iifname \"{interface}\" ip daddr 127.0.0.0/8 drop\n}}\n\
+         chain forward {{\n type filter hook forward priority filter\n \
+         ct state established,related accept\n ct status dnat accept\n oifname \"{interface}\" drop\n"
+    );
+    if !pod.wanted.uplink {
+        out += &format!(
+            " iifname \"{interface}\" drop\n}}\nchain input {{\n type filter hook input priority filter\n \
+             ct state established,related accept\n iifname \"{interface}\" drop\n"
+        );
+    }
+    out += "}\nchain outgoing {\n type nat hook postrouting priority srcnat\n";
+    if pod.wanted.uplink {
+        out += &format!(" ip saddr {address} oifname != \"{interface}\" masquerade\n");
+    }
+    // What comes from the host's loopback, or from the pod itself by way of a published port.
+    out += &format!(" ip saddr {{ 127.0.0.0/8, {address} }} oifname \"{interface}\" masquerade\n}}\n");
+    replace(&table(&pod.name), &out)
+}
+
+/// What a container's service says about its pods.
+pub fn member(container: &Container, unit: &mut UnitFile) {
+    let connection = &container.connection;
+    let outer = if let Network::Pod(pod) = &connection.network { Some(pod) } else { None };
+    let mut pods: Vec<&String> = outer.into_iter().chain(&connection.oci_pod).collect();
+    pods.dedup();
+    for pod in pods {
+        // Not there without it, and in the new one after it was restarted.
+        unit.set("Unit", "BindsTo", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
+    }
+    if let Some(pod) = outer {
+        unit.set("Service", "NetworkNamespacePath", Pod::path(pod))
+            // It would be implied, and nspawn's mounts are for the host to see.
+            .set("Service", "PrivateMounts", "no");
+    }
+}
+
+/// What a container's `.nspawn` file says about networks.
+pub fn settings(container: &Container, file: &mut UnitFile) {
+    if let Some(pod) = &container.connection.oci_pod {
+        file.set("Files", "BindReadOnly", format!("{}:{INSIDE}", Pod::path(pod)));
+    }
+    let (private, link) = match &container.connection.network {
+        Network::Host | Network::Pod(_) => ("no", None),
+        Network::Alone => ("yes", None),
+        Network::Veth => ("yes", Some(("VirtualEthernet", "yes"))),
+        Network::Bridge(bridge) => ("yes", Some(("Bridge", bridge.as_str()))),
+        Network::Zone(zone) => ("yes", Some(("Zone", zone.as_str()))),
+    };
+    // Without these two, the stock command line asks for a virtual link.
+    file.set("Network", "Private", private);
+    match link {
+        None => file.set("Network", "VirtualEthernet", "no"),
+        Some((key, value)) => file.set("Network", key, value),
+    };
+}
+
+/// Whether the container has a link of its own, whose address its own network manager asks for.
+#[must_use]
+pub fn configures_itself(container: &Container) -> bool {
+    matches!(container.connection.network, Network::Veth | Network::Bridge(_) | Network::Zone(_))
+}
+
+/// Whether the application can reach the host's name servers, and has to be told where they are.
+#[must_use]
+pub fn needs_resolver(container: &Container, model: &Model) -> bool {
+    let connection = &container.connection;
+    let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else {
+        return configures_itself(container);
+    };
+    model.pods.get(pod).is_some_and(|pod| pod.wanted.uplink)
+}
+
+/// The capabilities a container needs to put its application into another network than its own.
+#[must_use]
+pub fn capability(container: &Container) -> Option<&'static str> {
+    let connection = &container.connection;
+    let shared = matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some();
+    // Without a private network, nspawn takes it away; it reaches no further than the pod the container is in.
+    shared.then_some("CAP_NET_ADMIN")
+}
+
+/// What an application's service says about networks.
+pub fn application(container: &Container, unit: &mut UnitFile) {
+    if container.connection.oci_pod.is_some() {
+        unit.set("Service", "NetworkNamespacePath", INSIDE);
+    }
+}
+
+/// What `[Install]` of a container starts: with `StartOnDemand=`, the sockets.
+#[must_use]
+pub fn installed(container: &Container, model: &Model) -> Vec<String> {
+    match model.pods.get(&container.name).filter(|pod| pod.own && pod.wanted.on_demand) {
+        Some(pod) => publish::sockets(pod),
+        None => vec![format!("systemd-nspawn@{}.service", container.name)],
+    }
+}
+
+/// What `[Install]` of a pod starts, and by what links.
+#[must_use]
+pub fn install(pod: &Pod) -> (Vec<String>, &[Link]) {
+    // The links of a pod of one are its container's.
+    let links = if pod.own { &[] } else { pod.install.as_slice() };
+    let units = if pod.wanted.on_demand { publish::sockets(pod) } else { vec![Pod::target(&pod.name)] };
+    (units, links)
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT
+//! Published ports: a socket of the host with a proxy in the pod, or rules for the kernel. Pure.
+
+use std::net::IpAddr;
+
+use super::pod::{replace, rules};
+use crate::output::tree::{Place, Tree};
+use crate::paths::{BINDIR, RUNTIME};
+use crate::resolve::pod::{Cable, Pod};
+use crate::resolve::ports::{Port, Protocol};
+use crate::unit::UnitFile;
+
+/// The proxy of systemd-socket-proxyd(8).
+const PROXY: &str = "/usr/lib/systemd/systemd-socket-proxyd";
+
+/// Its name without the suffix. No part of it but an address has a colon, so that no two are the same.
+fn stem(pod: &Pod, port: &Port) -> String {
+    let listen = port.listen().replace(['[', ']'], "");
+    let protocol = if port.protocol == Protocol::Udp { "-udp" } else { "" };
+    format!("sdme-publish-{}-{listen}{protocol}", pod.name)
+}
+
+/// The units without which the pod does not start, with their types.
+pub fn units(pod: &Pod) -> impl Iterator<Item = (String, &'static str)> {
+    let proxied = pod.proxied().map(|port| (format!("{}.socket", stem(pod, port)), "socket"));
+    proxied.chain(pod.forwarded().map(|port| (format!("{}.service", stem(pod, port)), "service")))
+}
+
+/// The sockets.
+#[must_use]
+pub fn sockets(pod: &Pod) -> Vec<String> {
+    pod.proxied().map(|port| format!("{}.socket", stem(pod, port))).collect()
+}
+
+/// Plans the units.
+pub fn plan(pod: &Pod, tree: &mut Tree) {
+    for port in pod.proxied() {
+        let stem = stem(pod, port);
+        tree.file(Place::Units, format!("{stem}.socket"), &socket(pod, port));
+        tree.file(Place::Units, format!("{stem}.service"), &proxy(pod, port));
+    }
+    if let Some(cable) = &pod.cable {
+        for port in pod.forwarded() {
+            let stem = stem(pod, port);
+            tree.file(Place::Units, format!("{stem}.service"), &forward(pod, port, cable, &stem));
+        }
+    }
+}
+
+/// What the proxies of a pod need that stops when it is idle.
+pub(super) fn demand(pod: &str) -> String {
+    format!("sdme-demand@{pod}.target")
+}
+
+fn nspawn(container: &str) -> String {
+    format!("systemd-nspawn@{container}.service")
+}
+
+fn head(pod: &Pod, port: &Port) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&pod.file);
+    unit.set_literal("Unit", "SourcePath", &pod.file);
+    unit.set_literal("Unit", "Description", &format!("Port {}/{} of {}", port.listen(), port.protocol, pod.name));
+    unit
+}
+
+/// It comes before the pod, is there as long as the pod is, and goes with it.
+fn with_pod(pod: &Pod, unit: &mut UnitFile) {
+    unit.set("Unit", "PartOf", Pod::service(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
+}
+
+fn socket(pod: &Pod, port: &Port) -> UnitFile {
+    let mut unit = head(pod, port);
+    if !pod.wanted.on_demand {
+        with_pod(pod, &mut unit);
+    }
+    unit.set("Socket", "ListenStream", port.listen());
+    match port.address {
+        None => unit.set("Socket", "BindIPv6Only", "both"),
+        Some(IpAddr::V6(_)) => unit.set("Socket", "BindIPv6Only", "ipv6-only"),
+        Some(IpAddr::V4(_)) => &mut unit,
+    };
+    if port.address.is_some_and(|address| !address.is_unspecified()) {
+        // The address may come up later than the socket.
+        unit.set("Socket", "FreeBind", "yes");
+    }
+    unit.set("Socket", "NoDelay", "yes");
+    unit
+}
+
+/// The socket is the host's, the proxy's connections are made in the pod.
+fn proxy(pod: &Pod, port: &Port) -> UnitFile {
+    let name = &pod.name;
+    let mut unit = head(pod, port);
+    // The network of a container stays as long as anybody needs it, so its proxy is bound to the container.
+    let owner = if pod.own { nspawn(name) } else { Pod::service(name) };
+    unit.set("Unit", "BindsTo", owner.as_str()).set("Unit", "After", owner);
+    if pod.wanted.on_demand && !pod.own {
+        for member in &pod.starts {
+            unit.set("Unit", "Wants", nspawn(member)).set("Unit", "After", nspawn(member));
+        }
+    }
+    if pod.wanted.idle.is_some() {
+        let demand = demand(name);
+        unit.set("Unit", "Requires", demand.as_str()).set("Unit", "After", demand);
+    }
+    unit.set("Service", "NetworkNamespacePath", Pod::path(name)).set("Service", "DynamicUser", "yes");
+    // A connection waits until the application listens.
+    let patience = if pod.wanted.on_demand { 60 } else { 10 };
+    let target = port.target.map_or("${PORT}".to_owned(), |target| target.to_string());
+    if port.target.is_none() {
+        // What the image exposes is known when the container runs.
+        let file = format!("{RUNTIME}/pods/{name}/port-{}", port.host);
+        unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen exposed-port {name} {} {file}", port.host))
+            .set("Service", "EnvironmentFile", format!("-{file}"));
+    }
+    unit.set("Service", "ExecStartPre", format!("{BINDIR}/sdme-gen await-port {target} {patience}"));
+    let idle = pod.wanted.idle.map(|time| format!(" --exit-idle-time={time}ms")).unwrap_or_default();
+    unit.set("Service", "ExecStart", format!("{PROXY} --connections-max=8192{idle} 127.0.0.1:{target}"))
+        // A connection takes two sockets and four ends of pipes.
+        .set("Service", "LimitNOFILE", "65536");
+    unit
+}
+
+/// Rules by which the kernel sends packets to the pod. They belong to this unit and go with it.
+fn forward(pod: &Pod, port: &Port, cable: &Cable, stem: &str) -> UnitFile {
+    let mut unit = head(pod, port);
+    with_pod(pod, &mut unit);
+    let table = stem.replace(':', "_");
+    let local = match port.address.filter(|address| !address.is_unspecified()) {
+        Some(address) => format!("ip daddr {address}"),
+        None => "meta nfproto ipv4 fib daddr type local".to_owned(),
+    };
+    let target = port.target.unwrap_or(port.host);
+    let rule = format!("{local} {} dport {} dnat ip to {}:{target}", port.protocol, port.host, cable.pod);
+    let chains = format!(
+        "chain prerouting {{\n type nat hook prerouting priority dstnat\n {rule}\n}}\n\
+         chain output {{\n type nat hook output priority dstnat\n {rule}\n}}\n"
+    );
+    unit.set("Service", "Type", "oneshot")
+        .set("Service", "RemainAfterExit", "yes")
+        .set("Service", "ExecStart", "nft -f -")
+        .set("Service", "ExecStopPost", format!("-nft delete table inet {table}"));
+    rules(&replace(&table, &chains), &mut unit);
+    unit
+}

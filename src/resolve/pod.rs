@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+//! `.pod` files, and the pods of one that containers with a network of their own are put into. Pure.
+
+use std::collections::BTreeMap;
+use std::net::Ipv4Addr;
+use std::sync::Arc;
+
+use super::container::{bad_name, passed};
+use super::install;
+use super::model::{Assignment, Container, Link, Network};
+use super::network::{Outcome, Range, Wanted, interface, interface_clash, of_pod, wanted, whole};
+use super::ports::{Claims, Port};
+use super::references::{Names, unit_section};
+use crate::config::settings::Settings;
+use crate::diag::Diagnostic;
+
+/// Settings of a pod's service that are ours.
+const SERVICE_TAKEN: [(&str, &str); 7] = [
+    ("ExecStart", "ExecStartPost= can be used"),
+    ("NetworkNamespacePath", "remove it"),
+    ("PrivateMounts", "remove it"),
+    ("PrivateNetwork", "remove it"),
+    ("RemainAfterExit", "remove it"),
+    ("StandardInput", "remove it"),
+    ("Type", "remove it"),
+];
+
+/// A network that containers share, or that one container has for itself.
+#[derive(Debug, Clone)]
+pub struct Pod {
+    /// Its name, which is also the name of the only member of a pod of one.
+    pub name: String,
+    /// The file it was written in.
+    pub file: Arc<str>,
+    /// Whether it is a container's own network, without a `.pod` file.
+    pub own: bool,
+    /// What is published, and how it starts and stops.
+    pub wanted: Wanted,
+    /// Its link to the host's network, if it needs one.
+    pub cable: Option<Cable>,
+    /// Containers that start with it.
+    pub starts: Vec<String>,
+    /// All containers in it.
+    pub members: Vec<String>,
+    /// `[Unit]`, file references translated to units.
+    pub unit: Vec<Assignment>,
+    /// `[Service]`.
+    pub service: Vec<Assignment>,
+    /// Links that start it with other units.
+    pub install: Vec<Link>,
+}
+
+/// A pair of interfaces between the host and a pod.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cable {
+    /// The host's end.
+    pub interface: String,
+    /// Its address; both have a prefix of 30 bits.
+    pub host: Ipv4Addr,
+    /// The pod's address.
+    pub pod: Ipv4Addr,
+}
+
+/// Pods as they are read, and what ports are taken.
+#[derive(Debug, Default)]
+pub struct Pods {
+    /// Those that can be used.
+    pub good: BTreeMap<String, Pod>,
+    /// Those that cannot, with the first reason.
+    pub bad: BTreeMap<String, Diagnostic>,
+    /// The ports of the host.
+    pub claims: Claims,
+}
+
+impl Pod {
+    /// The network namespace.
+    #[must_use]
+    pub fn path(name: &str) -> String {
+        format!("{}/pods/{name}/netns", crate::paths::RUNTIME)
+    }
+
+    /// The unit of the network.
+    #[must_use]
+    pub fn service(name: &str) -> String {
+        format!("sdme-pod@{name}.service")
+    }
+
+    /// The unit of the network and the containers.
+    #[must_use]
+    pub fn target(name: &str) -> String {
+        format!("sdme-pod@{name}.target")
+    }
+
+    /// The pod of one of a container with a network of its own.
+    #[must_use]
+    pub fn of_container(name: &str, file: &Arc<str>, wanted: Wanted, install: &[Link]) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: Arc::clone(file),
+            own: true,
+            wanted,
+            cable: None,
+            starts: Vec::new(),
+            members: Vec::new(),
+            unit: Vec::new(),
+            service: Vec::new(),
+            install: install.to_vec(),
+        }
+    }
+
+    /// Whether packets have to find a way between the host and the pod.
+    fn is_linked(&self) -> bool {
+        self.wanted.uplink || self.wanted.ports.iter().any(|port| self.wanted.forwards(port))
+    }
+
+    /// The ports that the kernel forwards.
+    pub fn forwarded(&self) -> impl Iterator<Item = &Port> {
+        self.wanted.ports.iter().filter(|port| self.wanted.forwards(port))
+    }
+
+    /// The ports that have a socket and a proxy.
+    pub fn proxied(&self) -> impl Iterator<Item = &Port> {
+        self.wanted.ports.iter().filter(|port| !self.wanted.forwards(port))
+    }
+}
+
+/// Reads a `.pod` file.
+///
+/// # Errors
+/// All its problems.
+pub fn pod(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<Pod, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    if let Some(message) = bad_name(name) {
+        problems.push(Diagnostic::error(&whole(file), message.replace("container", "pod")));
+    }
+    let uplink = of_pod(settings, &mut problems);
+    let wanted = Wanted { uplink, ..wanted("Pod", settings, &mut problems) };
+    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
+    let install = install::links(settings, &mut problems);
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    Ok(Pod { own: false, unit, service, ..Pod::of_container(name, file, wanted, &install) })
+}
+
+impl Pods {
+    /// Takes in a pod, unless its ports are taken.
+    ///
+    /// # Errors
+    /// A problem for each port that is.
+    pub fn add(&mut self, pod: Pod) -> Result<(), Vec<Diagnostic>> {
+        self.claims.take(pod.wanted.ports.iter())?;
+        self.good.insert(pod.name.clone(), pod);
+        Ok(())
+    }
+
+    /// Takes in what a container has come to: its own pod, or the ports its application binds.
+    ///
+    /// # Errors
+    /// A problem for each port that is taken.
+    pub fn connect(&mut self, outcome: Outcome) -> Result<(), Vec<Diagnostic>> {
+        self.claims.take(outcome.claims.iter())?;
+        outcome.own.map_or(Ok(()), |pod| self.add(pod))
+    }
+
+    /// Notes who is in what pod, and gives out addresses from `range`, or says why there are none. What is returned are
+    /// pods that cannot be: they, and the containers in them, are to be rejected.
+    pub fn settle(
+        &mut self,
+        containers: &BTreeMap<String, Container>,
+        range: &Result<Range, String>,
+    ) -> Vec<(Pod, Diagnostic)> {
+        // The container a pod was made for may have been rejected since.
+        self.good.retain(|name, pod| !pod.own || containers.contains_key(name));
+        let mut refused: BTreeMap<String, String> = BTreeMap::new();
+        let linked: Vec<String> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
+        for (name, other) in interface_clash(linked.iter().map(String::as_str)) {
+            refused.insert(
+                name.to_owned(),
+                format!("the network interface would be called as the one of {other}; rename one"),
+            );
+        }
+        let linked = || linked.iter().map(String::as_str);
+        match range {
+            Err(message) => refused.extend(linked().map(|name| (name.to_owned(), message.clone()))),
+            Ok(range) => {
+                let addresses = range.distribute(linked());
+                for name in linked() {
+                    if let (Some(pod), Some(first)) = (self.good.get_mut(name), addresses.get(name)) {
+                        let [host, inside] = [first + 1, first + 2].map(Ipv4Addr::from);
+                        pod.cable = Some(Cable { interface: interface(name), host, pod: inside });
+                    } else {
+                        let message = "no address is left for it; write a larger UplinkRange= into sdme.conf";
+                        refused.insert(name.to_owned(), message.to_owned());
+                    }
+                }
+            }
+        }
+        for container in containers.values() {
+            let connection = &container.connection;
+            let outer = if let Network::Pod(pod) = &connection.network { Some(pod) } else { None };
+            for (pod, starts) in [(outer, true), (connection.oci_pod.as_ref(), outer.is_none())] {
+                let Some(pod) = pod.and_then(|name| self.good.get_mut(name)) else { continue };
+                if !pod.members.contains(&container.name) {
+                    pod.members.push(container.name.clone());
+                    if connection.start_with_pod && starts {
+                        pod.starts.push(container.name.clone());
+                    }
+                }
+            }
+        }
+        let refuse = |(name, message): (String, String)| {
+            let pod = self.good.remove(&name)?;
+            let problem = Diagnostic::error(&whole(&pod.file), message);
+            Some((pod, problem))
+        };
+        refused.into_iter().filter_map(refuse).collect()
+    }
+}

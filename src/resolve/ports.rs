@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+//! `PublishPort=` in Quadlet's grammar, `[[IP:][HOST-PORT]:]CONTAINER-PORT[/PROTOCOL]`, and who has claimed what port of the
+//! host. Pure.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use crate::diag::{Diagnostic, Location, Spanned};
+
+/// A transport protocol.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// TCP.
+    Tcp,
+    /// UDP.
+    Udp,
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+        })
+    }
+}
+
+/// One port of the host that leads to an application.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Port {
+    /// The address of the host it is published on; all of them, IPv4 and IPv6, without.
+    pub address: Option<IpAddr>,
+    /// The port of the host.
+    pub host: u16,
+    /// The port of the application. None: what the image exposes, which is known when the application runs.
+    pub target: Option<u16>,
+    /// The protocol.
+    pub protocol: Protocol,
+    /// Where it was written.
+    pub at: Location,
+}
+
+/// The most ports one assignment may publish: each becomes a unit or two.
+const MOST: u16 = 1024;
+
+impl Port {
+    /// The address and port as a socket unit names them, and as part of a unit name: `8080`, `127.0.0.1:8080`.
+    #[must_use]
+    pub fn listen(&self) -> String {
+        match self.address {
+            None => self.host.to_string(),
+            Some(IpAddr::V4(address)) => format!("{address}:{}", self.host),
+            Some(IpAddr::V6(address)) => format!("[{address}]:{}", self.host),
+        }
+    }
+
+    /// Whether both cannot be bound at once. `0.0.0.0` means every IPv4 address, `[::]` every IPv6 address.
+    fn overlaps(&self, other: &Self) -> bool {
+        let any = |a: IpAddr| a.is_unspecified();
+        let addresses = match (self.address, other.address) {
+            (None, _) | (_, None) => true,
+            (Some(a), Some(b)) => a == b || (a.is_ipv4() == b.is_ipv4() && (any(a) || any(b))),
+        };
+        addresses && self.host == other.host && self.protocol == other.protocol
+    }
+}
+
+/// Reads one word of `PublishPort=`; a range becomes several.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, String> {
+    let text = word.value.as_str();
+    let wrong = |message: &str| format!("PublishPort={text}: {message}");
+    let (rest, protocol) = match text.split_once('/') {
+        None => (text, Protocol::Tcp),
+        Some((rest, "tcp")) => (rest, Protocol::Tcp),
+        Some((rest, "udp")) => (rest, Protocol::Udp),
+        Some((_, other)) => return Err(wrong(&format!("{other:?} is not a protocol; write tcp or udp"))),
+    };
+    let (address, rest) = address(rest).map_err(|m| wrong(&m))?;
+    let (host, target) = match rest.split_once(':') {
+        Some(("", _)) => return Err(wrong("a host port picked at random could not be found; write HOST:CONTAINER")),
+        Some((host, target)) => (range(host).map_err(|m| wrong(&m))?, Some(range(target).map_err(|m| wrong(&m))?)),
+        None if address.is_some() => return Err(wrong("the container's port is missing; write IP:HOST:CONTAINER")),
+        None => (range(rest).map_err(|m| wrong(&m))?, None),
+    };
+    let count = host.1 - host.0;
+    if count >= MOST {
+        return Err(wrong(&format!("at most {MOST} ports at once")));
+    }
+    // Several ports cannot all lead to the one the image exposes.
+    let target = target.or((count > 0).then_some(host));
+    if target.is_some_and(|t| t.1 - t.0 != count) {
+        return Err(wrong("the two ranges do not have the same length"));
+    }
+    let port = |offset| Port {
+        address,
+        host: host.0 + offset,
+        target: target.map(|t| t.0 + offset),
+        protocol,
+        at: word.at.clone(),
+    };
+    Ok((0..=count).map(port).collect())
+}
+
+/// Splits off an address that is followed by a colon.
+fn address(text: &str) -> Result<(Option<IpAddr>, &str), String> {
+    if let Some(rest) = text.strip_prefix('[') {
+        let parts = rest.split_once("]:");
+        let parsed = parts.and_then(|(address, rest)| Some((address.parse::<Ipv6Addr>().ok()?, rest)));
+        let (address, rest) = parsed.ok_or("this is no IPv6 address in brackets; write [ADDRESS]:HOST:CONTAINER")?;
+        return Ok((Some(IpAddr::V6(address)), rest));
+    }
+    match text.split_once(':') {
+        Some((first, rest)) if rest.contains(':') || first.contains('.') => {
+            let address = first.parse::<Ipv4Addr>();
+            let address = address.map_err(|_| format!("{first:?} is no address; write 127.0.0.1:HOST:CONTAINER"))?;
+            Ok((Some(IpAddr::V4(address)), rest))
+        }
+        _ => Ok((None, text)),
+    }
+}
+
+/// `PORT` or `FIRST-LAST`, both included.
+fn range(text: &str) -> Result<(u16, u16), String> {
+    let number = |text: &str| {
+        let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+        text.parse::<u16>().ok().filter(|n| digits && *n > 0)
+    };
+    let parsed = match text.split_once('-') {
+        None => number(text).map(|n| (n, n)),
+        Some((first, last)) => number(first).zip(number(last)).filter(|(a, b)| a <= b),
+    };
+    parsed.ok_or_else(|| format!("{text:?} is no port; write a number from 1 to 65535, or FIRST-LAST"))
+}
+
+/// The ports of the host that are taken by files so far.
+#[derive(Debug, Default)]
+pub struct Claims {
+    taken: Vec<Port>,
+}
+
+impl Claims {
+    /// Takes all of `ports`, or none.
+    ///
+    /// # Errors
+    /// A problem for each port that another file, or another line, has already.
+    pub fn take<'a>(&mut self, ports: impl Iterator<Item = &'a Port>) -> Result<(), Vec<Diagnostic>> {
+        let known = self.taken.len();
+        let mut problems = Vec::new();
+        for port in ports {
+            match self.taken.iter().find(|other| other.overlaps(port)) {
+                Some(other) => {
+                    let (listen, protocol, at) = (port.listen(), port.protocol, &other.at);
+                    let message =
+                        format!("port {listen}/{protocol} of the host is {at}'s already; publish another one");
+                    problems.push(Diagnostic::error(&port.at, message));
+                }
+                None => self.taken.push(port.clone()),
+            }
+        }
+        if problems.is_empty() {
+            return Ok(());
+        }
+        self.taken.truncate(known);
+        Err(problems)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::sync::Arc;
+
+    fn ports(text: &str) -> Result<Vec<Port>, String> {
+        parse(&Spanned { value: text.to_owned(), at: Location::new(&Arc::from("f"), 1) })
+    }
+
+    #[test]
+    fn the_grammar() {
+        let one = |text: &str| {
+            let all = ports(text).unwrap();
+            assert_eq!(all.len(), 1, "{text}");
+            let port = all.into_iter().next().unwrap();
+            (port.listen(), port.target, port.protocol)
+        };
+        assert_eq!(one("8080:80"), ("8080".into(), Some(80), Protocol::Tcp));
+        assert_eq!(one("8080"), ("8080".into(), None, Protocol::Tcp));
+        assert_eq!(one("127.0.0.1:8080:80/tcp"), ("127.0.0.1:8080".into(), Some(80), Protocol::Tcp));
+        assert_eq!(one("[::1]:53:5353/udp"), ("[::1]:53".into(), Some(5353), Protocol::Udp));
+        let range = ports("0.0.0.0:8000-8002:80-82").unwrap();
+        let range: Vec<_> = range.iter().map(|p| (p.host, p.target.unwrap())).collect();
+        assert_eq!(range, [(8000, 80), (8001, 81), (8002, 82)]);
+        assert_eq!(ports("5000-5001").unwrap().iter().map(|p| p.target).collect::<Vec<_>>(), [Some(5000), Some(5001)]);
+    }
+
+    #[test]
+    fn what_is_refused() {
+        for bad in [
+            "",
+            "x",
+            "0",
+            "65536",
+            "+1",
+            "80/sctp",
+            ":80",
+            "127.0.0.1::80",
+            "127.0.0.1:80",
+            "1.2.3:80:80",
+            "::1:80:80",
+            "[::1:80:80",
+            "[1.2.3.4]:80:80",
+            "8000-8002:80-81",
+            "8000-8002:80",
+            "82-80",
+            "1-65535",
+            "1:2:3:4",
+            "80:",
+        ] {
+            assert!(ports(bad).is_err(), "{bad}");
+        }
+        assert_eq!(
+            ports("localhost:80:80").unwrap_err(),
+            "PublishPort=localhost:80:80: \"localhost\" is no address; write 127.0.0.1:HOST:CONTAINER"
+        );
+    }
+
+    #[test]
+    fn overlaps() {
+        let overlap = |a: &str, b: &str| {
+            let mut claims = Claims::default();
+            claims.take(ports(a).unwrap().iter()).unwrap();
+            claims.take(ports(b).unwrap().iter()).is_err()
+        };
+        for (a, b) in [
+            ("80:80", "80:81"),
+            ("80:80", "127.0.0.1:80:80"),
+            ("[::1]:80:80", "80"),
+            ("0.0.0.0:80:80", "127.0.0.1:80:80"),
+            ("[::]:80:80", "[::1]:80:80"),
+            ("80-90:80-90", "85:1"),
+            ("80:80/udp", "80:80/udp"),
+        ] {
+            assert!(overlap(a, b) && overlap(b, a), "{a} {b}");
+        }
+        for (a, b) in [
+            ("80:80", "81:80"),
+            ("80:80/udp", "80:80"),
+            ("127.0.0.1:80:80", "127.0.0.2:80:80"),
+            ("0.0.0.0:80:80", "[::]:80:80"),
+            ("127.0.0.1:80:80", "[::1]:80:80"),
+        ] {
+            assert!(!overlap(a, b), "{a} {b}");
+        }
+    }
+}

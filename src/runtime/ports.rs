@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT
+//! What the proxy of a published port asks before it starts: what port it leads to, and whether anybody listens there.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::image::Store;
+use crate::resolve::model::{Container, Model, Network};
+
+/// Waits until TCP `port` is listened on in the network this process is in. The kernel's table is read; a connection made to
+/// see whether one can be made would show up in the application.
+///
+/// # Errors
+/// Nobody listens within `limit`.
+pub fn await_port(port: u16, limit: Duration) -> Result<()> {
+    let deadline = Instant::now() + limit;
+    loop {
+        for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
+            // The second one is missing where IPv6 is off.
+            if fs::read_to_string(table).is_ok_and(|text| text.lines().any(|line| listens(line, port))) {
+                return Ok(());
+            }
+        }
+        if Instant::now() > deadline {
+            bail!("nothing listens on port {port} after {} s", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// Whether a line of the table is a socket in the state LISTEN with this local port (`proc_net_tcp` in the kernel's
+/// documentation: number, local address, remote address, state).
+fn listens(line: &str, port: u16) -> bool {
+    let mut fields = line.split_ascii_whitespace().skip(1);
+    let local = fields.next().and_then(|address| address.rsplit_once(':'));
+    let number = local.and_then(|(_, hex)| u16::from_str_radix(hex, 16).ok());
+    number == Some(port) && fields.nth(1) == Some("0A")
+}
+
+/// Writes `PORT=` with the port that `PublishPort=PORT` of `pod` leads to.
+///
+/// # Errors
+/// The images expose several ports, or the file cannot be written.
+pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
+    let model = super::compile(Path::new("/")).model;
+    let exposed = exposed(&Store::open(Path::new("/")), &model, pod);
+    let target = choose(port, &exposed)?;
+    fs::write(file, format!("PORT={target}\n")).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The TCP ports that applications in the network of `pod` expose by their images.
+fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
+    let inside = |c: &&Container| match (&c.connection.oci_pod, &c.connection.network) {
+        (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
+        _ => false,
+    };
+    let images = model.containers.values().filter(inside).filter_map(|c| c.image.as_deref());
+    let records = images.filter_map(|image| store.lookup(image).ok().flatten());
+    let ports = records.flat_map(|found| found.image.exposed_ports).filter_map(|text| {
+        let range = text.strip_suffix("/tcp")?;
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
+    });
+    ports.flatten().collect()
+}
+
+/// The port itself if it is exposed or nothing is; otherwise the only one that is.
+fn choose(port: u16, exposed: &BTreeSet<u16>) -> Result<u16> {
+    match exposed.first() {
+        None => Ok(port),
+        Some(_) if exposed.contains(&port) => Ok(port),
+        Some(only) if exposed.len() == 1 => Ok(*only),
+        Some(_) => {
+            let all = exposed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            bail!("PublishPort={port}: the image exposes the ports {all}; write {port}:PORT")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sockets_that_listen() {
+        let line =
+            "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0";
+        assert!(listens(line, 80) && !listens(line, 81));
+        assert!(!listens(&line.replace(" 0A ", " 01 "), 80));
+        assert!(!listens("  sl  local_address rem_address   st", 80));
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        await_port(own.local_addr().unwrap().port(), Duration::from_secs(5)).unwrap();
+        assert!(await_port(1, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn what_a_bare_port_leads_to() {
+        let choose = |port, exposed: &[u16]| super::choose(port, &exposed.iter().copied().collect());
+        assert_eq!(choose(8080, &[]).unwrap(), 8080);
+        assert_eq!(choose(8080, &[80]).unwrap(), 80);
+        assert_eq!(choose(443, &[80, 443]).unwrap(), 443);
+        assert!(choose(8080, &[80, 443]).unwrap_err().to_string().ends_with("the ports 80, 443; write 8080:PORT"));
+    }
+}
