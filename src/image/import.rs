@@ -16,6 +16,7 @@ use super::ahead::ahead;
 use super::compress::decoder;
 use super::digest::HashingReader;
 use super::extract::{Extractor, Limits};
+use super::install::{self, Wanted};
 use super::manifest::Platform;
 use super::mode;
 use super::progress::Progress;
@@ -26,6 +27,7 @@ use super::store::{Imported, Scratch, Store, check_name, render};
 use super::tree::{Tree, lookup};
 use super::{applayer, user};
 use crate::config::access::{Access, Registries};
+use crate::config::install::{InstallSetting, Installers};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::resolve::model::Mode;
 
@@ -46,6 +48,10 @@ pub struct Request<'a> {
     pub access: &'a Access,
     /// Mirrors and registries without encryption.
     pub registries: &'a Registries,
+    /// `InstallPackages=`
+    pub install: InstallSetting,
+    /// The commands that install packages.
+    pub installers: &'a Installers,
     /// Bounds on its size.
     pub limits: Limits,
 }
@@ -56,6 +62,7 @@ impl<'a> Request<'a> {
     pub fn new(name: &'a str, source: &'a ImageSource) -> Self {
         static PLATFORM: PlatformSetting = PlatformSetting { architecture: None, variant: None };
         static ACCESS: LazyLock<Access> = LazyLock::new(Access::default);
+        static INSTALLERS: Installers = Installers { own: std::collections::BTreeMap::new() };
         static REGISTRIES: LazyLock<Registries> = LazyLock::new(Registries::default);
         Self {
             name,
@@ -65,8 +72,32 @@ impl<'a> Request<'a> {
             platform: &PLATFORM,
             access: &ACCESS,
             registries: &REGISTRIES,
+            install: InstallSetting::Auto,
+            installers: &INSTALLERS,
             limits: Limits::default(),
         }
+    }
+}
+
+impl Request<'_> {
+    /// What is asked for about packages, in a few words; nothing where it cannot matter or is what it always is.
+    fn installation(&self) -> String {
+        match (self.mode, self.install) {
+            (ModeSetting::App, _) => String::new(),
+            (_, InstallSetting::No) => "no".to_owned(),
+            (_, setting) => {
+                let yes = if setting == InstallSetting::Yes { "yes" } else { "" };
+                let commands: Vec<String> = self.installers.own.iter().map(|(f, c)| format!("{f:?}: {c}")).collect();
+                [yes, &commands.join("; ")].join(" ").trim().to_owned()
+            }
+        }
+    }
+
+    fn suits(&self, found: &Imported, reference: &str) -> bool {
+        found.image.suits(reference, self.mode, self.platform)
+            // Commands that were not run do not matter.
+            && (found.image.requested_installation == self.installation()
+                || (found.image.installed.is_none() && self.install != InstallSetting::Yes))
     }
 }
 
@@ -88,7 +119,7 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             }
             Err(error) => return Err(error),
         };
-        Ok(found.filter(|found| found.image.suits(&reference, request.mode, request.platform)))
+        Ok(found.filter(|found| request.suits(found, &reference)))
     };
     if !matches!(request.pull, Pull::Always | Pull::Newer)
         && let Some(found) = present()?
@@ -139,10 +170,10 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         Surroundings { cache: &cache, scratch: &place, limit, platform: &platform, access, registries, progress };
     let mut origin = source::open(request.source, around)?;
     let digest = origin.identify()?;
-    let entry = Store::entry_name(request.name, &digest, request.mode);
+    let entry = Store::entry_name(request.name, &digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
-        if !found.image.suits(reference, request.mode, request.platform) {
+        if !request.suits(&found, reference) {
             reference.clone_into(&mut found.image.reference);
             found.image.requested_platform = request.platform.to_string();
             Store::rewrite(&found)?;
@@ -180,17 +211,24 @@ fn unpack(
         refuse_packed_images(&tree)?;
     }
 
-    let mode = mode::decide(request.mode, &config.config, &tree)?;
+    let mode = mode::decide(request.mode, &config.config, &tree);
+    let wanted = Wanted { setting: request.install, installers: request.installers };
+    let installed = if mode == Mode::Base { install::complete(&rootfs, &tree, wanted, progress)? } else { None };
+    if mode == Mode::Base {
+        mode::check(request.mode, &tree)?;
+    }
     let user = match user::resolve(&tree, &config.config.user) {
         Ok(user) => user,
         // A booted system starts as root whatever its image says about a user.
         Err(_) if mode == Mode::Base => user::User::root(&config.config.user),
         Err(error) => return Err(error.context(format!("the image's user `{}`", config.config.user.escape_debug()))),
     };
-    let (record, ignored) = ImageRecord::new(known, mode, config, user);
+    let (mut record, ignored) = ImageRecord::new(known, mode, config, user);
     for what in ignored {
         progress.warning(&format!("{}: ignoring the image's {what}", request.name));
     }
+    record.installed = installed;
+    record.requested_installation = request.installation();
     let finished = scratch.path().join("tree");
     if mode == Mode::App {
         if record.entrypoint.is_empty() && record.cmd.is_empty() {

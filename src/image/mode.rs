@@ -10,7 +10,7 @@
 //!    entrypoint, and an init (`/sbin/init`, `systemd`) are a base if the tree carries systemd, else an application.
 //! 4. Everything else is an application, also an image without any command.
 //!
-//! A base must carry systemd to be booted. Must not look outside the tree.
+//! A base must carry systemd to be booted, be it that it was installed into it. Must not look outside the tree.
 
 use anyhow::{Result, bail};
 
@@ -59,26 +59,30 @@ fn guess(config: &Execution) -> Guess {
     }
 }
 
-/// Decides, and makes sure that a base can boot.
-///
-/// # Errors
-/// When a base, asked for or recognised, carries no systemd.
-pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Result<Mode> {
-    let mode = match (setting, guess(config)) {
+/// Decides.
+#[must_use]
+pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Mode {
+    match (setting, guess(config)) {
         (ModeSetting::Base, _) | (ModeSetting::Auto, Guess::Base) => Mode::Base,
         (ModeSetting::Auto, Guess::Depends) if has_systemd(tree) => Mode::Base,
         (ModeSetting::App, _) | (ModeSetting::Auto, Guess::App | Guess::Depends) => Mode::App,
-    };
-    if mode == Mode::Base && !has_systemd(tree) {
-        let why =
-            if setting == ModeSetting::Base { "`Mode=base` was asked for" } else { "its command is just a shell" };
-        bail!(
-            "the image is taken for an operating system ({why}), but it has no systemd to boot: neither \
-             /usr/lib/systemd/systemd nor /lib/systemd/systemd is a program in it; use an image with systemd, or set \
-             `Mode=app` if it is an application"
-        );
     }
-    Ok(mode)
+}
+
+/// Makes sure that a base can boot.
+///
+/// # Errors
+/// When it carries no systemd.
+pub fn check(setting: ModeSetting, tree: &Tree) -> Result<()> {
+    if has_systemd(tree) {
+        return Ok(());
+    }
+    let why = if setting == ModeSetting::Base { "`Mode=base` was asked for" } else { "its command is just a shell" };
+    bail!(
+        "the image is taken for an operating system ({why}), but it has no systemd to boot: neither \
+         /usr/lib/systemd/systemd nor /lib/systemd/systemd is a program in it; use an image with systemd, set \
+         InstallPackages=auto, or set `Mode=app` if it is an application"
+    );
 }
 
 #[cfg(test)]
@@ -129,9 +133,10 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         let init = config(&[], &["/sbin/init"]);
-        assert_eq!(decide(ModeSetting::Auto, &init, &tree).unwrap(), Mode::App);
-        assert!(decide(ModeSetting::Base, &init, &tree).is_err());
-        assert!(decide(ModeSetting::Auto, &config(&[], &["bash"]), &tree).is_err());
+        assert_eq!(decide(ModeSetting::Auto, &init, &tree), Mode::App);
+        assert_eq!(decide(ModeSetting::Base, &init, &tree), Mode::Base);
+        assert_eq!(decide(ModeSetting::Auto, &config(&[], &["bash"]), &tree), Mode::Base);
+        assert!(check(ModeSetting::Base, &tree).is_err() && check(ModeSetting::Auto, &tree).is_err());
         // A link to the host's systemd is a link to nothing.
         std::fs::create_dir_all(dir.path().join("usr/lib/systemd")).unwrap();
         symlink("/proc/self/exe", dir.path().join("usr/lib/systemd/systemd")).unwrap();
@@ -143,7 +148,7 @@ mod tests {
         assert!(!has_systemd(&tree));
         std::fs::set_permissions(dir.path().join("opt/systemd"), std::fs::Permissions::from_mode(0o755)).unwrap();
         assert!(has_systemd(&tree));
-        assert_eq!(decide(ModeSetting::Auto, &init, &tree).unwrap(), Mode::Base);
-        assert_eq!(decide(ModeSetting::App, &init, &tree).unwrap(), Mode::App);
+        assert_eq!(decide(ModeSetting::Auto, &init, &tree), Mode::Base);
+        assert_eq!(decide(ModeSetting::App, &init, &tree), Mode::App);
     }
 }

@@ -35,6 +35,12 @@ pub struct ImageRecord {
     /// The platform that was asked for, as `ARCH/VARIANT`; empty for the machine's own.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_platform: String,
+    /// What was asked for about packages; empty for what is usual.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub requested_installation: String,
+    /// The command that installed systemd, if it came without.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub installed: Option<String>,
     /// The mode it has.
     pub mode: Mode,
     /// Processor architecture in Go's spelling.
@@ -97,6 +103,8 @@ impl ImageRecord {
             manifest: known.digest.to_string(),
             requested_mode: known.mode,
             requested_platform: known.platform.to_string(),
+            requested_installation: String::new(),
+            installed: None,
             mode,
             architecture: config.architecture,
             entrypoint: execution.entrypoint,

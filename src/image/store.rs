@@ -255,8 +255,8 @@ impl Store {
     }
 
     /// The name of the entry for an image.
-    pub(super) fn entry_name(name: &str, manifest: &Digest, mode: ModeSetting) -> String {
-        let how = Digest::of(format!("{FORMAT} {mode:?}").as_bytes());
+    pub(super) fn entry_name(name: &str, manifest: &Digest, mode: ModeSetting, installation: &str) -> String {
+        let how = Digest::of(format!("{FORMAT} {mode:?}{installation}").as_bytes());
         let short: String = how.hex().chars().take(8).collect();
         format!("{name}.{}.{short}", manifest.prefix16())
     }

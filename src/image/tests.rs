@@ -194,7 +194,7 @@ fn a_base_needs_systemd() {
         .symlink("lib", "usr/lib")
         .with(EntryType::Regular, b"usr/lib/systemd/systemd", b"x", |h| h.set_mode(0o755));
     world.layout.image(Some("full"), json!({"Cmd": ["bash"], "User": "nobody-knows"}), &[layer]);
-    assert!(world.error(Some("bare")).contains("has no systemd to boot"));
+    assert!(world.error(Some("bare")).contains("the image has no systemd"));
     assert!(world.entries().is_empty());
     let found = world.import(Some("full")).unwrap();
     assert_eq!(found.image.mode, Mode::Base);

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use crate::config::access::{self, Access};
+use crate::config::install::InstallSetting;
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location, Spanned};
@@ -76,6 +77,11 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
         };
         problems.push(Diagnostic::error(&base.at, message));
     }
+    let install = text("InstallPackages").map(|i| InstallSetting::from_choice(i.value)).unwrap_or_default();
+    if let (ModeSetting::App, InstallSetting::Yes, Some(at)) = (mode, install, text("InstallPackages")) {
+        let message = "nothing is installed into an application; remove InstallPackages= or Mode=app";
+        problems.push(Diagnostic::error(&at.at, message));
+    }
     let platform = match PlatformSetting::new(text("Arch").map(|a| a.value), text("Variant").map(|v| v.value)) {
         Ok(platform) => platform,
         Err(message) => {
@@ -102,6 +108,7 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
                 source,
                 mode,
                 pull,
+                install,
                 platform,
                 access,
                 base: None,

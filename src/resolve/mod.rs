@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use crate::config::access;
+use crate::config::install::Family;
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
@@ -114,7 +115,7 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
     images
 }
 
-/// `Mirror=`, `Insecure=` and `CacheSize=` of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
+/// `Mirror=`, `Insecure=`, `CacheSize=` and the commands of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
 /// fetched past a mirror that was meant to be asked.
 fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
@@ -128,6 +129,11 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
         let cache_size = size.map_err(|m| ("CacheSize", m))?.unwrap_or(usual.cache_size);
         Ok(access::Registries { mirrors, insecure, cache_size })
     };
+    for (family, key) in Family::keys() {
+        if let Some(command) = settings.text("Defaults", key) {
+            model.installers.own.insert(family, command.value.to_owned());
+        }
+    }
     match read() {
         Ok(registries) => model.registries = registries,
         Err((key, message)) => {

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::network::Connection;
 use super::pod::Pod;
 use crate::config::access::{Access, Registries};
+use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::Diagnostic;
@@ -57,6 +58,8 @@ pub struct Model {
     pub images: BTreeMap<String, Image>,
     /// How registries are spoken to.
     pub registries: Registries,
+    /// How systemd is installed into bases that lack it.
+    pub installers: Installers,
     /// Files that cannot be used.
     pub rejected: Vec<Rejected>,
     /// Warnings about files that can.
@@ -144,6 +147,8 @@ pub struct Image {
     pub mode: ModeSetting,
     /// When it is pulled.
     pub pull: Pull,
+    /// Whether systemd is installed into it.
+    pub install: InstallSetting,
     /// The platform to choose.
     pub platform: PlatformSetting,
     /// How its registry is spoken to.

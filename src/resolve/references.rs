@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Assignment, Image};
 use crate::config::access::Access;
+use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location, suggestion};
@@ -60,6 +61,7 @@ pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Ima
         mode: mode.of(&source),
         source,
         pull,
+        install: InstallSetting::default(),
         platform: PlatformSetting::default(),
         access: Access::default(),
         base: None,

@@ -37,6 +37,8 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
             platform: &image.platform,
             access: &image.access,
             registries: &compiled.model.registries,
+            install: image.install,
+            installers: &compiled.model.installers,
             ..Request::new(name, &image.source)
         };
         import(&Store::open(root), &request, progress)?;

@@ -196,11 +196,15 @@ pub const IMAGE: &[Key] = &[
     quadlet("Variant", Kind::Text, "Variant of the architecture to choose from an image for several, such as v7"),
     ours("Base", Kind::Text, "Operating system below this application: NAME.image, or host for the host's own /usr"),
     ours(
+        "InstallPackages",
+        Kind::Choice(&["auto", "yes", "no"]),
+        "Install systemd into an operating system that lacks it: auto, yes (the message bus, too) or no",
+    ),
+    ours(
         "Mode",
         Kind::Choice(&["auto", "base", "app"]),
         "What the image is: an application, a base operating system, or decided by its contents",
     ),
-    ours_later("InstallPackages", "Install systemd into a base image that lacks it"),
     later("ImageTag", "Further name of the image"),
     later("ServiceName", "Name of the unit"),
     never("AllTags", "write one .image file for each tag"),
@@ -274,6 +278,10 @@ pub const DEFAULTS: &[Key] = &[
         "Base of applications that name none: NAME.image, NAME, or host for the host's own /usr",
     ),
     ours("CacheSize", Kind::Text, "Most that downloads are kept of, with the unit K, M, G or T; 10G unless set"),
+    ours("InstallArch", Kind::Text, "Shell command that installs systemd into a base of the Arch family"),
+    ours("InstallDebian", Kind::Text, "Shell command that installs systemd into a base of the Debian family"),
+    ours("InstallFedora", Kind::Text, "Shell command that installs systemd into a base of the Fedora family"),
+    ours("InstallSuse", Kind::Text, "Shell command that installs systemd into a base of the SUSE family"),
     ours("Insecure", Kind::Words, "Registries that are spoken to over plain HTTP"),
     ours("Mirror", Kind::Words, "A registry and another that is asked before it: docker.io mirror.example.org"),
     ours(

@@ -281,7 +281,7 @@ fn root_file_systems() {
     assert!(bench.get(&format!("rootfs:{path}")).unwrap().tree.join("more").exists());
 
     let path = bench.write("app", &Archive::new().file("bin/app", "").finish());
-    assert!(bench.error(&format!("rootfs:{path}")).contains("has no systemd to boot"));
+    assert!(bench.error(&format!("rootfs:{path}")).contains("the image has no systemd"));
     let source: ImageSource = format!("rootfs:{path}").parse().unwrap();
     let app = import(&bench.store, &Request { mode: ModeSetting::App, ..Request::new("y", &source) }, &Silent).unwrap();
     assert!(app.tree.join("oci/root/bin/app").exists());

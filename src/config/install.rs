@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: MIT
+//! How systemd gets into a base image that lacks it: the setting, the families of distributions, their commands. Pure.
+
+use std::collections::BTreeMap;
+
+/// Whether packages are installed into a base (`InstallPackages=`).
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum InstallSetting {
+    /// Into one that has no systemd.
+    #[default]
+    Auto,
+    /// Also into one that has systemd but no message bus.
+    Yes,
+    /// Never.
+    No,
+}
+
+impl InstallSetting {
+    /// Reads a value that the key table has already checked.
+    #[must_use]
+    pub fn from_choice(word: &str) -> Self {
+        match word {
+            "yes" => Self::Yes,
+            "no" => Self::No,
+            _ => Self::Auto,
+        }
+    }
+}
+
+/// Distributions that install packages in the same way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Family {
+    /// Debian, Ubuntu and what is derived from them.
+    Debian,
+    /// Fedora, Red Hat Enterprise Linux and what is derived from them.
+    Fedora,
+    /// Arch Linux.
+    Arch,
+    /// openSUSE and SUSE Linux Enterprise.
+    Suse,
+}
+
+impl Family {
+    /// All of them, with the words for them in os-release(5), the keys for their commands in `sdme.conf`, and the usual
+    /// commands. What the package manager keeps for the next time is of no use in an image.
+    const ALL: [(Self, &'static [&'static str], &'static str, &'static str); 4] = [
+        (
+            Self::Debian,
+            &["debian", "ubuntu"],
+            "InstallDebian",
+            "apt-get -q update && apt-get -qy -o Dpkg::Use-Pty=0 --no-install-recommends install systemd systemd-sysv \
+             dbus login && apt-get clean && rm -rf /var/lib/apt/lists/*",
+        ),
+        (
+            Self::Fedora,
+            &["fedora", "rhel", "centos"],
+            "InstallFedora",
+            "dnf=$(command -v dnf || command -v microdnf || command -v yum) && \
+             $dnf -y --setopt=install_weak_deps=0 install systemd dbus util-linux && $dnf clean all",
+        ),
+        (
+            Self::Arch,
+            &["arch", "archlinux"],
+            "InstallArch",
+            "pacman -Syu --noconfirm --needed systemd systemd-sysvcompat dbus && rm -rf /var/cache/pacman/pkg/*",
+        ),
+        (
+            Self::Suse,
+            &["suse", "opensuse", "sles"],
+            "InstallSuse",
+            "zypper --non-interactive --gpg-auto-import-keys refresh && \
+             zypper --non-interactive install --no-recommends systemd dbus-1 util-linux && zypper clean --all",
+        ),
+    ];
+
+    /// The keys of `sdme.conf` that set commands.
+    pub fn keys() -> impl Iterator<Item = (Self, &'static str)> {
+        Self::ALL.iter().map(|(family, _, key, _)| (*family, *key))
+    }
+
+    /// The family of the distribution that wrote this os-release(5) file.
+    ///
+    /// # Errors
+    /// Why systemd cannot be installed there.
+    pub fn of(os_release: &str) -> Result<Self, String> {
+        let value = |key: &str| {
+            let mut lines = os_release.lines().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
+            lines.next_back().unwrap_or_default().trim_matches(['"', '\'', ' ']).to_ascii_lowercase()
+        };
+        let (id, like) = (value("ID"), value("ID_LIKE"));
+        for word in std::iter::once(id.as_str()).chain(like.split_whitespace()) {
+            if word == "alpine" {
+                return Err("Alpine Linux has no systemd: there is none for its C library and its init; use it with \
+                            Mode=app, or another distribution as the base"
+                    .to_owned());
+            }
+            let known =
+                |words: &[&str]| words.contains(&word) || word.split_once('-').is_some_and(|w| words.contains(&w.0));
+            if let Some((family, ..)) = Self::ALL.iter().find(|(_, words, ..)| known(words)) {
+                return Ok(*family);
+            }
+        }
+        let id: String = id.chars().filter(|c| !c.is_control()).take(50).collect();
+        Err(format!(
+            "its distribution ({}) is of none of the families Debian, Fedora, Arch and SUSE; install systemd when you \
+             build the image, or set Mode=app if it is an application",
+            if id.is_empty() { "os-release does not name it" } else { &id }
+        ))
+    }
+}
+
+/// The commands that install systemd and the message bus, run by the image's `/bin/sh` as root.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Installers {
+    /// Those that `sdme.conf` sets.
+    pub own: BTreeMap<Family, String>,
+}
+
+impl Installers {
+    /// The command of a family.
+    #[must_use]
+    pub fn command(&self, family: Family) -> &str {
+        let usual = || Family::ALL.iter().find(|(f, ..)| *f == family).map_or("false", |(.., command)| *command);
+        self.own.get(&family).map_or_else(usual, String::as_str)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn families() {
+        for (text, want) in [
+            ("ID=debian\n", Family::Debian),
+            ("NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Family::Debian),
+            ("ID=\"rhel\"\nID_LIKE=\"fedora\"\n", Family::Fedora),
+            ("ID='rocky'\nID_LIKE='rhel centos fedora'\n", Family::Fedora),
+            ("ID=arch\n", Family::Arch),
+            ("ID=\"opensuse-leap\"\nID_LIKE=\"suse opensuse\"\n", Family::Suse),
+            ("ID=opensuse-tumbleweed\n", Family::Suse),
+        ] {
+            assert_eq!(Family::of(text).unwrap(), want, "{text}");
+        }
+        assert!(Family::of("ID=alpine\n").unwrap_err().contains("C library"));
+        assert!(Family::of("ID=postmarketos\nID_LIKE=alpine\n").unwrap_err().contains("Mode=app"));
+        assert!(Family::of("ID=void\n").unwrap_err().contains("(void)"));
+        assert!(Family::of("VERSION_ID=3\n").unwrap_err().contains("does not name it"));
+    }
+
+    #[test]
+    fn commands() {
+        let mut installers = Installers::default();
+        assert!(Family::keys().all(|(family, _)| installers.command(family).contains("systemd")));
+        installers.own.insert(Family::Arch, "true".into());
+        assert_eq!(installers.command(Family::Arch), "true");
+        assert!(installers.command(Family::Debian).starts_with("apt-get"));
+    }
+}
