@@ -39,3 +39,10 @@ pub fn container_runtime(container: &str) -> String {
 pub fn container_state(container: &str) -> String {
     format!("{STATE}/containers/{container}")
 }
+
+/// Below [`container_runtime`] and [`container_state`]: what a further application of a container has of its own. The link
+/// to its image is there, and its upper layer and work directory.
+#[must_use]
+pub fn app_part(directory: &str, app: &str) -> String {
+    format!("{directory}/apps/{app}")
+}

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! One configuration file merged with its drop-ins, every section, key and value checked. Pure.
 
-use super::keys::{FileType, Kind, supported};
+use super::keys::{FileType, Kind, Scope, scope, supported};
 use super::sources::{SourceFile, Text};
 use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 use crate::ini::{Document, Entry, parse, split_words};
@@ -10,7 +10,12 @@ use crate::ini::{Document, Entry, parse, split_words};
 #[derive(Debug, Clone)]
 pub struct Settings {
     entries: Vec<Entry>,
+    /// Names of applications that have a section of their own, each with its header's place.
+    named: Vec<Spanned<String>>,
 }
+
+/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
+const NAMED: [&str; 2] = ["Container", "App"];
 
 impl Settings {
     /// Parses, checks and merges.
@@ -22,22 +27,65 @@ impl Settings {
     pub fn load(file: &SourceFile) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut entries = Vec::new();
+        let mut named = Vec::new();
         for text in std::iter::once(&file.main).chain(&file.drop_ins) {
             match read(text) {
                 Ok(document) => {
                     check_sections(file.file_type, &document, &mut problems);
+                    named.extend(document.headers.iter().filter_map(|(header, at)| {
+                        let value = application(file.file_type, header)?.1.to_owned();
+                        Some(Spanned { value, at: at.clone() })
+                    }));
                     entries.extend(document.entries);
                 }
                 Err(more) => problems.extend(more),
             }
         }
         let own = file.file_type.section();
-        for entry in entries.iter().filter(|e| &*e.section == own) {
-            if let Err(message) = check_entry(file.file_type, entry) {
+        for entry in &entries {
+            let section = application(file.file_type, &entry.section);
+            let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
+            let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
+            let placed = || match scope(&entry.key) {
+                Scope::Container if own && section.is_some() => {
+                    Err(format!("{}= concerns the whole container; write it in [Container]", entry.key))
+                }
+                _ => Ok(()),
+            };
+            if let Err(message) = checked.and_then(|()| placed()) {
                 problems.push(Diagnostic::error(&entry.at, message));
             }
         }
-        if problems.is_empty() { Ok(Self { entries: without_resets(file.file_type, entries) }) } else { Err(problems) }
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        Ok(Self { entries: without_resets(own, entries), named })
+    }
+
+    /// Names of applications that have sections of their own, in the order written.
+    #[must_use]
+    pub fn applications(&self) -> &[Spanned<String>] {
+        &self.named
+    }
+
+    /// What one application is to be read from: `[Container]` and `[App]` as if the container had no other. What stands
+    /// in `[Container NAME]` comes last, and an empty assignment there also takes back what `[Container]` gives to all.
+    /// Keys for one process are taken from `[Container]` only if the application is `alone`.
+    #[must_use]
+    pub fn of_application(&self, name: &str, alone: bool) -> Self {
+        let shared = self.entries.iter().filter(|e| match &*e.section {
+            "Container" => match scope(&e.key) {
+                Scope::Container => false,
+                Scope::Applications => true,
+                Scope::Process => alone,
+            },
+            section => section == "App",
+        });
+        let own = self.entries.iter().filter_map(|e| {
+            let (section, _) = application(FileType::Container, &e.section).filter(|(_, n)| *n == name)?;
+            Some(Entry { section: section.into(), ..e.clone() })
+        });
+        Self { entries: without_resets("Container", shared.cloned().chain(own).collect()), named: Vec::new() }
     }
 
     /// The last assignment of a key, unless it is empty.
@@ -73,12 +121,20 @@ fn read(text: &Text) -> Result<Document, Vec<Diagnostic>> {
     }
 }
 
+/// The section and the application's name in `[SECTION NAME]`.
+fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
+    let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
+    let section = NAMED.into_iter().find(|s| *s == section)?;
+    Some((section, name.trim_start()))
+}
+
 fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<Diagnostic>) {
     let own = file_type.section();
     let passed = file_type.passed_through();
     for (name, at) in &document.headers {
         // As in unit files, X- sections are for others to read.
-        if &**name == own || passed.contains(&&**name) || name.starts_with("X-") {
+        let known = &**name == own || passed.contains(&&**name) || application(file_type, name).is_some();
+        if known || name.starts_with("X-") {
             continue;
         }
         let message = if &**name == "Quadlet" {
@@ -123,8 +179,7 @@ pub fn parse_bool(value: &str) -> Option<bool> {
 
 /// An empty assignment of an own key takes back what came before it. Sections that are passed through are left alone:
 /// systemd does its own resets there.
-fn without_resets(file_type: FileType, entries: Vec<Entry>) -> Vec<Entry> {
-    let own = file_type.section();
+fn without_resets(own: &str, entries: Vec<Entry>) -> Vec<Entry> {
     let mut out: Vec<Entry> = Vec::with_capacity(entries.len());
     for entry in entries {
         if &*entry.section == own && entry.value.is_empty() {
@@ -179,6 +234,34 @@ mod tests {
                 "x.container:3: unknown key Imag= in [Container]; did you mean Image?",
                 "x.container.d/a.conf:2: Mode=bass is not one of auto, base, app; did you mean base?",
                 "x.container.d/a.conf:3: Exec=: the quote \" is never closed",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_application_has_what_is_for_all_and_what_is_its_own() {
+        let file = "[Container a]\nEnvironment=\nEnvironment=C=3\nExec=run\n\
+            [Container]\nEnvironment=A=1\nExec=all\n[App]\nNice=1\n[App b]\nNice=\n";
+        let all = load(file, "[Container b]\nEnvironment=B=2\n").unwrap();
+        let values = |name, alone, key| -> Vec<String> {
+            all.of_application(name, alone).words("Container", key).into_iter().map(|w| w.value).collect()
+        };
+        assert_eq!(values("a", false, "Environment"), ["C=3"]);
+        assert_eq!(values("b", false, "Environment"), ["A=1", "B=2"]);
+        assert_eq!(values("a", false, "Exec"), ["run"]);
+        assert!(values("b", false, "Exec").is_empty());
+        assert_eq!(values("b", true, "Exec"), ["all"]);
+        let nice = |name| all.of_application(name, false).section("App").map(|e| e.value.clone()).collect::<Vec<_>>();
+        assert_eq!((nice("a"), nice("b")), (vec!["1".to_owned()], vec!["1".to_owned(), String::new()]));
+        let names: Vec<&str> = all.applications().iter().map(|n| n.value.as_str()).collect();
+        assert_eq!(names, ["a", "b", "b"]);
+
+        let wrong = load("[Container a]\nImage=x\n[Service a]\n", "").unwrap_err();
+        assert_eq!(
+            wrong,
+            [
+                "x.container:2: Image= concerns the whole container; write it in [Container]",
+                "x.container:3: unknown section [Service a] in a .container file; did you mean Service?",
             ]
         );
     }

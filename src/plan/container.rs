@@ -4,30 +4,62 @@
 use super::pod;
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
-use crate::paths::{container_runtime, container_state, machine_root};
-use crate::resolve::model::{Base, Container, Model};
+use crate::paths::{app_part, container_runtime, container_state, machine_root};
+use crate::resolve::model::{App, Base, Container, Model};
 use crate::unit::{UnitFile, escape_path};
 
 /// Plans the units.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     let name = &container.name;
     let service = format!("systemd-nspawn@{name}.service");
-    let mount = format!("{}.mount", escape_path(&machine_root(name)));
     let prepare = format!("sdme-prepare@{name}.service");
 
     tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &drop_in(container, model));
     let images = images(container, model);
-    tree.file(Place::Units, mount, &overlay(container, &service, &prepare, &images));
+    let (runtime, state) = (container_runtime(name), container_state(name));
+    let root = Overlay {
+        what: format!("Root of container {name}"),
+        path: machine_root(name),
+        lower: ["config", "app", "base"].map(|layer| format!("{runtime}/{layer}")).join(":"),
+        state,
+    };
+    tree.file(Place::Units, mount(&root.path), &root.unit(container, &service, &prepare, &images));
+    for app in overlaid(container) {
+        let overlay = application(container, app);
+        tree.file(Place::Units, mount(&overlay.path), &overlay.unit(container, &service, &prepare, &images));
+    }
+}
+
+/// The applications that are not a layer of the root: each has an overlay of its own.
+fn overlaid(container: &Container) -> impl Iterator<Item = &App> {
+    container.apps.iter().filter(|a| !a.first)
+}
+
+/// The mount units of a container.
+#[must_use]
+pub fn mounts(container: &Container) -> Vec<String> {
+    let root = machine_root(&container.name);
+    let apps = overlaid(container).map(|a| mount(&format!("{root}{}", a.directory())));
+    std::iter::once(mount(&root)).chain(apps).collect()
+}
+
+fn mount(path: &str) -> String {
+    format!("{}.mount", escape_path(path))
 }
 
 /// The stock unit's command line stays as it is; settings are in the `.nspawn` file.
 fn drop_in(container: &Container, model: &Model) -> UnitFile {
-    let source = container.image.as_ref().and_then(|i| model.images.get(i)).map(|i| i.source.to_string());
-    let what = source.as_deref().unwrap_or("clone of the host");
+    let sources = container.apps.iter().filter_map(|a| model.images.get(&a.image)).map(|i| i.source.to_string());
+    let sources: Vec<String> = sources.collect();
+    let what = if sources.is_empty() { "clone of the host".to_owned() } else { sources.join(", ") };
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "SourcePath", &container.file);
     unit.set_literal("Unit", "Description", &format!("Container {} ({what})", container.name));
     pod::member(container, &mut unit);
+    // The root is pulled in by the template's own RequiresMountsFor=.
+    for mount in mounts(container).into_iter().skip(1) {
+        unit.set("Unit", "Requires", mount.as_str()).set("Unit", "After", mount);
+    }
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
@@ -37,50 +69,71 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     unit
 }
 
-/// The root file system. systemd-nspawn@.service pulls it in by its own `RequiresMountsFor=`.
-fn overlay(container: &Container, service: &str, prepare: &str, images: &[&str]) -> UnitFile {
-    let runtime = container_runtime(&container.name);
-    let state = container_state(&container.name);
-    let mut unit = UnitFile::generated_from(&container.file);
-    unit.set_literal("Unit", "Description", &format!("Root of container {}", container.name));
-    unit.set_literal("Unit", "SourcePath", &container.file);
-    // Not before local-fs.target, which the default dependencies of a mount ask for: prepare runs later than that.
-    unit.set("Unit", "DefaultDependencies", "no")
-        .set("Unit", "Conflicts", "umount.target")
-        .set("Unit", "Before", "umount.target")
-        .set("Unit", "Requires", prepare)
-        .set("Unit", "After", prepare)
-        // Every start of the container begins with nothing mounted, however the last one ended.
-        .set("Unit", "PartOf", service)
-        .set("Unit", "StopWhenUnneeded", "yes")
-        // How often it may start is the container's own limit to say.
-        .set("Unit", "StartLimitIntervalSec", "0");
-    // The image's own drop-in puts it before prepare. After, although prepare is: in a restart, everything is stopped
-    // before an image is looked at, and a failure does not reach units that are yet to stop.
-    for image in images {
-        let image = format!("sdme-image@{image}.service");
-        unit.set("Unit", "Requires", image.as_str()).set("Unit", "After", image);
+/// The files of a further application: what the configuration layer has for it, on its image.
+fn application(container: &Container, app: &App) -> Overlay {
+    let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
+    Overlay {
+        what: format!("Application {} of container {}", app.name, container.name),
+        path: format!("{}{}", machine_root(&container.name), app.directory()),
+        lower: format!("{runtime}/config{}:{}/oci", app.directory(), app_part(&runtime, &app.name)),
+        state: app_part(&state, &app.name),
     }
-    unit.set("Mount", "What", "overlay")
-        .set("Mount", "Where", machine_root(&container.name))
-        .set("Mount", "Type", "overlay")
-        .set(
+}
+
+/// A mount of which nothing but the upper layer outlives the container's run.
+struct Overlay {
+    what: String,
+    path: String,
+    /// Lower layers, the topmost first.
+    lower: String,
+    /// Where the upper layer and the work directory are.
+    state: String,
+}
+
+impl Overlay {
+    fn unit(&self, container: &Container, service: &str, prepare: &str, images: &[&str]) -> UnitFile {
+        let mut unit = UnitFile::generated_from(&container.file);
+        unit.set_literal("Unit", "Description", &self.what);
+        unit.set_literal("Unit", "SourcePath", &container.file);
+        // Not before local-fs.target, which the default dependencies of a mount ask for: prepare runs later than that.
+        unit.set("Unit", "DefaultDependencies", "no")
+            .set("Unit", "Conflicts", "umount.target")
+            .set("Unit", "Before", "umount.target")
+            .set("Unit", "Requires", prepare)
+            .set("Unit", "After", prepare)
+            // Every start of the container begins with nothing mounted, however the last one ended.
+            .set("Unit", "PartOf", service)
+            .set("Unit", "StopWhenUnneeded", "yes")
+            // How often it may start is the container's own limit to say.
+            .set("Unit", "StartLimitIntervalSec", "0");
+        // The image's own drop-in puts it before prepare. After, although prepare is: in a restart, everything is stopped
+        // before an image is looked at, and a failure does not reach units that are yet to stop.
+        for image in images {
+            let image = format!("sdme-image@{image}.service");
+            unit.set("Unit", "Requires", image.as_str()).set("Unit", "After", image);
+        }
+        let Self { path, lower, state, .. } = self;
+        unit.set("Mount", "What", "overlay").set("Mount", "Where", path.as_str()).set("Mount", "Type", "overlay").set(
             "Mount",
             "Options",
-            format!(
-                "lowerdir={runtime}/config:{runtime}/app:{runtime}/base,upperdir={state}/upper,workdir={state}/work"
-            ),
+            format!("lowerdir={lower},upperdir={state}/upper,workdir={state}/work"),
         );
-    unit
+        unit
+    }
 }
 
 /// The images it needs, the one it is named after first.
 pub fn images<'a>(container: &'a Container, model: &Model) -> Vec<&'a str> {
-    let Some(image) = container.image.as_deref() else { return Vec::new() };
-    let is_base = model.images.get(image).is_some_and(|i| i.mode == ModeSetting::Base);
-    let mut out = vec![image];
+    let mut out: Vec<&str> = Vec::new();
+    for app in &container.apps {
+        if !out.contains(&app.image.as_str()) {
+            out.push(&app.image);
+        }
+    }
+    let is_base = out.iter().any(|image| model.images.get(*image).is_some_and(|i| i.mode == ModeSetting::Base));
     if let Base::Image(base) = &container.base
-        && base != image
+        && !out.is_empty()
+        && !out.contains(&base.as_str())
         && !is_base
     {
         out.push(base);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! From the resolved model to every file it becomes: the unit graph, `.nspawn` files, configuration layers. Pure.
 
+mod app;
 mod container;
 mod image;
 mod inside;
@@ -9,6 +10,7 @@ mod pod;
 mod publish;
 mod stub;
 
+pub use container::mounts;
 pub use pod::needs_resolver;
 
 use std::collections::BTreeMap;

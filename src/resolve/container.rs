@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
 //! `.container` files. Pure.
 
+use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::model::{Assignment, Base, Container};
+use super::model::{App, Assignment, Base, Container};
 use super::network::{self, Outcome};
 use super::pod::Pods;
-use super::references::{ImageRef, Names, image_ref, unit_section};
+use super::references::{Names, unit_section};
 use crate::config::settings::Settings;
-use crate::config::source::{ModeSetting, Pull};
+use crate::config::source::ModeSetting;
 use crate::diag::{Diagnostic, Location, Spanned};
-use crate::unit::is_env_name;
 use std::sync::Arc;
 
 /// Settings of the container's service that belong to systemd-nspawn, and what to use.
@@ -25,18 +25,6 @@ const SERVICE_TAKEN: [(&str, &str); 10] = [
     ("RootImage", "use Image="),
     ("Type", "systemd-nspawn reports when the container is up; remove it"),
     ("User", "systemd-nspawn runs as root; see UserNS="),
-];
-
-/// Settings of the application's service that are ours.
-const APP_TAKEN: [(&str, &str); 8] = [
-    ("DynamicUser", "the image's user applies"),
-    ("ExecStart", "use Exec="),
-    ("Group", "the image's user applies"),
-    ("MountAPIVFS", "remove it"),
-    ("RootDirectory", "use Image="),
-    ("RootImage", "use Image="),
-    ("Type", "remove it"),
-    ("User", "the image's user applies"),
 ];
 
 /// Reads a `.container` file. `default_base` is `BaseFs=`.
@@ -55,84 +43,33 @@ pub fn container(
     if let Some(message) = bad_name(name) {
         problems.push(Diagnostic::error(&Location::new(file, 1), message));
     }
-    let (image, base) = root(settings, names, images, default_base, &mut problems);
-    let environment = environment(settings, &mut problems);
-    let words = settings.words("Container", "Exec");
-    let exec = (!words.is_empty()).then(|| words.into_iter().map(|w| w.value).collect());
+    let apps = apps(settings, names, images, &mut problems);
+    let base = base(&apps, settings, names, images, default_base, &mut problems);
     let host_name = host_name(settings, &mut problems).unwrap_or_else(|| name.to_owned());
     let timezone = timezone(settings, &mut problems);
-    if image.is_none() {
-        for key in ["Base", "Mode", "Pull", "Exec", "Environment"] {
-            if let Some(found) = settings.text("Container", key) {
-                let message = format!("{key}= needs an Image=; without one the container is a clone of the host");
-                problems.push(Diagnostic::error(&found.at, message));
-            }
-        }
-    }
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
-    let app = passed(settings, "App", &APP_TAKEN, &mut problems);
     let install = links(settings, &mut problems);
-    let outcome = network::container((name, file), settings, (names, pods), image.is_some(), &install, &mut problems);
+    let outcome = network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
     let (name, file) = (name.to_owned(), Arc::clone(file));
     let connection = outcome.connection.clone();
-    let container = Container {
-        name,
-        file,
-        image,
-        base,
-        environment,
-        exec,
-        host_name,
-        timezone,
-        connection,
-        unit,
-        service,
-        app,
-        install,
-    };
+    let container = Container { name, file, apps, base, host_name, timezone, connection, unit, service, install };
     Ok((container, outcome))
 }
 
-/// The image and what lies below it.
-fn root(
+/// What lies below the applications.
+fn base(
+    apps: &[App],
     settings: &Settings,
     names: &Names,
     images: &mut Images,
     default_base: &Result<Base, String>,
     problems: &mut Vec<Diagnostic>,
-) -> (Option<String>, Base) {
-    let text = |key| settings.text("Container", key);
-    let mode = text("Mode");
-    let pull = text("Pull");
-    let mut image = None;
-    if let Some(written) = text("Image") {
-        let resolved = image_ref(written.value, names).and_then(|reference| {
-            if let ImageRef::File(name) = &reference {
-                for (key, value) in [("Mode", &mode), ("Pull", &pull)] {
-                    if let Some(value) = value {
-                        let instead = if key == "Pull" { "Policy" } else { key };
-                        let message = format!("{key}= belongs to the image; write {instead}= in {name}.image");
-                        problems.push(Diagnostic::error(&value.at, message));
-                    }
-                }
-            }
-            let mode = mode.as_ref().map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
-            let pull = pull.as_ref().map(|p| Pull::from_choice(p.value)).unwrap_or_default();
-            match reference {
-                ImageRef::File(_) => images.name_of(&reference, ModeSetting::Auto, Pull::Missing),
-                ImageRef::Source(_) => images.name_of(&reference, mode, pull),
-            }
-        });
-        match resolved {
-            Ok(name) => image = Some(name),
-            Err(message) => problems.push(Diagnostic::error(&written.at, message)),
-        }
-    }
-    let own = text("Base").and_then(|written| {
+) -> Base {
+    let own = settings.text("Container", "Base").and_then(|written| {
         let base = base_ref(written.value, names);
         match base.and_then(|b: BaseRef| images.base_of(&b)) {
             Ok(base) => Some(Spanned { value: base, at: written.at }),
@@ -142,47 +79,33 @@ fn root(
             }
         }
     });
-    let of_image = image.as_ref().and_then(|i| images.good.get(i));
+    let of_image = apps.first().and_then(|a| images.good.get(&a.image));
     if let (Some(base), Some(ModeSetting::Base)) = (&own, of_image.map(|i| i.mode)) {
         problems.push(Diagnostic::error(&base.at, "the image says Mode=base and has nothing below it; remove Base="));
     }
+    let whole = own.is_some();
     let base = own.map(|b| b.value).or_else(|| of_image.and_then(|i| i.base.clone()));
     let needed = of_image.is_some_and(|i| i.mode != ModeSetting::Base);
-    let base = match (base, default_base, text("Image")) {
+    let written = settings.text("Container", "Image").map(|i| i.at);
+    let written = written.or_else(|| settings.words("Container", "App").first().map(|a| a.at.clone()));
+    let base = match (base, default_base, &written) {
         (Some(base), ..) => base,
         (None, Ok(base), _) => base.clone(),
-        (None, Err(message), Some(written)) if needed => {
-            problems.push(Diagnostic::error(&written.at, message.clone()));
+        (None, Err(message), Some(at)) if needed => {
+            problems.push(Diagnostic::error(at, message.clone()));
             Base::Host
         }
         (None, Err(_), _) => Base::Host,
     };
-    (image, base)
-}
-
-fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
-    let mut out: Vec<Assignment> = Vec::new();
-    for word in settings.words("Container", "Environment") {
-        match word.value.split_once('=') {
-            Some((name, value)) if is_env_name(name) => {
-                // The last assignment of a variable counts.
-                out.retain(|(n, _)| n != name);
-                out.push((name.to_owned(), value.to_owned()));
-            }
-            Some((name, _)) => {
-                problems
-                    .push(Diagnostic::error(&word.at, format!("Environment=: {name:?} is not the name of a variable")));
-            }
-            None => {
-                let message = format!(
-                    "Environment=: {:?} is not NAME=VALUE; the host's environment is not passed on",
-                    word.value
-                );
-                problems.push(Diagnostic::error(&word.at, message));
-            }
-        }
+    // One operating system carries them all.
+    let others = apps.iter().skip(1).filter_map(|a| images.good.get(&a.image));
+    let differs = others.filter(|_| !whole).find(|i| i.base.as_ref().is_some_and(|b| *b != base));
+    if let (Some(image), Some(at)) = (differs, &written) {
+        let message =
+            format!("{}.image asks for another base than the first application's; write Base= here", image.name);
+        problems.push(Diagnostic::error(at, message));
     }
-    out
+    base
 }
 
 fn host_name(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {

@@ -2,6 +2,7 @@
 //! From checked settings to a model in which every reference is resolved. A file that is wrong, or that refers to one
 //! that is wrong, is rejected alone; its neighbours never notice. Pure.
 
+mod app;
 mod container;
 mod image;
 mod install;
@@ -242,6 +243,7 @@ fn reject_cycles(model: &mut Model) {
 impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
+        problems.dedup();
         let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
@@ -255,8 +257,8 @@ impl Model {
         };
         let files = self.images.values().filter(|i| i.file.is_some());
         let mut bases: BTreeSet<String> = files.filter_map(|i| of_base(i.base.as_ref()?)).collect();
-        bases.extend(self.containers.values().filter(|c| c.image.is_some()).filter_map(|c| of_base(&c.base)));
-        let run: BTreeSet<&String> = self.containers.values().filter_map(|c| c.image.as_ref()).collect();
+        bases.extend(self.containers.values().filter(|c| !c.apps.is_empty()).filter_map(|c| of_base(&c.base)));
+        let run: BTreeSet<&String> = self.containers.values().flat_map(|c| &c.apps).map(|a| &a.image).collect();
         self.images.retain(|name, image| image.file.is_some() || run.contains(name) || bases.contains(name));
         for name in bases {
             if let Some(image) = self.images.get_mut(&name)

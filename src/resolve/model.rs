@@ -82,7 +82,7 @@ pub enum Stack<'a> {
     Clone,
     /// A base operating system image.
     System(&'a str),
-    /// An application on a base.
+    /// Applications on a base; the first one's image.
     Application(&'a str, &'a Base),
 }
 
@@ -110,14 +110,11 @@ pub struct Container {
     pub name: String,
     /// The file it was written in.
     pub file: Arc<str>,
-    /// The image it runs; a clone of the host without.
-    pub image: Option<String>,
-    /// What lies below an application.
+    /// The applications it runs; a clone of the host without. A single one whose image turns out to be an operating
+    /// system is none: see [`Model::applications`].
+    pub apps: Vec<App>,
+    /// What lies below the applications.
     pub base: Base,
-    /// Environment of the application, names checked.
-    pub environment: Vec<Assignment>,
-    /// Arguments in place of the image's command.
-    pub exec: Option<Vec<String>>,
     /// Host name inside.
     pub host_name: String,
     /// `Timezone=`.
@@ -128,10 +125,42 @@ pub struct Container {
     pub unit: Vec<Assignment>,
     /// `[Service]`.
     pub service: Vec<Assignment>,
-    /// `[App]`.
-    pub app: Vec<Assignment>,
     /// Links that start it with other units.
     pub install: Vec<Link>,
+}
+
+/// An application of a container.
+#[derive(Debug, Clone)]
+pub struct App {
+    /// Its name in the configuration: [`App::FIRST`] when it is alone, else its image's.
+    pub name: String,
+    /// Whether it is the first one, which is a layer of the container's root; the others have an overlay of their own.
+    pub first: bool,
+    /// The image it runs, by name.
+    pub image: String,
+    /// Environment, names checked.
+    pub environment: Vec<Assignment>,
+    /// Arguments in place of the image's command.
+    pub exec: Option<Vec<String>>,
+    /// `[App]`, and `[App NAME]` after it.
+    pub service: Vec<Assignment>,
+}
+
+impl App {
+    /// What the first application is called where it is not called by its image's name.
+    pub const FIRST: &'static str = "app";
+
+    /// Its unit inside, without the suffix; units that belong to it add to this name.
+    #[must_use]
+    pub fn unit(&self) -> String {
+        format!("sdme-oci-{}", if self.first { Self::FIRST } else { &self.name })
+    }
+
+    /// The directory of its files inside: `root`, `env`, `process.json`.
+    #[must_use]
+    pub fn directory(&self) -> String {
+        if self.first { "/oci".to_owned() } else { format!("/oci/apps/{}", self.name) }
+    }
 }
 
 /// An image.
@@ -190,7 +219,7 @@ impl Model {
     /// an application unless `Mode=base` says otherwise.
     #[must_use]
     pub fn stack<'a>(&self, container: &'a Container, facts: &Facts) -> Stack<'a> {
-        let Some(image) = container.image.as_deref() else { return Stack::Clone };
+        let Some(image) = container.apps.first().map(|a| a.image.as_str()) else { return Stack::Clone };
         let setting = self.images.get(image).map(|i| i.mode).unwrap_or_default();
         let mode = match setting {
             ModeSetting::Base => Mode::Base,
@@ -200,6 +229,15 @@ impl Model {
         match mode {
             Mode::Base => Stack::System(image),
             Mode::App => Stack::Application(image, &container.base),
+        }
+    }
+
+    /// The applications of `container`, of which an operating system or a clone of the host has none.
+    #[must_use]
+    pub fn applications<'a>(&self, container: &'a Container, facts: &Facts) -> &'a [App] {
+        match self.stack(container, facts) {
+            Stack::Application(..) => &container.apps,
+            Stack::Clone | Stack::System(_) => &[],
         }
     }
 }

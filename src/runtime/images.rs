@@ -97,7 +97,8 @@ pub fn remove(root: &Path, name: &str) -> Result<()> {
 fn users(model: &Model, name: &str) -> Vec<String> {
     let on = |base: &Base| matches!(base, Base::Image(base) if base == name);
     let containers = model.containers.values();
-    let containers = containers.filter(|c| c.image.as_deref() == Some(name) || (c.image.is_some() && on(&c.base)));
+    let containers =
+        containers.filter(|c| c.apps.iter().any(|a| a.image == name) || (!c.apps.is_empty() && on(&c.base)));
     let images = model.images.values().filter(|i| i.base.as_ref().is_some_and(on));
     containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
 }
@@ -115,21 +116,27 @@ pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
 fn pinned(root: &Path) -> Result<BTreeSet<String>> {
     let directory = root.join(RUNTIME.trim_start_matches('/')).join("containers");
     let mut found = BTreeSet::new();
-    let containers = match fs::read_dir(&directory) {
-        Ok(containers) => containers,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(found),
-        Err(error) => return Err(error).with_context(|| format!("cannot read {}", directory.display())),
-    };
-    for container in containers {
-        let container = container.with_context(|| format!("cannot read {}", directory.display()))?.path();
-        for link in ["app", "base"] {
+    for container in entries(&directory)? {
+        // Further applications have their links in a directory.
+        let apps = entries(&container.join("apps"))?;
+        for link in ["app", "base"].map(|link| container.join(link)).into_iter().chain(apps) {
             // …/store/ENTRY/tree; other links lead elsewhere, or are not there yet.
-            let Ok(target) = fs::read_link(container.join(link)) else { continue };
+            let Ok(target) = fs::read_link(link) else { continue };
             let entry = target.parent().filter(|entry| entry.parent().is_some_and(|store| store.ends_with("store")));
             found.extend(entry.and_then(Path::file_name).and_then(|name| name.to_str()).map(str::to_owned));
         }
     }
     Ok(found)
+}
+
+/// The paths in a directory that may be missing.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let all = match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    all.with_context(|| format!("cannot read {}", directory.display()))
 }
 
 #[cfg(test)]
@@ -176,7 +183,8 @@ mod tests {
         let first = store.lookup("x").unwrap().unwrap();
         let runtime = root.join("run/sdme/containers/web");
         fs::create_dir_all(&runtime).unwrap();
-        symlink(&first.tree, runtime.join("app")).unwrap();
+        fs::create_dir(runtime.join("apps")).unwrap();
+        symlink(&first.tree, runtime.join("apps/x")).unwrap();
         tarball(&archive, "two");
         get(true).unwrap();
         let second = store.lookup("x").unwrap().unwrap();

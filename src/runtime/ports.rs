@@ -58,7 +58,7 @@ fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
         (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
         _ => false,
     };
-    let images = model.containers.values().filter(inside).filter_map(|c| c.image.as_deref());
+    let images = model.containers.values().filter(inside).flat_map(|c| &c.apps).map(|a| a.image.as_str());
     let records = images.filter_map(|image| store.lookup(image).ok().flatten());
     let ports = records.flat_map(|found| found.image.exposed_ports).filter_map(|text| {
         let range = text.strip_suffix("/tcp")?;

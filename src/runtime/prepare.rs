@@ -18,10 +18,10 @@ use crate::image::Store;
 use crate::image::digest::Digest;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
-use crate::paths::{RUNTIME, STATE, container_runtime, container_state, machine_root};
-use crate::plan::needs_resolver;
-use crate::resolve::model::{Base, Container, Mode, Stack};
-use crate::unit::{UnitFile, escape_path};
+use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, machine_root};
+use crate::plan::{mounts, needs_resolver};
+use crate::resolve::model::{App, Base, Container, Mode, Stack};
+use crate::unit::UnitFile;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
@@ -42,6 +42,9 @@ pub fn prepare(name: &str) -> Result<()> {
     };
     let store = Store::open(root);
     let stack = compiled.model.stack(container, &compiled.facts);
+    if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
+        bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
+    }
     let (application, base) = layers(&store, stack)?;
 
     let directory = PathBuf::from(container_runtime(name));
@@ -54,33 +57,41 @@ pub fn prepare(name: &str) -> Result<()> {
     remove_stale_export(name);
     link(&directory.join("app"), &application)?;
     link(&directory.join("base"), &base)?;
+    let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
+    link_further(&directory.join("apps"), &further)?;
     configuration_layer(&compiled, container, &directory)?;
     // Upper layers hold setuid programs of the containers: no user of the host may get at them.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(STATE).context("cannot make the state directory")?;
-    for part in ["upper", "work"] {
-        let path = Path::new(&container_state(name)).join(part);
-        // The upper directory's mode is the mode of the container's root.
-        fs::DirBuilder::new()
-            .recursive(true)
-            .mode(0o755)
-            .create(&path)
-            .with_context(|| format!("cannot make {}", path.display()))?;
+    let state = container_state(name);
+    for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
+        for part in ["upper", "work"] {
+            let path = Path::new(&state).join(part);
+            // The upper directory's mode is the mode of the container's root.
+            fs::DirBuilder::new()
+                .recursive(true)
+                .mode(0o755)
+                .create(&path)
+                .with_context(|| format!("cannot make {}", path.display()))?;
+        }
     }
     note_base(name, stack)?;
     release_later(container)?;
     settings(&compiled, name)
 }
 
-/// Sees to it that the mount goes with the container even if its unit is no longer there by then, because the file was
-/// removed or broken while the container ran: what systemd finds mounted has drop-ins, too.
+/// Sees to it that the mounts go with the container even if their units are no longer there by then, because the file
+/// was removed or broken while the container ran: what systemd finds mounted has drop-ins, too.
 fn release_later(container: &Container) -> Result<()> {
-    let directory = format!("/run/systemd/system/{}.mount.d", escape_path(&machine_root(&container.name)));
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name));
     unit.set("Unit", "StopWhenUnneeded", "yes");
-    fs::create_dir_all(&directory)
-        .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
-        .with_context(|| format!("cannot write into {directory}"))
+    for mount in mounts(container) {
+        let directory = format!("/run/systemd/system/{mount}.d");
+        fs::create_dir_all(&directory)
+            .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
+            .with_context(|| format!("cannot write into {directory}"))?;
+    }
+    Ok(())
 }
 
 /// Remembers what operating system the upper layer belongs to, and warns when it is put on another.
@@ -104,24 +115,49 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
+/// The tree of an image that has to be there.
+fn imported(store: &Store, name: &str, mode: Mode) -> Result<PathBuf> {
+    let Some(found) = store.lookup(name)? else {
+        bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
+    };
+    match (found.image.mode, mode) {
+        (Mode::App, Mode::Base) => bail!("the image {name} is an application, not a base operating system"),
+        (Mode::Base, Mode::App) => bail!("the image {name} is a base operating system, not an application"),
+        _ => Ok(found.tree),
+    }
+}
+
 /// What the links `app` and `base` lead to.
 fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
-    let imported = |name: &str, mode: Mode| -> Result<PathBuf> {
-        let Some(found) = store.lookup(name)? else {
-            bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
-        };
-        match (found.image.mode, mode) {
-            (Mode::App, Mode::Base) => bail!("the image {name} is an application, not a base operating system"),
-            (Mode::Base, Mode::App) => bail!("the image {name} is a base operating system, not an application"),
-            _ => Ok(found.tree),
-        }
-    };
+    let base = |image| imported(store, image, Mode::Base);
+    let app = |image| imported(store, image, Mode::App);
     Ok(match stack {
         Stack::Clone => (empty()?, PathBuf::from("/")),
-        Stack::System(image) => (empty()?, imported(image, Mode::Base)?),
-        Stack::Application(image, Base::Host) => (imported(image, Mode::App)?, host_base()?),
-        Stack::Application(image, Base::Image(base)) => (imported(image, Mode::App)?, imported(base, Mode::Base)?),
+        Stack::System(image) => (empty()?, base(image)?),
+        Stack::Application(image, Base::Host) => (app(image)?, host_base()?),
+        Stack::Application(image, Base::Image(below)) => (app(image)?, base(below)?),
     })
+}
+
+/// The applications that are not a layer of the root, and their images' trees.
+fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, PathBuf)>> {
+    let further = apps.iter().filter(|app| !app.first);
+    further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
+}
+
+/// Points the links of those applications at them. A link of one that is no longer there would keep its image for ever.
+fn link_further(directory: &Path, further: &[(&str, PathBuf)]) -> Result<()> {
+    if further.is_empty() {
+        return remove(directory).context("cannot remove the links of former applications");
+    }
+    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
+        let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
+        if !further.iter().any(|(app, _)| entry.file_name() == *app) {
+            remove(&entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    further.iter().try_for_each(|(app, tree)| link(&directory.join(app), tree))
 }
 
 /// A layer for where there is none: the mount has the same three in every case.
@@ -151,7 +187,10 @@ fn remove_stale_export(name: &str) {
 
 /// Replaces a symbolic link in one step.
 fn link(path: &Path, target: &Path) -> Result<()> {
-    let temporary = path.with_extension("new");
+    let mut temporary = path.as_os_str().to_owned();
+    // No application's name ends like this.
+    temporary.push("~");
+    let temporary = PathBuf::from(temporary);
     remove(&temporary)
         .and_then(|()| symlink(target, &temporary))
         .and_then(|()| fs::rename(&temporary, path))

@@ -83,6 +83,17 @@ pub enum Status {
     Never(&'static str),
 }
 
+/// Whom a key of `[Container]` concerns when the container has several applications.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// The container as a whole; it has no place in `[Container NAME]`.
+    Container,
+    /// Every application; `[Container NAME]` adds to it or overrides it for one of them.
+    Applications,
+    /// One process: in a container with several applications it has to say which, in `[Container NAME]`.
+    Process,
+}
+
 /// A key of a section of our own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
@@ -94,8 +105,22 @@ pub struct Key {
     pub status: Status,
     /// Whether Quadlet has it, with the same meaning.
     pub quadlet: bool,
+    /// Whom it concerns.
+    pub scope: Scope,
     /// One line of description.
     pub help: &'static str,
+}
+
+impl Key {
+    /// The same key, for every application of a container.
+    const fn applications(self) -> Self {
+        Self { scope: Scope::Applications, ..self }
+    }
+
+    /// The same key, for one process.
+    const fn process(self) -> Self {
+        Self { scope: Scope::Process, ..self }
+    }
 }
 
 /// The keys of the own section of `file_type`.
@@ -108,6 +133,12 @@ pub fn keys(file_type: FileType) -> &'static [Key] {
         FileType::Volume => table::VOLUME,
         FileType::Defaults => table::DEFAULTS,
     }
+}
+
+/// Whom the key `name` of `[Container]` concerns.
+#[must_use]
+pub fn scope(name: &str) -> Scope {
+    table::CONTAINER.iter().find(|k| k.name == name).map_or(Scope::Container, |k| k.scope)
 }
 
 /// Looks up a key that may be used.

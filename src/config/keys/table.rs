@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The data of the key table, section by section; alphabetical within one status. Pure.
 
-use super::{Key, Kind, Status};
+use super::{Key, Kind, Scope, Status};
 
 const PULL: &[&str] = &["missing", "always", "newer", "never"];
 const MODES: &[&str] = &["proxy", "nft"];
@@ -13,23 +13,30 @@ const DEMAND_HELP: &str = "Start on the first connection to a published port";
 const IDLE_HELP: &str = "Stop after this time without a connection, such as 10min";
 
 const fn ours(name: &'static str, kind: Kind, help: &'static str) -> Key {
-    Key { name, kind, status: Status::Supported, quadlet: false, help }
+    Key { name, kind, status: Status::Supported, quadlet: false, scope: Scope::Container, help }
 }
 
 const fn ours_later(name: &'static str, help: &'static str) -> Key {
-    Key { name, kind: Kind::Text, status: Status::Later, quadlet: false, help }
+    Key { name, kind: Kind::Text, status: Status::Later, quadlet: false, scope: Scope::Container, help }
 }
 
 const fn quadlet(name: &'static str, kind: Kind, help: &'static str) -> Key {
-    Key { name, kind, status: Status::Supported, quadlet: true, help }
+    Key { name, kind, status: Status::Supported, quadlet: true, scope: Scope::Container, help }
 }
 
 const fn later(name: &'static str, help: &'static str) -> Key {
-    Key { name, kind: Kind::Text, status: Status::Later, quadlet: true, help }
+    Key { name, kind: Kind::Text, status: Status::Later, quadlet: true, scope: Scope::Container, help }
 }
 
 const fn never(name: &'static str, instead: &'static str) -> Key {
-    Key { name, kind: Kind::Text, status: Status::Never(instead), quadlet: true, help: instead }
+    Key {
+        name,
+        kind: Kind::Text,
+        status: Status::Never(instead),
+        quadlet: true,
+        scope: Scope::Container,
+        help: instead,
+    }
 }
 
 /// Keys of `[Container]`.
@@ -39,8 +46,9 @@ pub const CONTAINER: &[Key] = &[
         Kind::Text,
         "Image to run: NAME.image, a registry reference, or oci:PATH[:TAG]; without it the container is a clone of the host",
     ),
-    quadlet("Environment", Kind::Words, "NAME=VALUE for the application; VALUE is taken as it is, % and $ included"),
-    quadlet("Exec", Kind::Words, "Arguments for the image's entrypoint, in place of its default command"),
+    quadlet("Environment", Kind::Words, "NAME=VALUE for the application; VALUE is taken as it is, % and $ included")
+        .applications(),
+    quadlet("Exec", Kind::Words, "Arguments for the image's entrypoint, in place of its default command").process(),
     quadlet("HostName", Kind::Text, "Host name inside; the container's name unless set"),
     quadlet(
         "Pull",
@@ -48,13 +56,17 @@ pub const CONTAINER: &[Key] = &[
         "When to pull an image that is given as a reference: missing, always, newer (always, unless the registry is down) or never",
     ),
     quadlet("Timezone", Kind::Text, "Time zone inside: local for the host's own, or a name such as Europe/Berlin"),
+    ours(
+        "App",
+        Kind::Words,
+        "A further application in the same container, as for Image=; its own settings go into [Container NAME] and [App NAME]",
+    ),
     ours("Base", Kind::Text, "Operating system below the application: NAME.image, or host for the host's own /usr"),
     ours(
         "Mode",
         Kind::Choice(&["auto", "base", "app"]),
         "What an image given as a reference is: an application, a base operating system, or decided by its contents",
     ),
-    ours_later("App", "A further application in the same container"),
     ours_later("Boot", "How much of the operating system is booted"),
     ours_later("Hardened", "User namespace, private network, no new privileges, fewer capabilities"),
     ours("OciPod", Kind::Text, "Pod whose network only the application joins: NAME.pod"),
@@ -74,24 +86,24 @@ pub const CONTAINER: &[Key] = &[
     later("DNSOption", "Resolver option"),
     later("DNSSearch", "Search domain"),
     later("DropCapability", "Capability dropped inside"),
-    later("Entrypoint", "Program to run in place of the image's entrypoint"),
-    later("EnvironmentFile", "File of NAME=VALUE lines"),
+    later("Entrypoint", "Program to run in place of the image's entrypoint").process(),
+    later("EnvironmentFile", "File of NAME=VALUE lines").applications(),
     later("EnvironmentHost", "Pass the host's environment on"),
     later("ExposeHostPort", "Port documented as exposed"),
     later("GIDMap", "Group id mapping"),
-    later("Group", "Group of the application"),
-    later("GroupAdd", "Supplementary group of the application"),
-    later("HealthCmd", "Command that tells whether the application is healthy"),
-    later("HealthInterval", "Time between health checks"),
-    later("HealthOnFailure", "What to do when the application turns unhealthy"),
-    later("HealthRetries", "Failures in a row that count as unhealthy"),
-    later("HealthStartPeriod", "Time after the start in which failures do not count"),
-    later("HealthStartupCmd", "Health command during start"),
-    later("HealthStartupInterval", "Time between startup checks"),
-    later("HealthStartupRetries", "Startup failures that count as failed"),
-    later("HealthStartupSuccess", "Startup successes that count as started"),
-    later("HealthStartupTimeout", "Limit of one startup check"),
-    later("HealthTimeout", "Limit of one health check"),
+    later("Group", "Group of the application").process(),
+    later("GroupAdd", "Supplementary group of the application").applications(),
+    later("HealthCmd", "Command that tells whether the application is healthy").process(),
+    later("HealthInterval", "Time between health checks").process(),
+    later("HealthOnFailure", "What to do when the application turns unhealthy").process(),
+    later("HealthRetries", "Failures in a row that count as unhealthy").process(),
+    later("HealthStartPeriod", "Time after the start in which failures do not count").process(),
+    later("HealthStartupCmd", "Health command during start").process(),
+    later("HealthStartupInterval", "Time between startup checks").process(),
+    later("HealthStartupRetries", "Startup failures that count as failed").process(),
+    later("HealthStartupSuccess", "Startup successes that count as started").process(),
+    later("HealthStartupTimeout", "Limit of one startup check").process(),
+    later("HealthTimeout", "Limit of one health check").process(),
     later("HttpProxy", "Pass the host's proxy variables on"),
     later("IP", "IPv4 address"),
     later("IP6", "IPv6 address"),
@@ -99,19 +111,19 @@ pub const CONTAINER: &[Key] = &[
     later("LogDriver", "Where logs go; always the journal"),
     later("Mask", "Path made inaccessible inside"),
     later("Memory", "Memory limit"),
-    later("Mount", "Mount in long form"),
+    later("Mount", "Mount in long form").applications(),
     quadlet(
         "Network",
         Kind::Text,
         "host (unless set), none, private (loopback and published ports), uplink (and a way out), veth, bridge:NAME or zone:NAME",
     ),
     later("NoNewPrivileges", "No program inside gains privileges"),
-    later("Notify", "What counts as started"),
+    later("Notify", "What counts as started").process(),
     later("PidsLimit", "Limit of tasks"),
     quadlet("Pod", Kind::Text, "Pod whose network the container joins: NAME.pod"),
     quadlet("PublishPort", Kind::Words, PORT_HELP),
-    later("ReadOnly", "Read-only root of the application"),
-    later("ReadOnlyTmpfs", "Writable /tmp and /run in a read-only root"),
+    later("ReadOnly", "Read-only root of the application").applications(),
+    later("ReadOnlyTmpfs", "Writable /tmp and /run in a read-only root").applications(),
     later("ReloadCmd", "Command for systemctl reload"),
     later("ReloadSignal", "Signal for systemctl reload"),
     later("Retry", "Tries of a pull"),
@@ -119,25 +131,25 @@ pub const CONTAINER: &[Key] = &[
     later("Rootfs", "Root directory to run in place of an image"),
     later("RunInit", "Run an init in front of the application; there always is one"),
     later("SeccompProfile", "System call profile in Docker's form"),
-    later("Secret", "Credential for the application"),
+    later("Secret", "Credential for the application").applications(),
     later("SecurityLabelDisable", "No security label"),
     later("SecurityLabelLevel", "Level of the security label"),
     later("SecurityLabelType", "Type of the security label"),
     later("ServiceName", "Name of the unit"),
     later("ShmSize", "Size of /dev/shm"),
     quadlet("StartWithPod", Kind::Flag, "Start together with the pod; yes unless set"),
-    later("StopSignal", "Signal that stops the application"),
-    later("StopTimeout", "Time the application gets to stop"),
+    later("StopSignal", "Signal that stops the application").process(),
+    later("StopTimeout", "Time the application gets to stop").applications(),
     later("SubGIDMap", "Entry of /etc/subgid"),
     later("SubUIDMap", "Entry of /etc/subuid"),
     later("Sysctl", "Kernel setting inside the namespaces"),
-    later("Tmpfs", "Temporary file system"),
+    later("Tmpfs", "Temporary file system").applications(),
     later("UIDMap", "User id mapping"),
-    later("Ulimit", "Resource limit of the application"),
-    later("User", "User of the application"),
+    later("Ulimit", "Resource limit of the application").applications(),
+    later("User", "User of the application").process(),
     later("UserNS", "User namespace"),
-    later("Volume", "Host directory or named volume"),
-    later("WorkingDir", "Working directory of the application"),
+    later("Volume", "Host directory or named volume").applications(),
+    later("WorkingDir", "Working directory of the application").process(),
     never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),
     never("Unmask", "nothing is masked unless asked for"),
     never("SecurityLabelFileType", "label the files with chcon"),
