@@ -260,8 +260,8 @@ mod tests {
         assert_eq!(
             wrong,
             [
-                "x.container:2: Image= concerns the whole container; write it in [Container]",
                 "x.container:3: unknown section [Service a] in a .container file; did you mean Service?",
+                "x.container:2: Image= concerns the whole container; write it in [Container]",
             ]
         );
     }
