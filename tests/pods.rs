@@ -1,0 +1,481 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: pods, published ports and networks on real systemd hosts.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use support::containers::{Container, NGINX, WELCOME, boot, ready};
+use support::host::Host;
+
+/// One test for each system manager.
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
+on_every_suite!(
+    tiers_talk_inside_and_not_with_each_other,
+    members_come_and_go_with_their_pod,
+    ports_are_published_on_every_kind_of_address,
+    a_container_starts_on_the_first_connection_and_stops_when_idle,
+    an_uplink_leads_outside_and_not_to_other_pods,
+    a_hundred_starts_and_stops_leave_nothing,
+);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &["image:databases"]) {
+        case(&boot(suite, name.split('_').next().unwrap()));
+    }
+}
+
+/// A container's file, with nginx and what else is given.
+fn nginx(more: &str) -> String {
+    format!("[Container]\nImage={NGINX}\n{more}")
+}
+
+/// A line that makes nginx answer with `text` on `port`.
+fn answers(port: u16, text: &str) -> String {
+    format!(
+        "Exec=sh -c 'mkdir -p /srv/own && echo {text} >/srv/own/index.html && \
+         echo \"server {{ listen {port}; listen [::]:{port}; root /srv/own; }}\" >/etc/nginx/conf.d/site.conf && \
+         exec nginx -g \"daemon off;\"'\n"
+    )
+}
+
+fn pod(host: &Host, name: &str, text: &str) {
+    host.write(&format!("/etc/sdme/{name}.pod"), format!("[Pod]\n{text}"));
+}
+
+fn write(host: &Host, name: &str, text: &str) {
+    host.write(&format!("/etc/sdme/{name}.container"), text);
+}
+
+/// Has systemd read the configuration, which must be right.
+fn reload(host: &Host) {
+    host.ok("sdme-gen check && systemctl daemon-reload");
+}
+
+/// A command that runs another one in a pod's network.
+fn in_pod(name: &str) -> String {
+    format!("nsenter --net=/run/sdme/pods/{name}/netns")
+}
+
+/// Waits until a page comes from `url`, fetched by way of `prefix`.
+fn page(host: &Host, prefix: &str, url: &str) -> String {
+    host.wait(&format!("{prefix} curl -fsS --max-time 10 '{url}'"), 30)
+}
+
+fn assert_state(host: &Host, unit: &str, state: &str) {
+    host.wait(&format!("systemctl show -P ActiveState '{unit}' | grep -qx {state}"), 30);
+}
+
+fn tiers_talk_inside_and_not_with_each_other(host: &Host) {
+    // Two containers in one pod, one of which comes with its own /etc only.
+    pod(host, "pair", "");
+    write(host, "first", &nginx("Pod=pair.pod\n"));
+    write(host, "second", "[Container]\nPod=pair.pod\n");
+    // An application in a pod, its container elsewhere.
+    pod(host, "web-pod", "");
+    write(host, "web", &nginx("OciPod=web-pod.pod\n"));
+    pod(host, "web-tier", "");
+    write(host, "front", &nginx("Pod=web-tier.pod\n"));
+    write(host, "back", &nginx(&format!("Pod=web-tier.pod\n{}", answers(8081, "back"))));
+    pod(host, "data-tier", "");
+    let database = |tag: &str| format!("[Container]\nImage=oci:/srv/images/databases:{tag}\nOciPod=data-tier.pod\n");
+    write(host, "redis", &database("redis"));
+    write(host, "mariadb", &(database("mariadb") + "Environment=MARIADB_ROOT_PASSWORD=secret\n"));
+    // The container in one pod, its application in another, or both in one.
+    write(host, "apart", &nginx(&format!("Pod=web-tier.pod\nOciPod=data-tier.pod\n{}", answers(8082, "apart"))));
+    write(host, "same", &nginx(&format!("Pod=data-tier.pod\nOciPod=data-tier.pod\n{}", answers(8083, "same"))));
+    reload(host);
+    let pods = ["pair", "web-pod", "web-tier", "data-tier"].map(|name| format!("sdme-pod@{name}.target"));
+    host.ok(&format!("systemctl start {}", pods.join(" ")));
+
+    assert_eq!(page(host, "systemd-run -M second --wait --pipe -q", "http://127.0.0.1/"), WELCOME);
+    assert_eq!(page(host, "nsenter --net=/run/sdme/pods/web-pod/netns", "http://127.0.0.1/"), WELCOME);
+    let [web, data] = ["web-tier", "data-tier"].map(in_pod);
+    for (prefix, port, text) in
+        [(&web, 80, WELCOME), (&web, 8081, "back\n"), (&data, 8082, "apart\n"), (&data, 8083, "same\n")]
+    {
+        assert_eq!(page(host, prefix, &format!("http://127.0.0.1:{port}/")), text);
+    }
+    let redis = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/6379 && echo PING >&3 && timeout 5 head -n 1 <&3'";
+    let mariadb = "bash -c 'timeout 5 head -c 60 </dev/tcp/127.0.0.1/3306 | grep -aq MariaDB'";
+    host.wait(&format!("{data} {redis} | grep PONG"), 60);
+    host.wait(&format!("{data} {mariadb} || {{ journalctl -M mariadb -n 30 --no-pager -o cat; false; }}"), 60);
+    // From the inside of members, too: of the whole container in one tier, and of an application in the other.
+    assert_eq!(page(host, "systemd-run -M front --wait --pipe -q", "http://127.0.0.1:8081/"), "back\n");
+    let application = Container::new(host, "apart").process("nginx");
+    host.ok(&format!("nsenter --net -t {application} {redis} | grep PONG"));
+    assert_eq!(
+        host.ok(&format!("readlink /proc/{application}/ns/net")),
+        host.ok(&format!("{data} readlink /proc/self/ns/net"))
+    );
+
+    // The tiers do not reach each other, and the host's ports are free.
+    for (prefix, port) in [(&web, 6379), (&web, 3306), (&web, 8082), (&data, 80), (&data, 8081)] {
+        host.fails(&format!("{prefix} curl -sS --max-time 5 http://127.0.0.1:{port}/"));
+        host.fails(&format!("curl -sS --max-time 5 http://127.0.0.1:{port}/"));
+    }
+    // What only joins with its application has its container in a network of its own.
+    host.fails("systemd-run -M web --wait --pipe -q curl -sS --max-time 5 http://127.0.0.1/");
+    host.ok("ip netns exec web-tier ip -br address show lo | grep -q 127.0.0.1");
+    // A member need not be root to bind a port below 1024.
+    assert_eq!(host.ok(&format!("{web} sysctl -n net.ipv4.ip_unprivileged_port_start")), "0\n");
+    assert_eq!(host.ok("sysctl -n net.ipv4.ip_unprivileged_port_start"), "1024\n");
+}
+
+fn members_come_and_go_with_their_pod(host: &Host) {
+    pod(host, "tier", "PublishPort=8080:80\n");
+    write(host, "one", &nginx("Pod=tier.pod\n"));
+    write(host, "two", &nginx(&format!("OciPod=tier.pod\n{}", answers(81, "two"))));
+    write(host, "late", &nginx(&format!("Pod=tier.pod\nStartWithPod=no\n{}", answers(82, "late"))));
+    reload(host);
+    let (one, two, late) = (Container::new(host, "one"), Container::new(host, "two"), Container::new(host, "late"));
+    let all = |state: &str| [&one, &two, &late].map(|c| assert_state(host, &c.unit, state));
+
+    // A member brings its pod, but not the other members.
+    one.systemctl("start");
+    assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
+    assert_eq!(two.property("ActiveState"), "inactive");
+    host.ok("systemctl start sdme-pod@tier.target");
+    assert_eq!((two.property("ActiveState"), late.property("ActiveState")), ("active".into(), "inactive".into()));
+    late.systemctl("start");
+
+    // A restarted member rejoins, and so do all after the pod has been restarted, or its network killed.
+    one.systemctl("restart");
+    assert_eq!(page(host, "systemd-run -M one --wait --pipe -q", "http://127.0.0.1:81/"), "two\n");
+    let network = "stat -Lc %i /run/sdme/pods/tier/netns";
+    let before = host.ok(network);
+    host.ok("systemctl restart sdme-pod@tier.service");
+    all("active");
+    assert_ne!(host.ok(network), before);
+    for (port, text) in [(80, WELCOME), (81, "two\n"), (82, "late\n")] {
+        assert_eq!(page(host, &in_pod("tier"), &format!("http://127.0.0.1:{port}/")), text);
+    }
+    host.ok(&format!("kill -KILL {}", one.property("MainPID")));
+    host.wait(&format!("systemctl is-failed {}", one.unit), 30);
+    one.systemctl("start");
+    assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
+
+    // The pod's end is theirs; by the target as by the service.
+    host.ok("systemctl stop sdme-pod@tier.service");
+    all("inactive");
+    host.ok("test ! -e /run/sdme/pods/tier && test ! -e /run/netns/tier");
+    host.fails("curl -sS --max-time 5 http://localhost:8080/");
+    host.ok("systemctl start sdme-pod@tier.target && systemctl stop sdme-pod@tier.target");
+    all("inactive");
+    assert_state(host, "sdme-pod@tier.service", "inactive");
+
+    // What was left behind does not stand in the way.
+    host.ok("mkdir -p /run/sdme/pods/tier /run/netns && touch /run/sdme/pods/tier/netns &&
+        mount --bind /proc/self/ns/net /run/sdme/pods/tier/netns && ln -s /run/sdme/pods/tier/netns /run/netns/tier");
+    host.ok("systemctl start sdme-pod@tier.target");
+    assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
+    host.ok("systemctl stop sdme-pod@tier.service && test ! -e /run/sdme/pods/tier && test ! -e /run/netns/tier");
+
+    // A port that is taken, and a pod that cannot be: nothing starts, and everything says why.
+    host.ok("systemd-run -q --unit=taken --socket-property=ListenStream=8080 true");
+    host.fails(&format!("systemctl start {}", one.unit));
+    assert_eq!(one.property("ActiveState"), "inactive");
+    host.ok("systemctl status --no-pager sdme-publish-tier-8080.socket | grep -i 'in use'");
+    host.ok("systemctl stop taken.socket && systemctl reset-failed");
+    host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPrt=80:80\n");
+    host.fails("sdme-gen check");
+    host.ok("systemctl daemon-reload");
+    for unit in ["sdme-pod@tier.service", "sdme-pod@tier.target", one.unit.as_str(), two.unit.as_str()] {
+        host.fails(&format!("systemctl start {unit}"));
+    }
+    let problem = "/etc/sdme/tier.pod:2: unknown key PublishPrt= in [Pod]; did you mean PublishPort?";
+    for unit in ["sdme-pod@tier.service", one.unit.as_str()] {
+        let status = host.run(&format!("systemctl status --no-pager -l {unit}")).stdout;
+        assert!(status.contains(problem), "{status}");
+    }
+    pod(host, "tier", "");
+    reload(host);
+    host.ok("systemctl start sdme-pod@tier.target");
+    assert_eq!(page(host, &in_pod("tier"), "http://127.0.0.1/"), WELCOME);
+}
+
+/// Servers and clients for protocols curl does not speak.
+const TOOLS: [(&str, &str); 2] = [
+    (
+        "/srv/server",
+        "use IO::Socket::INET; $| = 1; my ($proto, $port, $name) = @ARGV;
+my $s = IO::Socket::INET->new(LocalPort => $port, Proto => $proto, ReuseAddr => 1, ($proto eq 'tcp' ? (Listen => 50) : ()))
+  or die \"$!\";
+if ($proto eq 'udp') { while (1) { $s->recv(my $b, 2000); $s->send($name.' '.$s->peerhost) } }
+while (my $c = $s->accept) {
+  while (<$c>) { last if /^\\s*$/ }
+  print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n$name \".$c->peerhost.\"\\n\"; close $c
+}
+",
+    ),
+    (
+        "/srv/ask",
+        "use IO::Socket::INET; my ($host, $port) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 5;
+my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'udp'); $s->send('?');
+$s->recv(my $b, 2000) // exit 1; print \"$b\\n\" if $b;
+",
+    ),
+];
+
+/// Starts a server in a network namespace; it answers with its name and the client's address.
+fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
+    host.ok(&format!(
+        "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
+    ));
+    let table = format!("{:04X}", port);
+    host.wait(&format!("nsenter --net={netns} grep -q ':{table} 00000000:0000' /proc/net/{protocol}"), 10);
+}
+
+/// What a server answers, asked from the network of `prefix`.
+fn ask(host: &Host, prefix: &str, protocol: &str, address: &str, port: u16) -> Result<String, String> {
+    let output = host.run(&match protocol {
+        "udp" => format!("{prefix} perl /srv/ask {address} {port}"),
+        _ => format!("{prefix} curl -sS --max-time 5 http://{address}:{port}"),
+    });
+    if output.success() { Ok(output.stdout) } else { Err(output.stderr) }
+}
+
+/// A network namespace that plays the world outside: 192.0.2.2, with the host as its way to anywhere.
+fn outside(host: &Host) {
+    for (path, text) in TOOLS {
+        host.write(path, text);
+    }
+    host.ok("ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
+        ip address add 192.0.2.1/24 dev out0 && ip link set out0 up && ip -n outside link set lo up &&
+        ip -n outside address add 192.0.2.2/24 dev eth0 && ip -n outside link set eth0 up &&
+        ip -n outside route add default via 192.0.2.1");
+}
+
+const OUTSIDE: &str = "ip netns exec outside";
+
+fn ports_are_published_on_every_kind_of_address(host: &Host) {
+    outside(host);
+    pod(
+        host,
+        "web",
+        "PublishPort=127.0.0.1:8080:80\nPublishPort=[::1]:8081:80\nPublishPort=9000-9002:80-82 8443:80\nPublishPort=5353:53/udp\n",
+    );
+    write(host, "one", &nginx("Pod=web.pod\n"));
+    write(host, "two", &nginx(&format!("Pod=web.pod\n{}", answers(81, "two"))));
+    write(host, "three", &nginx(&format!("Pod=web.pod\n{}", answers(82, "three"))));
+    // Without a pod, with the port the image exposes, and by the kernel.
+    write(host, "own", &nginx("Network=private\nPublishPort=8090\n"));
+    write(host, "kernel", &nginx("Network=private\nPublishPort=8091:7 5354:53/udp\nPublishMode=nft\n"));
+    reload(host);
+    host.ok("systemctl start sdme-pod@web.target systemd-nspawn@own systemd-nspawn@kernel");
+    serve(host, "/run/sdme/pods/web/netns", "udp", 53, "web");
+    serve(host, "/run/sdme/pods/kernel/netns", "udp", 53, "kernel");
+    serve(host, "/run/sdme/pods/kernel/netns", "tcp", 7, "kernel");
+
+    for (url, text) in [
+        ("http://127.0.0.1:8080/", WELCOME),
+        ("http://[::1]:8081/", WELCOME),
+        ("http://127.0.0.1:9000/", WELCOME),
+        ("http://[::1]:9000/", WELCOME),
+        ("http://192.0.2.1:9001/", "two\n"),
+        ("http://127.0.0.1:9002/", "three\n"),
+        ("http://localhost:8443/", WELCOME),
+        ("http://127.0.0.1:8090/", WELCOME),
+    ] {
+        assert_eq!(page(host, "", url), text, "{url}");
+    }
+    assert_eq!(page(host, OUTSIDE, "http://192.0.2.1:9000/"), WELCOME);
+    for (prefix, url) in
+        [("", "http://[::1]:8080/"), ("", "http://127.0.0.1:8081/"), (OUTSIDE, "http://192.0.2.1:8080/")]
+    {
+        host.fails(&format!("{prefix} curl -sS --max-time 5 {url}"));
+    }
+    for address in ["127.0.0.1", "192.0.2.1"] {
+        assert!(ask(host, "", "udp", address, 5353).unwrap().starts_with("web "), "{address}");
+        assert!(ask(host, "", "tcp", address, 8091).unwrap().starts_with("kernel "), "{address}");
+    }
+    // The kernel keeps the client's address.
+    assert_eq!(ask(host, OUTSIDE, "udp", "192.0.2.1", 5353).unwrap(), "web 192.0.2.2\n");
+    assert_eq!(ask(host, OUTSIDE, "udp", "192.0.2.1", 5354).unwrap(), "kernel 192.0.2.2\n");
+    assert_eq!(ask(host, OUTSIDE, "tcp", "192.0.2.1", 8091).unwrap(), "kernel 192.0.2.2\n");
+    // Private it stays: the link is there for what is published only.
+    let address = host.ok(&format!("{} ip -4 -br address show host0", in_pod("kernel")));
+    let address = address.split_whitespace().nth(2).unwrap().split('/').next().unwrap();
+    ask(host, OUTSIDE, "tcp", address, 7).unwrap_err();
+    serve(host, "/run/netns/outside", "tcp", 7, "world");
+    ask(host, &in_pod("kernel"), "tcp", "192.0.2.2", 7).unwrap_err();
+
+    // Rules go with their unit.
+    let tables = host.ok("nft list tables");
+    assert!(tables.contains("sdme-publish-kernel-8091") && tables.contains("sdme-publish-web-5353-udp"), "{tables}");
+    host.ok("systemctl stop sdme-pod@web.service systemd-nspawn@kernel systemd-nspawn@own");
+    assert_state(host, "sdme-pod@kernel.service", "inactive");
+    host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep sdme", 30);
+    ask(host, "", "tcp", "127.0.0.1", 8091).unwrap_err();
+
+    // Two claims of one port name both places.
+    write(host, "three", &nginx("Network=private\nPublishPort=127.0.0.1:9001:80\n"));
+    let message = "/etc/sdme/three.container:4: port 127.0.0.1:9001/tcp of the host is /etc/sdme/web.pod:4's already";
+    let output = host.fails("sdme-gen check");
+    assert!(output.contains(message), "{output}");
+    write(host, "three", &nginx("PublishPort=80:80\n"));
+    write(host, "two", &nginx("PublishPort=80:80\n"));
+    let output = host.fails("sdme-gen check");
+    assert!(
+        output.contains("two.container:3: port 80/tcp of the host is /etc/sdme/three.container:3's already"),
+        "{output}"
+    );
+}
+
+fn a_container_starts_on_the_first_connection_and_stops_when_idle(host: &Host) {
+    let demand = "PublishPort=8080:80\nStartOnDemand=yes\nStopWhenIdle=2s\n";
+    write(host, "web", &nginx(&format!("Network=private\n{demand}[Install]\nWantedBy=multi-user.target\n")));
+    pod(host, "tier", &demand.replace("8080:80", "8081"));
+    write(host, "one", &nginx("Pod=tier.pod\n"));
+    write(host, "two", &nginx(&format!("Pod=tier.pod\n{}", answers(90, "two"))));
+    host.write("/etc/sdme/tier.pod.d/install.conf", "[Install]\nWantedBy=multi-user.target\n");
+    reload(host);
+    // What a boot starts.
+    host.ok("systemctl start multi-user.target");
+    let units = ["systemd-nspawn@web", "systemd-nspawn@one", "systemd-nspawn@two", "sdme-pod@web", "sdme-pod@tier"];
+    let all = |state: &str| units.map(|unit| assert_state(host, &format!("{unit}.service"), state));
+    let sockets = || {
+        for port in ["web-8080", "tier-8081"] {
+            assert_state(host, &format!("sdme-publish-{port}.socket"), "active");
+        }
+    };
+    all("inactive");
+    sockets();
+    for url in ["http://127.0.0.1:8080/", "http://[::1]:8081/"] {
+        assert_eq!(host.ok(&format!("curl -fsS --max-time 50 {url}")), WELCOME);
+    }
+    assert_eq!(host.ok("machinectl --no-legend list | wc -l"), "3\n");
+    all("inactive");
+    sockets();
+
+    // Fifty at once, of which each is answered, several times over.
+    for port in [8080, 8081] {
+        for _ in 0..3 {
+            let many = format!("for i in $(seq 50); do curl -fsS --max-time 50 http://127.0.0.1:{port}/ & done; wait");
+            assert_eq!(host.ok(&many), WELCOME.repeat(50));
+            all("inactive");
+        }
+    }
+    // By hand it starts and stays, its ports are there, and it can be stopped without losing them.
+    host.ok("systemctl start systemd-nspawn@web");
+    assert_eq!(host.ok("curl -fsS --max-time 50 http://127.0.0.1:8080/"), WELCOME);
+    host.ok("systemctl stop systemd-nspawn@web");
+    assert_eq!(host.ok("curl -fsS --max-time 50 http://127.0.0.1:8080/"), WELCOME);
+    all("inactive");
+    assert_eq!(host.ok("systemctl --failed --no-legend"), "");
+}
+
+fn an_uplink_leads_outside_and_not_to_other_pods(host: &Host) {
+    outside(host);
+    host.write("/etc/resolv.conf", "nameserver 127.0.0.53\nnameserver 192.0.2.53\nsearch example.org\n");
+    host.write("/etc/sdme/sdme.conf", "[Defaults]\nUplinkRange=172.29.0.0/20\n");
+    let long = "a-pod-whose-name-is-longer-than-an-interface";
+    pod(host, long, "Network=uplink\n");
+    pod(host, &format!("{long}s"), "Network=uplink\nPublishPort=8080:80\n");
+    write(host, "inside", &nginx(&format!("Pod={long}.pod\n")));
+    write(host, "other", &nginx(&format!("OciPod={long}s.pod\n")));
+    write(host, "own", &nginx("Network=uplink\n"));
+    write(host, "private", &nginx("Network=private\n"));
+    write(host, "none", &nginx("Network=none\n"));
+    write(host, "veth", "[Container]\nNetwork=veth\n");
+    write(host, "zone", "[Container]\nNetwork=zone:lab\n");
+    write(host, "bridge", "[Container]\nNetwork=bridge:br0\n");
+    host.ok("ip link add br0 type bridge && ip link set br0 up");
+    reload(host);
+    let all = ["inside", "other", "own", "private", "none", "veth", "zone", "bridge"];
+    host.ok(&format!("systemctl start {}", all.map(|name| format!("systemd-nspawn@{name}")).join(" ")));
+    serve(host, "/run/netns/outside", "tcp", 7, "world");
+
+    // What is outside sees the host's address.
+    let [inside, other, own] = [in_pod(long), in_pod(&format!("{long}s")), in_pod("own")];
+    for member in [&inside, &other, &own] {
+        assert_eq!(ask(host, member, "tcp", "192.0.2.2", 7).unwrap(), "world 192.0.2.1\n");
+    }
+    assert_eq!(Container::new(host, "inside").ok("curl -sS http://192.0.2.2:7"), "world 192.0.2.1\n");
+    ask(host, &in_pod("private"), "tcp", "192.0.2.2", 7).unwrap_err();
+    host.fails("systemd-run -M none --wait --pipe -q curl -sS --max-time 3 http://192.0.2.2:7");
+
+    // Other pods and what is outside are kept away; what is published is for all.
+    let address = |prefix: &str| -> String {
+        let line = host.ok(&format!("{prefix} ip -4 -br address show host0"));
+        line.split_whitespace().nth(2).unwrap().split('/').next().unwrap().to_owned()
+    };
+    let (first, second) = (address(&inside), address(&other));
+    assert!(first.starts_with("172.29.") && first != second, "{first} {second}");
+    assert_eq!(host.ok(&format!("curl -fsS --max-time 5 http://{first}/")), WELCOME, "the check itself does not work");
+    for prefix in [&other, &own, OUTSIDE] {
+        host.fails(&format!("{prefix} curl -sS --max-time 3 http://{first}/"));
+    }
+    assert_eq!(page(host, OUTSIDE, "http://192.0.2.1:8080/"), WELCOME);
+    assert_eq!(page(host, &own, "http://192.0.2.1:8080/"), WELCOME);
+
+    // Name servers that can be reached, for the application and around it.
+    let resolver = "nameserver 192.0.2.53\nsearch example.org\n";
+    assert_eq!(Container::new(host, "inside").ok("cat /etc/resolv.conf"), resolver);
+    let nginx = Container::new(host, "other").process("nginx");
+    assert_eq!(host.read(&format!("/proc/{nginx}/root/etc/resolv.conf")), resolver);
+    assert_eq!(Container::new(host, "private").ok("cat /etc/resolv.conf"), "");
+
+    // The other kinds have what nspawn makes.
+    for name in ["veth", "zone", "bridge"] {
+        Container::new(host, name).ok("ip -br link show host0 && systemctl is-active systemd-networkd");
+    }
+    host.ok("ip link show ve-veth && ip link show vz-lab && ip link show master br0 | grep -q vb-bridge");
+    host.ok(&format!("systemctl stop {}", all.map(|name| format!("systemd-nspawn@{name}")).join(" ")));
+    host.ok(&format!("systemctl stop sdme-pod@{long} sdme-pod@{long}s"));
+    host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep -E 'sdme|ve-|vz-|vb-'", 30);
+}
+
+/// Everything that starts and stops could leave behind.
+fn belongings(host: &Host) -> BTreeSet<String> {
+    let list = "lsns -t net -no NS; ip -br link | cut -d' ' -f1; nft list ruleset; cut -d' ' -f5 /proc/self/mountinfo;
+        ls /run/netns /run/sdme/pods";
+    host.ok(list).lines().map(str::to_owned).collect()
+}
+
+fn a_hundred_starts_and_stops_leave_nothing(host: &Host) {
+    for number in 1..=5 {
+        let mut text = String::from("Network=uplink\n");
+        writeln!(text, "PublishPort={}:80 {}:53/udp", 8000 + number, 5000 + number).unwrap();
+        pod(host, &format!("pod{number}"), &text);
+        write(host, &format!("member{number}"), &nginx(&format!("Pod=pod{number}.pod\n")));
+    }
+    reload(host);
+    // The image, and what the first of them makes.
+    host.ok("mkdir -p /run/sdme/pods && systemctl start sdme-pod@pod1.target && systemctl stop sdme-pod@pod1.service");
+    let before = belongings(host);
+    let units = |suffix: &str| (1..=5).map(|n| format!("sdme-pod@pod{n}.{suffix}")).collect::<Vec<_>>().join(" ");
+    for round in 0..20 {
+        host.ok(&format!("systemctl start {}", units("target")));
+        if round % 10 == 0 {
+            for number in 1..=5 {
+                assert_eq!(page(host, "", &format!("http://127.0.0.1:{}/", 8000 + number)), WELCOME);
+            }
+        }
+        host.ok(&format!("systemctl stop {}", units("service")));
+    }
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let now = belongings(host);
+        let left: Vec<&String> = now.symmetric_difference(&before).collect();
+        if left.is_empty() {
+            break;
+        }
+        assert!(std::time::Instant::now() < deadline, "left or lost: {left:#?}");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    assert_eq!(host.ok("systemctl --failed --no-legend"), "");
+}
