@@ -235,7 +235,7 @@ fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
     host.ok(&format!(
         "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
     ));
-    let table = format!("{:04X}", port);
+    let table = format!("{port:04X}");
     host.wait(&format!("nsenter --net={netns} grep -q ':{table} 00000000:0000' /proc/net/{protocol}"), 10);
 }
 

@@ -2,6 +2,7 @@
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
 mod fs;
+mod pod;
 mod render;
 
 use std::io::{self, Write};
@@ -61,6 +62,14 @@ enum Verb {
         root: PathBuf,
         #[command(subcommand)]
         verb: fs::Fs,
+    },
+    /// Write, list and remove pods
+    Pod {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: pod::Verb,
     },
     /// Remove older versions of images, what interrupted imports left, and downloads beyond the limit
     Prune {
@@ -136,6 +145,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             // What is wrong does not depend on what is imported, and anybody may ask.
             Ok(report(&crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())))
         }
+        Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
         Verb::Prune { root, dry_run } => {
             for removed in runtime::images::prune(&root, dry_run)? {

@@ -147,6 +147,7 @@ pub fn passed(
 }
 
 /// Why `name` cannot be the name of a machine: it has to be a host name (hostname(7)) of at most 64 bytes.
+#[must_use]
 pub fn bad_name(name: &str) -> Option<String> {
     let label = |l: &str| {
         !l.is_empty()

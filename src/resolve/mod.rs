@@ -13,6 +13,8 @@ pub mod pod;
 pub mod ports;
 mod references;
 
+pub use container::bad_name;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 

@@ -3,6 +3,7 @@
 
 mod base;
 pub mod images;
+pub mod pods;
 pub mod ports;
 pub mod prepare;
 pub mod pull;

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen pod`: networks that containers share.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Subcommand;
+
+use crate::runtime::pods::{self, Listed};
+
+/// What to do with pods.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write /etc/sdme/NAME.pod; systemctl daemon-reload makes it known
+    New {
+        /// Name of the pod
+        name: String,
+        /// Give it a way out
+        #[arg(long)]
+        uplink: bool,
+        /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]
+        #[arg(long, short, value_name = "PORT")]
+        publish: Vec<String>,
+    },
+    /// List pods, and containers with a network of their own
+    Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove /etc/sdme/NAME.pod, unless containers refer to it or it is started
+    Rm {
+        /// Name of the pod
+        name: String,
+        /// Remove it all the same, and stop it first
+        #[arg(long, short)]
+        force: bool,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it fails.
+pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+    match verb {
+        Verb::New { name, uplink, publish } => pods::new(root, &name, uplink, &publish)?,
+        Verb::Ls { json } => list(&pods::list(root), json, out)?,
+        Verb::Rm { name, force } => pods::remove(root, &name, force)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
+    let state = |listed: &Listed| if listed.active { "active" } else { "inactive" };
+    let network = |listed: &Listed| if listed.pod.wanted.uplink { "uplink" } else { "private" };
+    let ports = |listed: &Listed| -> Vec<String> {
+        let target = |port: Option<u16>| port.map(|p| format!(":{p}")).unwrap_or_default();
+        let ports = listed.pod.wanted.ports.iter();
+        ports.map(|port| format!("{}{}/{}", port.listen(), target(port.target), port.protocol)).collect()
+    };
+    if json {
+        let all: Vec<_> = all
+            .iter()
+            .map(|listed| {
+                serde_json::json!({
+                    "name": listed.pod.name, "file": &*listed.pod.file, "state": state(listed),
+                    "network": network(listed), "address": listed.pod.cable.as_ref().map(|c| c.pod.to_string()),
+                    "ports": ports(listed), "members": listed.pod.members
+                })
+            })
+            .collect();
+        writeln!(out, "{}", serde_json::to_string_pretty(&all).context("rendering the list")?)?;
+        return Ok(());
+    }
+    let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);
+    for listed in all {
+        let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
+        let members = dash(listed.pod.members.clone());
+        let (name, ports) = (&listed.pod.name, dash(ports(listed)));
+        writeln!(out, "{name:width$}  {:8}  {:7}  {members}  {ports}", state(listed), network(listed))?;
+    }
+    Ok(())
+}
