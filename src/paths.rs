@@ -34,6 +34,12 @@ pub fn container_runtime(container: &str) -> String {
     format!("{RUNTIME}/containers/{container}")
 }
 
+/// Below [`container_runtime`], in a container with a user namespace: the ID-mapped mounts of what its links lead to.
+#[must_use]
+pub fn idmapped(runtime: &str) -> String {
+    format!("{runtime}/idmapped")
+}
+
 /// The upper layer and the overlay work directory of a container.
 #[must_use]
 pub fn container_state(container: &str) -> String {

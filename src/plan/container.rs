@@ -4,7 +4,7 @@
 use super::pod;
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
-use crate::paths::{app_part, container_runtime, container_state, machine_root};
+use crate::paths::{app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::model::{App, Base, Container, Model};
 use crate::unit::{UnitFile, escape_path};
 
@@ -16,11 +16,14 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
 
     tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &drop_in(container, model));
     let images = images(container, model);
-    let (runtime, state) = (container_runtime(name), container_state(name));
+    let (runtime, lower, state) = (container_runtime(name), lower(container), container_state(name));
+    if container.user_ns && overlaid(container).next().is_some() {
+        tree.file(Place::Units, format!("{}.d/10-sdme.conf", mapping(name)), &further_mappings(container));
+    }
     let root = Overlay {
         what: format!("Root of container {name}"),
         path: machine_root(name),
-        lower: ["config", "app", "base"].map(|layer| format!("{runtime}/{layer}")).join(":"),
+        lower: format!("{runtime}/config:{lower}/app:{lower}/base"),
         state,
     };
     tree.file(Place::Units, mount(&root.path), &root.unit(container, &service, &prepare, &images));
@@ -69,13 +72,40 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     unit
 }
 
+/// The unit that holds the ID-mapped mounts of a container with a user namespace.
+fn mapping(name: &str) -> String {
+    format!("sdme-idmap@{name}.service")
+}
+
+/// Where the layers below the configuration layer are.
+fn lower(container: &Container) -> String {
+    let runtime = container_runtime(&container.name);
+    if container.user_ns { idmapped(&runtime) } else { runtime }
+}
+
+/// The template maps the root's layers; further applications are known here.
+fn further_mappings(container: &Container) -> UnitFile {
+    let runtime = container_runtime(&container.name);
+    let mut unit = UnitFile::generated_from(&container.file);
+    unit.set_literal("Unit", "SourcePath", &container.file);
+    for app in overlaid(container) {
+        let [from, to] = [&runtime, &idmapped(&runtime)].map(|directory| app_part(directory, &app.name));
+        unit.set("Service", "ExecStart", format!("mount --bind -o X-mount.idmap=${{IDMAP}} {from} {to}")).set(
+            "Service",
+            "ExecStopPost",
+            format!("-umount --quiet {to}"),
+        );
+    }
+    unit
+}
+
 /// The files of a further application: what the configuration layer has for it, on its image.
 fn application(container: &Container, app: &App) -> Overlay {
     let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
     Overlay {
         what: format!("Application {} of container {}", app.name, container.name),
         path: format!("{}{}", machine_root(&container.name), app.directory()),
-        lower: format!("{runtime}/config{}:{}/oci", app.directory(), app_part(&runtime, &app.name)),
+        lower: format!("{runtime}/config{}:{}/oci", app.directory(), app_part(&lower(container), &app.name)),
         state: app_part(&state, &app.name),
     }
 }
@@ -106,6 +136,10 @@ impl Overlay {
             .set("Unit", "StopWhenUnneeded", "yes")
             // How often it may start is the container's own limit to say.
             .set("Unit", "StartLimitIntervalSec", "0");
+        if container.user_ns {
+            let mapping = mapping(&container.name);
+            unit.set("Unit", "Requires", mapping.as_str()).set("Unit", "After", mapping);
+        }
         // The image's own drop-in puts it before prepare. After, although prepare is: in a restart, everything is stopped
         // before an image is looked at, and a failure does not reach units that are yet to stop.
         for image in images {

@@ -20,14 +20,16 @@ use crate::halves::halves;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Link, Model};
 use crate::resolve::pod::Pod;
+use crate::resolve::userns;
 
 /// Plans everything.
 #[must_use]
 pub fn plan(model: &Model, facts: &Facts) -> Tree {
     let mut tree = units(model);
+    let ranges = userns::ranges(model, facts);
     for container in model.containers.values() {
         let stack = model.stack(container, facts);
-        nspawn::plan(container, stack, &mut tree);
+        nspawn::plan(container, stack, ranges.get(container.name.as_str()).copied(), &mut tree);
         inside::plan(container, stack, facts, &mut tree);
     }
     tree

@@ -5,19 +5,25 @@ use super::pod;
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::resolve::model::{Base, Container, Network, Stack};
+use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
 /// Where the launcher is bound inside.
 pub const LAUNCHER: &str = "/oci/run";
 
-/// Plans the file.
-pub fn plan(container: &Container, stack: Stack<'_>, tree: &mut Tree) {
+/// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
+pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &mut Tree) {
     let mut file = UnitFile::generated_from(&container.file);
-    file.set("Exec", "Boot", "yes")
-        .set("Exec", "NotifyReady", "yes")
-        .set("Exec", "PrivateUsers", "no")
-        .set("Exec", "LinkJournal", "try-guest")
-        .set("Exec", "Hostname", container.host_name.as_str());
+    file.set("Exec", "Boot", "yes").set("Exec", "NotifyReady", "yes").set(
+        "Exec",
+        "PrivateUsers",
+        range.map_or("no".to_owned(), |first| format!("{first}:{SIZE}")),
+    );
+    if range.is_some() {
+        // The layers are mapped already.
+        file.set("Exec", "PrivateUsersOwnership", "no");
+    }
+    file.set("Exec", "LinkJournal", "try-guest").set("Exec", "Hostname", container.host_name.as_str());
     if let Some(capability) = pod::capability(container) {
         file.set("Exec", "Capability", capability);
     }
@@ -29,7 +35,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, tree: &mut Tree) {
     file.set("Exec", "Timezone", if container.timezone.as_deref() == Some("local") { "bind" } else { "off" });
     if let Stack::Application(_, base) = stack {
         if *base == Base::Host {
-            file.set("Files", "BindReadOnly", "/usr");
+            file.set("Files", "BindReadOnly", if range.is_some() { "/usr:/usr:idmap" } else { "/usr" });
         }
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);

@@ -8,6 +8,7 @@ use super::model::{App, Assignment, Base, Container};
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
+use super::security::user_ns;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
 use crate::diag::{Diagnostic, Location, Spanned};
@@ -51,12 +52,14 @@ pub fn container(
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
     let install = links(settings, &mut problems);
     let outcome = network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
+    let user_ns = user_ns(settings, &outcome.connection, &mut problems);
     if !problems.is_empty() {
         return Err(problems);
     }
     let (name, file) = (name.to_owned(), Arc::clone(file));
     let connection = outcome.connection.clone();
-    let container = Container { name, file, apps, base, host_name, timezone, connection, unit, service, install };
+    let container =
+        Container { name, file, apps, base, host_name, timezone, connection, user_ns, unit, service, install };
     Ok((container, outcome))
 }
 

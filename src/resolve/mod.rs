@@ -12,6 +12,9 @@ mod order;
 pub mod pod;
 pub mod ports;
 mod references;
+mod security;
+mod slots;
+pub mod userns;
 
 pub use container::bad_name;
 

@@ -42,6 +42,8 @@ pub struct ImageFacts {
 pub struct Facts {
     /// Imported images by name.
     pub images: BTreeMap<String, ImageFacts>,
+    /// The range of IDs that a container's own files are in, by its first one: see [`super::userns::ranges`].
+    pub ranges: BTreeMap<String, u32>,
 }
 
 /// A key and its value, for sections that are passed through.
@@ -121,6 +123,8 @@ pub struct Container {
     pub timezone: Option<String>,
     /// What it is connected to.
     pub connection: Connection,
+    /// Whether it has a user namespace.
+    pub user_ns: bool,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.

@@ -9,6 +9,7 @@ use super::model::{Link, Network};
 use super::pod::{Pod, Pods};
 use super::ports::{Port, parse};
 use super::references::{Names, existing};
+use super::slots::{distribute, hash};
 use crate::config::keys::FileType;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Diagnostic, Location, Spanned};
@@ -334,25 +335,12 @@ pub fn range(value: &str) -> Result<Range, String> {
 }
 
 impl Range {
-    /// Gives each name an address of its own: where its hash says, or the next free one. What others there are matters
-    /// only where two hashes meet. Names for which there is none left are missing in the result.
+    /// Gives each name an address of its own. Names for which there is none left are missing in the result.
     #[must_use]
     pub fn distribute<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u32> {
-        let mut taken: BTreeMap<u32, &str> = BTreeMap::new();
-        for name in names {
-            let start = u32::try_from(hash(name) % u64::from(self.links)).unwrap_or_default();
-            let free = (0..self.links).map(|i| (start + i) % self.links).find(|slot| !taken.contains_key(slot));
-            if let Some(slot) = free {
-                taken.insert(slot, name);
-            }
-        }
-        taken.into_iter().map(|(slot, name)| (name, self.first + slot * 4)).collect()
+        let slots = distribute(names, self.links, BTreeMap::new());
+        slots.into_iter().map(|(name, slot)| (name, self.first + slot * 4)).collect()
     }
-}
-
-/// FNV-1a, the same on every machine and in every version.
-fn hash(text: &str) -> u64 {
-    text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))
 }
 
 /// The host's end of a pod's link. At most 15 characters: a longer name is replaced by its hash behind an underscore, which no

@@ -7,7 +7,9 @@ pub mod pods;
 pub mod ports;
 pub mod prepare;
 pub mod pull;
+pub mod ranges;
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Compiled;
@@ -19,7 +21,11 @@ use crate::search::{SearchPath, search};
 #[must_use]
 pub fn compile(root: &Path) -> Compiled {
     let model = crate::resolve::resolve(&search(&SearchPath::from_environment(root)));
-    let facts = facts(&Store::open(root), &model);
+    let mut facts = facts(&Store::open(root), &model);
+    facts.ranges = ranges::taken(root).unwrap_or_else(|error| {
+        eprintln!("sdme-gen: which user IDs are in use is not known: {error:#}");
+        BTreeMap::new()
+    });
     crate::complete(model, facts)
 }
 

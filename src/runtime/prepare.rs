@@ -12,15 +12,17 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::base::host_base;
+use super::ranges;
 use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::Store;
 use crate::image::digest::Digest;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
-use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, machine_root};
+use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::plan::{mounts, needs_resolver};
 use crate::resolve::model::{App, Base, Container, Mode, Stack};
+use crate::resolve::userns;
 use crate::unit::UnitFile;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
@@ -32,6 +34,7 @@ const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
 /// The container is not configured or was rejected, an image is missing, or something cannot be written.
 pub fn prepare(name: &str) -> Result<()> {
     let root = Path::new("/");
+    let lock = ranges::lock()?;
     let compiled = super::compile(root);
     let Some(container) = compiled.model.containers.get(name) else {
         let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
@@ -46,6 +49,7 @@ pub fn prepare(name: &str) -> Result<()> {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
     }
     let (application, base) = layers(&store, stack)?;
+    let range = range(&compiled, container)?;
 
     let directory = PathBuf::from(container_runtime(name));
     fs::DirBuilder::new()
@@ -60,23 +64,45 @@ pub fn prepare(name: &str) -> Result<()> {
     let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
     link_further(&directory.join("apps"), &further)?;
     configuration_layer(&compiled, container, &directory)?;
-    // Upper layers hold setuid programs of the containers: no user of the host may get at them.
-    fs::DirBuilder::new().recursive(true).mode(0o700).create(STATE).context("cannot make the state directory")?;
     let state = container_state(name);
     for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
         for part in ["upper", "work"] {
-            let path = Path::new(&state).join(part);
-            // The upper directory's mode is the mode of the container's root.
-            fs::DirBuilder::new()
-                .recursive(true)
-                .mode(0o755)
-                .create(&path)
-                .with_context(|| format!("cannot make {}", path.display()))?;
+            ranges::make(&Path::new(&state).join(part), range.unwrap_or_default())?;
         }
+    }
+    drop(lock);
+    if let Some(first) = range {
+        let trees = further.iter().map(|(_, tree)| tree.as_path()).chain([application.as_path(), base.as_path()]);
+        let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
+        ranges::check_mappable(trees.chain(usr))?;
+        ranges::give(&directory.join("config"), first)?;
+        mount_points(&directory, &further, first)?;
     }
     note_base(name, stack)?;
     release_later(container)?;
     settings(&compiled, name)
+}
+
+/// The container's range of user and group IDs, by its first one, if it has a user namespace.
+fn range(compiled: &Compiled, container: &Container) -> Result<Option<u32>> {
+    let range = userns::ranges(&compiled.model, &compiled.facts).get(container.name.as_str()).copied();
+    if container.user_ns && range.is_none() {
+        bail!(
+            "no range of user IDs is left for {}; remove what is no longer needed from {STATE}/containers",
+            container.name
+        );
+    }
+    Ok(range)
+}
+
+/// Where `sdme-idmap@NAME.service` mounts the layers, and what it needs to know.
+fn mount_points(directory: &Path, further: &[(&str, PathBuf)], first: u32) -> Result<()> {
+    let mapped = idmapped(&directory.to_string_lossy());
+    let further = further.iter().map(|(app, _)| app_part(&mapped, app));
+    for path in ["app", "base"].map(|layer| format!("{mapped}/{layer}")).into_iter().chain(further) {
+        fs::create_dir_all(&path).with_context(|| format!("cannot make {path}"))?;
+    }
+    fs::write(directory.join("idmap"), ranges::environment(first)).context("cannot write the ID map")
 }
 
 /// Sees to it that the mounts go with the container even if their units are no longer there by then, because the file
@@ -279,6 +305,13 @@ fn settings(compiled: &Compiled, name: &str) -> Result<()> {
     let [fixed, ours] = SETTINGS.map(|d| Path::new(d).join(&file));
     match fs::read_to_string(&fixed) {
         Ok(text) => {
+            // Another range than that of the layers: the inside would own nothing of it.
+            let users = |text: &str| text.lines().find(|line| line.starts_with("PrivateUsers=")).map(str::to_owned);
+            if let (theirs, Some(wanted)) = (users(&text), users(content))
+                && theirs.as_ref() != Some(&wanted)
+            {
+                bail!("{} does not say {wanted}, as the configuration does; run sdme-gen apply", fixed.display());
+            }
             if text != *content {
                 eprintln!(
                     "<4>{} is used and differs from the configuration; sdme-gen apply brings it up to date",

@@ -147,7 +147,11 @@ pub const CONTAINER: &[Key] = &[
     later("UIDMap", "User id mapping"),
     later("Ulimit", "Resource limit of the application").applications(),
     later("User", "User of the application").process(),
-    later("UserNS", "User namespace"),
+    quadlet(
+        "UserNS",
+        Kind::Text,
+        "auto for a user namespace: root inside is nobody on the host, and nothing is copied for it; no (unless set)",
+    ),
     later("Volume", "Host directory or named volume").applications(),
     later("WorkingDir", "Working directory of the application").process(),
     never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),

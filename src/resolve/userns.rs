@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+//! The user and group IDs of containers with a user namespace: a range of the host's for each, no two overlapping. Pure.
+
+use std::collections::BTreeMap;
+
+use super::model::{Facts, Model};
+use super::slots::distribute;
+
+/// How many IDs a container has.
+pub const SIZE: u32 = 1 << 16;
+
+/// What is set aside for containers on a systemd machine (systemd's docs/UIDS-GIDS.md: 524288 to 1879048191).
+const FIRST: u32 = 0x0008_0000;
+const LAST: u32 = 0x6fff_ffff;
+
+/// The range a user or group ID of the host is in, by its first ID; 0 is the host's own.
+#[must_use]
+pub fn range_of(id: u32) -> u32 {
+    id - id % SIZE
+}
+
+/// The first ID of each container that has a user namespace. A container whose files are in a range keeps it, whatever others
+/// come and go (`Facts::ranges`); one that has not run yet gets what its name's hash says, or the next that is free.
+/// Containers for which none is left are missing; there are 28664.
+#[must_use]
+pub fn ranges<'a>(model: &'a Model, facts: &'a Facts) -> BTreeMap<&'a str, u32> {
+    let slots = (LAST - FIRST) / SIZE + 1;
+    let slot = |base: u32| base.checked_sub(FIRST).map(|offset| offset / SIZE).filter(|slot| *slot < slots);
+    let taken = facts.ranges.iter().filter_map(|(name, base)| Some((slot(*base)?, name.as_str()))).collect();
+    let names = model.containers.values().filter(|c| c.user_ns).map(|c| c.name.as_str());
+    let mut all = distribute(names, slots, taken);
+    all.retain(|name, _| model.containers.get(*name).is_some_and(|c| c.user_ns));
+    all.into_iter().map(|(name, slot)| (name, FIRST + slot * SIZE)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeSet;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::config::keys::FileType;
+    use crate::config::sources::{SourceFile, Sources, Text};
+    use crate::resolve::resolve;
+
+    fn model(names: &[String]) -> Model {
+        let file = |name: &String| SourceFile {
+            file_type: FileType::Container,
+            name: name.clone(),
+            main: Text { path: Arc::from(name.as_str()), content: Ok(b"[Container]\nUserNS=auto\n".to_vec()) },
+            drop_ins: Vec::new(),
+        };
+        resolve(&Sources { files: names.iter().map(file).collect(), ..Sources::default() })
+    }
+
+    fn owned(ranges: &BTreeMap<&str, u32>) -> BTreeMap<String, u32> {
+        ranges.iter().map(|(name, first)| ((*name).to_owned(), *first)).collect()
+    }
+
+    #[test]
+    fn ranges_stay_and_never_meet() {
+        // Many enough that hashes meet, whatever they are.
+        let all: Vec<String> = (0..2000).map(|i| format!("c{i}")).collect();
+        let (first, more) = all.split_at(1000);
+        let first = model(first);
+        let in_use = Facts { ranges: owned(&ranges(&first, &Facts::default())), ..Facts::default() };
+        assert_eq!(in_use.ranges.len(), 1000);
+        // Others that were there first have left no trace in what is computed anew.
+        let everything = model(&all);
+        let ranges_of_all = ranges(&everything, &in_use);
+        for (name, range) in &in_use.ranges {
+            assert_eq!(ranges_of_all.get(name.as_str()), Some(range));
+        }
+        assert_eq!(ranges_of_all.values().collect::<BTreeSet<_>>().len(), 2000);
+        assert!(ranges_of_all.values().all(|first| first % SIZE == 0 && (FIRST..=LAST).contains(first)));
+        // Files of containers that are not configured any more are still somebody's.
+        let others = model(more);
+        let others = owned(&ranges(&others, &in_use));
+        assert!(others.values().all(|range| !in_use.ranges.values().any(|used| used == range)) && others.len() == 1000);
+        // Without files, only those whose hash another one has are elsewhere.
+        let facts = Facts::default();
+        let together = ranges(&everything, &facts);
+        let alone = all.iter().filter(|name| {
+            let alone = model(std::slice::from_ref(*name));
+            ranges(&alone, &facts).values().next() == together.get(name.as_str())
+        });
+        assert!(alone.count() > 1800);
+    }
+
+    #[test]
+    fn a_range_that_is_none_of_ours_is_not_kept() {
+        let one = model(&["web".to_owned()]);
+        let usual = owned(&ranges(&one, &Facts::default()));
+        for foreign in [65536, 0x7000_0000] {
+            let facts = Facts { ranges: [("web".to_owned(), foreign)].into(), ..Facts::default() };
+            assert_eq!(owned(&ranges(&one, &facts)), usual);
+        }
+        assert_eq!((range_of(0), range_of(0x8_0021)), (0, 0x8_0000));
+    }
+}

@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: MIT
+//! Ranges of user and group IDs on this host: whose files are in which, and giving files into another. A container's own files
+//! say what range it has; there is no other record of it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, lchown};
+use std::path::Path;
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
+use walkdir::WalkDir;
+
+use crate::paths::STATE;
+use crate::resolve::userns::{SIZE, range_of};
+
+/// The range of each container that has files in one, from their upper directories below `root`.
+///
+/// # Errors
+/// When a directory cannot be read.
+pub fn taken(root: &Path) -> Result<BTreeMap<String, u32>> {
+    let directory = root.join(STATE.trim_start_matches('/')).join("containers");
+    let entries = match fs::read_dir(&directory) {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Ok(BTreeMap::new()),
+        other => other.with_context(|| format!("cannot read {}", directory.display()))?,
+    };
+    let mut out = BTreeMap::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
+        let owner = fs::symlink_metadata(entry.path().join("upper")).map_or(0, |upper| upper.uid());
+        if let (first @ 1.., Ok(name)) = (range_of(owner), entry.file_name().into_string()) {
+            out.insert(name, first);
+        }
+    }
+    Ok(out)
+}
+
+/// Held from the look at what is taken until the own range shows.
+///
+/// # Errors
+/// When the state directory cannot be made or locked.
+pub fn lock() -> Result<Flock<fs::File>> {
+    let directory = Path::new(STATE).join("containers");
+    // Upper layers hold setuid programs of the containers: no user of the host may get at them.
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).context("cannot make the state directory")?;
+    let file = fs::File::open(&directory).context("cannot open the state directory")?;
+    Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).context("cannot lock the state directory")
+}
+
+/// What `X-mount.idmap=` of mount(8) and our unit's `EnvironmentFile=` want to know.
+#[must_use]
+pub fn environment(first: u32) -> String {
+    format!("IDMAP=b:0:{first}:{SIZE}\n")
+}
+
+/// Refuses trees whose owners the kernel cannot map. systemd-nspawn would start without, or fail and not say why.
+///
+/// # Errors
+/// When there is one, or it cannot be looked at.
+pub fn check_mappable<'a>(trees: impl IntoIterator<Item = &'a Path>) -> Result<()> {
+    for tree in trees {
+        let what = statfs(tree).with_context(|| format!("cannot look at {}", tree.display()))?;
+        if what.filesystem_type() == OVERLAYFS_SUPER_MAGIC {
+            bail!(
+                "{} is on an overlay file system, where the kernel does not map owners: there can be no user namespace; \
+                 write UserNS=no, or have it on another file system",
+                tree.display()
+            );
+        }
+    }
+    Ok(())
+}
+
+/// Gives everything in `tree` into the range that begins with `first`, where it is not yet: owners, and what else names users.
+/// Once more after an interruption does no harm; the directory itself comes last.
+///
+/// # Errors
+/// When something cannot be changed.
+pub fn give(tree: &Path, first: u32) -> Result<()> {
+    for entry in WalkDir::new(tree).contents_first(true) {
+        let entry = entry.with_context(|| format!("cannot read {}", tree.display()))?;
+        give_one(entry.path(), first)
+            .with_context(|| format!("cannot change the owner of {}", entry.path().display()))?;
+    }
+    Ok(())
+}
+
+fn give_one(path: &Path, first: u32) -> io::Result<()> {
+    let known = fs::symlink_metadata(path)?;
+    let [uid, gid] = [known.uid(), known.gid()].map(|id| first + id % SIZE);
+    if (uid, gid) == (known.uid(), known.gid()) {
+        return Ok(());
+    }
+    if known.is_symlink() {
+        return lchown(path, Some(uid), Some(gid));
+    }
+    let mut rewritten = Vec::new();
+    for (name, moved) in [
+        ("security.capability", moved_capability as fn(&[u8], u32) -> Option<Vec<u8>>),
+        ("system.posix_acl_access", moved_acl),
+        ("system.posix_acl_default", moved_acl),
+    ] {
+        let value = xattr::get(path, name).ok().flatten().and_then(|value| moved(&value, first));
+        rewritten.extend(value.map(|value| (name, value)));
+    }
+    // The kernel takes setuid bits and capabilities away with the owner.
+    lchown(path, Some(uid), Some(gid))?;
+    fs::set_permissions(path, fs::Permissions::from_mode(known.mode() & 0o7777))?;
+    rewritten.iter().try_for_each(|(name, value)| xattr::set(path, name, value))
+}
+
+/// File capabilities for the root of the range: revision 3 of linux/capability.h names it, revision 2 means the host's.
+fn moved_capability(value: &[u8], first: u32) -> Option<Vec<u8>> {
+    const REVISION: u32 = 0xff00_0000;
+    let (magic, rest) = value.split_first_chunk::<4>()?;
+    let sets = rest.get(..16)?;
+    let root = rest.get(16..20).and_then(|root| root.try_into().ok()).map_or(0, u32::from_le_bytes);
+    let flags = u32::from_le_bytes(*magic) & !REVISION;
+    let root = first + root % SIZE;
+    let (revision, root) = if root == 0 { (2 << 24, Vec::new()) } else { (3 << 24, root.to_le_bytes().to_vec()) };
+    Some([&(revision | flags).to_le_bytes(), sets, &root].concat())
+}
+
+/// An access control list (`linux/posix_acl_xattr.h`): a header of four bytes, then tag, permissions and ID of each entry.
+fn moved_acl(value: &[u8], first: u32) -> Option<Vec<u8>> {
+    const NAMED: [u16; 2] = [0x02, 0x08];
+    let (header, entries) = value.split_at_checked(4)?;
+    let mut out = header.to_vec();
+    for entry in entries.chunks_exact(8) {
+        let (head, id) = entry.split_at_checked(4)?;
+        let tag = u16::from_le_bytes(head.first_chunk::<2>().copied()?);
+        let id = u32::from_le_bytes(id.try_into().ok()?);
+        out.extend(head);
+        out.extend(if NAMED.contains(&tag) { first + id % SIZE } else { id }.to_le_bytes());
+    }
+    Some(out)
+}
+
+/// Makes a directory of a container's state, its owner the container's root.
+///
+/// # Errors
+/// When it cannot be made, or what is in it not be given to the container.
+pub fn make(path: &Path, first: u32) -> Result<()> {
+    // The upper directory's mode is the mode of the container's root.
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(path)
+        .with_context(|| format!("cannot make {}", path.display()))?;
+    let owner = fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?.uid();
+    if range_of(owner) == first { Ok(()) } else { give(path, first) }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn what_names_users_moves_along() {
+        let (plain, named) = ([0, 0, 0, 2], [1, 0, 0, 3]);
+        let sets = [7; 16];
+        let host = [plain.as_slice(), &sets].concat();
+        let inside = moved_capability(&host, 0x8_0000).unwrap();
+        assert_eq!(inside, [[0, 0, 0, 3].as_slice(), &sets, &[0, 0, 8, 0]].concat());
+        assert_eq!(moved_capability(&inside, 0).unwrap(), host);
+        let effective = [named.as_slice(), &sets, &[5, 0, 8, 0]].concat();
+        assert_eq!(moved_capability(&effective, 0x9_0000).unwrap(), [&named[..], &sets, &[5, 0, 9, 0]].concat());
+        assert_eq!(moved_capability(&[1, 2], 0), None);
+
+        let acl = |user: u32| {
+            let entry = |tag: u16, id: u32| [&tag.to_le_bytes()[..], &[6, 0], &id.to_le_bytes()].concat();
+            [&[2, 0, 0, 0][..], &entry(1, u32::MAX), &entry(2, user), &entry(8, user + 1)].concat()
+        };
+        assert_eq!(moved_acl(&acl(33), 0x8_0000).unwrap(), acl(0x8_0000 + 33));
+    }
+}

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: containers with user namespaces on real systemd hosts, whose root is on a file system that owners can be mapped on.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeSet;
+
+use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot_with, ready};
+use support::host::Host;
+
+/// One test for each system manager.
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
+on_every_suite!(
+    layers_are_shared_by_containers_that_own_them_each_by_itself,
+    a_range_stays_with_its_container_and_files_move_with_it,
+);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &[]) {
+        case(&boot_with(Host::builder(suite, name.split('_').next().unwrap()).copy()));
+    }
+}
+
+/// Comes before `web`, and its hash is the same as far as ranges go.
+const COLLIDES: &str = "app29675";
+
+/// The first ID of a container's range, as its settings have it; 0 without a user namespace.
+fn range(host: &Host, name: &str) -> u32 {
+    let line = host.ok(&format!("grep ^PrivateUsers= /run/systemd/nspawn/{name}.nspawn"));
+    line.trim().strip_prefix("PrivateUsers=").unwrap().trim_end_matches(":65536").parse().unwrap_or(0)
+}
+
+/// The owner of a file on the host.
+fn owner(host: &Host, path: &str) -> u32 {
+    host.ok(&format!("stat -c %u {path}")).trim().parse().unwrap()
+}
+
+/// A file in the image of `name`, below everything: one that is setuid, and one with a capability.
+fn privileged_programs(host: &Host, tree: &str) {
+    host.ok(&format!(
+        "for p in setuid captain; do cp /usr/bin/cat {tree}/usr/bin/$p; done && chmod 4755 {tree}/usr/bin/setuid"
+    ));
+    // cap_dac_read_search+ep, in revision 2 of linux/capability.h.
+    let path = host.ok(&format!("readlink -f {tree}/usr/bin/captain"));
+    let path = host.directory().join(path.trim().trim_start_matches('/'));
+    xattr::set(path, "security.capability", &[1, 0, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+}
+
+/// What the two of them are, and what they do for somebody without privileges.
+fn assert_privileged(container: &Container<'_>) {
+    assert_eq!(container.ok("stat -c %a:%u:%g /usr/bin/setuid /usr/bin/captain"), "4755:0:0\n755:0:0\n");
+    let status = |program: &str, line: &str| {
+        container.ok(&format!("setpriv --reuid 65534 --clear-groups {program} /proc/self/status | grep ^{line}:"))
+    };
+    assert_eq!(status("setuid", "Uid"), "Uid:\t65534\t0\t0\t0\n");
+    assert_eq!(status("captain", "CapEff"), "CapEff:\t0000000000000004\n");
+}
+
+fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
+    host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
+    host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
+    host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8080:80\n");
+    let file = |name: &str, text: &str| {
+        host.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nUserNS=auto\n{text}"));
+        Container::new(host, name)
+    };
+    let web = file("web", "Image=nginx.image\nPod=tier.pod\n");
+    let own = file("own", "Image=nginx.image\nBase=debian.image\nNetwork=private\nPublishPort=8081:80\n");
+    let system = file("system", "Image=debian.image\nNetwork=none\n");
+    let twin = file("twin", "Network=veth\n");
+    let all = [&web, &own, &system, &twin];
+    host.ok("sdme-gen check && systemctl daemon-reload && systemctl start sdme-image@debian sdme-image@nginx");
+    privileged_programs(host, "/var/lib/sdme/fs/debian/tree");
+    let store = "find /var/lib/sdme/store -printf '%p %m %U:%G %T@ %C@\\n' | sort | sha256sum";
+    let before = host.ok(store);
+    let mounts = "findmnt -rno TARGET | grep -v ^/proc/sys/fs/binfmt_misc | sort";
+    let mounted = host.ok(mounts);
+    host.ok(&format!("systemctl start {}", all.map(|c| c.unit.clone()).join(" ")));
+
+    let ranges: BTreeSet<u32> = all.iter().map(|container| range(host, &container.name)).collect();
+    assert!(ranges.len() == all.len() && ranges.iter().all(|first| *first >= 524_288), "{ranges:?}");
+    for container in all {
+        let first = range(host, &container.name);
+        let map: Vec<String> =
+            container.ok("cat /proc/self/uid_map /proc/self/gid_map").split_whitespace().map(str::to_owned).collect();
+        assert_eq!(map, [["0", &first.to_string(), "65536"]; 2].concat());
+        container.ok("test $(systemctl is-system-running --wait) = running || { systemctl --failed; false; }");
+        // Everything is root's that was, and nothing is nobody's.
+        assert_eq!(container.ok("stat -c %u:%g / /etc /usr /usr/bin/env /var"), "0:0\n".repeat(5));
+        assert_eq!(
+            container.ok(
+                "find / -xdev \\( -nouser -o -uid 65534 -o -gid 65534 \\) | grep -vx -e /oci/run -e /proc -e /sys || :"
+            ),
+            ""
+        );
+        container.ok("echo x >/srv/file && chown 33:34 /srv/file");
+        assert_eq!(
+            host.ok(&format!("stat -c %u:%g {}/srv/file", container.upper())),
+            format!("{}:{}\n", first + 33, first + 34)
+        );
+        assert_eq!(host.ok(&format!("find {} -uid -{first} -o -gid -{first}", container.upper())), "");
+        // Journals aside, which grow by eight MiB at a time from the first entry on.
+        let used: u32 = host
+            .ok(&format!("du -sk --exclude=var/log/journal {}", container.upper()))
+            .split('\t')
+            .next()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(used < 2048, "{} has {used} KiB of its own after its first boot", container.name);
+    }
+    assert_privileged(&own);
+    assert_privileged(&system);
+    assert_eq!(host.wait_http("http://localhost:8080/", 10), WELCOME);
+    assert_eq!(host.wait_http("http://localhost:8081/", 10), WELCOME);
+    // The image's user, as the host sees it.
+    let worker = host.ok(&format!("ps -o ppid= -o uid= -p $(pgrep -P {}) | head -n 1", web.process("nginx")));
+    let worker: u32 = worker.split_whitespace().nth(1).unwrap().parse().unwrap();
+    assert!(worker > range(host, "web") && worker < range(host, "web") + 65536, "{worker}");
+    assert_eq!(host.ok(store), before, "what they share has changed");
+
+    web.systemctl("restart");
+    assert_eq!(host.wait_http("http://localhost:8080/", 10), WELCOME);
+    host.ok(&format!("kill -KILL {}", own.property("MainPID")));
+    host.wait(&format!("systemctl is-failed {}", own.unit), 10);
+    host.wait("! findmnt /run/sdme/containers/own/idmapped/app", 10);
+    own.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost:8081/", 10), WELCOME);
+    host.ok(&format!("systemctl stop {} sdme-pod@tier.service", all.map(|c| c.unit.clone()).join(" ")));
+    host.wait(&format!("test \"$({mounts})\" = '{}'", mounted.trim()), 10);
+
+    // Where the kernel cannot map owners, it is said, and nothing starts.
+    host.ok("mkdir /var/lib/on && cd /var/lib/on && mkdir upper work &&
+        mount -t overlay -o lowerdir=/usr,upperdir=upper,workdir=work overlay /usr");
+    host.fails(&format!("systemctl start {}", web.unit));
+    assert_eq!(web.property("ActiveState"), "inactive");
+    let status = host.run("systemctl status --no-pager -l sdme-prepare@web").stdout;
+    assert!(status.contains("/usr is on an overlay file system") && status.contains("write UserNS=no"), "{status}");
+}
+
+fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
+    host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
+    let web = Container::new(host, "web");
+    let text = |user_ns: &str| format!("[Container]\nImage=debian.image\nNetwork=none\nUserNS={user_ns}\n");
+    web.configure(&text("no")).systemctl("start");
+    web.ok(
+        "cp /bin/cat /srv/setuid && chmod 4711 /srv/setuid && ln -s nowhere /srv/link && mkdir -m 3770 /srv/shared &&
+        chown 7:8 /srv/shared && chown -h 9:9 /srv/link",
+    );
+    let file = host.directory().join(web.upper().trim_start_matches('/')).join("srv/captain");
+    web.ok("cp /bin/cat /srv/captain");
+    xattr::set(&file, "security.capability", &[1, 0, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+    let list =
+        "cd /srv && stat -c '%n %a %u:%g' * && setpriv --reuid 65534 --clear-groups /srv/captain /proc/self/status |
+        grep ^CapEff";
+    let files = web.ok(list);
+    assert!(files.contains("setuid 4711 0:0") && files.contains("shared 3770 7:8"), "{files}");
+    assert!(files.contains("link 777 9:9") && files.contains("CapEff:\t0000000000000004"), "{files}");
+
+    // A user namespace for what has been without, and back again.
+    web.configure(&text("auto")).systemctl("restart");
+    assert_eq!(web.ok(list), files);
+    let first = range(host, "web");
+    assert_eq!(owner(host, &format!("{}/srv/shared", web.upper())), first + 7);
+    web.configure(&text("no")).systemctl("restart");
+    assert_eq!(web.ok(list), files);
+    assert_eq!((range(host, "web"), owner(host, &format!("{}/srv/shared", web.upper()))), (0, 7));
+    web.configure(&text("auto")).systemctl("restart");
+
+    // Others come, one among them with the same hash and an earlier name, and go.
+    host.write(&format!("/etc/sdme/{COLLIDES}.container"), "[Container]\nUserNS=auto\nNetwork=none\n");
+    for number in 0..50 {
+        host.write(&format!("/etc/sdme/c{number}.container"), "[Container]\nUserNS=auto\nNetwork=none\n");
+    }
+    let users = "sdme-gen render | grep ^PrivateUsers= | sort | uniq -c";
+    let all = host.ok(users);
+    assert_eq!(all.lines().count(), 52);
+    assert!(all.lines().all(|line| line.trim_start().starts_with("1 ")), "{all}");
+    // As the configuration alone would have it, the other one would be in its place.
+    let alone = host
+        .ok("mkdir -p /tmp/alone/etc && cp -r /etc/sdme /tmp/alone/etc && sdme-gen render --root /tmp/alone |
+        grep -e ^---/etc/systemd/nspawn/ -e ^PrivateUsers=");
+    let other = alone.split_once(&format!("{COLLIDES}.nspawn---\n")).unwrap().1;
+    assert!(other.starts_with(&format!("PrivateUsers={first}:65536\n")), "{alone}");
+    let other = Container::new(host, COLLIDES);
+    host.ok("systemctl daemon-reload");
+    other.systemctl("start");
+    assert_ne!(range(host, COLLIDES), first);
+    web.systemctl("restart");
+    assert_eq!(range(host, "web"), first);
+    let moved = range(host, COLLIDES);
+    host.ok("rm /etc/sdme/c*.container && systemctl daemon-reload");
+    web.systemctl("restart");
+    other.systemctl("restart");
+    assert_eq!((range(host, "web"), range(host, COLLIDES)), (first, moved));
+    assert_eq!(web.ok(list), files);
+
+    // Settings that were applied, and are of another range than the files.
+    other.systemctl("stop");
+    host.ok("sdme-gen apply && sed -i s/^PrivateUsers=.*/PrivateUsers=524288:65536/ /etc/systemd/nspawn/web.nspawn");
+    host.fails(&format!("systemctl restart {}", web.unit));
+    let status = host.run("systemctl status --no-pager -l sdme-prepare@web").stdout;
+    assert!(status.contains("run sdme-gen apply"), "{status}");
+    host.ok("rm /etc/systemd/nspawn/web.nspawn && sdme-gen apply && systemctl daemon-reload");
+    web.systemctl("start");
+    assert_eq!(web.ok(list), files);
+}
