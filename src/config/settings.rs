@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! One configuration file merged with its drop-ins, every section, key and value checked. Pure.
 
+use std::sync::Arc;
+
 use super::keys::{FileType, Kind, Scope, scope, supported};
 use super::sources::{SourceFile, Text};
 use crate::diag::{Diagnostic, Location, Spanned, suggestion};
@@ -9,7 +11,7 @@ use crate::ini::{Document, Entry, parse, split_words};
 /// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
 #[derive(Debug, Clone)]
 pub struct Settings {
-    entries: Vec<Entry>,
+    entries: Vec<Arc<Entry>>,
     /// Names of applications that have a section of their own, each with its header's place.
     named: Vec<Spanned<String>>,
 }
@@ -59,7 +61,7 @@ impl Settings {
         if !problems.is_empty() {
             return Err(problems);
         }
-        Ok(Self { entries: without_resets(own, entries), named })
+        Ok(Self { entries: without_resets(own, entries.into_iter().map(Arc::new)), named })
     }
 
     /// Names of applications that have sections of their own, in the order written.
@@ -83,9 +85,9 @@ impl Settings {
         });
         let own = self.entries.iter().filter_map(|e| {
             let (section, _) = application(FileType::Container, &e.section).filter(|(_, n)| *n == name)?;
-            Some(Entry { section: section.into(), ..e.clone() })
+            Some(Arc::new(Entry { section: section.into(), ..Entry::clone(e) }))
         });
-        Self { entries: without_resets("Container", shared.cloned().chain(own).collect()), named: Vec::new() }
+        Self { entries: without_resets("Container", shared.cloned().chain(own)), named: Vec::new() }
     }
 
     /// The last assignment of a key, unless it is empty.
@@ -106,7 +108,7 @@ impl Settings {
 
     /// All assignments of a section.
     pub fn section(&self, section: &str) -> impl Iterator<Item = &Entry> {
-        self.entries.iter().filter(move |e| &*e.section == section)
+        self.entries.iter().map(|e| &**e).filter(move |e| &*e.section == section)
     }
 
     fn all(&self, section: &str, key: &str) -> impl Iterator<Item = &Entry> {
@@ -179,8 +181,8 @@ pub fn parse_bool(value: &str) -> Option<bool> {
 
 /// An empty assignment of an own key takes back what came before it. Sections that are passed through are left alone:
 /// systemd does its own resets there.
-fn without_resets(own: &str, entries: Vec<Entry>) -> Vec<Entry> {
-    let mut out: Vec<Entry> = Vec::with_capacity(entries.len());
+fn without_resets(own: &str, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
+    let mut out: Vec<Arc<Entry>> = Vec::with_capacity(entries.size_hint().0);
     for entry in entries {
         if &*entry.section == own && entry.value.is_empty() {
             out.retain(|e| &*e.section != own || e.key != entry.key);
@@ -195,7 +197,6 @@ fn without_resets(own: &str, entries: Vec<Entry>) -> Vec<Entry> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use std::sync::Arc;
 
     fn text(path: &str, content: &str) -> Text {
         Text { path: Arc::from(path), content: Ok(content.as_bytes().to_vec()) }

@@ -1,21 +1,29 @@
 // SPDX-License-Identifier: MIT
 //! Writes units into a generator's output directory (systemd.generator(7)). It is empty before and thrown away as a
-//! whole, so nothing is synced or renamed.
+//! whole, so nothing is synced or renamed. Files of the same content are one file with several names: units of like
+//! containers differ in their names only, and to write each of them would take most of the time and memory there is.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Sender};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::thread::{Builder, scope};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
-use nix::unistd::symlinkat;
+use nix::unistd::{LinkatFlags, linkat, symlinkat};
 
 use super::tree::{Node, Place, Tree};
 use crate::halves::WORTH_A_THREAD;
+
+/// Directories that one thread makes before the other is told: to wake a thread takes as long as to make one.
+const AT_ONCE: usize = 32;
+
+/// Files of one directory, and whether it could be made.
+type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 
 /// Writes the units of `tree`. A file that cannot be written does not keep the others from being written.
 ///
@@ -24,27 +32,32 @@ use crate::halves::WORTH_A_THREAD;
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
+    let writer = || Writer { root: root.as_fd(), directory, written: HashMap::new(), failed: Vec::new() };
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
-    let write_all = |nodes: &[(&str, &Node)]| -> Vec<(PathBuf, io::Error)> {
-        let failed =
-            |(path, node): &(&str, &Node)| Some((directory.join(path), write(root.as_fd(), path, node).err()?));
-        nodes.iter().filter_map(failed).collect()
-    };
+    // Sorted, so that what is in one directory comes in a row.
+    let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
     // Two threads that make files in one directory wait for each other, so one works at the top and the other below.
-    let (made, ready) = mpsc::channel();
+    let (made, ready) = mpsc::channel::<Vec<Group<'_>>>();
     let above = |made: Sender<_>| {
-        // Sorted, so that what is in one directory comes in a row.
-        for group in nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)) {
-            let result = group.first().map_or(Ok(()), |(path, _)| make_directory(root.as_fd(), parent(path)));
+        for some in groups.chunks(AT_ONCE) {
+            let some = some.iter().copied();
             // Fails if the other thread has panicked, which is said below.
-            let _ = made.send((group, result));
+            let _ = made.send(some.map(|group| (group, make_directory(root.as_fd(), group))).collect());
         }
         drop(made);
-        write_all(&top)
+        let mut writer = writer();
+        top.iter().for_each(|(path, node)| writer.write(path, node));
+        writer.failed
     };
-    let below = |(group, result): (&[(&str, &Node)], io::Result<()>)| match result {
-        Ok(()) => write_all(group),
-        Err(e) => group.first().map(|(path, _)| (directory.join(parent(path)), e)).into_iter().collect(),
+    let below = |ready: Receiver<Vec<Group<'_>>>| {
+        let mut writer = writer();
+        for (group, made) in ready.into_iter().flatten() {
+            match (group.first(), made) {
+                (Some((path, _)), Err(e)) => writer.failed.push((directory.join(parent(path)), e)),
+                _ => group.iter().for_each(|(path, node)| writer.write(path, node)),
+            }
+        }
+        writer.failed
     };
     let failed: Vec<_> = scope(|scope| {
         let worth_it = nested.len() + top.len() > WORTH_A_THREAD;
@@ -55,7 +68,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
             None => failed.extend(above(made)),
             Some(_) => drop(made),
         }
-        failed.extend(ready.iter().flat_map(below));
+        failed.extend(below(ready));
         failed.extend(thread.and_then(|thread| thread.join().ok()).into_iter().flatten());
         failed
     });
@@ -66,22 +79,44 @@ fn parent(path: &str) -> &str {
     path.split_once('/').map_or("", |(parent, _)| parent)
 }
 
-fn make_directory(root: BorrowedFd<'_>, name: &str) -> io::Result<()> {
-    match mkdirat(root, name, Mode::from_bits_truncate(0o755)) {
+fn make_directory(root: BorrowedFd<'_>, group: &[(&str, &Node)]) -> io::Result<()> {
+    let Some((path, _)) = group.first() else { return Ok(()) };
+    match mkdirat(root, parent(path), Mode::from_bits_truncate(0o755)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),
         Err(e) => Err(e.into()),
     }
 }
 
-fn write(root: BorrowedFd<'_>, path: &str, node: &Node) -> io::Result<()> {
-    match node {
-        Node::File(content) => {
-            // O_EXCL: two generators that write one unit would each corrupt the other's.
-            let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
-            let file = openat(root, path, flags, Mode::from_bits_truncate(0o644))?;
-            File::from(file).write_all(content.as_bytes())
+/// Writes files below one directory.
+struct Writer<'a> {
+    root: BorrowedFd<'a>,
+    /// What `root` is called.
+    directory: &'a Path,
+    /// The first path of each content.
+    written: HashMap<&'a str, &'a str>,
+    failed: Vec<(PathBuf, io::Error)>,
+}
+
+impl<'a> Writer<'a> {
+    fn write(&mut self, path: &'a str, node: &'a Node) {
+        let result = match node {
+            Node::File(content) => self.file(path, content),
+            Node::Link(target) => symlinkat(target.as_str(), self.root, path).map_err(Into::into),
+            Node::Opaque => Ok(()),
+        };
+        self.failed.extend(result.err().map(|e| (self.directory.join(path), e)));
+    }
+
+    fn file(&mut self, path: &'a str, content: &'a str) -> io::Result<()> {
+        let known = self.written.get(content);
+        if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
+            return Ok(());
         }
-        Node::Link(target) => Ok(symlinkat(target.as_str(), root, path)?),
-        Node::Opaque => Ok(()),
+        // O_EXCL: two generators that write one unit would each corrupt the other's.
+        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
+        let file = openat(self.root, path, flags, Mode::from_bits_truncate(0o644))?;
+        File::from(file).write_all(content.as_bytes())?;
+        self.written.entry(content).or_insert(path);
+        Ok(())
     }
 }

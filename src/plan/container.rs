@@ -6,30 +6,28 @@ use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::model::{App, Base, Container, Model};
-use crate::unit::{UnitFile, escape_path};
+use crate::unit::{UnitFile, escape_path, unit_value};
 
 /// Plans the units.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     let name = &container.name;
-    let service = format!("systemd-nspawn@{name}.service");
-    let prepare = format!("sdme-prepare@{name}.service");
-
-    tree.file(Place::Units, format!("{service}.d/10-sdme.conf"), &drop_in(container, model));
+    tree.file(Place::Units, format!("systemd-nspawn@{name}.service.d/10-sdme.conf"), &drop_in(container, model));
     let images = images(container, model);
-    let (runtime, lower, state) = (container_runtime(name), lower(container), container_state(name));
     if container.user_ns && overlaid(container).next().is_some() {
         tree.file(Place::Units, format!("{}.d/10-sdme.conf", mapping(name)), &further_mappings(container));
     }
-    let root = Overlay {
-        what: format!("Root of container {name}"),
-        path: machine_root(name),
-        lower: format!("{runtime}/config:{lower}/app:{lower}/base"),
-        state,
-    };
-    tree.file(Place::Units, mount(&root.path), &root.unit(container, &service, &prepare, &images));
-    for app in overlaid(container) {
-        let overlay = application(container, app);
-        tree.file(Place::Units, mount(&overlay.path), &overlay.unit(container, &service, &prepare, &images));
+    for overlay in std::iter::once(root(container)).chain(overlaid(container).map(|app| application(container, app))) {
+        tree.file(Place::Units, mount(&overlay.path), &overlay.unit(container, &images));
+    }
+}
+
+/// The drop-in's head. Like containers have like drop-ins, which are then one file in memory (see `output::emit`): the
+/// container's name is the instance's.
+fn instance(container: &Container) -> UnitFile {
+    let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(&container.name));
+    match directory.filter(|d| d.ends_with('/')) {
+        Some(directory) => UnitFile::with_source(&format!("{}%i.container", unit_value(directory))),
+        None => UnitFile::with_source(&unit_value(&container.file)),
     }
 }
 
@@ -55,9 +53,8 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     let sources = container.apps.iter().filter_map(|a| model.images.get(&a.image)).map(|i| i.source.to_string());
     let sources: Vec<String> = sources.collect();
     let what = if sources.is_empty() { "clone of the host".to_owned() } else { sources.join(", ") };
-    let mut unit = UnitFile::generated_from(&container.file);
-    unit.set_literal("Unit", "SourcePath", &container.file);
-    unit.set_literal("Unit", "Description", &format!("Container {} ({what})", container.name));
+    let mut unit = instance(container);
+    unit.set("Unit", "Description", format!("Container %i ({})", unit_value(&what)));
     pod::member(container, &mut unit);
     // The root is pulled in by the template's own RequiresMountsFor=.
     for mount in mounts(container).into_iter().skip(1) {
@@ -99,6 +96,17 @@ fn further_mappings(container: &Container) -> UnitFile {
     unit
 }
 
+fn root(container: &Container) -> Overlay {
+    let Container { name, .. } = container;
+    let (runtime, lower) = (container_runtime(name), lower(container));
+    Overlay {
+        what: format!("Root of container {name}"),
+        path: machine_root(name),
+        lower: format!("{runtime}/config:{lower}/app:{lower}/base"),
+        state: container_state(name),
+    }
+}
+
 /// The files of a further application: what the configuration layer has for it, on its image.
 fn application(container: &Container, app: &App) -> Overlay {
     let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
@@ -121,7 +129,8 @@ struct Overlay {
 }
 
 impl Overlay {
-    fn unit(&self, container: &Container, service: &str, prepare: &str, images: &[&str]) -> UnitFile {
+    fn unit(&self, container: &Container, images: &[&str]) -> UnitFile {
+        let prepare = format!("sdme-prepare@{}.service", container.name);
         let mut unit = UnitFile::generated_from(&container.file);
         unit.set_literal("Unit", "Description", &self.what);
         unit.set_literal("Unit", "SourcePath", &container.file);
@@ -129,10 +138,10 @@ impl Overlay {
         unit.set("Unit", "DefaultDependencies", "no")
             .set("Unit", "Conflicts", "umount.target")
             .set("Unit", "Before", "umount.target")
-            .set("Unit", "Requires", prepare)
+            .set("Unit", "Requires", prepare.as_str())
             .set("Unit", "After", prepare)
             // Every start of the container begins with nothing mounted, however the last one ended.
-            .set("Unit", "PartOf", service)
+            .set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name))
             .set("Unit", "StopWhenUnneeded", "yes")
             // How often it may start is the container's own limit to say.
             .set("Unit", "StartLimitIntervalSec", "0");
