@@ -9,7 +9,6 @@ mod ahead;
 mod applayer;
 mod compress;
 pub mod digest;
-mod envfile;
 mod extract;
 mod imageconfig;
 mod import;

@@ -7,6 +7,7 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::tree::Tree;
+use crate::process;
 
 /// Larger files are not account data.
 const MAX_FILE: u64 = 16 << 20;
@@ -33,6 +34,13 @@ impl User {
     #[must_use]
     pub fn root(spec: &str) -> Self {
         Self { spec: spec.to_owned(), uid: 0, gid: 0, additional_gids: Vec::new(), home: "/".to_owned() }
+    }
+
+    /// As the launcher is told.
+    #[must_use]
+    pub fn process(&self) -> process::User {
+        let Self { uid, gid, additional_gids, home, .. } = self.clone();
+        process::User { uid, gid, additional_gids, home }
     }
 }
 

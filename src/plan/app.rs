@@ -5,9 +5,15 @@ use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use super::pod;
 use crate::output::tree::{Node, Place, Tree};
-use crate::process::Process;
+use crate::process::{self, Log, Process};
 use crate::resolve::model::{App, Container, ImageFacts};
 use crate::unit::{UnitFile, env_assignment};
+
+/// The application's directory as the launcher finds it.
+const DIRECTORY: &str = "/run/sdme";
+
+/// The launcher's name there.
+const PROGRAM: &str = "sdme-oci-run";
 
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -30,15 +36,31 @@ pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: 
     for file in RESOLVER_FILES {
         tree.file(place.clone(), format!("{directory}/root{file}"), &"");
     }
+    // A mount point for the launcher, in what it is told.
+    tree.file(place.clone(), format!("{directory}/{PROGRAM}"), &"");
     let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
-    tree.file(place.clone(), format!("{directory}/container.env"), &environment);
-    if let (Some(arguments), Some(image)) = (&app.exec, image) {
-        let args = image.entrypoint.iter().chain(arguments).cloned().collect();
-        let process = Process { args, ..image.process.clone() };
-        if let Ok(json) = serde_json::to_string_pretty(&process) {
-            tree.file(place, format!("{directory}/process.json"), &(json + "\n"));
-        }
+    tree.file(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), &environment);
+    if let Some(Ok(json)) = image.map(|image| serde_json::to_string_pretty(&process(app, container, image))) {
+        tree.file(place, format!("{directory}/{}", process::FILE), &(json + "\n"));
     }
+}
+
+/// What the launcher is to start.
+fn process(app: &App, container: &Container, image: &ImageFacts) -> Process {
+    let command = app.exec.as_ref().unwrap_or(&image.command);
+    let args = image.entrypoint.iter().chain(command).cloned().collect();
+    let log = Log {
+        identifier: identifier(app, container).to_owned(),
+        unit: format!("{}.service", app.unit()),
+        level: 6,
+        prefix: true,
+    };
+    Process { args, cwd: image.working_dir.clone(), user: image.user.clone(), log, ..Process::default() }
+}
+
+/// What its lines in the journal are marked with.
+fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
+    if container.apps.len() > 1 { &app.name } else { &container.name }
 }
 
 fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> UnitFile {
@@ -53,23 +75,24 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> Unit
         .set("Unit", "After", "systemd-journald.socket")
         .set("Unit", "Conflicts", "shutdown.target")
         .set("Unit", "Before", "shutdown.target");
-    unit.set_literal("Service", "SyslogIdentifier", if several { &app.name } else { &container.name });
+    unit.set_literal("Service", "SyslogIdentifier", identifier(app, container));
     unit.set("Service", "Type", "exec")
         // The launcher passes signals on.
         .set("Service", "KillMode", "mixed")
         .set("Service", "RootDirectory", format!("{directory}/root"))
         .set("Service", "MountAPIVFS", "yes")
-        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:/run/sdme/launcher"))
-        .set("Service", "BindReadOnlyPaths", format!("{directory}/process.json:/run/sdme/process.json"));
+        // Not what is mounted below it: the root is, by then.
+        .set("Service", "BindReadOnlyPaths", format!("{directory}:{DIRECTORY}:norbind"))
+        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{DIRECTORY}/{PROGRAM}"));
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
-    unit.set("Service", "EnvironmentFile", format!("{directory}/env"))
-        .set("Service", "EnvironmentFile", format!("{directory}/container.env"))
-        // What the service manager adds for its own services.
-        .set("Service", "UnsetEnvironment", "INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID")
-        .set("Service", "UnsetEnvironment", "MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE")
-        .set("Service", "ExecStart", "/run/sdme/launcher /run/sdme/process.json");
+    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)).
+    unit.set("Service", "LogRateLimitIntervalSec", "0").set(
+        "Service",
+        "ExecStart",
+        format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
+    );
     if let Some(signal) = image.and_then(|i| i.stop_signal.as_deref()) {
         unit.set_literal("Service", "KillSignal", signal);
     }

@@ -2,7 +2,6 @@
 //! The configuration layer: the topmost lower layer of a container, made anew at every start. Pure.
 
 use super::app;
-use super::nspawn::LAUNCHER;
 use super::pod;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Stack};
@@ -61,8 +60,6 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
     tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
-    // A mount point, so that none is made in the upper layer.
-    tree.file(place.clone(), LAUNCHER.trim_start_matches('/'), &"");
 }
 
 /// What an application container boots to. The operating system's own default would start what only a machine needs.

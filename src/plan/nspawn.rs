@@ -9,7 +9,7 @@ use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
 /// Where the launcher is bound inside.
-pub const LAUNCHER: &str = "/oci/run";
+pub const LAUNCHER: &str = "/oci/sdme-oci-run";
 
 /// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
 pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &mut Tree) {

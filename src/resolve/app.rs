@@ -12,14 +12,18 @@ use crate::diag::{Diagnostic, Spanned, suggestion};
 use crate::unit::is_env_name;
 
 /// Settings of the application's service that are ours.
-const TAKEN: [(&str, &str); 8] = [
+const TAKEN: [(&str, &str); 12] = [
     ("DynamicUser", "the image's user applies"),
+    ("Environment", "use Environment= in [Container]"),
+    ("EnvironmentFile", "use Environment= in [Container]"),
     ("ExecStart", "use Exec="),
     ("Group", "the image's user applies"),
     ("MountAPIVFS", "remove it"),
+    ("PassEnvironment", "use Environment= in [Container]"),
     ("RootDirectory", "use Image="),
     ("RootImage", "use Image="),
     ("Type", "remove it"),
+    ("UnsetEnvironment", "there is nothing but the image's environment and your own; remove it"),
     ("User", "the image's user applies"),
 ];
 

@@ -11,7 +11,7 @@ use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::Diagnostic;
-use crate::process::Process;
+use crate::process::User;
 
 /// What an imported image turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,8 +30,12 @@ pub struct ImageFacts {
     pub mode: Mode,
     /// `Entrypoint` of the image's configuration.
     pub entrypoint: Vec<String>,
-    /// The process as the image alone would start it.
-    pub process: Process,
+    /// `Cmd` of the image's configuration.
+    pub command: Vec<String>,
+    /// `WorkingDir` of the image's configuration, absolute.
+    pub working_dir: String,
+    /// `User` of the image's configuration, resolved.
+    pub user: User,
     /// `StopSignal` of the image's configuration.
     pub stop_signal: Option<String>,
 }
@@ -160,7 +164,7 @@ impl App {
         format!("sdme-oci-{}", if self.first { Self::FIRST } else { &self.name })
     }
 
-    /// The directory of its files inside: `root`, `env`, `process.json`.
+    /// The directory of its files inside: `root`, `env`, `container.env`, `process.json`.
     #[must_use]
     pub fn directory(&self) -> String {
         if self.first { "/oci".to_owned() } else { format!("/oci/apps/{}", self.name) }

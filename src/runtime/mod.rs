@@ -39,8 +39,10 @@ fn facts(store: &Store, model: &Model) -> Facts {
                 let record = imported.image;
                 let image = ImageFacts {
                     mode: record.mode,
-                    process: record.process(),
+                    user: record.user.process(),
                     entrypoint: record.entrypoint,
+                    command: record.cmd,
+                    working_dir: record.working_dir,
                     stop_signal: record.stop_signal,
                 };
                 facts.images.insert(name.clone(), image);
