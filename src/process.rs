@@ -33,6 +33,9 @@ pub struct Process {
     /// Paths that are made inaccessible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked_paths: Vec<String>,
+    /// Whether `/run` is read-only once it is filled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_run: bool,
 }
 
 /// The numeric user of a process; names were resolved against the image's own files.

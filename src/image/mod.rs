@@ -37,7 +37,7 @@ pub use self::progress::{Lines, Progress, Silent};
 pub use self::prune::{Removed, prune, remove, verify};
 pub use self::record::ImageRecord;
 pub use self::store::{Imported, Store, check_name};
-pub use self::user::User;
+pub use self::user::{User, identify};
 pub use crate::config::install::{InstallSetting, Installers};
 pub use crate::config::source::{ModeSetting, PlatformSetting, Pull};
 pub use crate::resolve::model::Mode;

@@ -102,6 +102,11 @@ pub fn proc(process: &Process) -> Result<()> {
         Err(error) => return Err(error).context("cannot mount /proc"),
     }
     fs::remove_dir(STAGE).with_context(|| format!("cannot remove {STAGE}"))?;
+    if process.read_only_run {
+        let flags =
+            MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+        mount(none, RUN, none, flags, none).context("cannot make /run read-only")?;
+    }
     for path in &process.masked_paths {
         mask(Path::new(path)).with_context(|| format!("cannot mask {path}"))?;
     }

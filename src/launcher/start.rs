@@ -24,6 +24,14 @@ pub fn start(process: &Process, environment: &Environment, out: OwnedFd, err: Ow
     setsid().context("cannot make a session")?;
     dup2_stdout(&out).and_then(|()| dup2_stderr(&err)).context("cannot redirect the output")?;
     drop((out, err));
+    execute(process, environment)
+}
+
+/// Executes the program as the process asks for, in the root and with the streams of the caller.
+///
+/// # Errors
+/// It cannot be executed.
+pub fn execute(process: &Process, environment: &Environment) -> Result<Infallible> {
     let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
     let strings = environment.strings()?;
     enter(&process.cwd)?;

@@ -13,11 +13,13 @@ pub(super) const UNITS: &str = "etc/systemd/system";
 /// Plans the layer.
 pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut Tree) {
     let place = Place::Layer(container.name.clone());
-    let hosts = format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n", container.host_name);
+    let hosts = format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n{1}", container.host_name, container.hosts);
     tree.file(place.clone(), "etc/hosts", &hosts);
     tree.file(place.clone(), "etc/hostname", &format!("{}\n", container.host_name));
-    // A mount point; see the .nspawn file.
-    tree.file(place.clone(), "etc/resolv.conf", &"");
+    // Without name servers, prepare fills it, or it is a mount point; see the .nspawn file.
+    let resolver = &container.resolver;
+    let resolver = if resolver.servers.is_empty() { String::new() } else { resolver.text() };
+    tree.file(place.clone(), "etc/resolv.conf", &resolver);
     match container.timezone.as_deref() {
         Some("local") => tree.file(place.clone(), "etc/localtime", &""),
         Some(zone) => tree.add(place.clone(), "etc/localtime", Node::Link(format!("../usr/share/zoneinfo/{zone}"))),
