@@ -65,6 +65,7 @@ pub fn complete(model: Model, facts: Facts) -> Compiled {
 fn with_diagnostics(model: Model, facts: Facts, tree: Tree) -> Compiled {
     let mut diagnostics = model.warnings.clone();
     diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
+    diagnostics.extend(model.containers.values().flat_map(|c| model.unknown_users(c, &facts)));
     diagnostics.sort();
     diagnostics.dedup();
     Compiled { model, facts, tree, diagnostics }

@@ -1,24 +1,44 @@
 // SPDX-License-Identifier: MIT
-//! The process of an application, in the shape of `process` in the OCI runtime specification (config.md, "Process").
-//! The importer and `prepare` write it, the launcher reads it. Pure data.
+//! What the launcher is told: `process.json`, in the shape of `process` and `linux` in the OCI runtime specification
+//! (config.md, config-linux.md). `prepare` writes it, the launcher reads it. Pure data.
+
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// What the launcher starts.
+/// The name of the file in an application's directory.
+pub const FILE: &str = "process.json";
+
+/// The image's environment, in the same directory. It belongs to the image; the administrator may edit it there.
+pub const IMAGE_ENVIRONMENT: &str = "env";
+
+/// What the container's configuration adds to it, in the same directory.
+pub const OWN_ENVIRONMENT: &str = "container.env";
+
+/// What the launcher starts. The environment is in files of its own, which are easier to read and to edit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Process {
     /// Program and arguments. A program without a slash is looked up in `PATH`.
     pub args: Vec<String>,
-    /// Environment on top of the unit's, `NAME=VALUE`.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub env: Vec<String>,
     /// Working directory; made when it is missing, as Docker does.
     pub cwd: String,
     /// Who it runs as.
     pub user: User,
+    /// How its output is logged.
+    pub log: Log,
+    /// Kernel settings, by their name with dots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sysctl: BTreeMap<String, String>,
+    /// Paths that are made inaccessible.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub masked_paths: Vec<String>,
+    /// Whether `/run` is read-only once it is filled.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub read_only_run: bool,
 }
 
-/// The numeric user of a process; names were resolved against the image's own files when it was imported.
+/// The numeric user of a process; names were resolved against the image's own files.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
@@ -29,4 +49,19 @@ pub struct User {
     /// Supplementary group ids.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_gids: Vec<u32>,
+    /// `HOME`, unless the environment has one.
+    pub home: String,
+}
+
+/// How output is logged: the fields of the journal's stream protocol.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Log {
+    /// `SYSLOG_IDENTIFIER`
+    pub identifier: String,
+    /// The unit it belongs to.
+    pub unit: String,
+    /// Severity of standard output (syslog(3)); standard error is one level more severe.
+    pub level: u8,
+    /// Whether a line may begin with its severity, as in `<3>` (sd-daemon(3)).
+    pub prefix: bool,
 }

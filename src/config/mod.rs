@@ -7,3 +7,4 @@ pub mod keys;
 pub mod settings;
 pub mod source;
 pub mod sources;
+pub mod values;

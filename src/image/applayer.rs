@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The layer made of an application image: its root file system and the files that say how to run it.
+//! The layer made of an application image: its root file system and what an administrator may want to know, or change, about it.
 //!
 //! Works in a directory of ours that is not yet published; the image's own tree is only moved, never written to here.
 
@@ -10,8 +10,9 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use super::envfile;
 use super::record::ImageRecord;
+use crate::process::IMAGE_ENVIRONMENT;
+use crate::unit::render_env;
 
 /// Creates a directory of ours, 0755 whatever the umask.
 ///
@@ -45,13 +46,10 @@ pub(super) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord) -> Result<
     make_dir(tree, 0o755)?;
     make_dir(&oci, 0o755)?;
     fs::rename(rootfs, oci.join("root")).context("moving the root file system into place")?;
-    let (env, _) = envfile::render(&record.env);
-    make_file(&oci.join("env"), env.as_bytes())?;
+    let (env, _) = render_env(&record.env);
+    make_file(&oci.join(IMAGE_ENVIRONMENT), env.as_bytes())?;
     make_file(&oci.join("ports"), lines(&record.exposed_ports).as_bytes())?;
-    make_file(&oci.join("volumes"), lines(&record.volumes).as_bytes())?;
-    let mut process = serde_json::to_vec_pretty(&record.process()).context("rendering process.json")?;
-    process.push(b'\n');
-    make_file(&oci.join("process.json"), &process)
+    make_file(&oci.join("volumes"), lines(&record.volumes).as_bytes())
 }
 
 fn lines(items: &[String]) -> String {

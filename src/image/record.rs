@@ -9,16 +9,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::digest::Digest;
-use super::envfile;
 use super::imageconfig::{Healthcheck, ImageConfig};
 use super::user::User;
 use crate::config::source::{ModeSetting, PlatformSetting};
-use crate::process::{self, Process};
 use crate::resolve::model::Mode;
+use crate::unit::render_env;
 
 /// Version of what an import makes of an image. Part of the names of store entries: raising it makes every image
 /// be unpacked anew.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// An imported image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -95,6 +94,8 @@ impl ImageRecord {
         let (volumes, bad_volumes) = execution.volume_paths();
         let mut ignored: Vec<String> = bad_ports.iter().map(|port| format!("exposed port {port:?}")).collect();
         ignored.extend(bad_volumes.iter().map(|path| format!("volume {path:?}")));
+        let (_, bad_variables) = render_env(&execution.env);
+        ignored.extend(bad_variables.iter().map(|variable| format!("variable {variable:?}")));
         // Docker takes a relative working directory from the root.
         let slash = if execution.working_dir.starts_with('/') { "" } else { "/" };
         let record = Self {
@@ -119,24 +120,6 @@ impl ImageRecord {
             healthcheck: execution.healthcheck,
         };
         (record, ignored)
-    }
-
-    /// The process the image alone would be started as. The image's environment is in a file of its own, but for the
-    /// variables that systemd cannot have; HOME is Docker's addition to it.
-    #[must_use]
-    pub fn process(&self) -> Process {
-        let (_, left_out) = envfile::render(&self.env);
-        let home = format!("HOME={}", self.user.home);
-        Process {
-            args: self.entrypoint.iter().chain(&self.cmd).cloned().collect(),
-            env: std::iter::once(home).chain(left_out.into_iter().filter(|v| !v.starts_with('='))).collect(),
-            cwd: self.working_dir.clone(),
-            user: process::User {
-                uid: self.user.uid,
-                gid: self.user.gid,
-                additional_gids: self.user.additional_gids.clone(),
-            },
-        }
     }
 }
 

@@ -7,6 +7,8 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use super::tree::Tree;
+use crate::process;
+use crate::resolve::startup::Identity;
 
 /// Larger files are not account data.
 const MAX_FILE: u64 = 16 << 20;
@@ -33,6 +35,13 @@ impl User {
     #[must_use]
     pub fn root(spec: &str) -> Self {
         Self { spec: spec.to_owned(), uid: 0, gid: 0, additional_gids: Vec::new(), home: "/".to_owned() }
+    }
+
+    /// As the launcher is told.
+    #[must_use]
+    pub fn process(&self) -> process::User {
+        let Self { uid, gid, additional_gids, home, .. } = self.clone();
+        process::User { uid, gid, additional_gids, home }
     }
 }
 
@@ -87,6 +96,41 @@ pub fn resolve(tree: &Tree, spec: &str) -> Result<User> {
     resolve_in(&passwd.unwrap_or_default(), &group.unwrap_or_default(), spec)
 }
 
+/// As [`resolve`], for who runs an application that is configured: `User=`, `Group=` and `GroupAdd=` over the image's own.
+///
+/// # Errors
+/// As for [`resolve`].
+pub fn identify(tree: &Tree, own: &str, identity: &Identity) -> Result<process::User> {
+    let user = identity.user.as_deref().unwrap_or(own);
+    let spec = match &identity.group {
+        // Another group for the same user.
+        Some(group) => format!("{}:{group}", user.split(':').next().unwrap_or_default()),
+        None => user.to_owned(),
+    };
+    let mut user = resolve(tree, &spec)?.process();
+    if !identity.more_groups.is_empty() {
+        let group =
+            tree.read_file(b"etc/group", MAX_FILE).context("reading the image's etc/group")?.unwrap_or_default();
+        for name in &identity.more_groups {
+            user.additional_gids.push(group_id(&group, name)?);
+        }
+        user.additional_gids.sort_unstable();
+        user.additional_gids.dedup();
+    }
+    Ok(user)
+}
+
+fn group_id(group: &[u8], which: &str) -> Result<u32> {
+    let numeric = number(which.as_bytes());
+    let found = groups(group).find(|group| numeric.map_or(group.name == which.as_bytes(), |gid| gid == group.gid));
+    match (found, numeric) {
+        (Some(group), _) => Ok(group.gid),
+        (None, Some(gid)) if gid <= MAX_ID => Ok(gid),
+        (None, Some(gid)) => bail!("group id {gid} is out of range"),
+        (None, None) => bail!("group `{which}` is not in the image's etc/group"),
+    }
+}
+
 fn resolve_in(passwd: &[u8], group: &[u8], spec: &str) -> Result<User> {
     let (who, which) = spec.split_once(':').unwrap_or((spec, ""));
     let numeric = number(who.as_bytes());
@@ -115,14 +159,7 @@ fn resolve_in(passwd: &[u8], group: &[u8], spec: &str) -> Result<User> {
             additional_gids.dedup();
         }
     } else {
-        let numeric = number(which.as_bytes());
-        let found = groups(group).find(|group| numeric.map_or(group.name == which.as_bytes(), |gid| gid == group.gid));
-        gid = match (found, numeric) {
-            (Some(group), _) => group.gid,
-            (None, Some(gid)) if gid <= MAX_ID => gid,
-            (None, Some(gid)) => bail!("group id {gid} is out of range"),
-            (None, None) => bail!("group `{which}` is not in the image's etc/group"),
-        };
+        gid = group_id(group, which)?;
     }
     let home = if home.is_empty() { "/".to_owned() } else { home };
     Ok(User { spec: spec.to_owned(), uid, gid, additional_gids, home })

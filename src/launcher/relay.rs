@@ -1,137 +1,127 @@
 // SPDX-License-Identifier: MIT
-//! The parent side: copies what the application prints to the journal, passes signals on, and ends as it ended.
+//! The service's own process: copies what the application prints to the journal, passes signals on, and ends as it ended.
 //!
-//! The journal gives services a socket, and a socket cannot be opened through `/dev/stdout`. A pipe can, by its owner;
-//! so the application gets pipes that belong to its user.
+//! The journal gives services a socket, and a socket cannot be opened through `/dev/stdout`. A pipe can; so the
+//! application gets pipes that belong to its user. The journal takes what comes apart into lines, a stream each for
+//! standard output and standard error, of which each has its own severity.
+
+mod stream;
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::io::{ErrorKind, Read as _, Write};
+use std::io::{pipe, stderr, stdout};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, raise, sigprocmask};
+use nix::sched::{CloneFlags, unshare};
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::stat::{Mode, fchmod};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Pid, Uid, dup2_stderr, dup2_stdout, fchown, fork, pipe2};
+use nix::unistd::{ForkResult, Gid, Pid, Uid, fchown, fork};
+use sdme_gen::process::{Process, User};
 
-/// A pipe from the application, and where it leads.
-struct Stream {
-    from: Option<File>,
-    to: File,
-}
+use self::stream::Stream;
+use super::environment::Environment;
+use super::{CANNOT_START, init, journal, status};
 
-/// Runs `child` in a child process whose output belongs to the given user, and ends as the child does.
+/// Runs the application and ends as it does.
 ///
 /// # Errors
-/// The child cannot be set up; it has not run then.
-pub fn supervise(uid: Uid, gid: Gid, child: impl FnOnce() -> Result<Infallible>) -> Result<Infallible> {
-    let (out_read, out_write) = pipe(uid, gid)?;
-    let (err_read, err_write) = pipe(uid, gid)?;
+/// It cannot be set up; nothing of it has run then.
+pub fn supervise(process: &Process, environment: &Environment) -> Result<Infallible> {
+    let (out_read, out_write) = output(&process.user)?;
+    let (err_read, err_write) = output(&process.user)?;
+    let (report_read, report_write) = pipe().context("cannot make a pipe")?;
+    let (report_read, report_write) = (File::from(OwnedFd::from(report_read)), File::from(OwnedFd::from(report_write)));
     let all = SigSet::all();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).context("cannot block signals")?;
+    unshare(CloneFlags::CLONE_NEWPID).context("cannot make a PID namespace, which needs CAP_SYS_ADMIN")?;
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child => {
-            dup2_stdout(out_write).and_then(|()| dup2_stderr(err_write)).context("cannot redirect the output")?;
-            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot unblock signals")?;
-            child()
+            drop((out_read, err_read, report_read));
+            let Err(error) = init::run(process, environment, (out_write, err_write), report_write);
+            eprintln!("{error:#}");
+            status::leave(CANNOT_START.into())
         }
         ForkResult::Parent { child } => {
-            drop((out_write, err_write));
+            drop((out_write, err_write, report_write));
+            let log = &process.log;
             let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
-            let streams = [
-                Stream { from: Some(out_read), to: copy(std::io::stdout().as_fd())? },
-                Stream { from: Some(err_read), to: copy(std::io::stderr().as_fd())? },
-            ];
-            relay(child, streams, &all)
+            let more_severe = log.level.saturating_sub(1);
+            let own = if journal::is_stream(stderr()) { journal::open(log, more_severe) } else { None };
+            let err_sink = own.map_or_else(|| copy(stderr().as_fd()), Ok)?;
+            let out = Stream::new(out_read, copy(stdout().as_fd())?, || journal::open(log, log.level));
+            let err = Stream::new(err_read, err_sink, || journal::open(log, more_severe));
+            relay(child, [out, err], &all, report_read)
         }
     }
 }
 
-fn pipe(uid: Uid, gid: Gid) -> Result<(File, OwnedFd)> {
-    let (read, write) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
+/// A pipe for output. It can be opened by anyone who sees it, which only processes of the application do: many start as
+/// root, become another user, and then open `/dev/stdout`.
+fn output(user: &User) -> Result<(File, OwnedFd)> {
+    let (read, write) = pipe().context("cannot make a pipe")?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot set up a pipe")?;
-    fchown(&write, Some(uid), Some(gid)).context("cannot give a pipe to the application")?;
-    Ok((File::from(read), write))
+    fchown(&write, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .context("cannot give a pipe to the application")?;
+    fchmod(&write, Mode::from_bits_truncate(0o666)).context("cannot set up a pipe")?;
+    Ok((File::from(OwnedFd::from(read)), OwnedFd::from(write)))
 }
 
-fn relay(child: Pid, mut streams: [Stream; 2], signals: &SigSet) -> Result<Infallible> {
+fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File) -> Result<Infallible> {
     let signals = SignalFd::with_flags(signals, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("cannot receive signals")?;
+    let mut ended = None;
     loop {
-        let mut wanted = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
-        let open = streams.iter().filter_map(|s| s.from.as_ref());
-        wanted.extend(open.map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
-        match poll(&mut wanted, PollTimeout::NONE) {
-            Ok(_) | Err(nix::Error::EINTR) => {}
-            Err(error) => return Err(error).context("cannot wait"),
-        }
+        wait(&signals, &streams)?;
         for stream in &mut streams {
-            stream.pump();
+            stream.advance();
         }
         while let Some(info) = signals.read_signal().context("cannot receive a signal")? {
             let Some(signal) = i32::try_from(info.ssi_signo).ok() else { continue };
-            if signal == Signal::SIGCHLD as i32 {
-                if let Some(status) = ended(child) {
-                    // What the application printed last is in the pipes already.
-                    for stream in &mut streams {
-                        stream.pump();
-                    }
-                    finish(status);
+            if signal != libc::SIGCHLD {
+                // SAFETY: kill(2) takes any number; nix's own wrapper knows no real-time signals. The init may be gone,
+                // which the next SIGCHLD tells.
+                unsafe { libc::kill(init.as_raw(), signal) };
+            } else if let Some(status) = gone(init) {
+                ended = Some(status);
+                // Nothing can be printed any more; what was is in the pipes.
+                for stream in &mut streams {
+                    stream.last();
                 }
-            } else {
-                // SAFETY: kill(2) takes any number; nix's own wrapper knows no real-time signals. The child may be
-                // gone, which the next SIGCHLD tells.
-                unsafe { nix::libc::kill(child.as_raw(), signal) };
             }
+        }
+        if let Some(status) = ended
+            && streams.iter().all(Stream::is_done)
+        {
+            status::finish(status::told(report, init).unwrap_or(status));
         }
     }
 }
 
-/// The child's end, if it ended; orphans of the application are the service manager's.
-fn ended(child: Pid) -> Option<WaitStatus> {
-    match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
+/// Waits for a signal or until a stream can go on.
+fn wait(signals: &SignalFd, streams: &[Stream<'_>]) -> Result<()> {
+    let mut wanted = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+    wanted.extend(streams.iter().flat_map(Stream::wants));
+    let timeout = streams.iter().filter_map(Stream::patience).min();
+    // A millisecond more, so that the time is over when we look.
+    let timeout = timeout
+        .map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time.as_millis() + 1).unwrap_or(PollTimeout::MAX));
+    match poll(&mut wanted, timeout) {
+        Ok(_) | Err(nix::Error::EINTR) => Ok(()),
+        Err(error) => Err(error).context("cannot wait"),
+    }
+}
+
+/// How the init ended, if it has. The kernel ends it only after every other process of its namespace.
+fn gone(init: Pid) -> Option<WaitStatus> {
+    match waitpid(init, Some(WaitPidFlag::WNOHANG)) {
         Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => Some(status),
         _ => None,
-    }
-}
-
-/// Ends with the child's exit status, or by the signal that ended it.
-fn finish(status: WaitStatus) -> ! {
-    let code = match status {
-        WaitStatus::Exited(_, code) => code,
-        WaitStatus::Signaled(_, signal, _) => {
-            let mut only = SigSet::empty();
-            only.add(signal);
-            let _ = raise(signal).and_then(|()| sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None));
-            // Still here: the signal's default is not to end a process.
-            128 + signal as i32
-        }
-        _ => 1,
-    };
-    // SAFETY: _exit(2) runs no handlers; nothing of ours is left to be flushed.
-    unsafe { nix::libc::_exit(code) }
-}
-
-impl Stream {
-    /// Copies what is there. Standard output's buffer is not used: it would hold back incomplete lines.
-    fn pump(&mut self) {
-        let mut buffer = [0; 8192];
-        while let Some(from) = &mut self.from {
-            match from.read(&mut buffer) {
-                Ok(0) => self.from = None,
-                Ok(length) => {
-                    let bytes = buffer.get(..length).unwrap_or_default();
-                    // A journal that is gone must not stop the application: its output is then lost, as it would be.
-                    let _ = self.to.write_all(bytes);
-                }
-                Err(e) if e.kind() == ErrorKind::Interrupted => {}
-                Err(e) if e.kind() == ErrorKind::WouldBlock => return,
-                Err(_) => self.from = None,
-            }
-        }
     }
 }

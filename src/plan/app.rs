@@ -4,10 +4,19 @@
 use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use super::pod;
+use crate::config::values;
 use crate::output::tree::{Node, Place, Tree};
-use crate::process::Process;
+use crate::process::{self, Log, Process, User};
 use crate::resolve::model::{App, Container, ImageFacts};
+use crate::resolve::startup::Startup;
 use crate::unit::{UnitFile, env_assignment};
+use std::collections::BTreeMap;
+
+/// The application's directory as the launcher finds it.
+const DIRECTORY: &str = "/run/sdme";
+
+/// The launcher's name there.
+const PROGRAM: &str = "sdme-oci-run";
 
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -30,15 +39,46 @@ pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: 
     for file in RESOLVER_FILES {
         tree.file(place.clone(), format!("{directory}/root{file}"), &"");
     }
+    // A mount point for the launcher, in what it is told.
+    tree.file(place.clone(), format!("{directory}/{PROGRAM}"), &"");
     let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
-    tree.file(place.clone(), format!("{directory}/container.env"), &environment);
-    if let (Some(arguments), Some(image)) = (&app.exec, image) {
-        let args = image.entrypoint.iter().chain(arguments).cloned().collect();
-        let process = Process { args, ..image.process.clone() };
-        if let Ok(json) = serde_json::to_string_pretty(&process) {
-            tree.file(place, format!("{directory}/process.json"), &(json + "\n"));
-        }
+    tree.file(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), &environment);
+    let known = image.and_then(|image| Some((image, image.users.get(&app.startup.identity)?.as_ref().ok()?)));
+    if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
+        tree.file(place, format!("{directory}/{}", process::FILE), &(json + "\n"));
     }
+}
+
+/// What the launcher is to start.
+fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)) -> Process {
+    let startup = &app.startup;
+    // As with Docker, another entrypoint has no use for the arguments of the image's own.
+    let command = match (&startup.exec, &startup.entrypoint) {
+        (Some(arguments), _) => arguments.as_slice(),
+        (None, Some(_)) => &[],
+        (None, None) => &image.command,
+    };
+    let args = startup.entrypoint.as_ref().unwrap_or(&image.entrypoint).iter().chain(command).cloned().collect();
+    let log = Log {
+        identifier: identifier(app, container).to_owned(),
+        unit: format!("{}.service", app.unit()),
+        level: 6,
+        prefix: true,
+    };
+    Process {
+        args,
+        cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
+        user: user.clone(),
+        log,
+        sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+        masked_paths: startup.masked.clone(),
+        read_only_run: startup.read_only && !startup.read_only_tmpfs,
+    }
+}
+
+/// What its lines in the journal are marked with.
+fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
+    if container.apps.len() > 1 { &app.name } else { &container.name }
 }
 
 fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> UnitFile {
@@ -53,29 +93,66 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> Unit
         .set("Unit", "After", "systemd-journald.socket")
         .set("Unit", "Conflicts", "shutdown.target")
         .set("Unit", "Before", "shutdown.target");
-    unit.set_literal("Service", "SyslogIdentifier", if several { &app.name } else { &container.name });
+    unit.set_literal("Service", "SyslogIdentifier", identifier(app, container));
     unit.set("Service", "Type", "exec")
         // The launcher passes signals on.
         .set("Service", "KillMode", "mixed")
         .set("Service", "RootDirectory", format!("{directory}/root"))
         .set("Service", "MountAPIVFS", "yes")
-        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:/run/sdme/launcher"))
-        .set("Service", "BindReadOnlyPaths", format!("{directory}/process.json:/run/sdme/process.json"));
+        // Not what is mounted below it: the root is, by then.
+        .set("Service", "BindReadOnlyPaths", format!("{directory}:{DIRECTORY}:norbind"))
+        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{DIRECTORY}/{PROGRAM}"));
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
-    unit.set("Service", "EnvironmentFile", format!("{directory}/env"))
-        .set("Service", "EnvironmentFile", format!("{directory}/container.env"))
-        // What the service manager adds for its own services.
-        .set("Service", "UnsetEnvironment", "INVOCATION_ID JOURNAL_STREAM SYSTEMD_EXEC_PID")
-        .set("Service", "UnsetEnvironment", "MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE")
-        .set("Service", "ExecStart", "/run/sdme/launcher /run/sdme/process.json");
-    if let Some(signal) = image.and_then(|i| i.stop_signal.as_deref()) {
-        unit.set_literal("Service", "KillSignal", signal);
-    }
+    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)).
+    unit.set("Service", "LogRateLimitIntervalSec", "0").set(
+        "Service",
+        "ExecStart",
+        format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
+    );
+    startup(app, image, &mut unit);
     pod::application(container, &mut unit);
     for (key, value) in &app.service {
         unit.set("Service", key, value.as_str());
     }
     unit
+}
+
+/// What the service manager is better at than the launcher.
+fn startup(app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
+    let startup = &app.startup;
+    let of_image =
+        || image.and_then(|i| i.stop_signal.as_ref()).map(|s| values::signal(s).unwrap_or_else(|| s.clone()));
+    if let Some(signal) = startup.stop_signal.clone().or_else(of_image) {
+        unit.set_literal("Service", "KillSignal", &signal);
+    }
+    if let Some(seconds) = startup.stop_timeout {
+        unit.set("Service", "TimeoutStopSec", seconds.to_string());
+    }
+    for (setting, value) in &startup.limits {
+        unit.set("Service", setting, value);
+    }
+    if startup.read_only {
+        unit.set("Service", "ReadOnlyPaths", "/");
+    }
+    for (path, options) in tmpfs(startup) {
+        unit.set_literal("Service", "TemporaryFileSystem", &format!("{path}:{options}"));
+    }
+}
+
+/// The file systems in memory that an application has beside `/run`: paths and options.
+#[must_use]
+pub fn tmpfs(startup: &Startup) -> BTreeMap<String, String> {
+    const DOCKERS: &str = "mode=1777,nosuid,nodev,noexec";
+    let mut all = startup.tmpfs.clone();
+    if let Some(bytes) = startup.shm_size {
+        all.insert("/dev/shm".to_owned(), format!("{DOCKERS},size={bytes}"));
+    }
+    if startup.read_only && startup.read_only_tmpfs {
+        for path in ["/tmp", "/var/tmp"] {
+            all.entry(path.to_owned()).or_insert_with(|| DOCKERS.to_owned());
+        }
+    }
+    all
 }

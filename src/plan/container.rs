@@ -63,6 +63,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
+    limits(container, &mut unit);
     for (key, value) in &container.service {
         unit.set("Service", key, value.as_str());
     }
@@ -104,6 +105,21 @@ fn root(container: &Container) -> Overlay {
         path: machine_root(name),
         lower: format!("{runtime}/config:{lower}/app:{lower}/base"),
         state: container_state(name),
+    }
+}
+
+/// Settings of the container's service that have keys of their own; `[Service]` has the last word.
+fn limits(container: &Container, unit: &mut UnitFile) {
+    // The time the service manager inside gets for itself, on top of what an application may take.
+    const MORE: u32 = 30;
+    if let Some(bytes) = container.memory {
+        unit.set("Service", "MemoryMax", bytes.to_string());
+    }
+    if let Some(tasks) = &container.tasks {
+        unit.set("Service", "TasksMax", tasks);
+    }
+    if let Some(seconds) = container.apps.iter().filter_map(|app| app.startup.stop_timeout).max() {
+        unit.set("Service", "TimeoutStopSec", seconds.saturating_add(MORE).to_string());
     }
 }
 

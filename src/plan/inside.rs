@@ -2,7 +2,6 @@
 //! The configuration layer: the topmost lower layer of a container, made anew at every start. Pure.
 
 use super::app;
-use super::nspawn::LAUNCHER;
 use super::pod;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Stack};
@@ -14,11 +13,13 @@ pub(super) const UNITS: &str = "etc/systemd/system";
 /// Plans the layer.
 pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut Tree) {
     let place = Place::Layer(container.name.clone());
-    let hosts = format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n", container.host_name);
+    let hosts = format!("127.0.0.1 localhost {0}\n::1 localhost {0}\n{1}", container.host_name, container.hosts);
     tree.file(place.clone(), "etc/hosts", &hosts);
     tree.file(place.clone(), "etc/hostname", &format!("{}\n", container.host_name));
-    // A mount point; see the .nspawn file.
-    tree.file(place.clone(), "etc/resolv.conf", &"");
+    // Without name servers, prepare fills it, or it is a mount point; see the .nspawn file.
+    let resolver = &container.resolver;
+    let resolver = if resolver.servers.is_empty() { String::new() } else { resolver.text() };
+    tree.file(place.clone(), "etc/resolv.conf", &resolver);
     match container.timezone.as_deref() {
         Some("local") => tree.file(place.clone(), "etc/localtime", &""),
         Some(zone) => tree.add(place.clone(), "etc/localtime", Node::Link(format!("../usr/share/zoneinfo/{zone}"))),
@@ -61,8 +62,6 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
     tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
-    // A mount point, so that none is made in the upper layer.
-    tree.file(place.clone(), LAUNCHER.trim_start_matches('/'), &"");
 }
 
 /// What an application container boots to. The operating system's own default would start what only a machine needs.

@@ -9,7 +9,7 @@ use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
 /// Where the launcher is bound inside.
-pub const LAUNCHER: &str = "/oci/run";
+pub const LAUNCHER: &str = "/oci/sdme-oci-run";
 
 /// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
 pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &mut Tree) {
@@ -29,8 +29,10 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &
     }
     // Neither of the two may leave anything in the upper layer, where it would outlive a changed setting: files are
     // bound over mount points of the configuration layer, and a time zone other than the host's is a link there.
-    // In another network than the host's, prepare writes the resolver's file.
-    let own = container.connection.network != Network::Host || container.connection.oci_pod.is_some();
+    // In another network than the host's, or with settings of its own, prepare writes the resolver's file.
+    let own = container.connection.network != Network::Host
+        || container.connection.oci_pod.is_some()
+        || !container.resolver.is_empty();
     file.set("Exec", "ResolvConf", if own { "off" } else { "bind-host" });
     file.set("Exec", "Timezone", if container.timezone.as_deref() == Some("local") { "bind" } else { "off" });
     if let Stack::Application(_, base) = stack {

@@ -167,6 +167,9 @@ pub fn configures_itself(container: &Container) -> bool {
 #[must_use]
 pub fn needs_resolver(container: &Container, model: &Model) -> bool {
     let connection = &container.connection;
+    if !container.resolver.is_empty() {
+        return true;
+    }
     let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else {
         return configures_itself(container);
     };

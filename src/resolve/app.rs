@@ -5,6 +5,7 @@ use super::container::passed;
 use super::image::Images;
 use super::model::{App, Assignment};
 use super::references::{ImageRef, Names, image_ref};
+use super::startup::Startup;
 use crate::config::keys::{FileType, Scope, keys, scope};
 use crate::config::settings::Settings;
 use crate::config::source::{ImageSource, ModeSetting, Pull};
@@ -12,15 +13,19 @@ use crate::diag::{Diagnostic, Spanned, suggestion};
 use crate::unit::is_env_name;
 
 /// Settings of the application's service that are ours.
-const TAKEN: [(&str, &str); 8] = [
-    ("DynamicUser", "the image's user applies"),
+const TAKEN: [(&str, &str); 12] = [
+    ("DynamicUser", "use User= in [Container]"),
+    ("Environment", "use Environment= in [Container]"),
+    ("EnvironmentFile", "use Environment= in [Container]"),
     ("ExecStart", "use Exec="),
-    ("Group", "the image's user applies"),
+    ("Group", "use Group= in [Container]"),
     ("MountAPIVFS", "remove it"),
+    ("PassEnvironment", "use Environment= in [Container]"),
     ("RootDirectory", "use Image="),
     ("RootImage", "use Image="),
     ("Type", "remove it"),
-    ("User", "the image's user applies"),
+    ("UnsetEnvironment", "there is nothing but the image's environment and your own; remove it"),
+    ("User", "use User= in [Container]"),
 ];
 
 /// The longest name: it is part of the name of a mount unit, together with the container's, and of an upper directory.
@@ -192,11 +197,10 @@ fn app(
     problems: &mut Vec<Diagnostic>,
 ) -> App {
     let settings = settings.of_application(&name, alone);
-    let words = settings.words("Container", "Exec");
-    let exec = (!words.is_empty()).then(|| words.into_iter().map(|w| w.value).collect());
+    let startup = Startup::read(&settings, problems);
     let environment = environment(&settings, problems);
     let service = passed(&settings, "App", &TAKEN, problems);
-    App { name, first, image, environment, exec, service }
+    App { name, first, image, environment, startup, service }
 }
 
 fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {

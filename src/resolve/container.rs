@@ -4,14 +4,16 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::model::{App, Assignment, Base, Container};
+use super::model::{App, Assignment, Base, Container, Network, Resolver};
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
 use super::security::user_ns;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
+use crate::config::values;
 use crate::diag::{Diagnostic, Location, Spanned};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Settings of the container's service that belong to systemd-nspawn, and what to use.
@@ -48,18 +50,42 @@ pub fn container(
     let base = base(&apps, settings, names, images, default_base, &mut problems);
     let host_name = host_name(settings, &mut problems).unwrap_or_else(|| name.to_owned());
     let timezone = timezone(settings, &mut problems);
+    let hosts = values_of("AddHost", settings, values::host_line, &mut problems).concat();
+    let resolver = resolver(settings, &mut problems);
+    let (memory, tasks) = limits(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
     let install = links(settings, &mut problems);
     let outcome = network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
     let user_ns = user_ns(settings, &outcome.connection, &mut problems);
+    if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
+        for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
+            let message = "would change the host's network; give the container another with Network= or Pod=";
+            problems.push(Diagnostic::error(at, format!("Sysctl=: {name} {message}")));
+        }
+    }
     if !problems.is_empty() {
         return Err(problems);
     }
     let (name, file) = (name.to_owned(), Arc::clone(file));
     let connection = outcome.connection.clone();
-    let container =
-        Container { name, file, apps, base, host_name, timezone, connection, user_ns, unit, service, install };
+    let container = Container {
+        name,
+        file,
+        apps,
+        base,
+        host_name,
+        timezone,
+        hosts,
+        resolver,
+        memory,
+        tasks,
+        connection,
+        user_ns,
+        unit,
+        service,
+        install,
+    };
     Ok((container, outcome))
 }
 
@@ -128,6 +154,60 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
         problems.push(Diagnostic::error(&written.at, message));
     }
     Some(written.value.to_owned())
+}
+
+/// The good ones of the words of a key.
+fn values_of<T>(
+    key: &str,
+    settings: &Settings,
+    read: impl Fn(&str) -> Result<T, String>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<T> {
+    let mut good = Vec::new();
+    for word in settings.words("Container", key) {
+        match read(&word.value) {
+            Ok(value) => good.push(value),
+            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+        }
+    }
+    good
+}
+
+fn resolver(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Resolver {
+    let server = |value: &str| {
+        let good = value.parse::<IpAddr>().is_ok();
+        good.then(|| value.to_owned()).ok_or_else(|| format!("DNS={value} is not an address"))
+    };
+    let search = |value: &str| {
+        let good = value == "." || values::is_domain(value);
+        good.then(|| value.to_owned()).ok_or_else(|| format!("DNSSearch={value} is not a domain; . is for none"))
+    };
+    let option = |value: &str| {
+        let good = !value.contains(char::is_whitespace) && !value.is_empty();
+        good.then(|| value.to_owned()).ok_or_else(|| format!("DNSOption={value:?} is not an option of resolv.conf(5)"))
+    };
+    Resolver {
+        servers: values_of("DNS", settings, server, problems),
+        search: values_of("DNSSearch", settings, search, problems),
+        options: values_of("DNSOption", settings, option, problems),
+    }
+}
+
+/// `Memory=` and `PidsLimit=`.
+fn limits(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<u64>, Option<String>) {
+    let tasks = |value: &str| match value {
+        "-1" | "0" => Ok("infinity".to_owned()),
+        _ => value
+            .parse()
+            .map(|number: u64| number.to_string())
+            .map_err(|_| format!("PidsLimit={value} is not a number; -1 is for no limit")),
+    };
+    let mut problem = |at: &Location, message| problems.push(Diagnostic::error(at, message));
+    let memory = settings.text("Container", "Memory");
+    let memory = memory.and_then(|m| values::size("Memory", m.value).map_err(|e| problem(&m.at, e)).ok());
+    let limit = settings.text("Container", "PidsLimit");
+    let limit = limit.and_then(|l| tasks(l.value).map_err(|e| problem(&l.at, e)).ok());
+    (memory, limit)
 }
 
 /// A section that is passed through, without the settings that are `taken`.

@@ -14,6 +14,7 @@ pub mod ports;
 mod references;
 mod security;
 mod slots;
+pub mod startup;
 pub mod userns;
 
 pub use container::bad_name;

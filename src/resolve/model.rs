@@ -6,12 +6,13 @@ use std::sync::Arc;
 
 use super::network::Connection;
 use super::pod::Pod;
+use super::startup::{Identity, Startup};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::Diagnostic;
-use crate::process::Process;
+use crate::diag::{Diagnostic, Location};
+use crate::process::User;
 
 /// What an imported image turned out to be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -30,8 +31,12 @@ pub struct ImageFacts {
     pub mode: Mode,
     /// `Entrypoint` of the image's configuration.
     pub entrypoint: Vec<String>,
-    /// The process as the image alone would start it.
-    pub process: Process,
+    /// `Cmd` of the image's configuration.
+    pub command: Vec<String>,
+    /// `WorkingDir` of the image's configuration, absolute.
+    pub working_dir: String,
+    /// Who its applications run as, for everything that the configuration says about that: a user, or why there is none.
+    pub users: BTreeMap<Identity, Result<User, String>>,
     /// `StopSignal` of the image's configuration.
     pub stop_signal: Option<String>,
 }
@@ -121,6 +126,14 @@ pub struct Container {
     pub host_name: String,
     /// `Timezone=`.
     pub timezone: Option<String>,
+    /// `AddHost=`: lines of hosts(5).
+    pub hosts: String,
+    /// `DNS=`, `DNSSearch=` and `DNSOption=`
+    pub resolver: Resolver,
+    /// `Memory=`, in bytes.
+    pub memory: Option<u64>,
+    /// `PidsLimit=`, as systemd writes it.
+    pub tasks: Option<String>,
     /// What it is connected to.
     pub connection: Connection,
     /// Whether it has a user namespace.
@@ -131,6 +144,37 @@ pub struct Container {
     pub service: Vec<Assignment>,
     /// Links that start it with other units.
     pub install: Vec<Link>,
+}
+
+/// What is said about name resolution; nothing, to do as the host does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Resolver {
+    /// Addresses of name servers.
+    pub servers: Vec<String>,
+    /// Domains that are searched.
+    pub search: Vec<String>,
+    /// Options (resolv.conf(5)).
+    pub options: Vec<String>,
+}
+
+impl Resolver {
+    /// Whether anything is said.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.servers.is_empty() && self.search.is_empty() && self.options.is_empty()
+    }
+
+    /// The lines of resolv.conf(5).
+    #[must_use]
+    pub fn text(&self) -> String {
+        let mut text: String = self.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        for (key, words) in [("search", &self.search), ("options", &self.options)] {
+            if !words.is_empty() {
+                text += &format!("{key} {}\n", words.join(" "));
+            }
+        }
+        text
+    }
 }
 
 /// An application of a container.
@@ -144,8 +188,8 @@ pub struct App {
     pub image: String,
     /// Environment, names checked.
     pub environment: Vec<Assignment>,
-    /// Arguments in place of the image's command.
-    pub exec: Option<Vec<String>>,
+    /// How it is started, where that is not as its image says.
+    pub startup: Startup,
     /// `[App]`, and `[App NAME]` after it.
     pub service: Vec<Assignment>,
 }
@@ -160,7 +204,7 @@ impl App {
         format!("sdme-oci-{}", if self.first { Self::FIRST } else { &self.name })
     }
 
-    /// The directory of its files inside: `root`, `env`, `process.json`.
+    /// The directory of its files inside: `root`, `env`, `container.env`, `process.json`.
     #[must_use]
     pub fn directory(&self) -> String {
         if self.first { "/oci".to_owned() } else { format!("/oci/apps/{}", self.name) }
@@ -234,6 +278,17 @@ impl Model {
             Mode::Base => Stack::System(image),
             Mode::App => Stack::Application(image, &container.base),
         }
+    }
+
+    /// What is wrong with what the configuration says about users, as far as `facts` tell.
+    #[must_use]
+    pub fn unknown_users(&self, container: &Container, facts: &Facts) -> Vec<Diagnostic> {
+        let wrong = self.applications(container, facts).iter().filter_map(|app| {
+            let message = facts.images.get(&app.image)?.users.get(&app.startup.identity)?.as_ref().err()?;
+            let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::new(&container.file, 1));
+            Some(Diagnostic::error(&at, format!("{message}; write a name that is, or a number")))
+        });
+        wrong.collect()
     }
 
     /// The applications of `container`, of which an operating system or a clone of the host has none.

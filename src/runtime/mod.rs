@@ -13,8 +13,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Compiled;
-use crate::image::Store;
+use crate::image::tree::Tree;
+use crate::image::{Imported, Store, identify};
+use crate::process::User;
 use crate::resolve::model::{Facts, ImageFacts, Model};
+use crate::resolve::startup::Identity;
 use crate::search::{SearchPath, search};
 
 /// Compiles the configuration below `root` with what its store knows about images.
@@ -36,11 +39,14 @@ fn facts(store: &Store, model: &Model) -> Facts {
     for name in model.images.keys() {
         match store.lookup(name) {
             Ok(Some(imported)) => {
+                let users = users(model, name, &imported);
                 let record = imported.image;
                 let image = ImageFacts {
                     mode: record.mode,
-                    process: record.process(),
+                    users,
                     entrypoint: record.entrypoint,
+                    command: record.cmd,
+                    working_dir: record.working_dir,
                     stop_signal: record.stop_signal,
                 };
                 facts.images.insert(name.clone(), image);
@@ -50,4 +56,27 @@ fn facts(store: &Store, model: &Model) -> Facts {
         }
     }
     facts
+}
+
+/// Who the applications of an image run as.
+fn users(model: &Model, image: &str, imported: &Imported) -> BTreeMap<Identity, Result<User, String>> {
+    let apps = model.containers.values().flat_map(|container| &container.apps).filter(|app| app.image == image);
+    let mut known = BTreeMap::new();
+    for app in apps {
+        let identity = &app.startup.identity;
+        if known.contains_key(identity) {
+            continue;
+        }
+        let own = &imported.image.user;
+        // An import has resolved what the image itself says.
+        let user = if *identity == Identity::default() {
+            Ok(own.process())
+        } else {
+            let root = imported.tree.join("oci/root");
+            let root = Tree::open(&root).map_err(|error| format!("{}: {error}", root.display()));
+            root.and_then(|root| identify(&root, &own.spec, identity).map_err(|error| format!("{error:#}")))
+        };
+        known.insert(identity.clone(), user);
+    }
+    known
 }

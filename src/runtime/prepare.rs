@@ -21,7 +21,7 @@ use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
 use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::plan::{mounts, needs_resolver};
-use crate::resolve::model::{App, Base, Container, Mode, Stack};
+use crate::resolve::model::{App, Base, Container, Mode, Network, Resolver, Stack};
 use crate::resolve::userns;
 use crate::unit::UnitFile;
 
@@ -49,6 +49,9 @@ pub fn prepare(name: &str) -> Result<()> {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
     }
     let (application, base) = layers(&store, stack)?;
+    if let Some(problem) = compiled.model.unknown_users(container, &compiled.facts).first() {
+        bail!("{problem}");
+    }
     let range = range(&compiled, container)?;
 
     let directory = PathBuf::from(container_runtime(name));
@@ -239,34 +242,38 @@ fn configuration_layer(compiled: &Compiled, container: &Container, directory: &P
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
     if needs_resolver(container, &compiled.model) {
-        resolver(&new.join("etc/resolv.conf"))?;
+        let shared = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
+        resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
     }
     remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
 }
 
-/// Writes the host's name servers into `path`, unless something is there already. Those on its loopback are out of reach.
-fn resolver(path: &Path) -> Result<()> {
+/// Writes the host's name servers into `path`, unless something is there already, with what the container has of its own.
+/// Servers on the host's loopback are out of reach, unless its network is `shared`.
+fn resolver(path: &Path, own: &Resolver, shared: bool) -> Result<()> {
     if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         return Ok(());
     }
     // systemd-resolved has what it was told by the network here, and itself in the other one.
     let read = |path| fs::read_to_string(path).ok();
-    let text = read("/run/systemd/resolve/resolv.conf").or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
-    let text = reachable(&text);
+    let upstream = read("/run/systemd/resolve/resolv.conf").filter(|_| !shared);
+    let text = upstream.or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
+    let text = reachable(&text, own, shared) + &own.text();
     if !text.contains("nameserver") {
         eprintln!("<4>the host has no name server that can be reached from another network; names are not resolved");
     }
     fs::write(path, text).context("cannot write resolv.conf")
 }
 
-/// The lines of resolv.conf(5) that mean the same in another network.
-fn reachable(text: &str) -> String {
+/// The lines of resolv.conf(5) that mean the same in another network, and that `own` does not replace.
+fn reachable(text: &str, own: &Resolver, shared: bool) -> String {
     let loopback = |address: &str| address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
     let kept = text.lines().filter(|line| {
         let mut words = line.split_ascii_whitespace();
         match (words.next(), words.next()) {
-            (Some("nameserver"), Some(address)) => !loopback(address),
-            (Some("search" | "options" | "domain"), _) => true,
+            (Some("nameserver"), Some(address)) => shared || !loopback(address),
+            (Some("search" | "domain"), _) => own.search.is_empty(),
+            (Some("options"), _) => own.options.is_empty(),
             _ => false,
         }
     });

@@ -39,29 +39,6 @@ pub fn nspawn_path(path: &str) -> String {
     path.replace('\\', "\\\\").replace(':', "\\:")
 }
 
-/// A line of an `EnvironmentFile=` (systemd.exec(5)): double quotes, in which a backslash protects `"`, `\`, `$` and
-/// a backtick, and line breaks are kept.
-#[must_use]
-pub fn env_assignment(name: &str, value: &str) -> String {
-    let mut out = format!("{name}=\"");
-    for c in value.chars() {
-        if matches!(c, '"' | '\\' | '$' | '`') {
-            out.push('\\');
-        }
-        out.push(c);
-    }
-    out.push_str("\"\n");
-    out
-}
-
-/// Whether systemd takes `name` for an environment variable (systemd.exec(5), `Environment=`).
-#[must_use]
-pub fn is_env_name(name: &str) -> bool {
-    !name.is_empty()
-        && !name.starts_with(|c: char| c.is_ascii_digit())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -76,12 +53,6 @@ mod tests {
         assert_eq!(exec_word("a b"), "\"a b\"");
         assert_eq!(exec_word("50%$HOME\"\\\n"), "\"50%%$$HOME\\\"\\\\\\x0a\"");
         assert_eq!(exec_word(";"), "\";\"");
-    }
-
-    #[test]
-    fn environment_lines() {
-        assert_eq!(env_assignment("A", "x y"), "A=\"x y\"\n");
-        assert_eq!(env_assignment("A", "$\"\\`\n"), "A=\"\\$\\\"\\\\\\`\n\"\n");
     }
 
     /// What systemd makes of a word after unquoting: doubled `%` and `$` become single ones.

@@ -2,9 +2,11 @@
 //! Unit files and `.nspawn` files as ordered documents, their names, and every escaping dialect. Pure.
 
 mod document;
+mod envfile;
 mod escape;
 mod name;
 
 pub use document::UnitFile;
-pub use escape::{env_assignment, exec_word, is_env_name, nspawn_path, unit_value};
+pub use envfile::{Variable, env_assignment, is_env_name, parse_env, render_env};
+pub use escape::{exec_word, nspawn_path, unit_value};
 pub use name::{escape_instance, escape_path};

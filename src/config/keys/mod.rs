@@ -193,7 +193,7 @@ mod tests {
     fn messages() {
         let message = |name| supported(FileType::Container, name).unwrap_err();
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
-        assert_eq!(message("Mask"), "Mask= is a known Quadlet key, not supported yet; remove it");
+        assert_eq!(message("Rootfs"), "Rootfs= is a known Quadlet key, not supported yet; remove it");
         assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
         assert!(message("PodmanArgs").contains("not supported here; "));
         assert!(supported(FileType::Container, "Image").is_ok());

@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT
+//! Values of keys that say how an application is started and what it may use. Pure.
+
+use std::net::IpAddr;
+
+use crate::ini::split_words;
+
+/// Resource limits by the names that Docker gives them (getrlimit(2)), and systemd's settings for them.
+const LIMITS: [(&str, &str); 16] = [
+    ("as", "LimitAS"),
+    ("core", "LimitCORE"),
+    ("cpu", "LimitCPU"),
+    ("data", "LimitDATA"),
+    ("fsize", "LimitFSIZE"),
+    ("locks", "LimitLOCKS"),
+    ("memlock", "LimitMEMLOCK"),
+    ("msgqueue", "LimitMSGQUEUE"),
+    ("nice", "LimitNICE"),
+    ("nofile", "LimitNOFILE"),
+    ("nproc", "LimitNPROC"),
+    ("rss", "LimitRSS"),
+    ("rtprio", "LimitRTPRIO"),
+    ("rttime", "LimitRTTIME"),
+    ("sigpending", "LimitSIGPENDING"),
+    ("stack", "LimitSTACK"),
+];
+
+/// Options of a tmpfs (tmpfs(5), mount(8)): flags, and those with a value.
+const FLAGS: [&str; 13] = [
+    "rw",
+    "ro",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "dev",
+    "nodev",
+    "sync",
+    "atime",
+    "noatime",
+    "relatime",
+    "strictatime",
+];
+const OPTIONS: [&str; 6] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"];
+
+/// Kernel settings that belong to a namespace the container has (namespaces(7)): names, and beginnings of names.
+const SYSCTLS: [&str; 10] = [
+    "kernel.msgmax",
+    "kernel.msgmnb",
+    "kernel.msgmni",
+    "kernel.sem",
+    "kernel.shmall",
+    "kernel.shmmax",
+    "kernel.shmmni",
+    "kernel.shm_rmid_forced",
+    "fs.mqueue.",
+    "net.",
+];
+
+/// Reads a command: words with systemd's quoting, or a JSON array, as Podman takes it.
+///
+/// # Errors
+/// When it is neither.
+pub fn command(key: &str, value: &str) -> Result<Vec<String>, String> {
+    if value.starts_with('[') {
+        return serde_json::from_str(value)
+            .map_err(|_| format!("{key}={value} is not a JSON array of words; write [\"PROGRAM\", \"ARGUMENT\"]"));
+    }
+    split_words(value).map_err(|e| format!("{key}=: {e}"))
+}
+
+/// Reads `Ulimit=NAME=SOFT[:HARD]`: systemd's setting and its value.
+///
+/// # Errors
+/// When there is no such limit, or a value is no number.
+pub fn ulimit(value: &str) -> Result<(&'static str, String), String> {
+    let (name, limits) = value.split_once('=').unwrap_or((value, ""));
+    let Some((_, setting)) = LIMITS.iter().find(|(known, _)| *known == name) else {
+        let names: Vec<&str> = LIMITS.iter().map(|(name, _)| *name).collect();
+        return Err(format!("Ulimit={value} is no limit; write NAME=SOFT:HARD with one of {}", names.join(", ")));
+    };
+    let one = |text: &str| match text {
+        "-1" | "unlimited" => Some(u64::MAX),
+        _ => text.parse::<u64>().ok(),
+    };
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let (Some(low), Some(high)) = (one(soft), one(hard)) else {
+        return Err(format!("Ulimit={value}: write {name}=SOFT:HARD, numbers or unlimited"));
+    };
+    if low > high {
+        return Err(format!("Ulimit={value}: the soft limit is above the hard one"));
+    }
+    let text = |limit: u64| if limit == u64::MAX { "infinity".to_owned() } else { limit.to_string() };
+    Ok((setting, if low == high { text(low) } else { format!("{}:{}", text(low), text(high)) }))
+}
+
+/// Reads a path inside the application's root.
+///
+/// # Errors
+/// When it is not absolute, or leads upwards.
+pub fn inner_path(key: &str, value: &str) -> Result<String, String> {
+    let good = value.starts_with('/')
+        && !value.chars().any(char::is_control)
+        && !value.split('/').any(|part| part == ".." || part == ".");
+    good.then(|| value.to_owned()).ok_or_else(|| format!("{key}=: {value:?} is not an absolute path"))
+}
+
+/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Docker's.
+///
+/// # Errors
+/// When the path is none, or an option is unknown.
+pub fn tmpfs(value: &str) -> Result<(String, String), String> {
+    let (path, given) = value.split_once(':').unwrap_or((value, ""));
+    let path = inner_path("Tmpfs", path)?;
+    if path.trim_end_matches('/').is_empty() {
+        return Err("Tmpfs=/ would hide the image".to_owned());
+    }
+    if path.contains(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\')) {
+        return Err(format!(
+            "Tmpfs={value}: the path has a blank, a quote or a backslash, which systemd does not take"
+        ));
+    }
+    let mut options = "mode=1777,nosuid,nodev,noexec".to_owned();
+    for option in given.split(',').filter(|o| !o.is_empty()) {
+        match option.split_once('=') {
+            None if FLAGS.contains(&option) => {}
+            Some((name, text)) if OPTIONS.contains(&name) && !text.is_empty() && plain(text) => {}
+            // What Podman calls the behaviour there is.
+            None if option == "notmpcopyup" => continue,
+            None if option == "tmpcopyup" => {
+                return Err(format!("Tmpfs={value}: the image's content is not copied; use Volume= for that"));
+            }
+            _ => {
+                let known = [&FLAGS[..], &OPTIONS[..]].concat().join(", ");
+                return Err(format!("Tmpfs={value}: {option:?} is not one of {known}"));
+            }
+        }
+        options.push(',');
+        options.push_str(option);
+    }
+    Ok((path, options))
+}
+
+fn plain(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'%')
+}
+
+/// Reads a size in bytes, or in what the unit says, to the base 1024: b, k, m, g or t.
+///
+/// # Errors
+/// When it is no size.
+pub fn size(key: &str, value: &str) -> Result<u64, String> {
+    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
+    let (number, unit) = value.split_at(end);
+    let shift = match unit.to_ascii_lowercase().as_str() {
+        "" | "b" => Some(0),
+        "k" | "kb" => Some(10),
+        "m" | "mb" => Some(20),
+        "g" | "gb" => Some(30),
+        "t" | "tb" => Some(40),
+        _ => None,
+    };
+    let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
+    bytes.filter(|b| *b > 0).ok_or_else(|| format!("{key}={value} is not a size; write 512m or 2g"))
+}
+
+/// Reads the name or number of a signal, as systemd writes it (systemd.kill(5)). Docker allows to leave out `SIG`.
+#[must_use]
+pub fn signal(value: &str) -> Option<String> {
+    const NAMES: [&str; 31] = [
+        "HUP", "INT", "QUIT", "ILL", "TRAP", "ABRT", "BUS", "FPE", "KILL", "USR1", "SEGV", "USR2", "PIPE", "ALRM",
+        "TERM", "STKFLT", "CHLD", "CONT", "STOP", "TSTP", "TTIN", "TTOU", "URG", "XCPU", "XFSZ", "VTALRM", "PROF",
+        "WINCH", "IO", "PWR", "SYS",
+    ];
+    if let Ok(number) = value.parse::<u8>() {
+        return (1..=64).contains(&number).then(|| number.to_string());
+    }
+    let upper = value.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    if NAMES.contains(&name) {
+        return Some(format!("SIG{name}"));
+    }
+    let (offset, base) = match (name.strip_prefix("RTMIN"), name.strip_prefix("RTMAX")) {
+        (Some(offset), _) => (offset, '+'),
+        (_, Some(offset)) => (offset, '-'),
+        _ => return None,
+    };
+    let number = offset.strip_prefix(base).and_then(|n| n.parse::<u8>().ok()).filter(|n| *n <= 30);
+    (offset.is_empty() || number.is_some()).then(|| format!("SIG{name}"))
+}
+
+/// Reads `Sysctl=NAME=VALUE`. Whose network it is about is for others to know.
+///
+/// # Errors
+/// When the setting is not one of a namespace that the container has.
+pub fn sysctl(value: &str) -> Result<(String, String), String> {
+    let Some((name, text)) = value.split_once('=') else {
+        return Err(format!("Sysctl={value}: write NAME=VALUE"));
+    };
+    let name = name.replace('/', ".");
+    let parts = name.split('.');
+    let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+    if !parts.clone().all(plain) || text.is_empty() || text.contains('\n') {
+        return Err(format!("Sysctl={value}: write NAME=VALUE"));
+    }
+    if !SYSCTLS.iter().any(|known| *known == name || (known.ends_with('.') && name.starts_with(known))) {
+        return Err(format!("Sysctl={value} would change the host's kernel; set it there, in sysctl.d(5)"));
+    }
+    Ok((name, text.to_owned()))
+}
+
+/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5).
+///
+/// # Errors
+/// When it is no address or no name.
+pub fn host_line(value: &str) -> Result<String, String> {
+    let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    let Ok(address) = bare.parse::<IpAddr>() else {
+        return Err(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS"));
+    };
+    let names: Vec<&str> = names.split(';').collect();
+    if !names.iter().all(|name| is_domain(name)) {
+        return Err(format!("AddHost={value}: {:?} is not a host name; write NAME:ADDRESS", names.join(";")));
+    }
+    Ok(format!("{address} {}\n", names.join(" ")))
+}
+
+/// Whether a resolver may take it for the name of a host or domain.
+#[must_use]
+pub fn is_domain(name: &str) -> bool {
+    let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
+    name.len() < 256 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn commands() {
+        assert_eq!(command("Entrypoint", "/a 'b c'").unwrap(), ["/a", "b c"]);
+        assert_eq!(command("Entrypoint", r#"["/a b", "c\"d"]"#).unwrap(), ["/a b", "c\"d"]);
+        assert!(command("Entrypoint", "[]").unwrap().is_empty());
+        assert!(command("Entrypoint", "[1]").is_err() && command("Entrypoint", "\"a").is_err());
+    }
+
+    #[test]
+    fn limits() {
+        for (text, setting, value) in [
+            ("nofile=1024:2048", "LimitNOFILE", "1024:2048"),
+            ("core=-1", "LimitCORE", "infinity"),
+            ("memlock=65536:unlimited", "LimitMEMLOCK", "65536:infinity"),
+            ("cpu=0", "LimitCPU", "0"),
+        ] {
+            assert_eq!(ulimit(text).unwrap(), (setting, value.to_owned()), "{text}");
+        }
+        for bad in ["host", "nofile", "nofile=", "nofile=2:1", "nofile=unlimited:1", "files=1", "core=1k"] {
+            assert!(ulimit(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn file_systems() {
+        assert_eq!(tmpfs("/tmp").unwrap(), ("/tmp".into(), "mode=1777,nosuid,nodev,noexec".into()));
+        assert_eq!(
+            tmpfs("/a/b:exec,size=10%,notmpcopyup,mode=755").unwrap(),
+            ("/a/b".into(), "mode=1777,nosuid,nodev,noexec,exec,size=10%,mode=755".into())
+        );
+        for bad in ["tmp", "/", "/a/../b", "/a b", "/a:tmpcopyup", "/a:size=", "/a:size=1:2", "/a:bogus", "/a:bogus=1"]
+        {
+            assert!(tmpfs(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_and_signals() {
+        for (text, bytes) in [("512m", 512 << 20), ("1G", 1 << 30), ("65536", 65536), ("1kb", 1024), ("7b", 7)] {
+            assert_eq!(size("Memory", text).unwrap(), bytes, "{text}");
+        }
+        assert!(["", "0", "m", "-1", "1.5g", "99999999t"].iter().all(|bad| size("Memory", bad).is_err()));
+        for (text, name) in [
+            ("quit", Some("SIGQUIT")),
+            ("SIGTERM", Some("SIGTERM")),
+            ("9", Some("9")),
+            ("SIGRTMIN+3", Some("SIGRTMIN+3")),
+            ("rtmax-1", Some("SIGRTMAX-1")),
+            ("SIGRTMIN", Some("SIGRTMIN")),
+            ("0", None),
+            ("65", None),
+            ("SIGRTMIN-1", None),
+            ("TERMINATE", None),
+            ("", None),
+        ] {
+            assert_eq!(signal(text).as_deref(), name, "{text}");
+        }
+    }
+
+    #[test]
+    fn kernel_settings() {
+        let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
+        assert_eq!(sysctl("net.core.somaxconn=1024"), pair("net.core.somaxconn", "1024"));
+        assert_eq!(sysctl("kernel.sem=1 2 3 4"), pair("kernel.sem", "1 2 3 4"));
+        assert_eq!(sysctl("fs/mqueue/msg_max=5"), pair("fs.mqueue.msg_max", "5"));
+        for bad in ["vm.swappiness=1", "kernel.shm=1", "kernel.sem", "fs.mqueue.=1", "a..b=1", "net.../../core=1"] {
+            assert!(sysctl(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn hosts() {
+        assert_eq!(host_line("db:10.0.0.1").unwrap(), "10.0.0.1 db\n");
+        assert_eq!(host_line("a.b;c=::1").unwrap(), "::1 a.b c\n");
+        assert_eq!(host_line("a:[fe80::1]").unwrap(), "fe80::1 a\n");
+        for bad in ["db", "db:", "db:host-gateway", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
+            assert!(host_line(bad).is_err(), "{bad}");
+        }
+    }
+}

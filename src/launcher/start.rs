@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: MIT
+//! Becomes the application.
+
+use std::convert::Infallible;
+use std::ffi::{CString, OsStr};
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
+
+use anyhow::{Context as _, Result, bail};
+use nix::libc;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdout, execve, setgid, setgroups, setsid, setuid};
+use sdme_gen::process::Process;
+
+use super::environment::{DEFAULT_PATH, Environment};
+
+/// Executes the program, with its output into the two pipes.
+///
+/// # Errors
+/// It cannot be executed. What is printed then goes into the pipes, too.
+pub fn start(process: &Process, environment: &Environment, out: OwnedFd, err: OwnedFd) -> Result<Infallible> {
+    // Of its own session: a program that signals its process group does not mean the launcher.
+    setsid().context("cannot make a session")?;
+    dup2_stdout(&out).and_then(|()| dup2_stderr(&err)).context("cannot redirect the output")?;
+    drop((out, err));
+    execute(process, environment)
+}
+
+/// Executes the program as the process asks for, in the root and with the streams of the caller.
+///
+/// # Errors
+/// It cannot be executed.
+pub fn execute(process: &Process, environment: &Environment) -> Result<Infallible> {
+    let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
+    let strings = environment.strings()?;
+    enter(&process.cwd)?;
+    become_user(process)?;
+    default_signals()?;
+
+    let search = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
+    let arguments: Vec<CString> = process.args.iter().map(|a| CString::new(a.as_str())).collect::<Result<_, _>>()?;
+    let mut last = nix::Error::ENOENT;
+    for candidate in candidates(program, search) {
+        match execve(&candidate?, &arguments, &strings) {
+            Ok(never) => match never {},
+            Err(nix::Error::ENOENT | nix::Error::ENOTDIR) => {}
+            Err(error) => last = error,
+        }
+    }
+    bail!("cannot start {program}: {}", last.desc())
+}
+
+/// Enters the working directory; one that is missing is made, as Docker does.
+fn enter(directory: &str) -> Result<()> {
+    if directory.is_empty() || chdir(directory).is_ok() {
+        return Ok(());
+    }
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o755)
+        .create(directory)
+        .and_then(|()| chdir(directory).map_err(Into::into))
+        .with_context(|| format!("cannot enter the working directory {directory}"))
+}
+
+fn become_user(process: &Process) -> Result<()> {
+    let user = &process.user;
+    let groups: Vec<Gid> = user.additional_gids.iter().copied().map(Gid::from_raw).collect();
+    setgroups(&groups).context("cannot set the supplementary groups")?;
+    setgid(Gid::from_raw(user.gid)).with_context(|| format!("cannot become group {}", user.gid))?;
+    setuid(Uid::from_raw(user.uid)).with_context(|| format!("cannot become user {}", user.uid))
+}
+
+/// Undoes what this program, its language's runtime and the service manager (`IgnoreSIGPIPE=`) have done to signals.
+fn default_signals() -> Result<()> {
+    for signal in 1..=libc::SIGRTMAX() {
+        // SAFETY: SIG_DFL runs no code of ours. Signals that cannot be set are what they should be already.
+        unsafe { libc::signal(signal, libc::SIG_DFL) };
+    }
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot unblock signals")
+}
+
+/// Where the program may be (execvp(3)).
+fn candidates<'a>(
+    program: &'a str,
+    search: &'a OsStr,
+) -> impl Iterator<Item = Result<CString, std::ffi::NulError>> + use<'a> {
+    let directories = if program.contains('/') { b"".as_slice() } else { search.as_bytes() };
+    directories.split(|b| *b == b':').map(move |directory| {
+        let slash: &[u8] = if directory.is_empty() { b"" } else { b"/" };
+        CString::new([directory, slash, program.as_bytes()].concat())
+    })
+}

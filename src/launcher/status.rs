@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//! How the application ended: told by its init to the service's own process, which ends the same way.
+
+use std::fs::File;
+use std::io::{Read as _, Write as _};
+
+use nix::libc;
+use nix::sys::resource::{Resource, setrlimit};
+use nix::sys::signal::{SigSet, SigmaskHow, raise, sigprocmask};
+use nix::sys::wait::WaitStatus;
+use nix::unistd::Pid;
+
+/// Writes the status of the application's first process as wait(2) gives it. Nobody to read it is nobody to care.
+pub fn tell(mut pipe: File, status: libc::c_int) {
+    let _ = pipe.write_all(&status.to_ne_bytes());
+}
+
+/// Reads it, from an init that has ended; nothing where that was killed before it could tell.
+pub fn told(mut pipe: File, application: Pid) -> Option<WaitStatus> {
+    let mut bytes = [0; size_of::<libc::c_int>()];
+    pipe.read_exact(&mut bytes).ok()?;
+    WaitStatus::from_raw(application, libc::c_int::from_ne_bytes(bytes)).ok()
+}
+
+/// Ends with this exit status, or by this signal.
+pub fn finish(status: WaitStatus) -> ! {
+    let code = match status {
+        WaitStatus::Exited(_, code) => code,
+        WaitStatus::Signaled(_, signal, _) => {
+            // The core that counts is the application's.
+            let _ = setrlimit(Resource::RLIMIT_CORE, 0, 0);
+            let mut only = SigSet::empty();
+            only.add(signal);
+            let _ = raise(signal).and_then(|()| sigprocmask(SigmaskHow::SIG_UNBLOCK, Some(&only), None));
+            // Still here: the signal's default is not to end a process.
+            128 + signal as i32
+        }
+        _ => 1,
+    };
+    leave(code)
+}
+
+/// Ends at once.
+pub fn leave(code: i32) -> ! {
+    // SAFETY: _exit(2) runs no handlers; nothing of ours is left to be flushed.
+    unsafe { libc::_exit(code) }
+}
