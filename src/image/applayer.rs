@@ -13,6 +13,9 @@ use anyhow::{Context as _, Result};
 use super::envfile;
 use super::record::ImageRecord;
 
+/// The one file that administrators may edit.
+pub(super) const EDITABLE: &[u8] = b"oci/env";
+
 /// Creates a directory of ours, 0755 whatever the umask.
 ///
 /// # Errors

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +15,12 @@ use anyhow::{Context as _, Result, bail};
 use super::digest::Digest;
 use super::record::FORMAT;
 use super::source::Blob;
-use super::store::{Store, check_name};
+use super::store::{INVENTORY, Imported, Store, check_name};
+use super::tree::Tree;
+use super::{applayer, inventory};
+
+/// Changed files of one image that are named.
+const MAX_CHANGES: usize = 10;
 
 /// Something that was, or would be, removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -149,6 +154,13 @@ pub fn remove(store: &Store, name: &str, pinned: &BTreeSet<String>) -> Result<()
     entries.iter().try_for_each(|entry| store.discard(entry))
 }
 
+/// What is not as it was imported.
+fn changes(image: &Imported) -> Result<Vec<String>> {
+    let tree = Tree::open(&image.tree).context("opening its files")?;
+    let list = File::open(image.dir.join(INVENTORY)).context("opening the list of its files")?;
+    inventory::compare(&tree, applayer::EDITABLE, BufReader::new(list))
+}
+
 /// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
 ///
 /// # Errors
@@ -164,8 +176,16 @@ pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
             Ok(Some(found)) if found.image.format != FORMAT => {
                 problems.push(format!("{name}: was imported by another version of this program; import it again"));
             }
-            Ok(Some(found)) if !found.tree.is_dir() => problems.push(format!("{name}: its files are missing")),
-            Ok(Some(_)) => {}
+            Ok(Some(found)) => match changes(&found) {
+                Ok(found) => {
+                    let more = found.len().saturating_sub(MAX_CHANGES);
+                    problems.extend(found.into_iter().take(MAX_CHANGES).map(|change| format!("{name}: {change}")));
+                    if more > 0 {
+                        problems.push(format!("{name}: and {more} more"));
+                    }
+                }
+                Err(error) => problems.push(format!("{name}: {error:#}")),
+            },
             Ok(None) => problems.push(format!("{name}: is not there")),
             Err(error) => problems.push(format!("{name}: {error:#}")),
         }

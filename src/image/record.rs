@@ -18,7 +18,7 @@ use crate::resolve::model::Mode;
 
 /// Version of what an import makes of an image. Part of the names of store entries: raising it makes every image
 /// be unpacked anew.
-pub const FORMAT: u32 = 1;
+pub const FORMAT: u32 = 2;
 
 /// An imported image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The store of imported images below `ROOT/var/lib/sdme`.
 //!
-//! `store/ENTRY/{tree,image.json}` never changes once it has its name, except for the reference in its record;
+//! `store/ENTRY/{tree,image.json,files}` never changes once it has its name, except for the reference in its record;
 //! `fs/NAME` is a link to the entry in use and is replaced atomically. Must not know how an entry comes about.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,6 +23,8 @@ use crate::config::source::ModeSetting;
 const MAX_RECORD: u64 = 32 << 20;
 /// Prefix of directories that imports work in.
 const SCRATCH: &str = ".import-";
+/// The list of the files in the tree.
+pub(super) const INVENTORY: &str = "files";
 
 /// An image that is there to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -273,7 +275,7 @@ impl Store {
         let dir = self.entries();
         let store = tree::Tree::open(&dir).context("opening the store")?;
         tree::remove(store.root(), entry.as_bytes()).context("removing a damaged entry")?;
-        nix::unistd::syncfs(&*scratch.lock).context("syncing the unpacked image")?;
+        scratch.sync()?;
         fs::rename(scratch.path(), dir.join(entry)).context("giving the store entry its name")?;
         scratch.published = true;
         sync_dir(&dir)
@@ -344,6 +346,11 @@ impl Scratch {
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Waits until the disk has it.
+    pub(super) fn sync(&self) -> Result<()> {
+        nix::unistd::syncfs(&*self.lock).context("syncing the unpacked image")
     }
 
     /// Leaves it alone.
