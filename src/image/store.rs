@@ -211,9 +211,18 @@ impl Store {
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
     }
 
-    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned.
+    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned. Held also
+    /// while it is found out what is in use.
     pub(super) fn guard(&self) -> Result<NameLock> {
         Ok(NameLock { _lock: lock(lock_file(&self.entries().join(".locks/.store"))?)? })
+    }
+
+    /// For whoever is about to use images: until this is dropped, no version of one is removed. Nothing without a store.
+    ///
+    /// # Errors
+    /// When the lock cannot be had.
+    pub fn hold(&self) -> Result<Option<NameLock>> {
+        if self.entries().join(".locks").is_dir() { self.guard().map(Some) } else { Ok(None) }
     }
 
     /// The directories of imports that are no longer running; removed when dropped. The caller holds the guard.
@@ -313,13 +322,17 @@ impl Store {
         fs::rename(&temporary, &link).with_context(|| format!("replacing the link `{}`", link.display()))?;
         sync_dir(&self.links())
     }
-}
 
-impl Store {
-    /// Removes an entry that nothing leads to any more.
-    pub(super) fn discard(&self, entry: &str) -> Result<()> {
-        let store = tree::Tree::open(&self.entries()).context("opening the store")?;
-        tree::remove(store.root(), entry.as_bytes()).with_context(|| format!("removing the store entry `{entry}`"))
+    /// Takes the name from an entry that nothing leads to any more; it is removed when what is returned is dropped. The
+    /// caller holds the guard.
+    pub(super) fn retire(&self, entry: &str) -> Result<Scratch> {
+        let (store, name) = (self.entries(), format!("{SCRATCH}{entry}"));
+        (|| -> Result<Scratch> {
+            let lock = lock(File::open(store.join(entry))?)?;
+            fs::rename(store.join(entry), store.join(&name))?;
+            Ok(Scratch { lock, name, published: false, store })
+        })()
+        .with_context(|| format!("removing the store entry `{entry}`"))
     }
 
     /// Makes `name` stand for nothing. The caller holds the lock of the name.

@@ -98,7 +98,7 @@ pub fn remove(root: &Path, name: &str) -> Result<()> {
     if !users.is_empty() {
         bail!("{name} is used by {}", users.join(", "));
     }
-    crate::image::remove(&Store::open(root), name, &pinned(root)?)?;
+    crate::image::remove(&Store::open(root), name, &|| pinned(root))?;
     let path = file_of(root, name);
     if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
         delete(root, name)?;
@@ -121,7 +121,7 @@ fn users(model: &Model, name: &str) -> Vec<String> {
 /// When it cannot be told what is in use, or something cannot be removed.
 pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
     let size = super::compile(root).model.registries.cache_size;
-    crate::image::prune(&Store::open(root), &pinned(root)?, size, dry_run)
+    crate::image::prune(&Store::open(root), &|| pinned(root), size, dry_run)
 }
 
 /// The store entries that the links of prepared containers lead to.
@@ -209,6 +209,22 @@ mod tests {
         assert!(second.tree.exists());
         assert_eq!(prune(root, false).unwrap(), want);
         assert!(!second.dir.exists() && first.tree.exists() && prune(root, false).unwrap().is_empty());
+
+        // Not while a container is about to take hold of a version.
+        tarball(&archive, "four");
+        get(true).unwrap();
+        let hold = store.hold().unwrap();
+        let third = std::thread::scope(|scope| {
+            let pruning = scope.spawn(|| prune(root, false).unwrap());
+            std::thread::yield_now();
+            let third = fs::read_dir(root.join("var/lib/sdme/store")).unwrap().map(|entry| entry.unwrap().path());
+            let third = third.filter(|path| path.join("tree/oci/root/three").exists()).last().unwrap();
+            symlink(third.join("tree"), runtime.join("base")).unwrap();
+            drop(hold);
+            assert!(pruning.join().unwrap().is_empty());
+            third
+        });
+        assert!(third.exists());
 
         // Not while it runs, not while it is configured.
         assert!(remove(root, "x").unwrap_err().to_string().contains("a container runs on"));

@@ -45,6 +45,8 @@ pub fn prepare(name: &str) -> Result<()> {
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
     }
+    // From the look at the images to the links that keep them.
+    let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
 
     let directory = PathBuf::from(container_runtime(name));
@@ -59,6 +61,7 @@ pub fn prepare(name: &str) -> Result<()> {
     link(&directory.join("base"), &base)?;
     let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
     link_further(&directory.join("apps"), &further)?;
+    drop(hold);
     configuration_layer(&compiled, container, &directory)?;
     // Upper layers hold setuid programs of the containers: no user of the host may get at them.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(STATE).context("cannot make the state directory")?;
