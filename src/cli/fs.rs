@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use crate::image::{Lines, Mode, ModeSetting, Store, verify};
+use crate::image::{Mode, ModeSetting, Store, shown, verify};
 use crate::runtime::images;
 
 /// What to do with images.
@@ -60,7 +60,7 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
                 (_, true) => ModeSetting::App,
                 _ => ModeSetting::Auto,
             };
-            images::import(root, &name, &source, mode, force, &Lines::default()).context(name)?;
+            images::import(root, &name, &source, mode, force, &*shown()).context(name)?;
         }
         Fs::Ls { json } => return list(&Store::open(root), json, out),
         Fs::Rm { name } => images::remove(root, &name)?,

@@ -15,7 +15,7 @@ use clap::{Parser, Subcommand};
 
 use crate::Compiled;
 use crate::diag::Severity;
-use crate::image::Lines;
+use crate::image::shown;
 use crate::output::apply::apply;
 use crate::resolve::model::Facts;
 use crate::runtime::{self, ports};
@@ -155,7 +155,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         }
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {
-            runtime::pull::pull(Path::new("/"), &name, &Lines::default()).context(name).map(|()| ExitCode::SUCCESS)
+            runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
         }
         Verb::AwaitPort { port, seconds } => {
             ports::await_port(port, Duration::from_secs(seconds)).map(|()| ExitCode::SUCCESS)

@@ -14,6 +14,9 @@ use super::record::ImageRecord;
 use crate::process::IMAGE_ENVIRONMENT;
 use crate::unit::render_env;
 
+/// The one file that administrators may edit.
+pub(super) const EDITABLE: &[u8] = b"oci/env";
+
 /// Creates a directory of ours, 0755 whatever the umask.
 ///
 /// # Errors

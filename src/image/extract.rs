@@ -18,6 +18,7 @@ use std::io::Read;
 use anyhow::{Context as _, Result, bail};
 
 use self::layer::Layer;
+pub(super) use self::metadata::foreign;
 use super::progress::Progress;
 use super::tarstream::TarStream;
 use super::tree::Tree;

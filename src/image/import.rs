@@ -5,7 +5,7 @@
 //! interrupted anywhere changes nothing. Must not decide what an image is or how it unpacks.
 
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, BufWriter, Read, Write as _};
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -22,10 +22,10 @@ use super::mode;
 use super::progress::Progress;
 use super::prune;
 use super::record::{ImageRecord, Known};
-use super::source::{self, LayerInfo, Origin, Surroundings};
-use super::store::{Imported, Scratch, Store, check_name, render};
+use super::source::{self, Blob, LayerInfo, Origin, Surroundings};
+use super::store::{INVENTORY, Imported, Scratch, Store, check_name, render};
 use super::tree::{Tree, lookup};
-use super::{applayer, user};
+use super::{applayer, inventory, user};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
@@ -185,6 +185,7 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
     unpack(&mut *origin, known, request, &scratch, progress)?;
     drop(origin);
+    take_stock(&scratch)?;
     store.publish(scratch, &entry)?;
     store.link(request.name, &entry)?;
     progress.message(&format!("{}: imported {digest}", request.name));
@@ -244,6 +245,19 @@ fn unpack(
     applayer::make_file(&scratch.path().join("image.json"), &render(&record)?)
 }
 
+/// Writes down what the tree holds, for `fs verify`, while the disk is busy with taking it.
+fn take_stock(scratch: &Scratch) -> Result<()> {
+    std::thread::scope(|scope| {
+        let synced = scope.spawn(|| scratch.sync());
+        let tree = Tree::open(&scratch.path().join("tree")).context("opening the unpacked image")?;
+        let list = File::create_new(scratch.path().join(INVENTORY)).context("creating the list of files")?;
+        let mut list = BufWriter::new(list);
+        inventory::write(&tree, applayer::EDITABLE, &mut list)?;
+        list.flush().context("writing the list of files")?;
+        synced.join().map_err(|_| anyhow!("syncing the unpacked image failed"))?
+    })
+}
+
 /// An archive of an image has the wrong transport in front of it, if it is taken for a root file system.
 fn refuse_packed_images(tree: &Tree) -> Result<()> {
     for (file, transport) in [("oci-layout", "oci-archive"), ("manifest.json", "docker-archive")] {
@@ -252,6 +266,22 @@ fn refuse_packed_images(tree: &Tree) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Tells how much of a layer has been read.
+struct Watched<'a> {
+    blob: Blob,
+    what: String,
+    progress: &'a dyn Progress,
+}
+
+impl Read for Watched<'_> {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        let read = self.blob.read(buf)?;
+        let (done, total) = self.blob.position();
+        self.progress.unpacking(&self.what, done, total);
+        Ok(read)
+    }
 }
 
 fn apply(
@@ -267,7 +297,9 @@ fn apply(
         let layer = layers.get(number).context("there are more layers than announced")?;
         let used = (|| {
             progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), layer.label));
-            let plain = HashingReader::new(decoder(blob)?, left, "the uncompressed image");
+            let what = format!("layer {}/{}", number + 1, layers.len());
+            let watched = Watched { blob, what, progress };
+            let plain = HashingReader::new(decoder(watched)?, left, "the uncompressed image");
             let (found, used) = std::thread::scope(|scope| -> Result<_> {
                 let (plain, thread) = ahead(scope, plain);
                 let mut plain = extractor.layer(plain)?;

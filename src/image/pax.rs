@@ -22,8 +22,23 @@ pub struct Overrides {
     pub mtime: Option<(i64, i64)>,
     /// `SCHILY.xattr.NAME`
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// A `GNU.sparse.*` key was seen: the member's body is not the file's content.
-    pub sparse: bool,
+    /// `GNU.sparse.*`: the member's body is not the file's content.
+    pub sparse: Option<Sparse>,
+}
+
+/// What the records of a sparse file say, in any of the versions that GNU tar has written (its manual, "Sparse Formats").
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Sparse {
+    /// `major` and `minor`; versions 0.0 and 0.1 may leave them out.
+    pub version: (Option<u64>, Option<u64>),
+    /// `name`: the file's own; the header's may be a made-up one.
+    pub name: Option<Vec<u8>>,
+    /// `size` or `realsize`, holes included.
+    pub size: Option<u64>,
+    /// `numblocks`: how many pieces there are.
+    pub pieces: Option<u64>,
+    /// Offsets and lengths in turn: of `map`, or of `offset` and `numbytes`. Version 1.0 has them in the body.
+    pub map: Vec<u64>,
 }
 
 fn bad(text: &str) -> io::Error {
@@ -59,9 +74,8 @@ fn apply(out: &mut Overrides, key: &[u8], value: &[u8]) -> io::Result<()> {
         out.xattrs.push((name.to_vec(), value.to_vec()));
         return Ok(());
     }
-    if key.starts_with(b"GNU.sparse.") {
-        out.sparse = true;
-        return Ok(());
+    if let Some(key) = key.strip_prefix(b"GNU.sparse.") {
+        return sparse(out.sparse.get_or_insert_default(), key, value);
     }
     // An empty value removes the override (POSIX pax, "extended header keyword/value pairs").
     let given = (!value.is_empty()).then_some(value);
@@ -77,7 +91,27 @@ fn apply(out: &mut Overrides, key: &[u8], value: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-fn number(digits: &[u8]) -> io::Result<u64> {
+fn sparse(out: &mut Sparse, key: &[u8], value: &[u8]) -> io::Result<()> {
+    match key {
+        b"major" => out.version.0 = Some(number(value)?),
+        b"minor" => out.version.1 = Some(number(value)?),
+        b"name" => out.name = Some(value.to_vec()),
+        b"size" | b"realsize" => out.size = Some(number(value)?),
+        b"numblocks" => out.pieces = Some(number(value)?),
+        b"map" => {
+            let given = (!value.is_empty()).then_some(value);
+            let numbers = given.into_iter().flat_map(|map| map.split(|b| *b == b',')).map(number);
+            out.map = numbers.collect::<io::Result<_>>()?;
+        }
+        b"offset" if out.map.len() % 2 == 0 => out.map.push(number(value)?),
+        b"numbytes" if out.map.len() % 2 == 1 => out.map.push(number(value)?),
+        _ => return Err(bad("records of a sparse file that make no sense")),
+    }
+    Ok(())
+}
+
+/// A number without a sign.
+pub(super) fn number(digits: &[u8]) -> io::Result<u64> {
     if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(bad("a number was expected"));
     }
@@ -149,6 +183,25 @@ mod tests {
         }
         for bad in ["", "x", "1.x", "99999999999999999999", "+1"] {
             assert!(time(bad.as_bytes()).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn maps_of_sparse_files() {
+        let old =
+            [("size", "9"), ("numblocks", "2"), ("offset", "1"), ("numbytes", "2"), ("offset", "5"), ("numbytes", "0")];
+        let new = [("name", "real"), ("map", "1,2,5,0"), ("size", "9"), ("numblocks", "2")];
+        let read = |records: &[(&str, &str)]| {
+            let bytes = records.iter().flat_map(|(key, value)| record(&format!("GNU.sparse.{key}"), value.as_bytes()));
+            parse(&bytes.collect::<Vec<u8>>()).map(|found| found.sparse.unwrap())
+        };
+        for records in [&old[..], &new] {
+            let found = read(records).unwrap();
+            assert_eq!((found.size, found.pieces, found.map.as_slice()), (Some(9), Some(2), &[1, 2, 5, 0][..]));
+        }
+        for records in [&[("numbytes", "1")][..], &[("offset", "1"), ("offset", "2")], &[("map", "1,")], &[("x", "1")]]
+        {
+            assert!(read(records).is_err(), "{records:?}");
         }
     }
 

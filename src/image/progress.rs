@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! How an import tells what it is doing.
 //!
-//! A trait, so that the journal gets plain lines, a terminal may get a bar, and tests get nothing. Must not decide
+//! A trait, so that the journal gets plain lines, a terminal gets bars, and tests get nothing. Must not decide
 //! anything: an import behaves the same whoever listens.
 
-use std::io::Write as _;
+use std::collections::HashMap;
+use std::io::{IsTerminal as _, Write as _};
 use std::sync::Mutex;
+
+use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 /// Where an import reports what it does. Downloads report from a thread of their own.
 pub trait Progress: Sync {
@@ -19,6 +22,15 @@ pub trait Progress: Sync {
 
     /// `done` of `total` bytes of `what` (a shortened digest). Called often; `done == total` exactly once at the end.
     fn transfer(&self, what: &str, done: u64, total: u64);
+
+    /// `done` of `total` stored bytes of the layer `what` are unpacked. Called often; `done == total` at the end.
+    fn unpacking(&self, _what: &str, _done: u64, _total: u64) {}
+}
+
+/// Bars if standard error is a terminal, else plain lines.
+#[must_use]
+pub fn shown() -> Box<dyn Progress> {
+    if std::io::stderr().is_terminal() { Box::new(Bars::default()) } else { Box::new(Lines::default()) }
 }
 
 /// Reports nothing.
@@ -60,5 +72,55 @@ impl Progress for Lines {
             shown.1 = quarter;
             self.message(&format!("{what}: {}% of {} MiB", quarter * 25, total >> 20));
         }
+    }
+}
+
+/// A bar for everything that is going on, on the terminal that standard error is; messages scroll above them.
+#[derive(Debug, Default)]
+pub struct Bars {
+    all: MultiProgress,
+    known: Mutex<HashMap<String, ProgressBar>>,
+}
+
+impl Bars {
+    fn set(&self, what: String, done: u64, total: u64) {
+        let Ok(mut known) = self.known.lock() else { return };
+        if done >= total {
+            if let Some(bar) = known.remove(&what) {
+                bar.finish_and_clear();
+                self.all.remove(&bar);
+            }
+            return;
+        }
+        let bar = known.entry(what).or_insert_with_key(|what| {
+            let style = ProgressStyle::with_template("{prefix:27} [{wide_bar}] {bytes} of {total_bytes}, {eta}");
+            let bar = ProgressBar::new(total).with_prefix(what.clone());
+            // The only error would be one of the template.
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+            self.all.add(bar)
+        });
+        bar.set_position(done);
+    }
+}
+
+impl Progress for Bars {
+    fn message(&self, text: &str) {
+        // As for lines.
+        let _ = self.all.println(text);
+    }
+
+    fn transfer(&self, what: &str, done: u64, total: u64) {
+        self.set(format!("fetching {what}"), done, total);
+    }
+
+    fn unpacking(&self, what: &str, done: u64, total: u64) {
+        self.set(format!("unpacking {what}"), done, total);
+    }
+}
+
+impl Drop for Bars {
+    fn drop(&mut self) {
+        // What comes next is the reason for those that did not get to their end.
+        let _ = self.all.clear();
     }
 }

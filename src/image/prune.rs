@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
-use std::io::ErrorKind;
+use std::io::{BufReader, ErrorKind};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +15,15 @@ use anyhow::{Context as _, Result, bail};
 use super::digest::Digest;
 use super::record::FORMAT;
 use super::source::Blob;
-use super::store::{Store, check_name};
+use super::store::{INVENTORY, Imported, Store, check_name};
+use super::tree::Tree;
+use super::{applayer, inventory};
+
+/// Asks for the store entries that containers run on.
+pub type Pinned<'a> = &'a dyn Fn() -> Result<BTreeSet<String>>;
+
+/// Changed files of one image that are named.
+const MAX_CHANGES: usize = 10;
 
 /// Something that was, or would be, removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,16 +75,23 @@ pub(super) fn superseded(store: &Store, name: &str) -> Result<Vec<String>> {
     Ok(all.filter(|entry| name_of(entry) == Some(name) && Some(entry) != current.as_ref()).collect())
 }
 
-/// Removes what nobody needs; with `dry_run`, only says what that is. `pinned` are the store entries that containers
-/// run on.
+/// Removes what nobody needs; with `dry_run`, only says what that is. `pinned` tells the store entries that containers
+/// run on; while it is asked, no container can take hold of another one.
 ///
 /// # Errors
 /// When the store cannot be read, or something cannot be removed.
-pub fn prune(store: &Store, pinned: &BTreeSet<String>, cache_size: u64, dry_run: bool) -> Result<Vec<Removed>> {
+pub fn prune(store: &Store, pinned: Pinned<'_>, cache_size: u64, dry_run: bool) -> Result<Vec<Removed>> {
     let mut removed = Vec::new();
-    if !store.entries().join(".locks").is_dir() {
-        return Ok(removed);
+    let Some(guard) = store.hold()? else { return Ok(removed) };
+    let mut leftovers = Vec::new();
+    for scratch in store.abandoned()? {
+        leftovers.push(Removed::Leftover(scratch.name().to_owned()));
+        if dry_run {
+            scratch.keep();
+        }
     }
+    let pinned = pinned()?;
+    let mut retired = Vec::new();
     for entry in names(&store.entries())? {
         let Some(name) = name_of(&entry).filter(|_| !entry.starts_with('.') && !pinned.contains(&entry)) else {
             continue;
@@ -87,18 +102,13 @@ pub fn prune(store: &Store, pinned: &BTreeSet<String>, cache_size: u64, dry_run:
             continue;
         }
         if !dry_run {
-            store.discard(&entry)?;
+            retired.push(store.retire(&entry)?);
         }
         removed.push(Removed::Entry(entry));
     }
-    let guard = store.guard()?;
-    for scratch in store.abandoned()? {
-        removed.push(Removed::Leftover(scratch.name().to_owned()));
-        if dry_run {
-            scratch.keep();
-        }
-    }
     drop(guard);
+    drop(retired);
+    removed.extend(leftovers);
     removed.extend(limit_cache(store, cache_size, dry_run)?);
     Ok(removed)
 }
@@ -134,19 +144,31 @@ pub(super) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Ve
 ///
 /// # Errors
 /// When there is none, it is being imported, a container runs on it, or it cannot be removed.
-pub fn remove(store: &Store, name: &str, pinned: &BTreeSet<String>) -> Result<()> {
+pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>) -> Result<()> {
     check_name(name)?;
     if store.target(name).is_none() {
         bail!("there is no image `{name}`");
     }
     let Some(_lock) = store.try_lock_name(name)? else { bail!("`{name}` is being imported") };
+    let guard = store.guard()?;
     let entries: Vec<String> =
         names(&store.entries())?.into_iter().filter(|entry| name_of(entry) == Some(name)).collect();
+    let pinned = pinned()?;
     if let Some(entry) = entries.iter().find(|entry| pinned.contains(*entry)) {
         bail!("a container runs on `{name}` (version {entry}); stop it first");
     }
     store.unlink(name)?;
-    entries.iter().try_for_each(|entry| store.discard(entry))
+    let retired: Vec<_> = entries.iter().map(|entry| store.retire(entry)).collect::<Result<_>>()?;
+    drop(guard);
+    drop(retired);
+    Ok(())
+}
+
+/// What is not as it was imported.
+fn changes(image: &Imported) -> Result<Vec<String>> {
+    let tree = Tree::open(&image.tree).context("opening its files")?;
+    let list = File::open(image.dir.join(INVENTORY)).context("opening the list of its files")?;
+    inventory::compare(&tree, applayer::EDITABLE, BufReader::new(list))
 }
 
 /// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
@@ -164,8 +186,16 @@ pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
             Ok(Some(found)) if found.image.format != FORMAT => {
                 problems.push(format!("{name}: was imported by another version of this program; import it again"));
             }
-            Ok(Some(found)) if !found.tree.is_dir() => problems.push(format!("{name}: its files are missing")),
-            Ok(Some(_)) => {}
+            Ok(Some(found)) => match changes(&found) {
+                Ok(found) => {
+                    let more = found.len().saturating_sub(MAX_CHANGES);
+                    problems.extend(found.into_iter().take(MAX_CHANGES).map(|change| format!("{name}: {change}")));
+                    if more > 0 {
+                        problems.push(format!("{name}: and {more} more"));
+                    }
+                }
+                Err(error) => problems.push(format!("{name}: {error:#}")),
+            },
             Ok(None) => problems.push(format!("{name}: is not there")),
             Err(error) => problems.push(format!("{name}: {error:#}")),
         }

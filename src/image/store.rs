@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The store of imported images below `ROOT/var/lib/sdme`.
 //!
-//! `store/ENTRY/{tree,image.json}` never changes once it has its name, except for the reference in its record;
+//! `store/ENTRY/{tree,image.json,files}` never changes once it has its name, except for the reference in its record;
 //! `fs/NAME` is a link to the entry in use and is replaced atomically. Must not know how an entry comes about.
 
 use std::fs::{self, File, OpenOptions};
@@ -23,6 +23,8 @@ use crate::config::source::ModeSetting;
 const MAX_RECORD: u64 = 32 << 20;
 /// Prefix of directories that imports work in.
 const SCRATCH: &str = ".import-";
+/// The list of the files in the tree.
+pub(super) const INVENTORY: &str = "files";
 
 /// An image that is there to be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -209,9 +211,18 @@ impl Store {
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
     }
 
-    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned.
+    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned. Held also
+    /// while it is found out what is in use.
     pub(super) fn guard(&self) -> Result<NameLock> {
         Ok(NameLock { _lock: lock(lock_file(&self.entries().join(".locks/.store"))?)? })
+    }
+
+    /// For whoever is about to use images: until this is dropped, no version of one is removed. Nothing without a store.
+    ///
+    /// # Errors
+    /// When the lock cannot be had.
+    pub fn hold(&self) -> Result<Option<NameLock>> {
+        if self.entries().join(".locks").is_dir() { self.guard().map(Some) } else { Ok(None) }
     }
 
     /// The directories of imports that are no longer running; removed when dropped. The caller holds the guard.
@@ -273,7 +284,7 @@ impl Store {
         let dir = self.entries();
         let store = tree::Tree::open(&dir).context("opening the store")?;
         tree::remove(store.root(), entry.as_bytes()).context("removing a damaged entry")?;
-        nix::unistd::syncfs(&*scratch.lock).context("syncing the unpacked image")?;
+        scratch.sync()?;
         fs::rename(scratch.path(), dir.join(entry)).context("giving the store entry its name")?;
         scratch.published = true;
         sync_dir(&dir)
@@ -311,13 +322,17 @@ impl Store {
         fs::rename(&temporary, &link).with_context(|| format!("replacing the link `{}`", link.display()))?;
         sync_dir(&self.links())
     }
-}
 
-impl Store {
-    /// Removes an entry that nothing leads to any more.
-    pub(super) fn discard(&self, entry: &str) -> Result<()> {
-        let store = tree::Tree::open(&self.entries()).context("opening the store")?;
-        tree::remove(store.root(), entry.as_bytes()).with_context(|| format!("removing the store entry `{entry}`"))
+    /// Takes the name from an entry that nothing leads to any more; it is removed when what is returned is dropped. The
+    /// caller holds the guard.
+    pub(super) fn retire(&self, entry: &str) -> Result<Scratch> {
+        let (store, name) = (self.entries(), format!("{SCRATCH}{entry}"));
+        (|| -> Result<Scratch> {
+            let lock = lock(File::open(store.join(entry))?)?;
+            fs::rename(store.join(entry), store.join(&name))?;
+            Ok(Scratch { lock, name, published: false, store })
+        })()
+        .with_context(|| format!("removing the store entry `{entry}`"))
     }
 
     /// Makes `name` stand for nothing. The caller holds the lock of the name.
@@ -344,6 +359,11 @@ impl Scratch {
     /// What it is called.
     pub(super) fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Waits until the disk has it.
+    pub(super) fn sync(&self) -> Result<()> {
+        nix::unistd::syncfs(&*self.lock).context("syncing the unpacked image")
     }
 
     /// Leaves it alone.

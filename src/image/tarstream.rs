@@ -20,6 +20,8 @@ const MAX_EXTENSION: u64 = 1 << 20;
 const MAX_PATH: usize = 4095;
 /// Pieces of one sparse file.
 const MAX_SEGMENTS: usize = 1 << 16;
+/// What is being read when a map is found wanting.
+const MAP: &str = "the map of a sparse file";
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,13 +147,12 @@ impl<R: Read> TarStream<R> {
                 // Records for all members that follow. Go and Docker ignore them, `git archive` puts a comment there.
                 EntryType::XGlobalHeader => drop(self.extension(size)?),
                 kind => {
-                    let overrides = overrides.unwrap_or_default();
-                    let path = overrides.path.clone().or(long_name).unwrap_or_else(|| header.path_bytes().into_owned());
-                    let link = overrides
-                        .link
-                        .clone()
-                        .or(long_link)
-                        .unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
+                    let mut overrides = overrides.unwrap_or_default();
+                    let path = overrides.sparse.as_mut().and_then(|sparse| sparse.name.take());
+                    let path = path.or(overrides.path.take()).or(long_name);
+                    let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+                    let link = overrides.link.take().or(long_link);
+                    let link = link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
                     return self
                         .member(&header, kind, path.clone(), link, overrides)
                         .with_context(|| format!("entry `{}`", path.escape_ascii()))
@@ -169,9 +170,6 @@ impl<R: Read> TarStream<R> {
         link: Vec<u8>,
         overrides: pax::Overrides,
     ) -> Result<Member> {
-        if overrides.sparse {
-            bail!("is a sparse file in PAX format, which is not supported");
-        }
         if path.len() > MAX_PATH || link.len() > MAX_PATH {
             bail!("has a name or link target of more than {MAX_PATH} bytes");
         }
@@ -193,11 +191,17 @@ impl<R: Read> TarStream<R> {
             size = 0;
         }
         self.start_body(size);
+        let map = match overrides.sparse {
+            Some(_) if header.entry_type() != EntryType::Regular => bail!("is a sparse file of another type"),
+            Some(sparse) => Some(self.pax_map(&sparse)?),
+            None if header.entry_type() == EntryType::GNUSparse => Some(self.gnu_map(header)?),
+            None => None,
+        };
         let mut segments = None;
-        if header.entry_type() == EntryType::GNUSparse {
-            let (real, list) = self.sparse(header, size)?;
+        if let Some((real, map)) = map {
+            fits(&map, real, self.body)?;
             size = real;
-            segments = Some(list);
+            segments = Some(map);
         }
         let mtime = if let Some(mtime) = overrides.mtime {
             mtime
@@ -237,37 +241,71 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    /// The map of an old GNU sparse file: four entries in the header, more in blocks after it.
-    fn sparse(&mut self, header: &Header, stored: u64) -> Result<(u64, Vec<Segment>)> {
+    /// Size and map of an old GNU sparse file: four pieces in the header, more in blocks after it.
+    fn gnu_map(&mut self, header: &Header) -> Result<(u64, Vec<Segment>)> {
         let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
         let real = gnu.real_size().context("real size field")?;
         let mut segments = Vec::new();
         for entry in &gnu.sparse {
-            add_segment(&mut segments, entry)?;
+            add_entry(&mut segments, entry)?;
         }
         let mut extended = gnu.is_extended();
         while extended {
             let mut block = GnuExtSparseHeader::new();
             // The blocks of the map are not counted in the size of the body.
-            self.reader.read_exact(block.as_mut_bytes()).context("reading the map of a sparse file")?;
+            self.reader.read_exact(block.as_mut_bytes()).context(MAP)?;
             for entry in &block.sparse {
-                add_segment(&mut segments, entry)?;
+                add_entry(&mut segments, entry)?;
             }
             extended = block.is_extended();
         }
-        let mut end = 0;
-        let mut total = 0_u64;
-        for segment in &segments {
-            if segment.offset < end {
-                bail!("is a sparse file whose pieces overlap");
+        Ok((real, segments))
+    }
+
+    /// Size and map of a sparse file in one of the PAX versions.
+    fn pax_map(&mut self, sparse: &pax::Sparse) -> Result<(u64, Vec<Segment>)> {
+        let real = sparse.size.context("is a sparse file that does not say its size")?;
+        let mut segments = Vec::new();
+        match sparse.version {
+            (Some(1), Some(0)) => {
+                let mut left = BLOCK;
+                let pieces = self.line(&mut left)?;
+                for _ in 0..pieces {
+                    let (offset, length) = (self.line(&mut left)?, self.line(&mut left)?);
+                    add_segment(&mut segments, Segment { offset, length })?;
+                }
+                // The data begins with a block of its own.
+                let mut padding = [0; BLOCK];
+                self.read_exact(padding.get_mut(..left).unwrap_or_default()).context(MAP)?;
             }
-            end = segment.offset.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
-            total = total.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
-        }
-        if end > real || total != stored {
-            bail!("is a sparse file whose map does not fit its size");
+            (None | Some(0), None | Some(0 | 1)) => {
+                let mut numbers = sparse.map.iter();
+                while let (Some(offset), Some(length)) = (numbers.next(), numbers.next()) {
+                    add_segment(&mut segments, Segment { offset: *offset, length: *length })?;
+                }
+                let pieces = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok());
+                if sparse.map.len() % 2 != 0 || pieces != Some(segments.len()) {
+                    bail!("is a sparse file whose map is not complete");
+                }
+            }
+            _ => bail!("is a sparse file of an unknown version"),
         }
         Ok((real, segments))
+    }
+
+    /// A number and a newline of a map in the body, `left` being what there is of the current block.
+    fn line(&mut self, left: &mut usize) -> Result<u64> {
+        let mut digits = Vec::new();
+        loop {
+            let mut byte = [0];
+            self.read_exact(&mut byte).context(MAP)?;
+            *left = if *left == 0 { BLOCK - 1 } else { *left - 1 };
+            match byte {
+                [b'\n'] => return pax::number(&digits).context(MAP),
+                _ if digits.len() > 20 => bail!("is a sparse file whose map is damaged"),
+                [digit] => digits.push(digit),
+            }
+        }
     }
 
     fn start_body(&mut self, size: u64) {
@@ -342,16 +380,36 @@ impl<R: Read> TarStream<R> {
     }
 }
 
-fn add_segment(segments: &mut Vec<Segment>, entry: &GnuSparseHeader) -> Result<()> {
+fn add_entry(segments: &mut Vec<Segment>, entry: &GnuSparseHeader) -> Result<()> {
     if entry.is_empty() {
         return Ok(());
     }
+    let (offset, length) = (entry.offset().context(MAP)?, entry.length().context(MAP)?);
+    add_segment(segments, Segment { offset, length })
+}
+
+fn add_segment(segments: &mut Vec<Segment>, segment: Segment) -> Result<()> {
     if segments.len() >= MAX_SEGMENTS {
         bail!("is a sparse file of more than {MAX_SEGMENTS} pieces");
     }
-    let offset = entry.offset().context("sparse map")?;
-    let length = entry.length().context("sparse map")?;
-    segments.push(Segment { offset, length });
+    segments.push(segment);
+    Ok(())
+}
+
+/// Makes sure that pieces are in order, inside the file, and together as long as what is stored.
+fn fits(segments: &[Segment], real: u64, stored: u64) -> Result<()> {
+    let mut end = 0;
+    let mut total = 0_u64;
+    for segment in segments {
+        if segment.offset < end {
+            bail!("is a sparse file whose pieces overlap");
+        }
+        end = segment.offset.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
+        total = total.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
+    }
+    if end > real || total != stored {
+        bail!("is a sparse file whose map does not fit its size");
+    }
     Ok(())
 }
 

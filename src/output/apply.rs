@@ -4,13 +4,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
-use std::io::{self, Write as _};
-use std::os::fd::{AsFd as _, OwnedFd};
-use std::os::unix::fs::symlink;
+use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::replace::{self, Content, replace, split};
 use super::tree::{Node, Place, Tree};
 use crate::image::digest::Digest;
 use crate::image::tree::{Tree as Root, proc_path};
@@ -135,37 +135,17 @@ fn present(root: &Root, path: &str) -> Result<Option<String>> {
     Ok(Some(Digest::of(&content).hex().to_owned()))
 }
 
-fn split(path: &str) -> (&str, &str) {
-    path.rsplit_once('/').unwrap_or(("", path))
-}
-
 fn write(root: &Root, path: &str, node: &Node) -> io::Result<()> {
-    let (parent, name) = split(path);
-    let parent = root.ensure_dir(parent.as_bytes(), &mut ())?;
-    let directory = proc_path(parent.as_fd());
-    let temporary = directory.join(format!(".{name}.sdme-new"));
-    match fs::remove_file(&temporary) {
-        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
-        _ => {}
-    }
     match node {
-        Node::File(content) => {
-            let mut file = fs::File::create_new(&temporary)?;
-            file.write_all(content.as_bytes())?;
-            file.sync_all()?;
-        }
-        Node::Link(target) => symlink(target, &temporary)?,
-        Node::Opaque => return Ok(()),
+        Node::File(content) => replace(root, path, Content::File(content.as_bytes())),
+        Node::Link(target) => replace(root, path, Content::Link(target)),
+        Node::Opaque => Ok(()),
     }
-    fs::rename(&temporary, directory.join(name))?;
-    sync(&parent)
 }
 
 fn remove(root: &Root, path: &str) -> io::Result<()> {
-    let (parent, name) = split(path);
-    let directory = root.open_dir(parent.as_bytes())?;
-    fs::remove_file(proc_path(directory.as_fd()).join(name))?;
-    sync(&directory)?;
+    replace::remove(root, path)?;
+    let (parent, _) = split(path);
     // A drop-in or .wants directory that is now empty was ours, too; a directory of systemd's own is not.
     if parent.ends_with(".d") || [".wants", ".requires", ".upholds"].iter().any(|s| parent.ends_with(s)) {
         let (grandparent, name) = split(parent);
@@ -173,11 +153,6 @@ fn remove(root: &Root, path: &str) -> io::Result<()> {
         let _ = fs::remove_dir(proc_path(directory.as_fd()).join(name));
     }
     Ok(())
-}
-
-/// Directories are opened with `O_PATH`, which cannot be synced; this opens the same one for reading.
-fn sync(directory: &OwnedFd) -> io::Result<()> {
-    fs::File::open(proc_path(directory.as_fd()))?.sync_all()
 }
 
 fn read_list(root: &Root) -> Result<BTreeSet<Entry>> {

@@ -8,3 +8,5 @@ pub mod tree;
 pub mod apply;
 #[cfg(feature = "image")]
 pub mod layer;
+#[cfg(feature = "image")]
+pub mod replace;

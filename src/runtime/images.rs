@@ -10,15 +10,21 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::pull::pull_with;
 use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::image::tree::Tree;
 use crate::image::{Progress, Removed, Store, check_name};
+use crate::output::replace::{self, Content, replace};
 use crate::paths::RUNTIME;
 use crate::resolve::model::{Base, Model};
 
 /// First line of the files that `fs import` writes, and `fs rm` removes again.
 const MARK: &str = "# Written by sdme-gen fs import; sdme-gen fs rm removes it.\n";
 
+fn path_of(name: &str) -> String {
+    format!("etc/sdme/{name}.image")
+}
+
 fn file_of(root: &Path, name: &str) -> PathBuf {
-    root.join("etc/sdme").join(format!("{name}.image"))
+    root.join(path_of(name))
 }
 
 /// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
@@ -56,24 +62,30 @@ pub fn import(
             bail!("{} is there already and says something else; edit it, or use --force", path.display())
         }
         Some(old) if *old == text => {}
-        _ => write(&path, &text)?,
+        _ => write(root, name, &text)?,
     }
     // Asked for by hand: what is there already is not good enough.
     pull_with(root, name, force.then_some(Pull::Always), progress).inspect_err(|_| {
         // Best effort: the error of the import is the one to tell.
         let _ = match &old {
-            None => fs::remove_file(&path),
-            Some(old) => write(&path, old).map_err(|_| std::io::ErrorKind::Other.into()),
+            None => delete(root, name),
+            Some(old) => write(root, name, old),
         };
     })
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
-    let temporary = path.with_extension("image.new");
-    fs::create_dir_all(path.parent().unwrap_or(path))
-        .and_then(|()| fs::write(&temporary, text))
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot write {}", path.display()))
+fn write(root: &Path, name: &str, text: &str) -> Result<()> {
+    let content = Content::File(text.as_bytes());
+    fs::create_dir_all(root)
+        .and_then(|()| Tree::open(root))
+        .and_then(|tree| replace(&tree, &path_of(name), content))
+        .with_context(|| format!("cannot write {}", file_of(root, name).display()))
+}
+
+fn delete(root: &Path, name: &str) -> Result<()> {
+    Tree::open(root)
+        .and_then(|tree| replace::remove(&tree, &path_of(name)))
+        .with_context(|| format!("cannot remove {}", file_of(root, name).display()))
 }
 
 /// Removes an image from the store, and its file if `fs import` wrote it.
@@ -86,10 +98,10 @@ pub fn remove(root: &Path, name: &str) -> Result<()> {
     if !users.is_empty() {
         bail!("{name} is used by {}", users.join(", "));
     }
-    crate::image::remove(&Store::open(root), name, &pinned(root)?)?;
+    crate::image::remove(&Store::open(root), name, &|| pinned(root))?;
     let path = file_of(root, name);
     if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
-        fs::remove_file(&path).with_context(|| format!("cannot remove {}", path.display()))?;
+        delete(root, name)?;
     }
     Ok(())
 }
@@ -109,7 +121,7 @@ fn users(model: &Model, name: &str) -> Vec<String> {
 /// When it cannot be told what is in use, or something cannot be removed.
 pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
     let size = super::compile(root).model.registries.cache_size;
-    crate::image::prune(&Store::open(root), &pinned(root)?, size, dry_run)
+    crate::image::prune(&Store::open(root), &|| pinned(root), size, dry_run)
 }
 
 /// The store entries that the links of prepared containers lead to.
@@ -197,6 +209,22 @@ mod tests {
         assert!(second.tree.exists());
         assert_eq!(prune(root, false).unwrap(), want);
         assert!(!second.dir.exists() && first.tree.exists() && prune(root, false).unwrap().is_empty());
+
+        // Not while a container is about to take hold of a version.
+        tarball(&archive, "four");
+        get(true).unwrap();
+        let hold = store.hold().unwrap();
+        let third = std::thread::scope(|scope| {
+            let pruning = scope.spawn(|| prune(root, false).unwrap());
+            std::thread::yield_now();
+            let third = fs::read_dir(root.join("var/lib/sdme/store")).unwrap().map(|entry| entry.unwrap().path());
+            let third = third.filter(|path| path.join("tree/oci/root/three").exists()).last().unwrap();
+            symlink(third.join("tree"), runtime.join("base")).unwrap();
+            drop(hold);
+            assert!(pruning.join().unwrap().is_empty());
+            third
+        });
+        assert!(third.exists());
 
         // Not while it runs, not while it is configured.
         assert!(remove(root, "x").unwrap_err().to_string().contains("a container runs on"));

@@ -48,6 +48,8 @@ pub fn prepare(name: &str) -> Result<()> {
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
     }
+    // From the look at the images to the links that keep them.
+    let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
     if let Some(problem) = compiled.model.unknown_users(container, &compiled.facts).first() {
         bail!("{problem}");
@@ -66,6 +68,7 @@ pub fn prepare(name: &str) -> Result<()> {
     link(&directory.join("base"), &base)?;
     let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
     link_further(&directory.join("apps"), &further)?;
+    drop(hold);
     configuration_layer(&compiled, container, &directory)?;
     let state = container_state(name);
     for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {

@@ -16,6 +16,13 @@ fn a() -> Archive {
     Archive::new()
 }
 
+/// A sparse file in PAX form, called `s` unless the records say otherwise.
+fn sparse(records: &[(&str, &str)], body: &str) -> Archive {
+    let add =
+        |archive: Archive, (key, value): &(&str, &str)| archive.pax(&format!("GNU.sparse.{key}"), value.as_bytes());
+    records.iter().fold(a(), add).file("s", body)
+}
+
 /// Name, layers, and a piece of the error; `None` where the archive is harmless once confined. `@` in names stands
 /// for the directory with the canaries, relative to the file system root.
 fn cases(outside: &str) -> Vec<(&'static str, Vec<Archive>, Option<&'static str>)> {
@@ -70,10 +77,55 @@ fn cases(outside: &str) -> Vec<(&'static str, Vec<Archive>, Option<&'static str>
         ("root as a file", vec![a().file(".", "x")], Some("root directory")),
         ("root as a link", vec![a().symlink(".", outside)], Some("root directory")),
         ("unknown type", vec![a().with(EntryType::new(b'Z'), b"z", b"", |_| {})], Some("unknown type")),
+        ("sparse, unknown version", vec![sparse(&[("major", "2"), ("realsize", "9")], "")], Some("unknown version")),
+        ("sparse without a size", vec![sparse(&[("major", "1"), ("minor", "0")], "0\n")], Some("not say its size")),
         (
-            "PAX sparse",
-            vec![a().pax("GNU.sparse.major", b"1").file("GNUSparseFile.1/x", "1\n0\n1\n")],
-            Some("sparse file in PAX"),
+            "sparse, map cut short",
+            vec![sparse(&[("major", "1"), ("minor", "0"), ("realsize", "9")], "1\n0\n")],
+            Some("map of"),
+        ),
+        (
+            "sparse, a map of noise",
+            vec![sparse(&[("major", "1"), ("minor", "0"), ("realsize", "9")], &"9".repeat(600))],
+            Some("map is damaged"),
+        ),
+        (
+            "sparse, pieces without number",
+            vec![sparse(
+                &[("major", "1"), ("minor", "0"), ("realsize", "9")],
+                &format!("99999\n{}", "0\n".repeat(140_000)),
+            )],
+            Some("more than 65536 pieces"),
+        ),
+        (
+            "sparse, overlapping",
+            vec![sparse(&[("map", "0,2,1,2"), ("numblocks", "2"), ("size", "9")], "abcd")],
+            Some("pieces overlap"),
+        ),
+        (
+            "sparse, beyond its size",
+            vec![sparse(&[("map", "8,2"), ("numblocks", "1"), ("size", "9")], "ab")],
+            Some("does not fit its size"),
+        ),
+        (
+            "sparse, beyond all sizes",
+            vec![sparse(&[("map", "18446744073709551615,2"), ("numblocks", "1"), ("size", "9")], "ab")],
+            Some("beyond all sizes"),
+        ),
+        (
+            "sparse, half a map",
+            vec![sparse(&[("map", "0,2,1"), ("numblocks", "1"), ("size", "9")], "ab")],
+            Some("map is not complete"),
+        ),
+        (
+            "sparse, an exabyte of nothing",
+            vec![sparse(&[("map", ""), ("numblocks", "0"), ("size", "1152921504606846976")], "")],
+            Some("more than the"),
+        ),
+        (
+            "sparse, a name upwards",
+            vec![sparse(&[("map", "0,1"), ("numblocks", "1"), ("size", "1"), ("name", "../canary")], "x")],
+            Some(".."),
         ),
         ("impossible owner", vec![a().pax("uid", b"4294967295").file("f", "")], Some("impossible owner")),
         ("owner out of range", vec![a().pax("gid", b"99999999999").file("f", "")], Some("impossible owner")),

@@ -23,7 +23,7 @@ use crate::image::tree::{self, open_nofollow, proc_path};
 
 /// Attributes that belong to the machine an image was built on: its labels, and what overlayfs keeps there.
 /// Taking the latter over would let an image hide or redirect files of the layers below it.
-fn foreign(name: &[u8]) -> bool {
+pub(in crate::image) fn foreign(name: &[u8]) -> bool {
     name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
 }
 

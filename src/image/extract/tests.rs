@@ -295,3 +295,43 @@ fn sparse_files() {
     assert_eq!(fs::read(made.join("after")).unwrap(), b"1");
     assert!(fs::metadata(made.join("s")).unwrap().blocks() * 512 < 1 << 20);
 }
+
+#[test]
+fn sparse_files_of_every_pax_version() {
+    if !root("extract::sparse_files_of_every_pax_version") {
+        return;
+    }
+    let dir = tempfile::tempdir().unwrap();
+    let records = |archive: Archive, records: &[(&str, &str)]| {
+        records
+            .iter()
+            .fold(archive, |archive, (key, value)| archive.pax(&format!("GNU.sparse.{key}"), value.as_bytes()))
+    };
+    let data = "d".repeat(512) + &"e".repeat(5);
+    let real = [("numblocks", "3"), ("size", "1048576")];
+    let pieces = [
+        ("offset", "512"),
+        ("numbytes", "512"),
+        ("offset", "4096"),
+        ("numbytes", "5"),
+        ("offset", "1048576"),
+        ("numbytes", "0"),
+    ];
+    let first = records(records(a(), &real), &pieces).file("v0.0", &data);
+    let map = [("major", "0"), ("minor", "1"), ("name", "v0.1"), ("map", "512,512,4096,5,1048576,0")];
+    let second = records(records(first, &real), &map).file("GNUSparseFile.1/x", &data);
+    let inside = [("major", "1"), ("minor", "0"), ("name", "v1.0"), ("realsize", "1048576")];
+    let mut body = String::from("3\n512\n512\n4096\n5\n1048576\n0\n");
+    body.extend(std::iter::repeat_n('\0', 512 - body.len()));
+    let third = records(second, &inside).file("GNUSparseFile.1/y", &(body + &data)).file("after", "1");
+    let made = extract(dir.path(), &[third]).unwrap();
+    let mut want = vec![0; 1 << 20];
+    want[512..1024].fill(b'd');
+    want[4096..4101].fill(b'e');
+    for version in ["v0.0", "v0.1", "v1.0"] {
+        assert!(fs::read(made.join(version)).unwrap() == want, "{version}");
+        assert!(fs::metadata(made.join(version)).unwrap().blocks() * 512 < 1 << 17, "{version}");
+    }
+    assert_eq!(fs::read(made.join("after")).unwrap(), b"1");
+    assert_eq!(fs::read_dir(&made).unwrap().count(), 4);
+}

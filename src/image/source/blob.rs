@@ -43,6 +43,12 @@ impl Blob {
         self.file.set_modified(std::time::SystemTime::now())
     }
 
+    /// How many of its bytes have been read, and how many there are.
+    #[must_use]
+    pub fn position(&self) -> (u64, u64) {
+        (self.position, self.length)
+    }
+
     /// Goes back to its beginning.
     pub fn rewind(&mut self) {
         self.position = 0;

@@ -184,6 +184,42 @@ fn identity_tokens() {
 }
 
 #[test]
+fn token_services_in_trouble() {
+    if !root("registry::token_services_in_trouble") {
+        return;
+    }
+    let mut world = World::new();
+    world.access.credentials = Some(("me".into(), "secret".into()));
+    // The service is asked twice for each try, as the first answer does not say why.
+    let registry = Scripted::start(|asked| match (asked.path.starts_with("/token"), asked.before) {
+        (true, 0 | 1) => Some(Reply::new(429, "").with("Retry-After", "1")),
+        (true, 2 | 3) => Some(Reply::new(503, "")),
+        (true, _) => Some(Reply::new(200, r#"{"token":"good"}"#)),
+        _ => token_service(asked, "good", asked.header("host")),
+    });
+    let begun = std::time::Instant::now();
+    world.good(&registry);
+    assert!(begun.elapsed().as_millis() >= 1000);
+    let heard = world.heard.0.lock().unwrap().join("\n");
+    assert!(heard.contains("limits the rate") && heard.contains("/token: 503"), "{heard}");
+    fs::remove_dir_all(world.dir.path().join("system")).unwrap();
+    // One that recovers between the two, and one that does not.
+    let registry = Scripted::start(|asked| match (asked.path.starts_with("/token"), asked.before) {
+        (true, 0) => Some(Reply::new(500, "")),
+        (true, _) => Some(Reply::new(200, r#"{"token":"good"}"#)),
+        _ => token_service(asked, "good", asked.header("host")),
+    });
+    world.good(&registry);
+    fs::remove_dir_all(world.dir.path().join("system")).unwrap();
+    let registry = Scripted::start(|asked| {
+        let down = Reply::new(502, "");
+        if asked.path.starts_with("/token") { Some(down) } else { token_service(asked, "good", asked.header("host")) }
+    });
+    world.bad(&registry, "a problem of its own: /token: 502");
+    assert!(registry.asked().iter().all(|asked| asked.path.starts_with("/token") || asked.path == "/v2/"));
+}
+
+#[test]
 fn a_token_that_expires_during_the_pull() {
     if !root("registry::a_token_that_expires_during_the_pull") {
         return;
@@ -267,13 +303,17 @@ fn throttling_and_outages() {
         (false, 0) if asked.path.contains("manifests") => {
             Some(Reply::new(429, r#"{"errors":[{"message":"slow down"}]}"#).with("Retry-After", "1"))
         }
-        (true, 0) => Some(Reply::new(503, "")),
+        (true, 0) => {
+            let soon = std::time::SystemTime::now() + std::time::Duration::from_secs(2);
+            Some(Reply::new(503, "").with("Retry-After", httpdate::fmt_http_date(soon)))
+        }
         (true, 1) => Some(Reply { cut: Some(0), ..Reply::new(200, "nothing") }),
         _ => None,
     });
     let begun = std::time::Instant::now();
     world.good(&registry);
-    assert!(begun.elapsed().as_millis() >= 1000);
+    // A second for the manifest, and more than one for the layers: dates have no fractions of a second.
+    assert!(begun.elapsed().as_millis() >= 2000);
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("slow down") && heard.contains("trying again in 1 s"), "{heard}");
     fs::remove_dir_all(world.dir.path().join("system")).unwrap();

@@ -6,7 +6,7 @@
 
 use std::path::Path;
 use std::sync::Mutex;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use anyhow::{Context as _, Result, anyhow};
 use base64::Engine as _;
@@ -267,7 +267,7 @@ impl<'a> Transport<'a> {
         match self.tokens.auth(&self.reference, auth, RegistryOperation::Pull).await {
             Ok(token) => Ok(token.map(|token| format!("Bearer {token}"))),
             Err(OciDistributionError::RequestError(error)) => Err(connection(error)),
-            Err(OciDistributionError::AuthenticationFailure(_)) => Err(Failure::Final(anyhow!(self.denied()))),
+            Err(OciDistributionError::AuthenticationFailure(_)) => Err(self.refusal(auth).await),
             Err(error) => Err(Failure::Final(anyhow!(error).context("the registry's token service"))),
         }
     }
@@ -280,8 +280,29 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// A token for a refresh token, which oci-client does not know how to get.
-    async fn refresh(&self, token: &str) -> Result<String, Failure> {
+    /// Why the token service gave no token. oci-client keeps the status of its answer for itself, so it is asked once more.
+    async fn refusal(&self, auth: &RegistryAuth) -> Failure {
+        let ask = async || {
+            let (realm, service) = self.token_service().await?;
+            let mut request = self.http.get(realm).query(&[("scope", self.scope()), ("service", service)]);
+            if let RegistryAuth::Basic(user, password) = auth {
+                request = request.basic_auth(user, Some(password));
+            }
+            checked(request.send().await.map_err(connection)?).await
+        };
+        match ask().await {
+            Err(Failure::Final(_)) => Failure::Final(anyhow!(self.denied())),
+            Err(passing) => passing,
+            Ok(_) => Failure::Passing(anyhow!("the registry's token service failed for a moment"), None),
+        }
+    }
+
+    fn scope(&self) -> String {
+        format!("repository:{}:pull", self.reference.repository())
+    }
+
+    /// Where the registry's token service is, and what it is called.
+    async fn token_service(&self) -> Result<(Url, String), Failure> {
         let url = self.base.join("v2/").context("the registry's URL")?;
         let answer = self.http.get(url).send().await.map_err(connection)?;
         let challenge = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
@@ -290,7 +311,13 @@ impl<'a> Transport<'a> {
         if realm.scheme() != "https" && self.base.scheme() == "https" {
             return Err(Failure::Final(anyhow!("the registry's token service does not use HTTPS")));
         }
-        let scope = format!("repository:{}:pull", self.reference.repository());
+        Ok((realm, service))
+    }
+
+    /// A token for a refresh token, which oci-client does not know how to get.
+    async fn refresh(&self, token: &str) -> Result<String, Failure> {
+        let (realm, service) = self.token_service().await?;
+        let scope = self.scope();
         let form = [
             ("grant_type", "refresh_token"),
             ("service", &service),
@@ -354,8 +381,8 @@ async fn checked(answer: Response) -> Result<Response, Failure> {
     if status.is_success() {
         return Ok(answer);
     }
-    let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok()?.trim().parse().ok());
-    let wait = wait.map(Duration::from_secs);
+    let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let wait = wait.and_then(|value| retry_after(value, SystemTime::now()));
     let place = answer.url().path().to_owned();
     // A few words of the registry's own, if it has any.
     let said = body(answer, 4096, "the answer").await.ok().and_then(|bytes| said(&bytes)).unwrap_or_default();
@@ -367,6 +394,13 @@ async fn checked(answer: Response) -> Result<Response, Failure> {
         401 | 403 => Failure::Final(error("the registry denies access, or there is no such image")),
         _ => Failure::Final(error("the registry refuses the request")),
     })
+}
+
+/// How long to wait: a number of seconds, or until a date (RFC 9110, section 10.2.3).
+fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
+    let value = value.trim();
+    let until = || httpdate::parse_http_date(value).ok().map(|date| date.duration_since(now).unwrap_or_default());
+    value.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
 /// The first message of a registry's error document, made harmless for a terminal.
@@ -418,6 +452,22 @@ mod tests {
         for no in ["docker.io", "localhost.example.org", "10.0.0.1", "[::2]:5000", "127.example.org", "", "xlocalhost"]
         {
             assert!(!is_loopback(no), "{no}");
+        }
+    }
+
+    #[test]
+    fn waits() {
+        let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
+        for (value, want) in [
+            ("7", Some(7)),
+            (" 0 ", Some(0)),
+            ("Sun, 06 Nov 1994 08:50:37 GMT", Some(60)),
+            ("Sunday, 06-Nov-94 08:49:38 GMT", Some(1)),
+            ("Sun Nov  6 08:49:36 1994", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(retry_after(value, now), want.map(Duration::from_secs), "{value}");
         }
     }
 

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT
+//! What an imported tree holds, file by file: written down when it is imported, compared when it is verified.
+//!
+//! One line for each file: type and mode, links, owner, group, time, size or device, digest, path. The digest covers the
+//! content or the target of a link, and the extended attributes. Must not change anything.
+
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs::File;
+use std::io::{BufRead, Read as _, Write};
+use std::os::fd::AsFd as _;
+use std::os::unix::ffi::OsStrExt as _;
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{OFlag, readlinkat};
+use nix::sys::stat::{FileStat, SFlag, major, minor};
+
+use super::digest::{Digest, Hasher};
+use super::extract::foreign;
+use super::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
+
+/// The fields before the path, for messages.
+const FIELDS: [&str; 7] =
+    ["type or mode", "number of links", "owner", "group", "time", "size", "content or attributes"];
+
+/// A path as it is written down, and the fields.
+type Line = (String, String);
+
+/// Writes the lines of a tree, but for `left_out`, a path that may be changed.
+///
+/// # Errors
+/// When the tree cannot be read or `out` cannot be written.
+pub fn write(tree: &Tree, left_out: &[u8], out: &mut dyn Write) -> Result<()> {
+    walk(tree, left_out, &mut |(path, fields)| writeln!(out, "{fields} {path}").context("writing the list of files"))
+}
+
+/// Compares a tree with the lines that were written for it, and says what is different.
+///
+/// # Errors
+/// When one of the two cannot be read.
+pub fn compare(tree: &Tree, left_out: &[u8], known: impl BufRead) -> Result<Vec<String>> {
+    let mut missing = BTreeMap::new();
+    for line in known.lines() {
+        let line = line.context("reading the list of files")?;
+        let Some((end, _)) = line.match_indices(' ').nth(FIELDS.len() - 1) else {
+            bail!("the list of files is damaged")
+        };
+        let (fields, path) = line.split_at(end);
+        missing.insert(path.trim_start_matches(' ').to_owned(), fields.to_owned());
+    }
+    let mut problems = Vec::new();
+    walk(tree, left_out, &mut |(path, fields)| {
+        match missing.remove(&path) {
+            None => problems.push(format!("`{path}` was added")),
+            Some(known) if known != fields => {
+                let pairs = known.split(' ').zip(fields.split(' ')).zip(FIELDS);
+                let changed: Vec<&str> = pairs.filter(|((a, b), _)| a != b).map(|(_, name)| name).collect();
+                problems.push(format!("`{path}` was changed ({})", changed.join(", ")));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    })?;
+    problems.extend(missing.into_keys().map(|path| format!("`{path}` is missing")));
+    Ok(problems)
+}
+
+/// Directories are opened by their path each time: trees may be deeper than there are descriptors.
+fn walk(tree: &Tree, left_out: &[u8], take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+    let mut buffer = vec![0; 128 << 10];
+    let mut pending = vec![Vec::new()];
+    while let Some(path) = pending.pop() {
+        let dir = tree.open_dir(&path).with_context(|| format!("opening `{}`", path.escape_ascii()))?;
+        let mut names = tree::names(&dir)?;
+        names.sort_unstable();
+        let mut below = Vec::new();
+        for name in names {
+            let mut full = path.clone();
+            if !full.is_empty() {
+                full.push(b'/');
+            }
+            full.extend_from_slice(&name);
+            if full == left_out {
+                continue;
+            }
+            let Some(stat) = lookup(&dir, &name)? else { continue };
+            let fields = fields(&dir, &name, &stat, &mut buffer);
+            let fields = fields.with_context(|| format!("reading `{}`", full.escape_ascii()))?;
+            take((full.escape_ascii().to_string(), fields))?;
+            if is_dir(&stat) {
+                below.push(full);
+            }
+        }
+        pending.extend(below.into_iter().rev());
+    }
+    Ok(())
+}
+
+fn fields(dir: &std::os::fd::OwnedFd, name: &[u8], stat: &FileStat, buffer: &mut [u8]) -> Result<String> {
+    let kind = kind_of(stat);
+    let mut hasher = Hasher::default();
+    let file = match kind {
+        SFlag::S_IFREG => File::from(open_nofollow(dir, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?),
+        _ => File::from(open_nofollow(dir, name, OFlag::O_PATH)?),
+    };
+    if kind == SFlag::S_IFREG {
+        loop {
+            match (&file).read(buffer)? {
+                0 => break,
+                read => hasher.update(buffer.get(..read).unwrap_or_default()),
+            }
+        }
+    } else if kind == SFlag::S_IFLNK {
+        hasher.update(readlinkat(dir, tree::name(name)?.as_c_str())?.as_bytes());
+    }
+    let path = proc_path(file.as_fd());
+    // File systems that have none know no attributes to have been changed.
+    let mut attributes: Vec<_> = xattr::list_deref(&path).into_iter().flatten().collect();
+    attributes.sort_unstable();
+    for attribute in attributes.iter().filter(|attribute| !foreign(attribute.as_bytes())) {
+        let value = xattr::get_deref(&path, attribute as &OsStr)?.unwrap_or_default();
+        for part in [attribute.as_bytes(), &value] {
+            hasher.update(&(part.len() as u64).to_le_bytes());
+            hasher.update(part);
+        }
+    }
+    // The size of a directory, and its links, are the file system's business.
+    let size = match kind {
+        SFlag::S_IFDIR => "-".to_owned(),
+        SFlag::S_IFCHR | SFlag::S_IFBLK => format!("{}:{}", major(stat.st_rdev), minor(stat.st_rdev)),
+        _ => stat.st_size.to_string(),
+    };
+    let links = if kind == SFlag::S_IFDIR { 0 } else { stat.st_nlink };
+    let (mode, uid, gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
+    let digest: Digest = hasher.finish();
+    Ok(format!("{mode:o} {links} {uid} {gid} {}.{} {size} {}", stat.st_mtime, stat.st_mtime_nsec, digest.hex()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::fs;
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    #[test]
+    fn every_change_is_found() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |path: &str| dir.path().join(path);
+        fs::create_dir_all(at("d/e")).unwrap();
+        for path in ["a b", "d/content", "d/mode", "d/gone", "d/linked", "d/replaced", "own"] {
+            fs::write(at(path), "x").unwrap();
+        }
+        symlink("there", at("d/link")).unwrap();
+        fs::write(dir.path().join(OsStr::from_bytes(b"\xff\n")), "x").unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let mut known = Vec::new();
+        write(&tree, b"own", &mut known).unwrap();
+        let compare = || compare(&tree, b"own", known.as_slice()).unwrap();
+        fs::write(at("own"), "edited").unwrap();
+        assert!(compare().is_empty());
+
+        let time = fs::metadata(at("d")).unwrap().modified().unwrap();
+        let content = fs::File::options().write(true).open(at("d/content")).unwrap();
+        (&content).write_all(b"y").unwrap();
+        content.set_modified(fs::metadata(at("d/mode")).unwrap().modified().unwrap()).unwrap();
+        fs::set_permissions(at("d/mode"), fs::Permissions::from_mode(0o4755)).unwrap();
+        fs::remove_file(at("d/gone")).unwrap();
+        fs::hard_link(at("d/linked"), at("d/new")).unwrap();
+        fs::remove_file(at("d/replaced")).unwrap();
+        fs::create_dir(at("d/replaced")).unwrap();
+        fs::remove_file(at("d/link")).unwrap();
+        symlink("where", at("d/link")).unwrap();
+        fs::File::open(at("d")).unwrap().set_modified(time).unwrap();
+        let found = compare().join("\n");
+        for want in [
+            "`d/mode` was changed (type or mode)",
+            "`d/linked` was changed (number of links)",
+            "`d/new` was added",
+            "`d/gone` is missing",
+            "`d/replaced` was changed (type or mode, ",
+        ] {
+            assert!(found.contains(want), "{want}: {found}");
+        }
+        for path in ["d/content", "d/link"] {
+            let line = found.lines().find(|line| line.starts_with(&format!("`{path}` "))).unwrap();
+            assert!(line.ends_with("content or attributes)"), "{line}");
+        }
+        assert_eq!(found.lines().count(), 7, "{found}");
+        assert!(super::compare(&tree, b"", &b"100644 1\n"[..]).unwrap_err().to_string().contains("damaged"));
+    }
+}

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: MIT
+//! One file of a root directory written anew: whole or not at all, and there to stay when the call returns.
+
+use std::fs;
+use std::io::{self, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::fs::symlink;
+
+use nix::unistd::fsync;
+
+use crate::image::tree::{Tree, proc_path};
+
+/// What a path is to become.
+#[derive(Debug, Clone, Copy)]
+pub enum Content<'a> {
+    /// A regular file.
+    File(&'a [u8]),
+    /// A symbolic link to this.
+    Link(&'a str),
+}
+
+/// Writes `path`, relative to `root`, in the place of what is there; makes the directories it is in. Symbolic links on the
+/// way to it lead to places below `root`.
+///
+/// # Errors
+/// When something cannot be written; what was there is then still there.
+pub fn replace(root: &Tree, path: &str, content: Content<'_>) -> io::Result<()> {
+    let (parent, name) = split(path);
+    let parent = root.ensure_dir(parent.as_bytes(), &mut ())?;
+    let directory = proc_path(parent.as_fd());
+    let temporary = directory.join(format!(".{name}.sdme-new"));
+    match fs::remove_file(&temporary) {
+        Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
+        _ => {}
+    }
+    match content {
+        Content::File(content) => {
+            let mut file = fs::File::create_new(&temporary)?;
+            file.write_all(content)?;
+            file.sync_all()?;
+        }
+        Content::Link(target) => symlink(target, &temporary)?,
+    }
+    fs::rename(&temporary, directory.join(name))?;
+    sync(&parent)
+}
+
+/// Removes `path`, relative to `root`.
+///
+/// # Errors
+/// When it cannot be removed, or is not there.
+pub fn remove(root: &Tree, path: &str) -> io::Result<()> {
+    let (parent, name) = split(path);
+    let directory = root.open_dir(parent.as_bytes())?;
+    fs::remove_file(proc_path(directory.as_fd()).join(name))?;
+    sync(&directory)
+}
+
+/// A path cut into its directory and its last component.
+#[must_use]
+pub fn split(path: &str) -> (&str, &str) {
+    path.rsplit_once('/').unwrap_or(("", path))
+}
+
+fn sync(directory: &OwnedFd) -> io::Result<()> {
+    Ok(fsync(directory)?)
+}
