@@ -7,4 +7,6 @@ pub mod tree;
 #[cfg(feature = "image")]
 pub mod apply;
 #[cfg(feature = "image")]
+pub mod graph;
+#[cfg(feature = "image")]
 pub mod layer;

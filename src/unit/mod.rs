@@ -6,5 +6,5 @@ mod escape;
 mod name;
 
 pub use document::UnitFile;
-pub use escape::{env_assignment, exec_word, is_env_name, nspawn_path, unit_value};
+pub use escape::{config_word, env_assignment, exec_word, is_env_name, nspawn_path, unit_value};
 pub use name::{escape_instance, escape_path};
