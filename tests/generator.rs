@@ -68,7 +68,7 @@ const BROKEN: [Broken; 30] = [
     ("wrong-type", |p| text(p, "[Container]\nImage=a\nMode=maybe\n"), 3, "Mode=maybe is not one of"),
     ("quote", |p| text(p, "[Container]\nImage=a\nExec=\"b\n"), 3, "Exec=: the quote \" is never closed"),
     ("escape", |p| text(p, "[Container]\nImage=a\nExec=\\q\n"), 3, "Exec=: unknown escape sequence"),
-    ("variable", |p| text(p, "[Container]\nImage=a\nEnvironment=1A=b\n"), 3, "Environment=: \"1A\" is not the name"),
+    ("variable", |p| text(p, "[Container]\nImage=a\nEnvironment=;A=b\n"), 3, "Environment=: \";A\" is not the name"),
     ("reference", |p| text(p, "[Container]\nImage=UPPER\n"), 2, "invalid image reference"),
     ("missing-image", |p| text(p, "[Container]\nImage=nowhere.image\n"), 2, "there is no nowhere.image"),
     ("missing-unit", |p| text(p, "[Unit]\nAfter=nobody.container\n[Container]\n"), 2, "there is no nobody.container"),

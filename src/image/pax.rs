@@ -103,7 +103,7 @@ fn sparse(out: &mut Sparse, key: &[u8], value: &[u8]) -> io::Result<()> {
             let numbers = given.into_iter().flat_map(|map| map.split(|b| *b == b',')).map(number);
             out.map = numbers.collect::<io::Result<_>>()?;
         }
-        b"offset" if out.map.len() % 2 == 0 => out.map.push(number(value)?),
+        b"offset" if out.map.len().is_multiple_of(2) => out.map.push(number(value)?),
         b"numbytes" if out.map.len() % 2 == 1 => out.map.push(number(value)?),
         _ => return Err(bad("records of a sparse file that make no sense")),
     }

@@ -284,7 +284,7 @@ impl<R: Read> TarStream<R> {
                     add_segment(&mut segments, Segment { offset: *offset, length: *length })?;
                 }
                 let pieces = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok());
-                if sparse.map.len() % 2 != 0 || pieces != Some(segments.len()) {
+                if !sparse.map.len().is_multiple_of(2) || pieces != Some(segments.len()) {
                     bail!("is a sparse file whose map is not complete");
                 }
             }

@@ -46,7 +46,9 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
         }
         drop(made);
         let mut writer = writer();
-        top.iter().for_each(|(path, node)| writer.write(path, node));
+        for (path, node) in &top {
+            writer.write(path, node);
+        }
         writer.failed
     };
     let below = |ready: Receiver<Vec<Group<'_>>>| {
@@ -54,7 +56,11 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
         for (group, made) in ready.into_iter().flatten() {
             match (group.first(), made) {
                 (Some((path, _)), Err(e)) => writer.failed.push((directory.join(parent(path)), e)),
-                _ => group.iter().for_each(|(path, node)| writer.write(path, node)),
+                _ => {
+                    for (path, node) in group {
+                        writer.write(path, node);
+                    }
+                }
             }
         }
         writer.failed

@@ -167,7 +167,10 @@ impl Resolver {
     /// The lines of resolv.conf(5).
     #[must_use]
     pub fn text(&self) -> String {
-        let mut text: String = self.servers.iter().map(|server| format!("nameserver {server}\n")).collect();
+        let mut text = String::new();
+        for server in &self.servers {
+            text += &format!("nameserver {server}\n");
+        }
         for (key, words) in [("search", &self.search), ("options", &self.options)] {
             if !words.is_empty() {
                 text += &format!("{key} {}\n", words.join(" "));
