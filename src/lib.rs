@@ -7,6 +7,7 @@
 pub mod config;
 pub mod diag;
 mod halves;
+pub mod health;
 pub mod ini;
 pub mod output;
 pub mod paths;

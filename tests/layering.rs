@@ -23,7 +23,8 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
 }
 
-const PURE: [&str; 8] = ["ini", "config", "resolve", "plan", "unit", "output/tree.rs", "process.rs", "diag.rs"];
+const PURE: [&str; 9] =
+    ["ini", "config", "resolve", "plan", "unit", "output/tree.rs", "process.rs", "diag.rs", "health.rs"];
 
 #[test]
 fn pure_modules_do_nothing_but_compute() {
@@ -40,7 +41,7 @@ fn pure_modules_do_nothing_but_compute() {
 #[test]
 fn layers_import_only_from_those_before() {
     // search -> ini -> config -> resolve -> plan; each may use what stands to its left, and the leaf modules.
-    let order = ["diag", "process", "paths", "unit", "ini", "config", "resolve", "output::tree", "plan"];
+    let order = ["diag", "process", "health", "paths", "unit", "ini", "config", "resolve", "output::tree", "plan"];
     for (index, module) in order.iter().enumerate() {
         let later: Vec<String> = order.iter().skip(index + 1).map(|m| format!("crate::{m}")).collect();
         let place = module.replace("::", "/");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
+mod daily;
 mod fs;
 mod pod;
 mod render;
@@ -71,6 +72,8 @@ enum Verb {
         #[command(subcommand)]
         verb: pod::Verb,
     },
+    #[command(flatten)]
+    Daily(daily::Verb),
     /// Remove older versions of images, what interrupted imports left, and downloads beyond the limit
     Prune {
         /// Work on the system below this directory
@@ -146,6 +149,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(report(&crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())))
         }
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
+        Verb::Daily(verb) => daily::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
         Verb::Prune { root, dry_run } => {
             for removed in runtime::images::prune(&root, dry_run)? {

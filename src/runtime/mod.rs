@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! What the units call back into on a running host.
 
+pub mod applications;
 mod base;
 pub mod images;
 pub mod pods;
 pub mod ports;
 pub mod prepare;
+pub mod ps;
 pub mod pull;
 pub mod ranges;
 
@@ -43,6 +45,7 @@ fn facts(store: &Store, model: &Model) -> Facts {
                 let record = imported.image;
                 let image = ImageFacts {
                     mode: record.mode,
+                    health: record.health(),
                     users,
                     entrypoint: record.entrypoint,
                     command: record.cmd,
