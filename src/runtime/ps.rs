@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen ps`: how the containers are. One call asks the service manager about all of them; what it does not know is read
-//! from `/proc`.
+//! `sdme-gen ps`: how the containers are. One call asks the service manager for the states of all of them, and no more than
+//! the states, which takes it a while for each; the rest is read from `/proc`.
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 use nix::time::{ClockId, clock_gettime};
-use serde::Serialize;
+use nix::unistd::{SysconfVar, sysconf};
+use serde::{Deserialize, Serialize};
 
 use crate::Compiled;
 use crate::config::keys::FileType;
@@ -25,7 +26,7 @@ pub struct Listed {
     pub name: String,
     /// `running`, `starting`, `stopping`, `stopped`, `failed` or, for a file that cannot be used, `rejected`.
     pub state: String,
-    /// Seconds since it is running.
+    /// Seconds since its first process was started, while it is running.
     pub uptime: Option<u64>,
     /// Where its images come from, the first application's first; none for a clone of the host.
     pub images: Vec<String>,
@@ -48,24 +49,21 @@ pub struct Listed {
 pub fn list() -> Result<Vec<Listed>> {
     let Compiled { model, facts, .. } = super::compile(Path::new("/"));
     let units = units()?;
-    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).context("there is no clock")?;
-    let now = u64::try_from(now.tv_sec()).unwrap_or(0);
+    let mut groups = BTreeMap::new();
+    find_groups(Path::new("/sys/fs/cgroup"), &mut groups);
     let exposed = exposed(&model);
-    let nothing = BTreeMap::new();
     let all = model.containers.values().map(|container| {
-        let unit = units.get(&format!("systemd-nspawn@{}.service", container.name)).unwrap_or(&nothing);
-        let property = |name: &str| unit.get(name).map_or("", String::as_str);
-        let state = word(property("ActiveState"));
-        let since = property("ActiveEnterTimestampMonotonic").parse::<u64>().unwrap_or(0) / 1_000_000;
+        let unit = format!("systemd-nspawn@{}.service", container.name);
+        let state = word(units.get(&unit).map_or("", String::as_str));
         let apps = model.applications(container, &facts);
-        let leader = Some(property("ControlGroup")).filter(|group| !group.is_empty()).and_then(leader);
+        let leader = groups.get(&unit).and_then(|group| leader(group));
         let images = container.apps.iter().map(|app| app.image.as_str());
         let pod = pod(container);
         let published = pod.and_then(|name| model.pods.get(name)).map(|pod| pod.wanted.ports.as_slice());
         Listed {
             name: container.name.clone(),
             state: state.to_owned(),
-            uptime: (state == "running").then(|| now.saturating_sub(since)),
+            uptime: leader.filter(|_| state == "running").and_then(age),
             images: images.clone().map(|name| source(&model, name)).collect(),
             pod: pod.filter(|name| model.pods.get(*name).is_some_and(|pod| !pod.own)).map(str::to_owned),
             health: leader.map(|leader| health(leader, apps, &facts)).unwrap_or_default(),
@@ -92,10 +90,17 @@ fn word(active: &str) -> &'static str {
     }
 }
 
-fn units() -> Result<BTreeMap<String, BTreeMap<String, String>>> {
+/// A unit as `systemctl list-units` has it.
+#[derive(Deserialize)]
+struct Unit {
+    unit: String,
+    active: String,
+}
+
+/// The states of all containers' units that the service manager knows.
+fn units() -> Result<BTreeMap<String, String>> {
     let output = Command::new("systemctl")
-        .args(["show", "--property=Id,ActiveState,ActiveEnterTimestampMonotonic,ControlGroup"])
-        .args(["--", "systemd-nspawn@*.service"])
+        .args(["list-units", "--all", "--output=json", "--", "systemd-nspawn@*.service"])
         .stdin(Stdio::null())
         .stderr(Stdio::inherit())
         .output()
@@ -103,16 +108,20 @@ fn units() -> Result<BTreeMap<String, BTreeMap<String, String>>> {
     if !output.status.success() {
         bail!("the service manager does not answer");
     }
-    Ok(blocks(&String::from_utf8_lossy(&output.stdout)))
+    let units: Vec<Unit> = serde_json::from_slice(&output.stdout).context("systemctl says something else")?;
+    Ok(units.into_iter().map(|unit| (unit.unit, unit.active)).collect())
 }
 
-/// What `systemctl show` prints, by `Id`.
-fn blocks(text: &str) -> BTreeMap<String, BTreeMap<String, String>> {
-    let blocks = text.split("\n\n").map(|block| {
-        let pairs = block.lines().filter_map(|line| line.split_once('='));
-        pairs.map(|(name, value)| (name.to_owned(), value.to_owned())).collect::<BTreeMap<_, _>>()
-    });
-    blocks.filter_map(|block| Some((block.get("Id")?.clone(), block))).collect()
+/// The control groups of containers, by their units, in any slice.
+fn find_groups(directory: &Path, found: &mut BTreeMap<String, PathBuf>) {
+    for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+        let Ok(name) = entry.file_name().into_string() else { continue };
+        if name.ends_with(".slice") {
+            find_groups(&entry.path(), found);
+        } else if name.starts_with("systemd-nspawn@") {
+            found.insert(name, entry.path());
+        }
+    }
 }
 
 fn source(model: &Model, image: &str) -> String {
@@ -134,9 +143,18 @@ fn exposed(model: &Model) -> BTreeMap<&str, Vec<String>> {
 }
 
 /// The first process of a container, from its unit's control group.
-fn leader(group: &str) -> Option<u32> {
-    let path = format!("/sys/fs/cgroup{group}/payload/init.scope/cgroup.procs");
-    fs::read_to_string(path).ok()?.lines().next()?.parse().ok()
+fn leader(group: &Path) -> Option<u32> {
+    fs::read_to_string(group.join("payload/init.scope/cgroup.procs")).ok()?.lines().next()?.parse().ok()
+}
+
+/// How long a process has been running, in seconds: from the 22nd field of `/proc/PID/stat` (`proc_pid_stat(5)`).
+fn age(process: u32) -> Option<u64> {
+    let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
+    let (_, fields) = stat.rsplit_once(") ")?;
+    let started: u64 = fields.split_ascii_whitespace().nth(19)?.parse().ok()?;
+    let ticks = u64::try_from(sysconf(SysconfVar::CLK_TCK).ok()??).ok().filter(|ticks| *ticks > 0)?;
+    let now = u64::try_from(clock_gettime(ClockId::CLOCK_BOOTTIME).ok()?.tv_sec()).ok()?;
+    Some(now.saturating_sub(started / ticks))
 }
 
 /// The first ID and the number of IDs of a container's users on the host, unless they are the host's own.
@@ -165,23 +183,16 @@ fn health(leader: u32, apps: &[App], facts: &Facts) -> BTreeMap<String, String> 
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
-    fn what_the_service_manager_says() {
-        let text = "Id=a.service\nActiveState=active\nControlGroup=\n\nActiveState=failed\nId=b.service\n";
-        let all = blocks(text);
-        assert_eq!(all.len(), 2);
-        assert_eq!(all.get("a.service").unwrap().get("ControlGroup").unwrap(), "");
-        assert_eq!(word(all.get("b.service").unwrap().get("ActiveState").unwrap()), "failed");
-        assert_eq!(word(""), "stopped");
-        assert!(blocks("").is_empty());
-    }
-
-    #[test]
-    fn users_of_the_host_itself() {
+    fn processes_of_the_host_itself() {
         assert_eq!(users(std::process::id()), None);
-        assert_eq!(leader("/nowhere"), None);
+        assert_eq!(leader(Path::new("/nowhere")), None);
+        assert!(age(std::process::id()).is_some_and(|seconds| seconds < 3600));
+        assert_eq!((word("failed"), word("")), ("failed", "stopped"));
+        let mut found = BTreeMap::new();
+        find_groups(Path::new("/nowhere"), &mut found);
+        assert!(found.is_empty());
     }
 }
