@@ -11,6 +11,7 @@ pub mod config;
 pub mod convert;
 pub mod diag;
 mod halves;
+pub mod health;
 pub mod ini;
 pub mod output;
 pub mod paths;

@@ -6,6 +6,7 @@ mod complete;
 mod config;
 mod convert;
 mod create;
+mod daily;
 mod diff;
 mod fs;
 mod graph;
@@ -158,6 +159,8 @@ enum Verb {
         #[command(subcommand)]
         verb: pod::Verb,
     },
+    #[command(flatten)]
+    Daily(daily::Verb),
     /// Remove older versions of images, what interrupted imports left, and downloads beyond the limit
     Prune {
         /// Work on the system below this directory
@@ -251,6 +254,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Convert { root, write, verb } => convert::run(&verb, &root, write, &mut out),
         Verb::Config { root, verb } => config::run(verb, &root, &mut out),
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
+        Verb::Daily(verb) => daily::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
         Verb::Prune { root, dry_run } => {
             for removed in runtime::images::prune(&root, dry_run)? {

@@ -62,11 +62,7 @@ pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
 fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
     let state = |listed: &Listed| if listed.active { "active" } else { "inactive" };
     let network = |listed: &Listed| if listed.pod.wanted.uplink { "uplink" } else { "private" };
-    let ports = |listed: &Listed| -> Vec<String> {
-        let target = |port: Option<u16>| port.map(|p| format!(":{p}")).unwrap_or_default();
-        let ports = listed.pod.wanted.ports.iter();
-        ports.map(|port| format!("{}{}/{}", port.listen(), target(port.target), port.protocol)).collect()
-    };
+    let ports = |listed: &Listed| listed.pod.wanted.ports.iter().map(ToString::to_string).collect::<Vec<_>>();
     if json {
         let all: Vec<_> = all
             .iter()

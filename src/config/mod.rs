@@ -8,4 +8,5 @@ pub mod keys;
 pub mod settings;
 pub mod source;
 pub mod sources;
+pub mod time;
 pub mod values;

@@ -12,6 +12,7 @@ use super::digest::Digest;
 use super::imageconfig::{Healthcheck, ImageConfig};
 use super::user::User;
 use crate::config::source::{ModeSetting, PlatformSetting};
+use crate::health::{Health, START_INTERVAL};
 use crate::resolve::model::Mode;
 use crate::unit::render_env;
 
@@ -120,6 +121,24 @@ impl ImageRecord {
             healthcheck: execution.healthcheck,
         };
         (record, ignored)
+    }
+
+    /// The image's health check, with what it does not say filled in.
+    #[must_use]
+    pub fn health(&self) -> Option<Health> {
+        let check = self.healthcheck.as_ref()?;
+        let milliseconds = |nanoseconds: u64| (nanoseconds > 0).then(|| (nanoseconds / 1_000_000).max(1));
+        let usual = Health::default();
+        let retries = u32::try_from(check.retries).unwrap_or(u32::MAX);
+        Some(Health {
+            test: Health::command(&check.test)?,
+            interval: milliseconds(check.interval).or(usual.interval),
+            timeout: milliseconds(check.timeout).unwrap_or(usual.timeout),
+            retries: if retries == 0 { usual.retries } else { retries },
+            start_period: milliseconds(check.start_period).unwrap_or(0),
+            start_interval: Some(milliseconds(check.start_interval).unwrap_or(START_INTERVAL)),
+            ..usual
+        })
     }
 }
 

@@ -41,7 +41,7 @@ impl Environment {
         self.0.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_os_str())
     }
 
-    fn set(&mut self, name: OsString, value: OsString) {
+    pub fn set(&mut self, name: OsString, value: OsString) {
         match self.0.iter_mut().find(|(n, _)| *n == name) {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
@@ -61,16 +61,17 @@ impl Environment {
     }
 }
 
-/// Puts it together: what Docker gives to every container, then the image's, then the container's own.
+/// Puts it together: what Docker gives to every container, then the image's, then the container's own. `given` is the
+/// environment that the service manager gives to the service.
 ///
 /// # Errors
 /// A file of it cannot be read, or it is for nobody to have.
-pub fn build(process: &Process, directory: &Path) -> Result<Environment> {
+pub fn build(process: &Process, directory: &Path, given: impl Fn(&str) -> Option<OsString>) -> Result<Environment> {
     let mut environment = Environment::default();
     environment.set("PATH".into(), DEFAULT_PATH.into());
     environment.set("HOSTNAME".into(), gethostname().context("cannot get the host name")?);
     for name in ASKED_FOR {
-        if let Some(value) = std::env::var_os(name) {
+        if let Some(value) = given(name) {
             environment.set(name.into(), value);
         }
     }

@@ -5,16 +5,24 @@
 //!
 //! Three processes: the service's own, which relays output and signals ([`relay`]); its child, the init of the
 //! application's PID namespace ([`init`]); and the child of that, which becomes the application ([`start`]).
+//!
+//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|health|await-health|status|ended`.
 
+mod ended;
 mod environment;
+mod exec;
+mod health;
+mod host;
 mod init;
 mod journal;
+mod manager;
 mod mounts;
 mod relay;
 mod start;
 mod status;
 
 use std::convert::Infallible;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::ExitCode;
 
@@ -25,8 +33,22 @@ use sdme_gen::process::{FILE, Process};
 const CANNOT_START: u8 = 127;
 
 fn main() -> ExitCode {
-    match run() {
-        Ok(never) => match never {},
+    let mut arguments = std::env::args_os().skip(1);
+    let verb = arguments.next();
+    let verb = verb.as_deref().and_then(OsStr::to_str);
+    let rest = arguments.map(|a| a.into_string().unwrap_or_else(|a| a.to_string_lossy().into_owned()));
+    let rest: Vec<String> = rest.collect();
+    let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
+    let ended = match (verb, rest.as_slice()) {
+        (Some("exec"), [unit, directory, command @ ..]) => exec::exec(unit, directory, command),
+        (Some("health"), [unit, app, directory]) => health::check(unit, app, directory),
+        (Some("await-health"), [app]) => health::wait(app),
+        (Some("status"), []) => host::tell_after_boot(),
+        (Some("ended"), units) => ended::ended(units),
+        _ => run().map(|never| match never {}),
+    };
+    match ended {
+        Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
             ExitCode::from(CANNOT_START)
@@ -37,10 +59,15 @@ fn main() -> ExitCode {
 fn run() -> Result<Infallible> {
     let directory = std::env::args_os().nth(1).context("usage: sdme-oci-run DIRECTORY")?;
     let directory = Path::new(&directory);
-    let file = directory.join(FILE);
-    let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-    let process: Process = serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))?;
-    let environment = environment::build(&process, directory)?;
+    let process = description(directory)?;
+    let environment = environment::build(&process, directory, |name| std::env::var_os(name))?;
     mounts::run_directory(directory)?;
     relay::supervise(&process, &environment)
+}
+
+/// Reads what is to be started.
+fn description(directory: &Path) -> Result<Process> {
+    let file = directory.join(FILE);
+    let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is damaged", file.display()))
 }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! One application inside a container: its service, its files, and what it is started as. Pure.
 
+use super::health;
 use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use super::pod;
 use crate::config::values;
+use crate::health::Health;
 use crate::output::tree::{Node, Place, Tree};
 use crate::process::{self, Log, Process, User};
+use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Container, ImageFacts};
 use crate::resolve::startup::Startup;
 use crate::unit::{UnitFile, env_assignment};
@@ -21,12 +24,21 @@ const PROGRAM: &str = "sdme-oci-run";
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// Plans its part of the configuration layer. `image` is what is known about its image.
-pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: &mut Tree) {
+/// Plans its part of the configuration layer. `image` is what is known about its image. Tells whether its health is
+/// checked.
+pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: &mut Tree) -> bool {
+    let health = health::check(app, image);
     let place = Place::Layer(container.name.clone());
     let directory = app.directory();
     let directory = directory.trim_start_matches('/');
-    tree.file(place.clone(), format!("{UNITS}/{}.service", app.unit()), &service(app, container, image));
+    tree.file(
+        place.clone(),
+        format!("{UNITS}/{}.service", app.unit()),
+        &service(app, container, image, health.as_ref()),
+    );
+    if let Some(health) = &health {
+        health::plan(app, container, health, tree);
+    }
     if app.first && container.apps.len() > 1 {
         // The first one goes by two names.
         tree.add(place.clone(), format!("oci/apps/{}", app.name), Node::Link("..".to_owned()));
@@ -47,6 +59,7 @@ pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: 
     if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
         tree.file(place, format!("{directory}/{}", process::FILE), &(json + "\n"));
     }
+    health.is_some()
 }
 
 /// What the launcher is to start.
@@ -81,7 +94,7 @@ fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
     if container.apps.len() > 1 { &app.name } else { &container.name }
 }
 
-fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> UnitFile {
+fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health: Option<&Health>) -> UnitFile {
     let several = container.apps.len() > 1;
     let directory = app.directory();
     let mut unit = UnitFile::generated_from(&container.file);
@@ -93,8 +106,9 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> Unit
         .set("Unit", "After", "systemd-journald.socket")
         .set("Unit", "Conflicts", "shutdown.target")
         .set("Unit", "Before", "shutdown.target");
+    health::watched(app, health, &mut unit);
     unit.set_literal("Service", "SyslogIdentifier", identifier(app, container));
-    unit.set("Service", "Type", "exec")
+    unit.set("Service", "Type", if app.notify == Notify::Yes { "notify" } else { "exec" })
         // The launcher passes signals on.
         .set("Service", "KillMode", "mixed")
         .set("Service", "RootDirectory", format!("{directory}/root"))
@@ -112,7 +126,14 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>) -> Unit
         format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
     );
     startup(app, image, &mut unit);
+    if app.notify == Notify::Yes {
+        // The launcher is the main process, the application a child of its.
+        unit.set("Service", "NotifyAccess", "all");
+    }
     pod::application(container, &mut unit);
+    for (key, value) in &app.unit {
+        unit.set("Unit", key, value.as_str());
+    }
     for (key, value) in &app.service {
         unit.set("Service", key, value.as_str());
     }

@@ -4,9 +4,10 @@
 use super::pod;
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
-use crate::paths::{app_part, container_runtime, container_state, idmapped, machine_root};
+use crate::paths::{BINDIR, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::model::{App, Base, Container, Model};
-use crate::unit::{UnitFile, escape_path, unit_value};
+use crate::resolve::reload::Reload;
+use crate::unit::{UnitFile, escape_path, exec_word, unit_value};
 
 /// Plans the units.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
@@ -64,10 +65,30 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
         unit.set("Unit", key, value.as_str());
     }
     limits(container, &mut unit);
+    for app in &container.apps {
+        if let Some(reload) = &app.reload {
+            unit.set("Service", "ExecReload", reload_line(container, app, reload));
+        }
+    }
     for (key, value) in &container.service {
         unit.set("Service", key, value.as_str());
     }
     unit
+}
+
+/// What `systemctl reload` runs for one of its applications.
+fn reload_line(container: &Container, app: &App, reload: &Reload) -> String {
+    let name = &container.name;
+    match reload {
+        Reload::Command(words) => {
+            let words: Vec<String> = words.iter().map(|word| exec_word(word)).collect();
+            format!("{BINDIR}/sdme-gen exec {name} --app {} -- {}", app.name, words.join(" "))
+        }
+        // The main process is the launcher, which passes it on.
+        Reload::Signal(signal) => {
+            format!("systemctl --machine={name} kill --kill-whom=main --signal={signal} {}.service", app.unit())
+        }
+    }
 }
 
 /// The unit that holds the ID-mapped mounts of a container with a user namespace.

@@ -2,6 +2,7 @@
 //! The configuration layer: the topmost lower layer of a container, made anew at every start. Pure.
 
 use super::app;
+use super::health;
 use super::pod;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Stack};
@@ -54,10 +55,14 @@ fn clone(place: &Place, tree: &mut Tree) {
 }
 
 fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut Tree) {
+    let mut checked = Vec::new();
     for application in &container.apps {
-        app::plan(application, container, facts.images.get(&application.image), tree);
+        if app::plan(application, container, facts.images.get(&application.image), tree) {
+            checked.push(application);
+        }
     }
-    tree.file(place.clone(), format!("{UNITS}/sdme-oci.target"), &target(container));
+    let watching = health::whole(container, &checked, tree);
+    tree.file(place.clone(), format!("{UNITS}/sdme-oci.target"), &target(container, &watching));
     tree.add(place.clone(), format!("{UNITS}/default.target"), Node::Link("sdme-oci.target".to_owned()));
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
@@ -65,7 +70,7 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
 }
 
 /// What an application container boots to. The operating system's own default would start what only a machine needs.
-fn target(container: &Container) -> UnitFile {
+fn target(container: &Container, watching: &[String]) -> UnitFile {
     let services: Vec<String> = container.apps.iter().map(|a| format!("{}.service", a.unit())).collect();
     let services = services.join(" ");
     let mut unit = UnitFile::generated_from(&container.file);
@@ -75,5 +80,8 @@ fn target(container: &Container) -> UnitFile {
         .set("Unit", "Wants", "dbus.socket")
         .set("Unit", "After", format!("{services} systemd-journald.service dbus.socket"))
         .set("Unit", "AllowIsolate", "yes");
+    for watch in watching {
+        unit.set("Unit", "Wants", watch);
+    }
     unit
 }

@@ -3,6 +3,7 @@
 
 mod app;
 mod container;
+mod health;
 mod image;
 mod inside;
 mod nspawn;
@@ -11,6 +12,7 @@ mod publish;
 mod stub;
 
 pub use container::mounts;
+pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
 
 use std::collections::BTreeMap;

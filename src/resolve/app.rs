@@ -2,9 +2,11 @@
 //! The applications of a container: which there are, what they are called, and the settings of each. Pure.
 
 use super::container::passed;
+use super::health::health;
 use super::image::Images;
 use super::model::{App, Assignment};
 use super::references::{ImageRef, Names, image_ref};
+use super::reload::reload;
 use super::startup::Startup;
 use crate::config::keys::{FileType, Scope, keys, scope};
 use crate::config::settings::Settings;
@@ -23,10 +25,34 @@ const TAKEN: [(&str, &str); 12] = [
     ("PassEnvironment", "use Environment= in [Container]"),
     ("RootDirectory", "use Image="),
     ("RootImage", "use Image="),
-    ("Type", "remove it"),
+    ("Type", "use Notify="),
     ("UnsetEnvironment", "there is nothing but the image's environment and your own; remove it"),
     ("User", "use User= in [Container]"),
 ];
+
+/// Settings of a service's unit that `[App]` takes, although a unit file has them in another section than the rest
+/// (systemd.unit(5)).
+const OF_UNIT: [&str; 15] = [
+    "After",
+    "Before",
+    "BindsTo",
+    "FailureAction",
+    "FailureActionExitStatus",
+    "OnFailure",
+    "OnSuccess",
+    "PartOf",
+    "Requires",
+    "StartLimitAction",
+    "StartLimitBurst",
+    "StartLimitIntervalSec",
+    "SuccessAction",
+    "SuccessActionExitStatus",
+    "Wants",
+];
+
+fn is_of_unit(key: &str) -> bool {
+    OF_UNIT.contains(&key)
+}
 
 /// The longest name: it is part of the name of a mount unit, together with the container's, and of an upper directory.
 const LONGEST: usize = 64;
@@ -154,7 +180,7 @@ fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
              {LONGEST} of them; {instead}"
         ));
     }
-    if name.ends_with("-health") || (name == App::FIRST && index > 0) {
+    if name.ends_with("-health") || name.ends_with("-health-gate") || (name == App::FIRST && index > 0) {
         return Some(format!("the unit sdme-oci-{name}.service is something else already; {instead}"));
     }
     before.iter().any(|a| a.name == name).then(|| format!("two applications are called {name}; {instead}"))
@@ -199,8 +225,10 @@ fn app(
     let settings = settings.of_application(&name, alone);
     let startup = Startup::read(&settings, problems);
     let environment = environment(&settings, problems);
-    let service = passed(&settings, "App", &TAKEN, problems);
-    App { name, first, image, environment, startup, service }
+    let (health, notify) = health(&settings, problems);
+    let (unit, service) = passed(&settings, "App", &TAKEN, problems).into_iter().partition(|(key, _)| is_of_unit(key));
+    let reload = reload(&settings, problems);
+    App { name, first, image, environment, startup, health, notify, reload, unit, service }
 }
 
 fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {

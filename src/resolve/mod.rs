@@ -4,6 +4,7 @@
 
 mod app;
 mod container;
+pub mod health;
 mod image;
 mod install;
 pub mod model;
@@ -12,6 +13,7 @@ mod order;
 pub mod pod;
 pub mod ports;
 mod references;
+pub mod reload;
 mod security;
 mod slots;
 pub mod startup;

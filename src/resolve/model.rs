@@ -4,14 +4,17 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::health::{HealthSettings, Notify};
 use super::network::Connection;
 use super::pod::Pod;
+use super::reload::Reload;
 use super::startup::{Identity, Startup};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location};
+use crate::health::Health;
 use crate::process::User;
 
 /// What an imported image turned out to be.
@@ -39,6 +42,8 @@ pub struct ImageFacts {
     pub users: BTreeMap<Identity, Result<User, String>>,
     /// `StopSignal` of the image's configuration.
     pub stop_signal: Option<String>,
+    /// `Healthcheck` of the image's configuration.
+    pub health: Option<Health>,
 }
 
 /// What is known about this machine beyond its configuration. The generator knows nothing (`/var` may not be mounted),
@@ -193,7 +198,15 @@ pub struct App {
     pub environment: Vec<Assignment>,
     /// How it is started, where that is not as its image says.
     pub startup: Startup,
-    /// `[App]`, and `[App NAME]` after it.
+    /// What its health is told by, beyond what the image says.
+    pub health: HealthSettings,
+    /// What counts as started.
+    pub notify: Notify,
+    /// What `systemctl reload` of the container does.
+    pub reload: Option<Reload>,
+    /// What of `[App]`, and `[App NAME]` after it, belongs into the section `[Unit]` of its unit.
+    pub unit: Vec<Assignment>,
+    /// The rest of it.
     pub service: Vec<Assignment>,
 }
 

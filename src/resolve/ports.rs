@@ -40,6 +40,14 @@ pub struct Port {
     pub at: Location,
 }
 
+/// `[IP:]PORT[:PORT]/PROTOCOL`
+impl fmt::Display for Port {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let target = self.target.map(|port| format!(":{port}")).unwrap_or_default();
+        write!(f, "{}{target}/{}", self.listen(), self.protocol)
+    }
+}
+
 /// The most ports one assignment may publish: each becomes a unit or two.
 const MOST: u16 = 1024;
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What the units call back into on a running host.
 
+pub mod applications;
 mod base;
 pub mod containers;
 pub mod defaults;
@@ -10,6 +11,7 @@ pub mod images;
 pub mod pods;
 pub mod ports;
 pub mod prepare;
+pub mod ps;
 pub mod pull;
 pub mod ranges;
 pub mod systemd;
@@ -48,6 +50,7 @@ fn facts(store: &Store, model: &Model) -> Facts {
                 let record = imported.image;
                 let image = ImageFacts {
                     mode: record.mode,
+                    health: record.health(),
                     users,
                     entrypoint: record.entrypoint,
                     command: record.cmd,

@@ -21,6 +21,7 @@ use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
 use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::plan::{mounts, needs_resolver};
+use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Base, Container, Mode, Network, Resolver, Stack};
 use crate::resolve::userns;
 use crate::unit::UnitFile;
@@ -47,6 +48,12 @@ pub fn prepare(name: &str) -> Result<()> {
     let stack = compiled.model.stack(container, &compiled.facts);
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
+    }
+    for app in compiled.model.applications(container, &compiled.facts) {
+        let image = compiled.facts.images.get(&app.image).and_then(|image| image.health.as_ref());
+        if app.notify == Notify::Healthy && app.health.on(image).is_none() {
+            bail!("Notify=healthy needs a health check, and the image {} has none; write HealthCmd=", app.image);
+        }
     }
     // From the look at the images to the links that keep them.
     let hold = store.hold()?;

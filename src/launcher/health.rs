@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+//! Checks the health of an application, once: called by a timer.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::inotify::{AddWatchFlags, InitFlags, Inotify};
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::pipe2;
+use sdme_gen::health::{Health, OnFailure, State, Status, Step};
+
+use super::host::{self, STATES};
+use super::manager::{Run, systemctl};
+
+/// How much of a check's output is told (Docker's limit).
+const OUTPUT: usize = 4096;
+
+fn state_file(app: &str) -> PathBuf {
+    Path::new(STATES).join(app)
+}
+
+fn read_state(app: &str) -> Option<State> {
+    serde_json::from_slice(&fs::read(state_file(app)).ok()?).ok()
+}
+
+/// Replaces the file in one step: others wait for it to change.
+fn write_state(app: &str, state: &State) -> Result<()> {
+    let temporary = Path::new(STATES).join(format!(".{app}"));
+    fs::create_dir_all(STATES)
+        .and_then(|()| fs::write(&temporary, serde_json::to_vec(state)?))
+        .and_then(|()| fs::rename(&temporary, state_file(app)))
+        .context("cannot write down the result")
+}
+
+/// Makes one check of the application `app` with the service `unit` and files in `directory`, and acts on the result.
+/// Fails while the application is unhealthy.
+///
+/// # Errors
+/// The check cannot be made, or what follows from it cannot be done.
+pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
+    let described = fs::read(Path::new(directory).join("health.json")).context("cannot read the health check")?;
+    let health: Health =
+        serde_json::from_slice(&described).context("the description of the health check is damaged")?;
+    let service = format!("{unit}.service");
+    let Some(run) = Run::of(&service)? else { return Ok(ExitCode::SUCCESS) };
+    let id = format!("{} {}", run.main, run.since);
+    let mut state = read_state(app).filter(|state| state.run == id).unwrap_or(State { run: id, ..State::default() });
+    loop {
+        let startup = health.startup.as_ref().filter(|_| state.is_startup(&health));
+        let (test, timeout) = startup.map_or((&health.test, health.timeout), |s| (&s.test, s.timeout));
+        let result = attempt(&service, directory, test, Duration::from_millis(timeout))?;
+        if Run::of(&service)?.as_ref() != Some(&run) {
+            // What was checked is gone, and the check with it.
+            return Ok(ExitCode::SUCCESS);
+        }
+        let before = state.status;
+        let age = milliseconds(ClockId::CLOCK_MONOTONIC)?.saturating_sub(run.since / 1000);
+        let step = state.observe(result.is_none(), age, &health);
+        write_state(app, &state)?;
+        if let Some(failure) = result {
+            eprintln!("<4>health check of {unit} failed, {} in a row count: {failure}", state.failures);
+        }
+        if state.status != before {
+            let level = if state.status == Status::Unhealthy { 3 } else { 5 };
+            eprintln!("<{level}>{unit} is {}", state.status.word());
+        }
+        // The host may not listen any more, which is no reason not to act.
+        let _ = host::tell();
+        act(step, unit)?;
+        if startup.is_none() || step != Step::Settle {
+            break;
+        }
+        // The usual check follows at once: its timer starts while this service runs, and then waits for its interval.
+    }
+    Ok(ExitCode::from(u8::from(state.status == Status::Unhealthy)))
+}
+
+fn act(step: Step, unit: &str) -> Result<()> {
+    let service = format!("{unit}.service");
+    match step {
+        Step::Continue | Step::Fail(OnFailure::None) => Ok(()),
+        Step::Settle => {
+            let (first, usual) = (format!("{unit}-health-startup.timer"), format!("{unit}-health.timer"));
+            // Those of them that there are.
+            let _ = systemctl(&["--quiet", "--no-block", "stop", &first]);
+            let known = super::manager::show(&[&usual], &["LoadState", "ActiveState"])?;
+            let property = |name| known.first().and_then(|p| p.get(name)).map(String::as_str);
+            if property("LoadState") == Some("loaded") && property("ActiveState") == Some("inactive") {
+                systemctl(&["--quiet", "--no-block", "start", &usual])?;
+            }
+            Ok(())
+        }
+        Step::Fail(OnFailure::Kill) => systemctl(&["--signal=SIGKILL", "kill", &service]),
+        Step::Fail(OnFailure::Restart) => systemctl(&["--no-block", "restart", &service]),
+        Step::Fail(OnFailure::Stop) => systemctl(&["--no-block", "stop", &service]),
+    }
+}
+
+fn milliseconds(clock: ClockId) -> Result<u64> {
+    let now = clock_gettime(clock).context("there is no clock")?;
+    let [seconds, nanoseconds] = [now.tv_sec(), now.tv_nsec()].map(|part| u64::try_from(part).unwrap_or(0));
+    Ok(seconds * 1000 + nanoseconds / 1_000_000)
+}
+
+/// Runs the command beside the application, and tells why it failed, if it did.
+fn attempt(service: &str, directory: &str, test: &[String], limit: Duration) -> Result<Option<String>> {
+    let deadline = Instant::now() + limit;
+    let (output, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
+    fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot set up a pipe")?;
+    let mut ends = SigSet::empty();
+    ends.add(Signal::SIGCHLD);
+    ends.thread_block().context("cannot block signals")?;
+    let ends = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context("cannot receive signals")?;
+    let errors = writer.try_clone().context("cannot make a pipe")?;
+    let mut child = Command::new("/proc/self/exe")
+        .args(["exec", service, directory])
+        .args(test)
+        .stdin(Stdio::null())
+        .stdout(writer)
+        .stderr(errors)
+        .spawn()
+        .context("cannot start a process")?;
+    let (status, said) = watch(&mut child, output, &ends, deadline)?;
+    let said = said.trim_ascii();
+    let said = if said.is_empty() { String::new() } else { format!(": {}", String::from_utf8_lossy(said)) };
+    Ok(match status {
+        Some(0) => None,
+        Some(code) => Some(format!("exit status {code}{said}")),
+        None => Some(format!("no answer within {} s{said}", limit.as_secs_f32())),
+    })
+}
+
+/// Waits for the end of the check, or kills it at the deadline: then it has no status. What it left running is ended with
+/// this service.
+fn watch(child: &mut Child, output: OwnedFd, ends: &SignalFd, deadline: Instant) -> Result<(Option<i32>, Vec<u8>)> {
+    let mut said = Vec::new();
+    let mut output = Some(File::from(output));
+    loop {
+        if let Some(from) = &mut output
+            && !drain(from, &mut said)
+        {
+            output = None;
+        }
+        while ends.read_signal().context("cannot receive a signal")?.is_some() {}
+        if let Some(status) = child.try_wait().context("cannot wait")? {
+            if let Some(from) = &mut output {
+                drain(from, &mut said);
+            }
+            return Ok((Some(status.code().unwrap_or(1)), said));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            child.kill().and_then(|()| child.wait()).context("cannot end the check")?;
+            return Ok((None, said));
+        }
+        let mut wanted = vec![PollFd::new(ends.as_fd(), PollFlags::POLLIN)];
+        wanted.extend(output.as_ref().map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)));
+        let left = PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX);
+        match poll(&mut wanted, left) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait"),
+        }
+    }
+}
+
+/// Takes what is there, keeping the beginning. Tells whether more can come.
+fn drain(from: &mut File, said: &mut Vec<u8>) -> bool {
+    let mut buffer = [0; 4096];
+    // Not for ever: who writes without a pause must not escape the deadline.
+    for _ in 0..16 {
+        match from.read(&mut buffer) {
+            Ok(0) => return false,
+            Ok(length) => {
+                let room = OUTPUT.saturating_sub(said.len()).min(length);
+                said.extend_from_slice(buffer.get(..room).unwrap_or_default());
+            }
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return error.kind() == ErrorKind::WouldBlock,
+        }
+    }
+    true
+}
+
+/// Waits for the first passed check of the application.
+///
+/// # Errors
+/// It turns out to be unhealthy.
+pub fn wait(app: &str) -> Result<ExitCode> {
+    fs::create_dir_all(STATES).context("cannot wait for a result")?;
+    let changes = Inotify::init(InitFlags::IN_CLOEXEC).context("cannot wait for a result")?;
+    changes.add_watch(STATES, AddWatchFlags::IN_MOVED_TO).context("cannot wait for a result")?;
+    loop {
+        match read_state(app).map(|state| state.status) {
+            Some(Status::Healthy) => return Ok(ExitCode::SUCCESS),
+            Some(Status::Unhealthy) => bail!("the application is unhealthy; the container is not started"),
+            _ => {}
+        }
+        changes.read_events().context("cannot wait for a result")?;
+    }
+}
