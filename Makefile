@@ -7,6 +7,9 @@ LIBEXECDIR ?= $(PREFIX)/lib/sdme
 SYSTEMDSYSTEMUNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSTEMDSYSTEMGENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+PRESETDIR ?= $(PREFIX)/lib/systemd/system-preset
+DATADIR ?= $(PREFIX)/share
+MANDIR ?= $(DATADIR)/man
 CARGO ?= cargo
 INSTALL ?= install
 
@@ -17,8 +20,11 @@ TARGET = $(or $(CARGO_TARGET_DIR),target)
 # What is installed: the tool, and the directory of the two programs that bring their C library along.
 PROGRAM ?= $(TARGET)/release/sdme-gen
 STATIC ?= $(TARGET)/static/release
+# Manual pages and completions, which the tool writes itself.
+DOCUMENTS ?= $(TARGET)/documents
+VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all build install test demo bench fuzz-build lint clean
+.PHONY: all build install deb rpm test demo bench fuzz-build lint clean
 
 all: build
 
@@ -28,6 +34,7 @@ build:
 	for bin in sdme-generator sdme-oci-run; do \
 	  $(CARGO) rustc --locked --release --no-default-features --bin $$bin --target-dir $(TARGET)/static \
 	    -- -C target-feature=+crt-static || exit 1; done
+	rm -rf $(DOCUMENTS) && $(PROGRAM) documents $(DOCUMENTS)
 
 install:
 	@test -x $(PROGRAM) && test -x $(STATIC)/sdme-oci-run || { echo "run make build first" >&2; exit 1; }
@@ -38,6 +45,18 @@ install:
 	for unit in units/*.service units/*.target; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
+	$(INSTALL) -D -m 0644 units/sdme.preset $(DESTDIR)$(PRESETDIR)/80-sdme.preset
+	for page in $(DOCUMENTS)/man/*; do \
+	  $(INSTALL) -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/sdme-gen $(DESTDIR)$(DATADIR)/bash-completion/completions/sdme-gen
+	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/_sdme-gen $(DESTDIR)$(DATADIR)/zsh/site-functions/_sdme-gen
+	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/sdme-gen.fish \
+	  $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/sdme-gen.fish
+
+# Packages of what `make build` has built, below target/packages; needs debhelper or rpmbuild. A distribution builds them from
+# packaging/ as it is used to.
+deb rpm:
+	packaging/build $@
 
 # Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
 test:

@@ -4,7 +4,11 @@
 //! [`compile`] is the whole core and pure: configuration in, files and diagnostics out. Reading ([`search`]) and
 //! writing ([`output`]) happen at the two ends; `docs/architecture.md` shows how the parts hang together.
 
+#[cfg(feature = "image")]
+pub mod catalogue;
 pub mod config;
+#[cfg(feature = "image")]
+pub mod convert;
 pub mod diag;
 mod halves;
 pub mod ini;

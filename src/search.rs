@@ -22,6 +22,8 @@ const LARGEST: u64 = 1024 * 1024;
 pub struct SearchPath {
     /// Where a file is read, and the path it is known by.
     directories: Vec<(PathBuf, String)>,
+    /// A file to be taken for the first one: the directory it is known in, its name and content.
+    file: Option<(String, String, Vec<u8>)>,
 }
 
 impl SearchPath {
@@ -29,7 +31,7 @@ impl SearchPath {
     #[must_use]
     pub fn below(root: &Path) -> Self {
         let place = |d: &&str| (root.join(d.trim_start_matches('/')), (*d).to_owned());
-        Self { directories: CONFIG_DIRECTORIES.iter().map(place).collect() }
+        Self { directories: CONFIG_DIRECTORIES.iter().map(place).collect(), file: None }
     }
 
     /// As [`SearchPath::below`], unless `SDME_UNIT_DIRS` names other directories, separated by colons.
@@ -38,10 +40,18 @@ impl SearchPath {
         match std::env::var("SDME_UNIT_DIRS") {
             Ok(list) if !list.is_empty() => {
                 let absolute = list.split(':').filter(|d| d.starts_with('/'));
-                Self { directories: absolute.map(|d| (PathBuf::from(d), d.trim_end_matches('/').to_owned())).collect() }
+                let place = |d: &str| (PathBuf::from(d), d.trim_end_matches('/').to_owned());
+                Self { directories: absolute.map(place).collect(), file: None }
             }
             _ => Self::below(root),
         }
+    }
+
+    /// The same, as if there were a file of this content, in front of all others of its name.
+    #[must_use]
+    pub fn with_file(mut self, directory: &str, name: &str, content: &str) -> Self {
+        self.file = Some((directory.to_owned(), name.to_owned(), content.as_bytes().to_vec()));
+        self
     }
 }
 
@@ -56,7 +66,14 @@ enum Found {
 /// Finds and reads everything. Files that cannot be read are part of the result, with the reason.
 #[must_use]
 pub fn search(path: &SearchPath) -> Sources {
-    let listings: Vec<Listing<'_>> = path.directories.iter().map(|(dir, known)| Listing::read(dir, known)).collect();
+    let given = path.file.iter().map(|(known, name, content)| Listing {
+        directory: Path::new(known),
+        known_as: known,
+        names: BTreeMap::from([(name.clone(), true)]),
+        content: Some(content),
+    });
+    let found = path.directories.iter().map(|(dir, known)| Listing::read(dir, known));
+    let listings: Vec<Listing<'_>> = given.chain(found).collect();
     let mut sources = Sources::default();
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
@@ -99,6 +116,8 @@ struct Listing<'a> {
     known_as: &'a str,
     /// The names, and whether each is known to be a regular file.
     names: BTreeMap<String, bool>,
+    /// What is in its only file, where there is no directory to read it from.
+    content: Option<&'a [u8]>,
 }
 
 impl<'a> Listing<'a> {
@@ -107,12 +126,17 @@ impl<'a> Listing<'a> {
         let regular = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_file());
         // A name that is not UTF-8 can be no unit's.
         let names = entries.filter_map(|e| Some((e.file_name().into_string().ok()?, regular(&e)))).collect();
-        Self { directory, known_as, names }
+        Self { directory, known_as, names, content: None }
     }
 
     fn text(&self, name: &str) -> Option<Text> {
         let regular = self.names.get(name).copied().unwrap_or_default();
-        let content = match read(&self.directory.join(name), regular) {
+        let found = match self.content {
+            Some([]) => Found::Masked,
+            Some(content) => Found::Text(content.to_vec()),
+            None => read(&self.directory.join(name), regular),
+        };
+        let content = match found {
             Found::Text(bytes) => Ok(bytes),
             Found::Masked => return None,
             Found::Unusable(message) => Err(message),

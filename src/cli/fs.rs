@@ -40,6 +40,9 @@ pub enum Fs {
     Rm {
         /// Name of the image
         name: String,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// Check one image, or all and the kept downloads; exits with 1 if anything is wrong
     Verify {
@@ -63,7 +66,7 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             images::import(root, &name, &source, mode, force, &*shown()).context(name)?;
         }
         Fs::Ls { json } => return list(&Store::open(root), json, out),
-        Fs::Rm { name } => images::remove(root, &name)?,
+        Fs::Rm { name, dry_run } => images::remove(root, &name, dry_run)?,
         Fs::Verify { name } => {
             let problems = verify(&Store::open(root), name.as_deref())?;
             for problem in &problems {

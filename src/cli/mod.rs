@@ -1,7 +1,15 @@
 // SPDX-License-Identifier: MIT
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
+mod check;
+mod complete;
+mod config;
+mod convert;
+mod create;
+mod diff;
 mod fs;
+mod graph;
+mod manual;
 mod pod;
 mod render;
 
@@ -11,7 +19,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Parser, Subcommand};
+use clap::{Command, CommandFactory as _, Parser, Subcommand};
+use clap_complete::CompleteEnv;
 
 use crate::Compiled;
 use crate::diag::Severity;
@@ -54,6 +63,84 @@ enum Verb {
         /// Work on the system below this directory
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
+        /// As JSON, on standard output
+        #[arg(long)]
+        json: bool,
+    },
+    /// Show the planned units and what each pulls in
+    Graph {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// For Graphviz
+        #[arg(long, conflicts_with = "mermaid")]
+        dot: bool,
+        /// For Mermaid
+        #[arg(long)]
+        mermaid: bool,
+        /// Show only what hangs together with these containers
+        names: Vec<String>,
+    },
+    /// Write /etc/sdme/NAME.container
+    Create {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(flatten)]
+        wanted: Box<create::Wanted>,
+    },
+    /// Write /etc/sdme/NAME.container, start the container, and open a shell in it if this is a terminal
+    New {
+        /// Open no shell
+        #[arg(long, short)]
+        detach: bool,
+        #[command(flatten)]
+        wanted: Box<create::Wanted>,
+    },
+    /// Remove containers: their files in /etc/sdme and what they changed; volumes stay
+    Rm {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Names of the containers
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Stop those that run
+        #[arg(long, short)]
+        force: bool,
+        /// Say what would be removed, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// Show what a container added (A), modified (M) and deleted (D) of its files
+    Diff {
+        /// Work on the system below this directory
+        #[arg(long, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Name of the container
+        name: String,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Make files from those of Quadlet, a docker or podman command line, or a Compose file
+    Convert {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        /// Write the files to /etc/sdme; else they are only shown
+        #[arg(long, global = true)]
+        write: bool,
+        #[command(subcommand)]
+        verb: convert::Verb,
+    },
+    /// Show and set what is the same for all containers
+    Config {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: config::Verb,
     },
     /// Import, list, remove and check images
     Fs {
@@ -80,6 +167,9 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Called by make build: writes the manual pages and what shells complete with
+    #[command(hide = true)]
+    Documents { directory: PathBuf },
     /// Called by sdme-prepare@.service
     #[command(hide = true)]
     Prepare { name: String },
@@ -97,9 +187,16 @@ enum Verb {
     Rejected { problems: Vec<String> },
 }
 
+/// The command line's definition, from which the manual pages and completions are made, too.
+#[must_use]
+pub fn command() -> Command {
+    complete::with_names(Cli::command())
+}
+
 /// Runs the tool: 0 for success, 1 for failure, 2 for a wrong command line.
 #[must_use]
 pub fn run() -> ExitCode {
+    CompleteEnv::with_factory(command).var(complete::VARIABLE).complete();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => {
@@ -141,10 +238,18 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { root } => {
+        Verb::Check { root, json } => {
             // What is wrong does not depend on what is imported, and anybody may ask.
-            Ok(report(&crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())))
+            let compiled = crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default());
+            check::run(&compiled, json, &mut out)
         }
+        Verb::Graph { root, dot, mermaid, names } => graph::run(&root, dot, mermaid, &names, &mut out),
+        Verb::Create { root, wanted } => create::create(&wanted, &root, &mut out).map(|_| ExitCode::SUCCESS),
+        Verb::New { detach, wanted } => create::new(&wanted, detach, &mut out),
+        Verb::Rm { root, names, force, dry_run } => create::remove(&names, &root, force, dry_run, &mut out),
+        Verb::Diff { root, name, json } => diff::run(&root, &name, json, &mut out),
+        Verb::Convert { root, write, verb } => convert::run(&verb, &root, write, &mut out),
+        Verb::Config { root, verb } => config::run(verb, &root, &mut out),
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
         Verb::Prune { root, dry_run } => {
@@ -153,6 +258,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
+        Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)

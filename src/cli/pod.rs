@@ -13,7 +13,7 @@ use crate::runtime::pods::{self, Listed};
 /// What to do with pods.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Write /etc/sdme/NAME.pod; systemctl daemon-reload makes it known
+    /// Write /etc/sdme/NAME.pod
     New {
         /// Name of the pod
         name: String,
@@ -23,6 +23,9 @@ pub enum Verb {
         /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]
         #[arg(long, short, value_name = "PORT")]
         publish: Vec<String>,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List pods, and containers with a network of their own
     Ls {
@@ -37,6 +40,9 @@ pub enum Verb {
         /// Remove it all the same, and stop it first
         #[arg(long, short)]
         force: bool,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
 }
 
@@ -46,9 +52,9 @@ pub enum Verb {
 /// When it fails.
 pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
-        Verb::New { name, uplink, publish } => pods::new(root, &name, uplink, &publish)?,
+        Verb::New { name, uplink, publish, dry_run } => pods::new(root, &name, uplink, &publish, dry_run)?,
         Verb::Ls { json } => list(&pods::list(root), json, out)?,
-        Verb::Rm { name, force } => pods::remove(root, &name, force)?,
+        Verb::Rm { name, force, dry_run } => pods::remove(root, &name, force, dry_run)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -2,6 +2,7 @@
 //! What a user may write: file types, sections, keys and values. Pure.
 
 pub mod access;
+pub mod draft;
 pub mod install;
 pub mod keys;
 pub mod settings;

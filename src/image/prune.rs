@@ -140,11 +140,11 @@ pub(super) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Ve
     Ok(removed)
 }
 
-/// Removes an image with all its versions. The caller has made sure that nothing uses it.
+/// Removes an image with all its versions, unless `dry_run` asks only whether it could be. The caller has made sure that nothing uses it.
 ///
 /// # Errors
 /// When there is none, it is being imported, a container runs on it, or it cannot be removed.
-pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>) -> Result<()> {
+pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> Result<()> {
     check_name(name)?;
     if store.target(name).is_none() {
         bail!("there is no image `{name}`");
@@ -156,6 +156,9 @@ pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>) -> Result<()> {
     let pinned = pinned()?;
     if let Some(entry) = entries.iter().find(|entry| pinned.contains(*entry)) {
         bail!("a container runs on `{name}` (version {entry}); stop it first");
+    }
+    if dry_run {
+        return Ok(());
     }
     store.unlink(name)?;
     let retired: Vec<_> = entries.iter().map(|entry| store.retire(entry)).collect::<Result<_>>()?;

@@ -7,6 +7,8 @@ pub mod tree;
 #[cfg(feature = "image")]
 pub mod apply;
 #[cfg(feature = "image")]
+pub mod graph;
+#[cfg(feature = "image")]
 pub mod layer;
 #[cfg(feature = "image")]
 pub mod replace;

@@ -92,13 +92,16 @@ fn delete(root: &Path, name: &str) -> Result<()> {
 ///
 /// # Errors
 /// When a configured container or image uses it, a container runs on it, or it cannot be removed.
-pub fn remove(root: &Path, name: &str) -> Result<()> {
+pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     let model = super::compile(root).model;
     let users = users(&model, name);
     if !users.is_empty() {
         bail!("{name} is used by {}", users.join(", "));
     }
-    crate::image::remove(&Store::open(root), name, &|| pinned(root))?;
+    crate::image::remove(&Store::open(root), name, &|| pinned(root), dry_run)?;
+    if dry_run {
+        return Ok(());
+    }
     let path = file_of(root, name);
     if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
         delete(root, name)?;
@@ -227,14 +230,14 @@ mod tests {
         assert!(third.exists());
 
         // Not while it runs, not while it is configured.
-        assert!(remove(root, "x").unwrap_err().to_string().contains("a container runs on"));
+        assert!(remove(root, "x", false).unwrap_err().to_string().contains("a container runs on"));
         fs::remove_dir_all(&runtime).unwrap();
         fs::write(root.join("etc/sdme/web.container"), "[Container]\nImage=x.image\n").unwrap();
-        assert_eq!(remove(root, "x").unwrap_err().to_string(), "x is used by web.container");
+        assert_eq!(remove(root, "x", false).unwrap_err().to_string(), "x is used by web.container");
         fs::remove_file(root.join("etc/sdme/web.container")).unwrap();
-        remove(root, "x").unwrap();
+        remove(root, "x", false).unwrap();
         assert!(!file_of(root, "x").exists() && !first.dir.exists());
-        assert!(store.names().unwrap().is_empty() && remove(root, "x").is_err());
+        assert!(store.names().unwrap().is_empty() && remove(root, "x", false).is_err());
     }
 
     #[test]

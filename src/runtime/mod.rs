@@ -2,12 +2,17 @@
 //! What the units call back into on a running host.
 
 mod base;
+pub mod containers;
+pub mod defaults;
+pub mod diff;
+pub mod files;
 pub mod images;
 pub mod pods;
 pub mod ports;
 pub mod prepare;
 pub mod pull;
 pub mod ranges;
+pub mod systemd;
 
 use std::collections::BTreeMap;
 use std::path::Path;

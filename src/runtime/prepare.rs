@@ -160,7 +160,7 @@ fn imported(store: &Store, name: &str, mode: Mode) -> Result<PathBuf> {
 }
 
 /// What the links `app` and `base` lead to.
-fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
+pub(super) fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
     let base = |image| imported(store, image, Mode::Base);
     let app = |image| imported(store, image, Mode::App);
     Ok(match stack {
@@ -172,7 +172,7 @@ fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
 }
 
 /// The applications that are not a layer of the root, and their images' trees.
-fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, PathBuf)>> {
+pub(super) fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, PathBuf)>> {
     let further = apps.iter().filter(|app| !app.first);
     further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
 }

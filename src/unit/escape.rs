@@ -17,11 +17,15 @@ pub fn exec_word(word: &str) -> String {
     if !word.is_empty() && word.chars().all(plain) {
         return word.to_owned();
     }
+    quoted(word, "%$")
+}
+
+/// `word` in double quotes; characters of `doubled` are written twice.
+fn quoted(word: &str, doubled: &str) -> String {
     let mut out = String::from("\"");
     for c in word.chars() {
         match c {
-            '%' => out.push_str("%%"),
-            '$' => out.push_str("$$"),
+            c if doubled.contains(c) => out.extend([c, c]),
             '"' | '\\' => out.extend(['\\', c]),
             c if c.is_ascii_control() => {
                 let _ = write!(out, "\\x{:02x}", u32::from(c));
@@ -31,6 +35,17 @@ pub fn exec_word(word: &str) -> String {
     }
     out.push('"');
     out
+}
+
+/// One word of a value that `ini::split_words` splits, in our own files: as [`exec_word`], but `%` and `$` stand for
+/// themselves.
+#[must_use]
+pub fn config_word(word: &str) -> String {
+    let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\');
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    quoted(word, "")
 }
 
 /// A path in a colon separated `.nspawn` value such as `Bind=` (systemd.nspawn(5)).
@@ -73,7 +88,9 @@ mod tests {
         fn exec_words_arrive_as_they_were(words in proptest::collection::vec("[^\0]{0,12}", 0..5)) {
             let line = words.iter().map(|w| exec_word(w)).collect::<Vec<_>>().join(" ");
             let back: Vec<String> = split_words(&line).unwrap().iter().map(|w| expand(w)).collect();
-            prop_assert_eq!(back, words);
+            prop_assert_eq!(back, &words[..]);
+            let line = words.iter().map(|w| config_word(w)).collect::<Vec<_>>().join(" ");
+            prop_assert_eq!(split_words(&line).unwrap(), words);
         }
     }
 }

@@ -1,0 +1,277 @@
+// SPDX-License-Identifier: MIT
+//! The catalogue of diagnostics: a stable code, an example and a remedy for each kind. `docs/diagnostics.md` is made from
+//! it. Pure.
+
+/// A kind of diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The code; it keeps its meaning.
+    pub code: &'static str,
+    /// What it is about.
+    pub title: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Files that lead to it: names and texts. The first one is what the diagnostic is about.
+    pub example: &'static [(&'static str, &'static str)],
+    /// What messages of this kind contain; one of these is enough, and the first kind in the table that has one counts.
+    parts: &'static [&'static str],
+}
+
+/// The kind of a message.
+#[must_use]
+pub fn kind(message: &str) -> &'static Kind {
+    // What a problem of another file is quoted for is said before the quote.
+    let found = KINDS.iter().find(|kind| kind.parts.iter().any(|part| message.contains(part)));
+    found.unwrap_or(&VALUE)
+}
+
+/// All kinds, in the order of their codes.
+pub fn kinds() -> impl Iterator<Item = &'static Kind> {
+    let mut all: Vec<&Kind> = KINDS.iter().chain([&VALUE]).collect();
+    all.sort_by_key(|kind| kind.code);
+    all.into_iter()
+}
+
+const WEB: &str = "web.container";
+
+/// Whatever is wrong with one value, and none of the others.
+const VALUE: Kind = Kind {
+    code: "S301",
+    title: "A value that cannot be read",
+    remedy: "Write a value of the kind that the message names. `docs/keys.md` and sdme.container(5) say what each key takes.",
+    example: &[(WEB, "[Container]\nTimezone=Middle of Europe\n")],
+    parts: &[],
+};
+
+/// In the order of matching: a message that quotes another problem belongs to the first kinds.
+const KINDS: [Kind; 22] = [
+    Kind {
+        code: "S402",
+        title: "What a file relies on cannot be used",
+        remedy: "Mend the other file, whose own problem follows in the message. This one is fine.",
+        example: &[
+            (WEB, "[Container]\nImage=nginx.image\n"),
+            ("nginx.image", "[Image]\nImage=nginx\nPolicy=sometimes\n"),
+        ],
+        parts: &[" cannot be used: ", "is not known, write Base= here or mend", "is not known; mend"],
+    },
+    Kind {
+        code: "S101",
+        title: "A file that cannot be read",
+        remedy: "Make it a regular text file of at most 1 MiB. To switch a file off, make it empty or a link to `/dev/null`.",
+        example: &[(WEB, "")],
+        parts: &[
+            "this cannot be read",
+            "this is a directory",
+            "this is not a regular file",
+            "leads nowhere",
+            "are too many for a configuration file",
+        ],
+    },
+    Kind {
+        code: "S102",
+        title: "A file that is not text",
+        remedy: "Save it as UTF-8, without control characters. The line is the first one that is not.",
+        example: &[(WEB, "[Container]\nEnvironment=GREETING=\u{7}\n")],
+        parts: &["not UTF-8 text", "does not look like a text file"],
+    },
+    Kind {
+        code: "S103",
+        title: "A file whose name nearly is one of ours",
+        remedy: "Rename it if it is meant to be read; else ignore the warning.",
+        example: &[("web.contaner", "[Container]\n")],
+        parts: &["this file is not read"],
+    },
+    Kind {
+        code: "S104",
+        title: "A file's name that cannot be the name of what it describes",
+        remedy: "Rename the file: the name becomes a host name, and part of the names of units.",
+        example: &[("my_web.container", "[Container]\n")],
+        parts: &["name is a host name", "file name has letters", "templates ", "is the name of a template"],
+    },
+    Kind {
+        code: "S201",
+        title: "A section's header that is none",
+        remedy: "Write the section's name in brackets, alone on its line.",
+        example: &[(WEB, "[Container\nImage=nginx\n")],
+        parts: &["invalid section header"],
+    },
+    Kind {
+        code: "S202",
+        title: "A line that is no assignment",
+        remedy: "Write KEY=VALUE below a section. A line that belongs to the one before it needs a backslash there.",
+        example: &[(WEB, "[Container]\nImage nginx\n")],
+        parts: &["not an assignment", "no key before the =", "stands before any section"],
+    },
+    Kind {
+        code: "S203",
+        title: "A section that is unknown",
+        remedy: "Write the section that the message suggests. Sections for other programs begin with `X-`.",
+        example: &[(WEB, "[Containr]\nImage=nginx\n")],
+        parts: &["unknown section", "[Quadlet] is not supported"],
+    },
+    Kind {
+        code: "S204",
+        title: "A key that is unknown",
+        remedy: "Write the key that the message suggests, or put it into the section it names.",
+        example: &[(WEB, "[Container]\nImge=nginx\n")],
+        parts: &["unknown key"],
+    },
+    Kind {
+        code: "S205",
+        title: "A key that is known, but not supported",
+        remedy: "Use what the message names in its place, or remove the key. It is never ignored silently.",
+        example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--privileged\n")],
+        parts: &["not supported yet", "not supported here"],
+    },
+    Kind {
+        code: "S206",
+        title: "Quotes or escapes that do not end",
+        remedy: "Close the quote; write `\\\\` for a backslash. The rules are systemd's (systemd.syntax(7)).",
+        example: &[(WEB, "[Container]\nImage=nginx\nExec=sh -c \"echo hello\n")],
+        parts: &["the quote ", "escape sequence"],
+    },
+    Kind {
+        code: "S303",
+        title: "An image reference that cannot be read",
+        remedy: "Write a reference such as `docker.io/library/nginx:1.27`, one of the transports in `docs/images.md` with an \
+                 absolute path, or the name of an `.image` file.",
+        example: &[(WEB, "[Container]\nImage=Nginx\n")],
+        parts: &[
+            "invalid image reference",
+            "invalid tag in",
+            "invalid digest in",
+            "invalid registry host",
+            "an image cannot be another image",
+            "no Image= in [Image]",
+            "is too long for a unit name",
+            "is no platform",
+        ],
+    },
+    Kind {
+        code: "S601",
+        title: "Two files claim one thing",
+        remedy: "Change one of the two. The file whose name comes first keeps what both want.",
+        example: &[
+            ("b.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
+            ("a.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
+        ],
+        parts: &[
+            "of the host is ",
+            "would be called as the one of",
+            "is used with other Mode= or Pull= settings",
+            "a network of its own is called",
+            "is claimed by",
+        ],
+    },
+    Kind {
+        code: "S304",
+        title: "A port that cannot be published",
+        remedy: "Write `HOST:CONTAINER`, with an address in front and a protocol behind if need be; `docs/pods.md` has all forms.",
+        example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=http\n")],
+        parts: &["PublishPort=", "UDP and PublishMode=nft"],
+    },
+    Kind {
+        code: "S302",
+        title: "A value that is none of those a key takes",
+        remedy: "Write one of the values that the message lists. A boolean is yes or no.",
+        example: &[(WEB, "[Container]\nImage=nginx\nPull=sometimes\n")],
+        parts: &["is not one of ", "is not a boolean"],
+    },
+    Kind {
+        code: "S401",
+        title: "A reference to a file that does not exist",
+        remedy: "Write the file, or correct the name; the message has the nearest.",
+        example: &[(WEB, "[Container]\nImage=ngnix.image\n"), ("nginx.image", "[Image]\nImage=nginx\n")],
+        parts: &["there is no "],
+    },
+    Kind {
+        code: "S403",
+        title: "A circle",
+        remedy: "Remove one of the dependencies that the message lists.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nAfter=web.container\n")],
+        parts: &["waits for itself", "goes in a circle"],
+    },
+    Kind {
+        code: "S502",
+        title: "A setting that is ours",
+        remedy: "Use what the message names in its place: the setting is what makes the unit run a container.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Service]\nExecStart=/bin/true\n")],
+        parts: &["cannot be set in ["],
+    },
+    Kind {
+        code: "S503",
+        title: "[Install] that cannot be carried out",
+        remedy: "Name units with their suffix in WantedBy=, RequiredBy= or UpheldBy=. The links are made at daemon-reload; \
+                 `systemctl enable` is not needed.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Install]\nWantedBy=boot\n")],
+        parts: &[
+            "is not the name of a unit",
+            "specifiers are not expanded here",
+            "Alias= is",
+            "has no effect on a generated",
+            "[Install] has no use",
+        ],
+    },
+    Kind {
+        code: "S504",
+        title: "A setting of one application among several",
+        remedy: "Write it into the section of the application, `[Container NAME]` or `[App NAME]`; what is for the whole \
+                 container stays in `[Container]`.",
+        example: &[(WEB, "[Container]\nImage=nginx\nApp=redis\nExec=--verbose\n")],
+        parts: &[
+            "is for one application",
+            "concerns the whole container",
+            "this container has no application",
+            "two applications are called",
+            "is something else already",
+        ],
+    },
+    Kind {
+        code: "S602",
+        title: "Nothing is left to give",
+        remedy: "Give sdme-gen more to choose from, as the message says.",
+        example: &[
+            ("b.pod", "[Pod]\nNetwork=uplink\n"),
+            ("a.pod", "[Pod]\nNetwork=uplink\n"),
+            ("sdme.conf", "[Defaults]\nUplinkRange=10.0.0.0/30\n"),
+        ],
+        parts: &["no address is left"],
+    },
+    Kind {
+        code: "S501",
+        title: "Keys that need, or exclude, each other",
+        remedy: "Add the key that is missing, or remove the one that has no meaning beside the other.",
+        example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\nStopWhenIdle=5min\n")],
+        parts: &[
+            " needs ",
+            "belongs ",
+            "is for an application",
+            "is an operating system",
+            "has nothing below it",
+            "is taken for an operating system",
+            "nothing is installed into an application",
+            "cannot be a base",
+            "asks for another base",
+            "is about the image",
+            "'s to say",
+            "need an Image=",
+            "is for containers; ",
+        ],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_are_told_apart() {
+        let all: Vec<&str> = kinds().map(|k| k.code).collect();
+        assert!(all.is_sorted_by(|a, b| a < b), "{all:?}");
+        assert_eq!(kind("unknown key X= in [Container]").code, "S204");
+        assert_eq!(kind("x.image cannot be used: a:1: unknown key X= in [Image]").code, "S402");
+        assert_eq!(kind("HostName=_: a container's name is a host name: letters").code, "S104");
+        assert_eq!(kind("something about a value").code, "S301");
+    }
+}

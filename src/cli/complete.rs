@@ -1,0 +1,76 @@
+// SPDX-License-Identifier: MIT
+//! Completion in shells: the verbs and options from the command line's definition, names from the configuration.
+
+use std::path::Path;
+
+use clap::{Arg, Command};
+use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
+use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
+
+use crate::config::keys::{FileType, Status, keys};
+use crate::image::Store;
+use crate::search::{SearchPath, search};
+
+/// Set by the shell's part when it asks.
+pub const VARIABLE: &str = "COMPLETE";
+
+/// The name of each shell, and the file its part is installed as.
+const SHELLS: [(&str, &dyn EnvCompleter); 3] = [("sdme-gen", &Bash), ("_sdme-gen", &Zsh), ("sdme-gen.fish", &Fish)];
+
+/// The shells' parts, by the names they are installed as.
+///
+/// # Errors
+/// None in practice: they are written to memory.
+pub fn scripts() -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
+    let script = |(name, shell): (&'static str, &dyn EnvCompleter)| {
+        let mut text = Vec::new();
+        shell.write_registration(VARIABLE, "sdme-gen", "sdme-gen", "sdme-gen", &mut text)?;
+        Ok((name, text))
+    };
+    SHELLS.into_iter().map(script).collect()
+}
+
+/// `command` with the names that each argument can take.
+#[must_use]
+pub fn with_names(command: Command) -> Command {
+    command.mut_subcommands(|verb| {
+        let of_verb = match verb.get_name() {
+            "fs" => Some(FileType::Image),
+            "pod" => Some(FileType::Pod),
+            "config" => None,
+            _ => Some(FileType::Container),
+        };
+        let own = |verb: Command| verb.mut_args(|argument| named(argument, of_verb));
+        own(verb).mut_subcommands(own)
+    })
+}
+
+fn named(argument: Arg, of_verb: Option<FileType>) -> Arg {
+    let file_type = match argument.get_id().as_str() {
+        "name" | "names" | "container" => of_verb,
+        "rootfs" => Some(FileType::Image),
+        "pod" | "oci_pod" => Some(FileType::Pod),
+        "key" => Some(FileType::Defaults),
+        _ => None,
+    };
+    match file_type {
+        Some(file_type) => argument.add(ArgValueCandidates::new(move || candidates(file_type))),
+        None => argument,
+    }
+}
+
+fn candidates(file_type: FileType) -> Vec<CompletionCandidate> {
+    let mut names: Vec<String> = if file_type == FileType::Defaults {
+        keys(file_type).iter().filter(|k| k.status == Status::Supported).map(|k| k.name.to_owned()).collect()
+    } else {
+        let sources = search(&SearchPath::from_environment(Path::new("/")));
+        sources.files.into_iter().filter(|f| f.file_type == file_type).map(|f| f.name).collect()
+    };
+    if file_type == FileType::Image {
+        // Who may not look into the store completes what is configured.
+        names.extend(Store::open(Path::new("/")).names().unwrap_or_default());
+    }
+    names.sort();
+    names.dedup();
+    names.into_iter().map(CompletionCandidate::new).collect()
+}

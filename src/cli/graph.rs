@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen graph`.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::{Result, bail};
+
+use super::report;
+use crate::output::graph::Graph;
+use crate::runtime;
+use crate::runtime::containers::service;
+
+/// Prints the graph, of all units or of those around some containers.
+///
+/// # Errors
+/// There is no such container.
+pub fn run(root: &Path, dot: bool, mermaid: bool, names: &[String], out: &mut dyn Write) -> Result<ExitCode> {
+    let compiled = runtime::compile(root);
+    let code = report(&compiled);
+    let mut graph = Graph::of(&compiled.tree);
+    let units: Vec<String> = names.iter().map(|name| service(name)).collect();
+    if let Some((name, _)) = names.iter().zip(&units).find(|(_, unit)| !graph.units.contains_key(*unit)) {
+        bail!("there is no container {name}");
+    }
+    if !units.is_empty() {
+        graph = graph.around(&units);
+    }
+    let text = match (dot, mermaid) {
+        (true, _) => graph.to_dot(),
+        (_, true) => graph.to_mermaid(),
+        _ => graph.to_tree(),
+    };
+    write!(out, "{text}")?;
+    Ok(code)
+}

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: MIT
+//! From what others describe containers with to files of ours: Quadlet files, command lines of docker and podman, Compose
+//! files. What has no counterpart is listed, never dropped in silence. Pure.
+
+mod compose;
+mod quadlet;
+mod run;
+
+pub use compose::{Project, compose};
+pub use quadlet::quadlet;
+pub use run::command_line;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::compile;
+use crate::config::draft::Draft;
+use crate::config::keys::{FileType, supported};
+use crate::config::sources::{SourceFile, Sources, Text};
+use crate::resolve::model::Facts;
+
+/// What something was converted to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Converted {
+    /// Files by name, with their text.
+    pub files: BTreeMap<String, String>,
+    /// What has no counterpart, or another one than might be expected; one line each.
+    pub notes: Vec<String>,
+}
+
+impl Converted {
+    /// Adds what is wrong with the files, taken together.
+    #[must_use]
+    fn checked(mut self) -> Self {
+        let file = |(name, text): (&String, &String)| {
+            let (stem, extension) = name.rsplit_once('.')?;
+            let file_type = FileType::ALL.into_iter().find(|t| t.extension() == extension)?;
+            let main = Text { path: Arc::from(name.as_str()), content: Ok(text.clone().into_bytes()) };
+            Some(SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() })
+        };
+        let sources = Sources { files: self.files.iter().filter_map(file).collect(), remarks: Vec::new() };
+        self.notes.extend(compile(&sources, &Facts::default()).diagnostics.iter().map(ToString::to_string));
+        self
+    }
+}
+
+/// One file in the making, and what could not be put into it.
+#[derive(Debug)]
+struct Builder {
+    file_type: FileType,
+    draft: Draft,
+    notes: Vec<String>,
+}
+
+impl Builder {
+    fn new(file_type: FileType) -> Self {
+        let mut draft = Draft::default();
+        draft.section(file_type.section());
+        Self { file_type, draft, notes: Vec::new() }
+    }
+
+    /// Writes a key of ours for `origin`, unless that key cannot be used.
+    fn put(&mut self, origin: &str, key: &str, value: &str) {
+        let written = supported(self.file_type, key).map_err(|m| m.split(';').next().unwrap_or(&m).to_owned());
+        let written = written.and_then(|_| self.draft.own(self.file_type, key, value));
+        if let Err(message) = written {
+            self.note(origin, &message);
+        }
+    }
+
+    /// Writes several words of one key.
+    fn words(&mut self, origin: &str, key: &str, words: &[String]) {
+        let written = supported(self.file_type, key).map_err(|m| m.split(';').next().unwrap_or(&m).to_owned());
+        let section = self.file_type.section();
+        if let Err(message) = written.and_then(|_| self.draft.words(section, key, words)) {
+            self.note(origin, &message);
+        }
+    }
+
+    /// Writes a setting into a section that is passed through.
+    fn set(&mut self, origin: &str, section: &str, key: &str, value: &str) {
+        if let Err(message) = self.draft.set(section, key, value) {
+            self.note(origin, &message);
+        }
+    }
+
+    fn note(&mut self, origin: &str, text: &str) {
+        self.notes.push(format!("{origin}: {text}"));
+    }
+
+    /// `PublishPort=` of docker: a port alone is published on one picked at random, which there is none of here.
+    fn publish(&mut self, origin: &str, port: &str) {
+        let (numbers, protocol) = port.split_once('/').map_or((port, ""), |(n, p)| (n, p));
+        if numbers.contains(':') {
+            self.put(origin, "PublishPort", port);
+        } else {
+            self.note(origin, &format!("a host port picked at random; {numbers}:{numbers} is published"));
+            let protocol = if protocol.is_empty() { String::new() } else { format!("/{protocol}") };
+            self.put(origin, "PublishPort", &format!("{numbers}:{numbers}{protocol}"));
+        }
+    }
+
+    /// The restart policy of docker.
+    fn restart(&mut self, origin: &str, policy: &str) {
+        match policy.split(':').next().unwrap_or_default() {
+            "no" | "" => {}
+            "always" | "unless-stopped" => {
+                self.set(origin, "Service", "Restart", "always");
+                self.set(origin, "Install", "WantedBy", "machines.target");
+            }
+            "on-failure" | "on_failure" => {
+                self.set(origin, "Service", "Restart", "on-failure");
+                if policy.contains(':') {
+                    self.note(origin, "the number of attempts; StartLimitBurst= in [Unit] limits them");
+                }
+            }
+            other => self.note(origin, &format!("{other:?} is no restart policy")),
+        }
+    }
+
+    /// A network of docker's or podman's, by name.
+    fn network(&mut self, origin: &str, name: &str) {
+        match name.split(':').next().unwrap_or_default() {
+            "host" => self.put(origin, "Network", "host"),
+            "none" => self.put(origin, "Network", "none"),
+            "bridge" | "default" | "pasta" | "slirp4netns" | "private" => self.put(origin, "Network", "uplink"),
+            _ => {
+                self.put(origin, "Network", "uplink");
+                self.note(origin, "networks have no names here; containers that talk to each other share a pod (Pod=)");
+            }
+        }
+    }
+}
+
+/// A name that can be a container's.
+fn name(text: &str) -> String {
+    let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
+    let plain = plain.trim_matches('-').to_owned();
+    if plain.is_empty() { "container".to_owned() } else { plain }
+}
+
+/// The name of a container after its image.
+fn name_of_image(image: &str) -> String {
+    let last = image.rsplit('/').next().unwrap_or(image);
+    name(last.split([':', '@']).next().unwrap_or(last))
+}

@@ -1,0 +1,255 @@
+// SPDX-License-Identifier: MIT
+//! How planned units hang together: read from the units themselves, so that it says what systemd will be told. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use super::tree::{Node, Place, Tree};
+use crate::ini;
+use crate::unit::escape_path;
+
+/// Our templates, whose instances the tree has only drop-ins of.
+const TEMPLATES: [(&str, &str); 5] = [
+    ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
+    ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
+    ("sdme-pod@.service", include_str!("../../units/sdme-pod@.service")),
+    ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
+    ("sdme-prepare@.service", include_str!("../../units/sdme-prepare@.service")),
+];
+
+/// Settings that pull another unit in (systemd.unit(5)), strongest first.
+const PULLS: [&str; 5] = ["BindsTo", "Requires", "Requisite", "Upholds", "Wants"];
+
+/// Directories whose links do the same.
+const LINKS: [(&str, &str); 3] = [("requires", "Requires"), ("upholds", "Upholds"), ("wants", "Wants")];
+
+/// Units and what each pulls in.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Graph {
+    /// Descriptions by unit.
+    pub units: BTreeMap<String, String>,
+    /// A unit, one it pulls in, and by what setting.
+    pub edges: BTreeSet<(String, String, &'static str)>,
+}
+
+impl Graph {
+    /// The graph of a tree's units.
+    #[must_use]
+    pub fn of(tree: &Tree) -> Self {
+        let mut graph = Self::default();
+        for (path, node) in tree.below(&Place::Units) {
+            let (first, file) = path.split_once('/').unwrap_or((path, ""));
+            match node {
+                Node::File(text) => graph.unit(first.strip_suffix(".d").unwrap_or(first), text),
+                Node::Link(_) => {
+                    let (owner, suffix) = first.rsplit_once('.').unwrap_or((first, ""));
+                    let kind = LINKS.iter().find(|(directory, _)| *directory == suffix && !file.is_empty());
+                    if let Some((_, kind)) = kind {
+                        graph.edge(owner, file, kind);
+                    }
+                }
+                Node::Opaque => {}
+            }
+        }
+        graph.templates();
+        graph
+    }
+
+    fn unit(&mut self, name: &str, text: &str) {
+        let origin: Arc<str> = Arc::from(name);
+        // Our own text; what passes through from a user was parsed before.
+        let Ok(document) = ini::parse(&origin, text.as_bytes()) else { return };
+        self.units.entry(name.to_owned()).or_default();
+        for entry in document.entries {
+            if entry.key == "Description" {
+                self.units.insert(name.to_owned(), entry.value.replace("%%", "%"));
+            } else if let Some(kind) = PULLS.iter().find(|kind| **kind == entry.key) {
+                for other in entry.value.split_whitespace() {
+                    self.edge(name, other, kind);
+                }
+            }
+        }
+        // A socket starts the service of its name (systemd.socket(5)).
+        if let Some(stem) = name.strip_suffix(".socket") {
+            self.edge(name, &format!("{stem}.service"), "Triggers");
+        }
+        // The stock template asks for the mounts of its directory (RequiresMountsFor=).
+        if let Some(machine) = name.strip_prefix("systemd-nspawn@").and_then(|n| n.strip_suffix(".service")) {
+            self.edge(name, &format!("{}.mount", escape_path(&format!("/var/lib/machines/{machine}"))), "Requires");
+        }
+    }
+
+    fn edge(&mut self, from: &str, to: &str, kind: &'static str) {
+        for unit in [from, to] {
+            self.units.entry(unit.to_owned()).or_default();
+        }
+        self.edges.insert((from.to_owned(), to.to_owned(), kind));
+    }
+
+    /// What instances of our templates have from those.
+    fn templates(&mut self) {
+        let mut done = BTreeSet::new();
+        loop {
+            let next = self.units.keys().find(|unit| !done.contains(*unit)).cloned();
+            let Some(unit) = next else { return };
+            let instance = unit.split_once('@').zip(unit.rsplit_once('.'));
+            if let Some(((stem, rest), (_, suffix))) = instance {
+                let name = format!("{stem}@.{suffix}");
+                let instance = rest.strip_suffix(suffix).and_then(|r| r.strip_suffix('.')).unwrap_or(rest);
+                if let Some((_, text)) = TEMPLATES.iter().find(|(template, _)| *template == name) {
+                    let known = self.units.get(&unit).cloned().unwrap_or_default();
+                    self.unit(&unit, &text.replace("%i", instance));
+                    if !known.is_empty() {
+                        self.units.insert(unit.clone(), known);
+                    }
+                }
+            }
+            done.insert(unit);
+        }
+    }
+
+    /// The parts that hang together with one of `units`.
+    #[must_use]
+    pub fn around(self, units: &[String]) -> Self {
+        let mut wanted: BTreeSet<String> = units.iter().filter(|u| self.units.contains_key(*u)).cloned().collect();
+        // What a unit pulls in, and what pulls it in; targets of the system are where that ends.
+        let shared = |unit: &str| !unit.contains('@') && unit.ends_with(".target");
+        loop {
+            let before = wanted.len();
+            for (from, to, _) in &self.edges {
+                let down = wanted.contains(from) && !shared(from);
+                let up = wanted.contains(to) && !shared(to);
+                if down || up {
+                    wanted.extend([from.clone(), to.clone()]);
+                }
+            }
+            if wanted.len() == before {
+                break;
+            }
+        }
+        Self {
+            units: self.units.into_iter().filter(|(unit, _)| wanted.contains(unit)).collect(),
+            edges: self.edges.into_iter().filter(|(a, b, _)| wanted.contains(a) && wanted.contains(b)).collect(),
+        }
+    }
+
+    /// As a tree: what nothing pulls in, and below each unit what it pulls in. What was shown above is not repeated.
+    #[must_use]
+    pub fn to_tree(&self) -> String {
+        let pulled: BTreeSet<&str> = self.edges.iter().map(|(_, to, _)| to.as_str()).collect();
+        let mut out = String::new();
+        let mut shown = BTreeSet::new();
+        let roots = self.units.keys().filter(|unit| !pulled.contains(unit.as_str()));
+        // Of units that pull each other in, the first one stands on top.
+        for root in roots.chain(self.units.keys()) {
+            if shown.insert(root.clone()) {
+                let _ = writeln!(out, "{}", self.line(root));
+                self.below(root, "", &mut shown, &mut out);
+            }
+        }
+        out
+    }
+
+    fn line(&self, unit: &str) -> String {
+        match self.units.get(unit).filter(|text| !text.is_empty()) {
+            Some(description) => format!("{unit}  {description}"),
+            None => unit.to_owned(),
+        }
+    }
+
+    fn below(&self, unit: &str, indent: &str, shown: &mut BTreeSet<String>, out: &mut String) {
+        let mut others: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
+        for (_, to, kind) in self.edges.iter().filter(|(from, ..)| from == unit) {
+            others.entry(to).or_default().push(kind);
+        }
+        let last = others.len().saturating_sub(1);
+        for (index, (other, kinds)) in others.into_iter().enumerate() {
+            let (branch, trunk) = if index == last { ("└─", "  ") } else { ("├─", "│ ") };
+            let kinds = kinds.join(", ");
+            if shown.insert(other.to_owned()) {
+                let _ = writeln!(out, "{indent}{branch}{kinds} {}", self.line(other));
+                self.below(other, &format!("{indent}{trunk}"), shown, out);
+            } else {
+                let _ = writeln!(out, "{indent}{branch}{kinds} {other} (see above)");
+            }
+        }
+    }
+
+    /// For Graphviz.
+    #[must_use]
+    pub fn to_dot(&self) -> String {
+        let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
+        let mut out = String::from("digraph sdme {\n  rankdir=LR\n  node [shape=box]\n");
+        for (unit, description) in &self.units {
+            let _ = writeln!(out, "  {} [tooltip={}]", quoted(unit), quoted(description));
+        }
+        for (from, to, kind) in &self.edges {
+            let _ = writeln!(out, "  {} -> {} [label={kind}]", quoted(from), quoted(to));
+        }
+        out + "}\n"
+    }
+
+    /// For Mermaid, which documents on the web show.
+    #[must_use]
+    pub fn to_mermaid(&self) -> String {
+        let mut out = String::from("flowchart LR\n");
+        let ids: BTreeMap<&str, usize> = self.units.keys().map(String::as_str).zip(0..).collect();
+        for (unit, id) in &ids {
+            let _ = writeln!(out, "  u{id}[\"{}\"]", unit.replace('\\', "&#92;").replace('"', "&quot;"));
+        }
+        for (from, to, kind) in &self.edges {
+            if let (Some(from), Some(to)) = (ids.get(from.as_str()), ids.get(to.as_str())) {
+                let _ = writeln!(out, "  u{from} -->|{kind}| u{to}");
+            }
+        }
+        out
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn graph() -> Graph {
+        let mut tree = Tree::default();
+        let service = "[Unit]\nDescription=Container web\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n";
+        tree.file(Place::Units, "systemd-nspawn@web.service.d/10-sdme.conf", &service);
+        let mount = "[Unit]\nDescription=Root\nRequires=sdme-prepare@web.service sdme-image@\\x40.service\n";
+        tree.file(Place::Units, "var-lib-machines-web.mount", &mount);
+        let link = Node::Link("../x".to_owned());
+        tree.add(Place::Units, "machines.target.wants/systemd-nspawn@web.service", link.clone());
+        tree.add(Place::Units, "sdme-pod@p.target.wants/systemd-nspawn@web.service", link);
+        Graph::of(&tree)
+    }
+
+    #[test]
+    fn a_tree_says_each_thing_once() {
+        assert_eq!(
+            graph().to_tree(),
+            "\
+machines.target
+└─Wants systemd-nspawn@web.service  Container web
+  ├─BindsTo sdme-pod@p.service  Network of pod p
+  └─Requires var-lib-machines-web.mount  Root
+    ├─Requires sdme-image@\\x40.service  Image \\x40
+    └─Requires sdme-prepare@web.service  Prepare the layers of container web
+sdme-pod@p.target  Pod p with its containers
+├─BindsTo sdme-pod@p.service (see above)
+└─Wants systemd-nspawn@web.service (see above)
+"
+        );
+    }
+
+    #[test]
+    fn for_documents() {
+        let graph = graph().around(&["sdme-pod@p.service".to_owned()]);
+        let dot = graph.to_dot();
+        assert!(dot.contains("\"sdme-pod@p.target\" -> \"sdme-pod@p.service\" [label=BindsTo]\n"), "{dot}");
+        assert!(dot.contains("\"sdme-image@\\\\x40.service\""), "{dot}");
+        let mermaid = graph.to_mermaid();
+        assert!(mermaid.contains("[\"sdme-image@&#92;x40.service\"]\n"), "{mermaid}");
+        assert_eq!(mermaid.matches("-->").count(), graph.edges.len());
+        assert!(super::tests::graph().around(&["none.service".to_owned()]).units.is_empty());
+    }
+}

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen create`, `new` and `rm`: `.container` files written, and removed with what their containers changed.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::{files, systemd};
+use crate::config::keys::FileType;
+use crate::paths::container_state;
+use crate::resolve::bad_name;
+use crate::search::{SearchPath, search};
+
+/// A name for a container of the image `image`: the last part of that, with a number if it is taken.
+#[must_use]
+pub fn free_name(root: &Path, image: Option<&str>) -> String {
+    let last = image.unwrap_or("host").rsplit(['/', ':']).find(|part| part.contains(char::is_alphabetic));
+    let stem: String = image
+        .map_or("host", |image| {
+            let path = image.split('@').next().unwrap_or(image);
+            let part = path.rsplit('/').next().unwrap_or(path);
+            part.split(':').next().filter(|part| !part.is_empty()).or(last).unwrap_or("container")
+        })
+        .chars()
+        .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
+        .collect();
+    let stem = stem.trim_matches('-').to_owned();
+    let stem = if bad_name(&stem).is_none() { stem } else { "container".to_owned() };
+    let sources = search(&SearchPath::from_environment(root));
+    let taken = |name: &str| sources.files.iter().any(|f| f.file_type == FileType::Container && f.name == name);
+    if !taken(&stem) {
+        return stem;
+    }
+    (2..).map(|n: u32| format!("{stem}-{n}")).find(|name| !taken(name)).unwrap_or(stem)
+}
+
+/// The service of a container.
+#[must_use]
+pub fn service(name: &str) -> String {
+    format!("systemd-nspawn@{name}.service")
+}
+
+/// Starts a container.
+///
+/// # Errors
+/// When it does not start, with what systemd knows about it.
+pub fn start(name: &str) -> Result<()> {
+    let service = service(name);
+    systemd::systemctl(&["start", &service]).map_err(|error| {
+        let status = Command::new("systemctl").args(["status", "-n", "10", "-l", "--no-pager", &service]).output();
+        let text = status.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
+        anyhow!("{error}; {} stays as it is written\n{text}", files::file_name(FileType::Container, name))
+    })
+}
+
+/// Runs `command`, or a shell, in a container; the exit status is its own.
+///
+/// # Errors
+/// It cannot be run.
+pub fn join(name: &str, command: &[String]) -> Result<i32> {
+    let mut shell = Command::new("machinectl");
+    shell.args(["--quiet", "shell", name]);
+    if let Some((program, arguments)) = command.split_first() {
+        // machinectl takes a path only; env looks the program up.
+        let program = if program.starts_with('/') { vec![program.as_str()] } else { vec!["/usr/bin/env", program] };
+        shell.args(program).args(arguments);
+    }
+    let status = shell.status().context("cannot run machinectl")?;
+    Ok(status.code().unwrap_or(1))
+}
+
+/// Removes a container: `/etc/sdme/NAME.container`, its own drop-ins there, and what it has changed of its files. Named
+/// volumes stay. Returns what was, or would be, removed.
+///
+/// # Errors
+/// When it runs and `force` is not set, it is configured elsewhere, or something cannot be removed.
+pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec<String>> {
+    if let Some(message) = bad_name(name) {
+        bail!("{message}");
+    }
+    let file = files::file_name(FileType::Container, name);
+    let state = container_state(name);
+    if files::path(root, &file).symlink_metadata().is_err() {
+        let sources = search(&SearchPath::from_environment(root));
+        let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.name == name);
+        if let Some(other) = other {
+            bail!("{name} is configured by {}; remove that file", other.main.path);
+        }
+        bail!("there is no container {name}");
+    }
+    let service = service(name);
+    if systemd::is_active(root, &service) {
+        if !force {
+            bail!("{name} runs; run systemctl stop {service}, or use --force");
+        }
+        if !dry_run {
+            systemd::systemctl(&["stop", &service])?;
+        }
+    }
+    let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
+    let mut removed = vec![format!("{}/{file}", files::DIRECTORY)];
+    for directory in [drop_ins, state] {
+        let full = root.join(directory.trim_start_matches('/'));
+        match full.symlink_metadata() {
+            Err(error) if error.kind() == ErrorKind::NotFound => continue,
+            Err(error) => return Err(error).with_context(|| format!("cannot look at {directory}")),
+            Ok(_) if dry_run => {}
+            // Links in it, which the container may have made, are removed and not followed.
+            Ok(_) => fs::remove_dir_all(&full).with_context(|| format!("cannot remove {directory}"))?,
+        }
+        removed.push(directory);
+    }
+    if !dry_run {
+        files::remove(root, &file)?;
+        systemd::reload(root)?;
+    }
+    Ok(removed)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn names_from_images() {
+        let dir = tempfile::tempdir().unwrap();
+        let name = |image| free_name(dir.path(), image);
+        assert_eq!(name(Some("docker.io/library/nginx:1.27")), "nginx");
+        assert_eq!(name(Some("ubuntu")), "ubuntu");
+        assert_eq!(name(Some("localhost:5000/my_app@sha256:00")), "my-app");
+        assert_eq!(name(Some("oci:/srv/images/nginx")), "nginx");
+        assert_eq!(name(None), "host");
+        files::add(dir.path(), FileType::Container, "host", "[Container]\n", false).unwrap();
+        assert_eq!(name(None), "host-2");
+    }
+
+    #[test]
+    fn removal_takes_changes_along_and_dry_runs_take_nothing() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        assert_eq!(remove(root, "web", false, false).unwrap_err().to_string(), "there is no container web");
+        assert!(remove(root, "../web", false, false).is_err());
+        files::add(root, FileType::Container, "web", "[Container]\n", true).unwrap();
+        assert!(!root.join("etc").exists());
+        files::add(root, FileType::Container, "web", "[Container]\n", false).unwrap();
+        assert!(files::add(root, FileType::Container, "web", "[Container]\n", false).is_err());
+        let upper = root.join("var/lib/sdme/containers/web/upper");
+        fs::create_dir_all(&upper).unwrap();
+        std::os::unix::fs::symlink(root.join("etc"), upper.join("link")).unwrap();
+        let want = ["/etc/sdme/web.container", "/var/lib/sdme/containers/web"];
+        assert_eq!(remove(root, "web", false, true).unwrap(), want);
+        assert!(upper.exists());
+        assert_eq!(remove(root, "web", false, false).unwrap(), want);
+        assert!(!upper.exists() && root.join("etc/sdme").exists());
+    }
+
+    #[test]
+    fn what_the_configuration_does_not_take_is_not_written() {
+        let dir = tempfile::tempdir().unwrap();
+        let text = "[Container]\nHostnam=x\nPod=none.pod\n";
+        let error = files::add(dir.path(), FileType::Container, "web", text, false).unwrap_err();
+        let error = format!("{error:#}");
+        assert!(error.starts_with("nothing was written: /etc/sdme/web.container:2: unknown key Hostnam="), "{error}");
+        assert!(!dir.path().join("etc").exists());
+    }
+}

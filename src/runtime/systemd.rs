@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//! The system manager, spoken to as an administrator does: by `systemctl` and `machinectl`.
+
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+
+/// Whether `root` is the system that runs here.
+#[must_use]
+pub fn is_live(root: &Path) -> bool {
+    root == Path::new("/") && Path::new("/run/systemd/system").is_dir()
+}
+
+/// Runs `systemctl` with `arguments`; what it has to say goes to our standard error.
+///
+/// # Errors
+/// It cannot be run, or fails.
+pub fn systemctl(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("systemctl").args(arguments).stdout(Stdio::null()).status();
+    if !status.context("cannot run systemctl")?.success() {
+        bail!("systemctl {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// Has systemd read what was changed below `root`, if that is the system that runs here.
+///
+/// # Errors
+/// As for [`systemctl`].
+pub fn reload(root: &Path) -> Result<()> {
+    if is_live(root) { systemctl(&["daemon-reload"]) } else { Ok(()) }
+}
+
+/// Whether a unit is active, or on its way there or back, on the system that runs here.
+#[must_use]
+pub fn is_active(root: &Path, unit: &str) -> bool {
+    if !is_live(root) {
+        return false;
+    }
+    let output = Command::new("systemctl").args(["show", "-P", "ActiveState", unit]).output();
+    output.is_ok_and(|o| !["inactive", "failed", ""].contains(&String::from_utf8_lossy(&o.stdout).trim()))
+}
