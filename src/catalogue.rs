@@ -87,7 +87,7 @@ const KINDS: [Kind; 22] = [
         title: "A file's name that cannot be the name of what it describes",
         remedy: "Rename the file: the name becomes a host name, and part of the names of units.",
         example: &[("my_web.container", "[Container]\n")],
-        parts: &["name is a host name", "file name has letters", "templates ", "is the name of a template"],
+        parts: &["name is a host name", "file name has letters", "the name of a template"],
     },
     Kind {
         code: "S201",
@@ -161,7 +161,7 @@ const KINDS: [Kind; 22] = [
             "would be called as the one of",
             "is used with other Mode= or Pull= settings",
             "a network of its own is called",
-            "is claimed by",
+            "'s already; rename",
         ],
     },
     Kind {
@@ -232,9 +232,12 @@ const KINDS: [Kind; 22] = [
         title: "Nothing is left to give",
         remedy: "Give sdme-gen more to choose from, as the message says.",
         example: &[
-            ("b.pod", "[Pod]\nNetwork=uplink\n"),
+            ("e.pod", "[Pod]\nNetwork=uplink\n"),
             ("a.pod", "[Pod]\nNetwork=uplink\n"),
-            ("sdme.conf", "[Defaults]\nUplinkRange=10.0.0.0/30\n"),
+            ("b.pod", "[Pod]\nNetwork=uplink\n"),
+            ("c.pod", "[Pod]\nNetwork=uplink\n"),
+            ("d.pod", "[Pod]\nNetwork=uplink\n"),
+            ("sdme.conf", "[Defaults]\nUplinkRange=10.0.0.0/28\n"),
         ],
         parts: &["no address is left"],
     },

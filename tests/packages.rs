@@ -64,7 +64,7 @@ fn apt_installs_upgrades_and_purges() {
     let host = &builder.bind(&cache().join("images"), "/srv/images").boot();
     let install = |package: &Path| {
         let file = package.file_name().unwrap().to_string_lossy().into_owned();
-        host.ok(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y --no-download install /srv/packages/{file}"));
+        host.ok(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y install /srv/packages/{file}"));
     };
     install(&old);
     host.ok("test -d /etc/sdme -a -d /var/lib/sdme && man -w sdme-gen 2>/dev/null || test -x /usr/bin/sdme-gen");

@@ -191,9 +191,9 @@ fn check_names_every_problem_and_changes_nothing() {
     assert_eq!(out.status.code(), Some(1));
     assert_eq!(
         stderr(&out),
-        "/etc/sdme/one.container:2: unknown key Imag= in [Container]; did you mean Image?\n\
-         /etc/sdme/one.container:3: unknown key Exe= in [Container]; did you mean Exec?\n\
-         /etc/sdme/two.container:1: unknown section [Containr] in a .container file; did you mean Container?\n"
+        "/etc/sdme/one.container:2: unknown key Imag= in [Container]; did you mean Image? [S204]\n\
+         /etc/sdme/one.container:3: unknown key Exe= in [Container]; did you mean Exec? [S204]\n\
+         /etc/sdme/two.container:1: unknown section [Containr] in a .container file; did you mean Container? [S203]\n"
     );
     assert_eq!(tree(&root.path("")), before);
 }

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use super::keys::{FileType, Kind, Scope, scope, supported};
-use super::sources::{SourceFile, Text};
+use super::sources::{SourceFile, Text, instance};
 use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 use crate::ini::{Document, Entry, parse, split_words};
 
@@ -42,6 +42,13 @@ impl Settings {
                 }
                 Err(more) => problems.extend(more),
             }
+        }
+        if let Some(names) = instance(&file.name) {
+            for entry in &mut entries {
+                entry.value = with_instance(&entry.value, names);
+            }
+            // For the template to say.
+            entries.retain(|e| &*e.section != "Install" || e.key != "DefaultInstance");
         }
         let own = file.file_type.section();
         for entry in &entries {
@@ -169,6 +176,26 @@ fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
     }
 }
 
+/// `%i` and `%p` of an instance's file, and `%I` and `%P`, which are the same here. systemd would put the machine's name in
+/// the place of the first.
+fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
+    let mut out = String::with_capacity(value.len());
+    let mut chars = value.chars().peekable();
+    while let Some(c) = chars.next() {
+        match (c, chars.peek()) {
+            ('%', Some('i' | 'I')) => out.push_str(instance),
+            ('%', Some('p' | 'P')) => out.push_str(template),
+            ('%', Some('%')) => out.push_str("%%"),
+            _ => {
+                out.push(c);
+                continue;
+            }
+        }
+        chars.next();
+    }
+    out
+}
+
 /// The words of systemd's `parse_boolean()`, in any case.
 #[must_use]
 pub fn parse_bool(value: &str) -> Option<bool> {
@@ -210,6 +237,11 @@ mod tests {
             drop_ins: vec![text("x.container.d/a.conf", drop_in)],
         };
         Settings::load(&file).map_err(|all| all.iter().map(ToString::to_string).collect())
+    }
+
+    #[test]
+    fn instances_are_written_out() {
+        assert_eq!(with_instance("%i-%p %%i %n %", ("web", "1")), "1-web %%i %n %");
     }
 
     #[test]

@@ -37,6 +37,33 @@ pub struct Sources {
     pub remarks: Vec<Diagnostic>,
 }
 
+impl SourceFile {
+    /// The name of what the file describes. An instance of a template, `web@1`, describes `web-1`: no machine can have an
+    /// at-sign in its name.
+    #[must_use]
+    pub fn described(&self) -> String {
+        described(&self.name)
+    }
+
+    /// Whether it is a template, `web@`, which describes nothing by itself.
+    #[must_use]
+    pub fn is_template(&self) -> bool {
+        self.file_type == FileType::Container && self.name.len() > 1 && self.name.ends_with('@')
+    }
+}
+
+/// As [`SourceFile::described`], for the name of a `.container` file.
+#[must_use]
+pub fn described(name: &str) -> String {
+    instance(name).map_or_else(|| name.to_owned(), |(template, instance)| format!("{template}-{instance}"))
+}
+
+/// The template's name and the instance's of `web@1`.
+#[must_use]
+pub fn instance(name: &str) -> Option<(&str, &str)> {
+    name.split_once('@').filter(|(template, instance)| !template.is_empty() && !instance.is_empty())
+}
+
 /// The drop-in directories of `name`, the most specific first: `a-b.container.d`, `a-.container.d`, `container.d`.
 #[must_use]
 pub fn drop_in_directories(file_type: FileType, name: &str) -> Vec<String> {
@@ -45,6 +72,9 @@ pub fn drop_in_directories(file_type: FileType, name: &str) -> Vec<String> {
         return vec![format!("{name}.{extension}.d")];
     }
     let mut out = vec![format!("{name}.{extension}.d")];
+    if let Some((template, _)) = instance(name) {
+        out.push(format!("{template}@.{extension}.d"));
+    }
     let dashes: Vec<usize> = name.match_indices('-').map(|(i, _)| i).collect();
     for dash in dashes.into_iter().rev() {
         let prefix = name.get(..=dash).unwrap_or_default();
@@ -66,6 +96,10 @@ mod tests {
         assert_eq!(
             drop_in_directories(FileType::Container, "a-b-c"),
             ["a-b-c.container.d", "a-b-.container.d", "a-.container.d", "container.d"]
+        );
+        assert_eq!(
+            drop_in_directories(FileType::Container, "a@1"),
+            ["a@1.container.d", "a@.container.d", "container.d"]
         );
         assert_eq!(drop_in_directories(FileType::Image, "x"), ["x.image.d", "image.d"]);
         assert_eq!(drop_in_directories(FileType::Defaults, "sdme"), ["sdme.conf.d"]);

@@ -239,7 +239,10 @@ pub fn bad_name(name: &str) -> Option<String> {
             && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
     };
     if name.contains('@') {
-        return Some("templates are not supported yet; write one file for each container".to_owned());
+        return Some(
+            "a container's name is not the name of a template or an instance; write NAME@.container and link to it"
+                .to_owned(),
+        );
     }
     let good = name.len() <= 64 && name.split('.').all(label);
     (!good).then(|| "a container's name is a host name: letters, digits, '-' and '.', at most 64 of them".to_owned())

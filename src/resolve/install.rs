@@ -36,7 +36,8 @@ fn assignment(entry: &Entry) -> Result<(&'static str, Vec<Link>), String> {
             "Alias" => {
                 "Alias= is not possible: the unit is an instance of systemd-nspawn@.service; remove it".to_owned()
             }
-            "Also" | "DefaultInstance" => format!("{key}= has no effect on a generated unit; remove it"),
+            "DefaultInstance" => "DefaultInstance= is for a template, whose name ends in @; remove it".to_owned(),
+            "Also" => format!("{key}= has no effect on a generated unit; remove it"),
             _ => format!("unknown key {key}= in [Install]{}", suggestion(key, KEYS.map(|(k, _)| k))),
         });
     };

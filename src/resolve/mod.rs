@@ -39,16 +39,20 @@ use references::{ImageRef, Names, unit_of};
 /// Resolves everything that was found.
 #[must_use]
 pub fn resolve(sources: &Sources) -> Model {
+    let instances = default_instances(sources);
+    let files: Vec<&SourceFile> = sources.files.iter().chain(&instances).collect();
     let mut names = Names::new();
-    for file in &sources.files {
+    for file in &files {
         names.entry(file.file_type).or_default().insert(file.name.clone());
     }
     let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
     let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
-    let load = |file: &SourceFile| Settings::load(file).and_then(|settings| implemented(file).map(|()| settings));
-    let loaded = halves(&sources.files, |files| files.iter().map(load).collect());
-    for (file, settings) in sources.files.iter().zip(loaded) {
+    let load = |file: &&SourceFile| Settings::load(file).and_then(|settings| implemented(file).map(|()| settings));
+    let loaded = halves(&files, |files| files.iter().map(load).collect());
+    for (file, settings) in files.into_iter().zip(loaded) {
         match settings {
+            // Its instances are what it is for.
+            Ok(_) if file.is_template() => {}
             Ok(settings) => {
                 readable.insert((file.file_type, &file.name), (file, settings));
             }
@@ -64,8 +68,15 @@ pub fn resolve(sources: &Sources) -> Model {
         if *file_type != FileType::Container {
             continue;
         }
-        let path = &file.main.path;
-        let read = container::container(name, path, settings, (&names, &pods), &mut images, &default_base);
+        let (path, described) = (&file.main.path, file.described());
+        if described != **name && names.get(&FileType::Container).is_some_and(|known| known.contains(&described)) {
+            let message =
+                format!("the container {described} is {described}.container's already; rename one of the two");
+            let problem = Diagnostic::error(&Location::new(path, 1), message);
+            model.warnings.push(problem);
+            continue;
+        }
+        let read = container::container(&described, path, settings, (&names, &pods), &mut images, &default_base);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
@@ -81,6 +92,18 @@ pub fn resolve(sources: &Sources) -> Model {
     settle_pods(pods, &readable, &mut model);
     model.settle_images();
     model
+}
+
+/// The instances that templates ask for with `DefaultInstance=`, unless there are files for them.
+fn default_instances(sources: &Sources) -> Vec<SourceFile> {
+    let instance = |template: &SourceFile| {
+        let settings = Settings::load(template).ok()?;
+        let wanted = settings.text("Install", "DefaultInstance")?;
+        let name = format!("{}{}", template.name, wanted.value);
+        let there = sources.files.iter().any(|f| f.file_type == template.file_type && f.name == name);
+        (!there).then(|| SourceFile { name, ..template.clone() })
+    };
+    sources.files.iter().filter(|file| file.is_template()).filter_map(instance).collect()
 }
 
 fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
@@ -250,7 +273,8 @@ impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
         problems.dedup();
-        let (file_type, name) = (file.file_type, file.name.clone());
+        let file_type = file.file_type;
+        let name = if file_type == FileType::Container { file.described() } else { file.name.clone() };
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
 
@@ -278,6 +302,9 @@ impl Model {
     /// The unit that stands for a rejected file, if its type has one.
     #[must_use]
     pub fn unit_of(rejected: &Rejected) -> Option<String> {
+        if rejected.file_type == FileType::Container && rejected.name.ends_with('@') {
+            return None;
+        }
         let plain = container::bad_name(&rejected.name).is_none();
         let name = if plain { rejected.name.clone() } else { crate::unit::escape_instance(&rejected.name) };
         unit_of(rejected.file_type, &name).ok()

@@ -12,7 +12,7 @@ use super::references::{Names, existing};
 use super::slots::{distribute, hash};
 use crate::config::keys::FileType;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 
 /// What a file says about a network it has for itself.
 #[derive(Debug, Clone, Default)]
@@ -64,9 +64,11 @@ fn written(value: &str) -> Result<Written, String> {
         _ => Err(format!(
             "Network={value} is not one of host, none, private, uplink, veth, bridge:NAME, zone:NAME{}",
             match value {
-                _ if value.ends_with(".network") => "; Network=uplink gives it a way out, Pod= connects it with others",
-                "bridge" | "pasta" | "slirp4netns" => "; Network=uplink gives it a way out",
-                _ => "",
+                _ if value.ends_with(".network") => {
+                    "; Network=uplink gives it a way out, Pod= connects it with others".to_owned()
+                }
+                "bridge" | "pasta" | "slirp4netns" => "; Network=uplink gives it a way out".to_owned(),
+                _ => suggestion(value, ["host", "none", "private", "uplink", "veth", "bridge:NAME", "zone:NAME"]),
             }
         )),
     }

@@ -30,7 +30,7 @@ pub fn free_name(root: &Path, image: Option<&str>) -> String {
     let stem = stem.trim_matches('-').to_owned();
     let stem = if bad_name(&stem).is_none() { stem } else { "container".to_owned() };
     let sources = search(&SearchPath::from_environment(root));
-    let taken = |name: &str| sources.files.iter().any(|f| f.file_type == FileType::Container && f.name == name);
+    let taken = |name: &str| sources.files.iter().any(|f| f.file_type == FileType::Container && f.described() == name);
     if !taken(&stem) {
         return stem;
     }
@@ -85,7 +85,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     let state = container_state(name);
     if files::path(root, &file).symlink_metadata().is_err() {
         let sources = search(&SearchPath::from_environment(root));
-        let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.name == name);
+        let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.described() == name);
         if let Some(other) = other {
             bail!("{name} is configured by {}; remove that file", other.main.path);
         }

@@ -157,11 +157,29 @@ pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, String
     }
 }
 
+/// Settings of systemd that are often written into the wrong section.
+const PASSED: [(&str, &str); 3] = [
+    (
+        "Unit",
+        "After Before BindsTo Conflicts Description Documentation OnFailure PartOf Requires StartLimitBurst Wants",
+    ),
+    (
+        "Service",
+        "CPUQuota CPUWeight ExecStartPost ExecStartPre ExecStop ExecStopPost IOWeight MemoryHigh MemoryMax Nice Restart \
+         RestartSec Slice TasksMax TimeoutSec TimeoutStartSec TimeoutStopSec",
+    ),
+    ("Install", "RequiredBy UpheldBy WantedBy"),
+];
+
 fn unknown(file_type: FileType, name: &str) -> String {
     let near = suggestion(name, keys(file_type).iter().map(|k| k.name));
     let elsewhere = FileType::ALL.iter().find(|t| **t != file_type && keys(**t).iter().any(|k| k.name == name));
-    let hint = match elsewhere {
-        Some(t) if near.is_empty() => format!("; it belongs into [{}]", t.section()),
+    let passed = PASSED.iter().find(|(section, all)| {
+        file_type.passed_through().contains(section) && all.split(' ').any(|setting| setting == name)
+    });
+    let hint = match (elsewhere.map(|t| t.section()), passed) {
+        (_, Some((section, _))) => format!("; it belongs into [{section}]"),
+        (Some(section), _) if near.is_empty() => format!("; it belongs into [{section}]"),
         _ => near,
     };
     format!("unknown key {name}= in [{}]{hint}", file_type.section())
@@ -195,6 +213,7 @@ mod tests {
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
         assert_eq!(message("Rootfs"), "Rootfs= is a known Quadlet key, not supported yet; remove it");
         assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
+        assert_eq!(message("Restart"), "unknown key Restart= in [Container]; it belongs into [Service]");
         assert!(message("PodmanArgs").contains("not supported here; "));
         assert!(supported(FileType::Container, "Image").is_ok());
     }

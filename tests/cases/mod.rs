@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+//! Tables of cases in text files, each a few configuration files and what they lead to.
+//!
+//! `## TITLE` begins a case and `--- NAME` a file of it, below `/etc/sdme` unless the name begins with a slash; `--- NAME -> TARGET`
+//! is a link. Lines after the files say what is expected, `! DIAGNOSTIC` (all of them, in order), `+ FILE: LINE` and
+//! `- FILE: LINE` that a file has or lacks a line, `+ FILE` and `- FILE` that it is there or not, `+ FILE -> TARGET`; FILE is
+//! the end of a path as `sdme-gen render` prints it. `= TEXT` and `~ TEXT` are for the test.
+#![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+
+use sdme_gen::compile;
+use sdme_gen::output::tree::{Node, Place, Tree};
+use sdme_gen::resolve::model::Facts;
+use sdme_gen::search::{SearchPath, search};
+
+/// A case.
+#[derive(Debug, Clone, Default)]
+pub struct Case {
+    pub title: String,
+    /// Names and texts; a link's text is `-> TARGET`.
+    pub files: Vec<(String, String)>,
+    /// The lines after the files.
+    pub wanted: Vec<String>,
+}
+
+/// Reads a table.
+pub fn cases(table: &str) -> Vec<Case> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases").join(table);
+    let mut all: Vec<Case> = Vec::new();
+    let mut in_file = false;
+    for line in fs::read_to_string(&path).unwrap().lines() {
+        if let Some(title) = line.strip_prefix("## ") {
+            all.push(Case { title: title.to_owned(), ..Case::default() });
+            in_file = false;
+            continue;
+        }
+        let Some(case) = all.last_mut() else { continue };
+        if let Some(name) = line.strip_prefix("--- ") {
+            let (name, text) = name.split_once(" -> ").map_or((name, String::new()), |(n, t)| (n, format!("-> {t}")));
+            in_file = text.is_empty();
+            case.files.push((name.to_owned(), text));
+        } else if ["! ", "+ ", "- ", "= ", "~ "].iter().any(|mark| line.starts_with(mark)) {
+            in_file = false;
+            case.wanted.push(line.to_owned());
+        } else if in_file && let Some((_, text)) = case.files.last_mut() {
+            *text += line;
+            text.push('\n');
+        } else {
+            assert!(line.is_empty(), "{}: {line:?} belongs to nothing", case.title);
+        }
+    }
+    all
+}
+
+impl Case {
+    /// Its diagnostics, and the tree.
+    pub fn compile(&self) -> (Vec<String>, Tree) {
+        let root = tempfile::tempdir().unwrap();
+        for (name, text) in &self.files {
+            let path = match name.strip_prefix('/') {
+                Some(path) => root.path().join(path),
+                None => root.path().join("etc/sdme").join(name),
+            };
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            match text.strip_prefix("-> ") {
+                Some(target) => symlink(target, &path).unwrap(),
+                // The blank line before what comes next is not the file's.
+                None => {
+                    fs::write(&path, unescaped(text.strip_suffix("\n\n").map_or(text.clone(), |t| format!("{t}\n"))))
+                        .unwrap()
+                }
+            }
+        }
+        let compiled = compile(&search(&SearchPath::below(root.path())), &Facts::default());
+        (compiled.diagnostics.iter().map(ToString::to_string).collect(), compiled.tree)
+    }
+
+    /// What differs from what is wanted.
+    pub fn failures(&self) -> Vec<String> {
+        let (diagnostics, tree) = self.compile();
+        let mut out = Vec::new();
+        let wanted = |mark: &str| -> Vec<&str> { self.wanted.iter().filter_map(|l| l.strip_prefix(mark)).collect() };
+        if wanted("! ") != diagnostics {
+            out.push(format!("diagnostics: {}", diagnostics.iter().map(|d| format!("\n! {d}")).collect::<String>()));
+        }
+        for (mark, there) in [("+ ", true), ("- ", false)] {
+            for line in wanted(mark) {
+                if has(&tree, line) != there {
+                    out.push(format!("{mark}{line}"));
+                }
+            }
+        }
+        if !out.is_empty() {
+            out.push(format!("{tree}"));
+        }
+        out
+    }
+}
+
+/// `\u{…}`-free control characters for tables that are text: `^G` and `^@`-style marks are not needed but for these two.
+fn unescaped(text: String) -> Vec<u8> {
+    let bytes =
+        text.replace("<BEL>", "\u{7}").replace("<BOM>", "\u{feff}").replace("<CR>", "\r").replace("<TAB>", "\t");
+    let bytes = bytes.replace("<SPACE>", " ");
+    bytes.split("<FF>").map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
+}
+
+fn has(tree: &Tree, wanted: &str) -> bool {
+    let path = |place: &Place, path: &str| format!("{}/{path}", place.directory());
+    let of = |file: &str| {
+        let mut all = tree.iter().filter(|(place, p, _)| path(place, p).ends_with(&format!("/{file}")));
+        all.next().map(|(_, _, node)| node.clone())
+    };
+    if let Some((file, target)) = wanted.split_once(" -> ") {
+        return of(file) == Some(Node::Link(target.to_owned()));
+    }
+    match wanted.split_once(": ") {
+        None => of(wanted).is_some(),
+        Some((file, line)) => matches!(of(file), Some(Node::File(text)) if text.lines().any(|l| l == line)),
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//! What Podman's Quadlet does, case by case, and what we do: the same, or something else for a reason. `docs/quadlet-table.md` is
+//! made from the table (`SDME_UPDATE=1` writes it).
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
+
+mod cases;
+
+use std::fmt::Write as _;
+use std::fs;
+use std::path::Path;
+
+use cases::cases;
+
+#[test]
+fn every_case_is_as_the_table_says() {
+    let all = cases("quadlet.txt");
+    assert!(all.len() >= 120, "{}", all.len());
+    let failed: Vec<String> = all
+        .iter()
+        .filter_map(|case| {
+            let failures = case.failures();
+            (!failures.is_empty()).then(|| format!("## {}: {}", case.title, failures.join("\n")))
+        })
+        .collect();
+    assert!(failed.is_empty(), "{} failed:\n{}", failed.len(), failed.join("\n"));
+    for case in &all {
+        let verdicts = case.wanted.iter().filter(|line| line.starts_with("= ") || line.starts_with("~ ")).count();
+        assert_eq!(verdicts, 1, "{}", case.title);
+    }
+}
+
+#[test]
+fn the_page_is_the_table() {
+    let mut page = String::from(
+        "# Quadlet, case by case\n\n\
+         Made from `tests/cases/quadlet.txt`, where the files of each case are. *Same*: what Podman's Quadlet (5.8) does.\n\n\
+         | case | here |\n|---|---|\n",
+    );
+    for case in cases("quadlet.txt") {
+        let verdict = case.wanted.iter().find_map(|line| {
+            line.strip_prefix("~ ").map(str::to_owned).or_else(|| line.starts_with("= ").then(|| "same".to_owned()))
+        });
+        let cell = |text: &str| text.replace('|', "\\|");
+        writeln!(page, "| {} | {} |", cell(&case.title), cell(&verdict.unwrap())).unwrap();
+    }
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/quadlet-table.md");
+    if std::env::var_os("SDME_UPDATE").is_some() {
+        fs::write(&path, &page).unwrap();
+    }
+    assert_eq!(fs::read_to_string(path).unwrap(), page, "run SDME_UPDATE=1 cargo test --test quadlet");
+}
