@@ -35,7 +35,9 @@ fn wrong_files_lead_to_these_diagnostics() {
                     None => write!(out, "--- {name}\n{}\n", text.trim_end()).unwrap(),
                 }
             }
-            out += &case.compile().0.iter().map(|d| format!("! {d}\n")).collect::<String>();
+            for diagnostic in case.compile().0 {
+                writeln!(out, "! {diagnostic}").unwrap();
+            }
             out.push('\n');
         }
         fs::write(root().join("tests/cases/wrong.txt"), out).unwrap();

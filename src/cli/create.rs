@@ -15,6 +15,8 @@ use crate::runtime::files;
 use crate::runtime::systemd;
 
 /// What a container is made of. Each option writes the key of the same meaning.
+// An option without a value is a boolean.
+#[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Args)]
 pub struct Wanted {
     /// Name of the container; made from the image's unless given
@@ -64,7 +66,7 @@ pub struct Wanted {
     /// User namespace, private network, no new privileges, fewer capabilities
     #[arg(long)]
     hardened: bool,
-    /// Hardened, with Docker's capabilities, a system call filter and AppArmor
+    /// Hardened, with Docker's capabilities, a system call filter and a profile of apparmor(7)
     #[arg(long)]
     strict: bool,
     /// A user namespace of its own
@@ -85,7 +87,7 @@ pub struct Wanted {
     /// System calls allowed, or denied with ~ in front
     #[arg(long, value_name = "CALLS")]
     system_call_filter: Vec<String>,
-    /// AppArmor profile, which has to be loaded
+    /// Profile of apparmor(7), which has to be loaded
     #[arg(long, value_name = "PROFILE")]
     apparmor_profile: Option<String>,
     /// Memory limit, such as 512M

@@ -218,13 +218,11 @@ impl Service<'_> {
                 rest = after;
                 continue;
             }
-            let (expression, after) = match after.strip_prefix('{').and_then(|inner| inner.split_once('}')) {
-                Some(found) => found,
-                None => {
-                    let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
-                    after.split_at(end)
-                }
-            };
+            let braced = after.strip_prefix('{').and_then(|inner| inner.split_once('}'));
+            let (expression, after) = braced.unwrap_or_else(|| {
+                let end = after.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(after.len());
+                after.split_at(end)
+            });
             let end = expression.find([':', '-', '?', '+']).unwrap_or(expression.len());
             let (variable, instead) = expression.split_at(end);
             let default = instead.strip_prefix(":-").or_else(|| instead.strip_prefix('-'));

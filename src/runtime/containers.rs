@@ -34,7 +34,7 @@ pub fn free_name(root: &Path, image: Option<&str>) -> String {
     if !taken(&stem) {
         return stem;
     }
-    (2..).map(|n: u32| format!("{stem}-{n}")).find(|name| !taken(name)).unwrap_or(stem)
+    (2..u32::MAX).map(|n| format!("{stem}-{n}")).find(|name| !taken(name)).unwrap_or(stem)
 }
 
 /// The service of a container.

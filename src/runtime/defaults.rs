@@ -84,7 +84,7 @@ fn edited(text: &str, key: &str, value: &str) -> Result<String> {
     let lines: Vec<&str> = text.lines().collect();
     let of_key = document.entries.iter().filter(|e| &*e.section == SECTION && e.key == key);
     let places: Vec<usize> = of_key.map(|e| index(e.at.line)).collect();
-    let header = document.headers.iter().filter(|(section, _)| &**section == SECTION).last();
+    let header = document.headers.iter().rfind(|(section, _)| &**section == SECTION);
     let insert_after = places.last().copied().or_else(|| header.map(|(_, at)| index(at.line)));
     let assignment = (!value.is_empty()).then(|| format!("{key}={value}"));
     let mut out: Vec<String> = Vec::new();

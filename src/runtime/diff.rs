@@ -149,6 +149,7 @@ fn has(fd: BorrowedFd<'_>, attribute: &str) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use super::Change::{Added, Deleted, Modified};
     use super::*;
     use std::fs;
 
@@ -182,7 +183,6 @@ mod tests {
         let mut out = Vec::new();
         compare(&upper, &[config, base], "", &mut out).unwrap();
         out.sort();
-        use Change::{Added, Deleted, Modified};
         let want = [
             ("/etc/group", Deleted),
             ("/etc/hosts", Modified),

@@ -65,13 +65,12 @@ impl Case {
                 None => root.path().join("etc/sdme").join(name),
             };
             fs::create_dir_all(path.parent().unwrap()).unwrap();
-            match text.strip_prefix("-> ") {
-                Some(target) => symlink(target, &path).unwrap(),
+            if let Some(target) = text.strip_prefix("-> ") {
+                symlink(target, &path).unwrap();
+            } else {
                 // The blank line before what comes next is not the file's.
-                None => {
-                    fs::write(&path, unescaped(text.strip_suffix("\n\n").map_or(text.clone(), |t| format!("{t}\n"))))
-                        .unwrap()
-                }
+                let text = text.strip_suffix("\n\n").map_or(text.clone(), |text| format!("{text}\n"));
+                fs::write(&path, unescaped(&text)).unwrap();
             }
         }
         let compiled = compile(&search(&SearchPath::below(root.path())), &Facts::default());
@@ -84,7 +83,7 @@ impl Case {
         let mut out = Vec::new();
         let wanted = |mark: &str| -> Vec<&str> { self.wanted.iter().filter_map(|l| l.strip_prefix(mark)).collect() };
         if wanted("! ") != diagnostics {
-            out.push(format!("diagnostics: {}", diagnostics.iter().map(|d| format!("\n! {d}")).collect::<String>()));
+            out.push(format!("diagnostics:\n! {}", diagnostics.join("\n! ")));
         }
         for (mark, there) in [("+ ", true), ("- ", false)] {
             for line in wanted(mark) {
@@ -100,12 +99,11 @@ impl Case {
     }
 }
 
-/// `\u{…}`-free control characters for tables that are text: `^G` and `^@`-style marks are not needed but for these two.
-fn unescaped(text: String) -> Vec<u8> {
-    let bytes =
-        text.replace("<BEL>", "\u{7}").replace("<BOM>", "\u{feff}").replace("<CR>", "\r").replace("<TAB>", "\t");
-    let bytes = bytes.replace("<SPACE>", " ");
-    bytes.split("<FF>").map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
+/// What a table has words for, as it is text itself.
+fn unescaped(text: &str) -> Vec<u8> {
+    let marks = [("<BEL>", "\u{7}"), ("<BOM>", "\u{feff}"), ("<CR>", "\r"), ("<SPACE>", " ")];
+    let text = marks.iter().fold(text.to_owned(), |text, (mark, meant)| text.replace(mark, meant));
+    text.split("<FF>").map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
 }
 
 fn has(tree: &Tree, wanted: &str) -> bool {
