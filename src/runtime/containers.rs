@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{files, systemd};
 use crate::config::keys::FileType;
-use crate::paths::container_state;
+use crate::paths::{container_runtime, container_state};
 use crate::resolve::bad_name;
 use crate::search::{SearchPath, search};
 
@@ -102,16 +102,19 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     }
     let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
     let mut removed = vec![format!("{}/{file}", files::DIRECTORY)];
-    for directory in [drop_ins, state] {
-        let full = root.join(directory.trim_start_matches('/'));
-        match full.symlink_metadata() {
+    // What is prepared for a next start holds on to the image.
+    for path in [drop_ins, state, container_runtime(name), format!("/run/systemd/nspawn/{name}.nspawn")] {
+        let full = root.join(path.trim_start_matches('/'));
+        let found = match full.symlink_metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
-            Err(error) => return Err(error).with_context(|| format!("cannot look at {directory}")),
-            Ok(_) if dry_run => {}
+            other => other.with_context(|| format!("cannot look at {path}"))?,
+        };
+        if !dry_run {
             // Links in it, which the container may have made, are removed and not followed.
-            Ok(_) => fs::remove_dir_all(&full).with_context(|| format!("cannot remove {directory}"))?,
+            let removed = if found.is_dir() { fs::remove_dir_all(&full) } else { fs::remove_file(&full) };
+            removed.with_context(|| format!("cannot remove {path}"))?;
         }
-        removed.push(directory);
+        removed.push(path);
     }
     if !dry_run {
         files::remove(root, &file)?;
