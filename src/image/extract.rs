@@ -9,7 +9,7 @@ mod layer;
 mod metadata;
 
 #[cfg(test)]
-mod hostile;
+pub(super) mod hostile;
 #[cfg(test)]
 mod tests;
 

@@ -8,8 +8,9 @@ use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, Read as _, Write};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{OFlag, readlinkat};
@@ -18,6 +19,10 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 use super::digest::{Digest, Hasher};
 use super::extract::foreign;
 use super::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
+use crate::halves::halves;
+
+/// Files that are found before they are read, each with the descriptor of its directory.
+const BATCH: usize = 256;
 
 /// The fields before the path, for messages.
 const FIELDS: [&str; 7] =
@@ -65,12 +70,21 @@ pub fn compare(tree: &Tree, left_out: &[u8], known: impl BufRead) -> Result<Vec<
     Ok(problems)
 }
 
+/// What has been found and not been read yet.
+struct Found {
+    dir: Arc<OwnedFd>,
+    name: Vec<u8>,
+    path: Vec<u8>,
+    stat: FileStat,
+}
+
 /// Directories are opened by their path each time: trees may be deeper than there are descriptors.
 fn walk(tree: &Tree, left_out: &[u8], take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
-    let mut buffer = vec![0; 128 << 10];
     let mut pending = vec![Vec::new()];
+    let mut batch = Vec::new();
     while let Some(path) = pending.pop() {
         let dir = tree.open_dir(&path).with_context(|| format!("opening `{}`", path.escape_ascii()))?;
+        let dir = Arc::new(dir);
         let mut names = tree::names(&dir)?;
         names.sort_unstable();
         let mut below = Vec::new();
@@ -84,19 +98,35 @@ fn walk(tree: &Tree, left_out: &[u8], take: &mut dyn FnMut(Line) -> Result<()>) 
                 continue;
             }
             let Some(stat) = lookup(&dir, &name)? else { continue };
-            let fields = fields(&dir, &name, &stat, &mut buffer);
-            let fields = fields.with_context(|| format!("reading `{}`", full.escape_ascii()))?;
-            take((full.escape_ascii().to_string(), fields))?;
             if is_dir(&stat) {
-                below.push(full);
+                below.push(full.clone());
+            }
+            batch.push(Found { dir: Arc::clone(&dir), name, path: full, stat });
+            if batch.len() >= BATCH {
+                read(&mut batch, take)?;
             }
         }
         pending.extend(below.into_iter().rev());
     }
-    Ok(())
+    read(&mut batch, take)
 }
 
-fn fields(dir: &std::os::fd::OwnedFd, name: &[u8], stat: &FileStat, buffer: &mut [u8]) -> Result<String> {
+/// Reads what has been found, on both processors.
+fn read(batch: &mut Vec<Found>, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+    let lines = halves(batch, |part| {
+        let mut buffer = vec![0; 128 << 10];
+        let line = |found: &Found| {
+            let path = found.path.escape_ascii().to_string();
+            let fields = fields(&found.dir, &found.name, &found.stat, &mut buffer);
+            fields.with_context(|| format!("reading `{path}`")).map(|fields| (path, fields))
+        };
+        part.iter().map(line).collect()
+    });
+    batch.clear();
+    lines.into_iter().try_for_each(|line| take(line?))
+}
+
+fn fields(dir: &OwnedFd, name: &[u8], stat: &FileStat, buffer: &mut [u8]) -> Result<String> {
     let kind = kind_of(stat);
     let mut hasher = Hasher::default();
     let file = match kind {

@@ -104,7 +104,7 @@ fn sparse(out: &mut Sparse, key: &[u8], value: &[u8]) -> io::Result<()> {
             out.map = numbers.collect::<io::Result<_>>()?;
         }
         b"offset" if out.map.len().is_multiple_of(2) => out.map.push(number(value)?),
-        b"numbytes" if out.map.len() % 2 == 1 => out.map.push(number(value)?),
+        b"numbytes" if !out.map.len().is_multiple_of(2) => out.map.push(number(value)?),
         _ => return Err(bad("records of a sparse file that make no sense")),
     }
     Ok(())

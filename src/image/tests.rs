@@ -320,6 +320,56 @@ fn bombs() {
 }
 
 #[test]
+fn hostile_layers_leave_nothing() {
+    if !root("image::hostile_layers_leave_nothing") {
+        return;
+    }
+    let (mut refused, mut confined) = (0, 0);
+    for (name, layers, want) in super::extract::hostile::cases("/no/such/place") {
+        let mut world = world();
+        world.layout.image(None, json!({"Cmd": ["x"]}), &layers);
+        if let Some(want) = want {
+            let error = world.error(None);
+            assert!(error.contains(want) && error.contains("layer sha256:"), "{name}: {error}");
+            assert!(world.entries().is_empty() && world.store.names().unwrap().is_empty(), "{name}");
+            refused += 1;
+        } else {
+            world.import(None).unwrap_or_else(|error| panic!("{name}: {error:#}"));
+            assert_eq!(world.entries().len(), 1, "{name}");
+            confined += 1;
+        }
+    }
+    assert!(refused + confined >= 50 && refused >= 40, "{refused} and {confined}");
+}
+
+#[test]
+fn an_application_copies_nothing_of_a_base() {
+    if !root("image::an_application_copies_nothing_of_a_base") {
+        return;
+    }
+    let mut world = world();
+    let systemd = |layer: Archive| {
+        layer.with(EntryType::Regular, b"usr/lib/systemd/systemd", b"x", |header| header.set_mode(0o755))
+    };
+    world.layout.image(Some("base"), json!({}), &[systemd(Archive::new().file("big", &"b".repeat(4 << 20)))]);
+    world.layout.image(Some("app"), app_config(), &app_layers());
+    let base = world.source(Some("base"));
+    let base = import(&world.store, &Request { mode: ModeSetting::Base, ..Request::new("base", &base) }, &Silent);
+    let base = base.unwrap();
+    let state = || {
+        let entries = walkdir::WalkDir::new(&base.dir).sort_by_file_name().into_iter().map(Result::unwrap);
+        let what = entries.map(|entry| (entry.path().to_owned(), entry.metadata().unwrap()));
+        what.map(|(path, meta)| (path, meta.ino(), meta.nlink(), meta.ctime(), meta.ctime_nsec())).collect::<Vec<_>>()
+    };
+    let before = state();
+    let app = world.import(Some("app")).unwrap();
+    assert_eq!(state(), before);
+    let files = walkdir::WalkDir::new(&app.dir).into_iter().map(|entry| entry.unwrap().metadata().unwrap());
+    assert!(files.map(|meta| meta.blocks() * 512).sum::<u64>() < 256 << 10);
+    assert!(!app.tree.join("usr").exists() && !app.tree.join("oci/root/big").exists());
+}
+
+#[test]
 fn nested_index_and_attestations() {
     if !root("image::nested_index_and_attestations") {
         return;

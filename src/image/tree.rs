@@ -14,7 +14,9 @@ use std::path::{Path, PathBuf};
 
 use nix::dir::Dir;
 use nix::errno::Errno;
-use nix::fcntl::{AtFlags, OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat, renameat};
+use nix::fcntl::{
+    AtFlags, OFlag, OpenHow, PosixFadviseAdvice, ResolveFlag, openat, openat2, posix_fadvise, readlinkat, renameat,
+};
 use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mkdirat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
@@ -237,6 +239,12 @@ impl Tree {
 pub fn open_nofollow(parent: impl AsFd, file: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
     let file = name(file)?;
     Ok(openat(parent, file.as_c_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
+}
+
+/// Has the kernel begin to write a file to its disk, without waiting for it.
+pub fn start_writing(file: &File) {
+    // What is not written yet cannot be dropped, so Linux begins to write it (mm/fadvise.c); a hint, whatever comes of it.
+    let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
 /// What a name in a directory is, not followed; `None` if nothing is there.

@@ -210,6 +210,11 @@ mod tests {
         // A container runs on the first version while the second and third come.
         let store = Store::open(root);
         let first = store.lookup("x").unwrap().unwrap();
+        fs::write(first.tree.join("oci/env"), "A=b\n").unwrap();
+        let verify = || crate::image::verify(&store, Some("x")).unwrap();
+        assert!(verify().is_empty());
+        fs::write(first.tree.join("oci/root/more"), "").unwrap();
+        assert_eq!(verify(), ["x: `oci/root` was changed (time)", "x: `oci/root/more` was added"]);
         let runtime = root.join("run/sdme/containers/web");
         fs::create_dir_all(&runtime).unwrap();
         fs::create_dir(runtime.join("apps")).unwrap();

@@ -25,7 +25,8 @@ fn sparse(records: &[(&str, &str)], body: &str) -> Archive {
 
 /// Name, layers, and a piece of the error; `None` where the archive is harmless once confined. `@` in names stands
 /// for the directory with the canaries, relative to the file system root.
-fn cases(outside: &str) -> Vec<(&'static str, Vec<Archive>, Option<&'static str>)> {
+#[allow(clippy::type_complexity)]
+pub fn cases(outside: &str) -> Vec<(&'static str, Vec<Archive>, Option<&'static str>)> {
     let up = format!("../../../../../../../../../../../..{outside}");
     let long = "d/".repeat(3000);
     vec![

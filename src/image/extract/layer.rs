@@ -30,6 +30,8 @@ const WHITEOUT: &[u8] = b".wh.";
 const META: &[u8] = b".wh..wh.";
 /// Hides everything lower layers have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
+/// Files of this size go to the disk at once, while the next ones are unpacked; all of it is synced in the end.
+const LARGE: u64 = 256 << 10;
 /// Whiteouts descend this far, holding a descriptor for each level.
 const MAX_DEPTH: u32 = 256;
 
@@ -268,6 +270,9 @@ impl<'a> Layer<'a> {
             }
         } else {
             self.copy(&made, body, 0, member.size)?;
+        }
+        if member.size >= LARGE {
+            tree::start_writing(&made);
         }
         metadata::open_file(&made, member, self.progress)?;
         futimens(&made, &TimeSpec::UTIME_OMIT, &TimeSpec::new(member.mtime.0, member.mtime.1))

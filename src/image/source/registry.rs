@@ -32,6 +32,7 @@ use super::{Blob, Source, Surroundings};
 use crate::config::source::RegistryRef;
 use crate::image::digest::Digest;
 use crate::image::manifest::{BlobRef, MAX_MANIFEST};
+use crate::image::tree::start_writing;
 
 /// One image in a registry.
 pub struct Registry<'a> {
@@ -139,7 +140,9 @@ impl<'a> Registry<'a> {
             .ask(async |endpoint| download::download(endpoint, wanted, &path, stop).await)
             .await
             .with_context(|| format!("fetching blob {}", wanted.digest))?;
-        // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again.
+        // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again. But the disk may begin:
+        // the image that is unpacked from it is synced, and this with it.
+        start_writing(&file);
         std::fs::rename(&path, self.cache.join(wanted.digest.hex())).context("moving the download to the cache")?;
         Blob::whole(file)
     }
