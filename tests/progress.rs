@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What an import shows: bars on a terminal, plain lines in a pipe.
 #![cfg(feature = "image")]
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod support;
 
