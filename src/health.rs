@@ -116,6 +116,10 @@ pub enum Status {
     Healthy,
     /// Too many checks in a row have failed.
     Unhealthy,
+    /// It has ended.
+    Stopped,
+    /// It has failed, and is not started again.
+    Failed,
 }
 
 impl Status {
@@ -126,6 +130,8 @@ impl Status {
             Self::Starting => "starting",
             Self::Healthy => "healthy",
             Self::Unhealthy => "unhealthy",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
         }
     }
 }

@@ -313,7 +313,11 @@ fn one_of_three_fails_and_the_others_never_notice(host: &Host) {
     assert_eq!(shop.property("ActiveState"), "active");
 
     // With the last of them the container ends, and fails as that did.
-    host.ok("systemctl -M shop stop sdme-oci-three; systemctl -M shop kill -s KILL sdme-oci-app");
+    host.ok("systemctl -M shop stop sdme-oci-three");
+    // Its image's stop signal is SIGQUIT, which the shell dies of.
+    host.wait("systemctl status --no-pager systemd-nspawn@shop | grep 'Status:.*: one healthy, three failed'", 10);
+    assert_eq!(listed(host, "shop", "/health/three"), "failed");
+    host.ok("systemctl -M shop kill -s KILL sdme-oci-app");
     host.wait("systemctl is-failed systemd-nspawn@shop", 10);
     assert_eq!(shop.property("ExecMainStatus"), "137");
 }

@@ -5,25 +5,31 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
+use sdme_gen::health::{State, Status};
+
 use super::manager::{show, systemctl};
+use super::{health, host};
 
 /// What systemd-nspawn ends with when a container wants to be started again (systemd-nspawn@.service).
 const RESTART: i32 = 133;
 
-/// Ends the container, unless an application of `units` runs or is about to. The container's exit status is the one of
-/// the application that ended last.
+/// Ends the container, unless one of its applications runs or is about to; each is given as `NAME:UNIT`. The container's exit
+/// status is the one of the application that ended last.
 ///
 /// # Errors
 /// The service manager does not answer.
-pub fn ended(units: &[&str]) -> Result<ExitCode> {
+pub fn ended(applications: &[&str]) -> Result<ExitCode> {
     const TIME: &str = "InactiveEnterTimestampMonotonic";
-    let all = show(units, &["ActiveState", "Job", "Result", "ExecMainCode", "ExecMainStatus", TIME])?;
+    let (names, units): (Vec<&str>, Vec<&str>) = applications.iter().filter_map(|a| a.split_once(':')).unzip();
+    let all = show(&units, &["ActiveState", "Job", "Result", "ExecMainCode", "ExecMainStatus", TIME])?;
     let mut last = (0, 0);
-    for properties in &all {
+    let mut running = false;
+    for (name, properties) in names.iter().zip(&all) {
         let property = |name: &str| properties.get(name).map_or("", String::as_str);
         let number = |name: &str| property(name).parse::<u64>().unwrap_or(0);
         if !["inactive", "failed"].contains(&property("ActiveState")) || number("Job") > 0 {
-            return Ok(ExitCode::SUCCESS);
+            running = true;
+            continue;
         }
         let status = i32::try_from(number("ExecMainStatus")).unwrap_or(1);
         let code = match property("Result") {
@@ -36,6 +42,16 @@ pub fn ended(units: &[&str]) -> Result<ExitCode> {
         // Also what has exited well, but too late or too often; and nothing of that means to start again.
         let code = if failed && [0, RESTART].contains(&code) { 1 } else { code };
         last = last.max((number(TIME), code));
+        // Nobody checks it any more.
+        if let Some(state) = health::read_state(name) {
+            let status = if failed { Status::Failed } else { Status::Stopped };
+            health::write_state(name, &State { status, ..state })?;
+        }
+    }
+    if running {
+        // Nobody may be listening.
+        let _ = host::tell();
+        return Ok(ExitCode::SUCCESS);
     }
     // Already on its way down, in another way.
     if !is_stopping() {

@@ -28,12 +28,16 @@ fn state_file(app: &str) -> PathBuf {
     Path::new(STATES).join(app)
 }
 
-fn read_state(app: &str) -> Option<State> {
+/// What is known about an application's health.
+pub fn read_state(app: &str) -> Option<State> {
     serde_json::from_slice(&fs::read(state_file(app)).ok()?).ok()
 }
 
 /// Replaces the file in one step: others wait for it to change.
-fn write_state(app: &str, state: &State) -> Result<()> {
+///
+/// # Errors
+/// It cannot be written.
+pub fn write_state(app: &str, state: &State) -> Result<()> {
     let temporary = Path::new(STATES).join(format!(".{app}"));
     fs::create_dir_all(STATES)
         .and_then(|()| fs::write(&temporary, serde_json::to_vec(state)?))
@@ -202,7 +206,9 @@ pub fn wait(app: &str) -> Result<ExitCode> {
     loop {
         match read_state(app).map(|state| state.status) {
             Some(Status::Healthy) => return Ok(ExitCode::SUCCESS),
-            Some(Status::Unhealthy) => bail!("the application is unhealthy; the container is not started"),
+            Some(Status::Unhealthy | Status::Stopped | Status::Failed) => {
+                bail!("the application is unhealthy; the container is not started")
+            }
             _ => {}
         }
         changes.read_events().context("cannot wait for a result")?;

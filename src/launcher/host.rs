@@ -28,6 +28,10 @@ pub fn tell() -> Result<()> {
     let mut all = Vec::new();
     for entry in fs::read_dir(STATES).context("nothing is known about health")?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
+        if name.starts_with('.') {
+            // About to replace another one.
+            continue;
+        }
         if let Some(state) = fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice::<State>(&text).ok()) {
             all.push((name, state.status.word()));
         }

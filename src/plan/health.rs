@@ -93,14 +93,10 @@ pub(super) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
 /// Plans what watches over all of them. Gives the units that the container boots with.
 pub(super) fn whole(container: &Container, checked: &[&App], tree: &mut Tree) -> Vec<String> {
     let place = Place::Layer(container.name.clone());
-    let services: Vec<String> = container.apps.iter().map(|a| format!("{}.service", a.unit())).collect();
+    let all: Vec<String> = container.apps.iter().map(|a| format!("{}:{}.service", a.name, a.unit())).collect();
     let mut ended = unit(container, &format!("End of container {} with its last application", container.name));
     ended.set("Unit", "StartLimitIntervalSec", "0");
-    ended.set("Service", "Type", "oneshot").set(
-        "Service",
-        "ExecStart",
-        format!("{LAUNCHER} ended {}", services.join(" ")),
-    );
+    ended.set("Service", "Type", "oneshot").set("Service", "ExecStart", format!("{LAUNCHER} ended {}", all.join(" ")));
     tree.file(place.clone(), format!("{UNITS}/{ENDED}@.service"), &ended);
     let waiting = checked.iter().filter(|app| app.notify == Notify::Healthy);
     let mut wanted: Vec<String> = waiting.map(|app| format!("{}-health-gate.service", app.unit())).collect();
