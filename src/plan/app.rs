@@ -119,8 +119,9 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health:
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
-    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)).
-    unit.set("Service", "LogRateLimitIntervalSec", "0").set(
+    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)). No interval at all counts
+    // as not set, in spite of systemd.exec(5), and the journal's default then applies.
+    unit.set("Service", "LogRateLimitIntervalSec", "1ms").set("Service", "LogRateLimitBurst", "10000000").set(
         "Service",
         "ExecStart",
         format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
