@@ -156,7 +156,7 @@ fn startup(app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
         unit.set("Service", setting, value);
     }
     if startup.read_only {
-        unit.set("Service", "ReadOnlyPaths", "/");
+        unit.set("Service", "ReadOnlyPaths", "+/");
     }
     for (path, options) in tmpfs(startup) {
         unit.set_literal("Service", "TemporaryFileSystem", &format!("{path}:{options}"));
