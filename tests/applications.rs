@@ -19,6 +19,7 @@ use sdme_gen::config::sources::{SourceFile, Sources, Text};
 use sdme_gen::output::tree::{Node, Place};
 use sdme_gen::process::User;
 use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
+use sdme_gen::resolve::startup::Identity;
 use support::containers::{Container, NGINX, boot_with, quoted, ready};
 use support::host::Host;
 
@@ -247,7 +248,7 @@ impl Vector {
             entrypoint: vec!["/srv/probe".to_owned(), "dump".to_owned()],
             command: Vec::new(),
             working_dir: "/".to_owned(),
-            users: BTreeMap::from([(Default::default(), Ok(User { home: "/".into(), ..User::default() }))]),
+            users: BTreeMap::from([(Identity::default(), Ok(User { home: "/".into(), ..User::default() }))]),
             stop_signal: None,
         };
         let compiled =
