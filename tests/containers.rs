@@ -7,7 +7,7 @@ mod support;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
-use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, ready};
+use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, quoted, ready};
 use support::host::Host;
 
 /// What a container stands on, and what runs in it.
@@ -444,20 +444,6 @@ fn generated_and_applied_units_get_along(host: &Host) {
     web.systemctl("restart");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert!(!host.ok("systemctl show -P DropInPaths systemd-nspawn@web").contains("/etc/systemd/"));
-}
-
-/// `word` as a file has to spell it.
-fn quoted(word: &str) -> String {
-    let mut out = String::from("\"");
-    for character in word.chars() {
-        match character {
-            '"' | '\\' => out.extend(['\\', character]),
-            '\n' => out += "\\n",
-            character if character.is_ascii_control() => out += &format!("\\x{:02x}", u32::from(character)),
-            character => out.push(character),
-        }
-    }
-    out + "\""
 }
 
 fn values_arrive_byte_for_byte(host: &Host) {

@@ -74,9 +74,21 @@ fn become_user(process: &Process) -> Result<()> {
 
 /// Undoes what this program, its language's runtime and the service manager (`IgnoreSIGPIPE=`) have done to signals.
 fn default_signals() -> Result<()> {
+    // The kernel's structure, whichever its order: no handler, no flags, no mask. The C library would keep two signals
+    // for itself.
+    let default = [0_u64; 4];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: SIG_DFL runs no code of ours. Signals that cannot be set are what they should be already.
-        unsafe { libc::signal(signal, libc::SIG_DFL) };
+        // SAFETY: the kernel reads no more than this, and runs no code of ours for it. Signals that cannot be set are what
+        // they should be already.
+        unsafe {
+            libc::syscall(
+                libc::SYS_rt_sigaction,
+                signal,
+                default.as_ptr(),
+                std::ptr::null_mut::<u64>(),
+                size_of::<u64>(),
+            )
+        };
     }
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot unblock signals")
 }

@@ -119,8 +119,9 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health:
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
-    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)).
-    unit.set("Service", "LogRateLimitIntervalSec", "0").set(
+    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)). No interval at all counts
+    // as not set, in spite of systemd.exec(5), and the journal's default then applies.
+    unit.set("Service", "LogRateLimitIntervalSec", "1ms").set("Service", "LogRateLimitBurst", "10000000").set(
         "Service",
         "ExecStart",
         format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
@@ -155,7 +156,7 @@ fn startup(app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
         unit.set("Service", setting, value);
     }
     if startup.read_only {
-        unit.set("Service", "ReadOnlyPaths", "/");
+        unit.set("Service", "ReadOnlyPaths", "+/");
     }
     for (path, options) in tmpfs(startup) {
         unit.set_literal("Service", "TemporaryFileSystem", &format!("{path}:{options}"));

@@ -14,6 +14,7 @@ pub mod prepare;
 pub mod ps;
 pub mod pull;
 pub mod ranges;
+mod roots;
 pub mod systemd;
 
 use std::collections::BTreeMap;

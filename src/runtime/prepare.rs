@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::base::host_base;
-use super::ranges;
+use super::{ranges, roots};
 use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::Store;
@@ -254,6 +254,13 @@ fn configuration_layer(compiled: &Compiled, container: &Container, directory: &P
     if needs_resolver(container, &compiled.model) {
         let shared = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
+    }
+    for app in compiled.model.applications(container, &compiled.facts) {
+        let link = if app.first { "app".to_owned() } else { app_part(".", &app.name) };
+        roots::complete(
+            &directory.join(link).join("oci/root"),
+            &new.join(app.directory().trim_start_matches('/')).join("root"),
+        )?;
     }
     remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
 }

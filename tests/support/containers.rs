@@ -52,6 +52,21 @@ pub fn boot_with(builder: Builder) -> Host {
     builder.stage(staged.path()).bind(&cache().join("images"), "/srv/images").boot()
 }
 
+/// `word` as a file has to spell it.
+pub fn quoted(word: &str) -> String {
+    let mut out = String::from("\"");
+    for character in word.chars() {
+        match character {
+            '"' | '\\' => out.extend(['\\', character]),
+            '\n' => out += "\\n",
+            character if character.is_ascii_control() => out += &format!("\\x{:02x}", u32::from(character)),
+            character if character.is_control() => out += &format!("\\u{:04x}", u32::from(character)),
+            character => out.push(character),
+        }
+    }
+    out + "\""
+}
+
 /// A container on a host, whether it is configured already or not.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {

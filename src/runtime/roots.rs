@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: MIT
+//! Directories that every root has to have. The service manager would make them where an image lacks them, in the
+//! application's own layer; so the configuration layer has them.
+
+use std::fs::{self, DirBuilder, Permissions};
+use std::io::{self, ErrorKind};
+use std::os::unix::fs::{DirBuilderExt as _, PermissionsExt as _};
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+
+use crate::image::tree::Tree;
+
+/// What systemd makes in a `RootDirectory=`, and what it mounts there with `MountAPIVFS=`.
+const DIRECTORIES: [(&str, u32); 7] =
+    [("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555), ("usr", 0o755), ("var", 0o755)];
+
+/// Makes in `layer` what `image` has not.
+///
+/// # Errors
+/// A directory cannot be made.
+pub fn complete(image: &Path, layer: &Path) -> Result<()> {
+    let root = Tree::open(image).with_context(|| format!("cannot open {}", image.display()))?;
+    for (name, mode) in DIRECTORIES {
+        if !root.is_directory(name.as_bytes()) {
+            make(&layer.join(name), mode).with_context(|| format!("cannot make {}", layer.join(name).display()))?;
+        }
+    }
+    Ok(())
+}
+
+fn make(path: &Path, mode: u32) -> io::Result<()> {
+    match DirBuilder::new().mode(mode).create(path) {
+        Err(e) if e.kind() == ErrorKind::AlreadyExists => Ok(()),
+        // Whatever the umask.
+        other => other.and_then(|()| fs::set_permissions(path, Permissions::from_mode(mode))),
+    }
+}

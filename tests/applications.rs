@@ -1,0 +1,439 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: applications on real systemd hosts run as their images intend, whatever they are made of, and as their
+//! configuration asks for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use proptest::strategy::{Strategy as _, ValueTree as _};
+use proptest::test_runner::TestRunner;
+use sdme_gen::config::keys::FileType;
+use sdme_gen::config::sources::{SourceFile, Sources, Text};
+use sdme_gen::output::tree::{Node, Place};
+use sdme_gen::process::User;
+use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
+use sdme_gen::resolve::startup::Identity;
+use support::containers::{Container, NGINX, boot_with, quoted, ready};
+use support::host::Host;
+
+/// The image of nothing but [`programs`], and the one that has accounts, too.
+const SCRATCH: &str = "oci:/srv/own/scratch";
+const ACCOUNTS: &str = "oci:/srv/own/accounts";
+/// What an image without a `PATH` gets, as with Docker.
+const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// One test for each system manager.
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
+on_every_suite!(
+    programs_of_every_kind_run_and_their_logs_arrive,
+    users_are_the_images_own,
+    vectors_arrive_byte_for_byte,
+    a_million_lines_arrive_in_order,
+    an_init_does_its_duties,
+    settings_of_the_inside_take_effect_and_leave_nothing,
+);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &["gcc", "umoci"]) {
+        let own = tempfile::tempdir().unwrap();
+        images(own.path());
+        let builder = Host::builder(suite, name.split('_').next().unwrap());
+        case(&boot_with(builder.bind(own.path(), "/srv/own")));
+    }
+}
+
+fn run(command: &mut Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
+/// Compiles the programs that images consist of: one without a C library, and one that brings it along.
+fn programs(directory: &Path) {
+    let source = support::repo("tests/programs");
+    let own = ["-O2", "-Wall", "-Werror", "-static", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-o"];
+    run(Command::new("gcc").args(own).arg(directory.join("probe")).arg(source.join("probe.c")));
+    let hello = directory.join("hello.c");
+    fs::write(&hello, "#include <stdio.h>\nint main(void) { return puts(\"hello from a static binary\") < 0; }\n")
+        .unwrap();
+    run(Command::new("gcc").args(["-static", "-o"]).arg(directory.join("static")).arg(&hello));
+    fs::remove_file(hello).unwrap();
+}
+
+/// Makes the images below `directory`.
+fn images(directory: &Path) {
+    let (scratch, accounts) = (directory.join("root"), directory.join("etc"));
+    fs::create_dir(&scratch).unwrap();
+    programs(&scratch);
+    fs::create_dir(&accounts).unwrap();
+    let passwd = "root:x:0:0::/root:/none\napp:x:1000:1001::/srv/app:/none\n2000:x:55:56::/numeric:/none\n";
+    fs::write(accounts.join("passwd"), passwd).unwrap();
+    fs::write(accounts.join("group"), "root:x:0:\nadm:x:4:root\napp:x:1001:\nextra:x:20:app\nweb:x:30:\n").unwrap();
+    for (name, more) in [("scratch", None), ("accounts", Some(&accounts))] {
+        let layout = directory.join(name);
+        let image = format!("{}:latest", layout.display());
+        let umoci = || Command::new("umoci");
+        run(umoci().args(["init", "--layout"]).arg(&layout));
+        run(umoci().args(["new", "--image", &image]));
+        run(umoci().args(["insert", "--image", &image]).arg(&scratch).arg("/"));
+        if let Some(more) = more {
+            run(umoci().args(["insert", "--image", &image]).arg(more).arg("/etc"));
+        }
+        let user = if more.is_some() { "app" } else { "1234" };
+        let config = ["config", "--config.entrypoint", "/probe", "--config.cmd", "id", "--config.user", user];
+        run(umoci().args(config).args(["--image", &image]));
+    }
+}
+
+/// The messages of a container's application, each with its priority.
+fn messages(container: &Container<'_>, count: usize) -> Vec<(u8, String)> {
+    let name = &container.name;
+    let fields = "--output-fields=PRIORITY,MESSAGE -o json";
+    let of = format!("journalctl -b -q -M {name} _SYSTEMD_UNIT=sdme-oci-app.service -t {name} {fields}");
+    let lines = container.host.wait(&format!("{of} | tee /dev/stderr | wc -l | grep -x {count} >&2 && {of}"), 10);
+    let entry = |line: &str| -> (u8, String) {
+        let entry: serde_json::Value = serde_json::from_str(line).unwrap();
+        (entry["PRIORITY"].as_str().unwrap().parse().unwrap(), entry["MESSAGE"].as_str().unwrap().to_owned())
+    };
+    lines.lines().map(entry).collect()
+}
+
+fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
+    let start = |name: &str, file: &str| {
+        let container = Container::new(host, name);
+        container.configure(&format!("[Container]\n{file}")).systemctl("start");
+        container
+    };
+    let scratch = start("scratch", &format!("Image={SCRATCH}\nExec=open\n"));
+    let all = messages(&scratch, 7);
+    let texts = |priority: u8| -> Vec<&str> {
+        all.iter().filter(|(p, _)| *p == priority).map(|(_, message)| message.as_str()).collect()
+    };
+    let through = |paths: [&str; 3]| paths.map(|path| format!("through {path}"));
+    let mut out = through(["/dev/stdout", "/proc/self/fd/1", "/dev/fd/1"]).to_vec();
+    out.push("the last line has no end".to_owned());
+    assert_eq!(texts(6), out);
+    assert_eq!(texts(5), through(["/dev/stderr", "/proc/self/fd/2", "/dev/fd/2"]));
+    // The image has no directory at all; whatever is mounted there has left none behind.
+    assert_eq!(host.ok(&format!("find {} -path '*/oci/*'", scratch.upper())), "");
+
+    let hello = start("static", &format!("Image={SCRATCH}\nEntrypoint=/static\n"));
+    assert_eq!(messages(&hello, 1), [(6, "hello from a static binary".to_owned())]);
+
+    // Becomes another user first, as official images do; the pipe was somebody else's.
+    let script = Container::new(host, "script");
+    let text = "#!/bin/sh\necho as $(id -u)\nprintf '<3>grave\\n<8>none\\n'\n\
+                exec chroot --userspec=1:1 --groups= / sh -c 'id -u >/dev/stdout; echo no >/dev/stderr; kill 0'\n";
+    host.write(&format!("{}/oci/root/start.sh", script.upper()), text);
+    host.ok(&format!("chmod 755 {0} {0}/oci {0}/oci/root && chmod +x {0}/oci/root/start.sh", script.upper()));
+    script.configure(&format!("[Container]\nImage={NGINX}\nEntrypoint=/start.sh\n")).systemctl("start");
+    let expected = [(6, "as 0"), (3, "grave"), (6, "<8>none"), (6, "1"), (5, "no")];
+    let mut found = messages(&script, expected.len());
+    // The two streams are two.
+    found.sort_by_key(|(priority, _)| *priority == 5);
+    assert_eq!(found, expected.map(|(priority, text)| (priority, text.to_owned())));
+
+    let long = start("long", &format!("Image={SCRATCH}\nExec=long\n"));
+    let count = "journalctl -b -q -M long -t long -o cat | tr -d '\\n'";
+    host.wait(&format!("[ $({count} | tr -d x | wc -c) = 0 ] && [ $({count} | wc -c) = 1000000 ]"), 10);
+    drop(long);
+}
+
+/// What Docker documents for `USER` and `--user`: a name or number, a group behind a colon; without one, that of the
+/// account, or root's for a number that has none; supplementary groups only where no group was asked for.
+fn users_are_the_images_own(host: &Host) {
+    let table = [
+        ("", "1000 1001 20 HOME=/srv/app"),
+        ("User=root", "0 0 4 HOME=/root"),
+        ("User=app", "1000 1001 20 HOME=/srv/app"),
+        ("User=app:web", "1000 30 HOME=/srv/app"),
+        ("User=1000", "1000 1001 20 HOME=/srv/app"),
+        ("User=1234", "1234 0 HOME=/"),
+        ("User=1234:5", "1234 5 HOME=/"),
+        ("User=0:30", "0 30 HOME=/root"),
+        ("User=2000", "55 56 HOME=/numeric"),
+        ("Group=web", "1000 30 HOME=/srv/app"),
+        ("User=root\nGroup=5", "0 5 HOME=/root"),
+        ("GroupAdd=web 7", "1000 1001 7 20 30 HOME=/srv/app"),
+        ("User=1234:5\nGroupAdd=app\nEnvironment=HOME=/own", "1234 5 1001 HOME=/own"),
+    ];
+    let mut file = String::from("[Container]\nApp=");
+    let mut sections = String::new();
+    for (number, (user, _)) in table.iter().enumerate() {
+        host.write(&format!("/etc/sdme/u{number}.image"), format!("[Image]\nImage={ACCOUNTS}\n"));
+        file += &format!("u{number}.image ");
+        sections += &format!("[Container u{number}]\n{user}\n");
+    }
+    let users = Container::new(host, "users");
+    users.configure(&format!("{file}\n{sections}")).systemctl("start");
+    for (number, (user, expected)) in table.iter().enumerate() {
+        let line = host.wait(&format!("journalctl -b -q -M users -t u{number} -o cat | grep '^id '"), 10);
+        assert_eq!(line.trim(), format!("id {expected}"), "{user}");
+    }
+    users.systemctl("stop");
+
+    let unknown = Container::new(host, "unknown");
+    for (key, message) in [
+        ("User=nobody", "user `nobody` is not in the image's etc/passwd; write a name that is, or a number"),
+        ("User=app:none", "group `none` is not in the image's etc/group; write a name that is, or a number"),
+        ("GroupAdd=none", "group `none` is not in the image's etc/group; write a name that is, or a number"),
+    ] {
+        unknown.configure(&format!("[Container]\nImage={ACCOUNTS}\n{key}\n"));
+        host.ok("systemctl start 'sdme-image@oci:-srv-own-accounts'");
+        host.fails(&format!("systemctl start {}", unknown.unit));
+        let message = format!("/etc/sdme/unknown.container:3: {message}");
+        assert!(host.ok("journalctl -b -q -u sdme-prepare@unknown -o cat").contains(&message), "{message}");
+        assert!(host.fails("sdme-gen check").contains(&message), "{message}");
+    }
+}
+
+/// Arguments and environment as an application of this configuration is to get them.
+#[derive(Debug)]
+struct Vector {
+    arguments: Vec<String>,
+    environment: BTreeMap<String, String>,
+}
+
+impl Vector {
+    fn random(runner: &mut TestRunner) -> Self {
+        // No NUL; Unicode of every kind, and what quoting, continuation and expansion are about more often.
+        let text = || "([\\\\\"'`$%#;= \t\n\r\u{1}\u{7f}{}()&|*?~-]|[a-z0-9]|[^\u{0}]){0,30}";
+        let name = "[A-Za-z_][A-Za-z0-9_.-]{0,12}";
+        let arguments = proptest::collection::vec(text(), 0..8);
+        let environment = proptest::collection::btree_map(name, text(), 0..8);
+        let (arguments, environment) = (arguments, environment).new_tree(runner).unwrap().current();
+        Self { arguments, environment }
+    }
+
+    /// The file that says so.
+    fn file(&self) -> String {
+        let mut file = String::from("[Container]\nImage=probe.image\n");
+        for argument in &self.arguments {
+            // Each on a line of its own now and then, which must make no difference.
+            file += &format!("Exec={}\n", quoted(argument));
+        }
+        for (name, value) in &self.environment {
+            file += &format!("Environment={}\n", quoted(&format!("{name}={value}")));
+        }
+        file
+    }
+
+    /// The files that the launcher is told by.
+    fn compiled(&self, number: usize) -> Vec<(String, String)> {
+        let text = Text { path: "/etc/sdme/web.container".into(), content: Ok(self.file().into_bytes()) };
+        let main = SourceFile { file_type: FileType::Container, name: "web".into(), main: text, drop_ins: Vec::new() };
+        let image = "[Image]\nImage=oci:/probe\nMode=app\n".as_bytes().to_vec();
+        let text = Text { path: "/etc/sdme/probe.image".into(), content: Ok(image) };
+        let image = SourceFile { file_type: FileType::Image, name: "probe".into(), main: text, drop_ins: Vec::new() };
+        let sources = Sources { files: vec![main, image], ..Sources::default() };
+        let facts = ImageFacts {
+            mode: Mode::App,
+            entrypoint: vec!["/srv/probe".to_owned(), "dump".to_owned()],
+            command: Vec::new(),
+            working_dir: "/".to_owned(),
+            users: BTreeMap::from([(Identity::default(), Ok(User { home: "/".into(), ..User::default() }))]),
+            stop_signal: None,
+        };
+        let compiled =
+            sdme_gen::compile(&sources, &Facts { images: [("probe".to_owned(), facts)].into(), ..Facts::default() });
+        assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+        let place = Place::Layer("web".to_owned());
+        let files = ["process.json", "container.env"].map(|file| {
+            let content = compiled.tree.below(&place).find(|(path, _)| *path == format!("oci/{file}"));
+            let Some((_, Node::File(content))) = content else { panic!("no {file}") };
+            (format!("{number}/{file}"), content.clone())
+        });
+        files.into_iter().chain([(format!("{number}/env"), String::new())]).collect()
+    }
+}
+
+fn vectors_arrive_byte_for_byte(host: &Host) {
+    let mut runner = TestRunner::deterministic();
+    let vectors: Vec<Vector> = (0..1000).map(|_| Vector::random(&mut runner)).collect();
+    let mut archive = tar::Builder::new(Vec::new());
+    for (path, content) in vectors.iter().enumerate().flat_map(|(number, vector)| vector.compiled(number)) {
+        let mut header = tar::Header::new_gnu();
+        header.set_size(content.len() as u64);
+        header.set_mode(0o644);
+        archive.append_data(&mut header, path, content.as_bytes()).unwrap();
+    }
+    let web = Container::new(host, "web");
+    web.configure(&format!("[Container]\nImage={NGINX}\nHostName=vectors\n")).systemctl("start");
+    host.write("/srv/vectors.tar", archive.into_inner().unwrap());
+    host.ok("cd /var/lib/machines/web/srv && mkdir vectors && tar -C vectors -xf /srv/vectors.tar && cp /srv/own/root/probe .");
+    // Each in a mount namespace of its own, as the service has one; the launcher is the container's.
+    let one = "mount -t tmpfs tmpfs /run && mkdir /run/$1 && mount --bind /srv/vectors/$1 /run/$1 && exec /oci/sdme-oci-run /run/$1 >/srv/vectors/$1.out";
+    web.ok(&format!("seq 0 999 | xargs -P 8 -I N unshare -m sh -ec '{one}' - N"));
+    let output = host.ok("cd /var/lib/machines/web/srv/vectors && seq -f %g.out 0 999 | xargs cat");
+    let mut strings = output.split_terminator('\0');
+    for Vector { arguments, environment } in &vectors {
+        let mut counts = strings.next().unwrap().split_ascii_whitespace().map(|n| n.parse::<usize>().unwrap());
+        let (argc, envc) = (counts.next().unwrap(), counts.next().unwrap());
+        let found: Vec<&str> = strings.by_ref().take(argc).collect();
+        assert_eq!(found, *arguments);
+        let found = strings.by_ref().take(envc).map(|variable| variable.split_once('=').unwrap());
+        let usual = [("PATH", DEFAULT_PATH), ("HOSTNAME", "vectors"), ("HOME", "/")];
+        let mut expected: BTreeMap<&str, &str> = usual.into();
+        expected.extend(environment.iter().map(|(name, value)| (name.as_str(), value.as_str())));
+        if environment.get("HOME").is_some_and(String::is_empty) {
+            expected.insert("HOME", "/");
+        }
+        assert_eq!(found.collect::<BTreeMap<_, _>>(), expected);
+    }
+    assert_eq!(strings.next(), None);
+    assert!(vectors.iter().map(|vector| vector.arguments.len() + vector.environment.len()).sum::<usize>() > 5000);
+}
+
+fn a_million_lines_arrive_in_order(host: &Host) {
+    const LINES: usize = 1_000_000;
+    let logs = Container::new(host, "logs");
+    logs.configure(&format!("[Container]\nImage={SCRATCH}\nExec=lines {LINES}\n")).systemctl("start");
+    let journal = "journalctl -b -q -M logs _SYSTEMD_UNIT=sdme-oci-app.service -t logs -o cat";
+    // As the journal is busy enough: one look a second.
+    let last = format!("until {journal} -n 1 | grep -x {LINES}; do sleep 1; done");
+    assert!(host.run_for(&last, Duration::from_secs(300)).success(), "the last line does not arrive");
+    // The launcher, which is the unit's main process, has never had more than its buffers.
+    let cgroup = format!("/sys/fs/cgroup/machine.slice/{}/payload/system.slice/sdme-oci-app.service", logs.unit);
+    let peak = host.ok(&format!("awk '/VmHWM/ {{ print $2 }}' /proc/$(head -1 {cgroup}/cgroup.procs)/status"));
+    assert!(peak.trim().parse::<u32>().unwrap() < 8192, "{peak} kB");
+    let check = "$1 != NR { print NR, $0; exit 1 } END { print NR }";
+    let output = host.run_for(&format!("{journal} | awk '{check}'"), Duration::from_secs(300));
+    assert_eq!(output.stdout, format!("{LINES}\n"), "{output}");
+}
+
+/// Runs a script as the application of a container and gives what it printed once it printed `END`.
+fn scripted(container: &Container<'_>, file: &str, script: &str) -> Vec<String> {
+    let host = container.host;
+    let exec = format!("Entrypoint=/bin/sh -c\nExec={}\n", quoted(script));
+    host.write(&container.file(), format!("[Container]\nImage={NGINX}\n{exec}{file}"));
+    // How often it has been started does not matter here.
+    host.ok("systemctl daemon-reload && systemctl reset-failed");
+    container.systemctl("restart");
+    let lines = format!("journalctl -b -q -M {0} -t {0} -o cat", container.name);
+    let lines = host.wait(&format!("{lines} | tee /dev/stderr | grep -qx END && {lines}"), 10);
+    lines.lines().take_while(|line| *line != "END").map(str::to_owned).collect()
+}
+
+fn an_init_does_its_duties(host: &Host) {
+    let web = Container::new(host, "web");
+    web.configure(&format!("[Container]\nImage={NGINX}\n")).systemctl("start");
+    let property = |name: &str| host.ok(&format!("systemctl -M web show -P {name} sdme-oci-app")).trim().to_owned();
+
+    // A PID namespace of its own, in which nothing is left over; every signal as a program expects it; a session.
+    let script = "cd /proc; for i in 1 2 3; do (sleep 0.01 &); done; sleep 0.3; echo $$; echo [0-9]*; \
+                  grep -h -E '^Sig(Ign|Blk)' self/status; cut -d' ' -f6 $$/stat; echo END; exec sleep 1000";
+    let script = script.replace(
+        "grep -h -E '^Sig(Ign|Blk)' self/status",
+        "while read a b; do case $a in SigIgn:|SigBlk:) echo $b;; esac; done <self/status",
+    );
+    let none = "0000000000000000";
+    assert_eq!(scripted(&web, "", &script), ["2", "1 2", none, none, "2"]);
+
+    // The stop signal, its effect, and the status that the program ends with.
+    let file = "StopSignal=usr1\nStopTimeout=5\n";
+    scripted(&web, file, "trap 'echo bye; exit 7' USR1; echo END; while :; do sleep 0.05; done");
+    host.ok("systemctl -M web stop sdme-oci-app");
+    assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("1".to_owned(), "7".to_owned()));
+    host.ok("journalctl -b -q -M web -t web -o cat | grep -x bye");
+
+    // One that does not listen is killed, with everything it started; and it is the host that waits longer.
+    scripted(
+        &web,
+        "StopSignal=TERM\nStopTimeout=1\n",
+        "trap '' TERM; sleep 1000 & (sleep 1000 &); echo END; while :; do sleep 0.05; done",
+    );
+    assert_eq!(web.property("TimeoutStopUSec"), "31s");
+    host.ok("systemctl -M web stop sdme-oci-app");
+    assert_eq!(property("Result"), "timeout");
+    let namespaces = "for p in /proc/[0-9]*; do readlink $p/ns/pid; done 2>/dev/null | sort -u | wc -l";
+    // The host's, the container's and nobody else's.
+    host.wait(&format!("{namespaces} | grep -x 2"), 5);
+
+    // An end by a signal is one; what was printed last is there, and whatever else ran is gone.
+    scripted(&web, "", "(sleep 1000 &); echo END; printf last; kill -SEGV $$");
+    host.wait("systemctl -M web is-failed sdme-oci-app", 5);
+    assert_eq!(property("Result"), "signal");
+    assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("2".to_owned(), "11".to_owned()));
+    host.wait("journalctl -b -q -M web -t web -o cat | grep -x last", 5);
+    host.wait(&format!("{namespaces} | grep -x 2"), 5);
+
+    // So does its init.
+    let missing = "Entrypoint=/nothing\nExec=\n";
+    web.configure(&format!("[Container]\nImage={NGINX}\n{missing}")).systemctl("restart");
+    host.wait("journalctl -b -q -M web -t web -o cat | grep -x 'cannot start /nothing: No such file or directory'", 5);
+    assert_eq!(property("ExecMainStatus"), "127");
+}
+
+fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
+    let web = Container::new(host, "web");
+    // Edited by hand, it counts; the container's own settings beat it.
+    web.configure(&format!("[Container]\nImage={NGINX}\n"));
+    host.ok("systemctl start 'sdme-image@oci:-srv-images-nginx'");
+    host.ok("echo \"BY_HAND='it counts'\nBEATEN=1\" >>/var/lib/sdme/fs/oci:-srv-images-nginx/tree/oci/env");
+    let before = host.ok("cd /var/lib/sdme/store && find . -type f -print0 | sort -z | xargs -0 sha256sum");
+
+    let file = "WorkingDir=/srv/new place\nUlimit=nofile=1024:4096 core=0\nTmpfs=/srv/tmp:size=1m,mode=700 /run:size=3m\n\
+        ShmSize=2m\nSysctl=net.core.somaxconn=77 fs.mqueue.msg_max=5\nMask=/proc/cpuinfo:/usr/share:/nowhere\n\
+        AddHost=db;other:10.1.2.3\nDNS=10.0.0.53\nDNSSearch=example.org\nDNSOption=ndots:3\nNetwork=private\nHostName=inner\n\
+        Environment=BEATEN=2 discovery.type=single-node\nMemory=300m\nPidsLimit=500\nRunInit=yes\n";
+    let script = "pwd; ulimit -Sn; ulimit -Hn; ulimit -c; stat -fc '%T %b' /srv/tmp /run /dev/shm; stat -c %a /srv/tmp; \
+        cat /proc/sys/net/core/somaxconn /proc/sys/fs/mqueue/msg_max; wc -c </proc/cpuinfo; ls -A /usr/share; \
+        tail -1 /etc/hosts; cat /etc/resolv.conf; uname -n; echo $BY_HAND $BEATEN; env | wc -l; \
+        touch /proc/sys/kernel/x 2>/dev/null || echo protected; echo END; exec sleep 1000";
+    let script = script.replace("tail -1 /etc/hosts", "cat /etc/hosts | tail -n 1");
+    let found = scripted(&web, file, &script);
+    let expected = [
+        "/srv/new place",
+        "1024",
+        "4096",
+        "0",
+        "tmpfs 256",
+        "tmpfs 768",
+        "tmpfs 512",
+        "700",
+        "77",
+        "5",
+        "0",
+        "10.1.2.3 db other",
+        "nameserver 10.0.0.53",
+        "search example.org",
+        "options ndots:3",
+        "inner",
+        "it counts 2",
+        "6",
+        "protected",
+    ];
+    assert_eq!(found, expected);
+    assert_eq!(web.property("MemoryMax"), (300 << 20).to_string());
+    assert_eq!(web.property("TasksMax"), "500");
+
+    let script = "for d in / /usr /run /tmp /var/tmp /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; echo END; exec sleep 1000";
+    assert_eq!(scripted(&web, "ReadOnly=yes\n", script), ["/run", "/tmp", "/var/tmp", "/dev/shm"]);
+    assert_eq!(scripted(&web, "ReadOnly=yes\nReadOnlyTmpfs=no\n", script), ["/dev/shm"]);
+    // Settings that are gone are gone: nothing of them is in the layer of the container, nor in the image's.
+    assert_eq!(
+        scripted(&web, "", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"),
+        ["1024", "2", "/"]
+    );
+    web.systemctl("stop");
+    assert_eq!(host.ok(&format!("cd {} && find oci -type f -o -type l", web.upper())), "");
+    let after = host.ok("cd /var/lib/sdme/store && find . -type f -print0 | sort -z | xargs -0 sha256sum");
+    assert_eq!(before, after);
+}
