@@ -37,6 +37,7 @@ fn page() -> String {
                 Kind::Flag => "boolean".to_owned(),
                 Kind::Choice(words) => words.join(", "),
                 Kind::Words => "words; adds up".to_owned(),
+                Kind::Line => "a command line".to_owned(),
             };
             let quadlet = if key.quadlet { "Quadlet" } else { "" };
             writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();

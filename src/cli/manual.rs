@@ -176,6 +176,7 @@ fn describe(out: &mut Roff, key: &Key) {
         Kind::Flag => "a boolean".to_owned(),
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::Words => "words, which add up".to_owned(),
+        Kind::Line => "a command line; the last one counts".to_owned(),
     };
     let quadlet = if key.quadlet { " As in Quadlet." } else { "" };
     out.control("TP", []).text([bold(format!("{}=", key.name))]);

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::keys::{FileType, Kind, Scope, scope, supported};
+use super::keys::{FileType, Kind, Scope, keys, scope, supported};
 use super::sources::{SourceFile, Text, instance};
 use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 use crate::ini::{Document, Entry, parse, split_words};
@@ -172,7 +172,7 @@ fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
             words.join(", "),
             suggestion(value, words.iter().copied())
         )),
-        Kind::Words => split_words(value).map(drop).map_err(|e| format!("{name}=: {e}")),
+        Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|e| format!("{name}=: {e}")),
     }
 }
 
@@ -206,14 +206,21 @@ pub fn parse_bool(value: &str) -> Option<bool> {
     }
 }
 
-/// An empty assignment of an own key takes back what came before it. Sections that are passed through are left alone:
-/// systemd does its own resets there.
+/// An empty assignment of an own key takes back what came before it, and so does any of a command line. Sections that are
+/// passed through are left alone: systemd does its own resets there.
 fn without_resets(own: &str, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
+    let file_type = FileType::ALL.into_iter().find(|t| t.section() == own);
+    let is_line = |name: &str| {
+        let all = file_type.map(keys).unwrap_or_default();
+        all.iter().any(|key| key.name == name && key.kind == Kind::Line)
+    };
     let mut out: Vec<Arc<Entry>> = Vec::with_capacity(entries.size_hint().0);
     for entry in entries {
-        if &*entry.section == own && entry.value.is_empty() {
+        let resets = &*entry.section == own && (entry.value.is_empty() || is_line(&entry.key));
+        if resets {
             out.retain(|e| &*e.section != own || e.key != entry.key);
-        } else {
+        }
+        if !resets || !entry.value.is_empty() {
             out.push(entry);
         }
     }

@@ -44,8 +44,6 @@ fn file(name: &str, text: &str, builder: &mut Builder) -> Result<(), String> {
     let document = ini::parse(&path, text.as_bytes())
         .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))?;
     let own = builder.file_type.section();
-    let mut networked = false;
-    let mut published = false;
     for entry in &document.entries {
         let origin = format!("{}: {}=", entry.at, entry.key);
         if &*entry.section == "Quadlet" {
@@ -53,21 +51,14 @@ fn file(name: &str, text: &str, builder: &mut Builder) -> Result<(), String> {
         } else if &*entry.section != own {
             builder.set(&origin, &entry.section, &entry.key, &entry.value);
         } else if entry.key == "Network" && !entry.value.is_empty() {
-            networked = true;
             builder.network(&format!("{origin}{}", entry.value), &entry.value);
         } else {
-            published |= entry.key == "PublishPort" && !entry.value.is_empty();
-            networked |= entry.key == "Pod";
             match supported(builder.file_type, &entry.key) {
                 // Written as it is: quotes mean the same.
                 Ok(_) => builder.set(&origin, own, &entry.key, &entry.value),
                 Err(message) => builder.note(&entry.at.to_string(), &message),
             }
         }
-    }
-    if builder.file_type == FileType::Container && published && !networked {
-        builder.put(name, "Network", "uplink");
-        builder.note(name, "Network=uplink is added: without Network= the container has the host's network");
     }
     Ok(())
 }
@@ -85,7 +76,7 @@ mod tests {
         let converted = quadlet(&files).unwrap();
         assert_eq!(
             converted.files.get("web.container").unwrap(),
-            "[Container]\nImage=nginx\nPublishPort=8080:80\nExec=a \"b c\"\nNetwork=uplink\n\n[Unit]\nAfter=data.volume\n\n\
+            "[Container]\nImage=nginx\nPublishPort=8080:80\nExec=a \"b c\"\n\n[Unit]\nAfter=data.volume\n\n\
              [Install]\nWantedBy=default.target\n"
         );
         let notes = converted.notes.join("\n");

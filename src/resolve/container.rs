@@ -46,6 +46,11 @@ pub fn container(
     if let Some(message) = bad_name(name) {
         problems.push(Diagnostic::error(&Location::new(file, 1), message));
     }
+    if let Some(written) = settings.text("Container", "ContainerName")
+        && let Some(message) = bad_name(written.value)
+    {
+        problems.push(Diagnostic::error(&written.at, format!("ContainerName={}: {message}", written.value)));
+    }
     let apps = apps(settings, names, images, &mut problems);
     let base = base(&apps, settings, names, images, default_base, &mut problems);
     let host_name = host_name(settings, &mut problems).unwrap_or_else(|| name.to_owned());

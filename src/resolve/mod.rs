@@ -43,14 +43,14 @@ use references::{ImageRef, Names, unit_of};
 pub fn resolve(sources: &Sources) -> Model {
     let instances = default_instances(sources);
     let files: Vec<&SourceFile> = sources.files.iter().chain(&instances).collect();
-    let mut names = Names::new();
-    for file in &files {
-        names.entry(file.file_type).or_default().insert(file.name.clone());
-    }
     let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
     let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
     let load = |file: &&SourceFile| Settings::load(file).and_then(|settings| implemented(file).map(|()| settings));
     let loaded = halves(&files, |files| files.iter().map(load).collect());
+    let mut names = Names::default();
+    for (file, settings) in files.iter().zip(&loaded) {
+        names.add(file.file_type, &file.name, &described(file, settings.as_ref().ok()));
+    }
     for (file, settings) in files.into_iter().zip(loaded) {
         match settings {
             // Its instances are what it is for.
@@ -70,15 +70,13 @@ pub fn resolve(sources: &Sources) -> Model {
         if *file_type != FileType::Container {
             continue;
         }
-        let (path, described) = (&file.main.path, file.described());
-        if described != **name && names.get(&FileType::Container).is_some_and(|known| known.contains(&described)) {
-            let message =
-                format!("the container {described} is {described}.container's already; rename one of the two");
-            let problem = Diagnostic::error(&Location::new(path, 1), message);
-            model.warnings.push(problem);
+        let (path, described) = (&file.main.path, names.machine(name));
+        if let Some(other) = claimed(name, described, &names) {
+            let message = format!("the container {described} is {other}.container's already; rename one of the two");
+            model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
             continue;
         }
-        let read = container::container(&described, path, settings, (&names, &pods), &mut images, &default_base);
+        let read = container::container(described, path, settings, (&names, &pods), &mut images, &default_base);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
@@ -90,10 +88,36 @@ pub fn resolve(sources: &Sources) -> Model {
         }
     }
     model.images = images.good;
+    // Up to here by their files, from here on by what those describe.
+    for rejected in model.rejected.iter_mut().filter(|r| r.file_type == FileType::Container) {
+        rejected.name = names.machine(&rejected.name).to_owned();
+    }
     reject_cycles(&mut model);
     settle_pods(pods, &readable, &mut model);
     model.settle_images();
     model
+}
+
+/// The name of what a file describes. What cannot be a name is said where the file is read.
+fn described(file: &SourceFile, settings: Option<&Settings>) -> String {
+    let written = settings.filter(|_| file.file_type == FileType::Container);
+    let written = written.and_then(|settings| settings.text("Container", "ContainerName"));
+    match written.filter(|written| bad_name(written.value).is_none()) {
+        Some(written) => written.value.to_owned(),
+        None if file.file_type == FileType::Container => file.described(),
+        None => file.name.clone(),
+    }
+}
+
+/// Another file that describes the container of this name, and has it: the one that is called so, or the first of the others.
+fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str> {
+    let known = names.get(&FileType::Container);
+    let plain = known.is_some_and(|known| known.contains(machine)) && names.machine(machine) == machine;
+    if plain && file != machine {
+        return Some(machine);
+    }
+    let first = names.renamed(machine).into_iter().next();
+    first.filter(|first| !plain && *first != file)
 }
 
 /// The instances that templates ask for with `DefaultInstance=`, unless there are files for them.
@@ -275,8 +299,7 @@ impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
         problems.dedup();
-        let file_type = file.file_type;
-        let name = if file_type == FileType::Container { file.described() } else { file.name.clone() };
+        let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
 

@@ -209,6 +209,12 @@ pub fn container(
         }
         return none(Network::Pod(pod));
     }
+    // What podman and docker do without being asked: the application's port cannot be another one in the host's network.
+    let elsewhere = wanted.ports.iter().find(|port| !is_its_own(port)).map(|port| port.at.clone());
+    let network = match (network, elsewhere) {
+        (None, Some(at)) if oci_pod.is_none() => Some(Spanned { value: Written::Uplink, at }),
+        (network, _) => network,
+    };
     let Some(Spanned { value: network, at }) = network else {
         if oci_pod.is_some() {
             return none(Network::Alone);
@@ -252,10 +258,15 @@ pub fn container(
     }
 }
 
+/// Whether the host's port is the one the application binds itself, in the host's network.
+fn is_its_own(port: &Port) -> bool {
+    port.target == Some(port.host) && port.address.is_none()
+}
+
 /// A container in the host's network publishes what it binds; there is nothing to do but to take note of it.
 fn on_host(wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
     for port in &wanted.ports {
-        if port.target == Some(port.host) && port.address.is_none() {
+        if is_its_own(port) {
             continue;
         }
         let message = format!(

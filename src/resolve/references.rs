@@ -8,13 +8,45 @@ use crate::config::access::Access;
 use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::config::sources::described;
 use crate::diag::{Diagnostic, Location, suggestion};
 use crate::ini::Entry;
 use crate::unit::escape_instance;
 
 /// The names of all files found, usable or not, by type.
-pub type Names = BTreeMap<FileType, BTreeSet<String>>;
+#[derive(Debug, Default)]
+pub struct Names {
+    files: BTreeMap<FileType, BTreeSet<String>>,
+    /// What `.container` files describe, where that is not called as the file is.
+    machines: BTreeMap<String, String>,
+}
+
+impl Names {
+    /// Notes a file, and the name of what it describes.
+    pub fn add(&mut self, file_type: FileType, name: &str, machine: &str) {
+        self.files.entry(file_type).or_default().insert(name.to_owned());
+        if machine != name {
+            self.machines.insert(name.to_owned(), machine.to_owned());
+        }
+    }
+
+    /// The names of a type's files.
+    #[must_use]
+    pub fn get(&self, file_type: &FileType) -> Option<&BTreeSet<String>> {
+        self.files.get(file_type)
+    }
+
+    /// The name of what a `.container` file describes.
+    #[must_use]
+    pub fn machine<'a>(&'a self, file: &'a str) -> &'a str {
+        self.machines.get(file).map_or(file, String::as_str)
+    }
+
+    /// The file that describes a container of this name, if it is not called as the container is.
+    #[must_use]
+    pub fn renamed(&self, machine: &str) -> Vec<&str> {
+        self.machines.iter().filter(|(_, name)| *name == machine).map(|(file, _)| file.as_str()).collect()
+    }
+}
 
 /// An image as a user writes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -77,7 +109,7 @@ pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Ima
 /// File types that have no unit yet.
 pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
     match file_type {
-        FileType::Container => Ok(format!("systemd-nspawn@{}.service", described(name))),
+        FileType::Container => Ok(format!("systemd-nspawn@{name}.service")),
         FileType::Image => Ok(format!("sdme-image@{name}.service")),
         FileType::Pod => Ok(format!("sdme-pod@{name}.service")),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
@@ -127,7 +159,8 @@ fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagno
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
     let found = word.rsplit_once('.').and_then(|(n, e)| types.iter().find(|t| t.extension() == e).map(|t| (*t, n)));
     let Some((file_type, name)) = found else { return word.to_owned() };
-    match existing(file_type, name, names).and_then(|()| unit_of(file_type, name)) {
+    let described = if file_type == FileType::Container { names.machine(name) } else { name };
+    match existing(file_type, name, names).and_then(|()| unit_of(file_type, described)) {
         Ok(unit) => unit,
         Err(message) => {
             problems.push(Diagnostic::error(at, message));

@@ -13,7 +13,8 @@ use std::path::Path;
 
 use sdme_gen::compile;
 use sdme_gen::output::tree::{Node, Place, Tree};
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::process::Process;
+use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
 use sdme_gen::search::{SearchPath, search};
 
 /// A case.
@@ -73,7 +74,7 @@ impl Case {
                 fs::write(&path, unescaped(&text)).unwrap();
             }
         }
-        let compiled = compile(&search(&SearchPath::below(root.path())), &Facts::default());
+        let compiled = compile(&search(&SearchPath::below(root.path())), &facts());
         (compiled.diagnostics.iter().map(ToString::to_string).collect(), compiled.tree)
     }
 
@@ -104,6 +105,15 @@ fn unescaped(text: &str) -> Vec<u8> {
     let marks = [("<BEL>", "\u{7}"), ("<BOM>", "\u{feff}"), ("<CR>", "\r"), ("<SPACE>", " ")];
     let text = marks.iter().fold(text.to_owned(), |text, (mark, meant)| text.replace(mark, meant));
     text.split("<FF>").map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
+}
+
+/// What is known about the image `nginx`.
+fn facts() -> Facts {
+    let process = Process { args: vec!["/entry".into(), "nginx".into()], cwd: "/".into(), ..Process::default() };
+    let entrypoint = vec!["/entry".to_owned()];
+    let image = ImageFacts { mode: Mode::App, process, entrypoint, stop_signal: Some("SIGQUIT".to_owned()) };
+    let images = [("docker.io-library-nginx:latest".to_owned(), image)].into();
+    Facts { images, ..Facts::default() }
 }
 
 fn has(tree: &Tree, wanted: &str) -> bool {

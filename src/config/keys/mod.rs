@@ -70,6 +70,8 @@ pub enum Kind {
     Choice(&'static [&'static str]),
     /// Words with systemd's quoting; assignments add up, an empty one starts over.
     Words,
+    /// A command line, in words as above; the last assignment counts.
+    Line,
 }
 
 /// Whether a key can be used.
