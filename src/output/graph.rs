@@ -63,7 +63,8 @@ impl Graph {
         self.units.entry(name.to_owned()).or_default();
         for entry in document.entries {
             if entry.key == "Description" {
-                self.units.insert(name.to_owned(), entry.value.replace("%%", "%"));
+                let parts = entry.value.split("%%").map(|part| part.replace("%i", instance_of(name)));
+                self.units.insert(name.to_owned(), parts.collect::<Vec<_>>().join("%"));
             } else if let Some(kind) = PULLS.iter().find(|kind| **kind == entry.key) {
                 for other in entry.value.split_whitespace() {
                     self.edge(name, other, kind);
@@ -93,13 +94,12 @@ impl Graph {
         loop {
             let next = self.units.keys().find(|unit| !done.contains(*unit)).cloned();
             let Some(unit) = next else { return };
-            let instance = unit.split_once('@').zip(unit.rsplit_once('.'));
-            if let Some(((stem, rest), (_, suffix))) = instance {
+            let template = unit.split_once('@').zip(unit.rsplit_once('.'));
+            if let Some(((stem, _), (_, suffix))) = template {
                 let name = format!("{stem}@.{suffix}");
-                let instance = rest.strip_suffix(suffix).and_then(|r| r.strip_suffix('.')).unwrap_or(rest);
                 if let Some((_, text)) = TEMPLATES.iter().find(|(template, _)| *template == name) {
                     let known = self.units.get(&unit).cloned().unwrap_or_default();
-                    self.unit(&unit, &text.replace("%i", instance));
+                    self.unit(&unit, &text.replace("%i", instance_of(&unit)));
                     if !known.is_empty() {
                         self.units.insert(unit.clone(), known);
                     }
@@ -207,13 +207,19 @@ impl Graph {
     }
 }
 
+/// The instance's name in that of a unit; nothing for one that is no instance.
+fn instance_of(unit: &str) -> &str {
+    let rest = unit.split_once('@').map_or("", |(_, rest)| rest);
+    rest.rsplit_once('.').map_or(rest, |(instance, _)| instance)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn graph() -> Graph {
         let mut tree = Tree::default();
-        let service = "[Unit]\nDescription=Container web\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n";
+        let service = "[Unit]\nDescription=Container %i\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n";
         tree.file(Place::Units, "systemd-nspawn@web.service.d/10-sdme.conf", &service);
         let mount = "[Unit]\nDescription=Root\nRequires=sdme-prepare@web.service sdme-image@\\x40.service\n";
         tree.file(Place::Units, "var-lib-machines-web.mount", &mount);

@@ -13,8 +13,9 @@ use std::path::Path;
 
 use sdme_gen::compile;
 use sdme_gen::output::tree::{Node, Place, Tree};
-use sdme_gen::process::Process;
+use sdme_gen::process::User;
 use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
+use sdme_gen::resolve::startup::Identity;
 use sdme_gen::search::{SearchPath, search};
 
 /// A case.
@@ -109,9 +110,14 @@ fn unescaped(text: &str) -> Vec<u8> {
 
 /// What is known about the image `nginx`.
 fn facts() -> Facts {
-    let process = Process { args: vec!["/entry".into(), "nginx".into()], cwd: "/".into(), ..Process::default() };
-    let entrypoint = vec!["/entry".to_owned()];
-    let image = ImageFacts { mode: Mode::App, process, entrypoint, stop_signal: Some("SIGQUIT".to_owned()) };
+    let image = ImageFacts {
+        mode: Mode::App,
+        entrypoint: vec!["/entry".to_owned()],
+        command: vec!["nginx".to_owned()],
+        working_dir: "/".to_owned(),
+        users: [(Identity::default(), Ok(User::default()))].into(),
+        stop_signal: None,
+    };
     let images = [("docker.io-library-nginx:latest".to_owned(), image)].into();
     Facts { images, ..Facts::default() }
 }
