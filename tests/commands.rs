@@ -17,6 +17,8 @@ fn the_verbs_do_what_they_say() {
     // A base operating system: imported, and a container of it, which starts and answers.
     host.ok(&format!("sdme-gen fs import debian {DEBIAN}"));
     assert!(host.ok("sdme-gen fs ls").starts_with("debian"));
+    host.fails("sdme-gen fs import --dry-run debian docker.io/library/debian:13");
+    host.ok("sdme-gen fs import --dry-run other docker.io/library/debian:13 && ! ls /etc/sdme/other.image");
     let dry = host.ok("sdme-gen new --dry-run -r debian");
     assert!(dry.contains("write /etc/sdme/debian.container") && dry.contains("start systemd-nspawn@debian"), "{dry}");
     host.fails("ls /etc/sdme/debian.container");

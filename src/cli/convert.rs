@@ -63,13 +63,8 @@ fn install(converted: &Converted, root: &Path, out: &mut dyn Write) -> Result<()
     if let Some(name) = converted.files.keys().find(|name| files::path(root, name).symlink_metadata().is_ok()) {
         bail!("there is {}/{name} already; nothing was written", files::DIRECTORY);
     }
-    let directory = files::path(root, "");
-    fs::create_dir_all(&directory).with_context(|| format!("cannot make {}", directory.display()))?;
     for (name, text) in &converted.files {
-        let path = files::path(root, name);
-        fs::File::create_new(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
-            .with_context(|| format!("cannot write {}", path.display()))?;
+        files::write(root, name, text)?;
         writeln!(out, "write {}/{name}", files::DIRECTORY)?;
     }
     systemd::reload(root)

@@ -29,6 +29,9 @@ pub enum Fs {
         /// Replace what NAME.image says, and ask the source even if the image is there
         #[arg(long)]
         force: bool,
+        /// Check name and source, and change nothing
+        #[arg(long)]
+        dry_run: bool,
     },
     /// List imported images
     Ls {
@@ -57,12 +60,16 @@ pub enum Fs {
 /// When it fails.
 pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
-        Fs::Import { name, source, base, app, force } => {
+        Fs::Import { name, source, base, app, force, dry_run } => {
             let mode = match (base, app) {
                 (true, _) => ModeSetting::Base,
                 (_, true) => ModeSetting::App,
                 _ => ModeSetting::Auto,
             };
+            if dry_run {
+                images::planned(root, &name, &source, mode, force).context(name)?;
+                return Ok(ExitCode::SUCCESS);
+            }
             images::import(root, &name, &source, mode, force, &*shown()).context(name)?;
         }
         Fs::Ls { json } => return list(&Store::open(root), json, out),

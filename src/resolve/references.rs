@@ -31,6 +31,8 @@ impl Names {
 
     /// The names of a type's files.
     #[must_use]
+    // As the map's own.
+    #[allow(clippy::trivially_copy_pass_by_ref)]
     pub fn get(&self, file_type: &FileType) -> Option<&BTreeSet<String>> {
         self.files.get(file_type)
     }

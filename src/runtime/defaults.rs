@@ -71,7 +71,7 @@ pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<(
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
     let new = edited(&old, key, &value)?;
-    files::replace(root, FILE, &new, dry_run)
+    files::put(root, FILE, &new, dry_run)
 }
 
 /// `text` with one assignment of `key`, at the place of the last one, or at the end of the section.

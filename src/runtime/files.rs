@@ -2,7 +2,7 @@
 //! Files below `/etc/sdme` that verbs write, change and remove. What a file leads to is looked at before it is written.
 
 use std::fs;
-use std::io::{ErrorKind, Write as _};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -11,6 +11,8 @@ use super::systemd;
 use crate::compile;
 use crate::config::keys::FileType;
 use crate::diag::Diagnostic;
+use crate::image::tree::Tree;
+use crate::output::replace::{self, Content};
 use crate::resolve::model::Facts;
 use crate::search::{SearchPath, search};
 
@@ -26,7 +28,11 @@ pub fn file_name(file_type: FileType, name: &str) -> String {
 /// The path of a file name below `root`.
 #[must_use]
 pub fn path(root: &Path, file: &str) -> PathBuf {
-    root.join(DIRECTORY.trim_start_matches('/')).join(file)
+    root.join(relative(file))
+}
+
+fn relative(file: &str) -> String {
+    format!("{}/{file}", DIRECTORY.trim_start_matches('/'))
 }
 
 /// The problems that the configuration has with `text` as the content of a file, and has not without.
@@ -52,14 +58,25 @@ pub fn add(root: &Path, file_type: FileType, name: &str, text: &str, dry_run: bo
     if path(root, &file).symlink_metadata().is_ok() {
         bail!("there is {DIRECTORY}/{file} already");
     }
-    replace(root, &file, text, dry_run)
+    put(root, &file, text, dry_run)
+}
+
+/// Writes a file in one step, without a look at what it leads to.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(root: &Path, file: &str, text: &str) -> Result<()> {
+    fs::create_dir_all(root)
+        .and_then(|()| Tree::open(root))
+        .and_then(|tree| replace::replace(&tree, &relative(file), Content::File(text.as_bytes())))
+        .with_context(|| format!("cannot write {DIRECTORY}/{file}"))
 }
 
 /// Writes a file in one step, whether it is there or not, and has systemd read it.
 ///
 /// # Errors
 /// As for [`add`].
-pub fn replace(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()> {
+pub fn put(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()> {
     let problems: Vec<String> = problems(root, file, text).iter().map(ToString::to_string).collect();
     if !problems.is_empty() {
         return Err(anyhow!("{}", problems.join("\n")).context("nothing was written"));
@@ -67,16 +84,7 @@ pub fn replace(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()>
     if dry_run {
         return Ok(());
     }
-    let path = path(root, file);
-    let temporary = path.with_file_name(format!(".{file}.new"));
-    let write = || {
-        fs::create_dir_all(path.parent().unwrap_or(root))?;
-        let mut new = fs::File::create(&temporary)?;
-        new.write_all(text.as_bytes())?;
-        new.sync_all()?;
-        fs::rename(&temporary, &path)
-    };
-    write().with_context(|| format!("cannot write {}", path.display()))?;
+    write(root, file, text)?;
     systemd::reload(root)
 }
 
@@ -85,7 +93,7 @@ pub fn replace(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()>
 /// # Errors
 /// When it is not there or cannot be removed.
 pub fn remove(root: &Path, file: &str) -> Result<()> {
-    match fs::remove_file(path(root, file)) {
+    match Tree::open(root).and_then(|tree| replace::remove(&tree, &relative(file))) {
         Err(error) if error.kind() == ErrorKind::NotFound => bail!("there is no {DIRECTORY}/{file}"),
         other => other.with_context(|| format!("cannot remove {DIRECTORY}/{file}")),
     }

@@ -27,19 +27,17 @@ fn file_of(root: &Path, name: &str) -> PathBuf {
     root.join(path_of(name))
 }
 
-/// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
+/// What `/etc/sdme/NAME.image` is to say, and what it says now.
 ///
 /// # Errors
-/// When the name or source is none, another file is there and `force` is not set, or the import fails; a file that was
-/// not there before is then removed again.
-pub fn import(
+/// When the name or source is none, or another file is there and `force` is not set.
+pub fn planned(
     root: &Path,
     name: &str,
     source: &str,
     mode: ModeSetting,
     force: bool,
-    progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<(String, Option<String>)> {
     check_name(name)?;
     let parsed: ImageSource = source.parse().map_err(|message: String| anyhow!(message))?;
     let mode = match mode {
@@ -57,12 +55,28 @@ pub fn import(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    match &old {
-        Some(old) if *old != text && !force => {
-            bail!("{} is there already and says something else; edit it, or use --force", path.display())
-        }
-        Some(old) if *old == text => {}
-        _ => write(root, name, &text)?,
+    if old.as_ref().is_some_and(|old| *old != text) && !force {
+        bail!("{} is there already and says something else; edit it, or use --force", path.display());
+    }
+    Ok((text, old))
+}
+
+/// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
+///
+/// # Errors
+/// When the name or source is none, another file is there and `force` is not set, or the import fails; a file that was
+/// not there before is then removed again.
+pub fn import(
+    root: &Path,
+    name: &str,
+    source: &str,
+    mode: ModeSetting,
+    force: bool,
+    progress: &dyn Progress,
+) -> Result<()> {
+    let (text, old) = planned(root, name, source, mode, force)?;
+    if old.as_ref() != Some(&text) {
+        write(root, name, &text)?;
     }
     // Asked for by hand: what is there already is not good enough.
     pull_with(root, name, force.then_some(Pull::Always), progress).inspect_err(|_| {
