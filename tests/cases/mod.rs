@@ -117,6 +117,7 @@ fn facts() -> Facts {
         working_dir: "/".to_owned(),
         users: [(Identity::default(), Ok(User::default()))].into(),
         stop_signal: None,
+        health: None,
     };
     let images = [("docker.io-library-nginx:latest".to_owned(), image)].into();
     Facts { images, ..Facts::default() }
