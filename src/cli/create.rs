@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
+use crate::runtime::applications;
 use crate::runtime::containers;
 use crate::runtime::files;
 use crate::runtime::systemd;
@@ -215,7 +216,7 @@ pub fn create(wanted: &Wanted, root: &Path, out: &mut dyn Write) -> Result<Strin
     Ok(name)
 }
 
-/// Creates a container, starts it, and gives a shell in it, or runs the command.
+/// Creates a container, starts it, and becomes a shell in it if this is a terminal.
 ///
 /// # Errors
 /// When one of these fails. What is written stays: correct it, or remove it with `rm`.
@@ -234,8 +235,8 @@ pub fn new(wanted: &Wanted, detach: bool, out: &mut dyn Write) -> Result<ExitCod
     if detach || !std::io::stdin().is_terminal() {
         return Ok(ExitCode::SUCCESS);
     }
-    let code = containers::join(&name, &[])?;
-    Ok(ExitCode::from(u8::try_from(code).unwrap_or(1)))
+    applications::join(&name)?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Removes containers.

@@ -299,8 +299,7 @@ impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
         problems.dedup();
-        let file_type = file.file_type;
-        let name = if file_type == FileType::Container { file.described() } else { file.name.clone() };
+        let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
 

@@ -8,7 +8,6 @@ use crate::config::access::Access;
 use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::config::sources::described;
 use crate::diag::{Diagnostic, Location, suggestion};
 use crate::ini::Entry;
 use crate::unit::escape_instance;
@@ -112,7 +111,7 @@ pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Ima
 /// File types that have no unit yet.
 pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
     match file_type {
-        FileType::Container => Ok(format!("systemd-nspawn@{}.service", described(name))),
+        FileType::Container => Ok(format!("systemd-nspawn@{name}.service")),
         FileType::Image => Ok(format!("sdme-image@{name}.service")),
         FileType::Pod => Ok(format!("sdme-pod@{name}.service")),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),

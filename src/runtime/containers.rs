@@ -56,22 +56,6 @@ pub fn start(name: &str) -> Result<()> {
     })
 }
 
-/// Runs `command`, or a shell, in a container; the exit status is its own.
-///
-/// # Errors
-/// It cannot be run.
-pub fn join(name: &str, command: &[String]) -> Result<i32> {
-    let mut shell = Command::new("machinectl");
-    shell.args(["--quiet", "shell", name]);
-    if let Some((program, arguments)) = command.split_first() {
-        // machinectl takes a path only; env looks the program up.
-        let program = if program.starts_with('/') { vec![program.as_str()] } else { vec!["/usr/bin/env", program] };
-        shell.args(program).args(arguments);
-    }
-    let status = shell.status().context("cannot run machinectl")?;
-    Ok(status.code().unwrap_or(1))
-}
-
 /// Removes a container: `/etc/sdme/NAME.container`, its own drop-ins there, and what it has changed of its files. Named
 /// volumes stay. Returns what was, or would be, removed.
 ///

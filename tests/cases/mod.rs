@@ -112,12 +112,12 @@ fn unescaped(text: &str) -> Vec<u8> {
 fn facts() -> Facts {
     let image = ImageFacts {
         mode: Mode::App,
-        health: None,
         entrypoint: vec!["/entry".to_owned()],
         command: vec!["nginx".to_owned()],
         working_dir: "/".to_owned(),
         users: [(Identity::default(), Ok(User::default()))].into(),
         stop_signal: None,
+        health: None,
     };
     let images = [("docker.io-library-nginx:latest".to_owned(), image)].into();
     Facts { images, ..Facts::default() }
