@@ -245,6 +245,7 @@ impl Vector {
         let sources = Sources { files: vec![main, image], ..Sources::default() };
         let facts = ImageFacts {
             mode: Mode::App,
+            health: None,
             entrypoint: vec!["/srv/probe".to_owned(), "dump".to_owned()],
             command: Vec::new(),
             working_dir: "/".to_owned(),
