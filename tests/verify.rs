@@ -5,6 +5,7 @@
 mod fixtures;
 mod support;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -36,14 +37,18 @@ fn install(stage: &Path) {
 fn write(tree: &sdme_gen::output::tree::Tree, place: &Place, directory: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for (path, node) in tree.below(place) {
-        let full = directory.join(path);
-        fs::create_dir_all(full.parent().unwrap()).unwrap();
-        match node {
-            Node::File(content) => fs::write(full, content).unwrap(),
-            Node::Link(target) => std::os::unix::fs::symlink(target, full).unwrap(),
-            Node::Opaque => {}
+        // systemd-analyze takes what follows a colon for another name of the unit: there it goes by one without.
+        let plain = path.replace(':', "_");
+        for path in BTreeSet::from([path, &plain]) {
+            let full = directory.join(path);
+            fs::create_dir_all(full.parent().unwrap()).unwrap();
+            match node {
+                Node::File(content) => fs::write(full, content).unwrap(),
+                Node::Link(target) => std::os::unix::fs::symlink(target, full).unwrap(),
+                Node::Opaque => {}
+            }
         }
-        files.push(path.to_owned());
+        files.push(plain);
     }
     files
 }

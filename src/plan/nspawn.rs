@@ -21,7 +21,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &
     );
     if range.is_some() {
         // The layers are mapped already.
-        file.set("Exec", "PrivateUsersOwnership", "no");
+        file.set("Files", "PrivateUsersOwnership", "no");
     }
     file.set("Exec", "LinkJournal", "try-guest").set("Exec", "Hostname", container.host_name.as_str());
     if let Some(capability) = pod::capability(container) {
