@@ -18,7 +18,7 @@ use sdme_gen::config::keys::FileType;
 use sdme_gen::config::sources::{SourceFile, Sources, Text};
 use sdme_gen::output::tree::{Node, Place};
 use sdme_gen::process::User;
-use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
+use sdme_gen::resolve::model::{Facts, ImageFacts};
 use sdme_gen::resolve::startup::Identity;
 use support::containers::{Container, NGINX, boot_with, quoted, ready};
 use support::host::Host;
@@ -102,11 +102,25 @@ fn images(directory: &Path) {
     }
 }
 
-/// The messages of a container's application, each with its priority.
-fn messages(container: &Container<'_>, count: usize) -> Vec<(u8, String)> {
+/// Starts a container with an application of this image, and another one beside it that stays: a container ends with its
+/// last application. `file` is for the one.
+fn start<'a>(host: &'a Host, name: &str, image: &str, file: &str) -> Container<'a> {
+    let container = Container::new(host, name);
+    host.write("/etc/sdme/keep.image", format!("[Image]\nImage={NGINX}\n"));
+    let both = format!("[Container]\nImage={image}\nApp=keep.image\n[Container keep]\nEntrypoint=/bin/sleep 1000\n");
+    let app = image.rsplit('/').next().unwrap();
+    host.write(&container.file(), format!("{both}[Container {app}]\n{file}"));
+    // How often it has been started does not matter here.
+    host.ok("systemctl daemon-reload && systemctl reset-failed");
+    container.systemctl("restart");
+    container
+}
+
+/// The messages of its first application, which is called `app`, each with its priority.
+fn messages(container: &Container<'_>, app: &str, count: usize) -> Vec<(u8, String)> {
     let name = &container.name;
     let fields = "--output-fields=PRIORITY,MESSAGE -o json";
-    let of = format!("journalctl -b -q -M {name} _SYSTEMD_UNIT=sdme-oci-app.service -t {name} {fields}");
+    let of = format!("journalctl -b -q -M {name} _SYSTEMD_UNIT=sdme-oci-app.service -t {app} {fields}");
     let lines = container.host.wait(&format!("{of} | tee /dev/stderr | wc -l | grep -x {count} >&2 && {of}"), 10);
     let entry = |line: &str| -> (u8, String) {
         let entry: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -116,13 +130,8 @@ fn messages(container: &Container<'_>, count: usize) -> Vec<(u8, String)> {
 }
 
 fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
-    let start = |name: &str, file: &str| {
-        let container = Container::new(host, name);
-        container.configure(&format!("[Container]\n{file}")).systemctl("start");
-        container
-    };
-    let scratch = start("scratch", &format!("Image={SCRATCH}\nExec=open\n"));
-    let all = messages(&scratch, 7);
+    let scratch = start(host, "scratch", SCRATCH, "Exec=open\n");
+    let all = messages(&scratch, "scratch", 7);
     let texts = |priority: u8| -> Vec<&str> {
         all.iter().filter(|(p, _)| *p == priority).map(|(_, message)| message.as_str()).collect()
     };
@@ -134,8 +143,8 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
     // The image has no directory at all; whatever is mounted there has left none behind.
     assert_eq!(host.ok(&format!("find {} -path '*/oci/*'", scratch.upper())), "");
 
-    let hello = start("static", &format!("Image={SCRATCH}\nEntrypoint=/static\n"));
-    assert_eq!(messages(&hello, 1), [(6, "hello from a static binary".to_owned())]);
+    let hello = start(host, "static", SCRATCH, "Entrypoint=/static\n");
+    assert_eq!(messages(&hello, "scratch", 1), [(6, "hello from a static binary".to_owned())]);
 
     // Becomes another user first, as official images do; the pipe was somebody else's.
     let script = Container::new(host, "script");
@@ -143,17 +152,16 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
                 exec chroot --userspec=1:1 --groups= / sh -c 'id -u >/dev/stdout; echo no >/dev/stderr; kill 0'\n";
     host.write(&format!("{}/oci/root/start.sh", script.upper()), text);
     host.ok(&format!("chmod 755 {0} {0}/oci {0}/oci/root && chmod +x {0}/oci/root/start.sh", script.upper()));
-    script.configure(&format!("[Container]\nImage={NGINX}\nEntrypoint=/start.sh\n")).systemctl("start");
+    start(host, "script", NGINX, "Entrypoint=/start.sh\n");
     let expected = [(6, "as 0"), (3, "grave"), (6, "<8>none"), (6, "1"), (5, "no")];
-    let mut found = messages(&script, expected.len());
+    let mut found = messages(&script, "nginx", expected.len());
     // The two streams are two.
     found.sort_by_key(|(priority, _)| *priority == 5);
     assert_eq!(found, expected.map(|(priority, text)| (priority, text.to_owned())));
 
-    let long = start("long", &format!("Image={SCRATCH}\nExec=long\n"));
-    let count = "journalctl -b -q -M long -t long -o cat | tr -d '\\n'";
+    start(host, "long", SCRATCH, "Exec=long\n");
+    let count = "journalctl -b -q -M long -t scratch -o cat | tr -d '\\n'";
     host.wait(&format!("[ $({count} | tr -d x | wc -c) = 0 ] && [ $({count} | wc -c) = 1000000 ]"), 10);
-    drop(long);
 }
 
 /// What Docker documents for `USER` and `--user`: a name or number, a group behind a colon; without one, that of the
@@ -225,10 +233,8 @@ impl Vector {
     /// The file that says so.
     fn file(&self) -> String {
         let mut file = String::from("[Container]\nImage=probe.image\n");
-        for argument in &self.arguments {
-            // Each on a line of its own now and then, which must make no difference.
-            file += &format!("Exec={}\n", quoted(argument));
-        }
+        let arguments: Vec<String> = self.arguments.iter().map(|argument| quoted(argument)).collect();
+        file += &format!("Exec={}\n", arguments.join(" \\\n  "));
         for (name, value) in &self.environment {
             file += &format!("Environment={}\n", quoted(&format!("{name}={value}")));
         }
@@ -244,13 +250,10 @@ impl Vector {
         let image = SourceFile { file_type: FileType::Image, name: "probe".into(), main: text, drop_ins: Vec::new() };
         let sources = Sources { files: vec![main, image], ..Sources::default() };
         let facts = ImageFacts {
-            mode: Mode::App,
-            health: None,
             entrypoint: vec!["/srv/probe".to_owned(), "dump".to_owned()],
-            command: Vec::new(),
             working_dir: "/".to_owned(),
             users: BTreeMap::from([(Identity::default(), Ok(User { home: "/".into(), ..User::default() }))]),
-            stop_signal: None,
+            ..ImageFacts::default()
         };
         let compiled =
             sdme_gen::compile(&sources, &Facts { images: [("probe".to_owned(), facts)].into(), ..Facts::default() });
@@ -319,71 +322,78 @@ fn a_million_lines_arrive_in_order(host: &Host) {
     assert_eq!(output.stdout, format!("{LINES}\n"), "{output}");
 }
 
-/// Runs a script as the application of a container and gives what it printed once it printed `END`.
-fn scripted(container: &Container<'_>, file: &str, script: &str) -> Vec<String> {
-    let host = container.host;
-    let exec = format!("Entrypoint=/bin/sh -c\nExec={}\n", quoted(script));
-    host.write(&container.file(), format!("[Container]\nImage={NGINX}\n{exec}{file}"));
-    // How often it has been started does not matter here.
-    host.ok("systemctl daemon-reload && systemctl reset-failed");
-    container.systemctl("restart");
-    let lines = format!("journalctl -b -q -M {0} -t {0} -o cat", container.name);
-    let lines = host.wait(&format!("{lines} | tee /dev/stderr | grep -qx END && {lines}"), 10);
+/// What a script prints until it prints `END`.
+fn printed(container: &Container<'_>, app: &str) -> Vec<String> {
+    let lines = format!("journalctl -b -q -M {} -t {app} -o cat", container.name);
+    let lines = container.host.wait(&format!("{lines} | tee /dev/stderr | grep -qx END && {lines}"), 10);
     lines.lines().take_while(|line| *line != "END").map(str::to_owned).collect()
 }
 
+/// The keys that make `script` an application's program.
+fn program(script: &str) -> String {
+    format!("Entrypoint=/bin/sh -c\nExec={}\n", quoted(script))
+}
+
 fn an_init_does_its_duties(host: &Host) {
-    let web = Container::new(host, "web");
-    web.configure(&format!("[Container]\nImage={NGINX}\n")).systemctl("start");
+    let run = |file: &str, script: &str| start(host, "web", NGINX, &(program(script) + file));
     let property = |name: &str| host.ok(&format!("systemctl -M web show -P {name} sdme-oci-app")).trim().to_owned();
 
     // A PID namespace of its own, in which nothing is left over; every signal as a program expects it; a session.
     let script = "cd /proc; for i in 1 2 3; do (sleep 0.01 &); done; sleep 0.3; echo $$; echo [0-9]*; \
-                  grep -h -E '^Sig(Ign|Blk)' self/status; cut -d' ' -f6 $$/stat; echo END; exec sleep 1000";
-    let script = script.replace(
-        "grep -h -E '^Sig(Ign|Blk)' self/status",
-        "while read a b; do case $a in SigIgn:|SigBlk:) echo $b;; esac; done <self/status",
-    );
+                  while read a b; do case $a in SigIgn:|SigBlk:) echo $b;; esac; done <self/status; \
+                  cut -d' ' -f6 $$/stat; echo END; exec sleep 1000";
     let none = "0000000000000000";
-    assert_eq!(scripted(&web, "", &script), ["2", "1 2", none, none, "2"]);
+    let web = run("", script);
+    assert_eq!(printed(&web, "nginx"), ["2", "1 2", none, none, "2"]);
 
     // The stop signal, its effect, and the status that the program ends with.
     let file = "StopSignal=usr1\nStopTimeout=5\n";
-    scripted(&web, file, "trap 'echo bye; exit 7' USR1; echo END; while :; do sleep 0.05; done");
+    run(file, "trap 'echo bye; exit 7' USR1; echo END; while :; do sleep 0.05; done");
+    printed(&web, "nginx");
     host.ok("systemctl -M web stop sdme-oci-app");
     assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("1".to_owned(), "7".to_owned()));
-    host.ok("journalctl -b -q -M web -t web -o cat | grep -x bye");
+    host.ok("journalctl -b -q -M web -t nginx -o cat | grep -x bye");
 
     // One that does not listen is killed, with everything it started; and it is the host that waits longer.
-    scripted(
-        &web,
+    run(
         "StopSignal=TERM\nStopTimeout=1\n",
         "trap '' TERM; sleep 1000 & (sleep 1000 &); echo END; while :; do sleep 0.05; done",
     );
+    printed(&web, "nginx");
     assert_eq!(web.property("TimeoutStopUSec"), "31s");
     host.ok("systemctl -M web stop sdme-oci-app");
     assert_eq!(property("Result"), "timeout");
     let namespaces = "for p in /proc/[0-9]*; do readlink $p/ns/pid; done 2>/dev/null | sort -u | wc -l";
-    // The host's, the container's and nobody else's.
-    host.wait(&format!("{namespaces} | grep -x 2"), 5);
+    // The host's, the container's and that of the other application.
+    host.wait(&format!("{namespaces} | grep -x 3"), 5);
 
     // An end by a signal is one; what was printed last is there, and whatever else ran is gone.
-    scripted(&web, "", "(sleep 1000 &); echo END; printf last; kill -SEGV $$");
+    run("", "(sleep 1000 &); echo END; printf last; kill -SEGV $$");
+    printed(&web, "nginx");
     host.wait("systemctl -M web is-failed sdme-oci-app", 5);
     assert_eq!(property("Result"), "signal");
     assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("2".to_owned(), "11".to_owned()));
-    host.wait("journalctl -b -q -M web -t web -o cat | grep -x last", 5);
-    host.wait(&format!("{namespaces} | grep -x 2"), 5);
+    host.wait("journalctl -b -q -M web -t nginx -o cat | grep -x last", 5);
+    host.wait(&format!("{namespaces} | grep -x 3"), 5);
 
     // So does its init.
-    let missing = "Entrypoint=/nothing\nExec=\n";
-    web.configure(&format!("[Container]\nImage={NGINX}\n{missing}")).systemctl("restart");
-    host.wait("journalctl -b -q -M web -t web -o cat | grep -x 'cannot start /nothing: No such file or directory'", 5);
+    start(host, "web", NGINX, "Entrypoint=/nothing\n");
+    host.wait(
+        "journalctl -b -q -M web -t nginx -o cat | grep -x 'cannot start /nothing: No such file or directory'",
+        5,
+    );
     assert_eq!(property("ExecMainStatus"), "127");
 }
 
 fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
     let web = Container::new(host, "web");
+    // Its only one, which stays.
+    let scripted = |file: &str, script: &str| {
+        host.write(&web.file(), format!("[Container]\nImage={NGINX}\n{}{file}", program(script)));
+        host.ok("systemctl daemon-reload && systemctl reset-failed");
+        web.systemctl("restart");
+        printed(&web, "web")
+    };
     // Edited by hand, it counts; the container's own settings beat it.
     web.configure(&format!("[Container]\nImage={NGINX}\n"));
     host.ok("systemctl start 'sdme-image@oci:-srv-images-nginx'");
@@ -399,7 +409,7 @@ fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
         tail -1 /etc/hosts; cat /etc/resolv.conf; uname -n; echo $BY_HAND $BEATEN; env | wc -l; \
         touch /proc/sys/kernel/x 2>/dev/null || echo protected; echo END; exec sleep 1000";
     let script = script.replace("tail -1 /etc/hosts", "cat /etc/hosts | tail -n 1");
-    let found = scripted(&web, file, &script);
+    let found = scripted(file, &script);
     let expected = [
         "/srv/new place",
         "1024",
@@ -426,13 +436,10 @@ fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
     assert_eq!(web.property("TasksMax"), "500");
 
     let script = "for d in / /usr /run /tmp /var/tmp /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; echo END; exec sleep 1000";
-    assert_eq!(scripted(&web, "ReadOnly=yes\n", script), ["/run", "/tmp", "/var/tmp", "/dev/shm"]);
-    assert_eq!(scripted(&web, "ReadOnly=yes\nReadOnlyTmpfs=no\n", script), ["/dev/shm"]);
+    assert_eq!(scripted("ReadOnly=yes\n", script), ["/run", "/tmp", "/var/tmp", "/dev/shm"]);
+    assert_eq!(scripted("ReadOnly=yes\nReadOnlyTmpfs=no\n", script), ["/dev/shm"]);
     // Settings that are gone are gone: nothing of them is in the layer of the container, nor in the image's.
-    assert_eq!(
-        scripted(&web, "", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"),
-        ["1024", "2", "/"]
-    );
+    assert_eq!(scripted("", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"), ["1024", "2", "/"]);
     web.systemctl("stop");
     assert_eq!(host.ok(&format!("cd {} && find oci -type f -o -type l", web.upper())), "");
     let after = host.ok("cd /var/lib/sdme/store && find . -type f -print0 | sort -z | xargs -0 sha256sum");

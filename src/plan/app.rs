@@ -5,6 +5,7 @@ use super::health;
 use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use super::pod;
+use crate::config::settings::parse_bool;
 use crate::config::values;
 use crate::health::Health;
 use crate::output::tree::{Node, Place, Tree};
@@ -72,20 +73,30 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         (None, None) => &image.command,
     };
     let args = startup.entrypoint.as_ref().unwrap_or(&image.entrypoint).iter().chain(command).cloned().collect();
-    let log = Log {
-        identifier: identifier(app, container).to_owned(),
-        unit: format!("{}.service", app.unit()),
-        level: 6,
-        prefix: true,
-    };
     Process {
         args,
         cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
         user: user.clone(),
-        log,
+        log: log(app, container),
         sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
         masked_paths: startup.masked.clone(),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
+    }
+}
+
+/// How its unit has it logged, which the launcher has to know for a stream of its own.
+fn log(app: &App, container: &Container) -> Log {
+    // By their numbers (syslog(3)).
+    const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let written = |key: &str| app.service.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let level = written("SyslogLevel").and_then(|name| (0..).zip(LEVELS).find(|(_, level)| *level == name));
+    // What has a specifier in it is for the service manager to know.
+    let own = written("SyslogIdentifier").filter(|text| !text.is_empty() && !text.contains('%'));
+    Log {
+        identifier: own.unwrap_or(identifier(app, container)).to_owned(),
+        unit: format!("{}.service", app.unit()),
+        level: level.map_or(6, |(number, _)| number),
+        prefix: written("SyslogLevelPrefix").and_then(parse_bool).unwrap_or(true),
     }
 }
 

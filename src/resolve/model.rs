@@ -18,17 +18,18 @@ use crate::health::Health;
 use crate::process::User;
 
 /// What an imported image turned out to be.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
     /// A base operating system: its tree is the root.
     Base,
     /// An application: its tree holds `/oci`.
+    #[default]
     App,
 }
 
 /// What is known about an imported image.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageFacts {
     /// What it is.
     pub mode: Mode,

@@ -138,7 +138,10 @@ __attribute__((used)) static void start(word *stack) {
   char **argv = (char **)(stack + 1), **envp = argv + argc + 1;
   switch (argc > 1 ? argv[1][0] : 0) {
   case 'd': dump(argv + 2, envp); break;
-  case 'i': id(envp); break;
+  case 'i':
+    id(envp);
+    call(__NR_ppoll, 0, 0, 0, 0);
+    break;
   case 'o':
     if (argv[1][1] == 'p') open_all();
     break;
