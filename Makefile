@@ -10,6 +10,7 @@ TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 PRESETDIR ?= $(PREFIX)/lib/systemd/system-preset
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
+APPARMORDIR ?= /etc/apparmor.d
 CARGO ?= cargo
 INSTALL ?= install
 
@@ -45,6 +46,7 @@ install:
 	for unit in units/*.service units/*.target; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
+	$(INSTALL) -D -m 0644 packaging/apparmor/sdme-default $(DESTDIR)$(APPARMORDIR)/sdme-default
 	$(INSTALL) -D -m 0644 units/sdme.preset $(DESTDIR)$(PRESETDIR)/80-sdme.preset
 	for page in $(DOCUMENTS)/man/*; do \
 	  $(INSTALL) -D -m 0644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done

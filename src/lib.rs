@@ -4,6 +4,7 @@
 //! [`compile`] is the whole core and pure: configuration in, files and diagnostics out. Reading ([`search`]) and
 //! writing ([`output`]) happen at the two ends; `docs/architecture.md` shows how the parts hang together.
 
+pub mod capability;
 #[cfg(feature = "image")]
 pub mod catalogue;
 pub mod config;
@@ -71,6 +72,7 @@ fn with_diagnostics(model: Model, facts: Facts, tree: Tree) -> Compiled {
     let mut diagnostics = model.warnings.clone();
     diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
     diagnostics.extend(model.containers.values().flat_map(|c| model.unknown_users(c, &facts)));
+    diagnostics.extend(model.containers.values().filter_map(|c| model.unusable_profile(c, &facts)));
     diagnostics.sort();
     diagnostics.dedup();
     Compiled { model, facts, tree, diagnostics }

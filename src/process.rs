@@ -6,6 +6,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::capability::Capabilities;
+
 /// The name of the file in an application's directory.
 pub const FILE: &str = "process.json";
 
@@ -14,6 +16,12 @@ pub const IMAGE_ENVIRONMENT: &str = "env";
 
 /// What the container's configuration adds to it, in the same directory.
 pub const OWN_ENVIRONMENT: &str = "container.env";
+
+/// Where the launcher is in an application's root.
+pub const PROGRAM: &str = "/run/sdme-oci-run";
+
+/// By what name the application's directory is handed to it.
+pub const HANDED_OVER: &str = "sdme";
 
 /// What the launcher starts. The environment is in files of its own, which are easier to read and to edit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +33,12 @@ pub struct Process {
     pub cwd: String,
     /// Who it runs as.
     pub user: User,
+    /// The capabilities it can have at most.
+    pub capabilities: Capabilities,
+    /// Whether the service manager has made the PID namespace and the mounts (`PrivatePIDs=`): the launcher then has no
+    /// privilege to, and nothing of it is left to be hidden.
+    #[serde(default)]
+    pub private_pids: bool,
     /// How its output is logged.
     pub log: Log,
     /// Kernel settings, by their name with dots.

@@ -43,7 +43,7 @@ fn write(tree: &sdme_gen::output::tree::Tree, place: &Place, directory: &Path) -
             let full = directory.join(path);
             fs::create_dir_all(full.parent().unwrap()).unwrap();
             match node {
-                Node::File(content) => fs::write(full, content).unwrap(),
+                Node::File(content) | Node::Private(content) => fs::write(full, content).unwrap(),
                 Node::Link(target) => std::os::unix::fs::symlink(target, full).unwrap(),
                 Node::Opaque => {}
             }

@@ -55,6 +55,8 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     vm.wait("systemctl -M twin is-system-running", 60);
     vm.ok("systemctl stop systemd-nspawn@twin");
 
+    assert_confined_by_apparmor(&vm);
+
     vm.write("/var/lib/a directory/file", "rebooted\n");
     vm.ok("sed -i 's/echo x/echo y/' /usr/lib/systemd/system-generators/test-generator");
     vm.reboot();
@@ -82,6 +84,44 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     assert!(found.lines().count() + 1 >= written && numbers.all(|(n, line)| line == n.to_string()), "{found}");
     vm.ok("systemd-run -M web -q --wait sh -c 'rm /srv/* && echo usable >/srv/file'");
     assert_eq!(vm.read("/var/lib/sdme/containers/web/upper/srv/file"), "usable\n");
+}
+
+/// Containers under the profile that comes with the program, which the boot has loaded, and under one that does not exist.
+fn assert_confined_by_apparmor(vm: &Vm) {
+    vm.ok("grep -x 'sdme-default (enforce)' /sys/kernel/security/apparmor/profiles");
+    let configure = |name: &str, text: &str| {
+        vm.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nImage=oci:/srv/nginx\n{text}"));
+        vm.ok("sdme-gen check && systemctl daemon-reload");
+    };
+    configure("strict", "Strict=yes\n");
+    vm.ok("systemctl start systemd-nspawn@strict");
+    assert_eq!(vm.wait("nsenter --net=/run/sdme/pods/strict/netns curl -fsS http://127.0.0.1/", 60), WELCOME);
+    assert_eq!(vm.wait("systemctl -M strict is-system-running --wait", 60), "running\n");
+    let profiles =
+        "for p in $(cat $(find /sys/fs/cgroup/machine.slice/systemd-nspawn@NAME.service -name cgroup.procs)); do
+        cat /proc/$p/attr/current; done | sort -u";
+    assert_eq!(vm.ok(&profiles.replace("NAME", "strict")), "sdme-default (enforce)\n");
+
+    // What nothing else denies, this does.
+    configure("plain", "Network=private\nAppArmor=sdme-default\n");
+    vm.ok("systemctl start systemd-nspawn@plain");
+    assert_eq!(vm.ok(&profiles.replace("NAME", "plain")), "sdme-default (enforce)\n");
+    let tamper = "mount -o remount,rw /proc/sys; echo x >/proc/sys/kernel/core_pattern";
+    let output = vm.run(&format!("systemd-run -M plain -q --wait --pipe sh -c '{tamper}'"));
+    assert!(!output.success() && output.stderr.contains("Permission denied"), "{output}");
+    configure("plain", "Network=private\nAppArmor=unconfined\n");
+    vm.ok("core=$(cat /proc/sys/kernel/core_pattern); systemctl restart systemd-nspawn@plain &&
+        systemd-run -M plain -q --wait --pipe sh -c 'mount -o remount,rw /proc/sys; echo x >/proc/sys/kernel/core_pattern' &&
+        test \"$(cat /proc/sys/kernel/core_pattern)\" = x && echo \"$core\" >/proc/sys/kernel/core_pattern");
+
+    configure("plain", "Network=private\nAppArmor=none-such\n");
+    assert!(!vm.run("systemctl restart systemd-nspawn@plain").success());
+    let status = vm.run("systemctl status --no-pager -l sdme-prepare@plain").stdout;
+    let message = "/etc/sdme/plain.container:4: the AppArmor profile none-such is not loaded; put it into";
+    assert!(status.contains(message), "{status}");
+    assert_eq!(vm.run("systemctl is-active systemd-nspawn@plain").stdout, "inactive\n");
+    vm.ok("systemctl stop systemd-nspawn@strict; rm /etc/sdme/strict.container /etc/sdme/plain.container
+        systemctl daemon-reload; systemctl reset-failed");
 }
 
 fn copy(from: &Path, to: &Path) {

@@ -13,6 +13,7 @@ mod graph;
 mod manual;
 mod pod;
 mod render;
+mod security;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -27,9 +28,7 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::image::shown;
 use crate::output::apply::apply;
-use crate::resolve::model::Facts;
 use crate::runtime::{self, ports};
-use crate::search::{SearchPath, search};
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
@@ -67,6 +66,9 @@ enum Verb {
         /// As JSON, on standard output
         #[arg(long)]
         json: bool,
+        /// Print what each container may do
+        #[arg(long, conflicts_with = "json")]
+        security: bool,
     },
     /// Show the planned units and what each pulls in
     Graph {
@@ -241,13 +243,13 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { root, json } => {
+        Verb::Check { root, json, security } => {
             // Anybody may ask; what users images have is for root to see.
-            let compiled = if nix::unistd::geteuid().is_root() {
-                runtime::compile(&root)
-            } else {
-                crate::compile(&search(&SearchPath::from_environment(&root)), &Facts::default())
-            };
+            let is_root = nix::unistd::geteuid().is_root();
+            let compiled = if is_root { runtime::compile(&root) } else { runtime::check(&root) };
+            if security {
+                security::print(&compiled.model, &mut out)?;
+            }
             check::run(&compiled, json, &mut out)
         }
         Verb::Graph { root, dot, mermaid, names } => graph::run(&root, dot, mermaid, &names, &mut out),

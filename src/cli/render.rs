@@ -24,7 +24,7 @@ pub fn write(tree: &Tree, directory: &Path) -> Result<()> {
         let parent = full.parent().unwrap_or(directory);
         fs::create_dir_all(parent)
             .and_then(|()| match node {
-                Node::File(content) => fs::write(&full, content),
+                Node::File(content) | Node::Private(content) => fs::write(&full, content),
                 Node::Link(target) => symlink(target, &full),
                 Node::Opaque => fs::create_dir_all(&full),
             })

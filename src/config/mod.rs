@@ -5,6 +5,7 @@ pub mod access;
 pub mod draft;
 pub mod install;
 pub mod keys;
+pub mod seccomp;
 pub mod settings;
 pub mod source;
 pub mod sources;

@@ -17,8 +17,10 @@ use nix::sched::{CloneFlags, setns};
 use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Uid, chroot, fchdir, fchown, fork};
+use sdme_gen::capability::Capabilities;
 use sdme_gen::process::Process;
 
+use super::confine::limit;
 use super::environment::{self, Environment};
 use super::manager::Run;
 use super::start::execute;
@@ -142,8 +144,8 @@ fn own_streams(process: &Process) {
 
 /// What a process may do at most.
 struct Privileges {
-    /// Capabilities that it or its programs can have, a bit each.
-    bounding: u64,
+    /// Capabilities that it or its programs can have.
+    bounding: Capabilities,
     /// Whether it has given up gaining any.
     fixed: bool,
 }
@@ -155,20 +157,12 @@ impl Privileges {
         let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let bounding = field("CapBnd:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
         let bounding = bounding.context("the kernel does not tell the application's capabilities")?;
-        Ok(Self { bounding, fixed: field("NoNewPrivs:") == Some("1") })
+        Ok(Self { bounding: Capabilities(bounding), fixed: field("NoNewPrivs:") == Some("1") })
     }
 
     fn assume(&self) -> Result<()> {
-        for capability in (0..64).filter(|bit| self.bounding & (1 << bit) == 0) {
-            // SAFETY: prctl(2) with numbers only. EINVAL ends the list of what the kernel knows.
-            if unsafe { libc::prctl(libc::PR_CAPBSET_DROP, capability, 0, 0, 0) } != 0 {
-                match nix::Error::last() {
-                    nix::Error::EINVAL => break,
-                    error => return Err(error).context("cannot drop a capability"),
-                }
-            }
-        }
-        // SAFETY: as above.
+        limit(self.bounding)?;
+        // SAFETY: prctl(2) with numbers only.
         if self.fixed && unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
             return Err(nix::Error::last()).context("cannot give up new privileges");
         }

@@ -8,11 +8,12 @@ use std::os::fd::OwnedFd;
 
 use anyhow::{Context as _, Result};
 use nix::libc;
-use nix::sys::prctl::set_pdeathsig;
+use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, fork};
 use sdme_gen::process::Process;
 
+use super::confine::limit;
 use super::environment::Environment;
 use super::start::start;
 use super::{CANNOT_START, mounts, status};
@@ -29,7 +30,14 @@ pub fn run(
 ) -> Result<Infallible> {
     // Without the service's own process, nobody would read what the application prints.
     set_pdeathsig(Signal::SIGKILL).context("cannot tie the application to its service")?;
-    mounts::proc(process)?;
+    if process.private_pids {
+        // Not the first process of the namespace, which is the service's own.
+        set_child_subreaper(true).context("cannot become the parent of orphans")?;
+    } else {
+        mounts::proc(process)?;
+    }
+    // For the application, and for commands beside it, which have what this process has.
+    limit(process.capabilities)?;
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child => {

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
 //! The launcher: runs an image's program as the image asks for. It runs inside the container, in the application's root,
-//! linked statically, and resolves nothing by name. Usage: `sdme-oci-run DIRECTORY`, the application's directory, which
-//! is hidden from the application.
+//! linked statically, and resolves nothing by name. The service manager hands it the application's directory ([`handed`]).
 //!
 //! Three processes: the service's own, which relays output and signals ([`relay`]); its child, the init of the
 //! application's PID namespace ([`init`]); and the child of that, which becomes the application ([`start`]).
 //!
 //! Called in the container's root, it also looks after applications: `sdme-oci-run exec|health|await-health|status|ended`.
 
+mod confine;
 mod ended;
 mod environment;
 mod exec;
+mod handed;
 mod health;
 mod host;
 mod init;
@@ -28,6 +29,8 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
 use sdme_gen::process::{FILE, Process};
+
+use handed::Directory;
 
 /// As shells and container engines report a command that cannot be started.
 const CANNOT_START: u8 = 127;
@@ -57,11 +60,14 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<Infallible> {
-    let directory = std::env::args_os().nth(1).context("usage: sdme-oci-run DIRECTORY")?;
-    let directory = Path::new(&directory);
+    let handed = Directory::take()?;
+    let directory = &handed.path();
     let process = description(directory)?;
     let environment = environment::build(&process, directory, |name| std::env::var_os(name))?;
     mounts::run_directory(directory)?;
+    if !process.private_pids {
+        mounts::hide_program()?;
+    }
     relay::supervise(&process, &environment)
 }
 

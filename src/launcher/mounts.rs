@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use sdme_gen::process::Process;
+use sdme_gen::process::{PROGRAM, Process};
 
 /// Where the root file system of the image is below the application's directory.
 const ROOT: &str = "root";
@@ -21,11 +21,11 @@ const PROC: &str = "/proc";
 /// A place to mount `/proc` at before it takes its own.
 const STAGE: &str = "/run/.sdme-proc";
 
-/// Fills `/run`, an empty file system of the service manager's, with what the image has there, and hides `directory`,
-/// which is below it. What is mounted there keeps its content, and nothing of it outlives the application.
+/// Fills `/run`, an empty file system of the service manager's, with what the image has there, from the application's
+/// `directory`. What is mounted there keeps its content, and nothing of it outlives the application.
 ///
 /// # Errors
-/// The image's `/run` cannot be copied, or the directory cannot be hidden.
+/// The image's `/run` cannot be copied.
 pub fn run_directory(directory: &Path) -> Result<()> {
     let from = directory.join(ROOT).join("run");
     match fs::symlink_metadata(&from) {
@@ -35,10 +35,18 @@ pub fn run_directory(directory: &Path) -> Result<()> {
         }
         _ => {}
     }
-    umount2(directory, MntFlags::MNT_DETACH)
+    Ok(())
+}
+
+/// Hides this program from the application.
+///
+/// # Errors
+/// It is not where it should be.
+pub fn hide_program() -> Result<()> {
+    umount2(PROGRAM, MntFlags::MNT_DETACH)
         .map_err(io::Error::from)
-        .and_then(|()| fs::remove_dir(directory))
-        .with_context(|| format!("cannot hide {}", directory.display()))
+        .and_then(|()| fs::remove_file(PROGRAM))
+        .with_context(|| format!("cannot hide {PROGRAM}"))
 }
 
 /// Copies what is in `from` to the directory `to` of the file system `device`. What is there already stays.

@@ -39,7 +39,9 @@ pub fn supervise(process: &Process, environment: &Environment) -> Result<Infalli
     let (report_read, report_write) = (File::from(OwnedFd::from(report_read)), File::from(OwnedFd::from(report_write)));
     let all = SigSet::all();
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&all), None).context("cannot block signals")?;
-    unshare(CloneFlags::CLONE_NEWPID).context("cannot make a PID namespace, which needs CAP_SYS_ADMIN")?;
+    if !process.private_pids {
+        unshare(CloneFlags::CLONE_NEWPID).context("cannot make a PID namespace, which needs CAP_SYS_ADMIN")?;
+    }
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child => {

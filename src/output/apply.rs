@@ -105,7 +105,7 @@ pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
 /// A digest of a file's content or of a link's target; it tells the two apart.
 fn digest(node: &Node) -> String {
     match node {
-        Node::File(content) => Digest::of(content.as_bytes()).hex().to_owned(),
+        Node::File(content) | Node::Private(content) => Digest::of(content.as_bytes()).hex().to_owned(),
         Node::Link(target) => format!("-> {target}"),
         Node::Opaque => String::new(),
     }
@@ -137,7 +137,7 @@ fn present(root: &Root, path: &str) -> Result<Option<String>> {
 
 fn write(root: &Root, path: &str, node: &Node) -> io::Result<()> {
     match node {
-        Node::File(content) => replace(root, path, Content::File(content.as_bytes())),
+        Node::File(content) | Node::Private(content) => replace(root, path, Content::File(content.as_bytes())),
         Node::Link(target) => replace(root, path, Content::Link(target)),
         Node::Opaque => Ok(()),
     }

@@ -106,7 +106,7 @@ struct Writer<'a> {
 impl<'a> Writer<'a> {
     fn write(&mut self, path: &'a str, node: &'a Node) {
         let result = match node {
-            Node::File(content) => self.file(path, content),
+            Node::File(content) | Node::Private(content) => self.file(path, content),
             Node::Link(target) => symlinkat(target.as_str(), self.root, path).map_err(Into::into),
             Node::Opaque => Ok(()),
         };

@@ -49,7 +49,8 @@ impl Graph {
                         graph.edge(owner, file, kind);
                     }
                 }
-                Node::Opaque => {}
+                // Of layers, not of units.
+                Node::Opaque | Node::Private(_) => {}
             }
         }
         graph.templates();

@@ -2,8 +2,8 @@
 //! Writes a container's configuration layer and `.nspawn` file, at every start, below `/run`.
 
 use std::fs;
-use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
@@ -22,12 +22,19 @@ pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()>
         make_parents(directory, path)?;
         match node {
             Node::File(content) => fs::write(&full, content).and_then(|()| mode(&full, 0o644)),
+            Node::Private(content) => private(&full, content),
             Node::Link(target) => symlink(target, &full),
             Node::Opaque => make_directory(&full).and_then(|()| opaque(&full)),
         }
         .with_context(|| format!("cannot write {}", full.display()))?;
     }
     Ok(())
+}
+
+/// Writes a file that nobody else can read at any time.
+fn private(path: &Path, content: &str) -> io::Result<()> {
+    let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
+    file.write_all(content.as_bytes())
 }
 
 /// Every directory of a layer is 0755 and root's, whatever the umask: it shows through as the directory itself.

@@ -22,6 +22,8 @@ pub enum Place {
 pub enum Node {
     /// A regular file, mode 0644.
     File(String),
+    /// A regular file that only root may read, mode 0600. In layers only.
+    Private(String),
     /// A symbolic link with this target.
     Link(String),
     /// A directory that hides what lower layers have there (overlayfs, `trusted.overlay.opaque`).
@@ -80,6 +82,7 @@ impl fmt::Display for Tree {
             let directory = place.directory();
             match node {
                 Node::File(content) => writeln!(f, "---{directory}/{path}---\n{content}")?,
+                Node::Private(content) => writeln!(f, "---{directory}/{path} (0600)---\n{content}")?,
                 Node::Link(target) => writeln!(f, "---{directory}/{path} -> {target}---\n")?,
                 Node::Opaque => writeln!(f, "---{directory}/{path}/ (opaque)---\n")?,
             }

@@ -4,30 +4,24 @@
 use super::health;
 use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
-use super::pod;
+use super::{pod, security};
 use crate::config::settings::parse_bool;
 use crate::config::values;
 use crate::health::Health;
 use crate::output::tree::{Node, Place, Tree};
 use crate::process::{self, Log, Process, User};
 use crate::resolve::health::Notify;
-use crate::resolve::model::{App, Container, ImageFacts};
+use crate::resolve::model::{App, Container, Facts, ImageFacts};
 use crate::resolve::startup::Startup;
 use crate::unit::{UnitFile, env_assignment};
 use std::collections::BTreeMap;
 
-/// The application's directory as the launcher finds it.
-const DIRECTORY: &str = "/run/sdme";
-
-/// The launcher's name there.
-const PROGRAM: &str = "sdme-oci-run";
-
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// Plans its part of the configuration layer. `image` is what is known about its image. Tells whether its health is
-/// checked.
-pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: &mut Tree) -> bool {
+/// Plans its part of the configuration layer. Tells whether its health is checked.
+pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) -> bool {
+    let image = facts.images.get(&app.image);
     let health = health::check(app, image);
     let place = Place::Layer(container.name.clone());
     let directory = app.directory();
@@ -35,7 +29,7 @@ pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: 
     tree.file(
         place.clone(),
         format!("{UNITS}/{}.service", app.unit()),
-        &service(app, container, image, health.as_ref()),
+        &service(app, container, facts, health.as_ref()),
     );
     if let Some(health) = &health {
         health::plan(app, container, health, tree);
@@ -52,10 +46,9 @@ pub fn plan(app: &App, container: &Container, image: Option<&ImageFacts>, tree: 
     for file in RESOLVER_FILES {
         tree.file(place.clone(), format!("{directory}/root{file}"), &"");
     }
-    // A mount point for the launcher, in what it is told.
-    tree.file(place.clone(), format!("{directory}/{PROGRAM}"), &"");
     let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
-    tree.file(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), &environment);
+    // Passwords are often among it.
+    tree.add(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), Node::Private(environment));
     let known = image.and_then(|image| Some((image, image.users.get(&app.startup.identity)?.as_ref().ok()?)));
     if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
         tree.file(place, format!("{directory}/{}", process::FILE), &(json + "\n"));
@@ -77,6 +70,8 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         args,
         cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
         user: user.clone(),
+        capabilities: container.security.application,
+        private_pids: security::private_pids(app, container),
         log: log(app, container),
         sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
         masked_paths: startup.masked.clone(),
@@ -105,7 +100,7 @@ fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
     if container.apps.len() > 1 { &app.name } else { &container.name }
 }
 
-fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health: Option<&Health>) -> UnitFile {
+fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Health>) -> UnitFile {
     let several = container.apps.len() > 1;
     let directory = app.directory();
     let mut unit = UnitFile::generated_from(&container.file);
@@ -124,9 +119,9 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health:
         .set("Service", "KillMode", "mixed")
         .set("Service", "RootDirectory", format!("{directory}/root"))
         .set("Service", "MountAPIVFS", "yes")
-        // Not what is mounted below it: the root is, by then.
-        .set("Service", "BindReadOnlyPaths", format!("{directory}:{DIRECTORY}:norbind"))
-        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{DIRECTORY}/{PROGRAM}"));
+        // Handed over, not bound: in a user namespace, a directory cannot be bound without what is mounted in it.
+        .set("Service", "OpenFile", format!("{directory}:{}:read-only", process::HANDED_OVER))
+        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{}", process::PROGRAM));
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
@@ -135,14 +130,15 @@ fn service(app: &App, container: &Container, image: Option<&ImageFacts>, health:
     unit.set("Service", "LogRateLimitIntervalSec", "1ms").set("Service", "LogRateLimitBurst", "10000000").set(
         "Service",
         "ExecStart",
-        format!("{DIRECTORY}/{PROGRAM} {DIRECTORY}"),
+        process::PROGRAM,
     );
-    startup(app, image, &mut unit);
+    startup(app, facts.images.get(&app.image), &mut unit);
     if app.notify == Notify::Yes {
         // The launcher is the main process, the application a child of its.
         unit.set("Service", "NotifyAccess", "all");
     }
     pod::application(container, &mut unit);
+    security::application(app, container, facts, &mut unit);
     for (key, value) in &app.unit {
         unit.set("Unit", key, value.as_str());
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: a drop-in of the stock service, the overlay, and what is prepared before it. Pure.
 
-use super::pod;
+use super::{pod, security};
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, app_part, container_runtime, container_state, idmapped, machine_root};
@@ -14,7 +14,7 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     let name = &container.name;
     tree.file(Place::Units, format!("systemd-nspawn@{name}.service.d/10-sdme.conf"), &drop_in(container, model));
     let images = images(container, model);
-    if container.user_ns && overlaid(container).next().is_some() {
+    if container.security.user_ns && overlaid(container).next().is_some() {
         tree.file(Place::Units, format!("{}.d/10-sdme.conf", mapping(name)), &further_mappings(container));
     }
     for overlay in std::iter::once(root(container)).chain(overlaid(container).map(|app| application(container, app))) {
@@ -57,6 +57,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     let mut unit = instance(container);
     unit.set("Unit", "Description", format!("Container %i ({})", unit_value(&what)));
     pod::member(container, &mut unit);
+    security::host(container, &mut unit);
     // The root is pulled in by the template's own RequiresMountsFor=.
     for mount in mounts(container).into_iter().skip(1) {
         unit.set("Unit", "Requires", mount.as_str()).set("Unit", "After", mount);
@@ -99,7 +100,7 @@ fn mapping(name: &str) -> String {
 /// Where the layers below the configuration layer are.
 fn lower(container: &Container) -> String {
     let runtime = container_runtime(&container.name);
-    if container.user_ns { idmapped(&runtime) } else { runtime }
+    if container.security.user_ns { idmapped(&runtime) } else { runtime }
 }
 
 /// The template maps the root's layers; further applications are known here.
@@ -182,7 +183,7 @@ impl Overlay {
             .set("Unit", "StopWhenUnneeded", "yes")
             // How often it may start is the container's own limit to say.
             .set("Unit", "StartLimitIntervalSec", "0");
-        if container.user_ns {
+        if container.security.user_ns {
             let mapping = mapping(&container.name);
             unit.set("Unit", "Requires", mapping.as_str()).set("Unit", "After", mapping);
         }

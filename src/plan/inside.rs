@@ -3,7 +3,7 @@
 
 use super::app;
 use super::health;
-use super::pod;
+use super::nspawn::LAUNCHER;
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::model::{Container, Facts, Stack};
 use crate::unit::UnitFile;
@@ -33,7 +33,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut T
     }
     // A second resolver and a second network manager have no place in the host's network, nor in a pod's.
     let mut masked = vec!["systemd-resolved.service"];
-    if pod::configures_itself(container) {
+    if container.connection.network.configures_itself() {
         for target in ["multi-user.target", "sdme-oci.target"] {
             let link = Node::Link("/usr/lib/systemd/system/systemd-networkd.service".to_owned());
             tree.add(place.clone(), format!("{UNITS}/{target}.wants/systemd-networkd.service"), link);
@@ -57,7 +57,7 @@ fn clone(place: &Place, tree: &mut Tree) {
 fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut Tree) {
     let mut checked = Vec::new();
     for application in &container.apps {
-        if app::plan(application, container, facts.images.get(&application.image), tree) {
+        if app::plan(application, container, facts, tree) {
             checked.push(application);
         }
     }
@@ -67,6 +67,8 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
     tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
+    // A mount point, so that none is made in the upper layer.
+    tree.file(place.clone(), LAUNCHER.trim_start_matches('/'), &"");
 }
 
 /// What an application container boots to. The operating system's own default would start what only a machine needs.

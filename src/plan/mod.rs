@@ -9,6 +9,7 @@ mod inside;
 mod nspawn;
 mod pod;
 mod publish;
+mod security;
 mod stub;
 
 pub use container::mounts;

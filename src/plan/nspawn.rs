@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the stock unit's command line. Pure.
 
-use super::pod;
+use super::{pod, security};
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::resolve::model::{Base, Container, Network, Stack};
@@ -24,9 +24,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &
         file.set("Files", "PrivateUsersOwnership", "no");
     }
     file.set("Exec", "LinkJournal", "try-guest").set("Exec", "Hostname", container.host_name.as_str());
-    if let Some(capability) = pod::capability(container) {
-        file.set("Exec", "Capability", capability);
-    }
+    security::settings(container, &mut file);
     // Neither of the two may leave anything in the upper layer, where it would outlive a changed setting: files are
     // bound over mount points of the configuration layer, and a time zone other than the host's is a link there.
     // In another network than the host's, or with settings of its own, prepare writes the resolver's file.

@@ -157,12 +157,6 @@ pub fn settings(container: &Container, file: &mut UnitFile) {
     };
 }
 
-/// Whether the container has a link of its own, whose address its own network manager asks for.
-#[must_use]
-pub fn configures_itself(container: &Container) -> bool {
-    matches!(container.connection.network, Network::Veth | Network::Bridge(_) | Network::Zone(_))
-}
-
 /// Whether the application can reach the host's name servers, and has to be told where they are.
 #[must_use]
 pub fn needs_resolver(container: &Container, model: &Model) -> bool {
@@ -171,18 +165,9 @@ pub fn needs_resolver(container: &Container, model: &Model) -> bool {
         return true;
     }
     let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else {
-        return configures_itself(container);
+        return connection.network.configures_itself();
     };
     model.pods.get(pod).is_some_and(|pod| pod.wanted.uplink)
-}
-
-/// The capabilities a container needs to put its application into another network than its own.
-#[must_use]
-pub fn capability(container: &Container) -> Option<&'static str> {
-    let connection = &container.connection;
-    let shared = matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some();
-    // Without a private network, nspawn takes it away; it reaches no further than the pod the container is in.
-    shared.then_some("CAP_NET_ADMIN")
 }
 
 /// What an application's service says about networks.

@@ -8,7 +8,7 @@ use super::model::{App, Assignment, Base, Container, Network, Resolver};
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
-use super::security::user_ns;
+use super::security::security;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
 use crate::config::values;
@@ -62,12 +62,18 @@ pub fn container(
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
     let install = links(settings, &mut problems);
     let outcome = network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
-    let user_ns = user_ns(settings, &outcome.connection, &mut problems);
+    let security = security(settings, &outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
             let message = "would change the host's network; give the container another with Network= or Pod=";
             problems.push(Diagnostic::error(at, format!("Sysctl=: {name} {message}")));
         }
+    }
+    let profile = security.seccomp_profile.as_ref().filter(|_| apps.iter().any(|app| app.startup.mounts()));
+    if let Some(profile) = profile {
+        let message =
+            "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no: no profile allows to mount";
+        problems.push(Diagnostic::error(&profile.at, message));
     }
     if !problems.is_empty() {
         return Err(problems);
@@ -86,7 +92,7 @@ pub fn container(
         memory,
         tasks,
         connection,
-        user_ns,
+        security,
         unit,
         service,
         install,

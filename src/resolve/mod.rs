@@ -14,7 +14,7 @@ pub mod pod;
 pub mod ports;
 mod references;
 pub mod reload;
-mod security;
+pub mod security;
 mod slots;
 pub mod startup;
 pub mod userns;

@@ -8,10 +8,12 @@ use super::health::{HealthSettings, Notify};
 use super::network::Connection;
 use super::pod::Pod;
 use super::reload::Reload;
+use super::security::Security;
 use super::startup::{Identity, Startup};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
+use crate::config::seccomp::Setting;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location};
 use crate::health::Health;
@@ -55,7 +57,12 @@ pub struct Facts {
     pub images: BTreeMap<String, ImageFacts>,
     /// The range of IDs that a container's own files are in, by its first one: see [`super::userns::ranges`].
     pub ranges: BTreeMap<String, u32>,
+    /// The settings that the files of `SeccompProfile=` come to, by their paths, or what is wrong with them.
+    pub profiles: Profiles,
 }
+
+/// What files of system call profiles come to, or what is wrong with them, by their paths.
+pub type Profiles = BTreeMap<String, Result<Vec<Setting>, String>>;
 
 /// A key and its value, for sections that are passed through.
 pub type Assignment = (String, String);
@@ -116,6 +123,14 @@ pub enum Network {
     Zone(String),
 }
 
+impl Network {
+    /// Whether there is a link of nspawn's, whose address the network manager inside asks for.
+    #[must_use]
+    pub fn configures_itself(&self) -> bool {
+        matches!(self, Self::Veth | Self::Bridge(_) | Self::Zone(_))
+    }
+}
+
 /// A container.
 #[derive(Debug, Clone)]
 pub struct Container {
@@ -142,8 +157,8 @@ pub struct Container {
     pub tasks: Option<String>,
     /// What it is connected to.
     pub connection: Connection,
-    /// Whether it has a user namespace.
-    pub user_ns: bool,
+    /// What it may do.
+    pub security: Security,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.
@@ -306,6 +321,15 @@ impl Model {
             Some(Diagnostic::error(&at, format!("{message}; write a name that is, or a number")))
         });
         wrong.collect()
+    }
+
+    /// What is wrong with the files that the configuration names, as far as `facts` tell.
+    #[must_use]
+    pub fn unusable_profile(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
+        let written = container.security.seccomp_profile.as_ref()?;
+        let message = facts.profiles.get(&written.value)?.as_ref().err()?;
+        let message = format!("SeccompProfile={} cannot be used: {message}; see SystemCallFilter=", written.value);
+        Some(Diagnostic::error(&written.at, message))
     }
 
     /// The applications of `container`, of which an operating system or a clone of the host has none.

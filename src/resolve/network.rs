@@ -9,6 +9,7 @@ use super::model::{Link, Network};
 use super::pod::{Pod, Pods};
 use super::ports::{Port, parse};
 use super::references::{Names, existing};
+use super::security::preset;
 use super::slots::{distribute, hash};
 use crate::config::keys::FileType;
 use crate::config::settings::{Settings, parse_bool};
@@ -183,6 +184,19 @@ pub fn container(
             None
         }
     });
+    let isolated = preset(settings).1;
+    let network = match (network, isolated, &pod, &oci_pod) {
+        (Some(network), Some(by), ..) if network.value == Written::Host => {
+            let message = format!(
+                "{}=yes gives the container a network of its own; remove Network=, or use single settings",
+                by.value
+            );
+            problems.push(Diagnostic::error(&network.at, message));
+            Some(network)
+        }
+        (None, Some(by), None, None) => Some(Spanned { value: Written::Private, at: by.at }),
+        (network, ..) => network,
+    };
     let start = text("StartWithPod");
     if let (Some(written), None, None) = (&start, text("Pod"), text("OciPod")) {
         problems.push(Diagnostic::error(&written.at, "StartWithPod= needs a Pod= or OciPod="));

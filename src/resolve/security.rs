@@ -1,27 +1,241 @@
 // SPDX-License-Identifier: MIT
-//! The keys about what the inside may do. Pure.
+//! The keys about what the inside may do: two presets, and single settings that stand alone or override them. Pure.
 
+use super::model::Network;
 use super::network::Connection;
-use crate::config::settings::Settings;
-use crate::diag::Diagnostic;
+use crate::capability::Capabilities;
+use crate::config::settings::{Settings, parse_bool};
+use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 
-/// Whether a container is to have a user namespace.
-pub fn user_ns(settings: &Settings, connection: &Connection, problems: &mut Vec<Diagnostic>) -> bool {
-    let Some(written) = settings.text("Container", "UserNS") else { return false };
-    let user_ns = match written.value {
-        "auto" => true,
-        "no" | "host" => false,
-        value => {
+/// How much is asked for at once.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Preset {
+    /// Nothing but what is always so.
+    Default,
+    /// `Hardened=yes`
+    Hardened,
+    /// `Strict=yes`
+    Strict,
+}
+
+/// What a container and its applications may do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Security {
+    /// The preset; the other fields have what it comes to.
+    pub preset: Preset,
+    /// Whether there is a user namespace.
+    pub user_ns: bool,
+    /// Whether no program in the whole container gains privileges.
+    pub no_new_privileges: bool,
+    /// The same for the applications.
+    pub app_no_new_privileges: bool,
+    /// Capabilities that the container gets on top of systemd-nspawn's own.
+    pub added: Capabilities,
+    /// Capabilities that it loses.
+    pub dropped: Capabilities,
+    /// Capabilities of the applications.
+    pub application: Capabilities,
+    /// `SystemCallFilter=` of systemd-nspawn, in words.
+    pub filter: Vec<String>,
+    /// `AppArmor=`, where it is a profile.
+    pub app_armor: Option<Spanned<String>>,
+    /// `SeccompProfile=`
+    pub seccomp_profile: Option<Spanned<String>>,
+}
+
+/// What `Hardened=` takes away.
+const HARDENED: [&str; 4] = ["NET_RAW", "SYS_BOOT", "SYS_PTRACE", "SYS_RAWIO"];
+
+/// What is left under `Strict=`: what Docker gives, less what `Hardened=` takes away, and what the service manager inside needs.
+const STRICT: [&str; 14] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_ADMIN",
+    "SYS_CHROOT",
+];
+
+/// Without these there is no service manager inside, and no launcher. Applications can do without.
+const NEEDED: [&str; 9] =
+    ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT"];
+
+/// What a network manager inside needs for a link of its own.
+const LINK: [&str; 3] = ["NET_ADMIN", "NET_BROADCAST", "NET_RAW"];
+
+/// The system calls that `Strict=` denies, in the groups of systemd.exec(5).
+const STRICT_FILTER: [&str; 4] = ["~@cpu-emulation", "~@debug", "~@obsolete", "~@raw-io"];
+
+/// Keyrings are the user's, not the container's: without a user namespace, those of the host's root. Newer versions of
+/// systemd-nspawn allow them, older ones and Docker do not.
+const KEYRING: [&str; 4] = ["@keyring", "add_key", "keyctl", "request_key"];
+
+/// The profile that comes with the program.
+pub const APP_ARMOR: &str = "sdme-default";
+
+/// Groups of system calls (systemd.exec(5), "Currently predefined system call sets").
+const GROUPS: [&str; 28] = [
+    "@aio",
+    "@basic-io",
+    "@chown",
+    "@clock",
+    "@cpu-emulation",
+    "@debug",
+    "@default",
+    "@file-system",
+    "@io-event",
+    "@ipc",
+    "@keyring",
+    "@memlock",
+    "@module",
+    "@mount",
+    "@network-io",
+    "@obsolete",
+    "@pkey",
+    "@privileged",
+    "@process",
+    "@raw-io",
+    "@reboot",
+    "@resources",
+    "@sandbox",
+    "@setuid",
+    "@signal",
+    "@swap",
+    "@sync",
+    "@timer",
+];
+
+/// The key that asks for a preset, if one does.
+#[must_use]
+pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<&'static str>>) {
+    for (preset, key) in [(Preset::Strict, "Strict"), (Preset::Hardened, "Hardened")] {
+        if let Some(written) = settings.text("Container", key).filter(|w| parse_bool(w.value) == Some(true)) {
+            return (preset, Some(Spanned { value: key, at: written.at }));
+        }
+    }
+    (Preset::Default, None)
+}
+
+/// Reads everything. `runs` says whether there is an application in the container.
+pub fn security(settings: &Settings, connection: &Connection, runs: bool, problems: &mut Vec<Diagnostic>) -> Security {
+    let (preset, by) = preset(settings);
+    let text = |key| settings.text("Container", key);
+    if let (Some(strict), Some(hardened)) = (&by, text("Hardened"))
+        && strict.value == "Strict"
+        && parse_bool(hardened.value) == Some(false)
+    {
+        problems.push(Diagnostic::error(&hardened.at, "Strict=yes is Hardened=yes and more; remove one of the two"));
+    }
+    let user_ns = user_ns(settings, by.as_ref(), connection, problems);
+    let nnp = text("NoNewPrivileges").and_then(|w| parse_bool(w.value));
+
+    let (add, drop) =
+        (capabilities("AddCapability", settings, problems), capabilities("DropCapability", settings, problems));
+    let (added, dropped) = (union(&add), union(&drop));
+    for Spanned { value, at } in &drop {
+        let both = value.common(added);
+        if !both.is_empty() && *value != Capabilities::ALL && added != Capabilities::ALL {
+            problems.push(Diagnostic::error(
+                at,
+                format!("{both} is dropped here and added elsewhere; remove one of the two"),
+            ));
+        }
+        let needed = value.common(Capabilities::of(&NEEDED));
+        if !runs && !needed.is_empty() && *value != Capabilities::ALL {
+            let message =
+                format!("DropCapability=: the operating system inside does not start without {needed}; remove it");
+            problems.push(Diagnostic::error(at, message));
+        }
+        let joins = matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some();
+        if joins && !value.common(Capabilities::of(&["NET_ADMIN"])).is_empty() && *value != Capabilities::ALL {
+            let message =
+                "CAP_NET_ADMIN puts the application into another pod than the container; remove OciPod=, or this";
+            problems.push(Diagnostic::error(at, message));
+        }
+    }
+    // One of the two may be `all`: what is named in the other one is the exception.
+    let (added, dropped) = match (added == Capabilities::ALL, dropped == Capabilities::ALL) {
+        (true, true) => {
+            let at = drop.first().map(|d| &d.at);
+            problems.extend(
+                at.map(|at| Diagnostic::error(at, "all capabilities are dropped and added; remove one of the two")),
+            );
+            (Capabilities::NONE, Capabilities::NONE)
+        }
+        (true, false) => (added.without(dropped), dropped),
+        (false, _) => (added, dropped.without(added)),
+    };
+    let of_preset = match preset {
+        Preset::Default => Capabilities::NONE,
+        Preset::Hardened => Capabilities::of(&HARDENED),
+        Preset::Strict => Capabilities::ALL.without(Capabilities::of(&STRICT)),
+    };
+    let kept = if connection.network.configures_itself() { Capabilities::of(&LINK) } else { Capabilities::NONE };
+    let taken = dropped.without(Capabilities::of(&NEEDED)).with(of_preset.without(kept)).without(added);
+    let application = Capabilities::DOCKER.without(of_preset).without(dropped).with(added);
+
+    let mut filter = filter(settings, problems);
+    if filter.is_empty() && preset == Preset::Strict {
+        filter.extend(STRICT_FILTER.map(str::to_owned));
+    }
+    if !filter.iter().any(|word| KEYRING.contains(&word.as_str())) {
+        filter.push("~@keyring".to_owned());
+    }
+    let seccomp_profile = seccomp_profile(settings, runs, problems);
+    Security {
+        preset,
+        user_ns,
+        no_new_privileges: nnp.unwrap_or(preset >= Preset::Hardened),
+        app_no_new_privileges: nnp.unwrap_or(true),
+        added,
+        dropped: taken,
+        application,
+        filter,
+        app_armor: app_armor(settings, by.filter(|_| preset == Preset::Strict), problems),
+        seccomp_profile,
+    }
+}
+
+/// Whether the container is to have a user namespace.
+fn user_ns(
+    settings: &Settings,
+    by: Option<&Spanned<&'static str>>,
+    connection: &Connection,
+    problems: &mut Vec<Diagnostic>,
+) -> bool {
+    let written = settings.text("Container", "UserNS");
+    let (user_ns, at) = match (written.as_ref().map(|w| (w.value, &w.at)), by) {
+        (Some(("auto", at)), _) => (true, at),
+        (Some(("no" | "host", at)), None) => (false, at),
+        (Some(("no" | "host", at)), Some(by)) => {
+            let message = format!(
+                "{}=yes gives the container a user namespace; remove UserNS=, or use single settings",
+                by.value
+            );
+            problems.push(Diagnostic::error(at, message));
+            return false;
+        }
+        (Some((value, at)), _) => {
             let message = format!(
                 "UserNS={value} is not one of auto, no; with auto, the container has 65536 IDs of its own, and its \
                  files belong to whom they should inside"
             );
-            problems.push(Diagnostic::error(&written.at, message));
-            false
+            problems.push(Diagnostic::error(at, message));
+            return false;
         }
+        (None, Some(by)) => (true, &by.at),
+        (None, None) => return false,
     };
     if let (true, Some(pod)) = (user_ns, &connection.oci_pod) {
-        let at = settings.text("Container", "OciPod").map_or(written.at, |pod| pod.at);
+        let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
         let message = format!(
             "OciPod= cannot be used with a user namespace, whose root may not enter a network that is not its own; \
              write Pod={pod}.pod"
@@ -29,4 +243,95 @@ pub fn user_ns(settings: &Settings, connection: &Connection, problems: &mut Vec<
         problems.push(Diagnostic::error(&at, message));
     }
     user_ns
+}
+
+fn capabilities(key: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
+    let mut out = Vec::new();
+    for word in settings.words("Container", key) {
+        match Capabilities::parse(&word.value) {
+            Ok(value) => out.push(Spanned { value, at: word.at }),
+            Err(message) => problems.push(Diagnostic::error(&word.at, format!("{key}=: {message}"))),
+        }
+    }
+    out
+}
+
+fn union(all: &[Spanned<Capabilities>]) -> Capabilities {
+    all.iter().fold(Capabilities::NONE, |sum, one| sum.with(one.value))
+}
+
+/// The words of `SystemCallFilter=`, each with its own `~` if it denies. As in unit files, a `~` is for the rest of its line.
+fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
+    let mut out: Vec<String> = Vec::new();
+    let mut line: Option<Location> = None;
+    let mut denied = false;
+    for word in settings.words("Container", "SystemCallFilter") {
+        if line.as_ref() != Some(&word.at) {
+            denied = word.value.starts_with('~');
+            line = Some(word.at.clone());
+        }
+        let name = word.value.strip_prefix('~').unwrap_or(&word.value);
+        if let Err(message) = system_call(name) {
+            problems.push(Diagnostic::error(&word.at, format!("SystemCallFilter=: {message}")));
+        }
+        let sign = if denied || word.value.starts_with('~') { "~" } else { "" };
+        let opposite = if sign.is_empty() { format!("~{name}") } else { name.to_owned() };
+        if out.contains(&opposite) {
+            problems.push(Diagnostic::error(&word.at, format!("SystemCallFilter=: {name} is both allowed and denied")));
+        }
+        out.push(format!("{sign}{name}"));
+    }
+    out
+}
+
+fn system_call(name: &str) -> Result<(), String> {
+    if name.starts_with('@') {
+        return if GROUPS.contains(&name) {
+            Ok(())
+        } else {
+            Err(format!("{name} is not a group of system calls{}", suggestion(name, GROUPS)))
+        };
+    }
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if !name.is_empty() && name.bytes().all(plain) {
+        Ok(())
+    } else {
+        Err(format!("{name:?} is not a system call; write names, or groups such as @mount, after a ~ to deny them"))
+    }
+}
+
+fn app_armor(
+    settings: &Settings,
+    strict: Option<Spanned<&'static str>>,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Spanned<String>> {
+    let Some(written) = settings.text("Container", "AppArmor") else {
+        return strict.map(|by| Spanned { value: APP_ARMOR.to_owned(), at: by.at });
+    };
+    if written.value == "unconfined" {
+        return None;
+    }
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    if !written.value.bytes().all(plain) {
+        let message = format!(
+            "AppArmor={} is not the name of a profile; write {APP_ARMOR}, another profile that is loaded, or unconfined",
+            written.value
+        );
+        problems.push(Diagnostic::error(&written.at, message));
+    }
+    Some(Spanned { value: written.value.to_owned(), at: written.at })
+}
+
+fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
+    let written = settings.text("Container", "SeccompProfile")?;
+    if !runs {
+        let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
+        problems.push(Diagnostic::error(&written.at, message));
+    } else if written.value == "unconfined" {
+        let message = "SeccompProfile=unconfined: systemd-nspawn always has a filter; allow what is needed with SystemCallFilter=";
+        problems.push(Diagnostic::error(&written.at, message));
+    } else if let Err(message) = crate::config::access::path("SeccompProfile", written.value) {
+        problems.push(Diagnostic::error(&written.at, message));
+    }
+    Some(Spanned { value: written.value.to_owned(), at: written.at })
 }

@@ -53,6 +53,12 @@ pub struct Startup {
 }
 
 impl Startup {
+    /// Whether the launcher has anything to mount or to set in `/proc`.
+    #[must_use]
+    pub fn mounts(&self) -> bool {
+        !self.sysctl.is_empty() || !self.masked.is_empty() || (self.read_only && !self.read_only_tmpfs)
+    }
+
     /// Reads the keys of one application.
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
         let mut reader = Reader { settings, problems };

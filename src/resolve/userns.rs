@@ -27,9 +27,9 @@ pub fn ranges<'a>(model: &'a Model, facts: &'a Facts) -> BTreeMap<&'a str, u32> 
     let slots = (LAST - FIRST) / SIZE + 1;
     let slot = |base: u32| base.checked_sub(FIRST).map(|offset| offset / SIZE).filter(|slot| *slot < slots);
     let taken = facts.ranges.iter().filter_map(|(name, base)| Some((slot(*base)?, name.as_str()))).collect();
-    let names = model.containers.values().filter(|c| c.user_ns).map(|c| c.name.as_str());
+    let names = model.containers.values().filter(|c| c.security.user_ns).map(|c| c.name.as_str());
     let mut all = distribute(names, slots, taken);
-    all.retain(|name, _| model.containers.get(*name).is_some_and(|c| c.user_ns));
+    all.retain(|name, _| model.containers.get(*name).is_some_and(|c| c.security.user_ns));
     all.into_iter().map(|(name, slot)| (name, FIRST + slot * SIZE)).collect()
 }
 

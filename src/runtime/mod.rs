@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What the units call back into on a running host.
 
+mod apparmor;
 pub mod applications;
 mod base;
 pub mod containers;
@@ -21,10 +22,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Compiled;
+use crate::config::seccomp;
 use crate::image::tree::Tree;
 use crate::image::{Imported, Store, identify};
 use crate::process::User;
-use crate::resolve::model::{Facts, ImageFacts, Model};
+use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
 use crate::resolve::startup::Identity;
 use crate::search::{SearchPath, search};
 
@@ -37,7 +39,26 @@ pub fn compile(root: &Path) -> Compiled {
         eprintln!("sdme-gen: which user IDs are in use is not known: {error:#}");
         BTreeMap::new()
     });
+    facts.profiles = profiles(root, &model);
     crate::complete(model, facts)
+}
+
+/// As [`compile`], without a look at the store: what is wrong does not depend on what is imported, and anybody may ask.
+#[must_use]
+pub fn check(root: &Path) -> Compiled {
+    let model = crate::resolve::resolve(&search(&SearchPath::from_environment(root)));
+    let facts = Facts { profiles: profiles(root, &model), ..Facts::default() };
+    crate::complete(model, facts)
+}
+
+/// The files of `SeccompProfile=`.
+fn profiles(root: &Path, model: &Model) -> Profiles {
+    let named = model.containers.values().filter_map(|container| container.security.seccomp_profile.as_ref());
+    let read = |path: &str| {
+        let text = std::fs::read_to_string(root.join(path.trim_start_matches('/'))).map_err(|e| e.to_string())?;
+        seccomp::translate(&text)
+    };
+    named.map(|written| (written.value.clone(), read(&written.value))).collect()
 }
 
 /// What the store knows about the images of the configuration. A record that cannot be read is reported and counts as

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::base::host_base;
-use super::{ranges, roots};
+use super::{apparmor, ranges, roots};
 use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::Store;
@@ -55,10 +55,16 @@ pub fn prepare(name: &str) -> Result<()> {
             bail!("Notify=healthy needs a health check, and the image {} has none; write HealthCmd=", app.image);
         }
     }
+    if let Some(profile) = &container.security.app_armor {
+        apparmor::check(profile)?;
+    }
     // From the look at the images to the links that keep them.
     let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
     if let Some(problem) = compiled.model.unknown_users(container, &compiled.facts).first() {
+        bail!("{problem}");
+    }
+    if let Some(problem) = compiled.model.unusable_profile(container, &compiled.facts) {
         bail!("{problem}");
     }
     let range = range(&compiled, container)?;
@@ -99,7 +105,7 @@ pub fn prepare(name: &str) -> Result<()> {
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.
 fn range(compiled: &Compiled, container: &Container) -> Result<Option<u32>> {
     let range = userns::ranges(&compiled.model, &compiled.facts).get(container.name.as_str()).copied();
-    if container.user_ns && range.is_none() {
+    if container.security.user_ns && range.is_none() {
         bail!(
             "no range of user IDs is left for {}; remove what is no longer needed from {STATE}/containers",
             container.name

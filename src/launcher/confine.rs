@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: MIT
+//! Takes capabilities away from the application that the launcher itself could not do without.
+
+use std::io;
+
+use anyhow::{Context as _, Result};
+use nix::libc;
+use sdme_gen::capability::Capabilities;
+
+/// Leaves nothing but `kept` for any program that this process executes from now on, whoever it is run by: root would get what is
+/// inheritable even where it is not in the bounding set (capabilities(7), "Transformation of capabilities during `execve()`").
+///
+/// # Errors
+/// The kernel refuses, for want of `CAP_SETPCAP`.
+pub fn limit(kept: Capabilities) -> Result<()> {
+    for number in 0..64u64 {
+        // SAFETY: both calls take numbers and change nothing but the capability bounding set.
+        let present = unsafe { libc::prctl(libc::PR_CAPBSET_READ, number, 0, 0, 0) };
+        if present < 0 {
+            // Past the last one this kernel has.
+            break;
+        }
+        if present == 1 && kept.0 >> number & 1 == 0 {
+            // SAFETY: as above.
+            let dropped = unsafe { libc::prctl(libc::PR_CAPBSET_DROP, number, 0, 0, 0) };
+            if dropped < 0 {
+                return Err(io::Error::last_os_error()).context("cannot drop capabilities");
+            }
+        }
+    }
+    inherit_none().context("cannot drop inheritable capabilities")
+}
+
+/// Empties the inheritable set, and the ambient one with it.
+fn inherit_none() -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3`
+    const VERSION: u32 = 0x2008_0522;
+    let mut header = [VERSION, 0];
+    // Effective, permitted, inheritable, for the lower and the upper 32 capabilities (`linux/capability.h`).
+    let mut sets = [[0u32; 3]; 2];
+    // SAFETY: the kernel reads a header of two words and fills in two structures of three.
+    let read = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
+    if read < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    for [_, _, inheritable] in &mut sets {
+        *inheritable = 0;
+    }
+    // SAFETY: as above, the other way round.
+    let written = unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) };
+    if written < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
