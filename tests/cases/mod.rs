@@ -134,6 +134,8 @@ fn has(tree: &Tree, wanted: &str) -> bool {
     }
     match wanted.split_once(": ") {
         None => of(wanted).is_some(),
-        Some((file, line)) => matches!(of(file), Some(Node::File(text)) if text.lines().any(|l| l == line)),
+        Some((file, line)) => {
+            matches!(of(file), Some(Node::File(text) | Node::Private(text)) if text.lines().any(|l| l == line))
+        }
     }
 }
