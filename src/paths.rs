@@ -46,6 +46,18 @@ pub fn container_state(container: &str) -> String {
     format!("{STATE}/containers/{container}")
 }
 
+/// The directory of a volume.
+#[must_use]
+pub fn volume(name: &str) -> String {
+    format!("{STATE}/volumes/{name}")
+}
+
+/// What a container was given as secrets, for as long as it runs. Only root gets in.
+#[must_use]
+pub fn secrets(container: &str) -> String {
+    format!("{RUNTIME}/secrets/{container}")
+}
+
 /// Below [`container_runtime`] and [`container_state`]: what a further application of a container has of its own. The link
 /// to its image is there, and its upper layer and work directory.
 #[must_use]

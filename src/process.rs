@@ -17,6 +17,9 @@ pub const IMAGE_ENVIRONMENT: &str = "env";
 /// What the container's configuration adds to it, in the same directory.
 pub const OWN_ENVIRONMENT: &str = "container.env";
 
+/// Variables that are secrets, in the same directory where there are any.
+pub const SECRET_ENVIRONMENT: &str = "secrets.env";
+
 /// Where the launcher is in an application's root.
 pub const PROGRAM: &str = "/run/sdme-oci-run";
 

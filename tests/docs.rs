@@ -38,6 +38,7 @@ fn page() -> String {
                 Kind::Choice(words) => words.join(", "),
                 Kind::Words => "words; adds up".to_owned(),
                 Kind::Line => "a command line".to_owned(),
+                Kind::Lines => "text; adds up".to_owned(),
             };
             let quadlet = if key.quadlet { "Quadlet" } else { "" };
             writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();

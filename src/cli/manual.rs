@@ -177,6 +177,7 @@ fn describe(out: &mut Roff, key: &Key) {
         Kind::Choice(words) => format!("one of {}", words.join(", ")),
         Kind::Words => "words, which add up".to_owned(),
         Kind::Line => "a command line; the last one counts".to_owned(),
+        Kind::Lines => "a text each, which add up".to_owned(),
     };
     let quadlet = if key.quadlet { " As in Quadlet." } else { "" };
     out.control("TP", []).text([bold(format!("{}=", key.name))]);

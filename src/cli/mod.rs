@@ -178,6 +178,9 @@ enum Verb {
     /// Called by sdme-prepare@.service
     #[command(hide = true)]
     Prepare { name: String },
+    /// Called by systemd-nspawn@.service of a container with Secret=
+    #[command(hide = true)]
+    Secrets { name: String },
     /// Called by sdme-image@.service
     #[command(hide = true)]
     Pull { name: String },
@@ -270,6 +273,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
+        Verb::Secrets { name } => runtime::secrets::secrets(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
         }

@@ -3,9 +3,12 @@
 
 pub mod access;
 pub mod draft;
+pub mod envfile;
 pub mod install;
 pub mod keys;
+pub mod mount;
 pub mod seccomp;
+pub mod secret;
 pub mod settings;
 pub mod source;
 pub mod sources;

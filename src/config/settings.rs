@@ -113,6 +113,13 @@ impl Settings {
             .collect()
     }
 
+    /// All values of a key, each with its place.
+    #[must_use]
+    pub fn lines(&self, section: &str, key: &str) -> Vec<Spanned<String>> {
+        let line = |e: &Entry| Some(Spanned { value: unquoted(&e.value).ok()?, at: e.at.clone() });
+        self.all(section, key).filter_map(line).collect()
+    }
+
     /// All assignments of a section.
     pub fn section(&self, section: &str) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|e| &**e).filter(move |e| &*e.section == section)
@@ -173,6 +180,18 @@ fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
             suggestion(value, words.iter().copied())
         )),
         Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|e| format!("{name}=: {e}")),
+        Kind::Lines => unquoted(value).map(drop).map_err(|e| format!("{name}=: {e}")),
+    }
+}
+
+/// A value without the quotes around it. One that does not begin with a quote is taken as it is.
+fn unquoted(value: &str) -> Result<String, String> {
+    if !value.starts_with(['"', '\'']) {
+        return Ok(value.to_owned());
+    }
+    match split_words(value).map_err(|e| e.to_string())?.as_slice() {
+        [word] => Ok(word.clone()),
+        _ => Err("there is something behind the closing quote".to_owned()),
     }
 }
 

@@ -2,12 +2,13 @@
 //! The application's environment: the image's and the container's, and nothing of the service manager's around it.
 
 use std::ffi::{CString, OsStr, OsString};
+use std::io::ErrorKind;
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::gethostname;
-use sdme_gen::process::{IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, Process};
+use sdme_gen::process::{IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, Process, SECRET_ENVIRONMENT};
 use sdme_gen::unit::parse_env;
 
 /// What Docker gives to an image without a `PATH`.
@@ -75,9 +76,12 @@ pub fn build(process: &Process, directory: &Path, given: impl Fn(&str) -> Option
             environment.set(name.into(), value);
         }
     }
-    for file in [IMAGE_ENVIRONMENT, OWN_ENVIRONMENT] {
+    for file in [IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, SECRET_ENVIRONMENT] {
         let path = directory.join(file);
-        let text = std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
+        let text = match std::fs::read(&path) {
+            Err(e) if e.kind() == ErrorKind::NotFound && file == SECRET_ENVIRONMENT => continue,
+            other => other.with_context(|| format!("cannot read {}", path.display()))?,
+        };
         for (name, value) in parse_env(&text) {
             environment.set(OsString::from_vec(name), OsString::from_vec(value));
         }

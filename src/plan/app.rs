@@ -4,7 +4,7 @@
 use super::health;
 use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
-use super::{pod, security};
+use super::{pod, security, volumes};
 use crate::config::settings::parse_bool;
 use crate::config::values;
 use crate::health::Health;
@@ -45,6 +45,9 @@ pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) ->
     // Mount points, so that none is made in the upper layer.
     for file in RESOLVER_FILES {
         tree.file(place.clone(), format!("{directory}/root{file}"), &"");
+    }
+    if app.has_secret_variables() {
+        tree.file(place.clone(), format!("{directory}/{}", process::SECRET_ENVIRONMENT), &"");
     }
     let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
     // Passwords are often among it.
@@ -137,6 +140,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
         // The launcher is the main process, the application a child of its.
         unit.set("Service", "NotifyAccess", "all");
     }
+    volumes::application(container, app, facts.images.get(&app.image), &mut unit);
     pod::application(container, &mut unit);
     security::application(app, container, facts, &mut unit);
     for (key, value) in &app.unit {

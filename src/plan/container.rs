@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: a drop-in of the stock service, the overlay, and what is prepared before it. Pure.
 
-use super::{pod, security};
+use super::{pod, security, volumes};
 use crate::config::source::ModeSetting;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, app_part, container_runtime, container_state, idmapped, machine_root};
@@ -18,8 +18,9 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
         tree.file(Place::Units, format!("{}.d/10-sdme.conf", mapping(name)), &further_mappings(container));
     }
     for overlay in std::iter::once(root(container)).chain(overlaid(container).map(|app| application(container, app))) {
-        tree.file(Place::Units, mount(&overlay.path), &overlay.unit(container, &images));
+        tree.file(Place::Units, unit_name(&overlay.path), &overlay.unit(container, &images));
     }
+    volumes::plan(container, tree);
 }
 
 /// The drop-in's head. Like containers have like drop-ins, which are then one file in memory (see `output::emit`): the
@@ -41,11 +42,12 @@ fn overlaid(container: &Container) -> impl Iterator<Item = &App> {
 #[must_use]
 pub fn mounts(container: &Container) -> Vec<String> {
     let root = machine_root(&container.name);
-    let apps = overlaid(container).map(|a| mount(&format!("{root}{}", a.directory())));
-    std::iter::once(mount(&root)).chain(apps).collect()
+    let apps = overlaid(container).map(|a| unit_name(&format!("{root}{}", a.directory())));
+    std::iter::once(unit_name(&root)).chain(apps).chain(volumes::units(container)).collect()
 }
 
-fn mount(path: &str) -> String {
+/// The name of the unit that is mounted at `path`.
+pub(super) fn unit_name(path: &str) -> String {
     format!("{}.mount", escape_path(path))
 }
 
@@ -62,6 +64,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     for mount in mounts(container).into_iter().skip(1) {
         unit.set("Unit", "Requires", mount.as_str()).set("Unit", "After", mount);
     }
+    volumes::needs(container, &mut unit);
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
@@ -71,6 +74,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
             unit.set("Service", "ExecReload", reload_line(container, app, reload));
         }
     }
+    volumes::secrets(container, &mut unit);
     for (key, value) in &container.service {
         unit.set("Service", key, value.as_str());
     }
@@ -168,21 +172,7 @@ struct Overlay {
 
 impl Overlay {
     fn unit(&self, container: &Container, images: &[&str]) -> UnitFile {
-        let prepare = format!("sdme-prepare@{}.service", container.name);
-        let mut unit = UnitFile::generated_from(&container.file);
-        unit.set_literal("Unit", "Description", &self.what);
-        unit.set_literal("Unit", "SourcePath", &container.file);
-        // Not before local-fs.target, which the default dependencies of a mount ask for: prepare runs later than that.
-        unit.set("Unit", "DefaultDependencies", "no")
-            .set("Unit", "Conflicts", "umount.target")
-            .set("Unit", "Before", "umount.target")
-            .set("Unit", "Requires", prepare.as_str())
-            .set("Unit", "After", prepare)
-            // Every start of the container begins with nothing mounted, however the last one ended.
-            .set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name))
-            .set("Unit", "StopWhenUnneeded", "yes")
-            // How often it may start is the container's own limit to say.
-            .set("Unit", "StartLimitIntervalSec", "0");
+        let mut unit = head(container, &self.what);
         if container.security.user_ns {
             let mapping = mapping(&container.name);
             unit.set("Unit", "Requires", mapping.as_str()).set("Unit", "After", mapping);
@@ -201,6 +191,26 @@ impl Overlay {
         );
         unit
     }
+}
+
+/// The beginning of a mount unit that comes and goes with the container.
+pub(super) fn head(container: &Container, what: &str) -> UnitFile {
+    let prepare = format!("sdme-prepare@{}.service", container.name);
+    let mut unit = UnitFile::generated_from(&container.file);
+    unit.set_literal("Unit", "Description", what);
+    unit.set_literal("Unit", "SourcePath", &container.file);
+    // Not before local-fs.target, which the default dependencies of a mount ask for: prepare runs later than that.
+    unit.set("Unit", "DefaultDependencies", "no")
+        .set("Unit", "Conflicts", "umount.target")
+        .set("Unit", "Before", "umount.target")
+        .set("Unit", "Requires", prepare.as_str())
+        .set("Unit", "After", prepare)
+        // Every start of the container begins with nothing mounted, however the last one ended.
+        .set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name))
+        .set("Unit", "StopWhenUnneeded", "yes")
+        // How often it may start is the container's own limit to say.
+        .set("Unit", "StartLimitIntervalSec", "0");
+    unit
 }
 
 /// The images it needs, the one it is named after first.

@@ -11,6 +11,7 @@ mod pod;
 mod publish;
 mod security;
 mod stub;
+mod volumes;
 
 pub use container::mounts;
 pub use nspawn::LAUNCHER;
@@ -32,7 +33,8 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
     let ranges = userns::ranges(model, facts);
     for container in model.containers.values() {
         let stack = model.stack(container, facts);
-        nspawn::plan(container, stack, ranges.get(container.name.as_str()).copied(), &mut tree);
+        let range = ranges.get(container.name.as_str()).copied();
+        nspawn::plan(container, stack, range, facts, &mut tree);
         inside::plan(container, stack, facts, &mut tree);
     }
     tree
@@ -72,6 +74,9 @@ pub fn units(model: &Model) -> Tree {
         for unit in units {
             install(&unit, links, &mut tree);
         }
+    }
+    for volume in model.volumes.values() {
+        volumes::volume(volume, &mut tree);
     }
     for rejected in &model.rejected {
         if let Some(unit) = Model::unit_of(rejected) {

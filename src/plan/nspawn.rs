@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the stock unit's command line. Pure.
 
-use super::{pod, security};
+use super::{pod, security, volumes};
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
-use crate::resolve::model::{Base, Container, Network, Stack};
+use crate::resolve::model::{Base, Container, Facts, Network, Stack};
 use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
@@ -12,7 +12,7 @@ use crate::unit::{UnitFile, nspawn_path};
 pub const LAUNCHER: &str = "/oci/sdme-oci-run";
 
 /// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
-pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &mut Tree) {
+pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: &Facts, tree: &mut Tree) {
     let mut file = UnitFile::generated_from(&container.file);
     file.set("Exec", "Boot", "yes").set("Exec", "NotifyReady", "yes").set(
         "Exec",
@@ -40,6 +40,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, tree: &
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }
+    volumes::settings(container, stack, facts, &mut file);
     pod::settings(container, &mut file);
     tree.file(Place::Settings, format!("{}.nspawn", container.name), &file);
 }

@@ -5,6 +5,7 @@ use super::container::passed;
 use super::health::health;
 use super::image::Images;
 use super::model::{App, Assignment};
+use super::mounts::Place;
 use super::references::{ImageRef, Names, image_ref};
 use super::reload::reload;
 use super::startup::Startup;
@@ -18,7 +19,7 @@ use crate::unit::is_env_name;
 const TAKEN: [(&str, &str); 12] = [
     ("DynamicUser", "use User= in [Container]"),
     ("Environment", "use Environment= in [Container]"),
-    ("EnvironmentFile", "use Environment= in [Container]"),
+    ("EnvironmentFile", "use EnvironmentFile= in [Container]"),
     ("ExecStart", "use Exec="),
     ("Group", "use Group= in [Container]"),
     ("MountAPIVFS", "remove it"),
@@ -66,9 +67,9 @@ struct Wanted {
 }
 
 /// Reads `Image=` and `App=` and everything that is for the applications.
-pub fn apps(settings: &Settings, names: &Names, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<App> {
+pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<App> {
     let written = problems.len();
-    let wanted = wanted(settings, names, images, problems);
+    let wanted = wanted(settings, place.names, images, problems);
     if wanted.is_empty() && problems.len() > written {
         // Which applications there are is not known.
         return Vec::new();
@@ -89,7 +90,7 @@ pub fn apps(settings: &Settings, names: &Names, images: &mut Images, problems: &
             let message = "the image is an operating system and runs no application; name it with Base=";
             problems.push(Diagnostic::error(&image.at, message));
         }
-        apps.push(app(name, index == 0, image.value, alone, settings, problems));
+        apps.push(app((name, index == 0), image.value, alone, settings, place, problems));
     }
     for section in settings.applications() {
         if !apps.is_empty() && !apps.iter().any(|a| a.name == section.value) {
@@ -190,7 +191,8 @@ fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
 fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     let of_image = |name: &str| ["Base", "Mode", "Pull"].contains(&name);
     for key in keys(FileType::Container) {
-        if (of_image(key.name) || key.scope != Scope::Container)
+        let of_any = ["Mount", "Volume"].contains(&key.name);
+        if (of_image(key.name) || (key.scope != Scope::Container && !of_any))
             && let Some(found) = settings.words("Container", key.name).first()
         {
             let message = format!("{}= needs an Image=; without one the container is a clone of the host", key.name);
@@ -215,11 +217,11 @@ fn one_of_several(settings: &Settings, wanted: &[Wanted], problems: &mut Vec<Dia
 }
 
 fn app(
-    name: String,
-    first: bool,
+    (name, first): (String, bool),
     image: String,
     alone: bool,
     settings: &Settings,
+    place: Place<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> App {
     let settings = settings.of_application(&name, alone);
@@ -228,7 +230,24 @@ fn app(
     let (health, notify) = health(&settings, problems);
     let (unit, service) = passed(&settings, "App", &TAKEN, problems).into_iter().partition(|(key, _)| is_of_unit(key));
     let reload = reload(&settings, problems);
-    App { name, first, image, environment, startup, health, notify, reload, unit, service }
+    let mounts = place.mounts(&settings, (!first).then_some(&name), problems);
+    let secrets = place.secrets(&settings, &mounts, problems);
+    let environment_files = place.environment_files(&settings, problems);
+    App {
+        name,
+        first,
+        image,
+        environment,
+        environment_files,
+        secrets,
+        mounts,
+        startup,
+        health,
+        notify,
+        reload,
+        unit,
+        service,
+    }
 }
 
 fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {

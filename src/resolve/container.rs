@@ -5,10 +5,12 @@ use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
 use super::model::{App, Assignment, Base, Container, Network, Resolver};
+use super::mounts::Place;
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
 use super::security::security;
+use super::volume::Volumes;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
 use crate::config::values;
@@ -38,7 +40,7 @@ pub fn container(
     name: &str,
     file: &Arc<str>,
     settings: &Settings,
-    (names, pods): (&Names, &Pods),
+    (names, pods, volumes): (&Names, &Pods, &Volumes),
     images: &mut Images,
     default_base: &Result<Base, String>,
 ) -> Result<(Container, Outcome), Vec<Diagnostic>> {
@@ -51,7 +53,9 @@ pub fn container(
     {
         problems.push(Diagnostic::error(&written.at, format!("ContainerName={}: {message}", written.value)));
     }
-    let apps = apps(settings, names, images, &mut problems);
+    let place = Place { container: name, file, names, volumes };
+    let apps = apps(settings, place, images, &mut problems);
+    let mounts = if apps.is_empty() { place.mounts(settings, None, &mut problems) } else { Vec::new() };
     let base = base(&apps, settings, names, images, default_base, &mut problems);
     let host_name = host_name(settings, &mut problems).unwrap_or_else(|| name.to_owned());
     let timezone = timezone(settings, &mut problems);
@@ -91,6 +95,7 @@ pub fn container(
         resolver,
         memory,
         tasks,
+        mounts,
         connection,
         security,
         unit,

@@ -8,6 +8,7 @@ pub mod health;
 mod image;
 mod install;
 pub mod model;
+pub mod mounts;
 pub mod network;
 mod order;
 pub mod pod;
@@ -18,6 +19,7 @@ pub mod security;
 mod slots;
 pub mod startup;
 pub mod userns;
+pub mod volume;
 
 pub use container::bad_name;
 
@@ -37,6 +39,7 @@ use model::{Base, Container, Model, Rejected};
 use network::Range;
 use pod::{Pod, Pods};
 use references::{ImageRef, Names, unit_of};
+use volume::Volumes;
 
 /// Resolves everything that was found.
 #[must_use]
@@ -66,6 +69,7 @@ pub fn resolve(sources: &Sources) -> Model {
     let mut images = images(&readable, &names, &mut model);
     let default_base = default_base(&readable, &names, &mut images, &mut model);
     let mut pods = pods(&readable, &names, &mut model);
+    let volumes = volumes(&readable, &names, &mut model);
     for ((file_type, name), (file, settings)) in &readable {
         if *file_type != FileType::Container {
             continue;
@@ -76,7 +80,8 @@ pub fn resolve(sources: &Sources) -> Model {
             model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
             continue;
         }
-        let read = container::container(described, path, settings, (&names, &pods), &mut images, &default_base);
+        let read =
+            container::container(described, path, settings, (&names, &pods, &volumes), &mut images, &default_base);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
@@ -88,6 +93,7 @@ pub fn resolve(sources: &Sources) -> Model {
         }
     }
     model.images = images.good;
+    model.volumes = volumes.finish();
     // Up to here by their files, from here on by what those describe.
     for rejected in model.rejected.iter_mut().filter(|r| r.file_type == FileType::Container) {
         rejected.name = names.machine(&rejected.name).to_owned();
@@ -135,7 +141,6 @@ fn default_instances(sources: &Sources) -> Vec<SourceFile> {
 fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
     let at = Location::new(&file.main.path, 1);
     match file.file_type {
-        FileType::Volume => Err(vec![Diagnostic::error(&at, "named volumes are not supported yet; remove the file")]),
         FileType::Image if file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']) => {
             Err(vec![Diagnostic::error(
                 &at,
@@ -242,6 +247,26 @@ fn pods(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &
         }
     }
     pods
+}
+
+/// `.volume` files.
+fn volumes(
+    readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
+    names: &Names,
+    model: &mut Model,
+) -> Volumes {
+    let mut volumes = Volumes::default();
+    for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Volume) {
+        volumes.refuse(&rejected.name, rejected.problems.first());
+    }
+    for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Volume) {
+        let read = volume::volume(name, &file.main.path, settings, names);
+        if let Err(problems) = read.and_then(|volume| volumes.add(name, volume)) {
+            volumes.refuse(name, problems.first());
+            model.reject(file, problems, Vec::new());
+        }
+    }
+    volumes
 }
 
 /// What is known about pods once all containers are: who is in them, and their addresses.

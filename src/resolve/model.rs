@@ -5,17 +5,20 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::health::{HealthSettings, Notify};
+use super::mounts::Mount;
 use super::network::Connection;
 use super::pod::Pod;
 use super::reload::Reload;
 use super::security::Security;
 use super::startup::{Identity, Startup};
+use super::volume::Volume;
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
 use crate::config::seccomp::Setting;
+use crate::config::secret::{Form, Secret};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Diagnostic, Location, Spanned};
 use crate::health::Health;
 use crate::process::User;
 
@@ -47,6 +50,10 @@ pub struct ImageFacts {
     pub stop_signal: Option<String>,
     /// `Healthcheck` of the image's configuration.
     pub health: Option<Health>,
+    /// `Volumes` of the image's configuration: absolute paths.
+    pub volumes: Vec<String>,
+    /// Where its symbolic links lead paths at which something is mounted, for those that lead elsewhere.
+    pub links: BTreeMap<String, String>,
 }
 
 /// What is known about this machine beyond its configuration. The generator knows nothing (`/var` may not be mounted),
@@ -74,6 +81,8 @@ pub struct Model {
     pub containers: BTreeMap<String, Container>,
     /// Pods that can be planned, by name; those of one container among them.
     pub pods: BTreeMap<String, Pod>,
+    /// Volumes that have a file, by their names.
+    pub volumes: BTreeMap<String, Volume>,
     /// Images, by the name they are imported under.
     pub images: BTreeMap<String, Image>,
     /// How registries are spoken to.
@@ -155,6 +164,8 @@ pub struct Container {
     pub memory: Option<u64>,
     /// `PidsLimit=`, as systemd writes it.
     pub tasks: Option<String>,
+    /// What is mounted into a clone of the host.
+    pub mounts: Vec<Mount>,
     /// What it is connected to.
     pub connection: Connection,
     /// What it may do.
@@ -212,6 +223,12 @@ pub struct App {
     pub image: String,
     /// Environment, names checked.
     pub environment: Vec<Assignment>,
+    /// Files of variables; what [`App::environment`] says comes after them.
+    pub environment_files: Vec<EnvironmentFile>,
+    /// Credentials it gets.
+    pub secrets: Vec<Spanned<Secret>>,
+    /// What is mounted into it.
+    pub mounts: Vec<Mount>,
     /// How it is started, where that is not as its image says.
     pub startup: Startup,
     /// What its health is told by, beyond what the image says.
@@ -226,7 +243,24 @@ pub struct App {
     pub service: Vec<Assignment>,
 }
 
+/// A file of variables.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EnvironmentFile {
+    /// Its path on the host.
+    pub path: String,
+    /// Whether it may be missing.
+    pub optional: bool,
+    /// Where it was written.
+    pub at: Location,
+}
+
 impl App {
+    /// Whether it gets any of its variables as a secret.
+    #[must_use]
+    pub fn has_secret_variables(&self) -> bool {
+        self.secrets.iter().any(|s| matches!(s.value.form, Form::Variable(_)))
+    }
+
     /// What the first application is called where it is not called by its image's name.
     pub const FIRST: &'static str = "app";
 

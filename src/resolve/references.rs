@@ -151,22 +151,21 @@ pub fn unit_section<'a>(
             out.push((entry.key.clone(), entry.value.clone()));
             continue;
         }
-        let words = entry.value.split_whitespace().map(|word| translate(word, names, &entry.at, problems));
-        out.push((entry.key.clone(), words.collect::<Vec<_>>().join(" ")));
+        let words = entry.value.split_whitespace().filter_map(|word| translate(word, names, &entry.at, problems));
+        let words: Vec<String> = words.collect();
+        if !words.is_empty() || entry.value.trim().is_empty() {
+            out.push((entry.key.clone(), words.join(" ")));
+        }
     }
     out
 }
 
-fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagnostic>) -> String {
+/// The unit behind a word. A volume has none, and is in place whenever a container needs it: nothing is left to wait for.
+fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
     let found = word.rsplit_once('.').and_then(|(n, e)| types.iter().find(|t| t.extension() == e).map(|t| (*t, n)));
-    let Some((file_type, name)) = found else { return word.to_owned() };
+    let Some((file_type, name)) = found else { return Some(word.to_owned()) };
     let described = if file_type == FileType::Container { names.machine(name) } else { name };
-    match existing(file_type, name, names).and_then(|()| unit_of(file_type, described)) {
-        Ok(unit) => unit,
-        Err(message) => {
-            problems.push(Diagnostic::error(at, message));
-            word.to_owned()
-        }
-    }
+    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
+    unit.map_err(|message| problems.push(Diagnostic::error(at, message))).ok().filter(|_| file_type != FileType::Volume)
 }

@@ -7,8 +7,10 @@ mod base;
 pub mod containers;
 pub mod defaults;
 pub mod diff;
+mod environment;
 pub mod files;
 pub mod images;
+mod mountpoints;
 pub mod pods;
 pub mod ports;
 pub mod prepare;
@@ -16,12 +18,15 @@ pub mod ps;
 pub mod pull;
 pub mod ranges;
 mod roots;
+pub mod secrets;
 pub mod systemd;
+mod volumes;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
 use crate::Compiled;
+use crate::config::mount;
 use crate::config::seccomp;
 use crate::image::tree::Tree;
 use crate::image::{Imported, Store, identify};
@@ -70,6 +75,7 @@ fn facts(store: &Store, model: &Model) -> Facts {
             Ok(Some(imported)) => {
                 let users = users(model, name, &imported);
                 let record = imported.image;
+                let links = links(&imported.tree, name, &record.volumes, model);
                 let image = ImageFacts {
                     mode: record.mode,
                     health: record.health(),
@@ -78,6 +84,8 @@ fn facts(store: &Store, model: &Model) -> Facts {
                     command: record.cmd,
                     working_dir: record.working_dir,
                     stop_signal: record.stop_signal,
+                    volumes: record.volumes,
+                    links,
                 };
                 facts.images.insert(name.clone(), image);
             }
@@ -109,4 +117,17 @@ fn users(model: &Model, image: &str, imported: &Imported) -> BTreeMap<Identity, 
         known.insert(identity.clone(), user);
     }
     known
+}
+
+/// Where the links of an application's image lead what is mounted into it.
+fn links(tree: &Path, name: &str, declared: &[String], model: &Model) -> BTreeMap<String, String> {
+    let apps = model.containers.values().flat_map(|c| &c.apps).filter(|app| app.image == name);
+    let written = apps.flat_map(|app| &app.mounts).map(|mount| mount.target.clone());
+    let declared = declared.iter().filter_map(|path| mount::target(path).ok());
+    // An operating system has no such root, and its links are followed from where they are.
+    let Ok(root) = Tree::open(&tree.join("oci/root")) else { return BTreeMap::new() };
+    written
+        .chain(declared)
+        .filter_map(|target| Some((target.clone(), mountpoints::leads_to(&target, &root)?)))
+        .collect()
 }

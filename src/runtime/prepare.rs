@@ -12,17 +12,19 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::base::host_base;
-use super::{apparmor, ranges, roots};
+use super::{apparmor, environment, mountpoints, ranges, roots, volumes};
 use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::Store;
 use crate::image::digest::Digest;
+use crate::image::tree::Tree;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
 use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::plan::{mounts, needs_resolver};
 use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Base, Container, Mode, Network, Resolver, Stack};
+use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
 use crate::unit::UnitFile;
 
@@ -82,7 +84,6 @@ pub fn prepare(name: &str) -> Result<()> {
     let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
     link_further(&directory.join("apps"), &further)?;
     drop(hold);
-    configuration_layer(&compiled, container, &directory)?;
     let state = container_state(name);
     for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
         for part in ["upper", "work"] {
@@ -90,10 +91,27 @@ pub fn prepare(name: &str) -> Result<()> {
         }
     }
     drop(lock);
+    let placed = container.placed(stack, &compiled.facts);
+    let mounts: Vec<(&Placed<'_>, Tree)> = placed
+        .iter()
+        .map(|placed| {
+            let tree = match placed.app {
+                None => base.clone(),
+                Some(app) if app.first => application.join("oci/root"),
+                Some(app) => further.iter().find(|(n, _)| *n == app.name).map_or(&base, |(_, t)| t).join("oci/root"),
+            };
+            let root = Tree::open(&tree).with_context(|| format!("cannot open {}", tree.display()))?;
+            volumes::make_ready(placed, &root, &compiled.model)?;
+            Ok((placed, root))
+        })
+        .collect::<Result<_>>()?;
+    configuration_layer(&compiled, container, &mounts, &directory)?;
     if let Some(first) = range {
         let trees = further.iter().map(|(_, tree)| tree.as_path()).chain([application.as_path(), base.as_path()]);
         let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
-        ranges::check_mappable(trees.chain(usr))?;
+        let paths: Vec<String> =
+            placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
+        ranges::check_mappable(trees.chain(usr).chain(paths.iter().map(Path::new)))?;
         ranges::give(&directory.join("config"), first)?;
         mount_points(&directory, &further, first)?;
     }
@@ -251,12 +269,20 @@ fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-fn configuration_layer(compiled: &Compiled, container: &Container, directory: &Path) -> Result<()> {
+fn configuration_layer(
+    compiled: &Compiled,
+    container: &Container,
+    mounts: &[(&Placed<'_>, Tree)],
+    directory: &Path,
+) -> Result<()> {
     let (old, new) = (directory.join("config"), directory.join("config.new"));
     remove(&new).context("cannot remove an unfinished configuration layer")?;
     write_layer(&compiled.tree, &container.name, &new)?;
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
+    for app in compiled.model.applications(container, &compiled.facts) {
+        environment::add(app, &new.join(app.directory().trim_start_matches('/')).join("container.env"))?;
+    }
     if needs_resolver(container, &compiled.model) {
         let shared = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
@@ -267,6 +293,20 @@ fn configuration_layer(compiled: &Compiled, container: &Container, directory: &P
             &directory.join(link).join("oci/root"),
             &new.join(app.directory().trim_start_matches('/')).join("root"),
         )?;
+    }
+    for (placed, root) in mounts {
+        let Placed { app, mount, .. } = placed;
+        let layer = app.map_or(new.clone(), |app| new.join(app.directory().trim_start_matches('/')).join("root"));
+        let directory = match &mount.what {
+            What::Host(path) => Path::new(path).is_dir(),
+            What::Secret(_) => false,
+            What::Volume(_) | What::Tmpfs(_) => true,
+        };
+        if app.is_some() && mount.is_in_run() {
+            mountpoints::make_own(&new.join(placed.place().trim_start_matches('/')), directory)?;
+        } else {
+            mountpoints::make(&mount.target, directory, root, &layer)?;
+        }
     }
     remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
 }

@@ -48,6 +48,23 @@ pub fn config_word(word: &str) -> String {
     quoted(word, "")
 }
 
+/// One path in a list of paths such as `RequiresMountsFor=`: quotes as in systemd.syntax(7), and `%` doubled.
+#[must_use]
+pub fn unit_path(path: &str) -> String {
+    let path = unit_value(path);
+    if !path.contains(|c: char| c.is_whitespace() || "\"'\\".contains(c)) {
+        return path;
+    }
+    format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
+}
+
+/// A path in `BindPaths=`, where colons separate and blanks do, too (systemd.exec(5)).
+#[must_use]
+pub fn bind_path(path: &str) -> String {
+    let special = |c: char| c.is_whitespace() || "\"'\\:".contains(c);
+    unit_value(path).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+}
+
 /// A path in a colon separated `.nspawn` value such as `Bind=` (systemd.nspawn(5)).
 #[must_use]
 pub fn nspawn_path(path: &str) -> String {

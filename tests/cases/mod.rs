@@ -7,6 +7,7 @@
 //! the end of a path as `sdme-gen render` prints it. `= TEXT` and `~ TEXT` are for the test.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
@@ -118,6 +119,8 @@ fn facts() -> Facts {
         users: [(Identity::default(), Ok(User::default()))].into(),
         stop_signal: None,
         health: None,
+        volumes: Vec::new(),
+        links: BTreeMap::new(),
     };
     let images = [("docker.io-library-nginx:latest".to_owned(), image)].into();
     Facts { images, ..Facts::default() }

@@ -72,6 +72,8 @@ pub enum Kind {
     Words,
     /// A command line, in words as above; the last assignment counts.
     Line,
+    /// The whole value, quotes around it removed; assignments add up, an empty one starts over.
+    Lines,
 }
 
 /// Whether a key can be used.

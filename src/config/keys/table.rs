@@ -92,6 +92,30 @@ pub const CONTAINER: &[Key] = &[
     ),
     quadlet("ReloadCmd", Kind::Words, "Command beside the application for systemctl reload").process(),
     quadlet("ReloadSignal", Kind::Text, "Signal to the application for systemctl reload, such as HUP").process(),
+    quadlet(
+        "EnvironmentFile",
+        Kind::Words,
+        "File of NAME=VALUE lines, read at each start, in Docker's format; a - before the path: it may be missing",
+    )
+    .applications(),
+    quadlet(
+        "Mount",
+        Kind::Words,
+        "Volume, host directory or tmpfs in long form: type=TYPE,source=SOURCE,target=PATH,ro",
+    )
+    .applications(),
+    quadlet(
+        "Secret",
+        Kind::Words,
+        "Credential of the host, a file in /run/secrets or, with type=env, a variable: NAME,type=TYPE,target=TARGET,uid=,gid=,mode=",
+    )
+    .applications(),
+    quadlet(
+        "Volume",
+        Kind::Lines,
+        "[SOURCE:]PATH[:OPTIONS]: a path of the host, NAME.volume or the name of a volume, and where it appears",
+    )
+    .applications(),
     quadlet("Timezone", Kind::Text, "Time zone inside: local for the host's own, or a name such as Europe/Berlin"),
     ours(
         "App",
@@ -131,14 +155,12 @@ pub const CONTAINER: &[Key] = &[
     later("AutoUpdate", "Follow new versions of the image"),
     quadlet("ContainerName", Kind::Text, "Name of the container, when it is not the file's"),
     quadlet("DropCapability", Kind::Words, "Capabilities the container and its applications do not have, or all"),
-    later("EnvironmentFile", "File of NAME=VALUE lines").applications(),
     later("ExposeHostPort", "Port documented as exposed"),
     later("GIDMap", "Group id mapping"),
     later("IP", "IPv4 address"),
     later("IP6", "IPv6 address"),
     later("Label", "Label of the container"),
     later("LogDriver", "Where logs go; always the journal"),
-    later("Mount", "Mount in long form").applications(),
     quadlet(
         "Network",
         Kind::Text,
@@ -155,7 +177,6 @@ pub const CONTAINER: &[Key] = &[
     later("RetryDelay", "Time between tries of a pull"),
     later("Rootfs", "Root directory to run in place of an image"),
     quadlet("SeccompProfile", Kind::Text, "File with a system call profile in Docker's form, for the applications"),
-    later("Secret", "Credential for the application").applications(),
     later("SecurityLabelDisable", "No security label"),
     later("SecurityLabelLevel", "Level of the security label"),
     later("SecurityLabelType", "Type of the security label"),
@@ -169,7 +190,6 @@ pub const CONTAINER: &[Key] = &[
         Kind::Text,
         "auto for a user namespace: root inside is nobody on the host, and nothing is copied for it; no (unless set)",
     ),
-    later("Volume", "Host directory or named volume").applications(),
     never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),
     never("Unmask", "nothing is masked unless asked for"),
     never("SecurityLabelFileType", "label the files with chcon"),
@@ -284,19 +304,23 @@ pub const POD: &[Key] = &[
 
 /// Keys of `[Volume]`.
 pub const VOLUME: &[Key] = &[
-    later("Copy", "Copy the image's content on first use"),
-    later("Device", "Device to mount"),
-    later("Driver", "How the volume is kept"),
-    later("GID", "Owner group id"),
-    later("Group", "Owner group"),
-    later("Image", "Image the volume is made from"),
-    later("Label", "Label of the volume"),
-    later("Options", "Mount options"),
+    quadlet("Copy", Kind::Flag, "Copy what the image has there into the volume when it is empty; yes unless set"),
+    quadlet(
+        "Device",
+        Kind::Text,
+        "What is mounted as the volume: a device, a directory with Type=none, or what Type= takes",
+    ),
+    quadlet("Driver", Kind::Choice(&["local"]), "How the volume is kept; always local"),
+    quadlet("GID", Kind::Text, "Group of a new volume, a number"),
+    quadlet("Group", Kind::Text, "Group of a new volume, a name of the host or a number"),
+    quadlet("Label", Kind::Words, "NAME=VALUE for those who read the file; means nothing here"),
+    quadlet("Options", Kind::Text, "Mount options for Device="),
+    quadlet("Type", Kind::Text, "File system type of Device="),
+    quadlet("UID", Kind::Text, "Owner of a new volume, a number"),
+    quadlet("User", Kind::Text, "Owner of a new volume, a name of the host or a number"),
+    quadlet("VolumeName", Kind::Text, "Name of the volume, when it is not the file's name"),
     later("ServiceName", "Name of the unit"),
-    later("Type", "File system type"),
-    later("UID", "Owner user id"),
-    later("User", "Owner user"),
-    later("VolumeName", "Name of the volume, when it is not the file's name"),
+    never("Image", "a volume gets its first content from the image of the container that uses it"),
     never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
     never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
     never("PodmanArgs", "there is no podman; write the matching key or a [Service] setting"),

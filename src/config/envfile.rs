@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: MIT
+//! What `EnvironmentFile=` names: Docker's format (docker-run(1), `--env-file`), not that of systemd. A line is a variable
+//! and its value, in which nothing has a meaning of its own. Pure.
+
+/// Reads a file. A problem comes with the number of its line.
+///
+/// # Errors
+/// The first line that is no assignment.
+pub fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, (usize, String)> {
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
+    let mut out = Vec::new();
+    for (index, line) in text.split(|b| *b == b'\n').enumerate() {
+        let problem = |message: String| (index + 1, message);
+        let line = line.strip_suffix(b"\r").unwrap_or(line);
+        let line = std::str::from_utf8(line).map_err(|_| problem("this is not UTF-8".to_owned()))?;
+        let line = line.trim_start_matches([' ', '\t']);
+        if line.is_empty() || line.starts_with('#') {
+            continue;
+        }
+        let Some((name, value)) = line.split_once('=') else {
+            return Err(problem("this is not NAME=VALUE; the host's environment is not passed on".to_owned()));
+        };
+        if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
+            return Err(problem(format!("{name:?} is not the name of a variable")));
+        }
+        if value.contains('\0') {
+            return Err(problem(format!("the value of {name} has a NUL byte in it")));
+        }
+        out.push((name.to_owned(), value.to_owned()));
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn dockers_format() {
+        let text = b"\xef\xbb\xbf# comment\n\n  A=1\nB=\"2\" # no comment\\\r\nC=\nD=a=b \nA=3";
+        let want = [("A", "1"), ("B", "\"2\" # no comment\\"), ("C", ""), ("D", "a=b "), ("A", "3")];
+        assert_eq!(parse(text).unwrap(), want.map(|(n, v)| (n.to_owned(), v.to_owned())));
+        for (bad, line) in [("A=1\nB", 2), ("export A=1", 1), ("=x", 1), ("\n\nA=\0", 3)] {
+            assert_eq!(parse(bad.as_bytes()).unwrap_err().0, line, "{bad:?}");
+        }
+        assert!(parse(b"A=\xff").is_err());
+    }
+}

@@ -1,0 +1,345 @@
+// SPDX-License-Identifier: MIT
+//! What is mounted into an application, as it is written: `Volume=` (podman-run(1), `--volume`) and `Mount=` (`--mount`).
+//! Pure.
+
+use crate::diag::suggestion;
+
+/// Where the files come from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A path of the host, absolute or beginning with a dot or a specifier.
+    Path(String),
+    /// A named volume.
+    Named(String),
+    /// A `.volume` file, without the suffix.
+    File(String),
+    /// A volume without a name, for this place alone.
+    Anonymous,
+    /// An empty file system in memory, with its options (tmpfs(5)).
+    Tmpfs(String),
+}
+
+/// How it is mounted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "mount(8) has as many flags")]
+pub struct Options {
+    /// `ro`
+    pub read_only: bool,
+    /// Not `nocopy`: a volume that is empty gets what the image has there.
+    pub copy: bool,
+    /// Not `bind`: what is mounted below the source comes along.
+    pub recursive: bool,
+    /// `nodev`
+    pub no_devices: bool,
+    /// `noexec`
+    pub no_exec: bool,
+    /// `nosuid`
+    pub no_suid: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { read_only: false, copy: true, recursive: true, no_devices: false, no_exec: false, no_suid: false }
+    }
+}
+
+/// A mount as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Written {
+    /// Where the files come from.
+    pub source: Source,
+    /// Where they appear: an absolute path without `.`, `..` and doubled slashes.
+    pub target: String,
+    /// How.
+    pub options: Options,
+}
+
+/// Reads `Volume=[SOURCE:]TARGET[:OPTIONS]`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn volume(value: &str) -> Result<Written, String> {
+    let parts: Vec<&str> = value.split(':').collect();
+    let (source, path, options) = match parts.as_slice() {
+        [target] => (Source::Anonymous, *target, ""),
+        [source, target] => (self::source(source)?, *target, ""),
+        [source, target, options] => (self::source(source)?, *target, *options),
+        _ => {
+            return Err("takes SOURCE:TARGET:OPTIONS; a path with a colon is written with Mount=type=bind".to_owned());
+        }
+    };
+    let target = target(path)?;
+    let mut out = Options::default();
+    for option in options.split(',').filter(|_| parts.len() == 3) {
+        flag(option, &mut out)?;
+    }
+    if !out.copy && matches!(source, Source::Path(_)) {
+        return Err("nothing is copied into a directory of the host; remove nocopy".to_owned());
+    }
+    Ok(Written { source, target, options: out })
+}
+
+/// Reads `Mount=type=TYPE,…`, one word.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn mount(value: &str) -> Result<Written, String> {
+    let pairs: Vec<(&str, Option<&str>)> =
+        value.split(',').map(|p| p.split_once('=').map_or((p, None), |(k, v)| (k, Some(v)))).collect();
+    let one = |names: &[&str]| -> Result<Option<&str>, String> {
+        let mut found = pairs.iter().filter(|(key, _)| names.contains(key));
+        match (found.next(), found.next()) {
+            (Some(_), Some((key, _))) => Err(format!("{key} is given twice")),
+            (Some((key, None | Some(""))), _) => Err(format!("{key} has no value")),
+            (found, _) => Ok(found.and_then(|(_, value)| *value)),
+        }
+    };
+    let kind = one(&["type"])?.unwrap_or("volume");
+    let from = one(&SOURCE)?;
+    let target = one(&TARGET)?.ok_or("has no target; write target=/PATH")?;
+    let (source, known) = match (kind, from) {
+        ("bind", None) => return Err("has no source; write source=/PATH".to_owned()),
+        ("bind", Some(path)) if path.starts_with(['/', '.', '%']) => (Source::Path(path.to_owned()), BIND),
+        ("bind", Some(path)) => return Err(format!("{path} is not a path; write /{path} or ./{path}")),
+        ("volume", None) => (Source::Anonymous, VOLUME),
+        ("volume", Some(name)) => match self::source(name)? {
+            Source::Path(_) => return Err(format!("{name} is not the name of a volume; write type=bind")),
+            source => (source, VOLUME),
+        },
+        ("tmpfs", None) => (Source::Tmpfs(String::new()), TMPFS),
+        ("tmpfs", Some(_)) => return Err("a tmpfs has no source; remove it".to_owned()),
+        (other, _) => {
+            let near = suggestion(other, ["bind", "volume", "tmpfs"]);
+            return Err(format!("type={other} is not one of bind, volume, tmpfs{near}"));
+        }
+    };
+    let mut out = Written { source, target: self::target(target)?, options: Options::default() };
+    // As for a tmpfs of Docker and Podman.
+    let mut memory = vec!["mode=1777".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
+    for (key, value) in &pairs {
+        if *key == "type" || SOURCE.contains(key) || TARGET.contains(key) {
+            continue;
+        }
+        if !known.contains(key) {
+            let near = suggestion(key, known.iter().copied());
+            return Err(format!("{key} is not an option of type={kind}{near}"));
+        }
+        long(key, *value, &mut out.options, &mut memory)?;
+    }
+    if let Source::Tmpfs(options) = &mut out.source {
+        if out.options.no_exec {
+            memory.push("noexec".to_owned());
+        }
+        if out.options.read_only {
+            memory.push("ro".to_owned());
+        }
+        *options = memory.join(",");
+    }
+    Ok(out)
+}
+
+const SOURCE: [&str; 2] = ["source", "src"];
+const TARGET: [&str; 3] = ["target", "destination", "dst"];
+const BIND: &[&str] =
+    &["ro", "readonly", "rw", "nodev", "noexec", "nosuid", "idmap", "relabel", "bind-propagation", "bind-nonrecursive"];
+const VOLUME: &[&str] = &["ro", "readonly", "rw", "nodev", "noexec", "nosuid", "idmap", "nocopy", "volume-nocopy"];
+const TMPFS: &[&str] =
+    &["ro", "readonly", "rw", "noexec", "nodev", "nosuid", "size", "tmpfs-size", "mode", "tmpfs-mode", "notmpcopyup"];
+
+/// An option of the long form.
+fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
+    let yes = || match value {
+        None | Some("true" | "1") => Ok(true),
+        Some("false" | "0") => Ok(false),
+        Some(other) => Err(format!("{key}={other} is not a boolean; write true or false")),
+    };
+    match (key, value) {
+        ("size" | "tmpfs-size", Some(size)) if is_size(size) => memory.push(format!("size={size}")),
+        ("size" | "tmpfs-size", _) => return Err(format!("{key} takes a size such as 64m")),
+        ("mode" | "tmpfs-mode", Some(mode)) if octal(mode).is_some() => {
+            memory.retain(|m| !m.starts_with("mode="));
+            memory.push(format!("mode={mode}"));
+        }
+        ("mode" | "tmpfs-mode", _) => return Err(format!("{key} takes an octal mode such as 0755")),
+        ("relabel", Some("shared" | "private")) | ("bind-propagation", Some("slave" | "rslave")) => {}
+        ("relabel", _) => return Err("relabel takes shared or private".to_owned()),
+        ("bind-propagation", Some(other)) => return propagation(other),
+        ("bind-propagation", None) => return Err("bind-propagation has no value".to_owned()),
+        ("bind-nonrecursive", _) => options.recursive = !yes()?,
+        ("ro" | "readonly", _) => options.read_only = yes()?,
+        ("rw", _) => options.read_only = !yes()?,
+        ("nocopy" | "volume-nocopy", _) => options.copy = !yes()?,
+        (_, None) => flag(key, options)?,
+        (_, Some(_)) => return Err(format!("{key} takes no value")),
+    }
+    Ok(())
+}
+
+/// An option of the short form.
+fn flag(option: &str, options: &mut Options) -> Result<(), String> {
+    match option {
+        "ro" => options.read_only = true,
+        "rw" => options.read_only = false,
+        "copy" => options.copy = true,
+        "nocopy" => options.copy = false,
+        "rbind" => options.recursive = true,
+        "bind" => options.recursive = false,
+        "dev" => options.no_devices = false,
+        "nodev" => options.no_devices = true,
+        "exec" => options.no_exec = false,
+        "noexec" => options.no_exec = true,
+        "suid" => options.no_suid = false,
+        "nosuid" => options.no_suid = true,
+        // What they ask for is so in any case: containers have no label of their own, owners always mean the same on both
+        // sides, what is mounted on the host later is seen inside, and files are not cached on the way.
+        "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached" | "delegated" | "consistent" => {}
+        "U" => return Err("U is not supported; set User= and Group= in a .volume file, or chown the files".to_owned()),
+        "O" => return Err("O is not supported; copy the files, or mount them with ro".to_owned()),
+        "private" | "rprivate" | "shared" | "rshared" | "unbindable" | "runbindable" => return propagation(option),
+        "" => return Err("an option is empty; remove the comma".to_owned()),
+        other => {
+            let known = ["ro", "rw", "copy", "nocopy", "bind", "rbind", "nodev", "noexec", "nosuid", "idmap", "z", "Z"];
+            return Err(format!("unknown option {other}{}", suggestion(other, known.into_iter())));
+        }
+    }
+    Ok(())
+}
+
+fn propagation(mode: &str) -> Result<(), String> {
+    Err(format!("{mode} is not supported; what is mounted on the host is seen inside, not the other way (rslave)"))
+}
+
+fn source(text: &str) -> Result<Source, String> {
+    if text.is_empty() {
+        return Err("has an empty source; write a path, the name of a volume, or the target alone".to_owned());
+    }
+    if text.starts_with(['/', '.', '%']) {
+        return Ok(Source::Path(text.to_owned()));
+    }
+    if let Some(name) = text.strip_suffix(".volume") {
+        return Ok(Source::File(name.to_owned()));
+    }
+    if text.contains('/') {
+        return Err(format!("{text} is neither the name of a volume nor a path; write ./{text} or /{text}"));
+    }
+    name(text).map(|()| Source::Named(text.to_owned()))
+}
+
+/// Checks the name of a volume, which is that of its directory.
+///
+/// # Errors
+/// It is none.
+pub fn name(text: &str) -> Result<(), String> {
+    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
+    if plain && text.len() <= 128 {
+        return Ok(());
+    }
+    Err(format!(
+        "{text:?} cannot be the name of a volume, which has letters, digits, '.', '_' and '-', at most 128 of them"
+    ))
+}
+
+/// Checks where something is to appear in an application, and gives the path in its simplest form.
+///
+/// # Errors
+/// It is no absolute path, or one where nothing can be mounted.
+pub fn target(path: &str) -> Result<String, String> {
+    if !path.starts_with('/') {
+        return Err(format!("the target {path:?} is not an absolute path; write /{path}"));
+    }
+    let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
+    if path.chars().any(char::is_control) || parts.contains(&"..") {
+        return Err(format!("the target {path:?} has '..' or control characters in it"));
+    }
+    match parts.first() {
+        None => Err("nothing can be mounted over the root; name a directory in it".to_owned()),
+        Some(&"run") if parts.len() == 1 => Err("nothing can be mounted over /run; name a directory in it".to_owned()),
+        Some(top @ (&"dev" | &"proc" | &"sys")) => Err(format!("nothing can be mounted below /{top}")),
+        Some(_) => Ok(format!("/{}", parts.join("/"))),
+    }
+}
+
+/// A mode in octal digits.
+#[must_use]
+pub fn octal(text: &str) -> Option<u32> {
+    let digits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
+    u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o7777)
+}
+
+/// A size as tmpfs(5) has it.
+fn is_size(text: &str) -> bool {
+    let number = text.strip_suffix(['k', 'm', 'g', 'K', 'M', 'G', '%']).unwrap_or(text);
+    !number.is_empty() && number.len() < 16 && number.bytes().all(|b| b.is_ascii_digit())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn short(value: &str) -> (Source, String, Options) {
+        let Written { source, target, options } = volume(value).unwrap();
+        (source, target, options)
+    }
+
+    #[test]
+    fn volumes() {
+        let plain = Options::default();
+        assert_eq!(short("/srv/w w:/x"), (Source::Path("/srv/w w".into()), "/x".into(), plain));
+        assert_eq!(short("./w:/x/./y//"), (Source::Path("./w".into()), "/x/y".into(), plain));
+        assert_eq!(short("%h/w:/x").0, Source::Path("%h/w".into()));
+        assert_eq!(short("data:/x").0, Source::Named("data".into()));
+        assert_eq!(short("data.volume:/x").0, Source::File("data".into()));
+        assert_eq!(short("/x"), (Source::Anonymous, "/x".into(), plain));
+        let options = Options { read_only: true, copy: false, no_exec: true, no_suid: true, ..plain };
+        assert_eq!(short("d:/x:ro,nocopy,noexec,nosuid,Z,idmap").2, options);
+        for (bad, why) in [
+            ("", "not an absolute path"),
+            ("data", "not an absolute path"),
+            ("a:b:c:d", "Mount=type=bind"),
+            ("a/b:/x", "./a/b"),
+            (":/x", "empty source"),
+            ("-a:/x", "name of a volume"),
+            ("/srv:/", "over the root"),
+            ("/srv:/proc/1", "below /proc"),
+            ("/srv:/run/", "over /run"),
+            ("/srv:/a/../b", "'..'"),
+            ("d:/x:", "empty"),
+            ("d:/x:r0", "did you mean ro?"),
+            ("d:/x:U", "User="),
+            ("d:/x:shared", "not supported"),
+            ("/srv:/x:nocopy", "nocopy"),
+        ] {
+            let message = volume(bad).unwrap_err();
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+    }
+
+    #[test]
+    fn mounts() {
+        let bind = mount("type=bind,src=./a:b,dst=/x,ro=true,bind-nonrecursive").unwrap();
+        let options = Options { read_only: true, recursive: false, ..Options::default() };
+        assert_eq!(bind, Written { source: Source::Path("./a:b".into()), target: "/x".into(), options });
+        assert_eq!(mount("source=data,target=/x").unwrap().source, Source::Named("data".into()));
+        assert_eq!(mount("type=volume,target=/x").unwrap().source, Source::Anonymous);
+        let tmpfs = mount("type=tmpfs,destination=/x,tmpfs-size=64m,tmpfs-mode=0700").unwrap();
+        assert_eq!(tmpfs.source, Source::Tmpfs("nosuid,nodev,size=64m,mode=0700".into()));
+        for (bad, why) in [
+            ("type=bind,target=/x", "no source"),
+            ("type=bind,source=/a", "no target"),
+            ("type=bind,source=/a,target=/x,dst=/y", "twice"),
+            ("type=bnd,source=/a,target=/x", "did you mean bind?"),
+            ("type=bind,source=/a,target=/x,ro=maybe", "not a boolean"),
+            ("type=bind,source=a,target=/x", "./a"),
+            ("type=volume,source=/a,target=/x", "type=bind"),
+            ("type=tmpfs,target=/x,size=big", "64m"),
+            ("type=tmpfs,target=/x,mode=9", "octal"),
+            ("type=tmpfs,target=/x,nocopy", "not an option of type=tmpfs"),
+            ("type=bind,source=/a,target=/x,bind-propagation=shared", "not supported"),
+        ] {
+            let message = mount(bad).unwrap_err();
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+    }
+}

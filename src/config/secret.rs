@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: MIT
+//! `Secret=NAME[,OPTION=VALUE…]` as in podman-run(1), `--secret`. Pure.
+
+use super::mount::{octal, target};
+use crate::diag::suggestion;
+use crate::unit::is_env_name;
+
+/// Where secrets are unless said.
+const DIRECTORY: &str = "/run/secrets";
+
+/// A secret as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Secret {
+    /// The credential's name (systemd.exec(5), `ImportCredential=`).
+    pub name: String,
+    /// How the application gets it.
+    pub form: Form,
+}
+
+/// How the application gets a secret.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Form {
+    /// As a file.
+    File {
+        /// Its path.
+        target: String,
+        /// Its owner; the application's user unless said.
+        uid: Option<u32>,
+        /// Its group; the application's group unless said.
+        gid: Option<u32>,
+        /// Its mode.
+        mode: u32,
+    },
+    /// As this environment variable.
+    Variable(String),
+}
+
+/// Reads one word of `Secret=`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn secret(value: &str) -> Result<Secret, String> {
+    let mut parts = value.split(',');
+    let name = parts.next().unwrap_or_default().to_owned();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
+    if name.is_empty() || name.starts_with('.') || name.len() > 128 || !name.bytes().all(plain) {
+        return Err(format!("{name:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'"));
+    }
+    let (mut kind, mut place, mut uid, mut gid, mut mode) = ("mount", None, None, None, None);
+    for part in parts {
+        let (key, value) = part.split_once('=').filter(|(_, v)| !v.is_empty()).unwrap_or((part, ""));
+        let number = || value.parse().ok().filter(|id| *id != u32::MAX).ok_or(format!("{key} takes a number"));
+        match key {
+            "type" if ["mount", "env"].contains(&value) => kind = value,
+            "type" => return Err("type takes mount or env".to_owned()),
+            "target" if value.is_empty() => return Err("target has no value".to_owned()),
+            "target" => place = Some(value),
+            "uid" => uid = Some(number()?),
+            "gid" => gid = Some(number()?),
+            "mode" => mode = Some(octal(value).ok_or("mode takes an octal mode such as 0440")?),
+            other => {
+                let near = suggestion(other, ["type", "target", "uid", "gid", "mode"]);
+                return Err(format!("unknown option {other:?}{near}"));
+            }
+        }
+    }
+    let form = if kind == "env" {
+        if uid.or(gid).or(mode).is_some() {
+            return Err("a variable has no owner and no mode; remove uid, gid and mode".to_owned());
+        }
+        let variable = place.unwrap_or(&name);
+        if !is_env_name(variable) {
+            return Err(format!("{variable:?} is not the name of a variable; write target=NAME"));
+        }
+        Form::Variable(variable.to_owned())
+    } else {
+        let path = place.unwrap_or(&name);
+        let path = if path.starts_with('/') { path.to_owned() } else { format!("{DIRECTORY}/{path}") };
+        Form::File { target: target(&path)?, uid, gid, mode: mode.unwrap_or(0o400) }
+    };
+    Ok(Secret { name, form })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn secrets() {
+        let file = |target: &str, uid, gid, mode| Form::File { target: target.into(), uid, gid, mode };
+        for (value, form) in [
+            ("db", file("/run/secrets/db", None, None, 0o400)),
+            ("db,target=x,uid=5,gid=6,mode=0440", file("/run/secrets/x", Some(5), Some(6), 0o440)),
+            ("db,type=mount,target=/etc/key", file("/etc/key", None, None, 0o400)),
+            ("db,type=env", Form::Variable("db".into())),
+            ("db,type=env,target=PASSWORD", Form::Variable("PASSWORD".into())),
+        ] {
+            assert_eq!(secret(value).unwrap(), Secret { name: "db".into(), form }, "{value}");
+        }
+        for (bad, why) in [
+            ("", "not the name of a secret"),
+            ("../x", "not the name of a secret"),
+            ("a,type=volume", "mount or env"),
+            ("a,uid=-1", "takes a number"),
+            ("a,mode=u+r", "octal"),
+            ("a,target=../../x", "'..'"),
+            ("a,type=env,mode=0400", "no owner"),
+            ("a,taget=x", "did you mean target?"),
+        ] {
+            let message = secret(bad).unwrap_err();
+            assert!(message.contains(why), "{bad}: {message}");
+        }
+    }
+}

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: MIT
+//! Volumes and other mounts: what systemd-nspawn mounts, what has to be there before, and the mounts that it cannot make
+//! by itself. Pure.
+
+use std::collections::BTreeSet;
+
+use super::container::{head, unit_name};
+use crate::output::tree::{Place, Tree};
+use crate::paths::{self, BINDIR};
+use crate::process::SECRET_ENVIRONMENT;
+use crate::resolve::model::{App, Container, Facts, ImageFacts, Stack};
+use crate::resolve::mounts::{Mount, Placed, What};
+use crate::resolve::volume::Volume;
+use crate::unit::{UnitFile, bind_path, nspawn_path, unit_path};
+
+/// Where a mount is prepared that has options systemd-nspawn does not know.
+fn restricted(container: &str, number: usize) -> String {
+    format!("{}/mounts/{number}", paths::container_runtime(container))
+}
+
+/// Mounts with such options, numbered.
+fn all_restricted(container: &Container) -> impl Iterator<Item = (usize, &Mount)> {
+    container.written_mounts().filter(|m| m.is_restricted()).enumerate()
+}
+
+/// The mount units of those.
+pub(super) fn units(container: &Container) -> impl Iterator<Item = String> {
+    all_restricted(container).map(|(number, _)| unit_name(&restricted(&container.name, number)))
+}
+
+/// Plans those units, and has everything that is mounted in place before the container is prepared.
+pub(super) fn plan(container: &Container, tree: &mut Tree) {
+    for (number, mount) in all_restricted(container) {
+        let Some(path) = mount.path() else { continue };
+        let target = restricted(&container.name, number);
+        let mut unit = head(container, &format!("{} of container {}", mount.target, container.name));
+        let options = mount.options;
+        let mut words = vec![if options.recursive { "rbind" } else { "bind" }];
+        let flags = [(options.no_devices, "nodev"), (options.no_exec, "noexec"), (options.no_suid, "nosuid")];
+        words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word));
+        unit.set_literal("Mount", "What", &path);
+        unit.set("Mount", "Where", target.as_str()).set("Mount", "Type", "none").set(
+            "Mount",
+            "Options",
+            words.join(","),
+        );
+        tree.file(Place::Units, unit_name(&target), &unit);
+    }
+    let mut needed = UnitFile::generated_from(&container.file);
+    needs(container, &mut needed);
+    if container.written_mounts().any(|m| m.path().is_some()) {
+        let path = format!("sdme-prepare@{}.service.d/10-sdme.conf", container.name);
+        tree.file(Place::Units, path, &needed);
+    }
+}
+
+/// What has to be mounted on the host before, and as long as, `unit` is there. A volume may be a mount of its own.
+pub(super) fn needs(container: &Container, unit: &mut UnitFile) {
+    let mut paths: Vec<String> = container.written_mounts().filter_map(Mount::path).collect();
+    paths.sort();
+    paths.dedup();
+    for path in paths {
+        unit.set("Unit", "RequiresMountsFor", unit_path(&path));
+    }
+}
+
+/// Options of `Bind=` (systemd.nspawn(5)). On the host, owners have the numbers they have in the container.
+fn bind_options(container: &Container, recursive: bool) -> &'static str {
+    match (container.security.user_ns, recursive) {
+        (false, true) => "",
+        (false, false) => ":norbind",
+        (true, true) => ":idmap",
+        (true, false) => ":norbind,idmap",
+    }
+}
+
+/// The mounts in the `.nspawn` file.
+pub(super) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, file: &mut UnitFile) {
+    for placed in container.placed(stack, facts) {
+        let Placed { mount, .. } = &placed;
+        let target = nspawn_path(&placed.place());
+        let path = placed.restricted.map(|number| restricted(&container.name, number)).or_else(|| mount.path());
+        match (path, &mount.what) {
+            (Some(path), _) => {
+                let key = if mount.options.read_only { "BindReadOnly" } else { "Bind" };
+                let options = bind_options(container, mount.options.recursive);
+                file.set("Files", key, format!("{}:{target}{options}", nspawn_path(&path)));
+            }
+            (None, What::Tmpfs(options)) => {
+                file.set("Files", "TemporaryFileSystem", format!("{target}:{options}"));
+            }
+            (None, _) => {}
+        }
+    }
+    for app in container.apps.iter().filter(|app| app.has_secret_variables() && matches!(stack, Stack::Application(..)))
+    {
+        let source = nspawn_path(&format!("{}/{}.env", paths::secrets(&container.name), app.name));
+        let target = format!("{}/{}", app.directory(), SECRET_ENVIRONMENT);
+        file.set("Files", "BindReadOnly", format!("{source}:{target}{}", bind_options(container, true)));
+    }
+}
+
+/// Credentials are the host's service's to load, by whatever setting systemd has for it. What becomes of them is there as
+/// long as the container runs.
+pub(super) fn secrets(container: &Container, unit: &mut UnitFile) {
+    let names: BTreeSet<&str> = container.secrets().map(|(_, _, secret)| secret.value.name.as_str()).collect();
+    for name in &names {
+        unit.set("Service", "ImportCredential", name);
+    }
+    if !names.is_empty() {
+        let name = &container.name;
+        unit.set("Service", "RuntimeDirectory", paths::secrets(name).trim_start_matches("/run/"))
+            .set("Service", "RuntimeDirectoryMode", "0700")
+            // systemd-nspawn would put what is its own there.
+            .set("Service", "UnsetEnvironment", "RUNTIME_DIRECTORY")
+            .set("Service", "ExecStartPre", format!("{BINDIR}/sdme-gen secrets {name}"));
+    }
+}
+
+/// What an application's service says about its mounts.
+pub(super) fn application(container: &Container, app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
+    for mount in container.mounts_of(app, image) {
+        let placed = Placed { app: Some(app), mount, restricted: None };
+        let place = placed.place();
+        // Or else a shutdown would unmount them while the application still has something to write.
+        unit.set("Unit", "RequiresMountsFor", unit_path(&place));
+        if placed.mount.is_in_run() {
+            // Its `/run` is not that of the image, and hides what is there.
+            let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
+            unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(&placed.mount.target)));
+        }
+    }
+}
+
+/// The mount of a volume that is not a plain directory. Whoever needs the directory pulls it in.
+pub(super) fn volume(volume: &Volume, tree: &mut Tree) {
+    let Some(device) = &volume.device else { return };
+    let path = paths::volume(&volume.name);
+    let mut unit = UnitFile::generated_from(&volume.file);
+    unit.set_literal("Unit", "Description", &format!("Volume {}", volume.name));
+    unit.set_literal("Unit", "SourcePath", &volume.file);
+    unit.set("Unit", "StopWhenUnneeded", "yes");
+    for (key, value) in &volume.unit {
+        unit.set("Unit", key, value.as_str());
+    }
+    unit.set_literal("Mount", "What", &device.what);
+    unit.set("Mount", "Where", path.as_str());
+    if let Some(fs_type) = &device.fs_type {
+        unit.set_literal("Mount", "Type", fs_type);
+    }
+    if let Some(options) = &device.options {
+        unit.set_literal("Mount", "Options", options);
+    }
+    // For directories on the way to it: nobody but root gets at what is below.
+    unit.set("Mount", "DirectoryMode", "0700");
+    tree.file(Place::Units, unit_name(&path), &unit);
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: volumes and mounts on real systemd hosts: first content, owners, sharing, and what stays when a container goes.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+mod support;
+
+use support::containers::{Container, NGINX, boot, ready};
+use support::host::Host;
+
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
+on_every_suite!(volumes_are_filled_shared_and_kept);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &[]) {
+        case(&boot(suite, name.split('_').next().unwrap()));
+    }
+}
+
+/// Makes an image of the nginx image's programs and a directory with all there is to copy.
+fn image(host: &Host) {
+    host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@nginx");
+    host.ok("cp -a /var/lib/sdme/fs/nginx/tree/oci/root /srv/own && cd /srv/own && mkdir -p data/sub run && rm -rf var/run && ln -s /run var/run && cd data &&
+        echo image >kept && cp kept sub/other && ln kept hard && ln -s /nowhere link && mkfifo pipe &&
+        chown 7:8 sub/other && chmod 4755 sub/other && chown -h 9:9 link && chmod 0700 sub && chown 33:44 sub . && chmod 2750 . &&
+        touch -d @1000000000 kept && tar -C /srv/own -cf /srv/own.tar . && rm -r /srv/own");
+    host.write("/etc/sdme/own.image", "[Image]\nImage=rootfs:/srv/own.tar\nMode=app\n");
+}
+
+/// Everything about the files of a directory but where it is.
+const LIST: &str = "find . -printf '%P %y %m %U:%G %n %T@ %l\\n' | sed -E 's/^( d .*) [0-9.]+ $/\\1/' | sort";
+
+fn volumes_are_filled_shared_and_kept(host: &Host) {
+    image(host);
+    host.ok("mkdir -p /srv/dir /srv/www /etc/sdme/here && echo host >/srv/dir/file && echo one >/srv/one && echo www >/srv/www/index.html");
+    host.write("/etc/sdme/memory.volume", "[Volume]\nDevice=tmpfs\nType=tmpfs\nOptions=size=1m\nUID=5\nGroup=daemon\n");
+    host.write("/etc/sdme/empty.volume", "[Volume]\nVolumeName=nothing\nCopy=no\nUser=daemon\n");
+    // As if the first start of this one had been interrupted.
+    host.ok("mkdir -p /var/lib/sdme/volumes/half/.sdme-copy-up/content && cd /var/lib/sdme/volumes/half &&
+        echo half >kept && echo half >.sdme-copy-up/content/sub");
+    let a = Container::new(host, "a");
+    a.configure(
+        "[Container]\nImage=own.image\nExec=sleep infinity\nVolume=data:/data\nVolume=/srv/dir:/var/run/dir:ro\n\
+         Volume=/srv/one:/etc/deep/one.conf\nVolume=./here:/root/here:noexec,nosuid,nodev\nVolume=/usr/share/nginx/html\n\
+         Mount=type=volume,source=memory.volume,target=/srv/memory\nVolume=empty.volume:/usr/share/nginx\n\
+         Mount=type=tmpfs,target=/tmp,size=2m\n",
+    );
+    a.systemctl("start");
+    let listed = host.ok(&format!("cd /var/lib/sdme/volumes/data && {LIST}"));
+    let want = " d 2750 33:44 3\nhard f 644 0:0 2 1000000000.0000000000 \nkept f 644 0:0 2 1000000000.0000000000 \n";
+    assert!(listed.starts_with(want), "{listed}");
+    for line in ["link l 777 9:9 1 ", "sub/other f 4755 7:8 1 ", "pipe p 644 0:0 1 "] {
+        assert!(listed.contains(line), "{line} in\n{listed}");
+    }
+    // As the application sees it.
+    let seen = |command: &str| a.ok(&format!("cd /oci/root && {command}"));
+    assert_eq!(
+        seen("cat data/kept ../mounts/run-dir/file etc/deep/one.conf usr/share/nginx/html/index.html"),
+        "image\nhost\none\nhello from the nginx image\n"
+    );
+    assert!(seen("touch ../mounts/run-dir/x 2>&1; true").contains("Read-only"));
+    let table = seen("cat /proc/self/mountinfo");
+    let mount =
+        |target: &str| table.lines().find(|l| l.split(' ').nth(4) == Some(target)).unwrap_or_else(|| panic!("{table}"));
+    assert!(mount("/oci/root/root/here").contains("nosuid,nodev,noexec"));
+    assert!(mount("/oci/root/tmp").contains("tmpfs"), "{table}");
+    assert!(mount("/oci/root/srv/memory").contains("size=1024k"), "{table}");
+    assert_eq!(seen("stat -c %u:%g srv/memory usr/share/nginx"), "5:1\n1:0\n");
+    assert_eq!(seen("ls usr/share/nginx; stat -c %a root"), "html\n700\n");
+    seen("echo new >data/kept; echo here >root/here/file; echo one >>etc/deep/one.conf");
+    // No mount point and nothing else of ours is in the container's own layer.
+    assert_eq!(host.ok(&format!("cd {} && find . -path '*oci*'", a.upper())), "");
+
+    // Another one sees the same, at another place; what is there already stays.
+    let b = Container::new(host, "b");
+    b.configure("[Container]\nImage=own.image\nBase=host\nExec=sleep infinity\nVolume=data:/srv\nVolume=half:/data\n")
+        .systemctl("start");
+    assert_eq!(b.ok("cd /oci/root && cat srv/kept && echo b >srv/b"), "new\n");
+    assert_eq!(seen("cat data/b"), "b\n");
+    // The interrupted one was begun again.
+    assert_eq!(host.ok(&format!("cd /var/lib/sdme/volumes/half && {LIST}")), listed);
+    b.systemctl("stop");
+
+    // Whatever becomes of the container, and of its image.
+    a.systemctl("stop");
+    host.wait("! findmnt -rno TARGET | grep -E 'sdme/(containers|volumes)'", 5);
+    host.ok("rm -r /var/lib/sdme/containers/a && sed -i 's#/srv/own.tar#/srv/new.tar#' /etc/sdme/own.image && cp /srv/own.tar /srv/new.tar");
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@own");
+    a.systemctl("start");
+    assert_eq!(seen("cat data/kept data/b root/here/file etc/deep/one.conf"), "new\nb\nhere\none\none\n");
+
+    // Each application of several has its own.
+    let shop = Container::new(host, "shop");
+    shop.configure(
+        "[Container]\nImage=own.image\nApp=nginx.image\nVolume=data:/srv/both\n[Container own]\nExec=sleep infinity\n\
+         [Container nginx]\nVolume=/srv/www:/usr/share/nginx/html:ro\n",
+    );
+    shop.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), "www\n");
+    assert_eq!(shop.ok("cd /oci/ && cat root/srv/both/kept apps/nginx/root/srv/both/kept"), "new\nnew\n");
+
+    // A path that is not there is told, not made.
+    let lost = Container::new(host, "lost");
+    lost.configure("[Container]\nImage=own.image\nVolume=/srv/misspelt:/data\n");
+    host.fails(&format!("systemctl start {}", lost.unit));
+    let told = host.ok("journalctl -b -u sdme-prepare@lost --no-pager");
+    assert!(told.contains("/etc/sdme/lost.container:3: there is no /srv/misspelt on this host; make it"), "{told}");
+    host.ok("test ! -e /srv/misspelt");
+
+    // Systems and clones have volumes, too.
+    let clone = Container::new(host, "clone");
+    clone.configure("[Container]\nVolume=data:/mnt/data\n").systemctl("start");
+    assert_eq!(clone.ok("cat /mnt/data/kept"), "new\n");
+}
