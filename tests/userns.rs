@@ -102,7 +102,7 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
         assert_eq!(container.ok("stat -c %u:%g / /etc /usr /usr/bin/env /var"), "0:0\n".repeat(5));
         assert_eq!(
             container.ok(
-                "find / -xdev \\( -nouser -o -uid 65534 -o -gid 65534 \\) | grep -vx -e /oci/run -e /proc -e /sys || :"
+                "find / -xdev \\( -nouser -o -uid 65534 -o -gid 65534 \\) | grep -vx -e /oci/sdme-oci-run -e /proc -e /sys || :"
             ),
             ""
         );
