@@ -54,7 +54,11 @@ fn copy_directory(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> i
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
-        let metadata = entry.metadata()?;
+        let (above, metadata) = (metadata, entry.metadata()?);
+        // What is mounted there is a volume, and no part of the image. (Files have devices of their own on overlayfs.)
+        if metadata.is_dir() && metadata.dev() != above.dev() {
+            continue;
+        }
         let there = match fs::symlink_metadata(&to) {
             Ok(there) => Some(there),
             Err(e) if e.kind() == ErrorKind::NotFound => None,
