@@ -261,7 +261,7 @@ impl Vector {
         let place = Place::Layer("web".to_owned());
         let files = ["process.json", "container.env"].map(|file| {
             let content = compiled.tree.below(&place).find(|(path, _)| *path == format!("oci/{file}"));
-            let Some((_, Node::File(content))) = content else { panic!("no {file}") };
+            let Some((_, Node::File(content) | Node::Private(content))) = content else { panic!("no {file}") };
             (format!("{number}/{file}"), content.clone())
         });
         files.into_iter().chain([(format!("{number}/env"), String::new())]).collect()
@@ -283,8 +283,10 @@ fn vectors_arrive_byte_for_byte(host: &Host) {
     host.write("/srv/vectors.tar", archive.into_inner().unwrap());
     host.ok("cd /var/lib/machines/web/srv && mkdir vectors && tar -C vectors -xf /srv/vectors.tar && cp /srv/own/root/probe .");
     // Each in a mount namespace of its own, as the service has one; the launcher is the container's.
-    let one = "mount -t tmpfs tmpfs /run && mkdir /run/$1 && mount --bind /srv/vectors/$1 /run/$1 && exec /oci/sdme-oci-run /run/$1 >/srv/vectors/$1.out";
-    web.ok(&format!("seq 0 999 | xargs -P 8 -I N unshare -m sh -ec '{one}' - N"));
+    // As for the service, its directory is handed over open.
+    let one = "mount -t tmpfs tmpfs /run && touch /run/sdme-oci-run && mount --bind /oci/sdme-oci-run /run/sdme-oci-run && \
+               exec env LISTEN_FDS=1 LISTEN_FDNAMES=sdme /run/sdme-oci-run 3</srv/vectors/$1 >/srv/vectors/$1.out";
+    web.ok(&format!("seq 0 999 | xargs -P 8 -I % unshare -m sh -ec '{one}' - %"));
     let output = host.ok("cd /var/lib/machines/web/srv/vectors && seq -f %g.out 0 999 | xargs cat");
     let mut strings = output.split_terminator('\0');
     for Vector { arguments, environment } in &vectors {
