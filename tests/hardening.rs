@@ -25,7 +25,7 @@ macro_rules! on_every_suite {
     };
 }
 
-on_every_suite!(presets_do_what_is_documented, applications_serve_under_every_preset);
+on_every_suite!(presets_do_what_is_documented, applications_serve_under_every_preset, single_settings_take_effect);
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &["image:minbase", "image:databases"]) {
@@ -194,4 +194,72 @@ fn applications_serve_under_every_preset(host: &Host) {
             container.systemctl("stop");
         }
     }
+}
+
+fn single_settings_take_effect(host: &Host) {
+    // Docker's form; the number is x86-64's ENOSYS.
+    host.write(
+        "/etc/sdme/deny.json",
+        r#"{"defaultAction": "SCMP_ACT_ALLOW",
+            "syscalls": [{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#,
+    );
+    let probe = "grep -E '^(CapBnd|CapEff|NoNewPrivs):' /proc/self/status
+        perl -e '$! = 0; getpriority(0, 0); print \"errno: \", $! + 0, \"\\n\"'";
+    let containers = [
+        ("plain", ""),
+        (
+            "single",
+            "AddCapability=SYS_PTRACE\nDropCapability=CHOWN mknod\nNoNewPrivileges=no\nSystemCallFilter=~getpriority\n",
+        ),
+        ("least", "DropCapability=all\nAddCapability=NET_BIND_SERVICE\nSeccompProfile=/etc/sdme/deny.json\n"),
+    ];
+    for (name, text) in containers {
+        let file = format!(
+            "[Container]\nImage=oci:/srv/images/minbase\nMode=app\n{text}Environment=PROBE={}\n\
+             Exec=sh -c 'echo \"$PROBE\" | base64 -d | sh >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n",
+            packed(probe)
+        );
+        host.write(&format!("/etc/sdme/{name}.container"), file);
+    }
+    host.ok("sdme-gen check && systemctl daemon-reload");
+    let report = |name: &str| {
+        let container = Container::new(host, name);
+        container.systemctl("start");
+        host.wait(&format!("cat {}/oci/root/srv/report", container.upper()), 30)
+    };
+    // capabilities(7): CAP_CHOWN is bit 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
+    let status = |capabilities: u64, no_new_privileges: u8, errno: u8| {
+        format!(
+            "CapEff:\t{capabilities:016x}\nCapBnd:\t{capabilities:016x}\nNoNewPrivs:\t{no_new_privileges}\nerrno: {errno}\n"
+        )
+    };
+    let dockers = 0xa804_25fb;
+    assert_eq!(report("plain"), status(dockers, 1, 0));
+    assert_eq!(report("single"), status(dockers & !1 & !(1 << 27) | 1 << 19, 0, 1));
+    assert_eq!(report("least"), status(1 << 10, 1, 38));
+
+    // What is said beforehand.
+    let said = host.ok("sdme-gen check --security");
+    let said: Vec<&str> = said.split("\n\n").collect();
+    let of = |name: &str| *said.iter().find(|text| text.starts_with(&format!("{name}\n"))).unwrap();
+    let line = |name: &str, what: &str| {
+        let found = of(name).lines().find_map(|line| line.trim_start().strip_prefix(what)).unwrap();
+        found.trim().to_owned()
+    };
+    assert_eq!(line("single", "capabilities added"), "sys_ptrace");
+    assert_eq!(line("single", "system calls"), "~getpriority");
+    assert_eq!(line("single", "application no new privileges"), "no");
+    assert_eq!(line("least", "application capabilities"), "net_bind_service");
+    assert_eq!(line("least", "application seccomp profile"), "/etc/sdme/deny.json");
+    assert_eq!(line("plain", "preset"), "default");
+
+    // No profile of this name is loaded, if there is AppArmor at all: nothing starts without it.
+    host.write(
+        "/etc/sdme/armoured.container",
+        "[Container]\nImage=oci:/srv/images/minbase\nAppArmor=nobody-has-this\n",
+    );
+    host.ok("systemctl daemon-reload");
+    host.fails("systemctl start systemd-nspawn@armoured");
+    let log = host.ok("journalctl -u sdme-prepare@armoured --no-pager -o cat");
+    assert!(log.contains("/etc/sdme/armoured.container:3: "), "{log}");
 }

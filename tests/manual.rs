@@ -15,7 +15,7 @@ use support::host::Host;
 use support::{image, repo};
 
 /// Pages with commands for a host, in the order they are followed.
-const PAGES: [&str; 9] = [
+const PAGES: [&str; 10] = [
     "README.md",
     "docs/base-os.md",
     "docs/nginx.md",
@@ -25,6 +25,7 @@ const PAGES: [&str; 9] = [
     "docs/commands.md",
     "docs/quadlet.md",
     "docs/image-builders.md",
+    "docs/security.md",
 ];
 
 /// The fenced blocks of a page: language and text.
