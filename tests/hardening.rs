@@ -246,10 +246,10 @@ fn single_settings_take_effect(host: &Host) {
         let found = of(name).lines().find_map(|line| line.trim_start().strip_prefix(what)).unwrap();
         found.trim().to_owned()
     };
-    assert_eq!(line("single", "capabilities added"), "sys_ptrace");
-    assert_eq!(line("single", "system calls"), "~getpriority");
+    assert_eq!(line("single", "capabilities added"), "CAP_SYS_PTRACE");
+    assert!(line("single", "system calls").split(" ").any(|word| word == "~getpriority"));
     assert_eq!(line("single", "application no new privileges"), "no");
-    assert_eq!(line("least", "application capabilities"), "net_bind_service");
+    assert_eq!(line("least", "application capabilities"), "CAP_NET_BIND_SERVICE");
     assert_eq!(line("least", "application seccomp profile"), "/etc/sdme/deny.json");
     assert_eq!(line("plain", "preset"), "default");
 
