@@ -51,12 +51,6 @@ impl Mount {
         }
     }
 
-    /// Whether it is in the application's `/run`.
-    #[must_use]
-    pub fn is_in_run(&self) -> bool {
-        self.target.starts_with("/run/")
-    }
-
     /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
@@ -232,12 +226,19 @@ pub struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Whether the application's service has something else mounted above it: its `/run`, or another file system in memory.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        let below = |path: &str| self.mount.target.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.app.is_some_and(|app| below("/run") || app.startup.in_memory().keys().any(|path| below(path)))
+    }
+
     /// Where the container has it mounted.
     #[must_use]
     pub fn place(&self) -> String {
         match self.app {
             // Where the application's service takes it from.
-            Some(app) if self.mount.is_in_run() => {
+            Some(app) if self.is_covered() => {
                 format!("{}/mounts/{}", app.directory(), escape_path(&self.mount.target))
             }
             Some(app) => format!("{}/root{}", app.directory(), self.mount.target),
