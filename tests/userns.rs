@@ -246,6 +246,6 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
             logs/file sock/file /srv/host/file";
         assert_eq!(host.ok(owners), "999:999\n".repeat(6), "{preset}");
         redis.systemctl("stop");
-        host.ok("cd /var/lib/sdme/volumes && rm redis@data/* */file /srv/host/file");
+        host.ok("cd /var/lib/sdme/volumes && rm -f redis@data/* */file /srv/host/file");
     }
 }
