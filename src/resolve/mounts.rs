@@ -10,6 +10,7 @@ use crate::config::keys::FileType;
 use crate::config::mount::{self, Options, Source, Written};
 use crate::config::secret::{self, Form, Secret};
 use crate::config::settings::Settings;
+use crate::config::values;
 use crate::diag::{Diagnostic, Location, Spanned};
 use crate::paths;
 use crate::unit::escape_path;
@@ -78,10 +79,16 @@ impl Place<'_> {
         let volumes =
             settings.lines("Container", "Volume").into_iter().map(|v| ("Volume", mount::volume(&v.value), v.at));
         let long = settings.words("Container", "Mount").into_iter().map(|m| ("Mount", mount::mount(&m.value), m.at));
+        let in_memory: Vec<(String, Location)> = settings
+            .words("Container", "Tmpfs")
+            .into_iter()
+            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.0, word.at)))
+            .collect();
         let mut out: Vec<Mount> = Vec::new();
         for (key, written, at) in volumes.chain(long) {
             let resolved = written.and_then(|written| self.resolve(written, further, at.clone())).and_then(|mount| {
-                match out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref()) {
+                let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
+                match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
                     Some(other) => {
                         Err(format!("{} is the target of {other} already; remove one of them", mount.target))
                     }
@@ -268,7 +275,7 @@ impl Container {
         }
         let Some(image) = image else { return out };
         for target in image.volumes.iter().filter_map(|path| mount::target(path).ok()) {
-            if out.iter().all(|m| m.target != target) {
+            if out.iter().all(|m| m.target != target) && !app.startup.tmpfs.contains_key(&target) {
                 let further = (!app.first).then_some(app.name.as_str());
                 let what = What::Volume(anonymous(&self.name, further, &target));
                 out.push(Mount { target, what, options: Options::default(), at: None });
