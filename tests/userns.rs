@@ -26,10 +26,11 @@ macro_rules! on_every_suite {
 on_every_suite!(
     layers_are_shared_by_containers_that_own_them_each_by_itself,
     a_range_stays_with_its_container_and_files_move_with_it,
+    volumes_are_written_by_the_users_of_applications,
 );
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
-    if ready(suite, &[]) {
+    if ready(suite, &["image:databases"]) {
         case(&boot_with(Host::builder(suite, name.split('_').next().unwrap()).copy()));
     }
 }
@@ -217,4 +218,34 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     host.ok("rm /etc/systemd/nspawn/web.nspawn && sdme-gen apply && systemctl daemon-reload");
     web.systemctl("start");
     assert_eq!(web.ok(list), files);
+}
+
+fn volumes_are_written_by_the_users_of_applications(host: &Host) {
+    host.ok("mkdir -p /srv/host /etc/credstore && chown 999:999 /srv/host && printf secret >/etc/credstore/key");
+    // As on a machine that is not itself a container: systemd makes credentials visible that way.
+    host.ok("printf token >/etc/credstore/token && echo FILE=file >/etc/redis.env && mount --make-rshared /");
+    let redis = Container::new(host, "redis");
+    for preset in ["UserNS=auto", "Strict=yes\nAppArmor=unconfined\nReadOnly=yes"] {
+        // The image declares /data, which is its user's.
+        redis.configure(&format!(
+            "[Container]\n{preset}\nNetwork=none\nImage=oci:/srv/images/databases:redis\nUser=redis\nVolume=logs:/var/log/mysql\n\
+             Volume=sock:/run/mysqld\nVolume=/srv/host:/srv/host\nSecret=key\nSecret=token,type=env,target=TOKEN\n\
+             EnvironmentFile=/etc/redis.env\nHealthCmd=touch /data/healthy\nHealthInterval=1s\n",
+        ));
+        redis.systemctl("start");
+        assert!(range(host, "redis") >= 524_288);
+        host.wait("systemctl status --no-pager systemd-nspawn@redis | grep 'Status:.*: healthy\"'", 10);
+        let seen = host.ok(
+            "sdme-gen exec redis -- sh -c 'for d in /data /var/log/mysql /run/mysqld /srv/host; do echo x >$d/file; done &&
+                redis-cli save && cat /run/secrets/key && stat -c \" %a:%u:%g\" /run/secrets/key && echo $TOKEN,$FILE &&
+                id -u && stat -c %u:%g /data/* /var/log/mysql/file /run/mysqld/file /srv/host/file | sort -u'",
+        );
+        assert_eq!(seen, "OK\nsecret 400:999:999\ntoken,file\n999\n999:999\n", "{preset}");
+        // On the host, too, owners have the numbers they have inside.
+        let owners = "cd /var/lib/sdme/volumes && stat -c %u:%g redis@data/healthy redis@data/file redis@data/dump.rdb \
+            logs/file sock/file /srv/host/file";
+        assert_eq!(host.ok(owners), "999:999\n".repeat(6), "{preset}");
+        redis.systemctl("stop");
+        host.ok("cd /var/lib/sdme/volumes && rm -f redis@data/* */file /srv/host/file");
+    }
 }

@@ -20,7 +20,7 @@ macro_rules! on_every_suite {
     };
 }
 
-on_every_suite!(volumes_are_filled_shared_and_kept);
+on_every_suite!(volumes_are_filled_shared_and_kept, a_read_only_application_writes_to_its_volumes);
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &[]) {
@@ -32,10 +32,10 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
 fn image(host: &Host) {
     host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
     host.ok("systemctl daemon-reload && systemctl start sdme-image@nginx");
-    host.ok("cp -a /var/lib/sdme/fs/nginx/tree/oci/root /srv/own && cd /srv/own && mkdir -p data/sub run && rm -rf var/run && ln -s /run var/run && cd data &&
+    host.ok("cp -a /var/lib/sdme/fs/nginx/tree/oci/root /srv/own && cd /srv/own && mkdir -p data/sub run/app && rm -rf var/run && ln -s /run var/run && cd data &&
         echo image >kept && cp kept sub/other && ln kept hard && ln -s /nowhere link && mkfifo pipe &&
         chown 7:8 sub/other && chmod 4755 sub/other && chown -h 9:9 link && chmod 0700 sub && chown 33:44 sub . && chmod 2750 . &&
-        touch -d @1000000000 kept && tar -C /srv/own -cf /srv/own.tar . && rm -r /srv/own");
+        touch -d @1000000000 kept && echo image >../run/app/file && chmod 0700 ../run/app && chown -R 33:44 ../run/app && tar -C /srv/own -cf /srv/own.tar . && rm -r /srv/own");
     host.write("/etc/sdme/own.image", "[Image]\nImage=rootfs:/srv/own.tar\nMode=app\n");
 }
 
@@ -123,4 +123,33 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     let clone = Container::new(host, "clone");
     clone.configure("[Container]\nVolume=data:/mnt/data\n").systemctl("start");
     assert_eq!(clone.ok("cat /mnt/data/kept"), "new\n");
+}
+
+fn a_read_only_application_writes_to_its_volumes(host: &Host) {
+    image(host);
+    host.ok("mkdir -p '/srv/a b' /srv/dir /etc/credstore && printf secret >/etc/credstore/key");
+    // As on a machine that is not itself a container: systemd makes credentials visible that way.
+    host.ok("printf other >/etc/credstore/other && mount --make-rshared /");
+    let web = Container::new(host, "web");
+    let file = "[Container]\nImage=own.image\nExec=sleep infinity\nReadOnly=yes\nVolume=data:/data\n\
+                Volume=\"/srv/a b:/srv/a b\"\nVolume=/srv/dir:/data/sub:ro\nVolume=app:/run/app\nVolume=deep:/tmp/a/deep\n\
+                Volume=/var/tmp\nMount=type=tmpfs,target=/srv/memory\nSecret=key,uid=33,gid=44,mode=0440\n\
+                Secret=other,target=/etc/other\n";
+    web.configure(file).systemctl("start");
+    let app = |script: &str| host.ok(&format!("sdme-gen exec web -- sh -c '{script}'"));
+    let writable = "for d in / /usr /etc /run /tmp /data \"/srv/a b\" /data/sub /run/app /tmp/a/deep /var/tmp /srv/memory \
+        /run/secrets; do touch \"$d/x\" 2>/dev/null && echo $d; done; echo";
+    let volumes = "/data\n/srv/a b\n/run/app\n/tmp/a/deep\n/var/tmp\n/srv/memory\n";
+    assert_eq!(app(writable), format!("/run\n/tmp\n{volumes}/run/secrets\n\n"));
+    host.ok("cd /var/lib/sdme/volumes && ls data/x app/x deep/x web@var-tmp/x '/srv/a b/x'");
+    // With what the image has there, as it has it; and secrets have the owners they were given.
+    assert_eq!(app("cat /run/app/file; stat -c %a:%u:%g /run/app /run/app/file"), "image\n700:33:44\n644:33:44\n");
+    let secrets = "cat /run/secrets/key /etc/other; echo; stat -c %a:%u:%g /run/secrets/key /etc/other";
+    assert_eq!(app(secrets), "secretother\n440:33:44\n400:0:0\n");
+    host.fails("sdme-gen exec web -- sh -c 'echo x >/run/secrets/key'");
+    host.fails("sdme-gen exec web -- sh -c 'echo x >/etc/other'");
+
+    web.configure(&format!("{file}ReadOnlyTmpfs=no\n")).systemctl("restart");
+    assert_eq!(app(writable), format!("{volumes}\n"));
+    assert_eq!(app(secrets), "secretother\n440:33:44\n400:0:0\n");
 }

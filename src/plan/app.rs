@@ -12,9 +12,7 @@ use crate::output::tree::{Node, Place, Tree};
 use crate::process::{self, Log, Process, User};
 use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Container, Facts, ImageFacts};
-use crate::resolve::startup::Startup;
 use crate::unit::{UnitFile, env_assignment};
-use std::collections::BTreeMap;
 
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -135,7 +133,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
         "ExecStart",
         process::PROGRAM,
     );
-    startup(app, facts.images.get(&app.image), &mut unit);
+    startup(app, facts.images.get(&app.image), container, &mut unit);
     if app.notify == Notify::Yes {
         // The launcher is the main process, the application a child of its.
         unit.set("Service", "NotifyAccess", "all");
@@ -153,7 +151,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
 }
 
 /// What the service manager is better at than the launcher.
-fn startup(app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
+fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &mut UnitFile) {
     let startup = &app.startup;
     let of_image =
         || image.and_then(|i| i.stop_signal.as_ref()).map(|s| values::signal(s).unwrap_or_else(|| s.clone()));
@@ -169,23 +167,12 @@ fn startup(app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
     if startup.read_only {
         unit.set("Service", "ReadOnlyPaths", "+/");
     }
-    for (path, options) in tmpfs(startup) {
+    let mounts = container.mounts_of(app, image);
+    for (path, options) in startup.in_memory() {
+        // A volume takes the place of what is there unless asked otherwise.
+        if !startup.tmpfs.contains_key(&path) && mounts.iter().any(|mount| mount.target == path) {
+            continue;
+        }
         unit.set_literal("Service", "TemporaryFileSystem", &format!("{path}:{options}"));
     }
-}
-
-/// The file systems in memory that an application has beside `/run`: paths and options.
-#[must_use]
-pub fn tmpfs(startup: &Startup) -> BTreeMap<String, String> {
-    const DOCKERS: &str = "mode=1777,nosuid,nodev,noexec";
-    let mut all = startup.tmpfs.clone();
-    if let Some(bytes) = startup.shm_size {
-        all.insert("/dev/shm".to_owned(), format!("{DOCKERS},size={bytes}"));
-    }
-    if startup.read_only && startup.read_only_tmpfs {
-        for path in ["/tmp", "/var/tmp"] {
-            all.entry(path.to_owned()).or_insert_with(|| DOCKERS.to_owned());
-        }
-    }
-    all
 }

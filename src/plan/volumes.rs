@@ -124,10 +124,12 @@ pub(super) fn application(container: &Container, app: &App, image: Option<&Image
         let place = placed.place();
         // Or else a shutdown would unmount them while the application still has something to write.
         unit.set("Unit", "RequiresMountsFor", unit_path(&place));
-        if placed.mount.is_in_run() {
-            // Its `/run` is not that of the image, and hides what is there.
+        if placed.is_covered() {
             let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
             unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(&placed.mount.target)));
+        } else if app.startup.read_only && !placed.mount.options.read_only {
+            // An exception from what its root is (systemd.exec(5), `ReadOnlyPaths=`).
+            unit.set("Service", "ReadWritePaths", unit_path(&format!("+{}", placed.mount.target)));
         }
     }
 }

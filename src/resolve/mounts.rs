@@ -10,6 +10,7 @@ use crate::config::keys::FileType;
 use crate::config::mount::{self, Options, Source, Written};
 use crate::config::secret::{self, Form, Secret};
 use crate::config::settings::Settings;
+use crate::config::values;
 use crate::diag::{Diagnostic, Location, Spanned};
 use crate::paths;
 use crate::unit::escape_path;
@@ -51,12 +52,6 @@ impl Mount {
         }
     }
 
-    /// Whether it is in the application's `/run`.
-    #[must_use]
-    pub fn is_in_run(&self) -> bool {
-        self.target.starts_with("/run/")
-    }
-
     /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
@@ -84,10 +79,16 @@ impl Place<'_> {
         let volumes =
             settings.lines("Container", "Volume").into_iter().map(|v| ("Volume", mount::volume(&v.value), v.at));
         let long = settings.words("Container", "Mount").into_iter().map(|m| ("Mount", mount::mount(&m.value), m.at));
+        let in_memory: Vec<(String, Location)> = settings
+            .words("Container", "Tmpfs")
+            .into_iter()
+            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.0, word.at)))
+            .collect();
         let mut out: Vec<Mount> = Vec::new();
         for (key, written, at) in volumes.chain(long) {
             let resolved = written.and_then(|written| self.resolve(written, further, at.clone())).and_then(|mount| {
-                match out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref()) {
+                let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
+                match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
                     Some(other) => {
                         Err(format!("{} is the target of {other} already; remove one of them", mount.target))
                     }
@@ -232,12 +233,19 @@ pub struct Placed<'a> {
 }
 
 impl Placed<'_> {
+    /// Whether the application's service has something else mounted above it: its `/run`, or another file system in memory.
+    #[must_use]
+    pub fn is_covered(&self) -> bool {
+        let below = |path: &str| self.mount.target.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
+        self.app.is_some_and(|app| below("/run") || app.startup.in_memory().keys().any(|path| below(path)))
+    }
+
     /// Where the container has it mounted.
     #[must_use]
     pub fn place(&self) -> String {
         match self.app {
             // Where the application's service takes it from.
-            Some(app) if self.mount.is_in_run() => {
+            Some(app) if self.is_covered() => {
                 format!("{}/mounts/{}", app.directory(), escape_path(&self.mount.target))
             }
             Some(app) => format!("{}/root{}", app.directory(), self.mount.target),
@@ -267,7 +275,7 @@ impl Container {
         }
         let Some(image) = image else { return out };
         for target in image.volumes.iter().filter_map(|path| mount::target(path).ok()) {
-            if out.iter().all(|m| m.target != target) {
+            if out.iter().all(|m| m.target != target) && !app.startup.tmpfs.contains_key(&target) {
                 let further = (!app.first).then_some(app.name.as_str());
                 let what = What::Volume(anonymous(&self.name, further, &target));
                 out.push(Mount { target, what, options: Options::default(), at: None });

@@ -59,6 +59,22 @@ impl Startup {
         !self.sysctl.is_empty() || !self.masked.is_empty() || (self.read_only && !self.read_only_tmpfs)
     }
 
+    /// The file systems in memory that the application has beside `/run`: paths and options.
+    #[must_use]
+    pub fn in_memory(&self) -> BTreeMap<String, String> {
+        const DOCKERS: &str = "mode=1777,nosuid,nodev,noexec";
+        let mut all = self.tmpfs.clone();
+        if let Some(bytes) = self.shm_size {
+            all.insert("/dev/shm".to_owned(), format!("{DOCKERS},size={bytes}"));
+        }
+        if self.read_only && self.read_only_tmpfs {
+            for path in ["/tmp", "/var/tmp"] {
+                all.entry(path.to_owned()).or_insert_with(|| DOCKERS.to_owned());
+            }
+        }
+        all
+    }
+
     /// Reads the keys of one application.
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
         let mut reader = Reader { settings, problems };

@@ -302,7 +302,7 @@ fn configuration_layer(
             What::Secret(_) => false,
             What::Volume(_) | What::Tmpfs(_) => true,
         };
-        if app.is_some() && mount.is_in_run() {
+        if placed.is_covered() {
             mountpoints::make_own(&new.join(placed.place().trim_start_matches('/')), directory)?;
         } else {
             mountpoints::make(&mount.target, directory, root, &layer)?;
