@@ -247,7 +247,7 @@ fn single_settings_take_effect(host: &Host) {
         found.trim().to_owned()
     };
     assert_eq!(line("single", "capabilities added"), "CAP_SYS_PTRACE");
-    assert!(line("single", "system calls").split(" ").any(|word| word == "~getpriority"));
+    assert!(line("single", "system calls").split(' ').any(|word| word == "~getpriority"));
     assert_eq!(line("single", "application no new privileges"), "no");
     assert_eq!(line("least", "application capabilities"), "CAP_NET_BIND_SERVICE");
     assert_eq!(line("least", "application seccomp profile"), "/etc/sdme/deny.json");
