@@ -76,6 +76,7 @@ bench:
 	$(MAKE) build
 	tests/bench
 	tests/bench-images
+	tests/bench-ports
 
 # The fuzz targets compile, with the stable toolchain and our versions of what both need; needs a C++ compiler.
 # tests/fuzz/Cargo.toml says how to run them.

@@ -12,11 +12,13 @@ use support::containers::{WELCOME, installed};
 use support::vm::Vm;
 use support::{image, require};
 
-/// The page, from a container that nobody started by hand.
+/// The page, from a container and from a pod's published port, none of which anybody started by hand.
 fn assert_served(vm: &Vm) {
     assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost/", 60), WELCOME);
+    assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost:8080/", 120), WELCOME);
     assert_eq!(vm.ok("loginctl list-sessions --no-legend"), "");
-    assert_eq!(vm.ok("systemctl is-system-running"), "running\n");
+    assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n");
+    assert_eq!(vm.ok("systemctl is-active sdme-pod@tier.target systemd-nspawn@member"), "active\nactive\n");
 }
 
 #[test]
@@ -38,6 +40,8 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
         "etc/sdme/web.container",
         "[Container]\nImage=oci:/srv/nginx\n[Service]\nMemoryMax=256M\n[Install]\nWantedBy=machines.target\n",
     );
+    write("etc/sdme/tier.pod", "[Pod]\nPublishPort=8080:80\n[Install]\nWantedBy=multi-user.target\n");
+    write("etc/sdme/member.container", "[Container]\nImage=oci:/srv/nginx\nPod=tier.pod\n");
     write("etc/sdme/twin.container", "[Container]\n");
     copy(&image("nginx"), &staged.path().join("srv/nginx"));
 

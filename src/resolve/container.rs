@@ -32,6 +32,9 @@ const SERVICE_TAKEN: [(&str, &str); 10] = [
     ("User", "systemd-nspawn runs as root; see UserNS="),
 ];
 
+/// The first port of the host's network that needs no privilege there: `net.ipv4.ip_unprivileged_port_start`, unless set.
+const FIRST_UNPRIVILEGED: u16 = 1024;
+
 /// Reads a `.container` file. `default_base` is `BaseFs=`.
 ///
 /// # Errors
@@ -71,6 +74,11 @@ pub fn container(
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
             let message = "would change the host's network; give the container another with Network= or Pod=";
             problems.push(Diagnostic::error(at, format!("Sysctl=: {name} {message}")));
+        }
+        for port in outcome.claims.iter().filter(|port| security.user_ns && port.host < FIRST_UNPRIVILEGED) {
+            let message = "in the host's network, an application with a user namespace binds no port below";
+            let message = format!("PublishPort={}: {message} {FIRST_UNPRIVILEGED}; write Network=private", port.host);
+            problems.push(Diagnostic::error(&port.at, message));
         }
     }
     let profile = security.seccomp_profile.as_ref().filter(|_| apps.iter().any(|app| app.startup.mounts()));

@@ -236,9 +236,13 @@ fn user_ns(
     };
     if let (true, Some(pod)) = (user_ns, &connection.oci_pod) {
         let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
+        let instead = match &connection.network {
+            Network::Pod(joined) if joined == pod => "remove it: Pod= has the application there too".to_owned(),
+            _ => format!("write Pod={pod}.pod"),
+        };
         let message = format!(
             "OciPod= cannot be used with a user namespace, whose root may not enter a network that is not its own; \
-             write Pod={pod}.pod"
+             {instead}"
         );
         problems.push(Diagnostic::error(&at, message));
     }
