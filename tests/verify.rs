@@ -13,6 +13,21 @@ use std::process::Command;
 use fixtures::{Fixture, fixtures};
 use sdme_gen::output::tree::{Node, Place};
 
+/// Runs a script in the tree of Debian 13, whose systemd is the oldest there is support for, with the installed files laid
+/// over it, in namespaces of its own.
+fn on_debian(stage: &Path, script: &str) -> (bool, String) {
+    let tree = support::cache().join("trixie");
+    let mounts = format!(
+        "mount -t overlay overlay -o lowerdir={}:{} /mnt && mount --bind /tmp /mnt/tmp && mount -t proc proc /mnt/proc && \
+         mount -t tmpfs tmpfs /mnt/run && exec chroot /mnt sh -c \"$0\"",
+        stage.display(),
+        tree.display()
+    );
+    let arguments = ["--mount", "--pid", "--fork", "sh", "-c", &mounts, script];
+    let out = Command::new("unshare").args(arguments).output().unwrap();
+    (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
+}
+
 /// Runs a script with the installed files laid over `/usr`, in namespaces of its own.
 fn installed(stage: &Path, script: &str) -> (bool, String) {
     let overlay = format!("mount -t overlay overlay -o lowerdir={}/usr:/usr /usr && {script}", stage.display());
@@ -69,7 +84,7 @@ fn units(files: &[String]) -> Vec<String> {
 
 #[test]
 fn systemd_analyze_is_silent_over_every_fixture() {
-    if !support::require(&["root", "systemd-nspawn", "systemd-analyze"]) {
+    if !support::require(&["root", "tree:trixie"]) {
         return;
     }
     let work = tempfile::tempdir().unwrap();
@@ -87,7 +102,7 @@ fn systemd_analyze_is_silent_over_every_fixture() {
                 "SYSTEMD_UNIT_PATH='{}:' systemd-analyze verify --man=no {recursive} {quoted}",
                 directory.display()
             );
-            let (success, output) = installed(&stage, &verify);
+            let (success, output) = on_debian(&stage, &verify);
             assert!(success && output.is_empty(), "{} {recursive}: {output}", fixture.name);
         }
     }

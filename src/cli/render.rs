@@ -7,6 +7,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::output::layer::private;
 use crate::output::tree::{Node, Tree};
 
 /// Writes every file below `directory`, under the path it is printed with.
@@ -24,7 +25,8 @@ pub fn write(tree: &Tree, directory: &Path) -> Result<()> {
         let parent = full.parent().unwrap_or(directory);
         fs::create_dir_all(parent)
             .and_then(|()| match node {
-                Node::File(content) | Node::Private(content) => fs::write(&full, content),
+                Node::File(content) => fs::write(&full, content),
+                Node::Private(content) => private(&full, content),
                 Node::Link(target) => symlink(target, &full),
                 Node::Opaque => fs::create_dir_all(&full),
             })

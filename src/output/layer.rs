@@ -32,7 +32,10 @@ pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()>
 }
 
 /// Writes a file that nobody else can read at any time.
-fn private(path: &Path, content: &str) -> io::Result<()> {
+///
+/// # Errors
+/// It is there already, or cannot be written.
+pub fn private(path: &Path, content: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())
 }
