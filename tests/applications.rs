@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeMap;
@@ -28,19 +29,6 @@ const SCRATCH: &str = "oci:/srv/own/scratch";
 const ACCOUNTS: &str = "oci:/srv/own/accounts";
 /// What an image without a `PATH` gets, as with Docker.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-
-/// One test for each system manager.
-macro_rules! on_every_suite {
-    ($($case:ident),+ $(,)?) => {
-        mod trixie {
-            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
-        }
-
-        mod forky {
-            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
-        }
-    };
-}
 
 on_every_suite!(
     programs_of_every_kind_run_and_their_logs_arrive,

@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeMap;
@@ -11,19 +12,6 @@ use std::fmt::Write as _;
 
 use support::containers::{Container, WELCOME, boot_with, ready};
 use support::host::Host;
-
-/// One test for each system manager.
-macro_rules! on_every_suite {
-    ($($case:ident),+ $(,)?) => {
-        mod trixie {
-            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
-        }
-
-        mod forky {
-            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
-        }
-    };
-}
 
 on_every_suite!(presets_do_what_is_documented, applications_serve_under_every_preset, single_settings_take_effect);
 

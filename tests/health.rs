@@ -4,6 +4,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use std::time::{Duration, Instant};
@@ -11,19 +12,6 @@ use std::time::{Duration, Instant};
 use sdme_gen::image::digest::Digest;
 use support::containers::{Container, NGINX, boot, ready};
 use support::host::Host;
-
-/// One test for each system manager.
-macro_rules! on_every_suite {
-    ($($case:ident),+ $(,)?) => {
-        mod trixie {
-            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
-        }
-
-        mod forky {
-            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
-        }
-    };
-}
 
 on_every_suite!(
     commands_run_beside_the_application,

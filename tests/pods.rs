@@ -3,25 +3,13 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use support::containers::{Container, NGINX, WELCOME, boot, ready};
 use support::host::Host;
-
-/// One test for each system manager.
-macro_rules! on_every_suite {
-    ($($case:ident),+ $(,)?) => {
-        mod trixie {
-            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
-        }
-
-        mod forky {
-            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
-        }
-    };
-}
 
 on_every_suite!(
     tiers_talk_inside_and_not_with_each_other,

@@ -3,22 +3,11 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use support::containers::{Container, NGINX, boot, ready};
 use support::host::Host;
-
-macro_rules! on_every_suite {
-    ($($case:ident),+ $(,)?) => {
-        mod trixie {
-            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
-        }
-
-        mod forky {
-            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
-        }
-    };
-}
 
 on_every_suite!(volumes_are_filled_shared_and_kept, a_read_only_application_writes_to_its_volumes);
 

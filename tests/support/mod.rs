@@ -14,6 +14,20 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
+/// One test of each case for each system manager, by the file's function `on(SUITE, NAME, CASE)`.
+#[allow(unused_macros, reason = "not every file has such cases")]
+macro_rules! on_every_suite {
+    ($($case:ident),+ $(,)?) => {
+        mod trixie {
+            $(#[test] fn $case() { super::on("trixie", stringify!($case), super::$case); })+
+        }
+
+        mod forky {
+            $(#[test] fn $case() { super::on("forky", stringify!($case), super::$case); })+
+        }
+    };
+}
+
 /// What a command left behind.
 #[derive(Debug, Clone)]
 pub struct Output {
