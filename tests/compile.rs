@@ -81,3 +81,33 @@ fn units_do_not_depend_on_facts() {
         assert!(knowing.below(&Place::Units).eq(blind.below(&Place::Units)), "{}", fixture.name);
     }
 }
+
+/// Two threads read many files, and what they find out apart is put together as if it were one.
+#[test]
+fn many_files_are_read_as_one_after_the_other() {
+    use sdme_gen::config::keys::FileType;
+    use sdme_gen::config::sources::{SourceFile, Text};
+    let file = |number: usize, image: &str, more: &str| SourceFile {
+        file_type: FileType::Container,
+        name: format!("c{number:03}"),
+        main: Text {
+            path: format!("/etc/sdme/c{number:03}.container").into(),
+            content: Ok(format!("[Container]\nImage={image}\n{more}").into_bytes()),
+        },
+        drop_ins: Vec::new(),
+    };
+    let compiled = |more_at: usize| {
+        let more = |number| if number == more_at { "Pull=always\n" } else { "" };
+        let files = (0..300).map(|number| file(number, ["a", "b", "c"][number / 100], more(number))).collect();
+        compile(&Sources { files, ..Sources::default() }, &sdme_gen::resolve::model::Facts::default())
+    };
+    let right = compiled(usize::MAX);
+    assert_eq!((right.model.containers.len(), right.model.images.len()), (300, 3));
+    // The second image is met by both threads; who comes first has it as he wants.
+    let last = compiled(199);
+    let said: Vec<String> = last.diagnostics.iter().map(ToString::to_string).collect();
+    assert!(matches!(said.as_slice(), [one] if one.starts_with("/etc/sdme/c199.container:2: ")), "{said:?}");
+    let first = compiled(100);
+    assert_eq!(first.model.containers.len(), 201, "{:?}", first.diagnostics.first());
+    assert!(first.model.containers.contains_key("c100") && !first.model.containers.contains_key("c199"));
+}
