@@ -176,7 +176,7 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     host.ok("systemd-run -q --unit=taken --socket-property=ListenStream=8080 true");
     host.fails(&format!("systemctl start {}", one.unit));
     assert_eq!(one.property("ActiveState"), "inactive");
-    host.ok("systemctl status --no-pager sdme-publish-tier-8080.socket | grep -i 'in use'");
+    host.wait("systemctl status --no-pager sdme-publish-tier-8080.socket | grep -i 'in use'", 10);
     host.ok("systemctl stop taken.socket && systemctl reset-failed");
     host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPrt=80:80\n");
     host.fails("sdme-gen check");
