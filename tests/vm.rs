@@ -19,6 +19,13 @@ fn assert_served(vm: &Vm) {
     assert_eq!(vm.ok("loginctl list-sessions --no-legend"), "");
     assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n");
     assert_eq!(vm.ok("systemctl is-active sdme-pod@tier.target systemd-nspawn@member"), "active\nactive\n");
+    // Another member of the same pod, and an application whose container is elsewhere, in a pod of its own.
+    assert_eq!(
+        vm.wait("systemd-run -M neighbour --wait --pipe -q curl -fsS --max-time 10 http://127.0.0.1/", 60),
+        WELCOME
+    );
+    let inside = "nsenter --net=/run/sdme/pods/web-pod/netns curl -fsS --max-time 10 http://127.0.0.1/";
+    assert_eq!(vm.wait(inside, 60), WELCOME);
 }
 
 #[test]
@@ -42,6 +49,10 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     );
     write("etc/sdme/tier.pod", "[Pod]\nPublishPort=8080:80\n[Install]\nWantedBy=multi-user.target\n");
     write("etc/sdme/member.container", "[Container]\nImage=oci:/srv/nginx\nPod=tier.pod\n");
+    write("etc/sdme/neighbour.container", "[Container]\nPod=tier.pod\n");
+    write("etc/sdme/web-pod.pod", "[Pod]\n");
+    let joins = "[Container]\nImage=oci:/srv/nginx\nOciPod=web-pod.pod\n[Install]\nWantedBy=machines.target\n";
+    write("etc/sdme/joins.container", joins);
     write("etc/sdme/twin.container", "[Container]\n");
     copy(&image("nginx"), &staged.path().join("srv/nginx"));
 
