@@ -46,9 +46,9 @@ pub(super) fn plan(container: &Container, tree: &mut Tree) {
         );
         tree.file(Place::Units, unit_name(&target), &unit);
     }
-    let mut needed = UnitFile::generated_from(&container.file);
-    needs(container, &mut needed);
     if container.written_mounts().any(|m| m.path().is_some()) {
+        let mut needed = UnitFile::generated_from(&container.file);
+        needs(container, &mut needed);
         let path = format!("sdme-prepare@{}.service.d/10-sdme.conf", container.name);
         tree.file(Place::Units, path, &needed);
     }
