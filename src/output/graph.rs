@@ -10,8 +10,9 @@ use crate::ini;
 use crate::unit::escape_path;
 
 /// Our templates, whose instances the tree has only drop-ins of.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 6] = [
     ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
+    ("sdme-idmap@.service", include_str!("../../units/sdme-idmap@.service")),
     ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
     ("sdme-pod@.service", include_str!("../../units/sdme-pod@.service")),
     ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
