@@ -178,6 +178,9 @@ enum Verb {
     /// Called by sdme-prepare@.service
     #[command(hide = true)]
     Prepare { name: String },
+    /// Called by sdme-prepare@.service, when the container has ended
+    #[command(hide = true)]
+    Release { name: String },
     /// Called by systemd-nspawn@.service of a container with Secret=
     #[command(hide = true)]
     Secrets { name: String },
@@ -272,6 +275,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
+        Verb::Release { name } => runtime::stack::release(&name).map(|()| ExitCode::SUCCESS),
         Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
         Verb::Secrets { name } => runtime::secrets::secrets(&name).map(|()| ExitCode::SUCCESS),
         Verb::Pull { name } => {

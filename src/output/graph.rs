@@ -7,12 +7,10 @@ use std::sync::Arc;
 
 use super::tree::{Node, Place, Tree};
 use crate::ini;
-use crate::unit::escape_path;
 
 /// Our templates, whose instances the tree has only drop-ins of.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
-    ("sdme-idmap@.service", include_str!("../../units/sdme-idmap@.service")),
     ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
     ("sdme-pod@.service", include_str!("../../units/sdme-pod@.service")),
     ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
@@ -69,17 +67,13 @@ impl Graph {
                 self.units.insert(name.to_owned(), parts.collect::<Vec<_>>().join("%"));
             } else if let Some(kind) = PULLS.iter().find(|kind| **kind == entry.key) {
                 for other in entry.value.split_whitespace() {
-                    self.edge(name, other, kind);
+                    self.edge(name, &other.replace("%i", instance_of(name)), kind);
                 }
             }
         }
         // A socket starts the service of its name (systemd.socket(5)).
         if let Some(stem) = name.strip_suffix(".socket") {
             self.edge(name, &format!("{stem}.service"), "Triggers");
-        }
-        // The stock template asks for the mounts of its directory (RequiresMountsFor=).
-        if let Some(machine) = name.strip_prefix("systemd-nspawn@").and_then(|n| n.strip_suffix(".service")) {
-            self.edge(name, &format!("{}.mount", escape_path(&format!("/var/lib/machines/{machine}"))), "Requires");
         }
     }
 
@@ -221,10 +215,9 @@ mod tests {
 
     fn graph() -> Graph {
         let mut tree = Tree::default();
-        let service = "[Unit]\nDescription=Container %i\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n";
+        let service = "[Unit]\nDescription=Container %i\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n\
+            Requires=sdme-prepare@%i.service sdme-image@\\x40.service\n";
         tree.file(Place::Units, "systemd-nspawn@web.service.d/10-sdme.conf", &service);
-        let mount = "[Unit]\nDescription=Root\nRequires=sdme-prepare@web.service sdme-image@\\x40.service\n";
-        tree.file(Place::Units, "var-lib-machines-web.mount", &mount);
         let link = Node::Link("../x".to_owned());
         tree.add(Place::Units, "machines.target.wants/systemd-nspawn@web.service", link.clone());
         tree.add(Place::Units, "sdme-pod@p.target.wants/systemd-nspawn@web.service", link);
@@ -238,10 +231,9 @@ mod tests {
             "\
 machines.target
 └─Wants systemd-nspawn@web.service  Container web
+  ├─Requires sdme-image@\\x40.service  Image \\x40
   ├─BindsTo sdme-pod@p.service  Network of pod p
-  └─Requires var-lib-machines-web.mount  Root
-    ├─Requires sdme-image@\\x40.service  Image \\x40
-    └─Requires sdme-prepare@web.service  Prepare the layers of container web
+  └─Requires sdme-prepare@web.service  Layers of container web
 sdme-pod@p.target  Pod p with its containers
 ├─BindsTo sdme-pod@p.service (see above)
 └─Wants systemd-nspawn@web.service (see above)

@@ -10,10 +10,10 @@ mod nspawn;
 mod pod;
 mod publish;
 mod security;
+pub mod stack;
 mod stub;
 mod volumes;
 
-pub use container::mounts;
 pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
 

@@ -1,51 +1,35 @@
 // SPDX-License-Identifier: MIT
-//! Volumes and other mounts: what systemd-nspawn mounts, what has to be there before, and the mounts that it cannot make
-//! by itself. Pure.
+//! Volumes and other mounts: what systemd-nspawn mounts, and what has to be there before. Pure.
 
 use std::collections::BTreeSet;
 
-use super::container::{head, unit_name};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
 use crate::process::SECRET_ENVIRONMENT;
 use crate::resolve::model::{App, Container, Facts, ImageFacts, Stack};
 use crate::resolve::mounts::{Mount, Placed, What};
 use crate::resolve::volume::Volume;
-use crate::unit::{UnitFile, bind_path, nspawn_path, unit_path};
+use crate::unit::{UnitFile, bind_path, escape_path, nspawn_path, unit_path};
 
 /// Where a mount is prepared that has options systemd-nspawn does not know.
-fn restricted(container: &str, number: usize) -> String {
+fn prepared(container: &str, number: usize) -> String {
     format!("{}/mounts/{number}", paths::container_runtime(container))
 }
 
-/// Mounts with such options, numbered.
-fn all_restricted(container: &Container) -> impl Iterator<Item = (usize, &Mount)> {
-    container.written_mounts().filter(|m| m.is_restricted()).enumerate()
-}
-
-/// The mount units of those.
-pub(super) fn units(container: &Container) -> impl Iterator<Item = String> {
-    all_restricted(container).map(|(number, _)| unit_name(&restricted(&container.name, number)))
-}
-
-/// Plans those units, and has everything that is mounted in place before the container is prepared.
-pub(super) fn plan(container: &Container, tree: &mut Tree) {
-    for (number, mount) in all_restricted(container) {
-        let Some(path) = mount.path() else { continue };
-        let target = restricted(&container.name, number);
-        let mut unit = head(container, &format!("{} of container {}", mount.target, container.name));
+/// The mounts with such options: what is mounted, where it is prepared, and with what options of mount(8).
+pub(super) fn restricted(container: &Container) -> impl Iterator<Item = (String, String, String)> {
+    let all = container.written_mounts().filter(|mount| mount.is_restricted()).enumerate();
+    all.filter_map(|(number, mount)| {
         let options = mount.options;
         let mut words = vec![if options.recursive { "rbind" } else { "bind" }];
         let flags = [(options.no_devices, "nodev"), (options.no_exec, "noexec"), (options.no_suid, "nosuid")];
         words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word));
-        unit.set_literal("Mount", "What", &path);
-        unit.set("Mount", "Where", target.as_str()).set("Mount", "Type", "none").set(
-            "Mount",
-            "Options",
-            words.join(","),
-        );
-        tree.file(Place::Units, unit_name(&target), &unit);
-    }
+        Some((mount.path()?, prepared(&container.name, number), words.join(",")))
+    })
+}
+
+/// Has everything that is mounted in place before the container is prepared.
+pub(super) fn plan(container: &Container, tree: &mut Tree) {
     if container.written_mounts().any(|m| m.path().is_some()) {
         let mut needed = UnitFile::generated_from(&container.file);
         needs(container, &mut needed);
@@ -79,7 +63,7 @@ pub(super) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, f
     for placed in container.placed(stack, facts) {
         let Placed { mount, .. } = &placed;
         let target = nspawn_path(&placed.place());
-        let path = placed.restricted.map(|number| restricted(&container.name, number)).or_else(|| mount.path());
+        let path = placed.restricted.map(|number| prepared(&container.name, number)).or_else(|| mount.path());
         match (path, &mount.what) {
             (Some(path), _) => {
                 let key = if mount.options.read_only { "BindReadOnly" } else { "Bind" };
@@ -155,5 +139,5 @@ pub(super) fn volume(volume: &Volume, tree: &mut Tree) {
     }
     // For directories on the way to it: nobody but root gets at what is below.
     unit.set("Mount", "DirectoryMode", "0700");
-    tree.file(Place::Units, unit_name(&path), &unit);
+    tree.file(Place::Units, format!("{}.mount", escape_path(&path)), &unit);
 }

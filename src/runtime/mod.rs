@@ -19,6 +19,7 @@ pub mod pull;
 pub mod ranges;
 mod roots;
 pub mod secrets;
+pub mod stack;
 pub mod systemd;
 mod volumes;
 

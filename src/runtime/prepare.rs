@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! `sdme-gen prepare NAME`, run by `sdme-prepare@NAME.service` before every start: points the layers at what they are
-//! now, makes the configuration layer and the `.nspawn` file anew. Nothing of the container is mounted at that time.
+//! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
 
 use std::fs;
 use std::io::{self, ErrorKind};
@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::base::host_base;
-use super::{apparmor, environment, mountpoints, ranges, roots, volumes};
+use super::{apparmor, environment, mountpoints, ranges, roots, stack, volumes};
 use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::Store;
@@ -20,13 +20,12 @@ use crate::image::digest::Digest;
 use crate::image::tree::Tree;
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
-use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
-use crate::plan::{mounts, needs_resolver};
+use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, machine_root};
+use crate::plan::{self, needs_resolver};
 use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Base, Container, Mode, Network, Resolver, Stack};
 use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
-use crate::unit::UnitFile;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
@@ -113,11 +112,11 @@ pub fn prepare(name: &str) -> Result<()> {
             placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
         ranges::check_mappable(trees.chain(usr).chain(paths.iter().map(Path::new)))?;
         ranges::give(&directory.join("config"), first)?;
-        mount_points(&directory, &further, first)?;
     }
     note_base(name, stack)?;
-    release_later(container)?;
-    settings(&compiled, name)
+    settings(&compiled, name)?;
+    stack::release_later(&container.file, name)?;
+    stack::mount(name, &plan::stack::stack(container), range)
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.
@@ -130,31 +129,6 @@ fn range(compiled: &Compiled, container: &Container) -> Result<Option<u32>> {
         );
     }
     Ok(range)
-}
-
-/// Where `sdme-idmap@NAME.service` mounts the layers, and what it needs to know.
-fn mount_points(directory: &Path, further: &[(&str, PathBuf)], first: u32) -> Result<()> {
-    let mapped = idmapped(&directory.to_string_lossy());
-    let further = further.iter().map(|(app, _)| app_part(&mapped, app));
-    for path in ["app", "base"].map(|layer| format!("{mapped}/{layer}")).into_iter().chain(further) {
-        fs::create_dir_all(&path).with_context(|| format!("cannot make {path}"))?;
-    }
-    fs::write(directory.join("idmap"), ranges::environment(first)).context("cannot write the ID map")
-}
-
-/// Sees to it that the mounts go with the container even if their units are no longer there by then, because the file
-/// was removed or broken while the container ran: what systemd finds mounted has drop-ins, too.
-fn release_later(container: &Container) -> Result<()> {
-    let mut unit = UnitFile::generated_from(&container.file);
-    unit.set("Unit", "PartOf", format!("systemd-nspawn@{}.service", container.name));
-    unit.set("Unit", "StopWhenUnneeded", "yes");
-    for mount in mounts(container) {
-        let directory = format!("/run/systemd/system/{mount}.d");
-        fs::create_dir_all(&directory)
-            .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
-            .with_context(|| format!("cannot write into {directory}"))?;
-    }
-    Ok(())
 }
 
 /// Remembers what operating system the upper layer belongs to, and warns when it is put on another.
@@ -233,9 +207,8 @@ fn empty() -> Result<PathBuf> {
 /// Layers must not change under a mounted overlay. The units see to that; this is for calls by hand.
 fn refuse_mounted(name: &str) -> Result<()> {
     let root = machine_root(name);
-    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
-    if mounts.lines().any(|l| l.split(' ').nth(4) == Some(root.as_str())) {
-        bail!("{root} is mounted; stop systemd-nspawn@{name}.service first");
+    if stack::mounted()?.contains(&root) {
+        bail!("{root} is mounted; stop systemd-nspawn@{name}.service first; if nothing is left running, unmount it");
     }
     Ok(())
 }

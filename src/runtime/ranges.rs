@@ -49,12 +49,6 @@ pub fn lock() -> Result<Flock<fs::File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).context("cannot lock the state directory")
 }
 
-/// What `X-mount.idmap=` of mount(8) and our unit's `EnvironmentFile=` want to know.
-#[must_use]
-pub fn environment(first: u32) -> String {
-    format!("IDMAP=b:0:{first}:{SIZE}\n")
-}
-
 /// Refuses trees whose owners the kernel cannot map. systemd-nspawn would start without, or fail and not say why.
 ///
 /// # Errors

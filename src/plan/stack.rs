@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: MIT
+//! What `prepare` mounts for a container before it starts, and in what order. Pure.
+
+use super::volumes::restricted;
+use crate::paths::{app_part, container_runtime, container_state, idmapped, machine_root};
+use crate::resolve::model::{App, Container};
+
+/// One mount.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Mount {
+    /// What a layer's link leads to, its owners in the container's range of IDs.
+    IdMapped {
+        /// The link.
+        from: String,
+        /// Where it is mounted.
+        to: String,
+    },
+    /// A directory or file of the host, with options that systemd-nspawn does not know.
+    Bind {
+        /// What is mounted.
+        from: String,
+        /// Where.
+        to: String,
+        /// As in mount(8).
+        options: String,
+    },
+    /// Layers on each other. Nothing but the upper one outlives the container's run.
+    Overlay {
+        /// Where it is mounted.
+        to: String,
+        /// Lower layers, the topmost first.
+        lower: Vec<String>,
+        /// Where the upper layer and the work directory are.
+        state: String,
+    },
+}
+
+impl Mount {
+    /// Where it is mounted.
+    #[must_use]
+    pub fn place(&self) -> &str {
+        match self {
+            Self::IdMapped { to, .. } | Self::Bind { to, .. } | Self::Overlay { to, .. } => to,
+        }
+    }
+}
+
+/// The mounts of a container, in the order they are made in.
+#[must_use]
+pub fn stack(container: &Container) -> Vec<Mount> {
+    let runtime = container_runtime(&container.name);
+    let mut mounts = Vec::new();
+    if container.security.user_ns {
+        let layers = ["app", "base"].map(|layer| format!("/{layer}"));
+        let further = overlaid(container).map(|app| app_part("", &app.name));
+        mounts.extend(layers.into_iter().chain(further).map(|layer| Mount::IdMapped {
+            from: format!("{runtime}{layer}"),
+            to: format!("{}{layer}", idmapped(&runtime)),
+        }));
+    }
+    mounts.extend(restricted(container).map(|(from, to, options)| Mount::Bind { from, to, options }));
+    mounts.push(root(container));
+    mounts.extend(overlaid(container).map(|app| application(container, app)));
+    mounts
+}
+
+/// The applications that are not a layer of the root: each has an overlay of its own.
+fn overlaid(container: &Container) -> impl Iterator<Item = &App> {
+    container.apps.iter().filter(|app| !app.first)
+}
+
+/// Where the layers below the configuration layer are.
+fn lower(container: &Container) -> String {
+    let runtime = container_runtime(&container.name);
+    if container.security.user_ns { idmapped(&runtime) } else { runtime }
+}
+
+fn root(container: &Container) -> Mount {
+    let (runtime, lower) = (container_runtime(&container.name), lower(container));
+    Mount::Overlay {
+        to: machine_root(&container.name),
+        lower: vec![format!("{runtime}/config"), format!("{lower}/app"), format!("{lower}/base")],
+        state: container_state(&container.name),
+    }
+}
+
+/// The files of a further application: what the configuration layer has for it, on its image.
+fn application(container: &Container, app: &App) -> Mount {
+    let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
+    let image = format!("{}/oci", app_part(&lower(container), &app.name));
+    Mount::Overlay {
+        to: format!("{}{}", machine_root(&container.name), app.directory()),
+        lower: vec![format!("{runtime}/config{}", app.directory()), image],
+        state: app_part(&state, &app.name),
+    }
+}

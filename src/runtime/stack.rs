@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: MIT
+//! Mounts a container's layers on each other, and takes them apart again.
+
+use std::fs;
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use nix::fcntl::OFlag;
+use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
+
+use crate::image::tree::{Tree, proc_path};
+use crate::paths::{container_runtime, machine_root};
+use crate::plan::stack::Mount;
+use crate::resolve::userns::SIZE;
+use crate::unit::UnitFile;
+
+/// Makes the mounts, and says which. `range` is the container's first user ID, if it has a user namespace.
+///
+/// # Errors
+/// One of them cannot be made; those before it are left to [`release`].
+pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<()> {
+    for mount in mounts {
+        one(name, mount, range).with_context(|| format!("cannot mount {}", mount.place()))?;
+    }
+    Ok(())
+}
+
+fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
+    match mount {
+        Mount::IdMapped { from, to } => {
+            fs::create_dir_all(to)?;
+            let first = range.context("it has no range of user IDs")?;
+            program(&format!("bind,X-mount.idmap=b:0:{first}:{SIZE}"), from, to)
+        }
+        Mount::Bind { from, to, options } => {
+            fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
+            if Path::new(from).is_dir() {
+                fs::create_dir_all(to)?;
+            } else {
+                fs::File::create(to)?;
+            }
+            program(options, from, to)
+        }
+        Mount::Overlay { to, lower, state } => overlay(&machine_root(name), to, lower, state),
+    }
+}
+
+/// mount(8) knows how to have owners mapped, and how to have flags on a bind mount.
+fn program(options: &str, from: &str, to: &str) -> Result<()> {
+    let output = Command::new("mount").args(["--options", options, "--", from, to]).output();
+    let output = output.context("cannot run mount")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// Further applications are mounted below the `root` of their container, whose files are its own: no link in there leads to
+/// another place.
+fn overlay(root: &str, to: &str, lower: &[String], state: &str) -> Result<()> {
+    let options = format!("lowerdir={},upperdir={state}/upper,workdir={state}/work", lower.join(":"));
+    let inside = to.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
+    if inside.is_empty() {
+        fs::create_dir_all(to)?;
+    }
+    let place = Tree::open(Path::new(root))?.open_at(inside.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_PATH)?;
+    let path = proc_path(std::os::fd::AsFd::as_fd(&place));
+    if fs::read_link(&path)? != Path::new(to) {
+        bail!("a symbolic link is on the way to it");
+    }
+    mount_at(Some("overlay"), &path, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    eprintln!("<6>{to} is an overlay: {options}");
+    Ok(())
+}
+
+/// Takes everything apart that is mounted for a container, whatever its configuration says by now.
+///
+/// # Errors
+/// When something cannot be unmounted.
+pub fn release(name: &str) -> Result<()> {
+    // With all that is mounted below it: what it says there is the container's.
+    let root = machine_root(name);
+    let runtime = container_runtime(name) + "/";
+    for place in mounted()?.iter().rev().filter(|place| **place == root || place.starts_with(&runtime)) {
+        umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
+            .with_context(|| format!("cannot unmount {place}"))?;
+    }
+    Ok(())
+}
+
+/// Where something is mounted, in the order of mounting (proc_pid_mountinfo(5)).
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn mounted() -> Result<Vec<String>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
+    Ok(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
+}
+
+/// Sees to it that the root goes with the container even if our units are no longer there by then, because the package was
+/// removed while the container ran: what systemd finds mounted has drop-ins, too.
+///
+/// # Errors
+/// When the drop-in cannot be written.
+pub fn release_later(origin: &str, name: &str) -> Result<()> {
+    let mut unit = UnitFile::generated_from(origin);
+    unit.set("Unit", "PartOf", format!("systemd-nspawn@{name}.service"));
+    let directory = format!("/run/systemd/system/{}.mount.d", crate::unit::escape_path(&machine_root(name)));
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
+        .with_context(|| format!("cannot write into {directory}"))
+}
