@@ -97,7 +97,8 @@ impl Capabilities {
     /// The set of these names, which are ours.
     #[must_use]
     pub fn of(names: &[&str]) -> Self {
-        names.iter().filter_map(|name| Self::parse(name).ok()).fold(Self::NONE, Self::with)
+        let number = |name: &&str| NAMES.iter().position(|known| known == name);
+        names.iter().filter_map(number).fold(Self::NONE, |set, number| set.with(Self(1 << number)))
     }
 
     /// Those in either.

@@ -173,7 +173,7 @@ fn apply_stops_before_files_that_are_not_its_own() {
     fs::remove_file(root.path("etc/sdme/web.container")).unwrap();
     assert_eq!(root.run("apply", &[]).status.code(), Some(1));
     assert_eq!(fs::read_to_string(&settings).unwrap(), "edited");
-    assert!(root.path("etc/systemd/system/var-lib-machines-web.mount").exists());
+    assert!(root.path("etc/systemd/system/systemd-nspawn@web.service.d/10-sdme.conf").exists());
 }
 
 /// A link inside an image's tree leads inside the tree, not to the machine that builds the image.

@@ -126,7 +126,9 @@ impl Settings {
     }
 
     fn all(&self, section: &str, key: &str) -> impl Iterator<Item = &Entry> {
-        self.section(section).filter(move |e| e.key == key)
+        // Keys differ sooner than sections.
+        let found = move |e: &&Entry| e.key == key && &*e.section == section;
+        self.entries.iter().map(|e| &**e).filter(found)
     }
 }
 

@@ -46,7 +46,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>>
         all.push('\n');
         all
     });
-    let mut document = Document::default();
+    let mut document = Document { headers: Vec::new(), entries: Vec::with_capacity(lines.len()) };
     let mut problems = Vec::new();
     let mut section: Option<Arc<str>> = None;
     // Properties behind a broken header belong to no known section: one diagnostic for the header is enough.

@@ -16,7 +16,7 @@ pub struct Logical<'a> {
 /// its own leading blanks, follows. Comment lines inside a continuation are dropped; a blank line ends it.
 pub fn logical_lines(text: &str) -> Vec<Logical<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut out: Vec<Logical<'_>> = Vec::new();
+    let mut out: Vec<Logical<'_>> = Vec::with_capacity(text.len() / 16);
     let mut open: Option<Logical<'_>> = None;
     for (number, raw) in (1u32..).zip(physical_lines(text)) {
         if raw.trim_start_matches(BLANKS).starts_with(['#', ';']) {

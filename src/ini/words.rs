@@ -30,21 +30,22 @@ pub fn split_words(value: &str) -> Result<Vec<String>, WordError> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
     let mut quote: Option<char> = None;
+    let room = || Vec::with_capacity(value.len().min(64));
     let mut chars = value.chars();
     while let Some(c) = chars.next() {
         match (quote, c) {
             (Some(q), _) if c == q => quote = None,
-            (_, '\\') => escape(&mut chars, word.get_or_insert_default())?,
+            (_, '\\') => escape(&mut chars, word.get_or_insert_with(room))?,
             (None, '"' | '\'') => {
                 quote = Some(c);
-                word.get_or_insert_default();
+                word.get_or_insert_with(room);
             }
             (None, ' ' | '\t' | '\n' | '\r') => {
                 if let Some(done) = word.take() {
                     words.push(text(done)?);
                 }
             }
-            _ => push(word.get_or_insert_default(), c),
+            _ => push(word.get_or_insert_with(room), c),
         }
     }
     if let Some(q) = quote {

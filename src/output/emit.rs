@@ -8,7 +8,8 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{self, Receiver, Sender};
+use std::sync::Mutex;
+use std::sync::mpsc::{self, Sender};
 use std::thread::{Builder, scope};
 
 use nix::errno::Errno;
@@ -36,8 +37,22 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
     // Sorted, so that what is in one directory comes in a row.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
-    // Two threads that make files in one directory wait for each other, so one works at the top and the other below.
+    // Two threads that make files in one directory wait for each other, so at first one works at the top and the other
+    // below. Each has its own first file of a content: links to one file wait for each other, too.
     let (made, ready) = mpsc::channel::<Vec<Group<'_>>>();
+    let ready = Mutex::new(ready);
+    let below = || {
+        let mut writer = writer(Some(HashMap::new()));
+        while let Some(some) = ready.lock().ok().and_then(|ready| ready.recv().ok()) {
+            for (group, made) in some {
+                match (group.first(), made) {
+                    (Some((path, _)), Err(e)) => writer.failed.push((directory.join(parent(path)), e)),
+                    _ => group.iter().for_each(|(path, node)| writer.write(path, node)),
+                }
+            }
+        }
+        writer.failed
+    };
     let above = |made: Sender<_>| {
         for some in groups.chunks(AT_ONCE) {
             let some = some.iter().copied();
@@ -50,21 +65,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
         for (path, node) in &top {
             writer.write(path, node);
         }
-        writer.failed
-    };
-    let below = |ready: Receiver<Vec<Group<'_>>>| {
-        let mut writer = writer(Some(HashMap::new()));
-        for (group, made) in ready.into_iter().flatten() {
-            match (group.first(), made) {
-                (Some((path, _)), Err(e)) => writer.failed.push((directory.join(parent(path)), e)),
-                _ => {
-                    for (path, node) in group {
-                        writer.write(path, node);
-                    }
-                }
-            }
-        }
-        writer.failed
+        writer.failed.into_iter().chain(below()).collect::<Vec<_>>()
     };
     let failed: Vec<_> = scope(|scope| {
         let worth_it = nested.len() + top.len() > WORTH_A_THREAD;
@@ -75,7 +76,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
             None => failed.extend(above(made)),
             Some(_) => drop(made),
         }
-        failed.extend(below(ready));
+        failed.extend(below());
         failed.extend(thread.and_then(|thread| thread.join().ok()).into_iter().flatten());
         failed
     });

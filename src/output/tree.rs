@@ -2,7 +2,7 @@
 //! All files a configuration becomes, sorted, with the place each belongs to. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt;
+use std::fmt::{self, Display, Write as _};
 
 use crate::paths::container_runtime;
 
@@ -48,8 +48,11 @@ impl Tree {
     }
 
     /// Adds a regular file.
-    pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl ToString) {
-        self.add(place, path, Node::File(content.to_string()));
+    pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl Display) {
+        let mut text = String::with_capacity(512);
+        // Nothing of ours fails to be shown, and a string takes everything.
+        let _ = write!(text, "{content}");
+        self.add(place, path, Node::File(text));
     }
 
     /// All files, sorted by place and path.

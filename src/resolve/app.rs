@@ -80,7 +80,7 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
     } else if !alone {
         one_of_several(settings, &wanted, problems);
     }
-    let mut apps: Vec<App> = Vec::new();
+    let mut apps: Vec<App> = Vec::with_capacity(wanted.len());
     for (index, Wanted { stem, image }) in wanted.into_iter().enumerate() {
         let name = if alone { App::FIRST.to_owned() } else { stem };
         if let Some(message) = (!alone).then(|| bad_name(&name, index, &apps)).flatten() {

@@ -70,18 +70,39 @@ pub fn resolve(sources: &Sources) -> Model {
     let default_base = default_base(&readable, &names, &mut images, &mut model);
     let mut pods = pods(&readable, &names, &mut model);
     let volumes = volumes(&readable, &names, &mut model);
-    for ((file_type, name), (file, settings)) in &readable {
-        if *file_type != FileType::Container {
-            continue;
-        }
+    let mut containers: Vec<(&str, &SourceFile, &Settings)> = Vec::new();
+    for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Container) {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
             let message = format!("the container {described} is {other}.container's already; rename one of the two");
             model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
             continue;
         }
-        let read =
-            container::container(described, path, settings, (&names, &pods, &volumes), &mut images, &default_base);
+        containers.push((described, file, settings));
+    }
+    let read = |containers: &[(&str, &SourceFile, &Settings)]| {
+        let mut images = images.clone();
+        let read = |(name, file, settings): &(&str, &SourceFile, &Settings)| {
+            let known = (&names, &pods, &volumes);
+            container::container(name, &file.main.path, settings, known, &mut images, &default_base)
+        };
+        let read: Vec<_> = containers.iter().map(read).collect();
+        vec![(read, images)]
+    };
+    let mut parts = halves(&containers, read);
+    // The halves do not know each other's images. Where they want different things of one, the order tells who is wrong.
+    let agree =
+        |(a, b): (&Images, &Images)| a.good.iter().all(|(name, image)| b.good.get(name).is_none_or(|b| b == image));
+    if !parts.windows(2).all(|pair| matches!(pair, [(_, a), (_, b)] if agree((a, b)))) {
+        parts = read(&containers);
+    }
+    let mut images = Images::default();
+    let mut outcomes = Vec::new();
+    for (read, of_part) in parts {
+        outcomes.push(read);
+        images.good.extend(of_part.good);
+    }
+    for ((_, file, settings), read) in containers.into_iter().zip(outcomes.into_iter().flatten()) {
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
