@@ -8,8 +8,9 @@ mod support;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
-use support::containers::{Container, NGINX, WELCOME, boot, ready};
+use support::containers::{Container, WELCOME, boot, ready};
 use support::host::Host;
+use support::tiers::{self, answers, in_pod, nginx};
 
 on_every_suite!(
     tiers_talk_inside_and_not_with_each_other,
@@ -26,20 +27,6 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// A container's file, with nginx and what else is given.
-fn nginx(more: &str) -> String {
-    format!("[Container]\nImage={NGINX}\n{more}")
-}
-
-/// A line that makes nginx answer with `text` on `port`.
-fn answers(port: u16, text: &str) -> String {
-    format!(
-        "Exec=sh -c 'mkdir -p /srv/own && echo {text} >/srv/own/index.html && \
-         echo \"server {{ listen {port}; listen [::]:{port}; root /srv/own; }}\" >/etc/nginx/conf.d/site.conf && \
-         exec nginx -g \"daemon off;\"'\n"
-    )
-}
-
 fn pod(host: &Host, name: &str, text: &str) {
     host.write(&format!("/etc/sdme/{name}.pod"), format!("[Pod]\n{text}"));
 }
@@ -51,11 +38,6 @@ fn write(host: &Host, name: &str, text: &str) {
 /// Has systemd read the configuration, which must be right.
 fn reload(host: &Host) {
     host.ok("sdme-gen check && systemctl daemon-reload");
-}
-
-/// A command that runs another one in a pod's network.
-fn in_pod(name: &str) -> String {
-    format!("nsenter --net=/run/sdme/pods/{name}/netns")
 }
 
 /// Waits until a page comes from `url`, fetched by way of `prefix`.
@@ -72,55 +54,21 @@ fn tiers_talk_inside_and_not_with_each_other(host: &Host) {
     pod(host, "pair", "");
     write(host, "first", &nginx("Pod=pair.pod\n"));
     write(host, "second", "[Container]\nPod=pair.pod\n");
-    // An application in a pod, its container elsewhere.
-    pod(host, "web-pod", "");
-    write(host, "web", &nginx("OciPod=web-pod.pod\n"));
-    pod(host, "web-tier", "");
-    write(host, "front", &nginx("Pod=web-tier.pod\n"));
-    write(host, "back", &nginx(&format!("Pod=web-tier.pod\n{}", answers(8081, "back"))));
-    pod(host, "data-tier", "");
-    let database = |tag: &str| format!("[Container]\nImage=oci:/srv/images/databases:{tag}\nOciPod=data-tier.pod\n");
-    write(host, "redis", &database("redis"));
-    write(host, "mariadb", &(database("mariadb") + "Environment=MARIADB_ROOT_PASSWORD=secret\n"));
-    // The container in one pod, its application in another, or both in one.
-    write(host, "apart", &nginx(&format!("Pod=web-tier.pod\nOciPod=data-tier.pod\n{}", answers(8082, "apart"))));
-    write(host, "same", &nginx(&format!("Pod=data-tier.pod\nOciPod=data-tier.pod\n{}", answers(8083, "same"))));
+    for (name, text) in tiers::files() {
+        host.write(&format!("/etc/sdme/{name}"), text);
+    }
     reload(host);
     let pods = ["pair", "web-pod", "web-tier", "data-tier"].map(|name| format!("sdme-pod@{name}.target"));
     host.ok(&format!("systemctl start {}", pods.join(" ")));
 
     assert_eq!(page(host, "systemd-run -M second --wait --pipe -q", "http://127.0.0.1/"), WELCOME);
-    assert_eq!(page(host, "nsenter --net=/run/sdme/pods/web-pod/netns", "http://127.0.0.1/"), WELCOME);
-    let [web, data] = ["web-tier", "data-tier"].map(in_pod);
-    for (prefix, port, text) in
-        [(&web, 80, WELCOME), (&web, 8081, "back\n"), (&data, 8082, "apart\n"), (&data, 8083, "same\n")]
-    {
-        assert_eq!(page(host, prefix, &format!("http://127.0.0.1:{port}/")), text);
-    }
-    let redis = "bash -c 'exec 3<>/dev/tcp/127.0.0.1/6379 && echo PING >&3 && timeout 5 head -n 1 <&3'";
-    let mariadb = "bash -c 'timeout 5 head -c 60 </dev/tcp/127.0.0.1/3306 | grep -aq MariaDB'";
-    host.wait(&format!("{data} {redis} | grep PONG"), 60);
-    host.wait(&format!("{data} {mariadb} || {{ journalctl -M mariadb -n 30 --no-pager -o cat; false; }}"), 60);
-    // From the inside of members, too: of the whole container in one tier, and of an application in the other.
-    assert_eq!(page(host, "systemd-run -M front --wait --pipe -q", "http://127.0.0.1:8081/"), "back\n");
-    let application = Container::new(host, "apart").process("nginx");
-    host.ok(&format!("nsenter --net -t {application} {redis} | grep PONG"));
-    assert_eq!(
-        host.ok(&format!("readlink /proc/{application}/ns/net")),
-        host.ok(&format!("{data} readlink /proc/self/ns/net"))
-    );
-
-    // The tiers do not reach each other, and the host's ports are free.
-    for (prefix, port) in [(&web, 6379), (&web, 3306), (&web, 8082), (&data, 80), (&data, 8081)] {
-        host.fails(&format!("{prefix} curl -sS --max-time 5 http://127.0.0.1:{port}/"));
-        host.fails(&format!("curl -sS --max-time 5 http://127.0.0.1:{port}/"));
-    }
-    // What only joins with its application has its container in a network of its own.
-    host.fails("systemd-run -M web --wait --pipe -q curl -sS --max-time 5 http://127.0.0.1/");
+    tiers::assert_tiers(host, 60);
+    host.fails("curl -sS --max-time 5 http://127.0.0.1/");
     host.ok("ip netns exec web-tier ip -br address show lo | grep -q 127.0.0.1");
     // A member need not be root to bind a port below 1024.
-    assert_eq!(host.ok(&format!("{web} sysctl -n net.ipv4.ip_unprivileged_port_start")), "0\n");
-    assert_eq!(host.ok("sysctl -n net.ipv4.ip_unprivileged_port_start"), "1024\n");
+    let start = "sysctl -n net.ipv4.ip_unprivileged_port_start";
+    assert_eq!(host.ok(&format!("{} {start}", in_pod("web-tier"))), "0\n");
+    assert_eq!(host.ok(start), "1024\n");
 }
 
 fn members_come_and_go_with_their_pod(host: &Host) {

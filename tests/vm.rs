@@ -8,29 +8,30 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
-use support::containers::{WELCOME, installed};
+use support::containers::{NGINX, WELCOME, installed};
+use support::tiers::{self, assert_tiers, nginx};
 use support::vm::Vm;
 use support::{image, require};
 
-/// The page, from a container and from a pod's published port, none of which anybody started by hand.
+/// Containers, pods and their published port, none of which anybody started by hand.
 fn assert_served(vm: &Vm) {
     assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost/", 60), WELCOME);
     assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost:8080/", 120), WELCOME);
     assert_eq!(vm.ok("loginctl list-sessions --no-legend"), "");
     assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n");
-    assert_eq!(vm.ok("systemctl is-active sdme-pod@tier.target systemd-nspawn@member"), "active\nactive\n");
-    // Another member of the same pod, and an application whose container is elsewhere, in a pod of its own.
-    assert_eq!(
-        vm.wait("systemd-run -M neighbour --wait --pipe -q curl -fsS --max-time 10 http://127.0.0.1/", 60),
-        WELCOME
-    );
-    let inside = "nsenter --net=/run/sdme/pods/web-pod/netns curl -fsS --max-time 10 http://127.0.0.1/";
-    assert_eq!(vm.wait(inside, 60), WELCOME);
+    assert_eq!(vm.ok("systemctl is-active sdme-pod@{web,data}-tier.target"), "active\n".repeat(2));
+    assert_tiers(vm, 300);
+}
+
+/// Runs a client of redis and one of `MariaDB` beside the databases.
+fn ask(vm: &Vm, redis: &str, sql: &str) -> String {
+    let mariadb = format!("sdme-gen exec mariadb -- mariadb -uroot -psecret -NBe '{sql}'");
+    vm.ok(&format!("sdme-gen exec redis -- redis-cli {redis}")) + &vm.ok(&mariadb)
 }
 
 #[test]
 fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
-    if !require(&["root", "cpio", "make", "build", "image:nginx", "tree:qemu", "vm"]) {
+    if !require(&["root", "cpio", "make", "build", "umoci", "image:nginx", "image:databases", "tree:qemu", "vm"]) {
         return;
     }
     let staged = installed();
@@ -43,18 +44,24 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     write(generator, "#!/bin/sh\necho x >>/run/generated\n");
     let executable = std::os::unix::fs::PermissionsExt::from_mode(0o755);
     fs::set_permissions(staged.path().join(generator), executable).unwrap();
-    write(
-        "etc/sdme/web.container",
-        "[Container]\nImage=oci:/srv/nginx\n[Service]\nMemoryMax=256M\n[Install]\nWantedBy=machines.target\n",
-    );
-    write("etc/sdme/tier.pod", "[Pod]\nPublishPort=8080:80\n[Install]\nWantedBy=multi-user.target\n");
-    write("etc/sdme/member.container", "[Container]\nImage=oci:/srv/nginx\nPod=tier.pod\n");
-    write("etc/sdme/neighbour.container", "[Container]\nPod=tier.pod\n");
-    write("etc/sdme/web-pod.pod", "[Pod]\n");
-    let joins = "[Container]\nImage=oci:/srv/nginx\nOciPod=web-pod.pod\n[Install]\nWantedBy=machines.target\n";
-    write("etc/sdme/joins.container", joins);
+    let web = "Network=host\n[Service]\nMemoryMax=256M\n[Install]\nWantedBy=machines.target\n";
+    write("etc/sdme/web.container", &nginx(web));
+    for (name, text) in tiers::files() {
+        write(&format!("etc/sdme/{name}"), &text);
+    }
+    let boots = "[Install]\nWantedBy=multi-user.target\n";
+    write("etc/sdme/web-tier.pod.d/boot.conf", &format!("[Pod]\nPublishPort=8080:80\n{boots}"));
+    write("etc/sdme/data-tier.pod.d/boot.conf", boots);
+    write("etc/sdme/joins.container.d/boot.conf", "[Install]\nWantedBy=machines.target\n");
+    // Containers start side by side, and the machine is emulated.
+    write("etc/systemd/system.conf.d/slow.conf", "[Manager]\nDefaultTimeoutStartSec=5min\n");
     write("etc/sdme/twin.container", "[Container]\n");
-    copy(&image("nginx"), &staged.path().join("srv/nginx"));
+    copy(&image("nginx"), &staged.path().join("srv/images/nginx"));
+    let databases = staged.path().join("srv/images/databases");
+    copy(&image("databases"), &databases);
+    // Every byte of it goes through the emulated machine twice.
+    run("umoci", &["remove", "--image", &format!("{}:postgres", databases.display())]);
+    run("umoci", &["gc", "--layout", &databases.display().to_string()]);
 
     let mut vm = Vm::boot_with("machine", &[staged.path().to_owned()]);
     assert_served(&vm);
@@ -72,10 +79,13 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
 
     assert_confined_by_apparmor(&vm);
 
+    let sql = "create database kept; create table kept.kept as select 1 as it";
+    assert_eq!(ask(&vm, "set kept redis", sql), "OK\n");
     vm.write("/var/lib/a directory/file", "rebooted\n");
     vm.ok("sed -i 's/echo x/echo y/' /usr/lib/systemd/system-generators/test-generator");
     vm.reboot();
     assert_served(&vm);
+    assert_eq!(ask(&vm, "get kept", "select it from kept.kept"), "redis\n1\n");
     assert_eq!(vm.read("/var/lib/a directory/file"), "rebooted\n");
     // Staged files are copied once.
     assert_eq!(vm.read("/run/generated"), "y\n");
@@ -86,6 +96,8 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     let log = "/var/lib/sdme/containers/web/upper/srv/log";
     vm.wait(&format!("test $(wc -l <{log}) -gt 20"), 60);
     vm.ok("echo synced >/var/lib/synced && sync");
+    // Told to a database, which says that it is kept.
+    ask(&vm, "ping", "insert into kept.kept values (2)");
     vm.ok("echo lost >/var/lib/lost");
     let written = vm.read(log).lines().count();
     vm.power_cut();
@@ -93,6 +105,7 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     assert_eq!(vm.read("/var/lib/synced"), "synced\n");
     assert!(!vm.run("test -s /var/lib/lost").success(), "the cut lost nothing: it was none");
     assert_served(&vm);
+    assert_eq!(ask(&vm, "get kept", "select it from kept.kept order by it"), "redis\n1\n2\n");
     let found = vm.read(log);
     let mut numbers = (1..).zip(found.lines());
     // The last line read may not have been flushed yet.
@@ -105,7 +118,7 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
 fn assert_confined_by_apparmor(vm: &Vm) {
     vm.ok("grep -x 'sdme-default (enforce)' /sys/kernel/security/apparmor/profiles");
     let configure = |name: &str, text: &str| {
-        vm.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nImage=oci:/srv/nginx\n{text}"));
+        vm.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nImage={NGINX}\n{text}"));
         vm.ok("sdme-gen check && systemctl daemon-reload");
     };
     configure("strict", "Strict=yes\n");
@@ -141,5 +154,9 @@ fn assert_confined_by_apparmor(vm: &Vm) {
 
 fn copy(from: &Path, to: &Path) {
     fs::create_dir_all(to.parent().unwrap()).unwrap();
-    assert!(Command::new("cp").arg("-r").arg(from).arg(to).status().unwrap().success());
+    run("cp", &["-r", &from.display().to_string(), &to.display().to_string()]);
+}
+
+fn run(program: &str, arguments: &[&str]) {
+    assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
 }

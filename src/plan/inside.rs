@@ -26,6 +26,7 @@ pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut T
         Some(zone) => tree.add(place.clone(), "etc/localtime", Node::Link(format!("../usr/share/zoneinfo/{zone}"))),
         None => {}
     }
+    tree.file(place.clone(), "etc/systemd/journald.conf.d/10-sdme.conf", &journal(container));
     match stack {
         Stack::Clone => clone(&place, tree),
         Stack::System(_) => {}
@@ -44,6 +45,16 @@ pub fn plan(container: &Container, stack: Stack<'_>, facts: &Facts, tree: &mut T
     for unit in masked {
         tree.add(place.clone(), format!("{UNITS}/{unit}"), Node::Link("/dev/null".to_owned()));
     }
+}
+
+/// The journal's files. systemd makes each as large at once as it may become, up to eight MiB, and journald maps what it uses
+/// of it; its own choice is up to 128 MiB, a hundred times.
+fn journal(container: &Container) -> UnitFile {
+    let mut file = UnitFile::generated_from(&container.file);
+    for (setting, value) in [("SystemMaxFileSize", "1M"), ("SystemMaxFiles", "1000"), ("RuntimeMaxFileSize", "1M")] {
+        file.set("Journal", setting, value);
+    }
+    file
 }
 
 /// A clone has the host's programs and settings, but not what is enabled, logged or contained there.

@@ -56,6 +56,8 @@ denied 'settimeofday(2)', 164, $now, 0;
 denied 'personality(2)', 135, 8;
 denied 'mknod(2), a block device', 133, "/tmp/probe-device\0", 060600, 7 << 8;
 unlink '/tmp/probe-device';
+denied 'mknod(2), the null device', 133, "/tmp/probe-device\0", 020600, 1 << 8 | 3;
+unlink '/tmp/probe-device';
 denied 'socket(2), packets', 41, 17, 3, 0;
 denied 'socket(2), netlink', 41, 16, 3, 0;
 open my $file, '>', '/tmp/probe-file' or die; close $file;
@@ -64,6 +66,7 @@ unlink '/tmp/probe-file';
 
 sub writes { my ($path) = @_; return open(my $f, '+<', $path) ? 'writable' : 'not writable' }
 print "$_: ", writes($_), "\n" for qw(/proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper);
+print "devices: ", join(' ', map { substr $_, 5 } grep { -c || -b } sort glob '/dev/* /dev/net/*'), "\n";
 print "/dev/mem, /dev/kmsg: ", ((grep { open my $f, '<', $_ } qw(/dev/mem /dev/kmsg)) ? 'there' : 'not there'), "\n";
 for my $path (qw(/root /etc /etc/sdme /run/sdme /var/lib/sdme /var/lib/machines)) {
   my @found = grep { -e "$_$path/host-marker" } '', '/proc/1/root', '/proc/1/cwd/../../..';

@@ -7,6 +7,7 @@
 
 pub mod containers;
 pub mod host;
+pub mod tiers;
 pub mod vm;
 
 use std::fmt;

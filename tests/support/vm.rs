@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 /// How long a command may take unless a test says otherwise.
 const LIMIT: Duration = Duration::from_secs(120);
 /// How long a boot may take.
-const BOOT_LIMIT: Duration = Duration::from_secs(240);
+const BOOT_LIMIT: Duration = Duration::from_secs(420);
 
 /// A virtual machine.
 #[derive(Debug)]
