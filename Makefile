@@ -70,13 +70,14 @@ test:
 demo:
 	@tests/demo
 
-# Side by side with podman's Quadlet, and with skopeo, umoci, podman and tar, each in one run; prints ratios.
+# Side by side with Quadlet, podman, skopeo, umoci and tar, each in one run; prints ratios. Takes about half an hour.
 bench:
 	tests/prepare bench
 	$(MAKE) build
 	tests/bench
 	tests/bench-images
 	tests/bench-ports
+	tests/bench-containers
 
 # The fuzz targets compile, with the stable toolchain and our versions of what both need; needs a C++ compiler.
 # tests/fuzz/Cargo.toml says how to run them.

@@ -37,6 +37,9 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: 
         if *base == Base::Host {
             file.set("Files", "BindReadOnly", if range.is_some() { "/usr:/usr:idmap" } else { "/usr" });
         }
+        // Of what the operating system's generators make units, its lean target reaches none. Their sandbox alone takes a
+        // tenth of the time to boot. The administrator's own are run.
+        file.set("Exec", "Environment", "SYSTEMD_GENERATOR_PATH=/etc/systemd/system-generators");
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }
