@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Imports that are killed, that meet, and that run out of disk: what was there before stays, and nothing is left over.
+//! Imports that are killed, that meet, and that run out of disk: what was there before stays, starts, and nothing is left
+//! over. And what is pruned while a container is being prepared.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -8,18 +9,80 @@ mod support;
 use std::collections::hash_map::RandomState;
 use std::fs;
 use std::hash::{BuildHasher as _, Hasher as _};
+use std::io::Write as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+use nix::fcntl::{Flock, FlockArg};
+use nix::sys::stat::Mode;
+use nix::unistd::mkfifo;
 use sdme_gen::image::Store;
+use support::containers::{boot, ready};
+use support::host::Host;
 use support::require;
 
 const FILES: usize = 100;
 const SIZE: usize = 20_000;
 
+/// Says which version it was started from, and stays.
+const PROGRAM: &str = r#"
+#include <stdio.h>
+#include <unistd.h>
+int main(void) {
+  char line[16];
+  FILE *from = fopen("/dir-0/file-0", "r"), *to = fopen("/seen/new", "w");
+  if (!from || !to || !fgets(line, sizeof line, from) || fputs(line, to) < 0 || fclose(to)) return 1;
+  if (rename("/seen/new", "/seen/version")) return 2;
+  return pause();
+}
+"#;
+
+/// A host on which the image `x` is an application of an archive that is imported from outside, with the program.
+struct Application {
+    dir: tempfile::TempDir,
+    host: Host,
+}
+
+impl Application {
+    fn boot(name: &str) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        fs::write(dir.path().join("program.c"), PROGRAM).unwrap();
+        let gcc = Command::new("gcc").current_dir(dir.path()).args(["-static", "-o", "program", "program.c"]).output();
+        succeeds(&gcc.unwrap());
+        let host = boot("trixie", name);
+        let image = format!("[Image]\nImage=rootfs:{}\nMode=app\n", dir.path().join("x.tar").display());
+        host.write("/etc/sdme/x.image", image);
+        let container = "[Unit]\nStartLimitIntervalSec=0\n[Container]\nImage=x.image\nExec=/program\n\
+                         Volume=/srv/seen:/seen\n";
+        host.write("/etc/sdme/x.container", container);
+        host.ok("mkdir /srv/seen && systemctl daemon-reload");
+        Self { dir, host }
+    }
+
+    /// What `--root` is to be: the host's own `/var` is below it.
+    fn root(&self) -> &Path {
+        self.host.directory()
+    }
+
+    /// An import of this version.
+    fn import(&self, version: usize) -> Command {
+        let path = self.dir.path().join("x.tar");
+        archive(&path, version, FILES, Some(&self.dir.path().join("program")));
+        command(self.root(), &path)
+    }
+
+    /// The version that runs after `verb`.
+    fn version_after(&self, verb: &str) -> usize {
+        let seen = "until [ -s /srv/seen/version ]; do sleep 0.01; done; cat /srv/seen/version";
+        let output = self.host.ok(&format!("rm -f /srv/seen/version; systemctl {verb} systemd-nspawn@x; {seen}"));
+        output.trim().parse().unwrap()
+    }
+}
+
 /// An archive of files that all say which version it is.
-fn archive(path: &Path, version: usize, files: usize) {
+fn archive(path: &Path, version: usize, files: usize, program: Option<&Path>) {
     let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
     let content = format!("{version:09}\n").repeat(SIZE / 10);
     for number in 0..files {
@@ -28,6 +91,9 @@ fn archive(path: &Path, version: usize, files: usize) {
         header.set_mode(0o644);
         header.set_cksum();
         builder.append_data(&mut header, format!("dir-{}/file-{number}", number % 10), content.as_bytes()).unwrap();
+    }
+    if let Some(program) = program {
+        builder.append_path_with_name(program, "program").unwrap();
     }
     builder.into_inner().unwrap();
 }
@@ -71,40 +137,107 @@ fn clean(root: &Path) {
 
 #[test]
 fn killed_at_a_hundred_moments() {
-    if !require(&["root"]) {
+    if !ready("trixie", &["gcc"]) {
         return;
     }
-    let dir = tempfile::tempdir().unwrap();
-    let root = dir.path().join("root");
-    let path = dir.path().join("x.tar");
-    archive(&path, 0, FILES);
+    let x = Application::boot("killed");
     let begun = Instant::now();
-    succeeds(&command(&root, &path).output().unwrap());
+    succeeds(&x.import(0).output().unwrap());
     let whole = begun.elapsed();
+    assert_eq!(x.version_after("start"), 0);
     let (mut current, mut changed) = (0, 0);
     for round in 1..=100 {
-        archive(&path, round, FILES);
-        let mut child = command(&root, &path).spawn().unwrap();
+        let mut child = x.import(round).spawn().unwrap();
         // A number that is another one each time.
         let random = RandomState::new().build_hasher().finish();
         std::thread::sleep(whole.mul_f64(f64::from(u32::try_from(random % 1000).unwrap()) / 900.0));
         child.kill().unwrap();
         child.wait().unwrap();
-        let found = version(&root);
+        let found = version(x.root());
         assert!(found == current || found == round, "{found} after {current} and {round}");
+        assert_eq!(x.version_after("restart"), found);
         changed += usize::from(found != current);
         current = found;
         if round % 10 == 0 {
-            succeeds(&command(&root, &path).output().unwrap());
-            assert_eq!(version(&root), round);
+            succeeds(&x.import(round).output().unwrap());
+            assert_eq!(version(x.root()), round);
             current = round;
-            clean(&root);
-            let prune = Command::new(env!("CARGO_BIN_EXE_sdme-gen")).args(["prune", "--root"]).arg(&root).output();
-            succeeds(&prune.unwrap());
-            assert_eq!(version(&root), round);
+            clean(x.root());
+            // Of all that is left over, not what runs.
+            x.host.ok("sdme-gen prune");
+            assert_eq!(version(x.root()), round);
         }
     }
     eprintln!("{changed} of 100 imports were done before they were killed; one takes {} ms", whole.as_millis());
+}
+
+/// What an import does in the end.
+fn link(root: &Path, entry: &Path) {
+    let fs = root.join("var/lib/sdme/fs");
+    symlink(entry, fs.join(".x.new")).unwrap();
+    fs::rename(fs.join(".x.new"), fs.join("x")).unwrap();
+}
+
+/// Prepare reads which version an image is, then that version's record, and then makes the link that keeps it. The record
+/// is a pipe here, so it stops in between, and the image becomes another version, and is pruned, at that very moment.
+#[test]
+fn pruned_at_the_moment_it_is_prepared() {
+    if !ready("trixie", &["gcc"]) {
+        return;
+    }
+    let x = Application::boot("pruned");
+    let (host, root) = (&x.host, x.root());
+    let entries = [1, 2].map(|version| {
+        succeeds(&x.import(version).output().unwrap());
+        fs::read_link(root.join("var/lib/sdme/fs/x")).unwrap()
+    });
+    let [old, new] = entries.each_ref().map(|entry| root.join("var/lib/sdme/fs").join(entry));
+    link(root, &entries[0]);
+    let (record, kept, pipe) = (old.join("image.json"), old.join("kept"), old.join("pipe"));
+    let text = fs::read(&record).unwrap();
+    fs::rename(&record, &kept).unwrap();
+    mkfifo(&record, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+    let guard = root.join("var/lib/sdme/store/.locks/.store");
+    let free = || Flock::lock(fs::File::open(&guard).unwrap(), FlockArg::LockExclusiveNonblock).is_ok();
+    let deadline = Instant::now() + Duration::from_secs(30);
+    let in_time = || assert!(Instant::now() < deadline, "{}", host.run("journalctl -b -n 30").stdout);
+
+    host.ok("systemctl start --no-block systemd-nspawn@x");
+    let mut writer = loop {
+        in_time();
+        // Works as soon as somebody reads; whoever does waits for us.
+        let opened = fs::OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&record);
+        let Ok(mut writer) = opened else {
+            std::thread::sleep(Duration::from_millis(5));
+            continue;
+        };
+        if !free() {
+            break writer;
+        }
+        // The pull, or the configuration being read. The next one is to find another pipe.
+        mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
+        fs::rename(&pipe, &record).unwrap();
+        writer.write_all(&text).unwrap();
+    };
+    fs::rename(&kept, &record).unwrap();
+    link(root, &entries[1]);
+    host.ok("systemd-run -q --unit=prune sdme-gen prune");
+    let inode = format!(":{} 0 EOF", fs::metadata(&guard).unwrap().ino());
+    let waits = |line: &str| line.contains("-> FLOCK") && line.ends_with(&inode);
+    while !fs::read_to_string("/proc/locks").unwrap().lines().any(waits) {
+        assert!(old.exists(), "pruned while it is prepared");
+        in_time();
+    }
+    writer.write_all(&text).unwrap();
+    drop(writer);
+    assert_eq!(x.version_after("start"), 1);
+    host.wait("! systemctl is-active -q prune", 10);
+    assert!(old.join("tree/oci/root/program").exists() && new.exists());
+    host.ok("systemctl is-active systemd-nspawn@x && test -x /run/sdme/containers/x/app/oci/root/program");
+
+    assert_eq!(x.version_after("restart"), 2);
+    host.ok("sdme-gen prune");
+    assert!(!old.exists() && new.exists());
 }
 
 #[test]
@@ -116,7 +249,7 @@ fn several_processes_at_once() {
     let root = dir.path().join("root");
     let paths: Vec<PathBuf> = (0..2).map(|number| dir.path().join(format!("{number}.tar"))).collect();
     for (number, path) in paths.iter().enumerate() {
-        archive(path, number, FILES);
+        archive(path, number, FILES, None);
     }
     // The file is written first, so that all are about the same image, one after the other of two versions.
     succeeds(&command(&root, paths.first().unwrap()).output().unwrap());
@@ -159,10 +292,10 @@ fn a_full_disk() {
     }
     let mount = Mount(root.clone());
     let path = dir.path().join("x.tar");
-    archive(&path, 1, FILES);
+    archive(&path, 1, FILES, None);
     succeeds(&command(&root, &path).output().unwrap());
     for round in 2..5 {
-        archive(&path, round, FILES * 20);
+        archive(&path, round, FILES * 20, None);
         let output = command(&root, &path).output().unwrap();
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(!output.status.success() && text.contains("No space left on device"), "{text}");
@@ -170,7 +303,7 @@ fn a_full_disk() {
         clean(&root);
     }
     // There is room again.
-    archive(&path, 5, FILES);
+    archive(&path, 5, FILES, None);
     succeeds(&command(&root, &path).output().unwrap());
     assert_eq!(version(&root), 5);
     let deadline = Instant::now() + Duration::from_secs(5);

@@ -45,8 +45,9 @@ impl<'a> Registry<'a> {
     }
 
     fn stop(mut self) {
-        // What was started is in the host's PID namespace, and its parent here only waits for it.
-        self.host.ok(&format!("pkill -f registry-{}.yml", self.port));
+        // What was started is in the host's PID namespace, and its parent here only waits for it. The brackets keep pkill
+        // from finding those that run it.
+        self.host.ok(&format!("pkill -f '[r]egistry-{}.yml'", self.port));
         self.child.wait().unwrap();
         self.host.fails(&format!("bash -c '</dev/tcp/127.0.0.1/{}'", self.port));
     }

@@ -17,6 +17,9 @@ use crate::unit::render_env;
 /// The one file that administrators may edit.
 pub(super) const EDITABLE: &[u8] = b"oci/env";
 
+/// What the root file system of the image is below.
+pub(super) const ROOT: &[u8] = b"oci/root/";
+
 /// Creates a directory of ours, 0755 whatever the umask.
 ///
 /// # Errors

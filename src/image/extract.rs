@@ -19,6 +19,7 @@ use anyhow::{Context as _, Result, bail};
 
 use self::layer::Layer;
 pub(super) use self::metadata::foreign;
+use super::inventory::Contents;
 use super::progress::Progress;
 use super::tarstream::TarStream;
 use super::tree::Tree;
@@ -45,6 +46,7 @@ pub struct Extractor<'a> {
     limits: Limits,
     entries: u64,
     buffer: Vec<u8>,
+    contents: Contents,
 }
 
 impl std::fmt::Debug for Extractor<'_> {
@@ -57,7 +59,13 @@ impl<'a> Extractor<'a> {
     /// Prepares to unpack into `tree`, which must not be changed by anyone else meanwhile.
     #[must_use]
     pub fn new(tree: &'a Tree, limits: Limits, progress: &'a dyn Progress) -> Self {
-        Self { tree, progress, limits, entries: 0, buffer: vec![0; 128 << 10] }
+        Self { tree, progress, limits, entries: 0, buffer: vec![0; 128 << 10], contents: Contents::default() }
+    }
+
+    /// What the files in the tree hold, as far as it is known from writing them.
+    #[must_use]
+    pub fn into_contents(self) -> Contents {
+        self.contents
     }
 
     /// Applies one uncompressed layer and gives the reader back, positioned after the end mark of the archive.
@@ -67,7 +75,7 @@ impl<'a> Extractor<'a> {
     /// tree is then half written and only fit to be removed.
     pub fn layer<R: Read>(&mut self, reader: R) -> Result<R> {
         let mut stream = TarStream::new(reader);
-        let mut layer = Layer::new(self.tree, self.progress, &mut self.buffer);
+        let mut layer = Layer::new(self.tree, self.progress, &mut self.buffer, &mut self.contents);
         while let Some(member) = stream.next_member()? {
             self.entries += 1;
             if self.entries > self.limits.entries {

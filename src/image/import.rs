@@ -17,13 +17,15 @@ use super::compress::decoder;
 use super::digest::HashingReader;
 use super::extract::{Extractor, Limits};
 use super::install::{self, Wanted};
+use super::inventory::Contents;
 use super::manifest::Platform;
 use super::mode;
 use super::progress::Progress;
 use super::prune;
 use super::record::{ImageRecord, Known};
+use super::scratch::Scratch;
 use super::source::{self, Blob, LayerInfo, Origin, Surroundings};
-use super::store::{INVENTORY, Imported, Scratch, Store, check_name, render};
+use super::store::{INVENTORY, Imported, Store, check_name, render};
 use super::tree::{Tree, lookup};
 use super::{applayer, inventory, user};
 use crate::config::access::{Access, Registries};
@@ -183,23 +185,23 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         return Ok(found);
     }
     let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
-    unpack(&mut *origin, known, request, &scratch, progress)?;
+    let contents = unpack(&mut *origin, known, request, &scratch, progress)?;
     drop(origin);
-    take_stock(&scratch)?;
+    take_stock(&scratch, &contents)?;
     store.publish(scratch, &entry)?;
     store.link(request.name, &entry)?;
     progress.message(&format!("{}: imported {digest}", request.name));
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
 
-/// Makes `tree` and `image.json` in the scratch directory.
+/// Makes `tree` and `image.json` in the scratch directory. Tells what is known of the contents of the files.
 fn unpack(
     origin: &mut dyn Origin,
     known: Known<'_>,
     request: &Request<'_>,
     scratch: &Scratch,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Contents> {
     let (config, layers) = origin.describe()?;
     let rootfs = scratch.path().join("rootfs");
     applayer::make_dir(&rootfs, 0o755)?;
@@ -207,7 +209,7 @@ fn unpack(
     // For archives that say nothing about their root: the same date in every import.
     futimens(&root, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0)).context("dating the new root directory")?;
     let tree = Tree::open(&rootfs).context("opening the new root directory")?;
-    apply(origin, &layers, &tree, request.limits, progress)?;
+    let mut contents = apply(origin, &layers, &tree, request.limits, progress)?;
     if matches!(request.source, ImageSource::Rootfs { .. }) {
         refuse_packed_images(&tree)?;
     }
@@ -228,6 +230,10 @@ fn unpack(
     for what in ignored {
         progress.warning(&format!("{}: ignoring the image's {what}", request.name));
     }
+    // A package manager may have written into files.
+    if installed.is_some() {
+        contents = Contents::default();
+    }
     record.installed = installed;
     record.requested_installation = request.installation();
     let finished = scratch.path().join("tree");
@@ -239,20 +245,22 @@ fn unpack(
             ));
         }
         applayer::build(&rootfs, &finished, &record)?;
+        contents.moved_below(applayer::ROOT);
     } else {
         fs::rename(&rootfs, &finished).context("moving the root file system into place")?;
     }
-    applayer::make_file(&scratch.path().join("image.json"), &render(&record)?)
+    applayer::make_file(&scratch.path().join("image.json"), &render(&record)?)?;
+    Ok(contents)
 }
 
 /// Writes down what the tree holds, for `fs verify`, while the disk is busy with taking it.
-fn take_stock(scratch: &Scratch) -> Result<()> {
+fn take_stock(scratch: &Scratch, contents: &Contents) -> Result<()> {
     std::thread::scope(|scope| {
         let synced = scope.spawn(|| scratch.sync());
         let tree = Tree::open(&scratch.path().join("tree")).context("opening the unpacked image")?;
         let list = File::create_new(scratch.path().join(INVENTORY)).context("creating the list of files")?;
         let mut list = BufWriter::new(list);
-        inventory::write(&tree, applayer::EDITABLE, &mut list)?;
+        inventory::write(&tree, applayer::EDITABLE, contents, &mut list)?;
         list.flush().context("writing the list of files")?;
         synced.join().map_err(|_| anyhow!("syncing the unpacked image failed"))?
     })
@@ -290,7 +298,7 @@ fn apply(
     tree: &Tree,
     limits: Limits,
     progress: &dyn Progress,
-) -> Result<()> {
+) -> Result<Contents> {
     let mut extractor = Extractor::new(tree, limits, progress);
     let mut left = limits.bytes;
     origin.layers(&mut |number, blob| {
@@ -299,9 +307,11 @@ fn apply(
             progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), layer.label));
             let what = format!("layer {}/{}", number + 1, layers.len());
             let watched = Watched { blob, what, progress };
-            let plain = HashingReader::new(decoder(watched)?, left, "the uncompressed image");
+            let plain = decoder(watched)?;
             let (found, used) = std::thread::scope(|scope| -> Result<_> {
-                let (plain, thread) = ahead(scope, plain);
+                // One thread uncompresses, one computes the digest, and this one makes files.
+                let (plain, _) = ahead(scope, plain);
+                let (plain, thread) = ahead(scope, HashingReader::new(plain, left, "the uncompressed image"));
                 let mut plain = extractor.layer(plain)?;
                 // Archives are padded; the digest covers that too.
                 io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer")?;
@@ -318,5 +328,6 @@ fn apply(
         .with_context(|| format!("layer {}", layer.label))?;
         left = left.saturating_sub(used);
         Ok(())
-    })
+    })?;
+    Ok(extractor.into_contents())
 }

@@ -4,7 +4,7 @@
 //! One line for each file: type and mode, links, owner, group, time, size or device, digest, path. The digest covers the
 //! content or the target of a link, and the extended attributes. Must not change anything.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ffi::OsStr;
 use std::fs::File;
 use std::io::{BufRead, Read as _, Write};
@@ -24,6 +24,9 @@ use crate::halves::halves;
 /// Files that are found before they are read, each with the descriptor of its directory.
 const BATCH: usize = 256;
 
+/// Files whose content is remembered: a few megabytes.
+const MAX_CONTENTS: usize = 1 << 16;
+
 /// The fields before the path, for messages.
 const FIELDS: [&str; 7] =
     ["type or mode", "number of links", "owner", "group", "time", "size", "content or attributes"];
@@ -31,12 +34,43 @@ const FIELDS: [&str; 7] =
 /// A path as it is written down, and the fields.
 type Line = (String, String);
 
-/// Writes the lines of a tree, but for `left_out`, a path that may be changed.
+/// Digests of what has just been written into a tree, by inode, so that it need not be read again.
+#[derive(Debug, Default)]
+pub struct Contents {
+    digests: HashMap<u64, Digest>,
+    /// They are of files below this path; others may have inodes that were in use before.
+    below: &'static [u8],
+}
+
+impl Contents {
+    /// Remembers what a new file holds, if that is known. Inodes come again, and then with another content.
+    pub fn note(&mut self, inode: u64, digest: Option<Digest>) {
+        match digest {
+            Some(digest) if self.digests.len() < MAX_CONTENTS => self.digests.insert(inode, digest),
+            _ => self.digests.remove(&inode),
+        };
+    }
+
+    /// The files are below `path` now.
+    pub fn moved_below(&mut self, path: &'static [u8]) {
+        self.below = path;
+    }
+
+    fn of(&self, found: &Found) -> Option<&Digest> {
+        let ours = kind_of(&found.stat) == SFlag::S_IFREG && found.path.starts_with(self.below);
+        self.digests.get(&found.stat.st_ino).filter(|_| ours)
+    }
+}
+
+/// Writes the lines of a tree, but for `left_out`, a path that may be changed. Nobody may have changed the content of a file
+/// in it since `contents` were noted.
 ///
 /// # Errors
 /// When the tree cannot be read or `out` cannot be written.
-pub fn write(tree: &Tree, left_out: &[u8], out: &mut dyn Write) -> Result<()> {
-    walk(tree, left_out, &mut |(path, fields)| writeln!(out, "{fields} {path}").context("writing the list of files"))
+pub fn write(tree: &Tree, left_out: &[u8], contents: &Contents, out: &mut dyn Write) -> Result<()> {
+    walk(tree, left_out, contents, &mut |(path, fields)| {
+        writeln!(out, "{fields} {path}").context("writing the list of files")
+    })
 }
 
 /// Compares a tree with the lines that were written for it, and says what is different.
@@ -54,7 +88,7 @@ pub fn compare(tree: &Tree, left_out: &[u8], known: impl BufRead) -> Result<Vec<
         missing.insert(path.trim_start_matches(' ').to_owned(), fields.to_owned());
     }
     let mut problems = Vec::new();
-    walk(tree, left_out, &mut |(path, fields)| {
+    walk(tree, left_out, &Contents::default(), &mut |(path, fields)| {
         match missing.remove(&path) {
             None => problems.push(format!("`{path}` was added")),
             Some(known) if known != fields => {
@@ -79,7 +113,7 @@ struct Found {
 }
 
 /// Directories are opened by their path each time: trees may be deeper than there are descriptors.
-fn walk(tree: &Tree, left_out: &[u8], take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+fn walk(tree: &Tree, left_out: &[u8], contents: &Contents, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
     let mut pending = vec![Vec::new()];
     let mut batch = Vec::new();
     while let Some(path) = pending.pop() {
@@ -103,21 +137,21 @@ fn walk(tree: &Tree, left_out: &[u8], take: &mut dyn FnMut(Line) -> Result<()>) 
             }
             batch.push(Found { dir: Arc::clone(&dir), name, path: full, stat });
             if batch.len() >= BATCH {
-                read(&mut batch, take)?;
+                read(&mut batch, contents, take)?;
             }
         }
         pending.extend(below.into_iter().rev());
     }
-    read(&mut batch, take)
+    read(&mut batch, contents, take)
 }
 
 /// Reads what has been found, on both processors.
-fn read(batch: &mut Vec<Found>, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+fn read(batch: &mut Vec<Found>, contents: &Contents, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
     let lines = halves(batch, |part| {
         let mut buffer = vec![0; 128 << 10];
         let line = |found: &Found| {
             let path = found.path.escape_ascii().to_string();
-            let fields = fields(&found.dir, &found.name, &found.stat, &mut buffer);
+            let fields = fields(found, contents, &mut buffer);
             fields.with_context(|| format!("reading `{path}`")).map(|fields| (path, fields))
         };
         part.iter().map(line).collect()
@@ -126,8 +160,31 @@ fn read(batch: &mut Vec<Found>, take: &mut dyn FnMut(Line) -> Result<()>) -> Res
     lines.into_iter().try_for_each(|line| take(line?))
 }
 
-fn fields(dir: &OwnedFd, name: &[u8], stat: &FileStat, buffer: &mut [u8]) -> Result<String> {
+fn fields(found: &Found, contents: &Contents, buffer: &mut [u8]) -> Result<String> {
+    let Found { dir, name, stat, .. } = found;
     let kind = kind_of(stat);
+    let digest = match contents.of(found) {
+        Some(digest) if plain(dir, name)? => digest.clone(),
+        _ => digest(dir, name, kind, buffer)?,
+    };
+    // The size of a directory, and its links, are the file system's business.
+    let size = match kind {
+        SFlag::S_IFDIR => "-".to_owned(),
+        SFlag::S_IFCHR | SFlag::S_IFBLK => format!("{}:{}", major(stat.st_rdev), minor(stat.st_rdev)),
+        _ => stat.st_size.to_string(),
+    };
+    let links = if kind == SFlag::S_IFDIR { 0 } else { stat.st_nlink };
+    let (mode, uid, gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
+    Ok(format!("{mode:o} {links} {uid} {gid} {}.{} {size} {}", stat.st_mtime, stat.st_mtime_nsec, digest.hex()))
+}
+
+/// Whether a file has no attributes that count.
+fn plain(dir: &OwnedFd, name: &[u8]) -> Result<bool> {
+    let path = proc_path(dir.as_fd()).join(OsStr::from_bytes(tree::name(name)?.as_bytes()));
+    Ok(xattr::list(&path).into_iter().flatten().all(|attribute| foreign(attribute.as_bytes())))
+}
+
+fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, buffer: &mut [u8]) -> Result<Digest> {
     let mut hasher = Hasher::default();
     let file = match kind {
         SFlag::S_IFREG => File::from(open_nofollow(dir, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?),
@@ -154,16 +211,7 @@ fn fields(dir: &OwnedFd, name: &[u8], stat: &FileStat, buffer: &mut [u8]) -> Res
             hasher.update(part);
         }
     }
-    // The size of a directory, and its links, are the file system's business.
-    let size = match kind {
-        SFlag::S_IFDIR => "-".to_owned(),
-        SFlag::S_IFCHR | SFlag::S_IFBLK => format!("{}:{}", major(stat.st_rdev), minor(stat.st_rdev)),
-        _ => stat.st_size.to_string(),
-    };
-    let links = if kind == SFlag::S_IFDIR { 0 } else { stat.st_nlink };
-    let (mode, uid, gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
-    let digest: Digest = hasher.finish();
-    Ok(format!("{mode:o} {links} {uid} {gid} {}.{} {size} {}", stat.st_mtime, stat.st_mtime_nsec, digest.hex()))
+    Ok(hasher.finish())
 }
 
 #[cfg(test)]
@@ -186,7 +234,7 @@ mod tests {
         fs::write(dir.path().join(OsStr::from_bytes(b"\xff\n")), "x").unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         let mut known = Vec::new();
-        write(&tree, b"own", &mut known).unwrap();
+        write(&tree, b"own", &Contents::default(), &mut known).unwrap();
         let compare = || compare(&tree, b"own", known.as_slice()).unwrap();
         fs::write(at("own"), "edited").unwrap();
         assert!(compare().is_empty());

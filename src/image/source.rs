@@ -2,12 +2,13 @@
 //! Where images come from: one module for each kind of place.
 //!
 //! An [`Origin`] is one image, whatever its form; a [`Source`] is a place that keeps images as manifests and blobs, and
-//! [`manifested`] makes an origin of it. What is handed out has been verified where the form has digests. Must not
+//! [`manifested`] makes an origin of it. What has digests is verified before anything that was made of it is used. Must not
 //! unpack anything into the tree.
 
 mod archive;
 mod blob;
 mod docker;
+mod growing;
 mod layout;
 mod manifested;
 mod registry;
@@ -48,7 +49,7 @@ pub trait Origin {
     /// When they cannot be had, or are not what they should be.
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)>;
 
-    /// Hands the layers to `take`, in order.
+    /// Hands the layers to `take`, in order. They have been verified when this returns, not before.
     ///
     /// # Errors
     /// When one cannot be had or is not what it should be, and what `take` returns.
@@ -89,10 +90,11 @@ pub trait Source {
     /// When it cannot be had, or does not have the size and digest it should.
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob>;
 
-    /// Hands verified blobs to `take`, in order.
+    /// Hands blobs to `take`, in order. One may still be on its way while it is read; when this returns, all of them have
+    /// been verified.
     ///
     /// # Errors
-    /// As for [`Source::blob`], and what `take` returns.
+    /// As for [`Source::blob`], and what `take` returns. What was made of the blobs is then to be thrown away.
     fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
         for (number, wanted) in wanted.iter().enumerate() {
             let blob = self.blob(wanted).with_context(|| format!("layer {}", wanted.digest))?;

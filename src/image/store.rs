@@ -16,13 +16,12 @@ use nix::unistd::fsync;
 
 use super::digest::{Digest, read_limited};
 use super::record::{FORMAT, ImageRecord};
+use super::scratch::Scratch;
 use super::tree;
 use crate::config::source::ModeSetting;
 
 /// Larger records were not written by us.
 const MAX_RECORD: u64 = 32 << 20;
-/// Prefix of directories that imports work in.
-const SCRATCH: &str = ".import-";
 /// The list of the files in the tree.
 pub(super) const INVENTORY: &str = "files";
 
@@ -49,15 +48,6 @@ pub struct Store {
 #[derive(Debug)]
 pub struct NameLock {
     _lock: Flock<File>,
-}
-
-/// A directory to work in, locked. Removed when dropped, unless it was published.
-#[derive(Debug)]
-pub struct Scratch {
-    store: PathBuf,
-    name: String,
-    published: bool,
-    lock: Flock<File>,
 }
 
 /// Refuses image names that are no plain file names.
@@ -87,7 +77,7 @@ fn lock_file(path: &Path) -> Result<File> {
         .with_context(|| format!("opening `{}`", path.display()))
 }
 
-fn lock(file: File) -> Result<Flock<File>> {
+pub(super) fn lock(file: File) -> Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| anyhow!(error)).context("waiting for a lock")
 }
 
@@ -225,46 +215,6 @@ impl Store {
         if self.entries().join(".locks").is_dir() { self.guard().map(Some) } else { Ok(None) }
     }
 
-    /// The directories of imports that are no longer running; removed when dropped. The caller holds the guard.
-    pub(super) fn abandoned(&self) -> Result<Vec<Scratch>> {
-        let store = self.entries();
-        let mut abandoned = Vec::new();
-        for entry in fs::read_dir(&store).context("reading the store")? {
-            let name = entry.context("reading the store")?.file_name();
-            let Some(name) = name.to_str().filter(|name| name.starts_with(SCRATCH)) else { continue };
-            let Ok(dir) = File::open(store.join(name)) else { continue };
-            if let Ok(lock) = Flock::lock(dir, FlockArg::LockExclusiveNonblock) {
-                abandoned.push(Scratch { store: store.clone(), name: name.to_owned(), published: false, lock });
-            }
-        }
-        Ok(abandoned)
-    }
-
-    /// A fresh directory to work in. Removes those of imports that are no longer running.
-    pub(super) fn scratch(&self) -> Result<Scratch> {
-        let store = self.entries();
-        let guard = self.guard()?;
-        let abandoned = self.abandoned()?;
-        let mut serial = std::process::id().to_string();
-        let name = loop {
-            let name = format!("{SCRATCH}{serial}");
-            match fs::DirBuilder::new().mode(0o700).create(store.join(&name)) {
-                Ok(()) => break name,
-                // Another thread, or an abandoned one that will be gone in a moment.
-                Err(error) if error.kind() == ErrorKind::AlreadyExists => serial.push('x'),
-                Err(error) => return Err(error).context("creating a directory to import into"),
-            }
-            if serial.len() > 100 {
-                bail!("`{}` is full of abandoned imports", store.display());
-            }
-        };
-        let dir = File::open(store.join(&name)).context("opening the directory to import into")?;
-        let scratch = Scratch { lock: lock(dir)?, store, name, published: false };
-        drop(guard);
-        drop(abandoned);
-        Ok(scratch)
-    }
-
     /// The name of the entry for an image.
     pub(super) fn entry_name(name: &str, manifest: &Digest, mode: ModeSetting, installation: &str) -> String {
         let how = Digest::of(format!("{FORMAT} {mode:?}{installation}").as_bytes());
@@ -280,13 +230,12 @@ impl Store {
     }
 
     /// Gives what is in `scratch` its place, and removes what is in the way there.
-    pub(super) fn publish(&self, mut scratch: Scratch, entry: &str) -> Result<()> {
+    pub(super) fn publish(&self, scratch: Scratch, entry: &str) -> Result<()> {
         let dir = self.entries();
         let store = tree::Tree::open(&dir).context("opening the store")?;
         tree::remove(store.root(), entry.as_bytes()).context("removing a damaged entry")?;
         scratch.sync()?;
-        fs::rename(scratch.path(), dir.join(entry)).context("giving the store entry its name")?;
-        scratch.published = true;
+        scratch.publish(entry)?;
         sync_dir(&dir)
     }
 
@@ -323,18 +272,6 @@ impl Store {
         sync_dir(&self.links())
     }
 
-    /// Takes the name from an entry that nothing leads to any more; it is removed when what is returned is dropped. The
-    /// caller holds the guard.
-    pub(super) fn retire(&self, entry: &str) -> Result<Scratch> {
-        let (store, name) = (self.entries(), format!("{SCRATCH}{entry}"));
-        (|| -> Result<Scratch> {
-            let lock = lock(File::open(store.join(entry))?)?;
-            fs::rename(store.join(entry), store.join(&name))?;
-            Ok(Scratch { lock, name, published: false, store })
-        })()
-        .with_context(|| format!("removing the store entry `{entry}`"))
-    }
-
     /// Makes `name` stand for nothing. The caller holds the lock of the name.
     pub(super) fn unlink(&self, name: &str) -> Result<()> {
         fs::remove_file(self.links().join(name)).with_context(|| format!("removing the link of `{name}`"))?;
@@ -355,39 +292,6 @@ pub(super) fn render(record: &ImageRecord) -> Result<Vec<u8>> {
     Ok(text)
 }
 
-impl Scratch {
-    /// What it is called.
-    pub(super) fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// Waits until the disk has it.
-    pub(super) fn sync(&self) -> Result<()> {
-        nix::unistd::syncfs(&*self.lock).context("syncing the unpacked image")
-    }
-
-    /// Leaves it alone.
-    pub(super) fn keep(mut self) {
-        self.published = true;
-    }
-
-    /// Where it is.
-    pub(super) fn path(&self) -> PathBuf {
-        self.store.join(&self.name)
-    }
-}
-
-impl Drop for Scratch {
-    fn drop(&mut self) {
-        if !self.published
-            && let Ok(store) = tree::Tree::open(&self.store)
-        {
-            // What cannot be removed now is removed by the next import.
-            let _ = tree::remove(store.root(), self.name.as_bytes());
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -401,23 +305,6 @@ mod tests {
         for bad in ["", ".", "..", ".hidden", "a/b", "a b", "a\n", "a\0", &"x".repeat(201)] {
             assert!(check_name(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn abandoned_work_is_removed_and_live_work_is_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path());
-        store.prepare().unwrap();
-        let dead = store.entries().join(".import-1x/deep/er");
-        fs::create_dir_all(&dead).unwrap();
-        let live = store.scratch().unwrap();
-        assert!(!store.entries().join(".import-1x").exists());
-        fs::write(live.path().join("file"), "x").unwrap();
-        let second = store.scratch().unwrap();
-        assert!(live.path().join("file").exists());
-        let (first_path, second_path) = (live.path(), second.path());
-        drop((live, second));
-        assert!(!first_path.exists() && !second_path.exists());
     }
 
     #[test]

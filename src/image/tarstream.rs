@@ -8,20 +8,17 @@
 use std::io::{self, Read};
 
 use anyhow::{Context as _, Result, bail};
-use tar::{EntryType, GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::{EntryType, Header};
 
 use super::pax;
+use super::sparse::{Segment, fits};
 
-const BLOCK: usize = 512;
+pub(super) const BLOCK: usize = 512;
 /// An extension header (long name, PAX records) may have this many bytes. Extended attributes are limited to 64 KiB
 /// each by the kernel, so nothing real comes near.
 const MAX_EXTENSION: u64 = 1 << 20;
 /// The kernel's `PATH_MAX`, without the terminating NUL.
 const MAX_PATH: usize = 4095;
-/// Pieces of one sparse file.
-const MAX_SEGMENTS: usize = 1 << 16;
-/// What is being read when a map is found wanting.
-const MAP: &str = "the map of a sparse file";
 
 /// What a member is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,15 +37,6 @@ pub enum Kind {
     Block,
     /// Named pipe.
     Fifo,
-}
-
-/// One piece of a sparse file: data of `length` bytes at `offset`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Segment {
-    /// Where the data goes.
-    pub offset: u64,
-    /// How many bytes of the body it takes.
-    pub length: u64,
 }
 
 /// One member, its extension headers already applied.
@@ -82,7 +70,7 @@ pub struct Member {
 /// [`Read`] implementation; what is left of it is skipped by the next call.
 #[derive(Debug)]
 pub struct TarStream<R> {
-    reader: R,
+    pub(super) reader: R,
     body: u64,
     padding: u64,
 }
@@ -241,73 +229,6 @@ impl<R: Read> TarStream<R> {
         })
     }
 
-    /// Size and map of an old GNU sparse file: four pieces in the header, more in blocks after it.
-    fn gnu_map(&mut self, header: &Header) -> Result<(u64, Vec<Segment>)> {
-        let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
-        let real = gnu.real_size().context("real size field")?;
-        let mut segments = Vec::new();
-        for entry in &gnu.sparse {
-            add_entry(&mut segments, entry)?;
-        }
-        let mut extended = gnu.is_extended();
-        while extended {
-            let mut block = GnuExtSparseHeader::new();
-            // The blocks of the map are not counted in the size of the body.
-            self.reader.read_exact(block.as_mut_bytes()).context(MAP)?;
-            for entry in &block.sparse {
-                add_entry(&mut segments, entry)?;
-            }
-            extended = block.is_extended();
-        }
-        Ok((real, segments))
-    }
-
-    /// Size and map of a sparse file in one of the PAX versions.
-    fn pax_map(&mut self, sparse: &pax::Sparse) -> Result<(u64, Vec<Segment>)> {
-        let real = sparse.size.context("is a sparse file that does not say its size")?;
-        let mut segments = Vec::new();
-        match sparse.version {
-            (Some(1), Some(0)) => {
-                let mut left = BLOCK;
-                let pieces = self.line(&mut left)?;
-                for _ in 0..pieces {
-                    let (offset, length) = (self.line(&mut left)?, self.line(&mut left)?);
-                    add_segment(&mut segments, Segment { offset, length })?;
-                }
-                // The data begins with a block of its own.
-                let mut padding = [0; BLOCK];
-                self.read_exact(padding.get_mut(..left).unwrap_or_default()).context(MAP)?;
-            }
-            (None | Some(0), None | Some(0 | 1)) => {
-                let mut numbers = sparse.map.iter();
-                while let (Some(offset), Some(length)) = (numbers.next(), numbers.next()) {
-                    add_segment(&mut segments, Segment { offset: *offset, length: *length })?;
-                }
-                let pieces = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok());
-                if !sparse.map.len().is_multiple_of(2) || pieces != Some(segments.len()) {
-                    bail!("is a sparse file whose map is not complete");
-                }
-            }
-            _ => bail!("is a sparse file of an unknown version"),
-        }
-        Ok((real, segments))
-    }
-
-    /// A number and a newline of a map in the body, `left` being what there is of the current block.
-    fn line(&mut self, left: &mut usize) -> Result<u64> {
-        let mut digits = Vec::new();
-        loop {
-            let mut byte = [0];
-            self.read_exact(&mut byte).context(MAP)?;
-            *left = if *left == 0 { BLOCK - 1 } else { *left - 1 };
-            match byte {
-                [b'\n'] => return pax::number(&digits).context(MAP),
-                _ if digits.len() > 20 => bail!("is a sparse file whose map is damaged"),
-                [digit] => digits.push(digit),
-            }
-        }
-    }
-
     fn start_body(&mut self, size: u64) {
         self.body = size;
         self.padding = (BLOCK as u64 - size % BLOCK as u64) % BLOCK as u64;
@@ -378,39 +299,6 @@ impl<R: Read> TarStream<R> {
         }
         Ok(true)
     }
-}
-
-fn add_entry(segments: &mut Vec<Segment>, entry: &GnuSparseHeader) -> Result<()> {
-    if entry.is_empty() {
-        return Ok(());
-    }
-    let (offset, length) = (entry.offset().context(MAP)?, entry.length().context(MAP)?);
-    add_segment(segments, Segment { offset, length })
-}
-
-fn add_segment(segments: &mut Vec<Segment>, segment: Segment) -> Result<()> {
-    if segments.len() >= MAX_SEGMENTS {
-        bail!("is a sparse file of more than {MAX_SEGMENTS} pieces");
-    }
-    segments.push(segment);
-    Ok(())
-}
-
-/// Makes sure that pieces are in order, inside the file, and together as long as what is stored.
-fn fits(segments: &[Segment], real: u64, stored: u64) -> Result<()> {
-    let mut end = 0;
-    let mut total = 0_u64;
-    for segment in segments {
-        if segment.offset < end {
-            bail!("is a sparse file whose pieces overlap");
-        }
-        end = segment.offset.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
-        total = total.checked_add(segment.length).context("is a sparse file beyond all sizes")?;
-    }
-    if end > real || total != stored {
-        bail!("is a sparse file whose map does not fit its size");
-    }
-    Ok(())
 }
 
 /// A field that some writers leave empty when it is zero; the crate takes that for an error, Go for a zero.

@@ -20,6 +20,8 @@ use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, linkat, symlinkat, unlinkat};
 
 use super::metadata;
+use crate::image::digest::Hasher;
+use crate::image::inventory::Contents;
 use crate::image::progress::Progress;
 use crate::image::tarstream::{Kind, Member};
 use crate::image::tree::{self, Tree, Watch, is_dir, kind_of, lookup, open_nofollow};
@@ -31,7 +33,7 @@ const META: &[u8] = b".wh..wh.";
 /// Hides everything lower layers have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
 /// Files of this size go to the disk at once, while the next ones are unpacked; all of it is synced in the end.
-const LARGE: u64 = 256 << 10;
+const LARGE: u64 = 64 << 10;
 /// Whiteouts descend this far, holding a descriptor for each level.
 const MAX_DEPTH: u32 = 256;
 
@@ -84,6 +86,7 @@ pub(super) struct Layer<'a> {
     tree: &'a Tree,
     progress: &'a dyn Progress,
     buffer: &'a mut Vec<u8>,
+    contents: &'a mut Contents,
     memory: Memory,
     parent: Option<Parent>,
 }
@@ -113,8 +116,13 @@ fn join(dir: &[u8], file: &[u8]) -> Vec<u8> {
 }
 
 impl<'a> Layer<'a> {
-    pub(super) fn new(tree: &'a Tree, progress: &'a dyn Progress, buffer: &'a mut Vec<u8>) -> Self {
-        Self { tree, progress, buffer, memory: Memory::default(), parent: None }
+    pub(super) fn new(
+        tree: &'a Tree,
+        progress: &'a dyn Progress,
+        buffer: &'a mut Vec<u8>,
+        contents: &'a mut Contents,
+    ) -> Self {
+        Self { tree, progress, buffer, contents, memory: Memory::default(), parent: None }
     }
 
     /// Applies one member, reading the content of a file from `body`.
@@ -263,13 +271,16 @@ impl<'a> Layer<'a> {
         let name = tree::name(file)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let made = File::from(openat(parent, name.as_c_str(), flags, Mode::from_bits_truncate(0o600))?);
+        let mut hasher = Hasher::default();
         if let Some(segments) = &member.segments {
             made.set_len(member.size).context("setting its size")?;
             for segment in segments {
-                self.copy(&made, body, segment.offset, segment.length)?;
+                self.copy(&made, body, segment.offset, segment.length, &mut hasher)?;
             }
+            self.contents.note(fstat(&made)?.st_ino, None);
         } else {
-            self.copy(&made, body, 0, member.size)?;
+            self.copy(&made, body, 0, member.size, &mut hasher)?;
+            self.contents.note(fstat(&made)?.st_ino, Some(hasher.finish()));
         }
         if member.size >= LARGE {
             tree::start_writing(&made);
@@ -279,7 +290,7 @@ impl<'a> Layer<'a> {
             .context("setting its time")
     }
 
-    fn copy(&mut self, to: &File, body: &mut dyn Read, offset: u64, length: u64) -> Result<()> {
+    fn copy(&mut self, to: &File, body: &mut dyn Read, offset: u64, length: u64, hasher: &mut Hasher) -> Result<()> {
         let mut done = 0;
         while done < length {
             let want = usize::try_from(length - done).unwrap_or(usize::MAX).min(self.buffer.len());
@@ -290,7 +301,9 @@ impl<'a> Layer<'a> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(error).context("reading its content"),
             };
-            to.write_all_at(buffer.get(..read).unwrap_or_default(), offset + done).context("writing its content")?;
+            let piece = buffer.get(..read).unwrap_or_default();
+            to.write_all_at(piece, offset + done).context("writing its content")?;
+            hasher.update(piece);
             done += read as u64;
         }
         Ok(())

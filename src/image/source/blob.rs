@@ -4,9 +4,11 @@
 use std::fs::File;
 use std::io::{self, BufReader, Read};
 use std::os::unix::fs::FileExt as _;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result, bail};
 
+use super::growing::Growth;
 use crate::image::digest::{Digest, HashingReader};
 use crate::image::manifest::BlobRef;
 
@@ -17,6 +19,8 @@ pub struct Blob {
     start: u64,
     length: u64,
     position: u64,
+    /// Of a file that is not complete yet.
+    growth: Option<Arc<Growth>>,
 }
 
 impl Blob {
@@ -32,7 +36,19 @@ impl Blob {
     /// `length` bytes of a file, from `start`.
     #[must_use]
     pub fn part(file: File, start: u64, length: u64) -> Self {
-        Self { file, start, length, position: 0 }
+        Self { file, start, length, position: 0, growth: None }
+    }
+
+    /// A file of `length` bytes that is being downloaded, and has not been verified.
+    #[must_use]
+    pub fn growing(file: File, length: u64, growth: &Arc<Growth>) -> Self {
+        Self { growth: Some(Arc::clone(growth)), ..Self::part(file, 0, length) }
+    }
+
+    /// The download that it is of, if it is not complete.
+    #[must_use]
+    pub fn growth(&self) -> Option<&Arc<Growth>> {
+        self.growth.as_ref()
     }
 
     /// Dates its file now.
@@ -86,7 +102,10 @@ impl Blob {
 
 impl Read for Blob {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        let left = self.length.saturating_sub(self.position);
+        let mut left = self.length.saturating_sub(self.position);
+        if let Some(growth) = self.growth.as_ref().filter(|_| left > 0) {
+            left = left.min(growth.beyond(self.position)?.saturating_sub(self.position));
+        }
         let want = usize::try_from(left).unwrap_or(usize::MAX).min(buf.len());
         let read = self.file.read_at(buf.get_mut(..want).unwrap_or_default(), self.start + self.position)?;
         self.position += read as u64;

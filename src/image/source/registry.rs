@@ -6,7 +6,8 @@
 //! on the HTTP client that oci-client is built on: oci-client reads a manifest of any size into memory, does not go on
 //! with a download that broke off, does not wait as `Retry-After` says, does not ask for a new token when one expires,
 //! and leaves redirects to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
-//! time they are taken from it. Must not trust anything a registry says about what it sends.
+//! time they are taken from it. A layer is handed out while it comes, unless there is another endpoint to turn to if it
+//! turns out to be a wrong one. Must not trust anything a registry says about what it sends.
 
 mod credentials;
 mod download;
@@ -21,6 +22,7 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 
@@ -28,6 +30,7 @@ use anyhow::{Context as _, Result, bail};
 use oci_client::Reference;
 
 use self::transport::Transport;
+use super::growing::{Growing, Growth};
 use super::{Blob, Source, Surroundings};
 use crate::config::source::RegistryRef;
 use crate::image::digest::Digest;
@@ -130,20 +133,36 @@ impl<'a> Registry<'a> {
         }
     }
 
-    async fn fetch(&self, wanted: &BlobRef, stop: &AtomicBool) -> Result<Blob> {
+    /// A verified blob. If it is the last endpoint that sends it, `begun` gets it before, unverified.
+    async fn fetch(&self, wanted: &BlobRef, stop: &AtomicBool, begun: &dyn Fn(Blob)) -> Result<Blob> {
         if let Some(blob) = self.cached(wanted) {
             return Ok(blob);
         }
         let serial = self.serial.fetch_add(1, Ordering::Relaxed);
         let path = self.around.scratch.join(format!("blob-{serial}"));
-        let file = self
-            .ask(async |endpoint| download::download(endpoint, wanted, &path, stop).await)
-            .await
-            .with_context(|| format!("fetching blob {}", wanted.digest))?;
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .context("creating a file for the download")?;
+        let growing = Growing::default();
+        let growth = growing.growth();
+        self.ask(async |endpoint| {
+            if self.current.load(Ordering::Relaxed) + 1 == self.endpoints.len() {
+                let file = file.try_clone().context("opening the download again")?;
+                begun(Blob::growing(file, wanted.size, growth));
+            }
+            download::download(endpoint, wanted, &file, growth, stop).await
+        })
+        .await
+        .with_context(|| format!("fetching blob {}", wanted.digest))?;
         // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again. But the disk may begin:
         // the image that is unpacked from it is synced, and this with it.
         start_writing(&file);
         std::fs::rename(&path, self.cache.join(wanted.digest.hex())).context("moving the download to the cache")?;
+        growing.complete();
         Blob::whole(file)
     }
 }
@@ -176,7 +195,7 @@ impl Source for Registry<'_> {
     }
 
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
-        self.runtime.block_on(self.fetch(wanted, &AtomicBool::new(false)))
+        self.runtime.block_on(self.fetch(wanted, &AtomicBool::new(false), &drop))
     }
 
     /// Three downloads at a time, on a thread of their own, ahead of `take`.
@@ -192,11 +211,13 @@ impl Source for Registry<'_> {
                     loop {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(blob) = wanted.get(number) else { return };
-                        let result = this.fetch(blob, stop).await.with_context(|| format!("layer {}", blob.digest));
+                        let begun = |blob| drop(sender.send((number, Arrival::Begun(blob))));
+                        let result = this.fetch(blob, stop, &begun).await;
+                        let result = result.with_context(|| format!("layer {}", blob.digest));
                         if result.is_err() {
                             stop.store(true, Ordering::Relaxed);
                         }
-                        if sender.send((number, result)).is_err() || stop.load(Ordering::Relaxed) {
+                        if sender.send((number, Arrival::Ended(result))).is_err() || stop.load(Ordering::Relaxed) {
                             return;
                         }
                     }
@@ -210,22 +231,59 @@ impl Source for Registry<'_> {
     }
 }
 
-/// Brings what comes in any order into order. The first failure that comes counts.
+/// What a download tells.
+enum Arrival {
+    /// Its first bytes can be read.
+    Begun(Blob),
+    /// All of it is there, verified, or will never be.
+    Ended(Result<Blob>),
+}
+
+/// What has come and was not asked for yet.
+struct Arrivals<'a> {
+    receiver: &'a mpsc::Receiver<(usize, Arrival)>,
+    begun: BTreeMap<usize, Blob>,
+    ended: BTreeMap<usize, Blob>,
+}
+
+impl Arrivals<'_> {
+    /// Waits for the next piece of news. The first failure that comes counts.
+    fn next(&mut self) -> Result<()> {
+        match self.receiver.recv().context("the downloads ended early")? {
+            (number, Arrival::Begun(blob)) => drop(self.begun.insert(number, blob)),
+            (number, Arrival::Ended(result)) => drop(self.ended.insert(number, result?)),
+        }
+        Ok(())
+    }
+}
+
+/// Brings what comes in any order into order.
 fn in_order(
-    receiver: &mpsc::Receiver<(usize, Result<Blob>)>,
+    receiver: &mpsc::Receiver<(usize, Arrival)>,
     count: usize,
     take: &mut dyn FnMut(usize, Blob) -> Result<()>,
 ) -> Result<()> {
-    let mut early = BTreeMap::new();
+    let mut arrivals = Arrivals { receiver, begun: BTreeMap::new(), ended: BTreeMap::new() };
     for number in 0..count {
         let blob = loop {
-            if let Some(blob) = early.remove(&number) {
+            // One that has ended does not have to be waited for any more.
+            let (ended, begun) = (arrivals.ended.remove(&number), arrivals.begun.remove(&number));
+            if let Some(blob) = ended.or(begun) {
                 break blob;
             }
-            let (found, result) = receiver.recv().context("the downloads ended early")?;
-            early.insert(found, result?);
+            arrivals.next()?;
         };
-        take(number, blob)?;
+        let growth: Option<Arc<Growth>> = blob.growth().cloned();
+        take(number, blob).or_else(|error| {
+            // What reads from a download fails with it; why the download failed is the reason to tell.
+            while growth.as_ref().is_some_and(|growth| growth.failed()) {
+                arrivals.next()?;
+            }
+            Err(error)
+        })?;
+        while growth.is_some() && arrivals.ended.remove(&number).is_none() {
+            arrivals.next()?;
+        }
     }
     Ok(())
 }

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! One blob from a registry to a file: hashed and counted as it comes, taken up again where it broke off.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use reqwest::{StatusCode, header};
 
+use super::super::growing::Growth;
 use super::transport::{Failure, Transport, connection};
 use crate::image::digest::Hasher;
 use crate::image::manifest::BlobRef;
@@ -18,26 +17,35 @@ use crate::image::manifest::BlobRef;
 /// does not keep an import busy for ever.
 const PROGRESS: u64 = 1 << 20;
 
-struct Partial {
-    file: File,
+struct Partial<'a> {
+    file: &'a File,
+    growth: &'a Growth,
     hasher: Hasher,
     done: u64,
 }
 
-/// Downloads a blob to `path`; gives the file, verified.
+impl Partial<'_> {
+    fn start_over(&mut self) -> Result<()> {
+        (self.hasher, self.done) = (Hasher::default(), 0);
+        self.growth.reached(0);
+        self.file.set_len(0).context("starting over")?;
+        self.file.seek(SeekFrom::Start(0)).context("starting over").map(drop)
+    }
+}
+
+/// Downloads a blob to `file`, telling `growth` how far it is; the blob is verified in the end.
 ///
 /// # Errors
 /// When it cannot be had, is not what it should be, or `stop` is set.
-pub async fn download(from: &Transport<'_>, wanted: &BlobRef, path: &Path, stop: &AtomicBool) -> Result<File> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .context("creating a file for the download")?;
-    let mut partial = Partial { file, hasher: Hasher::default(), done: 0 };
+pub async fn download(
+    from: &Transport<'_>,
+    wanted: &BlobRef,
+    file: &File,
+    growth: &Growth,
+    stop: &AtomicBool,
+) -> Result<()> {
+    let mut partial = Partial { file, growth, hasher: Hasher::default(), done: 0 };
+    partial.start_over()?;
     let mut failures = 0;
     loop {
         let before = partial.done;
@@ -56,18 +64,17 @@ pub async fn download(from: &Transport<'_>, wanted: &BlobRef, path: &Path, stop:
             }
         }
     }
-    let Partial { file, hasher, .. } = partial;
-    let found = hasher.finish();
+    let found = partial.hasher.finish();
     if found != wanted.digest {
         bail!("the registry sent something else, with the digest {found}");
     }
-    Ok(file)
+    Ok(())
 }
 
 async fn attempt(
     from: &Transport<'_>,
     wanted: &BlobRef,
-    partial: &mut Partial,
+    partial: &mut Partial<'_>,
     stop: &AtomicBool,
 ) -> Result<(), Failure> {
     if partial.done == wanted.size && partial.done > 0 {
@@ -79,9 +86,7 @@ async fn attempt(
         let goes_on = range.is_some_and(|range| range.starts_with(&format!("bytes {}-", partial.done)));
         if answer.status() != StatusCode::PARTIAL_CONTENT || !goes_on {
             // The registry does not do ranges: once more from the beginning.
-            partial.file.set_len(0).context("starting over")?;
-            partial.file.seek(SeekFrom::Start(0)).context("starting over")?;
-            (partial.hasher, partial.done) = (Hasher::default(), 0);
+            partial.start_over()?;
             if answer.status() == StatusCode::PARTIAL_CONTENT {
                 return Err(Failure::Passing(anyhow!("the registry sent another part than was asked for"), None));
             }
@@ -97,6 +102,7 @@ async fn attempt(
         partial.file.write_all(&chunk).context("writing the download")?;
         partial.hasher.update(&chunk);
         partial.done += chunk.len() as u64;
+        partial.growth.reached(partial.done);
         from.progress().transfer(wanted.digest.short(), partial.done, wanted.size);
     }
     if partial.done < wanted.size {

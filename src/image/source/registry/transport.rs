@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, anyhow};
+use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
 use oci_client::errors::OciDistributionError;
@@ -31,6 +31,8 @@ const MAX_REDIRECTS: u32 = 5;
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// Answers of token services.
 const MAX_TOKEN: u64 = 1 << 20;
+/// Why there can be no token.
+const NO_TOKENS: &str = "the registry has no token service";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = concat!("sdme-gen/", env!("CARGO_PKG_VERSION"));
@@ -253,6 +255,8 @@ impl<'a> Transport<'a> {
             Credentials::IdentityToken(token) => Some(format!("Bearer {}", self.refresh(token).await?)),
             Credentials::Anonymous => self.exchange(&RegistryAuth::Anonymous).await?,
             Credentials::Password(user, password) => {
+                // oci-client would send the password to any address.
+                self.token_service().await?;
                 let auth = RegistryAuth::Basic(user.clone(), password.clone());
                 let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
                 self.exchange(&auth).await?.or(Some(format!("Basic {basic}")))
@@ -283,7 +287,7 @@ impl<'a> Transport<'a> {
     /// Why the token service gave no token. oci-client keeps the status of its answer for itself, so it is asked once more.
     async fn refusal(&self, auth: &RegistryAuth) -> Failure {
         let ask = async || {
-            let (realm, service) = self.token_service().await?;
+            let (realm, service) = self.token_service().await?.context(NO_TOKENS)?;
             let mut request = self.http.get(realm).query(&[("scope", self.scope()), ("service", service)]);
             if let RegistryAuth::Basic(user, password) = auth {
                 request = request.basic_auth(user, Some(password));
@@ -301,22 +305,20 @@ impl<'a> Transport<'a> {
         format!("repository:{}:pull", self.reference.repository())
     }
 
-    /// Where the registry's token service is, and what it is called.
-    async fn token_service(&self) -> Result<(Url, String), Failure> {
+    /// Where the registry's token service is, and what it is called, if it has one. It may be anywhere, as the registry says
+    /// (distribution, "Token Authentication Specification"; Docker's own is on another host), but credentials that were meant
+    /// for an encrypted connection go over no other.
+    async fn token_service(&self) -> Result<Option<(Url, String)>, Failure> {
         let url = self.base.join("v2/").context("the registry's URL")?;
         let answer = self.http.get(url).send().await.map_err(connection)?;
         let challenge = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let (realm, service) = challenge.and_then(bearer).context("the registry has no token service")?;
-        let realm = Url::parse(&realm).context("the URL of the registry's token service")?;
-        if realm.scheme() != "https" && self.base.scheme() == "https" {
-            return Err(Failure::Final(anyhow!("the registry's token service does not use HTTPS")));
-        }
-        Ok((realm, service))
+        let Some((realm, service)) = challenge.and_then(bearer) else { return Ok(None) };
+        Ok(Some((token_address(&realm, &self.base)?, service)))
     }
 
     /// A token for a refresh token, which oci-client does not know how to get.
     async fn refresh(&self, token: &str) -> Result<String, Failure> {
-        let (realm, service) = self.token_service().await?;
+        let (realm, service) = self.token_service().await?.context(NO_TOKENS)?;
         let scope = self.scope();
         let form = [
             ("grant_type", "refresh_token"),
@@ -362,6 +364,15 @@ fn http_client(certificates: &tls::Certificates, verify: bool) -> Result<reqwest
         builder = builder.identity(reqwest::Identity::from_pem(pem).context("the client certificate of CertDir=")?);
     }
     builder.build().context("setting up the HTTP client")
+}
+
+/// The address of the token service of the registry at `base`.
+fn token_address(realm: &str, base: &Url) -> Result<Url> {
+    let realm = Url::parse(realm).context("the URL of the registry's token service")?;
+    if realm.scheme() != "https" && (base.scheme() == "https" || realm.scheme() != "http") {
+        bail!("the registry's token service does not use HTTPS");
+    }
+    Ok(realm)
 }
 
 /// Realm and service of a bearer challenge (RFC 6750, section 3).
@@ -475,6 +486,14 @@ mod tests {
     fn challenges() {
         let found = bearer(r#"Bearer realm="https://a/token",service="b c",scope="x""#).unwrap();
         assert_eq!(found, ("https://a/token".into(), "b c".into()));
+        let address = |realm, base| token_address(realm, &Url::parse(base).unwrap()).map(String::from);
+        let elsewhere = "https://auth.example.org/token";
+        assert_eq!(address(elsewhere, "https://example.org/").unwrap(), elsewhere);
+        assert_eq!(address("http://a/t", "http://a/").unwrap(), "http://a/t");
+        for (realm, base) in [("http://a/t", "https://a/"), ("ftp://a/t", "https://a/"), ("ftp://a/t", "http://a/")] {
+            let error = address(realm, base).unwrap_err().to_string();
+            assert_eq!(error, "the registry's token service does not use HTTPS", "{realm}");
+        }
         assert_eq!(bearer(r#"Basic realm="x""#), None);
         assert_eq!(said(br#"{"errors":[{"code":"X","message":"not\u001b here"}]}"#).unwrap(), " (not here)");
         assert_eq!(said(b"<html>"), None);
