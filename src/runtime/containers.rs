@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{files, systemd};
+use super::{files, stack, systemd};
 use crate::config::keys::FileType;
 use crate::paths::{container_runtime, container_state};
 use crate::resolve::bad_name;
@@ -121,8 +121,7 @@ fn unmounted(directories: &[PathBuf]) -> Result<()> {
     const PATIENCE: Duration = Duration::from_secs(20);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
-        let mut points = mounts.lines().filter_map(|line| line.split(' ').nth(4));
+        let mut points = stack::mounted()?.into_iter();
         let Some(point) = points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) else {
             return Ok(());
         };

@@ -89,7 +89,7 @@ pub fn release(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Where something is mounted, in the order of mounting (proc_pid_mountinfo(5)).
+/// Where something is mounted, in the order of mounting (`proc_pid_mountinfo(5)`).
 ///
 /// # Errors
 /// When the mount table cannot be read.
