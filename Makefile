@@ -25,7 +25,7 @@ STATIC ?= $(TARGET)/static/release
 DOCUMENTS ?= $(TARGET)/documents
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all build install deb rpm test demo bench fuzz-build lint clean
+.PHONY: all build install deb rpm arch test demo bench fuzz-build lint clean
 
 all: build
 
@@ -55,9 +55,9 @@ install:
 	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/sdme-gen.fish \
 	  $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/sdme-gen.fish
 
-# Packages of what `make build` has built, below target/packages; needs debhelper or rpmbuild. A distribution builds them from
+# Packages of what `make build` has built, below target/packages; needs debhelper, rpmbuild or makepkg. A distribution builds them from
 # packaging/ as it is used to.
-deb rpm:
+deb rpm arch:
 	packaging/build $@
 
 # Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.

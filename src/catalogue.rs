@@ -44,7 +44,7 @@ const VALUE: Kind = Kind {
 };
 
 /// In the order of matching: a message that quotes another problem belongs to the first kinds.
-const KINDS: [Kind; 22] = [
+const KINDS: [Kind; 33] = [
     Kind {
         code: "S402",
         title: "What a file relies on cannot be used",
@@ -87,7 +87,7 @@ const KINDS: [Kind; 22] = [
         title: "A file's name that cannot be the name of what it describes",
         remedy: "Rename the file: the name becomes a host name, and part of the names of units.",
         example: &[("my_web.container", "[Container]\n")],
-        parts: &["name is a host name", "file name has letters", "the name of a template"],
+        parts: &["cannot be the name of", "name is a host name", "file name has letters", "the name of a template"],
     },
     Kind {
         code: "S201",
@@ -108,7 +108,7 @@ const KINDS: [Kind; 22] = [
         title: "A section that is unknown",
         remedy: "Write the section that the message suggests. Sections for other programs begin with `X-`.",
         example: &[(WEB, "[Containr]\nImage=nginx\n")],
-        parts: &["unknown section", "[Quadlet] is not supported"],
+        parts: &["unknown section"],
     },
     Kind {
         code: "S204",
@@ -122,14 +122,14 @@ const KINDS: [Kind; 22] = [
         title: "A key that is known, but not supported",
         remedy: "Use what the message names in its place, or remove the key. It is never ignored silently.",
         example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--privileged\n")],
-        parts: &["not supported yet", "not supported here"],
+        parts: &["not supported here"],
     },
     Kind {
         code: "S206",
         title: "Quotes or escapes that do not end",
         remedy: "Close the quote; write `\\\\` for a backslash. The rules are systemd's (systemd.syntax(7)).",
         example: &[(WEB, "[Container]\nImage=nginx\nExec=sh -c \"echo hello\n")],
-        parts: &["the quote ", "escape sequence"],
+        parts: &["behind the closing quote", "the quote ", "escape sequence"],
     },
     Kind {
         code: "S303",
@@ -138,6 +138,9 @@ const KINDS: [Kind; 22] = [
                  absolute path, or the name of an `.image` file.",
         example: &[(WEB, "[Container]\nImage=Nginx\n")],
         parts: &[
+            "does not say what it is",
+            "write oci:/PATH",
+            "write rootfs:/PATH",
             "invalid image reference",
             "invalid tag in",
             "invalid digest in",
@@ -157,6 +160,9 @@ const KINDS: [Kind; 22] = [
             ("a.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
         ],
         parts: &[
+            "is the target of",
+            "is about the volume",
+            "is about the same place already",
             "of the host is ",
             "would be called as the one of",
             "is used with other Mode= or Pull= settings",
@@ -183,7 +189,7 @@ const KINDS: [Kind; 22] = [
         title: "A reference to a file that does not exist",
         remedy: "Write the file, or correct the name; the message has the nearest.",
         example: &[(WEB, "[Container]\nImage=ngnix.image\n"), ("nginx.image", "[Image]\nImage=nginx\n")],
-        parts: &["there is no "],
+        parts: &["is not the name of a .pod file", "there is no "],
     },
     Kind {
         code: "S403",
@@ -206,6 +212,7 @@ const KINDS: [Kind; 22] = [
                  `systemctl enable` is not needed.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Install]\nWantedBy=boot\n")],
         parts: &[
+            "DefaultInstance= is for a template",
             "is not the name of a unit",
             "specifiers are not expanded here",
             "Alias= is",
@@ -247,6 +254,16 @@ const KINDS: [Kind; 22] = [
         remedy: "Add the key that is missing, or remove the one that has no meaning beside the other.",
         example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\nStopWhenIdle=5min\n")],
         parts: &[
+            "exclude each other",
+            "remove one of the two",
+            "cannot be used with",
+            "says the same as",
+            "has a group already",
+            "is about Device=",
+            "for the mount of Device=",
+            "gives the container a ",
+            "into another pod than",
+            "use SystemCallFilter= for an operating system",
             " needs ",
             "belongs ",
             "is for an application",
@@ -261,6 +278,98 @@ const KINDS: [Kind; 22] = [
             "need an Image=",
             "is for containers; ",
         ],
+    },
+    Kind {
+        code: "S305",
+        title: "A path that is none",
+        remedy: "Write an absolute path; one of the host may begin with `./`, for the directory of the file. Specifiers in it are those that the message lists.",
+        example: &[(WEB, "[Container]\nImage=nginx\nWorkingDir=srv\n")],
+        parts: &["is not an absolute path", "is not a path", "is not known in a path", "a path ends in %"],
+    },
+    Kind {
+        code: "S306",
+        title: "A time, a number or a size that is none",
+        remedy: "Write what the message shows: times have the units ms, s, min, h and d, sizes k, m, g and t.",
+        example: &[(WEB, "[Container]\nImage=nginx\nMemory=banana\n")],
+        parts: &[
+            "is not a time;",
+            "is not a time,",
+            "is not a size",
+            "is not a number",
+            "takes a number",
+            "takes a size",
+            "takes an octal mode",
+        ],
+    },
+    Kind {
+        code: "S307",
+        title: "Something that cannot be mounted",
+        remedy: "Write `SOURCE:PATH:OPTIONS` as `docs/volumes.md` has it; `/proc`, `/sys`, `/dev`, `/run` itself and the root are taken.",
+        example: &[(WEB, "[Container]\nImage=nginx\nVolume=data:/proc/data\n")],
+        parts: &["Volume=:", "Mount=:", "Tmpfs=", "AddDevice="],
+    },
+    Kind {
+        code: "S308",
+        title: "A capability, a system call or a profile that is none",
+        remedy: "Write a name of capabilities(7), or a call or group of systemd.exec(5); `docs/security.md` tells what can be changed.",
+        example: &[(WEB, "[Container]\nImage=nginx\nAddCapability=NET_ADMN\n")],
+        parts: &["Capability=:", "SystemCallFilter=", "SeccompProfile=", "AppArmor=", "are dropped and added", "CAP_"],
+    },
+    Kind {
+        code: "S309",
+        title: "A variable or a label that is not NAME=VALUE",
+        remedy: "Write NAME=VALUE, in quotes when there are blanks in it. The environment of the host is not passed on.",
+        example: &[(WEB, "[Container]\nImage=nginx\nEnvironment=HOME\n")],
+        parts: &["is not NAME=VALUE", "is not the name of a variable", "nothing of the host's environment"],
+    },
+    Kind {
+        code: "S310",
+        title: "A user or a group that is none",
+        remedy: "Write a name or a number.",
+        example: &[(WEB, "[Container]\nImage=nginx\nGroupAdd=\"d e\"\n")],
+        parts: &["no name and no number", "neither a name nor a number"],
+    },
+    Kind {
+        code: "S311",
+        title: "A signal that is none",
+        remedy: "Write a name or number of signal(7).",
+        example: &[(WEB, "[Container]\nImage=nginx\nStopSignal=SIGSTOPP\n")],
+        parts: &["is not a signal"],
+    },
+    Kind {
+        code: "S312",
+        title: "An address or a domain that is none",
+        remedy: "Write addresses in numbers, and names of hosts or domains where the message asks for one.",
+        example: &[(WEB, "[Container]\nImage=nginx\nDNS=localhost\n")],
+        parts: &[
+            "is not an address",
+            "is not a host name",
+            "is not a domain",
+            "resolv.conf(5)",
+            "is no range of IPv4 addresses",
+            "the first one of the range",
+        ],
+    },
+    Kind {
+        code: "S313",
+        title: "A limit or a setting of the kernel that an application cannot have",
+        remedy: "Write one of those that the message lists. What is for the whole machine is set on the host.",
+        example: &[(WEB, "[Container]\nImage=nginx\nUlimit=files=1\n")],
+        parts: &["Ulimit=", "Sysctl="],
+    },
+    Kind {
+        code: "S314",
+        title: "A secret that cannot be read",
+        remedy: "Write `NAME,type=mount|env,target=TARGET`; `docs/volumes.md` has the rest.",
+        example: &[(WEB, "[Container]\nImage=nginx\nSecret=a/b\n")],
+        parts: &["Secret=:"],
+    },
+    Kind {
+        code: "S315",
+        title: "A health check that cannot be read",
+        remedy: "Write a line for the shell, or a JSON list of words; `docs/health.md` has examples.",
+        example: &[(WEB, "[Container]\nImage=nginx\nHealthCmd=[\"curl\", 1]\n")],
+        parts: &["is not a command", "is not no, yes or healthy"],
     },
 ];
 

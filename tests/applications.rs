@@ -344,6 +344,14 @@ fn an_init_does_its_duties(host: &Host) {
     assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("1".to_owned(), "7".to_owned()));
     host.ok("journalctl -b -q -M web -t nginx -o cat | grep -x bye");
 
+    // A signal that has it read its configuration again.
+    let web = run("ReloadSignal=HUP\n", "trap 'echo again' HUP; echo END; while :; do sleep 0.05; done");
+    printed(&web, "nginx");
+    let before = property("MainPID");
+    web.systemctl("reload");
+    host.wait("journalctl -b -q -M web -t nginx -o cat | grep -x again", 5);
+    assert_eq!(property("MainPID"), before);
+
     // One that does not listen is killed, with everything it started; and it is the host that waits longer.
     run(
         "StopSignal=TERM\nStopTimeout=1\n",

@@ -34,6 +34,15 @@ fn the_verbs_do_what_they_say() {
     let json = host.ok("sdme-gen diff --json debian");
     assert!(json.contains("\"path\": \"/srv/new\""), "{json}");
 
+    // It runs no application: what is meant for one is not dropped in silence.
+    host.ok("sdme-gen create envy -r debian -e A=b");
+    host.fails("systemctl start systemd-nspawn@envy");
+    host.ok(
+        "journalctl -b -q -u sdme-prepare@envy | grep 'envy.container:1: Environment= is for an application, and the \
+             image debian is an operating system; remove it, or write Mode=app'",
+    );
+    host.ok("sdme-gen rm envy");
+
     // A second one of the same image has another name; neither goes while it runs.
     assert_eq!(host.ok("sdme-gen create -r debian"), "write /etc/sdme/debian-2.container\n");
     assert!(host.fails("sdme-gen rm debian").contains("debian runs; run systemctl stop"));

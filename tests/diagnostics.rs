@@ -13,6 +13,9 @@ use std::process::Command;
 
 use cases::{Case, cases};
 use sdme_gen::catalogue::{kind, kinds};
+use sdme_gen::compile;
+use sdme_gen::resolve::model::Facts;
+use sdme_gen::search::{SearchPath, search};
 
 fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -87,6 +90,30 @@ fn check_says_the_same_and_changes_nothing() {
         assert!(parsed.iter().all(|p| p["code"].is_string() && p["line"].is_u64()), "{}", case.title);
         assert_eq!(list(), before, "{}", case.title);
     }
+}
+
+/// Problems of one value that are like no others.
+const GENERIC: [&str; 2] = ["Entrypoint=", "Timezone="];
+
+/// The diagnostics of a fixture.
+fn of_fixture(path: &Path) -> Vec<String> {
+    let sources = search(&SearchPath::below(path));
+    compile(&sources, &Facts::default()).diagnostics.iter().map(ToString::to_string).collect()
+}
+
+#[test]
+fn hardly_any_has_the_generic_code() {
+    let tables = ["wrong.txt", "quadlet.txt"].into_iter().flat_map(cases).flat_map(|case| case.compile().0);
+    let fixtures = fs::read_dir(root().join("tests/fixtures")).unwrap().map(|entry| entry.unwrap().path());
+    let all: BTreeSet<String> =
+        tables.chain(fixtures.filter(|path| path.is_dir()).flat_map(|path| of_fixture(&path))).collect();
+    assert!(all.len() > 150, "{}", all.len());
+    let generic = |line: &&String| {
+        let message = line.split_once(": ").unwrap().1.trim_start_matches("warning: ");
+        kind(message).code == "S301" && !GENERIC.iter().any(|listed| message.starts_with(listed))
+    };
+    let found: Vec<&String> = all.iter().filter(generic).collect();
+    assert!(found.is_empty(), "{found:#?}");
 }
 
 fn page() -> String {

@@ -26,11 +26,7 @@ fn page() -> String {
     for file_type in FileType::ALL {
         let rows = |status: fn(Status) -> bool| keys(file_type).iter().filter(move |k| status(k.status));
         write!(out, "\n## {}, section [{}]\n\n", name(file_type), file_type.section()).unwrap();
-        if rows(|s| s == Status::Supported).next().is_none() {
-            out += "Not supported yet; such a file is reported.\n";
-        } else {
-            out += "| key | value | | |\n|---|---|---|---|\n";
-        }
+        out += "| key | value | | |\n|---|---|---|---|\n";
         for key in rows(|s| s == Status::Supported) {
             let value = match key.kind {
                 Kind::Text => "text".to_owned(),
@@ -42,10 +38,6 @@ fn page() -> String {
             };
             let quadlet = if key.quadlet { "Quadlet" } else { "" };
             writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();
-        }
-        let later: Vec<String> = rows(|s| s == Status::Later).map(|k| format!("`{}=`", k.name)).collect();
-        if !later.is_empty() {
-            write!(out, "\nKnown, not supported yet: {}.\n", later.join(", ")).unwrap();
         }
         for key in rows(|s| matches!(s, Status::Never(_))) {
             if let Status::Never(instead) = key.status {

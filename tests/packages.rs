@@ -5,36 +5,13 @@
 
 mod support;
 
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::collections::BTreeSet;
+use std::path::Path;
 
 use support::containers::{Container, NGINX, WELCOME};
 use support::host::Host;
+use support::packages::{install, package, run, with_packages};
 use support::{cache, repo, require};
-
-fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
-    let output = Command::new(program.as_ref())
-        .args(arguments)
-        .env_remove("MAKEFLAGS")
-        .env_remove("MAKELEVEL")
-        .output()
-        .unwrap_or_else(|e| panic!("{}: {e}", program.as_ref().display()));
-    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
-    assert!(output.status.success(), "{} {arguments:?}: {text}", program.as_ref().display());
-    text
-}
-
-/// Makes a package of `kind`.
-fn package(kind: &str, version: &str) -> PathBuf {
-    run(repo("packaging/build"), &[kind, version]);
-    let all = walkdir::WalkDir::new(repo("target/packages").join(kind));
-    let mut found = all.into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        name.contains(version) && name.ends_with(kind)
-    };
-    found.find(named).unwrap_or_else(|| panic!("no package {version} of {kind}"))
-}
 
 #[test]
 fn rpmlint_finds_no_errors() {
@@ -49,6 +26,30 @@ fn rpmlint_finds_no_errors() {
     assert!(text.contains(" 0 errors"), "{text}");
 }
 
+/// What is in a package, but for what its kind of package adds: its own description, licences and documentation.
+fn files(list: &str) -> BTreeSet<String> {
+    let own = ["/usr/share/doc/", "/usr/share/licenses/", "/usr/share/lintian/", "/usr/lib/.build-id", "/."];
+    let paths = list.lines().map(|path| format!("/{}", path.trim_start_matches("./").trim_start_matches('/')));
+    paths.filter(|path| !path.ends_with('/') && !own.iter().any(|own| path.starts_with(own))).collect()
+}
+
+#[test]
+fn every_kind_of_package_has_the_same_files() {
+    if !require(&["build", "dpkg-buildpackage", "rpmbuild", "makepkg", "pacman", "bsdtar"]) {
+        return;
+    }
+    let list = |kind: &str| package(kind, "0.1.0").display().to_string();
+    let deb = files(&run("sh", &["-c", &format!("dpkg-deb --fsys-tarfile {} | tar -t", list("deb"))]));
+    let arch = files(&run("bsdtar", &["-tf", &list("arch")]));
+    let rpm = run("rpm", &["-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", &list("rpm")]);
+    let rpm: Vec<&str> = rpm.lines().filter(|l| !l.starts_with('d')).filter_map(|l| l.split(' ').nth(1)).collect();
+    assert!(deb.len() > 40 && deb.contains("/usr/lib/sdme/sdme-oci-run"), "{deb:?}");
+    assert_eq!(deb, arch);
+    assert_eq!(deb, files(&rpm.join("\n")));
+    let about = run("bsdtar", &["-xOf", &list("arch"), ".PKGINFO"]);
+    assert!(about.contains("pkgver = 0.1.0-1") && about.contains("depend = systemd>=257"), "{about}");
+}
+
 #[test]
 fn apt_installs_upgrades_and_purges() {
     let needs = ["root", "cgroup2", "build", "dpkg-buildpackage", "lintian", "image:nginx", "tree:trixie"];
@@ -59,13 +60,9 @@ fn apt_installs_upgrades_and_purges() {
     let text = run("lintian", &["--fail-on", "error", &old.display().to_string()]);
     assert!(!text.lines().any(|line| line.starts_with("E:")), "{text}");
 
-    let packages = repo("target/packages/deb");
-    let builder = Host::builder("trixie", "packages").bind(&packages, "/srv/packages");
+    let builder = with_packages(Host::builder("trixie", "packages"));
     let host = &builder.bind(&cache().join("images"), "/srv/images").boot();
-    let install = |package: &Path| {
-        let file = package.file_name().unwrap().to_string_lossy().into_owned();
-        host.ok(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y install /srv/packages/{file}"));
-    };
+    let install = |package: &Path| install(host, package);
     install(&old);
     host.ok("test -d /etc/sdme -a -d /var/lib/sdme && man -w sdme-gen 2>/dev/null || test -x /usr/bin/sdme-gen");
 

@@ -14,6 +14,7 @@ use support::tiers::{self, answers, in_pod, nginx};
 
 on_every_suite!(
     tiers_talk_inside_and_not_with_each_other,
+    members_have_what_their_pod_says,
     members_come_and_go_with_their_pod,
     ports_are_published_on_every_kind_of_address,
     a_container_starts_on_the_first_connection_and_stops_when_idle,
@@ -25,6 +26,51 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &["image:databases"]) {
         case(&boot(suite, name.split('_').next().unwrap()));
     }
+}
+
+/// Written as for Quadlet: a template, with names of its own, volumes, resolver, devices.
+fn members_have_what_their_pod_says(host: &Host) {
+    let shop = "PodName=shop-%i\nPublishPort=808%i:80\nVolume=shared@%i.volume:/srv/shared\nAddHost=db:10.0.0.5\n\
+        DNS=192.0.2.1\nDNSSearch=example.org\nHostName=shop\nShmSize=32m\nStopTimeout=1.5s\nLabel=a=b\n\
+        ExitPolicy=continue\n[Quadlet]\nDefaultDependencies=no\n";
+    pod(host, "tier@", shop);
+    // A device that every kernel has which runs systemd, and that no container has unless asked for: the automounter's.
+    host.ok("mknod -m 666 /dev/mine c 10 235");
+    host.write("/etc/sdme/shared@.volume", "[Volume]\n");
+    write(
+        host,
+        "front@",
+        &nginx("Pod=tier@%i.pod\nAddDevice=/dev/mine:/dev/own:r\nHostName=front\nLogDriver=journald\n"),
+    );
+    write(host, "back@", &nginx(&format!("Pod=tier@%i.pod\n{}", answers(8090, "back"))));
+    host.ok("cd /etc/sdme && for i in 1 2; do for f in tier@.pod shared@.volume front@.container back@.container; do \
+         ln -s $f ${f%@*}@$i.${f#*@.}; done; done");
+    reload(host);
+    host.ok("systemctl start sdme-pod@shop-1.target sdme-pod@shop-2.target");
+    for i in ["1", "2"] {
+        assert_eq!(host.wait_http(&format!("http://127.0.0.1:808{i}/"), 20), WELCOME);
+        let of = |name: &str| Container::new(host, &format!("{name}-{i}"));
+        let (front, back) = (of("front"), of("back"));
+        host.wait(&format!("{} curl -fsS http://127.0.0.1:8090/ | grep -x back", in_pod(&format!("shop-{i}"))), 10);
+        // One volume for the two, and another one for the other pod.
+        let exec = |member: &Container<'_>, script: &str| {
+            host.ok(&format!("sdme-gen exec {} -- sh -c '{script}' </dev/null", member.name))
+        };
+        exec(&back, &format!("echo {i} >/srv/shared/mark"));
+        assert_eq!(exec(&front, "cat /srv/shared/mark; uname -n").split_whitespace().collect::<Vec<_>>(), [i, "front"]);
+        assert_eq!(exec(&back, "uname -n").trim(), "shop");
+        for member in [&front, &back] {
+            let found = exec(member, "cat /etc/resolv.conf /etc/hosts; stat -fc %b /dev/shm");
+            for line in ["nameserver 192.0.2.1", "search example.org", "10.0.0.5 db", "8192"] {
+                assert!(found.lines().any(|l| l == line), "{line}: {found}");
+            }
+            assert!(member.property("TimeoutStopUSec").starts_with("31.500"), "{}", member.property("TimeoutStopUSec"));
+        }
+        // The device is there, and may be read only.
+        exec(&front, "exec 3</dev/own; ! (exec 3>/dev/own) 2>/dev/null");
+        exec(&back, "! test -e /dev/own");
+    }
+    host.ok("systemctl stop sdme-pod@shop-1.service && systemctl is-active systemd-nspawn@front-2");
 }
 
 fn pod(host: &Host, name: &str, text: &str) {

@@ -230,7 +230,7 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
     host.ok("mkdir -p /srv/host /etc/credstore && chown 999:999 /srv/host && printf secret >/etc/credstore/key");
     host.ok("printf token >/etc/credstore/token && echo FILE=file >/etc/redis.env");
     let redis = Container::new(host, "redis");
-    for preset in ["UserNS=auto", "Strict=yes\nAppArmor=unconfined\nReadOnly=yes"] {
+    for preset in ["UserNS=auto\nAddDevice=/dev/zero:/dev/own", "Strict=yes\nAppArmor=unconfined\nReadOnly=yes"] {
         // The image declares /data, which is its user's.
         redis.configure(&format!(
             "[Container]\n{preset}\nNetwork=none\nImage=oci:/srv/images/databases:redis\nUser=redis\nVolume=logs:/var/log/mysql\n\
@@ -246,6 +246,9 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
                 id -u && stat -c %u:%g /data/* /var/log/mysql/file /run/mysqld/file /srv/host/file | sort -u'",
         );
         assert_eq!(seen, "OK\nsecret 400:999:999\ntoken,file\n999\n999:999\n", "{preset}");
+        if preset.contains("AddDevice") {
+            assert_eq!(host.ok("sdme-gen exec redis -- head -c 2 /dev/own"), "\0\0");
+        }
         // On the host, too, owners have the numbers they have inside.
         let owners = "cd /var/lib/sdme/volumes && stat -c %u:%g redis@data/healthy redis@data/file redis@data/dump.rdb \
             logs/file sock/file /srv/host/file";
@@ -253,4 +256,13 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
         redis.systemctl("stop");
         host.ok("cd /var/lib/sdme/volumes && rm -f redis@data/* */file /srv/host/file");
     }
+    // A container that is removed while it runs takes nothing along that is only mounted for it.
+    host.ok("echo keep >/srv/host/keep");
+    redis.configure(
+        "[Container]\nUserNS=auto\nNetwork=none\nImage=oci:/srv/images/databases:redis\nVolume=/srv/host:/srv/host:noexec\n",
+    );
+    redis.systemctl("start");
+    host.ok("sdme-gen rm --force redis && test ! -e /run/sdme/containers/redis");
+    assert_eq!(host.read("/srv/host/keep"), "keep\n");
+    host.ok("sdme-gen fs verify");
 }

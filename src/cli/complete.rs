@@ -8,6 +8,7 @@ use clap_complete::engine::{ArgValueCandidates, CompletionCandidate};
 use clap_complete::env::{Bash, EnvCompleter, Fish, Zsh};
 
 use crate::config::keys::{FileType, Status, keys};
+use crate::config::sources::SourceFile;
 use crate::image::Store;
 use crate::search::{SearchPath, search};
 
@@ -17,6 +18,9 @@ pub const VARIABLE: &str = "COMPLETE";
 /// The name of each shell, and the file its part is installed as.
 const SHELLS: [(&str, &dyn EnvCompleter); 3] = [("sdme-gen", &Bash), ("_sdme-gen", &Zsh), ("sdme-gen.fish", &Fish)];
 
+/// zsh reads the file when it is asked for the first time, and expects an answer of it.
+const FIRST_TIME: &[u8] = b"[ \"$funcstack[1]\" != _sdme-gen ] || _clap_dynamic_completer_sdme_gen \"$@\"\n";
+
 /// The shells' parts, by the names they are installed as.
 ///
 /// # Errors
@@ -25,6 +29,9 @@ pub fn scripts() -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
     let script = |(name, shell): (&'static str, &dyn EnvCompleter)| {
         let mut text = Vec::new();
         shell.write_registration(VARIABLE, "sdme-gen", "sdme-gen", "sdme-gen", &mut text)?;
+        if name.starts_with('_') {
+            text.extend_from_slice(FIRST_TIME);
+        }
         Ok((name, text))
     };
     SHELLS.into_iter().map(script).collect()
@@ -64,7 +71,8 @@ fn candidates(file_type: FileType) -> Vec<CompletionCandidate> {
         keys(file_type).iter().filter(|k| k.status == Status::Supported).map(|k| k.name.to_owned()).collect()
     } else {
         let sources = search(&SearchPath::from_environment(Path::new("/")));
-        sources.files.into_iter().filter(|f| f.file_type == file_type).map(|f| f.name).collect()
+        let described = sources.files.iter().filter(|f| f.file_type == file_type && !f.is_template());
+        described.map(SourceFile::described).collect()
     };
     if file_type == FileType::Image {
         // Who may not look into the store completes what is configured.

@@ -151,13 +151,6 @@ fn file_type(file_type: FileType) -> String {
     for key in all.iter().filter(|k| k.status == Status::Supported) {
         describe(&mut out, key);
     }
-    if all.iter().all(|k| k.status != Status::Supported) {
-        out.text([roman("None yet.")]);
-    }
-    let later: Vec<String> = all.iter().filter(|k| k.status == Status::Later).map(|k| format!("{}=", k.name)).collect();
-    if !later.is_empty() {
-        out.control("PP", []).text([roman(format!("Known, but not supported yet: {}.", later.join(", ")))]);
-    }
     let never = all.iter().filter_map(|k| if let Status::Never(why) = k.status { Some((k.name, why)) } else { None });
     let never: Vec<_> = never.collect();
     if !never.is_empty() {

@@ -19,6 +19,13 @@ pub struct Settings {
 /// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
 const NAMED: [&str; 2] = ["Container", "App"];
 
+/// Quadlet's own section, which every file may have.
+const QUADLET: &str = "Quadlet";
+
+/// Keys of `[Pod]` that are those of its members.
+const FOR_MEMBERS: [&str; 9] =
+    ["AddHost", "DNS", "DNSOption", "DNSSearch", "HostName", "ShmSize", "StopTimeout", "UserNS", "Volume"];
+
 impl Settings {
     /// Parses, checks and merges.
     ///
@@ -49,6 +56,12 @@ impl Settings {
             }
             // For the template to say.
             entries.retain(|e| &*e.section != "Install" || e.key != "DefaultInstance");
+        }
+        // There are no dependencies here that it could switch off: a value that can be read is right.
+        for entry in entries.iter().filter(|e| &*e.section == QUADLET) {
+            if let Err(message) = check_quadlet(entry) {
+                problems.push(Diagnostic::error(&entry.at, message));
+            }
         }
         let own = file.file_type.section();
         for entry in &entries {
@@ -95,6 +108,30 @@ impl Settings {
             Some(Arc::new(Entry { section: section.into(), ..Entry::clone(e) }))
         });
         Self { entries: without_resets("Container", shared.cloned().chain(own)), named: Vec::new() }
+    }
+
+    /// What a pod says about its members, as if it stood in the `.container` file of each.
+    #[must_use]
+    pub fn for_members(&self) -> Self {
+        let handed = self.section("Pod").filter(|e| FOR_MEMBERS.contains(&e.key.as_str()));
+        let handed = handed.map(|e| Arc::new(Entry { section: "Container".into(), ..e.clone() }));
+        Self { entries: handed.collect(), named: Vec::new() }
+    }
+
+    /// The same with what the container's pod says about its members in front. Without an application in the container,
+    /// nothing is meant for one.
+    #[must_use]
+    pub fn in_pod(&self, pod: &Self) -> Self {
+        let runs = ["Image", "App"].iter().any(|key| self.text("Container", key).is_some());
+        let meant = |e: &&Arc<Entry>| runs || e.key == "Volume" || scope(&e.key) == Scope::Container;
+        let entries = pod.entries.iter().filter(meant).chain(&self.entries).cloned().collect();
+        Self { entries, named: self.named.clone() }
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// The last assignment of a key, unless it is empty.
@@ -152,17 +189,24 @@ fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<D
     for (name, at) in &document.headers {
         // As in unit files, X- sections are for others to read.
         let known = &**name == own || passed.contains(&&**name) || application(file_type, name).is_some();
-        if known || name.starts_with("X-") {
+        let quadlets = &**name == QUADLET && file_type != FileType::Defaults;
+        if known || quadlets || name.starts_with("X-") {
             continue;
         }
-        let message = if &**name == "Quadlet" {
-            "[Quadlet] is not supported yet; remove the section".to_owned()
-        } else {
-            let known = std::iter::once(own).chain(passed.iter().copied());
-            format!("unknown section [{name}] in a .{} file{}", file_type.extension(), suggestion(name, known))
-        };
+        let known = std::iter::once(own).chain(passed.iter().copied());
+        let message =
+            format!("unknown section [{name}] in a .{} file{}", file_type.extension(), suggestion(name, known));
         problems.push(Diagnostic::error(at, message));
     }
+}
+
+fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), String> {
+    const KNOWN: &str = "DefaultDependencies";
+    if key != KNOWN {
+        return Err(format!("unknown key {key}= in [{QUADLET}]{}", suggestion(key, [KNOWN])));
+    }
+    let good = value.is_empty() || parse_bool(value).is_some();
+    if good { Ok(()) } else { Err(format!("{key}={value} is not a boolean; write yes or no")) }
 }
 
 fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {

@@ -39,7 +39,7 @@ pub struct Sources {
 
 impl SourceFile {
     /// The name of what the file describes. An instance of a template, `web@1`, describes `web-1`: no machine can have an
-    /// at-sign in its name.
+    /// at-sign in its name, and pods and volumes are called in the same way.
     #[must_use]
     pub fn described(&self) -> String {
         described(&self.name)
@@ -48,11 +48,12 @@ impl SourceFile {
     /// Whether it is a template, `web@`, which describes nothing by itself.
     #[must_use]
     pub fn is_template(&self) -> bool {
-        self.file_type == FileType::Container && self.name.len() > 1 && self.name.ends_with('@')
+        let any = matches!(self.file_type, FileType::Container | FileType::Pod | FileType::Volume);
+        any && self.name.len() > 1 && self.name.ends_with('@')
     }
 }
 
-/// As [`SourceFile::described`], for the name of a `.container` file.
+/// As [`SourceFile::described`], for the name of a file.
 #[must_use]
 pub fn described(name: &str) -> String {
     instance(name).map_or_else(|| name.to_owned(), |(template, instance)| format!("{template}-{instance}"))

@@ -57,6 +57,42 @@ const SYSCTLS: [&str; 10] = [
     "net.",
 ];
 
+/// A device node of the host.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Device {
+    /// Its path on the host.
+    pub source: String,
+    /// Its path inside, below `/dev`.
+    pub target: String,
+    /// Letters out of `rwm` (systemd.resource-control(5), `DeviceAllow=`).
+    pub access: String,
+}
+
+/// Reads `AddDevice=DEVICE[:INSIDE][:rwm]`.
+///
+/// # Errors
+/// When a path is not below `/dev`, or the last part is none of the letters.
+pub fn device(value: &str) -> Result<Device, String> {
+    if value.starts_with('-') {
+        return Err(format!("AddDevice={value}: a device that may be missing cannot be waited for; remove the -"));
+    }
+    let is_access = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
+    let parts: Vec<&str> = value.split(':').collect();
+    let (source, target, access) = match parts.as_slice() {
+        [source] => (*source, *source, "rwm"),
+        [source, access] if is_access(access) => (*source, *source, *access),
+        [source, target] => (*source, *target, "rwm"),
+        [source, target, access] if is_access(access) => (*source, *target, *access),
+        _ => return Err(format!("AddDevice={value} is no device; write DEVICE:INSIDE:rwm")),
+    };
+    let path = |path: &str| {
+        let path = inner_path("AddDevice", path)?;
+        let good = path.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty() && !rest.contains(['%', ' ']));
+        if good { Ok(path) } else { Err(format!("AddDevice={value}: {path} is not a path below /dev")) }
+    };
+    Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned() })
+}
+
 /// Reads a command: words with systemd's quoting, or a JSON array, as Podman takes it.
 ///
 /// # Errors
@@ -237,6 +273,17 @@ pub fn is_domain(name: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+
+    #[test]
+    fn devices() {
+        let read = |value| device(value).map(|d| format!("{} {} {}", d.source, d.target, d.access));
+        assert_eq!(read("/dev/fuse").unwrap(), "/dev/fuse /dev/fuse rwm");
+        assert_eq!(read("/dev/fuse:r").unwrap(), "/dev/fuse /dev/fuse r");
+        assert_eq!(read("/dev/ttyUSB0:/dev/stick:rw").unwrap(), "/dev/ttyUSB0 /dev/stick rw");
+        for bad in ["-/dev/fuse", "/etc/passwd", "/dev/", "/dev/a:/b", "/dev/a:/dev/b:x", "/dev/../etc", ""] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+    }
 
     #[test]
     fn commands() {

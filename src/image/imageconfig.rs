@@ -78,6 +78,9 @@ pub struct Execution {
     /// `HEALTHCHECK`, a Docker extension.
     #[serde(deserialize_with = "lenient")]
     pub healthcheck: Option<Healthcheck>,
+    /// `SHELL`, a Docker extension: what a health check in the shell's form is run by, `/bin/sh -c` where there is none.
+    #[serde(deserialize_with = "lenient")]
+    pub shell: Vec<String>,
 }
 
 /// Docker's health check. Durations are nanoseconds, zero meaning Docker's default.
@@ -102,6 +105,23 @@ pub struct Healthcheck {
     /// Failures in a row that make it unhealthy.
     #[serde(alias = "Retries", deserialize_with = "lenient")]
     pub retries: u64,
+}
+
+impl Execution {
+    /// The health check, a line for another shell than the usual one written out.
+    #[must_use]
+    pub fn checked_by(&self) -> Option<Healthcheck> {
+        let mut check = self.healthcheck.clone()?;
+        if let Some((kind, line)) = check.test.split_first()
+            && kind == "CMD-SHELL"
+            && !self.shell.is_empty()
+            && !line.is_empty()
+        {
+            let words = self.shell.iter().cloned().chain([line.join(" ")]);
+            check.test = ["CMD".to_owned()].into_iter().chain(words).collect();
+        }
+        Some(check)
+    }
 }
 
 impl ImageConfig {
@@ -176,6 +196,12 @@ mod tests {
         assert!(config.config.entrypoint.is_empty());
         let check = config.config.healthcheck.unwrap();
         assert_eq!((check.test.len(), check.interval), (2, 5_000_000_000));
+        let text = br#"{"config":{"Shell":["/bin/bash","-ec"],"Healthcheck":{"Test":["CMD-SHELL","a | b"]}},
+            "rootfs":{"type":"layers"}}"#;
+        let config = ImageConfig::parse(text).unwrap().config;
+        assert_eq!(config.checked_by().unwrap().test, ["CMD", "/bin/bash", "-ec", "a | b"]);
+        let usual = Execution { shell: Vec::new(), ..config };
+        assert_eq!(usual.checked_by(), usual.healthcheck);
         assert!(ImageConfig::parse(br#"{"rootfs":{"type":"layers"},"config":null}"#).is_ok());
         assert!(ImageConfig::parse(b"[]").is_err());
         assert!(ImageConfig::parse(b"{}").is_err());

@@ -99,6 +99,7 @@ impl ImageRecord {
         ignored.extend(bad_variables.iter().map(|variable| format!("variable {variable:?}")));
         // Docker takes a relative working directory from the root.
         let slash = if execution.working_dir.starts_with('/') { "" } else { "/" };
+        let healthcheck = execution.checked_by();
         let record = Self {
             format: FORMAT,
             reference: known.reference.to_owned(),
@@ -118,7 +119,7 @@ impl ImageRecord {
             exposed_ports,
             volumes,
             labels: execution.labels,
-            healthcheck: execution.healthcheck,
+            healthcheck,
         };
         (record, ignored)
     }

@@ -211,6 +211,7 @@ fn instance_of(unit: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     fn graph() -> Graph {
@@ -222,6 +223,16 @@ mod tests {
         tree.add(Place::Units, "machines.target.wants/systemd-nspawn@web.service", link.clone());
         tree.add(Place::Units, "sdme-pod@p.target.wants/systemd-nspawn@web.service", link);
         Graph::of(&tree)
+    }
+
+    #[test]
+    fn every_template_that_is_shipped_is_known() {
+        let directory = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("units");
+        let names =
+            std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let mut shipped: Vec<String> = names.filter(|name| name.contains('@')).collect();
+        shipped.sort();
+        assert_eq!(shipped, TEMPLATES.map(|(name, _)| name));
     }
 
     #[test]

@@ -6,6 +6,7 @@ use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use super::{pod, security, volumes};
 use crate::config::settings::parse_bool;
+use crate::config::time::span;
 use crate::config::values;
 use crate::health::Health;
 use crate::output::tree::{Node, Place, Tree};
@@ -158,8 +159,9 @@ fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &
     if let Some(signal) = startup.stop_signal.clone().or_else(of_image) {
         unit.set_literal("Service", "KillSignal", &signal);
     }
-    if let Some(seconds) = startup.stop_timeout {
-        unit.set("Service", "TimeoutStopSec", seconds.to_string());
+    if let Some(time) = startup.stop_timeout {
+        // Without any time at all, systemd would wait for ever.
+        unit.set("Service", "TimeoutStopSec", span(time.max(1)));
     }
     for (setting, value) in &startup.limits {
         unit.set("Service", setting, value);

@@ -3,6 +3,7 @@
 
 use super::{pod, security, volumes};
 use crate::config::source::ModeSetting;
+use crate::config::time::span;
 use crate::output::tree::{Place, Tree};
 use crate::paths::BINDIR;
 use crate::resolve::model::{App, Base, Container, Model};
@@ -78,15 +79,18 @@ fn reload_line(container: &Container, app: &App, reload: &Reload) -> String {
 /// Settings of the container's service that have keys of their own; `[Service]` has the last word.
 fn limits(container: &Container, unit: &mut UnitFile) {
     // The time the service manager inside gets for itself, on top of what an application may take.
-    const MORE: u32 = 30;
+    const MORE: u64 = 30_000;
     if let Some(bytes) = container.memory {
         unit.set("Service", "MemoryMax", bytes.to_string());
     }
     if let Some(tasks) = &container.tasks {
         unit.set("Service", "TasksMax", tasks);
     }
-    if let Some(seconds) = container.apps.iter().filter_map(|app| app.startup.stop_timeout).max() {
-        unit.set("Service", "TimeoutStopSec", seconds.saturating_add(MORE).to_string());
+    if let Some(time) = container.apps.iter().filter_map(|app| app.startup.stop_timeout).max() {
+        unit.set("Service", "TimeoutStopSec", span(time.saturating_add(MORE)));
+    }
+    for device in &container.devices {
+        unit.set("Service", "DeviceAllow", format!("{} {}", device.source, device.access));
     }
 }
 

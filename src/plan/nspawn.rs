@@ -43,6 +43,9 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: 
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }
+    for device in &container.devices {
+        file.set("Files", "Bind", format!("{}:{}", nspawn_path(&device.source), nspawn_path(&device.target)));
+    }
     volumes::settings(container, stack, facts, &mut file);
     pod::settings(container, &mut file);
     tree.file(Place::Settings, format!("{}.nspawn", container.name), &file);

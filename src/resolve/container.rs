@@ -9,7 +9,7 @@ use super::mounts::Place;
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
-use super::security::security;
+use super::security::{Preset, security};
 use super::volume::Volumes;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
@@ -60,10 +60,11 @@ pub fn container(
     let apps = apps(settings, place, images, &mut problems);
     let mounts = if apps.is_empty() { place.mounts(settings, None, &mut problems) } else { Vec::new() };
     let base = base(&apps, settings, names, images, default_base, &mut problems);
-    let host_name = host_name(settings, &mut problems).unwrap_or_else(|| name.to_owned());
+    let (host_name, hosts, resolver) = environs(settings, &mut problems);
+    let host_name = host_name.unwrap_or_else(|| name.to_owned());
     let timezone = timezone(settings, &mut problems);
-    let hosts = values_of("AddHost", settings, values::host_line, &mut problems).concat();
-    let resolver = resolver(settings, &mut problems);
+    labels(settings, "Container", &["Annotation", "Label"], &mut problems);
+    let devices = values_of("AddDevice", settings, values::device, &mut problems);
     let (memory, tasks) = limits(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
@@ -80,6 +81,11 @@ pub fn container(
             let message = format!("PublishPort={}: {message} {FIRST_UNPRIVILEGED}; write Network=private", port.host);
             problems.push(Diagnostic::error(&port.at, message));
         }
+    }
+    if let (Preset::Strict, Some(device)) = (security.preset, settings.words("Container", "AddDevice").first()) {
+        let message = "AddDevice= cannot be used with Strict=yes, whose applications have devices of their own; \
+                       write Hardened=yes";
+        problems.push(Diagnostic::error(&device.at, message));
     }
     let profile = security.seccomp_profile.as_ref().filter(|_| apps.iter().any(|app| app.startup.mounts()));
     if let Some(profile) = profile {
@@ -103,6 +109,7 @@ pub fn container(
         resolver,
         memory,
         tasks,
+        devices,
         mounts,
         connection,
         security,
@@ -178,6 +185,21 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
         problems.push(Diagnostic::error(&written.at, message));
     }
     Some(written.value.to_owned())
+}
+
+/// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
+pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
+    let hosts = values_of("AddHost", settings, values::host_line, problems).concat();
+    (host_name(settings, problems), hosts, resolver(settings, problems))
+}
+
+/// Looks at keys that nothing is done with.
+pub fn labels(settings: &Settings, section: &str, keys: &[&str], problems: &mut Vec<Diagnostic>) {
+    for key in keys {
+        for label in settings.words(section, key).iter().filter(|label| !label.value.contains('=')) {
+            problems.push(Diagnostic::error(&label.at, format!("{key}=: {:?} is not NAME=VALUE", label.value)));
+        }
+    }
 }
 
 /// The good ones of the words of a key.

@@ -68,8 +68,8 @@ pub fn resolve(sources: &Sources) -> Model {
     registries(&readable, &mut model);
     let mut images = images(&readable, &names, &mut model);
     let default_base = default_base(&readable, &names, &mut images, &mut model);
-    let mut pods = pods(&readable, &names, &mut model);
     let volumes = volumes(&readable, &names, &mut model);
+    let mut pods = pods(&readable, (&names, &volumes), &mut model);
     let mut containers: Vec<(&str, &SourceFile, &Settings)> = Vec::new();
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Container) {
         let (path, described) = (&file.main.path, names.machine(name));
@@ -84,7 +84,7 @@ pub fn resolve(sources: &Sources) -> Model {
         let mut images = images.clone();
         let read = |(name, file, settings): &(&str, &SourceFile, &Settings)| {
             let known = (&names, &pods, &volumes);
-            container::container(name, &file.main.path, settings, known, &mut images, &default_base)
+            container::container(name, &file.main.path, &pods.handed(settings), known, &mut images, &default_base)
         };
         let read: Vec<_> = containers.iter().map(read).collect();
         vec![(read, images)]
@@ -116,8 +116,12 @@ pub fn resolve(sources: &Sources) -> Model {
     model.images = images.good;
     model.volumes = volumes.finish();
     // Up to here by their files, from here on by what those describe.
-    for rejected in model.rejected.iter_mut().filter(|r| r.file_type == FileType::Container) {
-        rejected.name = names.machine(&rejected.name).to_owned();
+    for rejected in &mut model.rejected {
+        rejected.name = match rejected.file_type {
+            FileType::Container => names.machine(&rejected.name).to_owned(),
+            FileType::Pod => names.pod(&rejected.name).to_owned(),
+            _ => continue,
+        };
     }
     reject_cycles(&mut model);
     settle_pods(pods, &readable, &mut model);
@@ -127,13 +131,15 @@ pub fn resolve(sources: &Sources) -> Model {
 
 /// The name of what a file describes. What cannot be a name is said where the file is read.
 fn described(file: &SourceFile, settings: Option<&Settings>) -> String {
-    let written = settings.filter(|_| file.file_type == FileType::Container);
-    let written = written.and_then(|settings| settings.text("Container", "ContainerName"));
-    match written.filter(|written| bad_name(written.value).is_none()) {
-        Some(written) => written.value.to_owned(),
-        None if file.file_type == FileType::Container => file.described(),
-        None => file.name.clone(),
-    }
+    let key = match file.file_type {
+        FileType::Container => "ContainerName",
+        FileType::Pod => "PodName",
+        FileType::Volume => return file.described(),
+        _ => return file.name.clone(),
+    };
+    let written = settings.and_then(|settings| settings.text(file.file_type.section(), key));
+    let written = written.filter(|written| bad_name(written.value).is_none());
+    written.map_or_else(|| file.described(), |written| written.value.to_owned())
 }
 
 /// Another file that describes the container of this name, and has it: the one that is called so, or the first of the others.
@@ -255,14 +261,18 @@ fn default_base(
 }
 
 /// `.pod` files. Of two that want one port of the host the first by name has it.
-fn pods(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Pods {
+fn pods(
+    readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
+    (names, volumes): (&Names, &Volumes),
+    model: &mut Model,
+) -> Pods {
     let mut pods = Pods::default();
     for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Pod) {
         pods.bad.extend(rejected.problems.first().map(|problem| (rejected.name.clone(), problem.clone())));
     }
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Pod) {
-        let read = pod::pod(name, &file.main.path, settings, names);
-        if let Err(problems) = read.and_then(|pod| pods.add(pod)) {
+        let read = pod::pod(names.pod(name), &file.main.path, settings, (names, volumes));
+        if let Err(problems) = read.and_then(|pod| pods.add_file(name, pod, settings)) {
             pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
             model.reject(file, problems, install::links(settings, &mut Vec::new()));
         }
@@ -281,7 +291,7 @@ fn volumes(
         volumes.refuse(&rejected.name, rejected.problems.first());
     }
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Volume) {
-        let read = volume::volume(name, &file.main.path, settings, names);
+        let read = volume::volume(&file.described(), &file.main.path, settings, names);
         if let Err(problems) = read.and_then(|volume| volumes.add(name, volume)) {
             volumes.refuse(name, problems.first());
             model.reject(file, problems, Vec::new());
@@ -297,7 +307,7 @@ fn settle_pods(mut pods: Pods, readable: &BTreeMap<(FileType, &str), (&SourceFil
         for name in &pod.members {
             if let Some(Container { name, file, install, .. }) = model.containers.remove(name) {
                 let problems =
-                    vec![if pod.own { problem.clone() } else { network::refused(&file, &pod.name, &problem) }];
+                    vec![if pod.own { problem.clone() } else { network::refused(&file, &pod.file, &problem) }];
                 model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
             }
         }
@@ -373,7 +383,7 @@ impl Model {
     /// The unit that stands for a rejected file, if its type has one.
     #[must_use]
     pub fn unit_of(rejected: &Rejected) -> Option<String> {
-        if rejected.file_type == FileType::Container && rejected.name.ends_with('@') {
+        if rejected.file_type != FileType::Image && rejected.name.ends_with('@') {
             return None;
         }
         let plain = container::bad_name(&rejected.name).is_none();

@@ -18,6 +18,7 @@ use crate::config::keys::FileType;
 use crate::config::seccomp::Setting;
 use crate::config::secret::{Form, Secret};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::values::Device;
 use crate::diag::{Diagnostic, Location, Spanned};
 use crate::health::Health;
 use crate::process::User;
@@ -164,6 +165,8 @@ pub struct Container {
     pub memory: Option<u64>,
     /// `PidsLimit=`, as systemd writes it.
     pub tasks: Option<String>,
+    /// `AddDevice=`
+    pub devices: Vec<Device>,
     /// What is mounted into a clone of the host.
     pub mounts: Vec<Mount>,
     /// What it is connected to.
@@ -364,6 +367,37 @@ impl Model {
         let message = facts.profiles.get(&written.value)?.as_ref().err()?;
         let message = format!("SeccompProfile={} cannot be used: {message}; see SystemCallFilter=", written.value);
         Some(Diagnostic::error(&written.at, message))
+    }
+
+    /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system
+    /// that it turned out to be would start without a word about it.
+    #[must_use]
+    pub fn unused_settings(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
+        let (Stack::System(image), Some(app)) = (self.stack(container, facts), container.apps.first()) else {
+            return None;
+        };
+        // What a pod says to all its members is not for this one.
+        let in_pod = matches!(container.connection.network, Network::Pod(_));
+        let usual = Startup {
+            read_only_tmpfs: app.startup.read_only_tmpfs,
+            shm_size: app.startup.shm_size.filter(|_| in_pod),
+            stop_timeout: app.startup.stop_timeout.filter(|_| in_pod),
+            ..Startup::default()
+        };
+        let written = [
+            ("Environment=", !app.environment.is_empty()),
+            ("EnvironmentFile=", !app.environment_files.is_empty()),
+            ("Notify=", app.notify != Notify::default()),
+            ("[App]", !app.unit.is_empty() || !app.service.is_empty()),
+            ("ReloadCmd= or ReloadSignal=", app.reload.is_some()),
+            ("a key about health", app.health != HealthSettings::default()),
+            ("a key about the application's start", app.startup != usual),
+        ];
+        let (what, _) = written.into_iter().find(|(_, written)| *written)?;
+        let message = format!(
+            "{what} is for an application, and the image {image} is an operating system; remove it, or write Mode=app"
+        );
+        Some(Diagnostic::error(&Location::new(&container.file, 1), message))
     }
 
     /// The applications of `container`, of which an operating system or a clone of the host has none.

@@ -206,11 +206,11 @@ pub fn container(
             .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
     }
     let wanted = wanted("Container", settings, problems);
-    if let Some(joined) = pod.as_ref().or(oci_pod.as_ref()) {
+    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
+        let joined = joined.value;
         for key in ["PublishPort", "PublishMode", "StartOnDemand", "StopWhenIdle"] {
             if let Some(written) = text(key) {
-                problems
-                    .push(Diagnostic::error(&written.at, format!("{key}= belongs into {joined}.pod; move it there")));
+                problems.push(Diagnostic::error(&written.at, format!("{key}= belongs into {joined}; move it there")));
             }
         }
     }
@@ -219,7 +219,8 @@ pub fn container(
     let none = |network| Outcome { connection: connection(network), own: None, claims: Vec::new() };
     if let Some(pod) = pod {
         if let Some(network) = network {
-            problems.push(Diagnostic::error(&network.at, format!("Network= is {pod}.pod's to say; write it there")));
+            let file = names.file_of_pod(&pod).unwrap_or(&pod);
+            problems.push(Diagnostic::error(&network.at, format!("Network= is {file}.pod's to say; write it there")));
         }
         return none(Network::Pod(pod));
     }
@@ -259,9 +260,9 @@ pub fn container(
         Written::Bridge(bridge) => cut_off(Network::Bridge(bridge), problems),
         Written::Zone(zone) => cut_off(Network::Zone(zone), problems),
         Written::Private | Written::Uplink => {
-            if names.get(&FileType::Pod).is_some_and(|known| known.contains(name)) {
+            if let Some(other) = names.file_of_pod(name) {
                 let message = format!(
-                    "a network of its own is called {name} as {name}.pod is; write Pod={name}.pod or rename one"
+                    "a network of its own is called {name} as the pod of {other}.pod is; write Pod={other}.pod or rename one"
                 );
                 problems.push(Diagnostic::error(&at, message));
             }
@@ -307,7 +308,7 @@ fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Ve
         None => Err(format!("{} is not the name of a .pod file; write NAME.pod", written.value)),
         Some(name) => existing(FileType::Pod, name, names).and_then(|()| match pods.bad.get(name) {
             Some(problem) => Err(format!("{name}.pod cannot be used: {problem}")),
-            None => Ok(name.to_owned()),
+            None => Ok(names.pod(name).to_owned()),
         }),
     };
     found.map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
@@ -408,8 +409,9 @@ pub fn interface_clash<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str
 
 /// The problem of a container whose pod cannot be.
 #[must_use]
-pub fn refused(file: &Arc<str>, pod: &str, problem: &Diagnostic) -> Diagnostic {
-    Diagnostic::error(&whole(file), format!("{pod}.pod cannot be used: {problem}"))
+pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
+    let name = pod.rsplit('/').next().unwrap_or(pod);
+    Diagnostic::error(&whole(file), format!("{name} cannot be used: {problem}"))
 }
 
 /// The place of a file as a whole.

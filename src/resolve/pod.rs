@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
 //! `.pod` files, and the pods of one that containers with a network of their own are put into. Pure.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::container::{bad_name, passed};
+use super::container::{bad_name, environs, labels, passed};
 use super::install;
 use super::model::{Assignment, Container, Link, Network};
+use super::mounts::Place;
 use super::network::{Outcome, Range, Wanted, interface, interface_clash, of_pod, wanted, whole};
 use super::ports::{Claims, Port};
 use super::references::{Names, unit_section};
+use super::startup::Startup;
+use super::volume::Volumes;
 use crate::config::settings::Settings;
 use crate::diag::Diagnostic;
 
@@ -66,8 +70,10 @@ pub struct Cable {
 pub struct Pods {
     /// Those that can be used.
     pub good: BTreeMap<String, Pod>,
-    /// Those that cannot, with the first reason.
+    /// Those that cannot, by their files, with the first reason.
     pub bad: BTreeMap<String, Diagnostic>,
+    /// What files say about the members.
+    handed: BTreeMap<String, Settings>,
     /// The ports of the host.
     pub claims: Claims,
 }
@@ -128,11 +134,28 @@ impl Pod {
 ///
 /// # Errors
 /// All its problems.
-pub fn pod(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<Pod, Vec<Diagnostic>> {
+pub fn pod(
+    name: &str,
+    file: &Arc<str>,
+    settings: &Settings,
+    (names, volumes): (&Names, &Volumes),
+) -> Result<Pod, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    if let Some(message) = bad_name(name) {
-        problems.push(Diagnostic::error(&whole(file), message.replace("container", "pod")));
+    let bad = |name| bad_name(name).map(|message| message.replace("container", "pod"));
+    if let Some(message) = bad(name) {
+        problems.push(Diagnostic::error(&whole(file), message));
     }
+    if let Some(written) = settings.text("Pod", "PodName")
+        && let Some(message) = bad(written.value)
+    {
+        problems.push(Diagnostic::error(&written.at, format!("PodName={}: {message}", written.value)));
+    }
+    labels(settings, "Pod", &["Label"], &mut problems);
+    // Here, and not in each member's name.
+    let handed = settings.for_members();
+    Place { container: name, file, names, volumes }.mounts(&handed, None, &mut problems);
+    environs(&handed, &mut problems);
+    Startup::read(&handed, &mut problems);
     let uplink = of_pod(settings, &mut problems);
     let wanted = Wanted { uplink, ..wanted("Pod", settings, &mut problems) };
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
@@ -153,6 +176,29 @@ impl Pods {
         self.claims.take(pod.wanted.ports.iter())?;
         self.good.insert(pod.name.clone(), pod);
         Ok(())
+    }
+
+    /// Takes in the pod of a file, unless another one is called so.
+    ///
+    /// # Errors
+    /// There is another one, or a port is taken.
+    pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<(), Vec<Diagnostic>> {
+        if let Some(other) = self.good.get(&pod.name) {
+            let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
+            return Err(vec![Diagnostic::error(&whole(&pod.file), message)]);
+        }
+        self.handed.insert(file.to_owned(), settings.for_members());
+        self.add(pod)
+    }
+
+    /// A container's settings, with what its pod says about its members.
+    #[must_use]
+    pub fn handed<'a>(&self, settings: &'a Settings) -> Cow<'a, Settings> {
+        let pod = settings.text("Container", "Pod").and_then(|pod| self.handed.get(pod.value.strip_suffix(".pod")?));
+        match pod.filter(|handed| !handed.is_empty()) {
+            Some(handed) => Cow::Owned(settings.in_pod(handed)),
+            None => Cow::Borrowed(settings),
+        }
     }
 
     /// Takes in what a container has come to: its own pod, or the ports its application binds.

@@ -18,14 +18,21 @@ pub struct Names {
     files: BTreeMap<FileType, BTreeSet<String>>,
     /// What `.container` files describe, where that is not called as the file is.
     machines: BTreeMap<String, String>,
+    /// The same of `.pod` files.
+    pods: BTreeMap<String, String>,
 }
 
 impl Names {
     /// Notes a file, and the name of what it describes.
-    pub fn add(&mut self, file_type: FileType, name: &str, machine: &str) {
+    pub fn add(&mut self, file_type: FileType, name: &str, described: &str) {
         self.files.entry(file_type).or_default().insert(name.to_owned());
-        if machine != name {
-            self.machines.insert(name.to_owned(), machine.to_owned());
+        let renamed = match file_type {
+            FileType::Container => &mut self.machines,
+            FileType::Pod => &mut self.pods,
+            _ => return,
+        };
+        if described != name {
+            renamed.insert(name.to_owned(), described.to_owned());
         }
     }
 
@@ -41,6 +48,18 @@ impl Names {
     #[must_use]
     pub fn machine<'a>(&'a self, file: &'a str) -> &'a str {
         self.machines.get(file).map_or(file, String::as_str)
+    }
+
+    /// The name of the pod that a `.pod` file describes.
+    #[must_use]
+    pub fn pod<'a>(&'a self, file: &'a str) -> &'a str {
+        self.pods.get(file).map_or(file, String::as_str)
+    }
+
+    /// The `.pod` file that describes a pod of this name.
+    #[must_use]
+    pub fn file_of_pod(&self, pod: &str) -> Option<&str> {
+        self.files.get(&FileType::Pod)?.iter().map(String::as_str).find(|file| self.pod(file) == pod)
     }
 
     /// The file that describes a container of this name, if it is not called as the container is.
@@ -165,7 +184,11 @@ fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagno
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
     let found = word.rsplit_once('.').and_then(|(n, e)| types.iter().find(|t| t.extension() == e).map(|t| (*t, n)));
     let Some((file_type, name)) = found else { return Some(word.to_owned()) };
-    let described = if file_type == FileType::Container { names.machine(name) } else { name };
+    let described = match file_type {
+        FileType::Container => names.machine(name),
+        FileType::Pod => names.pod(name),
+        _ => name,
+    };
     let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
     unit.map_err(|message| problems.push(Diagnostic::error(at, message))).ok().filter(|_| file_type != FileType::Volume)
 }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use crate::config::settings::{Settings, parse_bool};
+use crate::config::time::milliseconds;
 use crate::config::values;
 use crate::diag::{Diagnostic, Location, Spanned};
 
@@ -34,8 +35,8 @@ pub struct Startup {
     pub working_dir: Option<String>,
     /// `StopSignal=`, as systemd writes it.
     pub stop_signal: Option<String>,
-    /// `StopTimeout=`, in seconds.
-    pub stop_timeout: Option<u32>,
+    /// `StopTimeout=`, in milliseconds.
+    pub stop_timeout: Option<u64>,
     /// `Ulimit=`: settings of systemd and their values.
     pub limits: BTreeMap<&'static str, String>,
     /// `Tmpfs=`: paths and mount options.
@@ -96,7 +97,7 @@ impl Startup {
                 values::signal(value).ok_or_else(|| format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
             }),
             stop_timeout: reader.text("StopTimeout", |value| {
-                value.parse().map_err(|_| format!("StopTimeout={value} is not a number of seconds"))
+                milliseconds(value).ok_or_else(|| format!("StopTimeout={value} is not a time; write 10, 1.5s or 2min"))
             }),
             limits: reader.words("Ulimit", values::ulimit).into_iter().map(|(limit, _)| limit).collect(),
             tmpfs: reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount).collect(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::container::labels;
 use super::model::Assignment;
 use super::references::{Names, unit_section};
 use crate::config::mount;
@@ -118,11 +119,11 @@ impl Volumes {
 ///
 /// # Errors
 /// All its problems.
-pub fn volume(file_name: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<Volume, Vec<Diagnostic>> {
+pub fn volume(described: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<Volume, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let text = |key| settings.text("Volume", key);
     let (name, at) =
-        text("VolumeName").map_or_else(|| (file_name, Location::new(file, 1)), |written| (written.value, written.at));
+        text("VolumeName").map_or_else(|| (described, Location::new(file, 1)), |written| (written.value, written.at));
     if let Err(message) = mount::name(name) {
         problems.push(Diagnostic::error(&at, message));
     }
@@ -130,9 +131,7 @@ pub fn volume(file_name: &str, file: &Arc<str>, settings: &Settings, names: &Nam
         user: account(settings, "User", "UID", &mut problems),
         group: account(settings, "Group", "GID", &mut problems),
     };
-    for label in settings.words("Volume", "Label").iter().filter(|l| !l.value.contains('=')) {
-        problems.push(Diagnostic::error(&label.at, format!("Label=: {:?} is not NAME=VALUE", label.value)));
-    }
+    labels(settings, "Volume", &["Label"], &mut problems);
     let device = device(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     if let (None, Some(first)) = (&device, settings.section("Unit").next()) {

@@ -3,12 +3,14 @@
 
 use std::fs;
 use std::io::ErrorKind;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread::sleep;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::{files, systemd};
+use super::{files, stack, systemd};
 use crate::config::keys::FileType;
 use crate::paths::{container_runtime, container_state};
 use crate::resolve::bad_name;
@@ -84,6 +86,12 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
             systemd::systemctl(&["stop", &service])?;
         }
     }
+    if !dry_run {
+        unmounted(&[
+            root.join(container_runtime(name).trim_start_matches('/')),
+            root.join(state.trim_start_matches('/')),
+        ])?;
+    }
     let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
     let mut removed = vec![format!("{}/{file}", files::DIRECTORY)];
     // What is prepared for a next start holds on to the image.
@@ -105,6 +113,23 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         systemd::reload(root)?;
     }
     Ok(removed)
+}
+
+/// Waits until nothing is mounted in any of `directories`. Units that are no longer needed stop a moment after the container,
+/// and what they have mounted is images and directories of the host: removing the directory would empty those.
+fn unmounted(directories: &[PathBuf]) -> Result<()> {
+    const PATIENCE: Duration = Duration::from_secs(20);
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let mut points = stack::mounted()?.into_iter();
+        let Some(point) = points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) else {
+            return Ok(());
+        };
+        if Instant::now() > deadline {
+            bail!("{point} is still mounted; unmount it first");
+        }
+        sleep(Duration::from_millis(10));
+    }
 }
 
 #[cfg(test)]

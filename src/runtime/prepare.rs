@@ -5,7 +5,7 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -49,6 +49,15 @@ pub fn prepare(name: &str) -> Result<()> {
     let stack = compiled.model.stack(container, &compiled.facts);
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
+    }
+    if let Some(problem) = compiled.model.unused_settings(container, &compiled.facts) {
+        bail!("{problem}");
+    }
+    for device in &container.devices {
+        let found = fs::metadata(&device.source).with_context(|| format!("AddDevice={}", device.source))?;
+        if !found.file_type().is_char_device() && !found.file_type().is_block_device() {
+            bail!("AddDevice={} is no device node; name each that is needed", device.source);
+        }
     }
     for app in compiled.model.applications(container, &compiled.facts) {
         let image = compiled.facts.images.get(&app.image).and_then(|image| image.health.as_ref());

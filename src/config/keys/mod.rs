@@ -81,8 +81,6 @@ pub enum Kind {
 pub enum Status {
     /// It can.
     Supported,
-    /// It cannot yet.
-    Later,
     /// It has no place here; the text says what to use.
     Never(&'static str),
 }
@@ -148,15 +146,13 @@ pub fn scope(name: &str) -> Scope {
 /// Looks up a key that may be used.
 ///
 /// # Errors
-/// The message for a key that is unknown, not supported yet, or has no place here.
+/// The message for a key that is unknown, or has no place here.
 pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, String> {
     let Some(key) = keys(file_type).iter().find(|k| k.name == name) else {
         return Err(unknown(file_type, name));
     };
     match key.status {
         Status::Supported => Ok(key),
-        Status::Later if key.quadlet => Err(format!("{name}= is a known Quadlet key, not supported yet; remove it")),
-        Status::Later => Err(format!("{name}= is not supported yet; remove it")),
         Status::Never(instead) => Err(format!("{name}= is a known Quadlet key, not supported here; {instead}")),
     }
 }
@@ -215,7 +211,10 @@ mod tests {
     fn messages() {
         let message = |name| supported(FileType::Container, name).unwrap_err();
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
-        assert_eq!(message("Rootfs"), "Rootfs= is a known Quadlet key, not supported yet; remove it");
+        assert!(
+            message("Rootfs")
+                .starts_with("Rootfs= is a known Quadlet key, not supported here; write Image=rootfs:PATH")
+        );
         assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
         assert_eq!(message("Restart"), "unknown key Restart= in [Container]; it belongs into [Service]");
         assert!(message("PodmanArgs").contains("not supported here; "));

@@ -4,6 +4,11 @@
 use super::{Key, Kind, Scope, Status};
 
 const PULL: &[&str] = &["missing", "always", "newer", "never"];
+const LABEL_HELP: &str = "NAME=VALUE for those who read the file; means nothing here";
+const RANGE: &str = "UserNS=auto gives the container a range of IDs of its own, and ID-maps what it mounts";
+const ADDRESS: &str =
+    "an address follows from the pod's name within UplinkRange= of sdme.conf; PublishPort= is how it is reached";
+const LABELED: &str = "no labels of SELinux are given; AppArmor= confines the container";
 const MODES: &[&str] = &["proxy", "nft"];
 const PORT_HELP: &str =
     "[[IP:]HOST-PORT:]CONTAINER-PORT[/tcp|udp], or ranges of ports; without a container port the one the image exposes";
@@ -16,16 +21,8 @@ const fn ours(name: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { name, kind, status: Status::Supported, quadlet: false, scope: Scope::Container, help }
 }
 
-const fn ours_later(name: &'static str, help: &'static str) -> Key {
-    Key { name, kind: Kind::Text, status: Status::Later, quadlet: false, scope: Scope::Container, help }
-}
-
 const fn quadlet(name: &'static str, kind: Kind, help: &'static str) -> Key {
     Key { name, kind, status: Status::Supported, quadlet: true, scope: Scope::Container, help }
-}
-
-const fn later(name: &'static str, help: &'static str) -> Key {
-    Key { name, kind: Kind::Text, status: Status::Later, quadlet: true, scope: Scope::Container, help }
 }
 
 const fn never(name: &'static str, instead: &'static str) -> Key {
@@ -78,7 +75,7 @@ pub const CONTAINER: &[Key] = &[
     quadlet("RunInit", Kind::Flag, "Of no consequence: an init runs in front of every application").applications(),
     quadlet("ShmSize", Kind::Text, "Size of a /dev/shm of the application's own, such as 64m").applications(),
     quadlet("StopSignal", Kind::Text, "Signal that stops the application, in place of the image's").process(),
-    quadlet("StopTimeout", Kind::Text, "Seconds the application gets to stop before it is killed").applications(),
+    quadlet("StopTimeout", Kind::Text, "Time the application gets to stop before it is killed: seconds, or 1.5s, 2min").applications(),
     quadlet("Sysctl", Kind::Words, "NAME=VALUE of the kernel, for the container's namespaces: kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*; net.* with a network of its own").applications(),
     quadlet("Tmpfs", Kind::Words, "PATH[:OPTIONS] of a file system in memory; nosuid, nodev, noexec unless the options say otherwise").applications(),
     quadlet("Ulimit", Kind::Words, "NAME=SOFT[:HARD], a resource limit by its name in Docker, such as nofile").applications(),
@@ -128,7 +125,6 @@ pub const CONTAINER: &[Key] = &[
         Kind::Choice(&["auto", "base", "app"]),
         "What an image given as a reference is: an application, a base operating system, or decided by its contents",
     ),
-    ours_later("Boot", "How much of the operating system is booted"),
     ours("Hardened", Kind::Flag, "User namespace, private network, no new privileges, fewer capabilities"),
     ours("OciPod", Kind::Text, "Pod whose network only the application joins: NAME.pod"),
     ours("PublishMode", Kind::Choice(MODES), MODE_HELP),
@@ -145,22 +141,26 @@ pub const CONTAINER: &[Key] = &[
         Kind::Words,
         "Capabilities the container and its applications have besides the usual ones, or all",
     ),
-    later("AddDevice", "Host device node made available inside"),
-    later("Annotation", "OCI annotation"),
+    quadlet(
+        "AddDevice",
+        Kind::Words,
+        "DEVICE[:INSIDE][:rwm]: a device node of the host, what it is called inside, and what may be done with it",
+    ),
+    quadlet("Annotation", Kind::Words, LABEL_HELP),
     quadlet(
         "AppArmor",
         Kind::Text,
         "AppArmor profile of the whole container, which has to be loaded: sdme-default, another, or unconfined",
     ),
-    later("AutoUpdate", "Follow new versions of the image"),
+    never("AutoUpdate", "Pull=newer looks for a new version at every start"),
     quadlet("ContainerName", Kind::Text, "Name of the container, when it is not the file's"),
     quadlet("DropCapability", Kind::Words, "Capabilities the container and its applications do not have, or all"),
-    later("ExposeHostPort", "Port documented as exposed"),
-    later("GIDMap", "Group id mapping"),
-    later("IP", "IPv4 address"),
-    later("IP6", "IPv6 address"),
-    later("Label", "Label of the container"),
-    later("LogDriver", "Where logs go; always the journal"),
+    never("ExposeHostPort", "nothing has to be exposed; PublishPort= publishes a port"),
+    never("GIDMap", RANGE),
+    never("IP", ADDRESS),
+    never("IP6", "pods have IPv4 addresses; PublishPort= is how they are reached, by IPv6, too"),
+    quadlet("Label", Kind::Words, LABEL_HELP),
+    quadlet("LogDriver", Kind::Choice(&["journald"]), "Where the output goes; always journald, the journal"),
     quadlet(
         "Network",
         Kind::Text,
@@ -173,18 +173,18 @@ pub const CONTAINER: &[Key] = &[
     ),
     quadlet("Pod", Kind::Text, "Pod whose network the container joins: NAME.pod"),
     quadlet("PublishPort", Kind::Words, PORT_HELP),
-    later("Retry", "Tries of a pull"),
-    later("RetryDelay", "Time between tries of a pull"),
-    later("Rootfs", "Root directory to run in place of an image"),
+    never("Retry", "name an .image file, which has Retry="),
+    never("RetryDelay", "name an .image file, which has RetryDelay="),
+    never("Rootfs", "write Image=rootfs:PATH; the files are imported once, and changes are the container's"),
     quadlet("SeccompProfile", Kind::Text, "File with a system call profile in Docker's form, for the applications"),
-    later("SecurityLabelDisable", "No security label"),
-    later("SecurityLabelLevel", "Level of the security label"),
-    later("SecurityLabelType", "Type of the security label"),
+    never("SecurityLabelDisable", LABELED),
+    never("SecurityLabelLevel", LABELED),
+    never("SecurityLabelType", LABELED),
     never("ServiceName", "the unit is systemd-nspawn@NAME.service; ContainerName= says what NAME is"),
     quadlet("StartWithPod", Kind::Flag, "Start together with the pod; yes unless set"),
-    later("SubGIDMap", "Entry of /etc/subgid"),
-    later("SubUIDMap", "Entry of /etc/subuid"),
-    later("UIDMap", "User id mapping"),
+    never("SubGIDMap", RANGE),
+    never("SubUIDMap", RANGE),
+    never("UIDMap", RANGE),
     quadlet(
         "UserNS",
         Kind::Text,
@@ -257,8 +257,8 @@ pub const IMAGE: &[Key] = &[
         Kind::Choice(&["auto", "base", "app"]),
         "What the image is: an application, a base operating system, or decided by its contents",
     ),
-    later("ImageTag", "Further name of the image"),
-    later("ServiceName", "Name of the unit"),
+    never("ImageTag", "the image is known by the name of its file: write NAME.image where it is used"),
+    never("ServiceName", "the unit is sdme-image@NAME.service; rename the file"),
     never("AllTags", "write one .image file for each tag"),
     never("DecryptionKey", "encrypted images cannot be used"),
     never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
@@ -268,30 +268,38 @@ pub const IMAGE: &[Key] = &[
 
 /// Keys of `[Pod]`.
 pub const POD: &[Key] = &[
-    later("DNS", "Name server"),
-    later("DNSOption", "Resolver option"),
-    later("DNSSearch", "Search domain"),
-    later("AddHost", "Line for /etc/hosts"),
-    later("ExitPolicy", "What happens when the last member stops"),
-    later("GIDMap", "Group id mapping"),
-    later("HostName", "Host name of the members"),
-    later("IP", "IPv4 address"),
-    later("IP6", "IPv6 address"),
-    later("Label", "Label of the pod"),
+    quadlet("DNS", Kind::Words, "Name server for the members"),
+    quadlet("DNSOption", Kind::Words, "Option of the resolver (resolv.conf(5)) for the members"),
+    quadlet("DNSSearch", Kind::Words, "Domain to search for the members; . for none"),
+    quadlet("AddHost", Kind::Words, "NAME:ADDRESS for /etc/hosts of the members"),
+    quadlet(
+        "ExitPolicy",
+        Kind::Choice(&["continue"]),
+        "What becomes of the pod when its last member stops; always continue, so that what is published stays in place",
+    ),
+    never("GIDMap", RANGE),
+    quadlet("HostName", Kind::Text, "Host name of members that have none of their own"),
+    never("IP", ADDRESS),
+    never("IP6", "pods have IPv4 addresses; PublishPort= is how they are reached, by IPv6, too"),
+    quadlet("Label", Kind::Words, LABEL_HELP),
     quadlet("Network", Kind::Text, "private (loopback and published ports; unless set) or uplink (and a way out)"),
-    later("PodName", "Name of the pod, when it is not the file's name"),
+    quadlet("PodName", Kind::Text, "Name of the pod, when it is not the file's"),
     quadlet("PublishPort", Kind::Words, PORT_HELP),
     ours("PublishMode", Kind::Choice(MODES), MODE_HELP),
     ours("StartOnDemand", Kind::Flag, DEMAND_HELP),
     ours("StopWhenIdle", Kind::Text, IDLE_HELP),
-    later("ServiceName", "Name of the unit"),
-    later("ShmSize", "Size of /dev/shm"),
-    later("StopTimeout", "Time the members get to stop"),
-    later("SubGIDMap", "Entry of /etc/subgid"),
-    later("SubUIDMap", "Entry of /etc/subuid"),
-    later("UIDMap", "User id mapping"),
-    later("UserNS", "User namespace"),
-    later("Volume", "Volume of all members"),
+    never("ServiceName", "the units are sdme-pod@NAME.service and sdme-pod@NAME.target; PodName= says what NAME is"),
+    quadlet("ShmSize", Kind::Text, "ShmSize= of members that say nothing else: each has a /dev/shm of its own"),
+    quadlet("StopTimeout", Kind::Text, "StopTimeout= of members that say nothing else"),
+    never("SubGIDMap", RANGE),
+    never("SubUIDMap", RANGE),
+    never("UIDMap", RANGE),
+    quadlet(
+        "UserNS",
+        Kind::Choice(&["auto", "no", "host"]),
+        "UserNS= of members that say nothing else: each has a range of its own",
+    ),
+    quadlet("Volume", Kind::Lines, "[SOURCE:]PATH[:OPTIONS] for every member, beside its own"),
     never("NetworkAlias", "members of a pod reach each other on 127.0.0.1"),
     never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
     never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),
@@ -319,7 +327,7 @@ pub const VOLUME: &[Key] = &[
     quadlet("UID", Kind::Text, "Owner of a new volume, a number"),
     quadlet("User", Kind::Text, "Owner of a new volume, a name of the host or a number"),
     quadlet("VolumeName", Kind::Text, "Name of the volume, when it is not the file's name"),
-    later("ServiceName", "Name of the unit"),
+    never("ServiceName", "a volume has no service; its directory is there when a container needs it"),
     never("Image", "a volume gets its first content from the image of the container that uses it"),
     never("ContainersConfModule", "there is no podman; write the matching key or a [Service] setting"),
     never("GlobalArgs", "there is no podman; write the matching key or a [Service] setting"),

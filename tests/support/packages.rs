@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: MIT
+//! Packages of what `make build` has built, and hosts they are installed on.
+
+use super::host::{Builder, Host};
+use super::repo;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
+
+/// Runs a program that must succeed, and returns what it wrote.
+///
+/// # Panics
+/// If it does not, with its output.
+pub fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
+    let output = Command::new(program.as_ref())
+        .args(arguments)
+        .env_remove("MAKEFLAGS")
+        .env_remove("MAKELEVEL")
+        .output()
+        .unwrap_or_else(|e| panic!("{}: {e}", program.as_ref().display()));
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    assert!(output.status.success(), "{} {arguments:?}: {text}", program.as_ref().display());
+    text
+}
+
+/// Makes a package of `kind`, or `arch`, of what `make build` has built.
+///
+/// # Panics
+/// If it cannot be made.
+pub fn package(kind: &str, version: &str) -> PathBuf {
+    // Tests of one file run side by side, and may ask for the same one.
+    static ONE: Mutex<()> = Mutex::new(());
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    run(repo("packaging/build"), &[kind, version]);
+    drop(guard);
+    let all = walkdir::WalkDir::new(repo("target/packages").join(kind));
+    let mut found = all.into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
+    let named = |path: &PathBuf| {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let suffix = if kind == "arch" { ".pkg.tar.gz" } else { kind };
+        name.contains(version) && name.ends_with(suffix)
+    };
+    found.find(named).unwrap_or_else(|| panic!("no package {version} of {kind}"))
+}
+
+/// A host that has the Debian packages in `/srv/packages`.
+pub fn with_packages(builder: Builder) -> Builder {
+    builder.bind(&repo("target/packages/deb"), "/srv/packages")
+}
+
+/// Installs a package on such a host, as its reader would.
+pub fn install(host: &Host, package: &Path) {
+    let file = package.file_name().unwrap().to_string_lossy().into_owned();
+    host.ok(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y install /srv/packages/{file}"));
+}
