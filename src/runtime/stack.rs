@@ -35,6 +35,8 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
         }
         Mount::Bind { from, to, options } => {
             fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
+            // What was mounted there the last time may have been of another kind; neither removes what is in use.
+            let _ = fs::remove_file(to).or_else(|_| fs::remove_dir(to));
             if Path::new(from).is_dir() {
                 fs::create_dir_all(to)?;
             } else {
