@@ -78,11 +78,11 @@ pub fn search(path: &SearchPath) -> Sources {
     let mut seen = BTreeSet::new();
     let mut found = Vec::new();
     for listing in &listings {
-        for name in listing.names.keys() {
+        for (name, regular) in &listing.names {
             match classify(name) {
                 None => sources.remarks.extend(listing.remark(name)),
                 Some((file_type, stem)) if seen.insert((file_type, stem)) => {
-                    found.push((listing, name, file_type, stem));
+                    found.push((listing, (name, regular), file_type, stem));
                 }
                 Some(_) => {}
             }
@@ -90,8 +90,8 @@ pub fn search(path: &SearchPath) -> Sources {
     }
     let any_drop_ins = listings.iter().any(|l| l.names.keys().any(|n| n.ends_with(".d")));
     sources.files = halves(&found, |found| {
-        let file = |(listing, name, file_type, stem): &(&Listing<'_>, &String, FileType, &str)| {
-            let main = listing.text(name)?;
+        let file = |(listing, (name, regular), file_type, stem): &(&Listing<'_>, (&String, &bool), FileType, &str)| {
+            let main = listing.text(name, **regular)?;
             let drop_ins = if any_drop_ins { drop_ins(*file_type, stem, &listings) } else { Vec::new() };
             Some(SourceFile { file_type: *file_type, name: (*stem).to_owned(), main, drop_ins })
         };
@@ -129,8 +129,8 @@ impl<'a> Listing<'a> {
         Self { directory, known_as, names, content: None }
     }
 
-    fn text(&self, name: &str) -> Option<Text> {
-        let regular = self.names.get(name).copied().unwrap_or_default();
+    /// `regular`: as in `names`.
+    fn text(&self, name: &str, regular: bool) -> Option<Text> {
         let found = match self.content {
             Some([]) => Found::Masked,
             Some(content) => Found::Text(content.to_vec()),
@@ -167,8 +167,8 @@ fn drop_ins(file_type: FileType, name: &str, listings: &[Listing<'_>]) -> Vec<Te
             let path = listing.directory.join(&directory);
             let known_as = format!("{}/{directory}", listing.known_as);
             let inner = Listing::read(&path, &known_as);
-            for file in inner.names.keys().filter(|n| n.ends_with(".conf")) {
-                chosen.entry(file.clone()).or_insert_with(|| inner.text(file));
+            for (file, regular) in inner.names.iter().filter(|(n, _)| n.ends_with(".conf")) {
+                chosen.entry(file.clone()).or_insert_with(|| inner.text(file, *regular));
             }
         }
     }

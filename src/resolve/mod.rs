@@ -126,6 +126,8 @@ pub fn resolve(sources: &Sources) -> Model {
     reject_cycles(&mut model);
     settle_pods(pods, &readable, &mut model);
     model.settle_images();
+    // Thousands of small pieces. Who resolves a configuration does it once, and ends soon after.
+    std::mem::forget(readable);
     model
 }
 
