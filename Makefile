@@ -55,8 +55,8 @@ install:
 	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/sdme-gen.fish \
 	  $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/sdme-gen.fish
 
-# Packages of what `make build` has built, below target/packages; needs debhelper, rpmbuild or makepkg. A distribution builds them from
-# packaging/ as it is used to.
+# Packages of what `make build` has built, below target/packages; needs debhelper, rpmbuild or makepkg. A distribution
+# builds them from packaging/ as it is used to.
 deb rpm arch:
 	packaging/build $@
 
@@ -70,7 +70,7 @@ test:
 demo:
 	@tests/demo
 
-# Side by side with Quadlet, podman, skopeo, umoci and tar, each in one run; prints ratios. Takes about half an hour.
+# Side by side with Quadlet, podman, skopeo, umoci and tar, each in one run; prints ratios. Takes about ten minutes.
 bench:
 	tests/prepare bench
 	$(MAKE) build

@@ -103,7 +103,7 @@ fn many_files_are_read_as_one_after_the_other() {
     };
     let right = compiled(usize::MAX);
     assert_eq!((right.model.containers.len(), right.model.images.len()), (300, 3));
-    // The second image is met by both threads; who comes first has it as he wants.
+    // Who comes first has an image as he wants.
     let last = compiled(199);
     let said: Vec<String> = last.diagnostics.iter().map(ToString::to_string).collect();
     assert!(matches!(said.as_slice(), [one] if one.starts_with("/etc/sdme/c199.container:2: ")), "{said:?}");

@@ -205,17 +205,19 @@ fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), String> {
     if key != KNOWN {
         return Err(format!("unknown key {key}= in [{QUADLET}]{}", suggestion(key, [KNOWN])));
     }
-    let good = value.is_empty() || parse_bool(value).is_some();
-    if good { Ok(()) } else { Err(format!("{key}={value} is not a boolean; write yes or no")) }
+    check_value(KNOWN, Kind::Flag, value)
 }
 
 fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
     let key = supported(file_type, &entry.key)?;
-    let (name, value) = (key.name, entry.value.as_str());
+    check_value(key.name, key.kind, &entry.value)
+}
+
+fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), String> {
     if value.is_empty() {
         return Ok(());
     }
-    match key.kind {
+    match kind {
         Kind::Text => Ok(()),
         Kind::Flag if parse_bool(value).is_some() => Ok(()),
         Kind::Flag => Err(format!("{name}={value} is not a boolean; write yes or no")),

@@ -33,7 +33,7 @@ type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
-    let writer = |written| Writer { root: root.as_fd(), directory, written, last: None, failed: Vec::new() };
+    let writer = |written| Writer { root: root.as_fd(), directory, written, failed: Vec::new() };
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
     // Sorted, so that what is in one directory comes in a row.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
@@ -102,8 +102,6 @@ struct Writer<'a> {
     directory: &'a Path,
     /// The first path of each content, where files may have the same.
     written: Option<HashMap<&'a str, &'a str>>,
-    /// The last of them that was asked for: like files come in a row.
-    last: Option<(&'a str, &'a str)>,
     failed: Vec<(PathBuf, io::Error)>,
 }
 
@@ -118,12 +116,8 @@ impl<'a> Writer<'a> {
     }
 
     fn file(&mut self, path: &'a str, content: &'a str) -> io::Result<()> {
-        let last = self.last.filter(|(known, _)| *known == content).map(|(_, first)| first);
-        let known = last.or_else(|| self.written.as_ref()?.get(content).copied());
-        if let Some(first) = known
-            && linkat(self.root, first, self.root, path, LinkatFlags::empty()).is_ok()
-        {
-            self.last = Some((content, first));
+        let known = self.written.as_ref().and_then(|written| written.get(content));
+        if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
             return Ok(());
         }
         // O_EXCL: two generators that write one unit would each corrupt the other's.

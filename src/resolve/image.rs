@@ -143,7 +143,7 @@ fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
 }
 
 /// All images that can be used; `bad` names the rejected `.image` files with their first problem.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Default)]
 pub struct Images {
     /// Usable images by name.
     pub good: BTreeMap<String, Image>,

@@ -70,7 +70,6 @@ pub fn resolve(sources: &Sources) -> Model {
     let default_base = default_base(&readable, &names, &mut images, &mut model);
     let volumes = volumes(&readable, &names, &mut model);
     let mut pods = pods(&readable, (&names, &volumes), &mut model);
-    let mut containers: Vec<(&str, &SourceFile, &Settings)> = Vec::new();
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Container) {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
@@ -78,31 +77,8 @@ pub fn resolve(sources: &Sources) -> Model {
             model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
             continue;
         }
-        containers.push((described, file, settings));
-    }
-    let read = |containers: &[(&str, &SourceFile, &Settings)]| {
-        let mut images = images.clone();
-        let read = |(name, file, settings): &(&str, &SourceFile, &Settings)| {
-            let known = (&names, &pods, &volumes);
-            container::container(name, &file.main.path, &pods.handed(settings), known, &mut images, &default_base)
-        };
-        let read: Vec<_> = containers.iter().map(read).collect();
-        vec![(read, images)]
-    };
-    let mut parts = halves(&containers, read);
-    // The halves do not know each other's images. Where they want different things of one, the order tells who is wrong.
-    let agree =
-        |(a, b): (&Images, &Images)| a.good.iter().all(|(name, image)| b.good.get(name).is_none_or(|b| b == image));
-    if !parts.windows(2).all(|pair| matches!(pair, [(_, a), (_, b)] if agree((a, b)))) {
-        parts = read(&containers);
-    }
-    let mut images = Images::default();
-    let mut outcomes = Vec::new();
-    for (read, of_part) in parts {
-        outcomes.push(read);
-        images.good.extend(of_part.good);
-    }
-    for ((_, file, settings), read) in containers.into_iter().zip(outcomes.into_iter().flatten()) {
+        let (known, whole) = ((&names, &pods, &volumes), pods.handed(settings));
+        let read = container::container(described, path, &whole, known, &mut images, &default_base);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), container);
@@ -126,8 +102,6 @@ pub fn resolve(sources: &Sources) -> Model {
     reject_cycles(&mut model);
     settle_pods(pods, &readable, &mut model);
     model.settle_images();
-    // Thousands of small pieces. Who resolves a configuration does it once, and ends soon after.
-    std::mem::forget(readable);
     model
 }
 
