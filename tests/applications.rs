@@ -195,7 +195,7 @@ fn users_are_the_images_own(host: &Host) {
         host.ok("systemctl start 'sdme-image@oci:-srv-own-accounts'");
         host.fails(&format!("systemctl start {}", unknown.unit));
         let message = format!("/etc/sdme/unknown.container:3: {message}");
-        assert!(host.ok("journalctl -b -q -u sdme-prepare@unknown -o cat").contains(&message), "{message}");
+        assert!(host.ok("journalctl -b -q -u systemd-nspawn@unknown -o cat").contains(&message), "{message}");
         assert!(host.fails("sdme-gen check").contains(&message), "{message}");
     }
 }

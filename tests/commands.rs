@@ -38,7 +38,7 @@ fn the_verbs_do_what_they_say() {
     host.ok("sdme-gen create envy -r debian -e A=b");
     host.fails("systemctl start systemd-nspawn@envy");
     host.ok(
-        "journalctl -b -q -u sdme-prepare@envy | grep 'envy.container:1: Environment= is for an application, and the \
+        "journalctl -b -q -u systemd-nspawn@envy | grep 'envy.container:1: Environment= is for an application, and the \
              image debian is an operating system; remove it, or write Mode=app'",
     );
     host.ok("sdme-gen rm envy");
@@ -57,7 +57,7 @@ fn the_verbs_do_what_they_say() {
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert_eq!(host.ok("systemctl show -P CPUQuotaPerSecUSec systemd-nspawn@web").trim(), "1.500000s");
     let graph = host.ok("sdme-gen graph web");
-    assert!(graph.contains("└─Requires sdme-prepare@web.service"), "{graph}");
+    assert!(graph.contains("Requires sdme-image@"), "{graph}");
     // What it draws is what systemd was told.
     for line in graph.lines().filter(|line| line.contains("Requires ")) {
         let unit = line.split("Requires ").nth(1).unwrap().split(' ').next().unwrap();

@@ -226,7 +226,7 @@ fn services_run_as_their_images_intend(host: &Host) {
     assert!(
         all("start").success(),
         "{}",
-        host.ok("journalctl -b -n 60 --no-pager -u 'systemd-nspawn@*' -u 'sdme-prepare@*'")
+        host.ok("journalctl -b -n 60 --no-pager -u 'systemd-nspawn@*'")
     );
 
     services.iter().for_each(Service::tell);

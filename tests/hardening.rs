@@ -248,6 +248,6 @@ fn single_settings_take_effect(host: &Host) {
     );
     host.ok("systemctl daemon-reload");
     host.fails("systemctl start systemd-nspawn@armoured");
-    let log = host.ok("journalctl -u sdme-prepare@armoured --no-pager -o cat");
+    let log = host.ok("journalctl -u systemd-nspawn@armoured --no-pager -o cat");
     assert!(log.contains("/etc/sdme/armoured.container:3: "), "{log}");
 }

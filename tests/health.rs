@@ -182,7 +182,7 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     // Without a check there is nothing to wait for.
     web.configure(&script(FOREVER, "Notify=healthy\n"));
     host.fails("systemctl start systemd-nspawn@web");
-    let status = host.fails("systemctl status --no-pager sdme-prepare@web");
+    let status = host.fails("systemctl status --no-pager systemd-nspawn@web");
     assert!(status.contains("Notify=healthy needs a health check") && status.contains("has none"), "{status}");
 
     // A check that comes first, with its own interval; the usual one takes over.

@@ -144,8 +144,8 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
     host.ok("mkdir /var/lib/on && cd /var/lib/on && mkdir upper work &&
         mount -t overlay -o lowerdir=/usr,upperdir=upper,workdir=work overlay /usr");
     host.fails(&format!("systemctl start {}", web.unit));
-    assert_eq!(web.property("ActiveState"), "inactive");
-    let status = host.run("systemctl status --no-pager -l sdme-prepare@web").stdout;
+    assert_eq!(web.property("ActiveState"), "failed");
+    let status = host.run("systemctl status --no-pager -l systemd-nspawn@web").stdout;
     assert!(status.contains("/usr is on an overlay file system") && status.contains("write UserNS=no"), "{status}");
 }
 
@@ -219,7 +219,7 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     host.ok("sdme-gen apply && sed -i s/^PrivateUsers=.*/PrivateUsers=524288:65536/ /etc/systemd/nspawn/web.nspawn");
     host.run(&format!("systemctl reset-failed {}", web.unit));
     host.fails(&format!("systemctl restart {}", web.unit));
-    let status = host.run("systemctl status --no-pager -l sdme-prepare@web").stdout;
+    let status = host.run("systemctl status --no-pager -l systemd-nspawn@web").stdout;
     assert!(status.contains("run sdme-gen apply"), "{status}");
     host.ok("rm /etc/systemd/nspawn/web.nspawn && sdme-gen apply && systemctl daemon-reload");
     restart();

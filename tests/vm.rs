@@ -144,10 +144,10 @@ fn assert_confined_by_apparmor(vm: &Vm) {
 
     configure("plain", "Network=private\nAppArmor=none-such\n");
     assert!(!vm.run("systemctl restart systemd-nspawn@plain").success());
-    let status = vm.run("systemctl status --no-pager -l sdme-prepare@plain").stdout;
+    let status = vm.run("systemctl status --no-pager -l systemd-nspawn@plain").stdout;
     let message = "/etc/sdme/plain.container:4: the AppArmor profile none-such is not loaded; put it into";
     assert!(status.contains(message), "{status}");
-    assert_eq!(vm.run("systemctl is-active systemd-nspawn@plain").stdout, "inactive\n");
+    assert_eq!(vm.run("systemctl is-active systemd-nspawn@plain").stdout, "failed\n");
     vm.ok("systemctl stop systemd-nspawn@strict; rm /etc/sdme/strict.container /etc/sdme/plain.container
         systemctl daemon-reload; systemctl reset-failed");
 }

@@ -104,7 +104,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     let lost = Container::new(host, "lost");
     lost.configure("[Container]\nImage=own.image\nVolume=/srv/misspelt:/data\n");
     host.fails(&format!("systemctl start {}", lost.unit));
-    let told = host.ok("journalctl -b -u sdme-prepare@lost --no-pager");
+    let told = host.ok("journalctl -b -u systemd-nspawn@lost --no-pager");
     assert!(told.contains("/etc/sdme/lost.container:3: there is no /srv/misspelt on this host; make it"), "{told}");
     host.ok("test ! -e /srv/misspelt");
 

@@ -175,10 +175,10 @@ enum Verb {
     /// Called by make build: writes the manual pages and what shells complete with
     #[command(hide = true)]
     Documents { directory: PathBuf },
-    /// Called by sdme-prepare@.service
+    /// Called by systemd-nspawn@.service before a container starts
     #[command(hide = true)]
     Prepare { name: String },
-    /// Called by sdme-prepare@.service, when the container has ended
+    /// Called by systemd-nspawn@.service when a container has ended
     #[command(hide = true)]
     Release { name: String },
     /// Called by systemd-nspawn@.service of a container with Secret=

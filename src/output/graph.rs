@@ -9,12 +9,11 @@ use super::tree::{Node, Place, Tree};
 use crate::ini;
 
 /// Our templates, whose instances the tree has only drop-ins of.
-const TEMPLATES: [(&str, &str); 5] = [
+const TEMPLATES: [(&str, &str); 4] = [
     ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
     ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
     ("sdme-pod@.service", include_str!("../../units/sdme-pod@.service")),
     ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
-    ("sdme-prepare@.service", include_str!("../../units/sdme-prepare@.service")),
 ];
 
 /// Settings that pull another unit in (systemd.unit(5)), strongest first.
@@ -217,7 +216,7 @@ mod tests {
     fn graph() -> Graph {
         let mut tree = Tree::default();
         let service = "[Unit]\nDescription=Container %i\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n\
-            Requires=sdme-prepare@%i.service sdme-image@\\x40.service\n";
+            Requires=sdme-image@\\x40.service\n";
         tree.file(Place::Units, "systemd-nspawn@web.service.d/10-sdme.conf", &service);
         let link = Node::Link("../x".to_owned());
         tree.add(Place::Units, "machines.target.wants/systemd-nspawn@web.service", link.clone());
@@ -243,8 +242,7 @@ mod tests {
 machines.target
 └─Wants systemd-nspawn@web.service  Container web
   ├─Requires sdme-image@\\x40.service  Image \\x40
-  ├─BindsTo sdme-pod@p.service  Network of pod p
-  └─Requires sdme-prepare@web.service  Layers of container web
+  └─BindsTo sdme-pod@p.service  Network of pod p
 sdme-pod@p.target  Pod p with its containers
 ├─BindsTo sdme-pod@p.service (see above)
 └─Wants systemd-nspawn@web.service (see above)

@@ -5,7 +5,7 @@ use super::{pod, security, volumes};
 use crate::config::source::ModeSetting;
 use crate::config::time::span;
 use crate::output::tree::{Place, Tree};
-use crate::paths::BINDIR;
+use crate::paths::{BINDIR, STATE};
 use crate::resolve::model::{App, Base, Container, Model};
 use crate::resolve::reload::Reload;
 use crate::unit::{UnitFile, exec_word, unit_value};
@@ -14,7 +14,6 @@ use crate::unit::{UnitFile, exec_word, unit_value};
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     let path = format!("systemd-nspawn@{}.service.d/10-sdme.conf", container.name);
     tree.file(Place::Units, path, &drop_in(container, model));
-    volumes::plan(container, tree);
 }
 
 /// The drop-in's head. Like containers have like drop-ins, which are then one file in memory (see `output::emit`): the
@@ -27,9 +26,6 @@ fn instance(container: &Container) -> UnitFile {
     }
 }
 
-/// What stacks the layers of every container, by its instance.
-const PREPARE: &str = "sdme-prepare@%i.service";
-
 /// The stock unit's command line stays as it is; settings are in the `.nspawn` file.
 fn drop_in(container: &Container, model: &Model) -> UnitFile {
     let sources = container.apps.iter().filter_map(|a| model.images.get(&a.image)).map(|i| i.source.to_string());
@@ -40,14 +36,19 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     pod::member(container, &mut unit);
     security::host(container, &mut unit);
     // In a restart, everything is stopped before an image is looked at.
-    let images = images(container, model).into_iter().map(|image| format!("sdme-image@{image}.service"));
-    for needed in images.chain([PREPARE.to_owned()]) {
+    for image in images(container, model) {
+        let needed = format!("sdme-image@{image}.service");
         unit.set("Unit", "Requires", needed.as_str()).set("Unit", "After", needed);
     }
+    unit.set("Unit", "RequiresMountsFor", format!("{STATE}/containers {STATE}/volumes"));
     volumes::needs(container, &mut unit);
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
+    // Every start begins with nothing mounted, however the last one ended. Its layers are mounted for the host to see, and
+    // with more privileges than a container may be left with (`+`).
+    unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen prepare %i"))
+        .set("Service", "ExecStopPost", format!("+{BINDIR}/sdme-gen release %i"));
     limits(container, &mut unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {

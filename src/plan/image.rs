@@ -5,18 +5,14 @@ use crate::output::tree::{Place, Tree};
 use crate::resolve::model::{Container, Image};
 use crate::unit::UnitFile;
 
-/// Plans it. `users` are the containers that need the image: it is there before they are prepared. That is said here, in
-/// one file, and not in one file for each of them.
-pub fn plan(image: &Image, users: &[&Container], tree: &mut Tree) {
-    let Some(origin) = image.file.as_ref().or(users.first().map(|c| &c.file)) else { return };
+/// Plans it. `user` is the first of the containers that need it.
+pub fn plan(image: &Image, user: Option<&Container>, tree: &mut Tree) {
+    let Some(origin) = image.file.as_ref().or(user.map(|c| &c.file)) else { return };
     let mut unit = UnitFile::generated_from(origin);
     if let Some(file) = &image.file {
         unit.set_literal("Unit", "SourcePath", file);
     }
     unit.set_literal("Unit", "Description", &format!("Image {} ({})", image.name, image.source));
-    for container in users {
-        unit.set("Unit", "Before", format!("sdme-prepare@{}.service", container.name));
-    }
     for (key, value) in &image.unit {
         unit.set("Unit", key, value.as_str());
     }

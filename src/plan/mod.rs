@@ -44,15 +44,14 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
 #[must_use]
 pub fn units(model: &Model) -> Tree {
     let mut tree = Tree::default();
-    let mut users: BTreeMap<&str, Vec<&Container>> = BTreeMap::new();
+    let mut users: BTreeMap<&str, &Container> = BTreeMap::new();
     for container in model.containers.values() {
         for image in container::images(container, model) {
-            users.entry(image).or_default().push(container);
+            users.entry(image).or_insert(container);
         }
     }
     for image in model.images.values() {
-        let users = users.get(image.name.as_str()).map(Vec::as_slice).unwrap_or_default();
-        image::plan(image, users, &mut tree);
+        image::plan(image, users.get(image.name.as_str()).copied(), &mut tree);
     }
     let containers: Vec<&Container> = model.containers.values().collect();
     let planned = halves(&containers, |containers| {

@@ -28,17 +28,7 @@ pub(super) fn restricted(container: &Container) -> impl Iterator<Item = (String,
     })
 }
 
-/// Has everything that is mounted in place before the container is prepared.
-pub(super) fn plan(container: &Container, tree: &mut Tree) {
-    if container.written_mounts().any(|m| m.path().is_some()) {
-        let mut needed = UnitFile::generated_from(&container.file);
-        needs(container, &mut needed);
-        let path = format!("sdme-prepare@{}.service.d/10-sdme.conf", container.name);
-        tree.file(Place::Units, path, &needed);
-    }
-}
-
-/// What has to be mounted on the host before, and as long as, `unit` is there. A volume may be a mount of its own.
+/// What has to be mounted on the host before, and as long as, the container is there. A volume may be a mount of its own.
 pub(super) fn needs(container: &Container, unit: &mut UnitFile) {
     let mut paths: Vec<String> = container.written_mounts().filter_map(Mount::path).collect();
     paths.sort();

@@ -5,8 +5,6 @@ use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread::sleep;
-use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -115,20 +113,12 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     Ok(removed)
 }
 
-/// Waits until nothing is mounted in any of `directories`. Units that are no longer needed stop a moment after the container,
-/// and what they have mounted is images and directories of the host: removing the directory would empty those.
+/// Nothing may be mounted in any of `directories`: it is images and directories of the host, which removing would empty.
 fn unmounted(directories: &[PathBuf]) -> Result<()> {
-    const PATIENCE: Duration = Duration::from_secs(20);
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut points = stack::mounted()?.into_iter();
-        let Some(point) = points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) else {
-            return Ok(());
-        };
-        if Instant::now() > deadline {
-            bail!("{point} is still mounted; unmount it first");
-        }
-        sleep(Duration::from_millis(10));
+    let mut points = stack::mounted()?.into_iter();
+    match points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) {
+        Some(point) => bail!("{point} is still mounted; unmount it first"),
+        None => Ok(()),
     }
 }
 

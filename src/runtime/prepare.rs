@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen prepare NAME`, run by `sdme-prepare@NAME.service` before every start: points the layers at what they are
+//! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
 //! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
 
 use std::fs;

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
@@ -85,8 +86,11 @@ pub fn release(name: &str) -> Result<()> {
     let root = machine_root(name);
     let runtime = container_runtime(name) + "/";
     for place in mounted()?.iter().rev().filter(|place| **place == root || place.starts_with(&runtime)) {
-        umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW)
-            .with_context(|| format!("cannot unmount {place}"))?;
+        match umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // Somebody else was faster.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot unmount {place}")),
+        }
     }
     Ok(())
 }
