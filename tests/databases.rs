@@ -223,11 +223,7 @@ fn services_run_as_their_images_intend(host: &Host) {
     let units: Vec<&str> = services.iter().map(|s| s.container.unit.as_str()).collect();
     let units = units.join(" ");
     let all = |verb: &str| host.run_for(&format!("systemctl {verb} {units}"), Duration::from_secs(120));
-    assert!(
-        all("start").success(),
-        "{}",
-        host.ok("journalctl -b -n 60 --no-pager -u 'systemd-nspawn@*'")
-    );
+    assert!(all("start").success(), "{}", host.ok("journalctl -b -n 60 --no-pager -u 'systemd-nspawn@*'"));
 
     services.iter().for_each(Service::tell);
     services.iter().for_each(Service::assert_known);

@@ -2,6 +2,7 @@
 //! Where rendered files go: the tree of all of them, and its sinks.
 
 pub mod emit;
+pub mod shared;
 pub mod tree;
 
 #[cfg(feature = "image")]

@@ -47,8 +47,11 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     }
     // Every start begins with nothing mounted, however the last one ended. Its layers are mounted for the host to see, and
     // with more privileges than a container may be left with (`+`).
-    unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen prepare %i"))
-        .set("Service", "ExecStopPost", format!("+{BINDIR}/sdme-gen release %i"));
+    unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen prepare %i")).set(
+        "Service",
+        "ExecStopPost",
+        format!("+{BINDIR}/sdme-gen release %i"),
+    );
     limits(container, &mut unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {
