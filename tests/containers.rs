@@ -233,11 +233,11 @@ fn ten(host: &Host, kind: Kind) {
     }
     assert_eq!(host.ok("machinectl --no-legend list | wc -l"), "10\n");
     host.ok(&format!("systemctl stop {}", units.join(" ")));
-    host.ok("rm /etc/sdme/idle*.container");
     for (earlier, later) in [(before, fingerprint(host, kind.below())), (made, fingerprint(host, &["/run/sdme"]))] {
         let changed: Vec<&String> = earlier.symmetric_difference(&later).take(20).collect();
         assert!(earlier.len() > 10 && changed.is_empty(), "what they share has changed: {changed:#?}");
     }
+    host.ok("rm /etc/sdme/idle*.container");
     for (container, _) in &all {
         host.ok(&format!("rm {}", container.file()));
     }

@@ -36,7 +36,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
     let writer = || Writer { root: root.as_fd(), directory, written: BTreeMap::new(), failed: Vec::new() };
-    let (top, nested) = share(tree.below(&Place::Units));
+    let whole = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
+    let (top, nested) = share(tree.below(&Place::Units), &whole.to_string_lossy());
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
     // Two threads that make files in one directory wait for each other, so at first one works at the top and the other
     // below. Each has its own first file of a content: links to one file wait for each other, too.

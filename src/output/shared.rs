@@ -15,8 +15,9 @@ pub type File<'a> = (Cow<'a, str>, Cow<'a, Node>);
 
 /// Sorted files, parted into those at the top and those in a directory. Those of one directory come in a row. Where many
 /// drop-in directories have the same in them, it is in `sdme-shared-1.d` and so on, which is no unit's by its name, and
-/// each of the directories is a link to that, which systemd follows (as it does when an administrator makes such a link).
-pub fn share<'a>(files: impl Iterator<Item = (&'a str, &'a Node)>) -> (Vec<File<'a>>, Vec<File<'a>>) {
+/// each of the directories is a link to that. `directory` is the absolute path of where all is: systemd looks for what
+/// such a link leads to from its own working directory (`unit_file_build_name_map()` of versions 257 to 262).
+pub fn share<'a>(files: impl Iterator<Item = (&'a str, &'a Node)>, directory: &str) -> (Vec<File<'a>>, Vec<File<'a>>) {
     let (nested, top): (Vec<_>, Vec<_>) = files.partition(|(path, _)| path.contains('/'));
     let groups: Vec<&[(&str, &Node)]> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
     let mut alike: BTreeMap<Vec<(&str, &Node)>, Alike> = BTreeMap::new();
@@ -41,7 +42,8 @@ pub fn share<'a>(files: impl Iterator<Item = (&'a str, &'a Node)>) -> (Vec<File<
                     };
                     nested.extend(files.iter().map(placed));
                 }
-                top.push((Cow::Borrowed(own), Cow::Owned(Node::Link(alike.directory.clone()))));
+                let target = format!("{directory}/{}", alike.directory);
+                top.push((Cow::Borrowed(own), Cow::Owned(Node::Link(target))));
             }
         }
     }
@@ -91,11 +93,11 @@ mod tests {
             files
         };
         let few = files(WORTH_IT - 1);
-        let (top, nested) = share(few.iter().map(|(path, node)| (path.as_str(), *node)));
+        let (top, nested) = share(few.iter().map(|(path, node)| (path.as_str(), *node)), "/out");
         assert_eq!((top.len(), nested.len()), (1, 1 + 3 * (WORTH_IT - 1)));
 
         let many = files(WORTH_IT);
-        let (top, nested) = share(many.iter().map(|(path, node)| (path.as_str(), *node)));
+        let (top, nested) = share(many.iter().map(|(path, node)| (path.as_str(), *node)), "/out");
         assert_eq!((top.len(), nested.len()), (1 + 2 * WORTH_IT, 3 + WORTH_IT));
         // Whatever was there is there by way of the links.
         for (path, node) in &many {
@@ -105,7 +107,7 @@ mod tests {
                 let (directory, name) = path.split_once('/')?;
                 let (_, link) = top.iter().find(|(name, _)| name == directory)?;
                 let Node::Link(target) = link.as_ref() else { return None };
-                nested.iter().find(|(path, _)| *path == format!("{target}/{name}"))
+                nested.iter().find(|(path, _)| format!("/out/{path}") == format!("{target}/{name}"))
             };
             assert_eq!(found.or_else(by_link).map(|(_, node)| node.as_ref()), Some(*node), "{path}");
         }
