@@ -104,8 +104,12 @@ fn registry(host: &Host, outside: &Path) {
     // It ends with the host.
     drop(host.spawn_outside("docker-registry", &["serve", file.to_str().unwrap()]));
     host.wait("bash -c '</dev/tcp/127.0.0.1/5000'", 10);
-    let images =
-        [("nginx", "latest", "nginx:1.27"), ("base", "latest", "debian:13"), ("databases", "mariadb", "mariadb:11")];
+    let images = [
+        ("nginx", "latest", "nginx:1.27"),
+        ("base", "latest", "debian:13"),
+        ("databases", "mariadb", "mariadb:11"),
+        ("databases", "redis", "redis:7"),
+    ];
     for (layout, tag, name) in images {
         let mut skopeo = host.outside("skopeo");
         skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
