@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Writes units into a generator's output directory (systemd.generator(7)). It is empty before and thrown away as a
-//! whole, so nothing is synced or renamed. What is the same, be it a file, a link or a directory ([`share`]), is made once and
-//! has several names: units of like containers differ in their names only, and to write each of them would take most of
-//! the time and memory there is.
+//! whole, so nothing is synced or renamed. Files and links of the same content are one with several names: units of
+//! like containers differ in their names only, and to write each of them would take most of the time and memory there is.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -18,7 +17,6 @@ use nix::fcntl::{OFlag, openat};
 use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::{LinkatFlags, linkat, symlinkat};
 
-use super::shared::{File as Shared, parent, share};
 use super::tree::{Node, Place, Tree};
 use crate::halves::WORTH_A_THREAD;
 
@@ -26,7 +24,7 @@ use crate::halves::WORTH_A_THREAD;
 const AT_ONCE: usize = 32;
 
 /// Files of one directory, and whether it could be made.
-type Group<'a> = (&'a [Shared<'a>], io::Result<()>);
+type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 
 /// Writes the units of `tree`. A file that cannot be written does not keep the others from being written.
 ///
@@ -36,8 +34,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
     let writer = || Writer { root: root.as_fd(), directory, written: BTreeMap::new(), failed: Vec::new() };
-    let whole = std::path::absolute(directory).unwrap_or_else(|_| directory.to_owned());
-    let (top, nested) = share(tree.below(&Place::Units), &whole.to_string_lossy());
+    let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
+    // Sorted, so that what is in one directory comes in a row.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
     // Two threads that make files in one directory wait for each other, so at first one works at the top and the other
     // below. Each has its own first file of a content: links to one file wait for each other, too.
@@ -84,7 +82,11 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
-fn make_directory(root: BorrowedFd<'_>, group: &[Shared<'_>]) -> io::Result<()> {
+fn parent(path: &str) -> &str {
+    path.split_once('/').map_or("", |(parent, _)| parent)
+}
+
+fn make_directory(root: BorrowedFd<'_>, group: &[(&str, &Node)]) -> io::Result<()> {
     let Some((path, _)) = group.first() else { return Ok(()) };
     match mkdirat(root, parent(path), Mode::from_bits_truncate(0o755)) {
         Ok(()) | Err(Errno::EEXIST) => Ok(()),

@@ -2,7 +2,6 @@
 //! Where rendered files go: the tree of all of them, and its sinks.
 
 pub mod emit;
-pub mod shared;
 pub mod tree;
 
 #[cfg(feature = "image")]
