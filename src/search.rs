@@ -2,16 +2,11 @@
 //! Finds and reads configuration files and drop-ins. The only place that reads configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _};
-use std::os::fd::OwnedFd;
-use std::os::unix::fs::FileTypeExt as _;
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-
-use nix::errno::Errno;
-use nix::fcntl::{OFlag, openat};
-use nix::sys::stat::Mode;
 
 use crate::config::keys::FileType;
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
@@ -73,7 +68,6 @@ enum Found {
 pub fn search(path: &SearchPath) -> Sources {
     let given = path.file.iter().map(|(known, name, content)| Listing {
         directory: Path::new(known),
-        opened: None,
         known_as: known,
         names: BTreeMap::from([(name.clone(), true)]),
         content: Some(content),
@@ -119,8 +113,6 @@ fn classify(name: &str) -> Option<(FileType, &str)> {
 
 struct Listing<'a> {
     directory: &'a Path,
-    /// The directory itself, if there is one.
-    opened: Option<OwnedFd>,
     known_as: &'a str,
     /// The names, and whether each is known to be a regular file.
     names: BTreeMap<String, bool>,
@@ -134,8 +126,7 @@ impl<'a> Listing<'a> {
         let regular = |e: &fs::DirEntry| e.file_type().is_ok_and(|t| t.is_file());
         // A name that is not UTF-8 can be no unit's.
         let names = entries.filter_map(|e| Some((e.file_name().into_string().ok()?, regular(&e)))).collect();
-        let opened = File::open(directory).ok().map(OwnedFd::from);
-        Self { directory, opened, known_as, names, content: None }
+        Self { directory, known_as, names, content: None }
     }
 
     /// `regular`: as in `names`.
@@ -143,7 +134,7 @@ impl<'a> Listing<'a> {
         let found = match self.content {
             Some([]) => Found::Masked,
             Some(content) => Found::Text(content.to_vec()),
-            None => self.read_file(name, regular),
+            None => read(&self.directory.join(name), regular),
         };
         let content = match found {
             Found::Text(bytes) => Ok(bytes),
@@ -151,42 +142,6 @@ impl<'a> Listing<'a> {
             Found::Unusable(message) => Err(message),
         };
         Some(Text { path: Arc::from(format!("{}/{name}", self.known_as)), content })
-    }
-
-    /// `regular`: as in `names`.
-    fn read_file(&self, name: &str, regular: bool) -> Found {
-        let path = || self.directory.join(name);
-        // O_NONBLOCK: opening a FIFO must not wait for a writer.
-        let flags = OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NONBLOCK | OFlag::O_NOCTTY;
-        let opened = self.opened.as_ref().map_or(Err(Errno::ENOENT), |fd| openat(fd, name, flags, Mode::empty()));
-        let file = match opened {
-            Ok(file) => File::from(file),
-            Err(e) => return Found::Unusable(unreadable(&path(), &e.into())),
-        };
-        if !regular {
-            let kind = match file.metadata() {
-                Ok(metadata) => metadata.file_type(),
-                Err(e) => return Found::Unusable(unreadable(&path(), &e)),
-            };
-            if kind.is_dir() {
-                let message = "this is a directory; write a file, or end the name in .d for drop-ins";
-                return Found::Unusable(message.to_owned());
-            }
-            if kind.is_char_device() && is_null(&path()) {
-                return Found::Masked;
-            }
-            if !kind.is_file() {
-                return Found::Unusable("this is not a regular file; write a text file".to_owned());
-            }
-        }
-        match content(&file) {
-            Err(e) => Found::Unusable(unreadable(&path(), &e)),
-            Ok(bytes) if bytes.is_empty() => Found::Masked,
-            Ok(bytes) if bytes.len() as u64 > LARGEST => {
-                Found::Unusable(format!("more than {LARGEST} bytes are too many for a configuration file"))
-            }
-            Ok(bytes) => Found::Text(bytes),
-        }
     }
 
     /// A remark on a file whose extension is nearly one of ours. Others are nobody's business here.
@@ -218,6 +173,39 @@ fn drop_ins(file_type: FileType, name: &str, listings: &[Listing<'_>]) -> Vec<Te
         }
     }
     chosen.into_values().flatten().collect()
+}
+
+/// `regular`: its directory says that it is a regular file.
+fn read(path: &Path, regular: bool) -> Found {
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path);
+    let file = match opened {
+        Ok(file) => file,
+        Err(e) => return Found::Unusable(unreadable(path, &e)),
+    };
+    if !regular {
+        let kind = match file.metadata() {
+            Ok(metadata) => metadata.file_type(),
+            Err(e) => return Found::Unusable(unreadable(path, &e)),
+        };
+        if kind.is_dir() {
+            return Found::Unusable("this is a directory; write a file, or end the name in .d for drop-ins".to_owned());
+        }
+        if kind.is_char_device() && is_null(path) {
+            return Found::Masked;
+        }
+        if !kind.is_file() {
+            return Found::Unusable("this is not a regular file; write a text file".to_owned());
+        }
+    }
+    match content(&file) {
+        Err(e) => Found::Unusable(unreadable(path, &e)),
+        Ok(bytes) if bytes.is_empty() => Found::Masked,
+        Ok(bytes) if bytes.len() as u64 > LARGEST => {
+            Found::Unusable(format!("more than {LARGEST} bytes are too many for a configuration file"))
+        }
+        Ok(bytes) => Found::Text(bytes),
+    }
 }
 
 /// What is in a file, up to a byte more than may be in it.

@@ -57,7 +57,7 @@ fn the_verbs_do_what_they_say() {
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert_eq!(host.ok("systemctl show -P CPUQuotaPerSecUSec systemd-nspawn@web").trim(), "1.500000s");
     let graph = host.ok("sdme-gen graph web");
-    assert!(graph.contains("Requires sdme-image@"), "{graph}");
+    assert!(graph.contains("└─Requires sdme-image@nginx.service"), "{graph}");
     // What it draws is what systemd was told.
     for line in graph.lines().filter(|line| line.contains("Requires ")) {
         let unit = line.split("Requires ").nth(1).unwrap().split(' ').next().unwrap();

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Writes units into a generator's output directory (systemd.generator(7)). It is empty before and thrown away as a
-//! whole, so nothing is synced or renamed. Files and links of the same content are one with several names: units of
-//! like containers differ in their names only, and to write each of them would take most of the time and memory there is.
+//! whole, so nothing is synced or renamed. Files of the same content are one file with several names: units of like
+//! containers differ in their names only, and to write each of them would take most of the time and memory there is.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::fd::{AsFd as _, BorrowedFd};
@@ -33,7 +33,7 @@ type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
-    let writer = || Writer { root: root.as_fd(), directory, written: BTreeMap::new(), failed: Vec::new() };
+    let writer = |written| Writer { root: root.as_fd(), directory, written, failed: Vec::new() };
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
     // Sorted, so that what is in one directory comes in a row.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
@@ -42,7 +42,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let (made, ready) = mpsc::channel::<Vec<Group<'_>>>();
     let ready = Mutex::new(ready);
     let below = || {
-        let mut writer = writer();
+        let mut writer = writer(Some(HashMap::new()));
         while let Some(some) = ready.lock().ok().and_then(|ready| ready.recv().ok()) {
             for (group, made) in some {
                 match (group.first(), made) {
@@ -60,7 +60,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
             let _ = made.send(some.map(|group| (group, make_directory(root.as_fd(), group))).collect());
         }
         drop(made);
-        let mut writer = writer();
+        // Whole units have something of their own.
+        let mut writer = writer(None);
         for (path, node) in &top {
             writer.write(path, node);
         }
@@ -99,32 +100,33 @@ struct Writer<'a> {
     root: BorrowedFd<'a>,
     /// What `root` is called.
     directory: &'a Path,
-    /// The first path of each file and link.
-    written: BTreeMap<&'a Node, &'a str>,
+    /// The first path of each content, where files may have the same.
+    written: Option<HashMap<&'a str, &'a str>>,
     failed: Vec<(PathBuf, io::Error)>,
 }
 
 impl<'a> Writer<'a> {
     fn write(&mut self, path: &'a str, node: &'a Node) {
-        let known = self.written.get(node);
-        if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
-            return;
-        }
         let result = match node {
             Node::File(content) | Node::Private(content) => self.file(path, content),
             Node::Link(target) => symlinkat(target.as_str(), self.root, path).map_err(Into::into),
             Node::Opaque => Ok(()),
         };
-        match result {
-            Ok(()) => drop(self.written.entry(node).or_insert(path)),
-            Err(error) => self.failed.push((self.directory.join(path), error)),
-        }
+        self.failed.extend(result.err().map(|e| (self.directory.join(path), e)));
     }
 
-    fn file(&self, path: &str, content: &str) -> io::Result<()> {
+    fn file(&mut self, path: &'a str, content: &'a str) -> io::Result<()> {
+        let known = self.written.as_ref().and_then(|written| written.get(content));
+        if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
+            return Ok(());
+        }
         // O_EXCL: two generators that write one unit would each corrupt the other's.
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = openat(self.root, path, flags, Mode::from_bits_truncate(0o644))?;
-        File::from(file).write_all(content.as_bytes())
+        File::from(file).write_all(content.as_bytes())?;
+        if let Some(written) = &mut self.written {
+            written.entry(content).or_insert(path);
+        }
+        Ok(())
     }
 }

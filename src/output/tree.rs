@@ -18,7 +18,7 @@ pub enum Place {
 }
 
 /// A file of a tree.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Node {
     /// A regular file, mode 0644.
     File(String),
