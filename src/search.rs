@@ -141,7 +141,7 @@ impl<'a> Listing<'a> {
             Found::Masked => return None,
             Found::Unusable(message) => Err(message),
         };
-        Some(Text { path: Arc::from(format!("{}/{name}", self.known_as)), content })
+        Some(Text { path: Arc::from([self.known_as, "/", name].concat()), content })
     }
 
     /// A remark on a file whose extension is nearly one of ours. Others are nobody's business here.

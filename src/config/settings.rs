@@ -68,8 +68,8 @@ impl Settings {
             let section = application(file.file_type, &entry.section);
             let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
             let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
-            let placed = || match scope(&entry.key) {
-                Scope::Container if own && section.is_some() => {
+            let placed = || match section.filter(|_| own).map(|_| scope(&entry.key)) {
+                Some(Scope::Container) => {
                     Err(format!("{}= concerns the whole container; write it in [Container]", entry.key))
                 }
                 _ => Ok(()),
@@ -279,7 +279,7 @@ fn without_resets(own: &str, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<A
     let file_type = FileType::ALL.into_iter().find(|t| t.section() == own);
     let is_line = |name: &str| {
         let all = file_type.map(keys).unwrap_or_default();
-        all.iter().any(|key| key.name == name && key.kind == Kind::Line)
+        all.iter().any(|key| key.kind == Kind::Line && key.name == name)
     };
     let mut out: Vec<Arc<Entry>> = Vec::with_capacity(entries.size_hint().0);
     for entry in entries {

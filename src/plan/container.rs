@@ -12,7 +12,7 @@ use crate::unit::{UnitFile, exec_word, unit_value};
 
 /// Plans the drop-in.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
-    let path = format!("systemd-nspawn@{}.service.d/10-sdme.conf", container.name);
+    let path = ["systemd-nspawn@", &container.name, ".service.d/10-sdme.conf"].concat();
     tree.file(Place::Units, path, &drop_in(container, model));
 }
 
@@ -37,7 +37,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     security::host(container, &mut unit);
     // In a restart, everything is stopped before an image is looked at.
     for image in images(container, model) {
-        let needed = format!("sdme-image@{image}.service");
+        let needed = ["sdme-image@", image, ".service"].concat();
         unit.set("Unit", "Requires", needed.as_str()).set("Unit", "After", needed);
     }
     unit.set("Unit", "RequiresMountsFor", format!("{STATE}/containers {STATE}/volumes"));

@@ -53,7 +53,7 @@ pub fn units(model: &Model) -> Tree {
     for image in model.images.values() {
         image::plan(image, users.get(image.name.as_str()).copied(), &mut tree);
     }
-    let containers: Vec<&Container> = model.containers.values().collect();
+    let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
     let planned = halves(&containers, |containers| {
         let mut tree = Tree::default();
         for container in containers {
@@ -95,11 +95,11 @@ const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
 
 fn install(unit: &str, links: &[Link], tree: &mut Tree) {
     let target = match unit.split_once('@').zip(unit.rsplit_once('.')) {
-        Some(((stem, _), (_, suffix))) => format!("{SYSTEM_UNITS}/{stem}@.{suffix}"),
-        None => format!("../{unit}"),
+        Some(((stem, _), (_, suffix))) => [SYSTEM_UNITS, "/", stem, "@.", suffix].concat(),
+        None => ["../", unit].concat(),
     };
     for Link { unit: other, directory } in links {
-        tree.add(Place::Units, format!("{other}.{directory}/{unit}"), Node::Link(target.clone()));
+        tree.add(Place::Units, [other, ".", directory, "/", unit].concat(), Node::Link(target.clone()));
         // machines.target is what the boot reaches for containers, but whether it is enabled is a matter of presets.
         if other == "machines.target" && *directory == "wants" {
             let target = Node::Link(format!("{SYSTEM_UNITS}/machines.target"));

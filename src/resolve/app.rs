@@ -6,7 +6,7 @@ use super::health::health;
 use super::image::Images;
 use super::model::{App, Assignment};
 use super::mounts::Place;
-use super::references::{ImageRef, Names, image_ref};
+use super::references::{ImageRef, Names};
 use super::reload::reload;
 use super::startup::Startup;
 use crate::config::keys::{FileType, Scope, keys, scope};
@@ -119,9 +119,9 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
     let mut wanted = Vec::new();
     let mut sources = 0;
     for (first, written) in first.into_iter().chain(further) {
-        let resolved = image_ref(&written.value, names).and_then(|reference| {
+        let resolved = images.read(&written.value, names).and_then(|reference| {
             let stem = stem(&reference);
-            let image = match &reference {
+            let image = match &*reference {
                 ImageRef::File(name) => {
                     if let Some(mode) = mode.as_ref().filter(|_| first) {
                         let message = format!("Mode= belongs to the image; write Mode= in {name}.image");
@@ -129,7 +129,7 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
                     }
                     images.name_of(&reference, ModeSetting::Auto, Pull::Missing)?
                 }
-                ImageRef::Source(_) => {
+                ImageRef::Source(..) => {
                     sources += 1;
                     let mode = mode.as_ref().filter(|_| first).map(|m| ModeSetting::from_choice(m.value));
                     let pull = pull.as_ref().map(|p| Pull::from_choice(p.value));
@@ -157,13 +157,14 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
 fn stem(reference: &ImageRef) -> String {
     let path = match reference {
         ImageRef::File(name) => return name.clone(),
-        ImageRef::Source(ImageSource::Registry(registry)) => &registry.repository,
+        ImageRef::Source(ImageSource::Registry(registry), _) => &registry.repository,
         ImageRef::Source(
             ImageSource::Layout { path, .. }
             | ImageSource::OciArchive { path, .. }
             | ImageSource::DockerArchive { path, .. }
             | ImageSource::Directory { path }
             | ImageSource::Rootfs { path },
+            _,
         ) => path,
     };
     let last = path.rsplit('/').next().unwrap_or_default();
@@ -251,8 +252,9 @@ fn app(
 }
 
 fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
-    let mut out: Vec<Assignment> = Vec::new();
-    for word in settings.words("Container", "Environment") {
+    let words = settings.words("Container", "Environment");
+    let mut out: Vec<Assignment> = Vec::with_capacity(words.len());
+    for word in words {
         match word.value.split_once('=') {
             Some((name, value)) if is_env_name(name) => {
                 // The last assignment of a variable counts.

@@ -263,7 +263,7 @@ pub fn passed(
     taken: &[(&str, &str)],
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Assignment> {
-    let mut out = Vec::new();
+    let mut out = Vec::with_capacity(settings.section(section).count());
     for entry in settings.section(section) {
         match taken.iter().find(|(key, _)| *key == entry.key) {
             Some((key, instead)) => {

@@ -2,6 +2,7 @@
 //! `.image` files, and the rules for what may lie below what. Pure.
 
 use std::collections::BTreeMap;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use super::model::{Base, Image};
@@ -149,9 +150,24 @@ pub struct Images {
     pub good: BTreeMap<String, Image>,
     /// Why others are not.
     pub bad: BTreeMap<String, Vec<Diagnostic>>,
+    /// References that were read before, as they are written: many containers are of one image.
+    read: BTreeMap<String, Rc<ImageRef>>,
 }
 
 impl Images {
+    /// As [`image_ref`].
+    ///
+    /// # Errors
+    /// As for [`image_ref`].
+    pub fn read(&mut self, value: &str, names: &Names) -> Result<Rc<ImageRef>, String> {
+        if let Some(known) = self.read.get(value) {
+            return Ok(Rc::clone(known));
+        }
+        let reference = Rc::new(image_ref(value, names)?);
+        self.read.insert(value.to_owned(), Rc::clone(&reference));
+        Ok(reference)
+    }
+
     /// Finds or adds the image behind a reference and returns its name.
     ///
     /// # Errors
@@ -162,20 +178,21 @@ impl Images {
                 Some(problem) => Err(format!("{name}.image cannot be used: {problem}")),
                 None => Ok(name.clone()),
             },
-            ImageRef::Source(source) => {
-                let image = implicit_image(source.clone(), mode, pull);
+            ImageRef::Source(source, name) => {
                 // The longest unit name that holds it is sdme-image@NAME.service, 255 bytes (systemd.unit(5)).
-                if image.name.len() > 230 {
+                if name.len() > 230 {
                     return Err(format!("the reference {source} is too long for a unit name; write an .image file"));
                 }
-                let name = image.name.clone();
-                let known = self.good.entry(name.clone()).or_insert_with(|| image.clone());
-                if known.mode != mode.of(source) || known.pull != pull {
+                if !self.good.contains_key(name) {
+                    self.good.insert(name.clone(), implicit_image(source, name, mode, pull));
+                }
+                let known = self.good.get(name);
+                if known.is_some_and(|known| known.mode != mode.of(source) || known.pull != pull) {
                     return Err(format!(
                         "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
                     ));
                 }
-                Ok(name)
+                Ok(name.clone())
             }
         }
     }

@@ -81,7 +81,7 @@ pub fn resolve(sources: &Sources) -> Model {
         let read = container::container(described, path, &whole, known, &mut images, &default_base);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
-                model.containers.insert(container.name.clone(), container);
+                model.containers.insert(container.name.clone(), Box::new(container));
             }
             Err(problems) => {
                 let install = install::links(settings, &mut Vec::new());
@@ -281,7 +281,7 @@ fn settle_pods(mut pods: Pods, readable: &BTreeMap<(FileType, &str), (&SourceFil
     let range = uplink_range(readable, model);
     for (pod, problem) in pods.settle(&model.containers, &range) {
         for name in &pod.members {
-            if let Some(Container { name, file, install, .. }) = model.containers.remove(name) {
+            if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
                 let problems =
                     vec![if pod.own { problem.clone() } else { network::refused(&file, &pod.file, &problem) }];
                 model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
@@ -319,7 +319,7 @@ fn uplink_range(
 fn reject_cycles(model: &mut Model) {
     for (name, circle) in order::cycles(&model.containers) {
         if let Some(container) = model.containers.remove(&name) {
-            let Container { file, install, .. } = container;
+            let Container { file, install, .. } = *container;
             let message = format!("{name}.container waits for itself: {circle}");
             let problems = vec![Diagnostic::error(&Location::new(&file, 1), message)];
             model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });

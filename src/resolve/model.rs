@@ -79,7 +79,7 @@ pub type Assignment = (String, String);
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     /// Containers that can be planned, by name.
-    pub containers: BTreeMap<String, Container>,
+    pub containers: BTreeMap<String, Box<Container>>,
     /// Pods that can be planned, by name; those of one container among them.
     pub pods: BTreeMap<String, Pod>,
     /// Volumes that have a file, by their names.

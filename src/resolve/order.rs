@@ -9,7 +9,11 @@ use crate::config::keys::FileType;
 
 /// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
 #[must_use]
-pub fn cycles(containers: &BTreeMap<String, Container>) -> BTreeMap<String, String> {
+pub fn cycles(containers: &BTreeMap<String, Box<Container>>) -> BTreeMap<String, String> {
+    let ordered = |c: &Box<Container>| c.unit.iter().any(|(key, _)| ["After", "Before"].contains(&key.as_str()));
+    if !containers.values().any(ordered) {
+        return BTreeMap::new();
+    }
     let names: BTreeMap<String, &str> =
         containers.keys().filter_map(|name| Some((unit_of(FileType::Container, name).ok()?, name.as_str()))).collect();
     let mut after: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();

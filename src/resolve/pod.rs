@@ -214,7 +214,7 @@ impl Pods {
     /// pods that cannot be: they, and the containers in them, are to be rejected.
     pub fn settle(
         &mut self,
-        containers: &BTreeMap<String, Container>,
+        containers: &BTreeMap<String, Box<Container>>,
         range: &Result<Range, String>,
     ) -> Vec<(Pod, Diagnostic)> {
         // The container a pod was made for may have been rejected since.

@@ -74,8 +74,9 @@ impl Names {
 pub enum ImageRef {
     /// `NAME.image`, the name of an existing file.
     File(String),
-    /// A source of its own.
-    Source(ImageSource),
+    /// A source of its own, and the name of the image it is: the escaped source, which no `.image` file can have, as it
+    /// always contains a colon or an escaped at-sign.
+    Source(ImageSource, String),
 }
 
 /// Reads `NAME.image`, a registry reference or a transport.
@@ -84,7 +85,9 @@ pub enum ImageRef {
 /// A file that does not exist, or a reference that cannot be read.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
     let Some(name) = value.strip_suffix(".image") else {
-        return value.parse().map(ImageRef::Source);
+        let source: ImageSource = value.parse()?;
+        let name = escape_instance(&source.to_string());
+        return Ok(ImageRef::Source(source, name));
     };
     existing(FileType::Image, name, names).map(|()| ImageRef::File(name.to_owned()))
 }
@@ -104,16 +107,14 @@ pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), St
     Err(format!("there is no {name}.{extension}{near}"))
 }
 
-/// The image for a source written directly into a `.container` file. Its name is the escaped source, which no
-/// `.image` file can have: it always contains a colon or an escaped at-sign.
+/// The image for a source written directly into a `.container` file.
 #[must_use]
-pub fn implicit_image(source: ImageSource, mode: ModeSetting, pull: Pull) -> Image {
-    let name = escape_instance(&source.to_string());
+pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull: Pull) -> Image {
     Image {
-        name,
+        name: name.to_owned(),
         file: None,
-        mode: mode.of(&source),
-        source,
+        mode: mode.of(source),
+        source: source.clone(),
         pull,
         install: InstallSetting::default(),
         platform: PlatformSetting::default(),

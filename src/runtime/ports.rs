@@ -54,7 +54,7 @@ pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
 
 /// The TCP ports that applications in the network of `pod` expose by their images.
 fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
-    let inside = |c: &&Container| match (&c.connection.oci_pod, &c.connection.network) {
+    let inside = |c: &&Box<Container>| match (&c.connection.oci_pod, &c.connection.network) {
         (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
         _ => false,
     };

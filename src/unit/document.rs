@@ -63,7 +63,7 @@ impl UnitFile {
 fn one_line(text: &str) -> Cow<'_, str> {
     // Most text is of plain characters, of which bytes tell.
     let plain = |b: u8| (b' '..0x7f).contains(&b);
-    if !text.bytes().all(plain) && text.contains(char::is_control) {
+    if !text.bytes().fold(true, |all, b| all & plain(b)) && text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, " "))
     } else {
         Cow::Borrowed(text)
