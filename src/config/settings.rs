@@ -137,17 +137,19 @@ impl Settings {
     /// The last assignment of a key, unless it is empty.
     #[must_use]
     pub fn text(&self, section: &str, key: &str) -> Option<Spanned<&str>> {
-        let last = self.all(section, key).last()?;
+        let last = self.all(section, key).next_back()?;
         (!last.value.is_empty()).then(|| Spanned { value: last.value.as_str(), at: last.at.clone() })
     }
 
     /// All words of a key, each with its place.
     #[must_use]
     pub fn words(&self, section: &str, key: &str) -> Vec<Spanned<String>> {
-        let words = |e: &Entry| split_words(&e.value).unwrap_or_default();
-        self.all(section, key)
-            .flat_map(|e| words(e).into_iter().map(|value| Spanned { value, at: e.at.clone() }))
-            .collect()
+        let mut out = Vec::new();
+        for entry in self.all(section, key) {
+            let words = split_words(&entry.value).unwrap_or_default();
+            out.extend(words.into_iter().map(|value| Spanned { value, at: entry.at.clone() }));
+        }
+        out
     }
 
     /// All values of a key, each with its place.
@@ -162,7 +164,7 @@ impl Settings {
         self.entries.iter().map(|e| &**e).filter(move |e| &*e.section == section)
     }
 
-    fn all(&self, section: &str, key: &str) -> impl Iterator<Item = &Entry> {
+    fn all(&self, section: &str, key: &str) -> impl DoubleEndedIterator<Item = &Entry> {
         // Keys differ sooner than sections.
         let found = move |e: &&Entry| e.key == key && &*e.section == section;
         self.entries.iter().map(|e| &**e).filter(found)

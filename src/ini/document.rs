@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use ini_core::{Item, Parser};
 
-use super::lines::{BLANKS, logical_lines};
+use super::lines::logical_lines;
 use crate::diag::{Diagnostic, Location};
 
 /// One assignment.
@@ -42,7 +42,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>>
     let lines = logical_lines(text);
     // One logical line per line, so that the number ini_core counts is an index into `lines`.
     let joined = lines.iter().fold(String::with_capacity(text.len()), |mut all, l| {
-        all.push_str(l.text.trim_matches(BLANKS));
+        all.push_str(l.text.trim_ascii());
         all.push('\n');
         all
     });
@@ -100,7 +100,13 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     };
     let text = std::str::from_utf8(bytes)
         .map_err(|e| Diagnostic::error(&line_of(e.valid_up_to()), "not UTF-8 text; save the file as UTF-8"))?;
-    let control = text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
+    let strange = |b: u8| !matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    // Bytes tell of nearly all files that there is none.
+    let control = if text.bytes().fold(false, |any, b| any | strange(b)) {
+        text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
+    } else {
+        None
+    };
     match control {
         Some((offset, c)) => Err(Diagnostic::error(
             &line_of(offset),

@@ -19,7 +19,8 @@ pub fn logical_lines(text: &str) -> Vec<Logical<'_>> {
     let mut out: Vec<Logical<'_>> = Vec::with_capacity(text.len() / 16);
     let mut open: Option<Logical<'_>> = None;
     for (number, raw) in (1u32..).zip(physical_lines(text)) {
-        if raw.trim_start_matches(BLANKS).starts_with(['#', ';']) {
+        // Of what is trimmed, systemd's blanks lack the form feed only, which files may not have (see `document`).
+        if raw.trim_ascii_start().starts_with(['#', ';']) {
             continue;
         }
         let mut current = match open.take() {
@@ -39,24 +40,18 @@ pub fn logical_lines(text: &str) -> Vec<Logical<'_>> {
         }
     }
     out.extend(open);
-    out.retain(|l| !l.text.trim_matches(BLANKS).is_empty());
+    out.retain(|l| !l.text.trim_ascii().is_empty());
     out
 }
-
-/// systemd's WHITESPACE.
-pub const BLANKS: [char; 4] = [' ', '\t', '\n', '\r'];
 
 /// `\n`, `\r` and `\r\n` end a line, as in systemd's `read_line()`.
 fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
         let here = rest?;
-        let Some((line, after)) = here.split_once(['\n', '\r']) else {
-            rest = None;
-            return Some(here);
-        };
-        let cr = here.as_bytes().get(line.len()) == Some(&b'\r');
-        rest = Some(if cr { after.strip_prefix('\n').unwrap_or(after) } else { after });
+        let end = here.bytes().position(|b| matches!(b, b'\n' | b'\r')).unwrap_or(here.len());
+        let (line, after) = here.split_at(end);
+        rest = ["\r\n", "\n", "\r"].into_iter().find_map(|end| after.strip_prefix(end));
         Some(line)
     })
 }

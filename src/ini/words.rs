@@ -31,8 +31,15 @@ pub fn split_words(value: &str) -> Result<Vec<String>, WordError> {
     let mut word: Option<Vec<u8>> = None;
     let mut quote: Option<char> = None;
     let room = || Vec::with_capacity(value.len().min(64));
-    let mut chars = value.chars();
-    while let Some(c) = chars.next() {
+    let special = |b: u8| matches!(b, b'\\' | b'"' | b'\'' | b' ' | b'\t' | b'\n' | b'\r');
+    let mut rest = value;
+    loop {
+        let (plain, from) = rest.split_at(rest.bytes().position(special).unwrap_or(rest.len()));
+        if !plain.is_empty() {
+            word.get_or_insert_with(room).extend_from_slice(plain.as_bytes());
+        }
+        let mut chars = from.chars();
+        let Some(c) = chars.next() else { break };
         match (quote, c) {
             (Some(q), _) if c == q => quote = None,
             (_, '\\') => escape(&mut chars, word.get_or_insert_with(room))?,
@@ -47,6 +54,7 @@ pub fn split_words(value: &str) -> Result<Vec<String>, WordError> {
             }
             _ => push(word.get_or_insert_with(room), c),
         }
+        rest = chars.as_str();
     }
     if let Some(q) = quote {
         return Err(WordError::OpenQuote(q));

@@ -21,7 +21,7 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
 fn instance(container: &Container) -> UnitFile {
     let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(&container.name));
     match directory.filter(|d| d.ends_with('/')) {
-        Some(directory) => UnitFile::with_source(&format!("{}%i.container", unit_value(directory))),
+        Some(directory) => UnitFile::with_source(&(unit_value(directory) + "%i.container")),
         None => UnitFile::with_source(&unit_value(&container.file)),
     }
 }
@@ -40,18 +40,16 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
         let needed = ["sdme-image@", image, ".service"].concat();
         unit.set("Unit", "Requires", needed.as_str()).set("Unit", "After", needed);
     }
-    unit.set("Unit", "RequiresMountsFor", format!("{STATE}/containers {STATE}/volumes"));
+    unit.set("Unit", "RequiresMountsFor", [STATE, "/containers ", STATE, "/volumes"].concat());
     volumes::needs(container, &mut unit);
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
     // Every start begins with nothing mounted, however the last one ended. Its layers are mounted for the host to see, and
     // with more privileges than a container may be left with (`+`).
-    unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen prepare %i")).set(
-        "Service",
-        "ExecStopPost",
-        format!("+{BINDIR}/sdme-gen release %i"),
-    );
+    for (key, command) in [("ExecStartPre", "prepare"), ("ExecStopPost", "release")] {
+        unit.set("Service", key, ["+", BINDIR, "/sdme-gen ", command, " %i"].concat());
+    }
     limits(container, &mut unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {

@@ -78,7 +78,7 @@ pub type Assignment = (String, String);
 /// The whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
-    /// Containers that can be planned, by name.
+    /// Containers that can be planned, by name. Boxed: the map's nodes are half empty after additions in order.
     pub containers: BTreeMap<String, Box<Container>>,
     /// Pods that can be planned, by name; those of one container among them.
     pub pods: BTreeMap<String, Pod>,

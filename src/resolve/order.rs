@@ -3,15 +3,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::Container;
+use super::model::{Assignment, Container};
 use super::references::unit_of;
 use crate::config::keys::FileType;
 
 /// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
 #[must_use]
 pub fn cycles(containers: &BTreeMap<String, Box<Container>>) -> BTreeMap<String, String> {
-    let ordered = |c: &Box<Container>| c.unit.iter().any(|(key, _)| ["After", "Before"].contains(&key.as_str()));
-    if !containers.values().any(ordered) {
+    let ordered = |(key, _): &Assignment| ["After", "Before"].contains(&key.as_str());
+    if !containers.values().flat_map(|c| &c.unit).any(ordered) {
         return BTreeMap::new();
     }
     let names: BTreeMap<String, &str> =

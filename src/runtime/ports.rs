@@ -54,11 +54,12 @@ pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
 
 /// The TCP ports that applications in the network of `pod` expose by their images.
 fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
-    let inside = |c: &&Box<Container>| match (&c.connection.oci_pod, &c.connection.network) {
+    let inside = |c: &&Container| match (&c.connection.oci_pod, &c.connection.network) {
         (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
         _ => false,
     };
-    let images = model.containers.values().filter(inside).flat_map(|c| &c.apps).map(|a| a.image.as_str());
+    let images =
+        model.containers.values().map(Box::as_ref).filter(inside).flat_map(|c| &c.apps).map(|a| a.image.as_str());
     let records = images.filter_map(|image| store.lookup(image).ok().flatten());
     let ports = records.flat_map(|found| found.image.exposed_ports).filter_map(|text| {
         let range = text.strip_suffix("/tcp")?;

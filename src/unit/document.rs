@@ -75,10 +75,8 @@ impl fmt::Display for UnitFile {
         for line in &self.head {
             writeln!(f, "# {line}")?;
         }
-        for (section, assignments) in &self.sections {
-            write!(f, "\n[{section}]\n{assignments}")?;
-        }
-        Ok(())
+        let parts = self.sections.iter().flat_map(|(section, assignments)| ["\n[", section, "]\n", assignments]);
+        parts.into_iter().try_for_each(|part| f.write_str(part))
     }
 }
 
