@@ -137,12 +137,14 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     // A restarted member rejoins, and so do all after the pod has been restarted, or its network killed.
     one.systemctl("restart");
     assert_eq!(page(host, "systemd-run -M one --wait --pipe -q", "http://127.0.0.1:81/"), "two\n");
-    // The inode of the namespace may be the same again.
-    let network = "systemctl show -P InvocationID sdme-pod@tier.service";
-    let before = host.ok(network);
+    // What is set in the old namespace tells it from the new one, whose inode may be the same.
+    let mark = format!("{} sysctl -n net.ipv4.ip_default_ttl", in_pod("tier"));
+    let before = host.ok(&mark);
+    host.ok(&format!("{} sysctl -qw net.ipv4.ip_default_ttl=99", in_pod("tier")));
+    assert_eq!((before.as_str(), host.ok(&mark).as_str()), ("64\n", "99\n"));
     host.ok("systemctl restart sdme-pod@tier.service");
     all("active");
-    assert_ne!(host.ok(network), before);
+    assert_eq!(host.ok(&mark), before);
     for (port, text) in [(80, WELCOME), (81, "two\n"), (82, "late\n")] {
         assert_eq!(page(host, &in_pod("tier"), &format!("http://127.0.0.1:{port}/")), text);
     }
