@@ -68,8 +68,8 @@ impl Settings {
             let section = application(file.file_type, &entry.section);
             let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
             let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
-            let placed = || match section.filter(|_| own).map(|_| scope(&entry.key)) {
-                Some(Scope::Container) => {
+            let placed = || match section {
+                Some(_) if own && scope(&entry.key) == Scope::Container => {
                     Err(format!("{}= concerns the whole container; write it in [Container]", entry.key))
                 }
                 _ => Ok(()),

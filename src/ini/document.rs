@@ -100,13 +100,12 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     };
     let text = std::str::from_utf8(bytes)
         .map_err(|e| Diagnostic::error(&line_of(e.valid_up_to()), "not UTF-8 text; save the file as UTF-8"))?;
-    let strange = |b: u8| !matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
-    // Bytes tell of nearly all files that there is none.
-    let control = if text.bytes().fold(false, |any, b| any | strange(b)) {
-        text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'))
-    } else {
-        None
-    };
+    let plain = |b: u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
+    // Most files are of plain characters, of which bytes tell; without an early end many at a time.
+    if text.bytes().fold(true, |all, b| all & plain(b)) {
+        return Ok(text);
+    }
+    let control = text.char_indices().find(|(_, c)| c.is_control() && !matches!(c, '\n' | '\r' | '\t'));
     match control {
         Some((offset, c)) => Err(Diagnostic::error(
             &line_of(offset),

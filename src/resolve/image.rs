@@ -183,11 +183,9 @@ impl Images {
                 if name.len() > 230 {
                     return Err(format!("the reference {source} is too long for a unit name; write an .image file"));
                 }
-                if !self.good.contains_key(name) {
-                    self.good.insert(name.clone(), implicit_image(source, name, mode, pull));
-                }
-                let known = self.good.get(name);
-                if known.is_some_and(|known| known.mode != mode.of(source) || known.pull != pull) {
+                let image = || implicit_image(source, name, mode, pull);
+                let known = self.good.entry(name.clone()).or_insert_with(image);
+                if known.mode != mode.of(source) || known.pull != pull {
                     return Err(format!(
                         "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
                     ));

@@ -19,7 +19,6 @@ pub fn links(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
         match assignment(entry) {
             // An empty assignment starts the list over, as for every list.
             Ok((directory, _)) if entry.value.is_empty() => out.retain(|l| l.directory != directory),
-            Ok((_, links)) if out.is_empty() => out = links,
             Ok((_, links)) => out.extend(links),
             Err(message) => problems.push(Diagnostic::error(&entry.at, message)),
         }

@@ -1,30 +1,31 @@
 // SPDX-License-Identifier: MIT
 //! What can only be seen over all containers: ordering cycles. Pure.
 
+use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Assignment, Container};
+use super::model::Container;
 use super::references::unit_of;
 use crate::config::keys::FileType;
 
 /// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
 #[must_use]
 pub fn cycles(containers: &BTreeMap<String, Box<Container>>) -> BTreeMap<String, String> {
-    let ordered = |(key, _): &Assignment| ["After", "Before"].contains(&key.as_str());
-    if !containers.values().flat_map(|c| &c.unit).any(ordered) {
-        return BTreeMap::new();
-    }
-    let names: BTreeMap<String, &str> =
-        containers.keys().filter_map(|name| Some((unit_of(FileType::Container, name).ok()?, name.as_str()))).collect();
+    // Few containers are ordered at all.
+    let names: LazyCell<BTreeMap<String, &str>, _> = LazyCell::new(|| {
+        containers.keys().filter_map(|name| Some((unit_of(FileType::Container, name).ok()?, name.as_str()))).collect()
+    });
     let mut after: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for container in containers.values() {
         for (key, value) in &container.unit {
+            let first = match key.as_str() {
+                "After" => false,
+                "Before" => true,
+                _ => continue,
+            };
             for other in value.split_whitespace().filter_map(|word| names.get(word).copied()) {
-                match key.as_str() {
-                    "After" => after.entry(&container.name).or_default().insert(other),
-                    "Before" => after.entry(other).or_default().insert(&container.name),
-                    _ => false,
-                };
+                let (earlier, later) = if first { (&*container.name, other) } else { (other, &*container.name) };
+                after.entry(later).or_default().insert(earlier);
             }
         }
     }

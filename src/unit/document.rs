@@ -61,7 +61,7 @@ impl UnitFile {
 /// A line break in a value would start a new assignment; the parsers upstream refuse control characters, so this only
 /// matters for text such as a file name in the header.
 fn one_line(text: &str) -> Cow<'_, str> {
-    // Most text is of plain characters, of which bytes tell.
+    // Most text is of plain characters, of which bytes tell; without an early end many at a time.
     let plain = |b: u8| (b' '..0x7f).contains(&b);
     if !text.bytes().fold(true, |all, b| all & plain(b)) && text.contains(char::is_control) {
         Cow::Owned(text.replace(char::is_control, " "))
@@ -75,8 +75,12 @@ impl fmt::Display for UnitFile {
         for line in &self.head {
             writeln!(f, "# {line}")?;
         }
-        let parts = self.sections.iter().flat_map(|(section, assignments)| ["\n[", section, "]\n", assignments]);
-        parts.into_iter().try_for_each(|part| f.write_str(part))
+        for (section, assignments) in &self.sections {
+            for part in ["\n[", section, "]\n", assignments] {
+                f.write_str(part)?;
+            }
+        }
+        Ok(())
     }
 }
 
