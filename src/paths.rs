@@ -7,6 +7,9 @@ pub const CONFIG_DIRECTORIES: [&str; 3] = ["/etc/sdme", "/run/sdme", "/usr/share
 /// Imported images, upper layers, volumes.
 pub const STATE: &str = "/var/lib/sdme";
 
+/// Layers that images share, below [`STATE`].
+pub const LAYERS: &str = "/layers";
+
 /// What is made anew at every start.
 pub const RUNTIME: &str = "/run/sdme";
 

@@ -340,16 +340,19 @@ fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
     new.configure(&file("oci:/srv/nowhere"));
     fails("sdme-image@oci:-srv-nowhere", &["oci:/srv/nowhere", "No such file or directory"]);
 
-    // One bit of the last layer.
-    host.ok("cp -r /srv/images/nginx /srv/damaged && cd /srv/damaged/blobs/sha256 && cp $(ls -S | head -1) /srv/good
-            printf X | dd conv=notrunc bs=1 seek=1000 of=$(ls -S | head -1)");
-    let blob = host.ok("ls -S /srv/damaged/blobs/sha256 | head -1");
+    // One byte of the last layer; the others are there already, and are not read.
+    let digest = "grep -o 'sha256:[0-9a-f]*' | cut -d: -f2";
+    host.ok("cp -r /srv/images/nginx /srv/damaged");
+    let manifest = host.ok(&format!("cat /srv/damaged/index.json | {digest} | head -n 1"));
+    let blob = host.ok(&format!("cat /srv/damaged/blobs/sha256/{} | {digest} | tail -n 1", manifest.trim()));
+    let layer = format!("/srv/damaged/blobs/sha256/{}", blob.trim());
+    host.ok(&format!("cp {layer} /srv/good && printf X | dd conv=notrunc bs=1 seek=20 of={layer}"));
     host.write("/etc/sdme/damaged.image", "[Image]\nImage=oci:/srv/damaged\n");
     new.configure(&file("damaged.image"));
     fails("sdme-image@damaged", &["oci:/srv/damaged", blob.trim(), "is damaged"]);
 
     // Repaired, it needs nothing but another start.
-    host.ok("cp /srv/good /srv/damaged/blobs/sha256/$(ls -S /srv/damaged/blobs/sha256 | head -1)");
+    host.ok(&format!("cp /srv/good {layer}"));
     new.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     new.systemctl("stop");

@@ -7,7 +7,7 @@ mod support;
 
 use std::process::Command;
 use std::time::{Duration, Instant};
-use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, ready};
+use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, files_of, ready};
 use support::host::Host;
 
 const DATABASES: &str = "/srv/images/databases";
@@ -48,17 +48,19 @@ impl Service<'_> {
     /// Runs the service's own client from its image in the host's network.
     fn ask(&self, question: &str) -> String {
         let Self { image, port, .. } = self;
-        let root = format!("/var/lib/sdme/fs/{image}/tree/oci/root");
+        let root = || files_of(self.container.host, image);
         let password = format!("/srv/passwords/{}", self.container.name);
         let client = match *image {
             "nginx" => format!("curl -fsS --max-time 5 http://localhost:{port}/"),
-            "redis" => format!("chroot {root} redis-cli -p {port} {question}"),
+            "redis" => format!("chroot {} redis-cli -p {port} {question}", root()),
             "postgres" => format!(
-                "PGPASSWORD=$(cat {password}) chroot {root} /usr/lib/postgresql/17/bin/psql \
-                 'host=127.0.0.1 port={port} user=postgres connect_timeout=5' -Atc \"{question}\""
+                "PGPASSWORD=$(cat {password}) chroot {} /usr/lib/postgresql/17/bin/psql \
+                 'host=127.0.0.1 port={port} user=postgres connect_timeout=5' -Atc \"{question}\"",
+                root()
             ),
             _ => format!(
-                "MYSQL_PWD=$(cat {password}) chroot {root} mariadb -h127.0.0.1 -P{port} -uroot --connect-timeout=5 -NBe \"{question}\""
+                "MYSQL_PWD=$(cat {password}) chroot {} mariadb -h127.0.0.1 -P{port} -uroot --connect-timeout=5 -NBe \"{question}\"",
+                root()
             ),
         };
         self.container.host.wait(&client, 60)

@@ -4,6 +4,8 @@
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/layout.rs"]
+mod layout;
 mod support;
 
 use std::collections::hash_map::RandomState;
@@ -19,6 +21,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use sdme_gen::image::Store;
+use sdme_gen::image::tree::proc_path;
 use support::containers::{boot, ready};
 use support::host::Host;
 use support::require;
@@ -52,7 +55,7 @@ impl Application {
         let gcc = Command::new("gcc").current_dir(dir.path()).args(["-static", "-o", "program", "program.c"]).output();
         succeeds(&gcc.unwrap());
         let host = boot("trixie", name);
-        let image = format!("[Image]\nImage=rootfs:{}\nMode=app\n", dir.path().join("x.tar").display());
+        let image = format!("[Image]\nImage=oci-archive:{}\nMode=app\n", dir.path().join("x.tar").display());
         host.write("/etc/sdme/x.image", image);
         let container = "[Unit]\nStartLimitIntervalSec=0\n[Container]\nImage=x.image\nExec=/program\n\
                          Volume=/srv/seen:/seen\n";
@@ -81,26 +84,39 @@ impl Application {
     }
 }
 
-/// An archive of files that all say which version it is.
+/// An archive of an image of files that all say which version it is. Its layers: what is the same in each version, half of
+/// the files, and the other half, which removes something of the one before it.
 fn archive(path: &Path, version: usize, files: usize, program: Option<&Path>) {
-    let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
     let content = format!("{version:09}\n").repeat(SIZE / 10);
-    for number in 0..files {
+    let add = |builder: &mut tar::Builder<Vec<u8>>, name: &str, content: &str| {
         let mut header = tar::Header::new_gnu();
         header.set_size(content.len() as u64);
         header.set_mode(0o644);
-        header.set_cksum();
-        builder.append_data(&mut header, format!("dir-{}/file-{number}", number % 10), content.as_bytes()).unwrap();
-    }
+        builder.append_data(&mut header, name, content.as_bytes()).unwrap();
+    };
+    let mut layers = [(); 3].map(|()| tar::Builder::new(Vec::new()));
+    let [same, first, second] = &mut layers;
+    add(same, "same", &"same\n".repeat(SIZE));
     if let Some(program) = program {
-        builder.append_path_with_name(program, "program").unwrap();
+        same.append_path_with_name(program, "program").unwrap();
     }
+    for number in 0..files {
+        let layer = if number % 2 == 0 { &mut *first } else { &mut *second };
+        add(layer, &format!("dir-{}/file-{number}", number % 10), &content);
+    }
+    add(first, "dir-0/gone", "");
+    add(second, "dir-0/.wh.gone", "");
+    let layers = layers.map(|builder| builder.into_inner().unwrap());
+    let directory = tempfile::tempdir().unwrap();
+    layout::layout(directory.path(), &layers);
+    let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
+    builder.append_dir_all(".", directory.path()).unwrap();
     builder.into_inner().unwrap();
 }
 
 fn command(root: &Path, archive: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_sdme-gen"));
-    command.args(["fs", "import", "x", &format!("rootfs:{}", archive.display()), "--app", "--force", "--root"]);
+    command.args(["fs", "import", "x", &format!("oci-archive:{}", archive.display()), "--app", "--force", "--root"]);
     command.arg(root).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
@@ -112,9 +128,13 @@ fn succeeds(output: &Output) {
 /// The version of what is there, which must be whole.
 fn version(root: &Path) -> usize {
     let found = Store::open(root).lookup("x").unwrap().unwrap();
+    assert_eq!(found.below.len(), 2);
+    let tree = found.root().unwrap();
+    let at = |path: &str| proc_path(tree.root()).join(path);
+    assert!(!at("dir-0/gone").exists() && fs::read_to_string(at("same")).unwrap().len() == 5 * SIZE);
     let mut versions = Vec::new();
     for number in 0..FILES {
-        let path = found.tree.join(format!("oci/root/dir-{}/file-{number}", number % 10));
+        let path = at(&format!("dir-{}/file-{number}", number % 10));
         let content = fs::read_to_string(&path).unwrap();
         assert_eq!(content.len(), SIZE, "{}", path.display());
         versions.push(content.lines().next().unwrap().parse().unwrap());
@@ -132,6 +152,9 @@ fn clean(root: &Path) {
         let name = name.to_str().unwrap();
         assert!([".locks", "x"].contains(&name) || name.starts_with("x."), "{name}");
         assert!(!name.ends_with(".new"), "{name}");
+    }
+    for name in names(base.join("layers")) {
+        assert!(name.len() == 32, "{}", name.display());
     }
 }
 
@@ -232,8 +255,8 @@ fn pruned_at_the_moment_it_is_prepared() {
     drop(writer);
     assert_eq!(x.version_after("start"), 1);
     host.wait("! systemctl is-active -q prune", 10);
-    assert!(old.join("tree/oci/root/program").exists() && new.exists());
-    host.ok("systemctl is-active systemd-nspawn@x && test -x /run/sdme/containers/x/app/oci/root/program");
+    assert!(old.join("tree/oci/root/dir-1").exists() && new.exists());
+    host.ok("systemctl is-active systemd-nspawn@x && test -d /run/sdme/containers/x/app/oci/root/dir-1");
 
     assert_eq!(x.version_after("restart"), 2);
     host.ok("sdme-gen prune");

@@ -13,21 +13,23 @@
     clippy::format_push_string
 )]
 
+#[path = "support/layout.rs"]
+mod layout;
 mod support;
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
+use layout::hex;
 use sdme_gen::config::access::Access;
 use sdme_gen::config::source::{ImageSource, RegistryRef};
+use sdme_gen::image::tree::proc_path;
 use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
-use sha2::{Digest as _, Sha256};
 
 /// Set in the child process that runs one test with another `SSL_CERT_FILE`: it is read from the environment, which a
 /// process with threads must not change.
@@ -87,59 +89,23 @@ fn run(program: &str, args: &[&str]) {
     assert!(output.status.success(), "{program} {args:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
-}
-
 /// A layout with one image of two layers.
 fn layout(dir: &Path) -> PathBuf {
-    let path = dir.join("layout");
-    fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    let blob = |bytes: &[u8]| {
-        fs::write(path.join("blobs/sha256").join(hex(bytes)), bytes).unwrap();
-        (format!("sha256:{}", hex(bytes)), bytes.len())
-    };
-    let mut layers = Vec::new();
-    let mut diff_ids = Vec::new();
-    for number in 0..2 {
-        let mut builder = tar::Builder::new(Vec::new());
-        let mut header = tar::Header::new_gnu();
-        header.set_mode(0o640);
-        header.set_uid(7);
-        header.set_gid(8);
-        header.set_mtime(1_000_000 + number);
-        let content = format!("content of {number}\n").repeat(50_000);
-        header.set_size(content.len() as u64);
-        header.set_cksum();
-        builder.append_data(&mut header, format!("srv/file-{number}"), content.as_bytes()).unwrap();
-        let plain = builder.into_inner().unwrap();
-        diff_ids.push(format!("sha256:{}", hex(&plain)));
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(&plain).unwrap();
-        let (digest, size) = blob(&encoder.finish().unwrap());
-        layers.push(serde_json::json!({
-            "mediaType": "application/vnd.oci.image.layer.v1.tar+gzip", "digest": digest, "size": size
-        }));
-    }
-    let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let config = serde_json::json!({
-        "architecture": arch, "os": "linux", "config": {"Cmd": ["/srv/file-0"], "Env": ["A=b"]},
-        "rootfs": {"type": "layers", "diff_ids": diff_ids}
-    });
-    let (digest, size) = blob(&serde_json::to_vec(&config).unwrap());
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": {"mediaType": "application/vnd.oci.image.config.v1+json", "digest": digest, "size": size},
-        "layers": layers
-    });
-    let (digest, size) = blob(&serde_json::to_vec(&manifest).unwrap());
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": [{
-        "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": digest, "size": size,
-        "annotations": {"org.opencontainers.image.ref.name": "one"}
-    }]});
-    fs::write(path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
-    path
+    let layers: Vec<Vec<u8>> = (0..2)
+        .map(|number| {
+            let mut builder = tar::Builder::new(Vec::new());
+            let mut header = tar::Header::new_gnu();
+            header.set_mode(0o640);
+            header.set_uid(7);
+            header.set_gid(8);
+            header.set_mtime(1_000_000 + number);
+            let content = format!("content of {number}\n").repeat(50_000);
+            header.set_size(content.len() as u64);
+            builder.append_data(&mut header, format!("srv/file-{number}"), content.as_bytes()).unwrap();
+            builder.into_inner().unwrap()
+        })
+        .collect();
+    layout::layout(&dir.join("layout"), &layers)
 }
 
 fn push(layout: &Path, registry: &Registry, name: &str, extra: &[&str]) {
@@ -161,17 +127,16 @@ fn source(registry: &Registry, host: &str, repository: &str, digest: Option<&str
 }
 
 fn tree(image: &Imported) -> BTreeMap<PathBuf, (u32, u32, u32, i64, Vec<u8>)> {
-    walkdir::WalkDir::new(&image.tree)
+    let root = image.root().unwrap();
+    let root = proc_path(root.root()).join(".");
+    walkdir::WalkDir::new(&root)
         .into_iter()
         .map(|entry| {
             let entry = entry.unwrap();
             let meta = entry.metadata().unwrap();
             let content = if meta.is_file() { fs::read(entry.path()).unwrap() } else { Vec::new() };
-            // Files of ours are as old as the import.
-            let own = entry.depth() < 3;
-            let time = if own { 0 } else { meta.mtime() };
-            let path = entry.path().strip_prefix(&image.tree).unwrap().to_owned();
-            (path, (meta.mode(), meta.uid(), meta.gid(), time, content))
+            let path = entry.path().strip_prefix(&root).unwrap().to_owned();
+            (path, (meta.mode(), meta.uid(), meta.gid(), meta.mtime(), content))
         })
         .collect()
 }
@@ -193,7 +158,7 @@ fn plain_http_on_loopback() {
     let system = dir.path().join("system");
     let store = Store::open(&system);
     let local = ImageSource::Layout { path: layout.to_str().unwrap().into(), tag: Some("one".into()) };
-    let local = get(&store, "local", &local).unwrap();
+    let local = get(&Store::open(&dir.path().join("local")), "local", &local).unwrap();
 
     let remote = get(&store, "remote", &source(&registry, "127.0.0.1", "team/app", None)).unwrap();
     assert_eq!(tree(&remote), tree(&local));
@@ -218,7 +183,11 @@ fn plain_http_on_loopback() {
         let size = fs::metadata(&path).unwrap().len();
         fs::write(&path, vec![b'x'; usize::try_from(size).unwrap()]).unwrap();
     }
-    let again = get(&store, "again", &source(&registry, "127.0.0.1", "team/app", None)).unwrap();
+    // By a store that has nothing but the cache: a layer that is there is not looked for.
+    let fresh = dir.path().join("fresh");
+    fs::create_dir_all(fresh.join("var/lib/sdme")).unwrap();
+    std::os::unix::fs::symlink(system.join("var/lib/sdme/blobs"), fresh.join("var/lib/sdme/blobs")).unwrap();
+    let again = get(&Store::open(&fresh), "again", &source(&registry, "127.0.0.1", "team/app", None)).unwrap();
     assert_eq!(tree(&again), tree(&local));
     for path in names() {
         let digest = path.file_name().unwrap().to_str().unwrap().to_owned();

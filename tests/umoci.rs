@@ -5,60 +5,28 @@
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
+#[path = "support/layout.rs"]
+mod layout;
 mod support;
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Write as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use layout::{hex, layout};
 use sdme_gen::config::source::{ImageSource, ModeSetting};
+use sdme_gen::image::tree::proc_path;
 use sdme_gen::image::{Request, Silent, Store, import};
-use sha2::{Digest as _, Sha256};
 use tar::{EntryType, Header};
 
 fn run(command: &mut Command) -> Vec<u8> {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
     output.stdout
-}
-
-fn hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
-}
-
-/// An OCI layout with one image, tagged `one`, of these uncompressed archives.
-fn layout(path: &Path, layers: &[Vec<u8>]) -> PathBuf {
-    fs::create_dir_all(path.join("blobs/sha256")).unwrap();
-    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
-    let blob = |media: &str, bytes: &[u8]| {
-        fs::write(path.join("blobs/sha256").join(hex(bytes)), bytes).unwrap();
-        serde_json::json!({"mediaType": format!("application/vnd.oci.image.{media}"),
-                           "digest": format!("sha256:{}", hex(bytes)), "size": bytes.len()})
-    };
-    let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
-    for layer in layers {
-        diff_ids.push(format!("sha256:{}", hex(layer)));
-        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
-        encoder.write_all(layer).unwrap();
-        descriptors.push(blob("layer.v1.tar+gzip", &encoder.finish().unwrap()));
-    }
-    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let config = serde_json::json!({"architecture": architecture, "os": "linux", "config": {"Cmd": ["x"]},
-                                    "rootfs": {"type": "layers", "diff_ids": diff_ids}});
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": blob("config.v1+json", &serde_json::to_vec(&config).unwrap()), "layers": descriptors
-    });
-    let mut entry = blob("manifest.v1+json", &serde_json::to_vec(&manifest).unwrap());
-    entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "one"});
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
-    fs::write(path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
-    path.to_owned()
 }
 
 /// What GNU tar makes of some paths of a tree.
@@ -203,7 +171,8 @@ impl Both {
         let store = Store::open(&self.path(&format!("store-{tag}")));
         let request = Request { mode: ModeSetting::App, ..Request::new("x", &source) };
         let ours = import(&store, &request, &Silent).unwrap();
-        let (theirs, ours) = (tree(&theirs), tree(&ours.tree.join("oci/root")));
+        let ours = ours.root().unwrap();
+        let (theirs, ours) = (tree(&theirs), tree(&proc_path(ours.root()).join(".")));
         let mut differences = Vec::new();
         let undated_of = |line: &str| line.rsplitn(3, ' ').nth(2).unwrap().to_owned();
         for path in theirs.keys().chain(ours.keys()).collect::<std::collections::BTreeSet<_>>() {

@@ -6,7 +6,7 @@
 #[macro_use]
 mod support;
 
-use support::containers::{Container, NGINX, boot, ready};
+use support::containers::{Container, NGINX, boot, files_of, ready};
 use support::host::Host;
 
 on_every_suite!(volumes_are_filled_shared_and_kept, a_read_only_application_writes_to_its_volumes);
@@ -21,7 +21,9 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
 fn image(host: &Host) {
     host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
     host.ok("systemctl daemon-reload && systemctl start sdme-image@nginx");
-    host.ok("cp -a /var/lib/sdme/fs/nginx/tree/oci/root /srv/own && cd /srv/own && mkdir -p data/sub run/app && rm -rf var/run && ln -s /run var/run && cd data &&
+    let files = files_of(host, "nginx");
+    host.ok(&format!("cp -a {files} /srv/own"));
+    host.ok("cd /srv/own && mkdir -p data/sub run/app && rm -rf var/run && ln -s /run var/run && cd data &&
         echo image >kept && cp kept sub/other && ln kept hard && ln -s /nowhere link && mkfifo pipe &&
         chown 7:8 sub/other && chmod 4755 sub/other && chown -h 9:9 link && chmod 0700 sub && chown 33:44 sub . && chmod 2750 . &&
         touch -d @1000000000 kept && echo image >../run/app/file && chmod 0700 ../run/app && chown -R 33:44 ../run/app && tar -C /srv/own -cf /srv/own.tar . && rm -r /srv/own");

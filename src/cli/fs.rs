@@ -105,7 +105,8 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
             .map(|i| {
                 serde_json::json!({
                     "name": i.name, "mode": mode(i.image.mode), "reference": i.image.reference,
-                    "digest": i.image.manifest, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree
+                    "digest": i.image.manifest, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree,
+                    "layers": i.below
                 })
             })
             .collect();

@@ -6,7 +6,7 @@
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
@@ -43,14 +43,23 @@ pub(super) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
     .with_context(|| format!("writing `{}`", path.display()))
 }
 
+/// Makes `tree` and the directory in it that the root file system belongs into, and says where that is.
+///
+/// # Errors
+/// When one of them cannot be created.
+pub(super) fn make_oci(tree: &Path) -> Result<PathBuf> {
+    let oci = tree.join("oci");
+    make_dir(tree, 0o755)?;
+    make_dir(&oci, 0o755)?;
+    Ok(oci)
+}
+
 /// Makes `tree` of the unpacked `rootfs`.
 ///
 /// # Errors
 /// When the file system refuses.
 pub(super) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord) -> Result<()> {
-    let oci = tree.join("oci");
-    make_dir(tree, 0o755)?;
-    make_dir(&oci, 0o755)?;
+    let oci = make_oci(tree)?;
     fs::rename(rootfs, oci.join("root")).context("moving the root file system into place")?;
     let (env, _) = render_env(&record.env);
     make_file(&oci.join(IMAGE_ENVIRONMENT), env.as_bytes())?;

@@ -39,9 +39,8 @@ impl Default for Limits {
     }
 }
 
-/// Unpacks layers into one tree.
+/// Unpacks layers.
 pub struct Extractor<'a> {
-    tree: &'a Tree,
     progress: &'a dyn Progress,
     limits: Limits,
     entries: u64,
@@ -56,26 +55,27 @@ impl std::fmt::Debug for Extractor<'_> {
 }
 
 impl<'a> Extractor<'a> {
-    /// Prepares to unpack into `tree`, which must not be changed by anyone else meanwhile.
+    /// Prepares to unpack the layers of one image.
     #[must_use]
-    pub fn new(tree: &'a Tree, limits: Limits, progress: &'a dyn Progress) -> Self {
-        Self { tree, progress, limits, entries: 0, buffer: vec![0; 128 << 10], contents: Contents::default() }
+    pub fn new(limits: Limits, progress: &'a dyn Progress) -> Self {
+        Self { progress, limits, entries: 0, buffer: vec![0; 128 << 10], contents: Contents::default() }
     }
 
-    /// What the files in the tree hold, as far as it is known from writing them.
+    /// What the files hold, as far as it is known from writing them.
     #[must_use]
     pub fn into_contents(self) -> Contents {
         self.contents
     }
 
-    /// Applies one uncompressed layer and gives the reader back, positioned after the end mark of the archive.
+    /// Applies one uncompressed layer to `tree`, which shows the layers below it and must not be changed by anyone else
+    /// meanwhile. Gives the reader back, positioned after the end mark of the archive.
     ///
     /// # Errors
     /// When the archive is malformed, names something it may not, exceeds a limit, or the file system refuses. The
     /// tree is then half written and only fit to be removed.
-    pub fn layer<R: Read>(&mut self, reader: R) -> Result<R> {
+    pub fn layer<R: Read>(&mut self, tree: &Tree, reader: R) -> Result<R> {
         let mut stream = TarStream::new(reader);
-        let mut layer = Layer::new(self.tree, self.progress, &mut self.buffer, &mut self.contents);
+        let mut layer = Layer::new(tree, self.progress, &mut self.buffer, &mut self.contents);
         while let Some(member) = stream.next_member()? {
             self.entries += 1;
             if self.entries > self.limits.entries {

@@ -9,8 +9,6 @@ use std::io::{self, BufWriter, Read, Write as _};
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use nix::sys::stat::futimens;
-use nix::sys::time::TimeSpec;
 
 use super::ahead::ahead;
 use super::compress::decoder;
@@ -18,6 +16,7 @@ use super::digest::HashingReader;
 use super::extract::{Extractor, Limits};
 use super::install::{self, Wanted};
 use super::inventory::Contents;
+use super::layers::Directories;
 use super::manifest::Platform;
 use super::mode;
 use super::progress::Progress;
@@ -185,7 +184,9 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         return Ok(found);
     }
     let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
-    let contents = unpack(&mut *origin, known, request, &scratch, progress)?;
+    // What the store has of the layers stays until the entry says that it needs it.
+    let _layers = store.use_layers()?;
+    let contents = unpack(&mut *origin, known, request, store, &scratch, progress)?;
     drop(origin);
     take_stock(&scratch, &contents)?;
     store.publish(scratch, &entry)?;
@@ -194,28 +195,29 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
 
-/// Makes `tree` and `image.json` in the scratch directory. Tells what is known of the contents of the files.
+/// Makes `tree`, `image.json` and what the store lacks of `layers` in the scratch directory. Tells what is known of the contents of the files.
 fn unpack(
     origin: &mut dyn Origin,
     known: Known<'_>,
     request: &Request<'_>,
+    store: &Store,
     scratch: &Scratch,
     progress: &dyn Progress,
 ) -> Result<Contents> {
     let (config, layers) = origin.describe()?;
-    let rootfs = scratch.path().join("rootfs");
-    applayer::make_dir(&rootfs, 0o755)?;
-    let root = File::open(&rootfs).context("opening the new root directory")?;
-    // For archives that say nothing about their root: the same date in every import.
-    futimens(&root, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0)).context("dating the new root directory")?;
-    let tree = Tree::open(&rootfs).context("opening the new root directory")?;
-    let mut contents = apply(origin, &layers, &tree, request.limits, progress)?;
+    // A base is one directory: others are mounted on it, and packages installed into it.
+    let shared = mode::is_application(request.mode, &config.config);
+    let mut directories = Directories::new(store, scratch, &layers, shared, progress)?;
+    let mut contents = apply(origin, &layers, &mut directories, request.limits, progress)?;
+    let shared = directories.names();
+    let tree = directories.into_top()?;
     if matches!(request.source, ImageSource::Rootfs { .. }) {
         refuse_packed_images(&tree)?;
     }
 
     let mode = mode::decide(request.mode, &config.config, &tree);
     let wanted = Wanted { setting: request.install, installers: request.installers };
+    let rootfs = scratch.path().join("rootfs");
     let installed = if mode == Mode::Base { install::complete(&rootfs, &tree, wanted, progress)? } else { None };
     if mode == Mode::Base {
         mode::check(request.mode, &tree)?;
@@ -235,7 +237,10 @@ fn unpack(
         contents = Contents::default();
     }
     record.installed = installed;
+    record.layers = shared;
     record.requested_installation = request.installation();
+    // Nothing is mounted on it any more when it is moved.
+    drop(tree);
     let finished = scratch.path().join("tree");
     if mode == Mode::App {
         if record.entrypoint.is_empty() && record.cmd.is_empty() {
@@ -253,15 +258,17 @@ fn unpack(
     Ok(contents)
 }
 
-/// Writes down what the tree holds, for `fs verify`, while the disk is busy with taking it.
+/// Writes down what the trees hold, for `fs verify`, while the disk is busy with taking them.
 fn take_stock(scratch: &Scratch, contents: &Contents) -> Result<()> {
     std::thread::scope(|scope| {
         let synced = scope.spawn(|| scratch.sync());
-        let tree = Tree::open(&scratch.path().join("tree")).context("opening the unpacked image")?;
-        let list = File::create_new(scratch.path().join(INVENTORY)).context("creating the list of files")?;
-        let mut list = BufWriter::new(list);
-        inventory::write(&tree, applayer::EDITABLE, contents, &mut list)?;
-        list.flush().context("writing the list of files")?;
+        for place in scratch.layers()?.into_iter().chain([scratch.path()]) {
+            let tree = Tree::open(&place.join("tree")).context("opening the unpacked image")?;
+            let list = File::create_new(place.join(INVENTORY)).context("creating the list of files")?;
+            let mut list = BufWriter::new(list);
+            inventory::write(&tree, applayer::EDITABLE, contents, &mut list)?;
+            list.flush().context("writing the list of files")?;
+        }
         synced.join().map_err(|_| anyhow!("syncing the unpacked image failed"))?
     })
 }
@@ -295,24 +302,28 @@ impl Read for Watched<'_> {
 fn apply(
     origin: &mut dyn Origin,
     layers: &[LayerInfo],
-    tree: &Tree,
+    directories: &mut Directories<'_>,
     limits: Limits,
     progress: &dyn Progress,
 ) -> Result<Contents> {
-    let mut extractor = Extractor::new(tree, limits, progress);
+    let mut extractor = Extractor::new(limits, progress);
     let mut left = limits.bytes;
-    origin.layers(&mut |number, blob| {
+    for (number, layer) in layers.iter().enumerate().take(directories.first()) {
+        progress.message(&format!("layer {}/{}: {} is there already", number + 1, layers.len(), layer.label));
+    }
+    origin.layers(directories.first(), &mut |number, blob| {
         let layer = layers.get(number).context("there are more layers than announced")?;
         let used = (|| {
             progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), layer.label));
             let what = format!("layer {}/{}", number + 1, layers.len());
             let watched = Watched { blob, what, progress };
             let plain = decoder(watched)?;
+            let tree = directories.tree(number)?;
             let (found, used) = std::thread::scope(|scope| -> Result<_> {
                 // One thread uncompresses, one computes the digest, and this one makes files.
                 let (plain, _) = ahead(scope, plain);
                 let (plain, thread) = ahead(scope, HashingReader::new(plain, left, "the uncompressed image"));
-                let mut plain = extractor.layer(plain)?;
+                let mut plain = extractor.layer(tree, plain)?;
                 // Archives are padded; the digest covers that too.
                 io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer")?;
                 drop(plain);

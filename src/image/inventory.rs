@@ -173,7 +173,9 @@ fn fields(found: &Found, contents: &Contents, buffer: &mut [u8]) -> Result<Strin
         SFlag::S_IFCHR | SFlag::S_IFBLK => format!("{}:{}", major(stat.st_rdev), minor(stat.st_rdev)),
         _ => stat.st_size.to_string(),
     };
-    let links = if kind == SFlag::S_IFDIR { 0 } else { stat.st_nlink };
+    // Neither are the links of a whiteout: overlayfs makes one file of many.
+    let whiteout = kind == SFlag::S_IFCHR && stat.st_rdev == 0;
+    let links = if kind == SFlag::S_IFDIR || whiteout { 0 } else { stat.st_nlink };
     let (mode, uid, gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
     Ok(format!("{mode:o} {links} {uid} {gid} {}.{} {size} {}", stat.st_mtime, stat.st_mtime_nsec, digest.hex()))
 }
@@ -181,7 +183,12 @@ fn fields(found: &Found, contents: &Contents, buffer: &mut [u8]) -> Result<Strin
 /// Whether a file has no attributes that count.
 fn plain(dir: &OwnedFd, name: &[u8]) -> Result<bool> {
     let path = proc_path(dir.as_fd()).join(OsStr::from_bytes(tree::name(name)?.as_bytes()));
-    Ok(xattr::list(&path).into_iter().flatten().all(|attribute| foreign(attribute.as_bytes())))
+    Ok(xattr::list(&path).into_iter().flatten().all(|attribute| !counts(attribute.as_bytes())))
+}
+
+/// Of what overlayfs keeps in attributes, that a directory hides what is below it matters.
+fn counts(attribute: &[u8]) -> bool {
+    !foreign(attribute) || attribute == b"trusted.overlay.opaque"
 }
 
 fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, buffer: &mut [u8]) -> Result<Digest> {
@@ -204,7 +211,7 @@ fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, buffer: &mut [u8]) -> Result<
     // File systems that have none know no attributes to have been changed.
     let mut attributes: Vec<_> = xattr::list_deref(&path).into_iter().flatten().collect();
     attributes.sort_unstable();
-    for attribute in attributes.iter().filter(|attribute| !foreign(attribute.as_bytes())) {
+    for attribute in attributes.iter().filter(|attribute| counts(attribute.as_bytes())) {
         let value = xattr::get_deref(&path, attribute as &OsStr)?.unwrap_or_default();
         for part in [attribute.as_bytes(), &value] {
             hasher.update(&(part.len() as u64).to_le_bytes());

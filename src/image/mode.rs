@@ -69,6 +69,12 @@ pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Mode {
     }
 }
 
+/// Whether it will be decided for an application, whatever is in the tree.
+#[must_use]
+pub fn is_application(setting: ModeSetting, config: &Execution) -> bool {
+    setting == ModeSetting::App || (setting == ModeSetting::Auto && guess(config) == Guess::App)
+}
+
 /// Makes sure that a base can boot.
 ///
 /// # Errors

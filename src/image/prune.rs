@@ -8,6 +8,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::fs::{self, File};
 use std::io::{BufReader, ErrorKind};
+use std::path::PathBuf;
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail};
@@ -15,7 +16,7 @@ use anyhow::{Context as _, Result, bail};
 use super::digest::Digest;
 use super::record::FORMAT;
 use super::source::Blob;
-use super::store::{INVENTORY, Imported, Store, check_name};
+use super::store::{INVENTORY, Imported, NameLock, Store, check_name};
 use super::tree::Tree;
 use super::{applayer, inventory};
 
@@ -30,6 +31,8 @@ const MAX_CHANGES: usize = 10;
 pub enum Removed {
     /// A store entry that no name stands for.
     Entry(String),
+    /// A layer that no image has.
+    Layer(String),
     /// The directory of an import that did not end.
     Leftover(String),
     /// A download, and its size.
@@ -40,6 +43,7 @@ impl fmt::Display for Removed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Entry(name) => write!(f, "version {name}"),
+            Self::Layer(name) => write!(f, "layer {name}"),
             Self::Leftover(name) => write!(f, "leftover {name}"),
             Self::Download(name, size) => write!(f, "download {name} ({} MiB)", size >> 20),
         }
@@ -102,15 +106,43 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, cache_size: u64, dry_run: bool) 
             continue;
         }
         if !dry_run {
-            retired.push(store.retire(&entry)?);
+            retired.push(store.retire(&store.entries().join(&entry))?);
         }
         removed.push(Removed::Entry(entry));
     }
-    drop(guard);
+    let unused = unused(store, &removed)?;
+    for layer in &unused.names {
+        if !dry_run {
+            retired.push(store.retire(&store.layer(layer))?);
+        }
+        removed.push(Removed::Layer(layer.clone()));
+    }
+    // Removing takes a while, and what is removed has no name any more.
+    drop((guard, unused));
     drop(retired);
     removed.extend(leftovers);
     removed.extend(limit_cache(store, cache_size, dry_run)?);
     Ok(removed)
+}
+
+/// Layers that no entry has below its tree.
+struct Unused {
+    names: Vec<String>,
+    /// No import can begin to count on one.
+    _lock: Option<NameLock>,
+}
+
+/// Finds them, as if what is in `removed` were gone. While an import may count on any layer, there are none.
+fn unused(store: &Store, removed: &[Removed]) -> Result<Unused> {
+    let lock = store.try_lock_layers()?;
+    let mut unused = Unused { names: if lock.is_some() { names(&store.layers())? } else { Vec::new() }, _lock: lock };
+    let gone = |entry: &str| removed.iter().any(|removed| matches!(removed, Removed::Entry(name) if name == entry));
+    for entry in names(&store.entries())?.iter().filter(|entry| name_of(entry).is_some() && !gone(entry)) {
+        // What an entry needs whose record is damaged cannot be told.
+        let Ok(needed) = store.layers_of(entry) else { return Ok(Unused { names: Vec::new(), ..unused }) };
+        unused.names.retain(|layer| !needed.contains(layer));
+    }
+    Ok(unused)
 }
 
 /// Removes downloads, those not used for the longest time first, until the others are within the limit. One that an
@@ -161,17 +193,27 @@ pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> R
         return Ok(());
     }
     store.unlink(name)?;
-    let retired: Vec<_> = entries.iter().map(|entry| store.retire(entry)).collect::<Result<_>>()?;
-    drop(guard);
+    let entries = entries.iter().map(|entry| store.entries().join(entry));
+    let mut retired = entries.map(|entry| store.retire(&entry)).collect::<Result<Vec<_>>>()?;
+    let unused = unused(store, &[])?;
+    for layer in &unused.names {
+        retired.push(store.retire(&store.layer(layer))?);
+    }
+    drop((guard, unused));
     drop(retired);
     Ok(())
 }
 
-/// What is not as it was imported.
-fn changes(image: &Imported) -> Result<Vec<String>> {
-    let tree = Tree::open(&image.tree).context("opening its files")?;
-    let list = File::open(image.dir.join(INVENTORY)).context("opening the list of its files")?;
-    inventory::compare(&tree, applayer::EDITABLE, BufReader::new(list))
+/// What is not as it was imported, in an image's own tree and in layers that were not looked at before.
+fn changes(image: &Imported, seen: &mut BTreeSet<PathBuf>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for tree in image.lower().iter().filter(|tree| seen.insert((*tree).clone())) {
+        let list = tree.with_file_name(INVENTORY);
+        let tree = Tree::open(tree).context("opening its files")?;
+        let list = File::open(list).context("opening the list of its files")?;
+        problems.extend(inventory::compare(&tree, applayer::EDITABLE, BufReader::new(list))?);
+    }
+    Ok(problems)
 }
 
 /// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
@@ -180,6 +222,7 @@ fn changes(image: &Imported) -> Result<Vec<String>> {
 /// When the store cannot be read.
 pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
     let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
     let all = match name {
         Some(name) => vec![name.to_owned()],
         None => store.names()?,
@@ -189,7 +232,7 @@ pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
             Ok(Some(found)) if found.image.format != FORMAT => {
                 problems.push(format!("{name}: was imported by another version of this program; import it again"));
             }
-            Ok(Some(found)) => match changes(&found) {
+            Ok(Some(found)) => match changes(&found, &mut seen) {
                 Ok(found) => {
                     let more = found.len().saturating_sub(MAX_CHANGES);
                     problems.extend(found.into_iter().take(MAX_CHANGES).map(|change| format!("{name}: {change}")));

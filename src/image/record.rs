@@ -41,6 +41,9 @@ pub struct ImageRecord {
     /// The command that installed systemd, if it came without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<String>,
+    /// The shared layers that its tree is on top of, by name, the lowest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub layers: Vec<String>,
     /// The mode it has.
     pub mode: Mode,
     /// Processor architecture in Go's spelling.
@@ -108,6 +111,7 @@ impl ImageRecord {
             requested_platform: known.platform.to_string(),
             requested_installation: String::new(),
             installed: None,
+            layers: Vec::new(),
             mode,
             architecture: config.architecture,
             entrypoint: execution.entrypoint,

@@ -5,7 +5,7 @@
 use std::fs::{self, File};
 use std::io::ErrorKind;
 use std::os::unix::fs::DirBuilderExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
@@ -66,16 +66,17 @@ impl Store {
         Ok(scratch)
     }
 
-    /// Takes the name from an entry that nothing leads to any more; it is removed when what is returned is dropped. The
-    /// caller holds the guard.
-    pub(super) fn retire(&self, entry: &str) -> Result<Scratch> {
-        let (store, name) = (self.entries(), format!("{SCRATCH}{entry}"));
+    /// Takes the name from an entry or layer that nothing leads to any more; it is removed when what is returned is dropped.
+    /// The caller holds the guard.
+    pub(super) fn retire(&self, path: &Path) -> Result<Scratch> {
+        let last = path.file_name().unwrap_or_default().to_string_lossy();
+        let (store, name) = (self.entries(), format!("{SCRATCH}{last}"));
         (|| -> Result<Scratch> {
-            let lock = lock(File::open(store.join(entry))?)?;
-            fs::rename(store.join(entry), store.join(&name))?;
+            let lock = lock(File::open(path)?)?;
+            fs::rename(path, store.join(&name))?;
             Ok(Scratch { lock, name, published: false, store })
         })()
-        .with_context(|| format!("removing the store entry `{entry}`"))
+        .with_context(|| format!("removing `{}`", path.display()))
     }
 }
 
@@ -88,6 +89,12 @@ impl Scratch {
     /// Waits until the disk has it.
     pub(super) fn sync(&self) -> Result<()> {
         nix::unistd::syncfs(&*self.lock).context("syncing the unpacked image")
+    }
+
+    /// The directories of new layers in it.
+    pub(super) fn layers(&self) -> Result<Vec<PathBuf>> {
+        let entries = fs::read_dir(self.path().join("layers")).context("reading the new layers")?;
+        entries.map(|entry| Ok(entry.context("reading the new layers")?.path())).collect()
     }
 
     /// Leaves it alone.

@@ -49,11 +49,11 @@ pub trait Origin {
     /// When they cannot be had, or are not what they should be.
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)>;
 
-    /// Hands the layers to `take`, in order. They have been verified when this returns, not before.
+    /// Hands the layers to `take`, in order, those before `first` left out. They have been verified when this returns, not before.
     ///
     /// # Errors
     /// When one cannot be had or is not what it should be, and what `take` returns.
-    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()>;
+    fn layers(&mut self, first: usize, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()>;
 }
 
 /// What is known of a layer before it is opened.

@@ -2,10 +2,11 @@
 //! The store of imported images below `ROOT/var/lib/sdme`.
 //!
 //! `store/ENTRY/{tree,image.json,files}` never changes once it has its name, except for the reference in its record;
-//! `fs/NAME` is a link to the entry in use and is replaced atomically. Must not know how an entry comes about.
+//! `layers/LAYER/{tree,files}` are what entries have below their tree, and never change either; `fs/NAME` is a link to the
+//! entry in use and is replaced atomically. Must not know how an entry comes about.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write as _};
+use std::io::{self, ErrorKind, Write as _};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, symlink};
 use std::path::{Path, PathBuf};
@@ -15,9 +16,10 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::fsync;
 
 use super::digest::{Digest, read_limited};
+use super::overlay::merged;
 use super::record::{FORMAT, ImageRecord};
 use super::scratch::Scratch;
-use super::tree;
+use super::tree::{self, Tree};
 use crate::config::source::ModeSetting;
 
 /// Larger records were not written by us.
@@ -32,8 +34,10 @@ pub struct Imported {
     pub name: String,
     /// The store entry, links resolved.
     pub dir: PathBuf,
-    /// The layer in it.
+    /// The layer in it, which is the image's own.
     pub tree: PathBuf,
+    /// The directories below that one, which other images may have too, the topmost first.
+    pub below: Vec<PathBuf>,
     /// What is known of it.
     pub image: ImageRecord,
 }
@@ -47,7 +51,7 @@ pub struct Store {
 /// Held for as long as one name is being imported.
 #[derive(Debug)]
 pub struct NameLock {
-    _lock: Flock<File>,
+    pub(super) _lock: Flock<File>,
 }
 
 /// Refuses image names that are no plain file names.
@@ -62,12 +66,12 @@ pub fn check_name(name: &str) -> Result<()> {
     Ok(())
 }
 
-fn sync_dir(path: &Path) -> Result<()> {
+pub(super) fn sync_dir(path: &Path) -> Result<()> {
     let dir = File::open(path).with_context(|| format!("opening `{}`", path.display()))?;
     fsync(dir.as_fd()).with_context(|| format!("syncing `{}`", path.display()))
 }
 
-fn lock_file(path: &Path) -> Result<File> {
+pub(super) fn lock_file(path: &Path) -> Result<File> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -81,7 +85,7 @@ pub(super) fn lock(file: File) -> Result<Flock<File>> {
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, error)| anyhow!(error)).context("waiting for a lock")
 }
 
-fn read_record(dir: &Path) -> Result<Option<ImageRecord>> {
+pub(super) fn read_record(dir: &Path) -> Result<Option<ImageRecord>> {
     let path = dir.join("image.json");
     let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path) {
         Ok(file) => file,
@@ -91,6 +95,30 @@ fn read_record(dir: &Path) -> Result<Option<ImageRecord>> {
     let bytes = read_limited(file, MAX_RECORD, "the image record")?;
     let record = serde_json::from_slice(&bytes).with_context(|| format!("`{}` is damaged", path.display()))?;
     Ok(Some(record))
+}
+
+impl Imported {
+    /// The directories that are put on each other for its files, the topmost first.
+    #[must_use]
+    pub fn lower(&self) -> Vec<PathBuf> {
+        std::iter::once(&self.tree).chain(&self.below).cloned().collect()
+    }
+
+    /// The root file system of an application, to be read.
+    ///
+    /// # Errors
+    /// When a directory is not there, or the kernel cannot put them on each other.
+    pub fn root(&self) -> io::Result<Tree> {
+        application_root(&self.lower())
+    }
+}
+
+/// The root file system that is in the directories of an application's image, to be read.
+///
+/// # Errors
+/// As for [`Imported::root`].
+pub fn application_root(lower: &[PathBuf]) -> io::Result<Tree> {
+    merged(&lower.iter().map(|directory| directory.join("oci/root")).collect::<Vec<_>>())
 }
 
 impl Store {
@@ -104,6 +132,11 @@ impl Store {
     #[must_use]
     pub fn blobs(&self) -> PathBuf {
         self.base.join("blobs/sha256")
+    }
+
+    /// Where layers are that images share.
+    pub(super) fn layers(&self) -> PathBuf {
+        self.base.join("layers")
     }
 
     pub(super) fn entries(&self) -> PathBuf {
@@ -138,7 +171,23 @@ impl Store {
 
     fn imported(&self, name: &str, entry: &str) -> Result<Option<Imported>> {
         let dir = self.entries().join(entry);
-        Ok(read_record(&dir)?.map(|image| Imported { name: name.to_owned(), tree: dir.join("tree"), dir, image }))
+        let Some(image) = read_record(&dir)? else { return Ok(None) };
+        if let Some(missing) = image.layers.iter().find(|layer| check_name(layer).is_err() || !self.has_layer(layer)) {
+            bail!("the layer {} of the image `{name}` is not there; import it again", missing.escape_debug());
+        }
+        let below = image.layers.iter().rev().map(|layer| self.layer(layer).join("tree")).collect();
+        Ok(Some(Imported { name: name.to_owned(), tree: dir.join("tree"), below, dir, image }))
+    }
+
+    /// The directories that are put on each other where `tree` is that of an entry, the topmost first; of another place, only
+    /// itself.
+    ///
+    /// # Errors
+    /// When there is an entry and its record cannot be read, or a layer is missing.
+    pub fn lower(&self, tree: &Path) -> Result<Vec<PathBuf>> {
+        let entry = tree.parent().filter(|entry| entry.parent() == Some(&self.entries())).and_then(Path::file_name);
+        let found = entry.and_then(|entry| entry.to_str()).map(|entry| self.imported(entry, entry)).transpose()?;
+        Ok(found.flatten().map_or_else(|| vec![tree.to_owned()], |found| found.lower()))
     }
 
     /// All imported images, by name.
@@ -176,6 +225,7 @@ impl Store {
             (self.links(), 0o755),
             (self.entries(), 0o700),
             (self.entries().join(".locks"), 0o700),
+            (self.layers(), 0o700),
             (self.base.join("blobs"), 0o700),
             (self.blobs(), 0o700),
         ] {
@@ -232,9 +282,10 @@ impl Store {
     /// Gives what is in `scratch` its place, and removes what is in the way there.
     pub(super) fn publish(&self, scratch: Scratch, entry: &str) -> Result<()> {
         let dir = self.entries();
-        let store = tree::Tree::open(&dir).context("opening the store")?;
+        let store = Tree::open(&dir).context("opening the store")?;
         tree::remove(store.root(), entry.as_bytes()).context("removing a damaged entry")?;
         scratch.sync()?;
+        self.publish_layers(&scratch)?;
         scratch.publish(entry)?;
         sync_dir(&dir)
     }

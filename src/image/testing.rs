@@ -16,8 +16,9 @@ use tar::{EntryType, Header};
 use super::digest::Digest;
 use super::extract::{Extractor, Limits};
 use super::manifest::Platform;
+use super::overlay::{merged, stacked};
 use super::progress::Silent;
-use super::tree::Tree;
+use super::tree::{Tree, proc_path};
 
 /// Whether the running test may go on; says so when not. With `SDME_TEST_REQUIRE` set, not being root is a failure.
 pub fn root(name: &str) -> bool {
@@ -128,13 +129,48 @@ impl Archive {
 pub fn extract(dir: &Path, layers: &[Archive]) -> anyhow::Result<PathBuf> {
     let root = dir.join("root");
     fs::create_dir(&root).unwrap();
-    let tree = Tree::open(&root).unwrap();
-    let limits = Limits { bytes: 1 << 30, entries: 200_000 };
-    let mut extractor = Extractor::new(&tree, limits, &Silent);
-    for layer in layers {
-        extractor.layer(layer.finish().as_slice())?;
-    }
+    extract_to(Tree::open(&root).unwrap(), layers)?;
     Ok(root)
+}
+
+fn extract_to(tree: Tree, layers: &[Archive]) -> anyhow::Result<Tree> {
+    let mut extractor = Extractor::new(Limits { bytes: 1 << 30, entries: 200_000 }, &Silent);
+    for layer in layers {
+        extractor.layer(&tree, layer.finish().as_slice())?;
+    }
+    Ok(tree)
+}
+
+/// Applies layers, first to one directory and then each to one of its own, all in a new one below `dir`. Gives trees that show
+/// all of them.
+pub fn extract_both(dir: &Path, layers: &[Archive]) -> [anyhow::Result<Tree>; 2] {
+    let root = dir.join("root");
+    let make = |name: String| {
+        let path = root.join(name);
+        fs::create_dir_all(&path).unwrap();
+        path
+    };
+    let together = extract_to(Tree::open(&make("together".into())).unwrap(), layers);
+    let mut lower: Vec<PathBuf> = Vec::new();
+    let mut apart = || {
+        for (number, layer) in layers.iter().enumerate() {
+            let top = make(format!("layer-{number}"));
+            let tree = if number == 0 {
+                Tree::open(&top).unwrap()
+            } else {
+                stacked(&lower, &top, &make(format!("work-{number}"))).unwrap()
+            };
+            extract_to(tree, std::slice::from_ref(layer))?;
+            lower.insert(0, top);
+        }
+        Ok(merged(&lower).unwrap())
+    };
+    [together, apart()]
+}
+
+/// A path to the root of a tree.
+pub fn path_of(tree: &Tree) -> PathBuf {
+    proc_path(tree.root())
 }
 
 /// One line for each file below `root`: type, mode, owner, content or target; directories end in `/`.

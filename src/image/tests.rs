@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tar::EntryType;
 
-use super::testing::{Archive, LayoutDir, listing, root};
+use super::testing::{Archive, LayoutDir, listing, path_of, root};
 use super::{Imported, Limits, Mode, ModeSetting, Pull, Request, Silent, Store, import};
 use crate::config::source::ImageSource;
 
@@ -61,6 +61,10 @@ fn app_config() -> serde_json::Value {
     })
 }
 
+fn systemd(layer: Archive) -> Archive {
+    layer.with(EntryType::Regular, b"usr/lib/systemd/systemd", b"x", |header| header.set_mode(0o755))
+}
+
 fn app_layers() -> Vec<Archive> {
     vec![
         Archive::new()
@@ -89,7 +93,8 @@ fn application() {
     let read = |path: &str| fs::read_to_string(found.tree.join("oci").join(path)).unwrap();
     assert_eq!(read("env"), "PATH=\"/usr/bin\"\nODD=\"a\\\"b\\$c\\\\d\ne\"\nnot.a.name=\"1\"\n");
     assert_eq!((read("ports").as_str(), read("volumes").as_str()), ("53/udp\n80/tcp\n", "/data\n"));
-    let files = listing(&found.tree.join("oci/root"));
+    let root = found.root().unwrap();
+    let files = listing(&path_of(&root));
     assert_eq!(files.get("usr/bin/app").map(String::as_str), Some("program"));
     assert!(!files.contains_key("old"));
     for path in ["", "oci", "oci/root"] {
@@ -349,9 +354,6 @@ fn an_application_copies_nothing_of_a_base() {
         return;
     }
     let mut world = world();
-    let systemd = |layer: Archive| {
-        layer.with(EntryType::Regular, b"usr/lib/systemd/systemd", b"x", |header| header.set_mode(0o755))
-    };
     world.layout.image(Some("base"), json!({}), &[systemd(Archive::new().file("big", &"b".repeat(4 << 20)))]);
     world.layout.image(Some("app"), app_config(), &app_layers());
     let base = world.source(Some("base"));
@@ -426,4 +428,97 @@ fn two_at_once() {
     });
     assert!(results.windows(2).all(|pair| pair.first() == pair.last()));
     assert_eq!(world.entries().len(), 1);
+}
+
+#[test]
+fn images_share_layers() {
+    if !root("image::images_share_layers") {
+        return;
+    }
+    let mut world = world();
+    let layers = |top: &str| {
+        let mut layers = app_layers();
+        layers.push(Archive::new().file("top", top).file("usr/.wh.bin", "").hardlink("also", "suid"));
+        layers
+    };
+    let digests = world.layout.image(Some("1"), app_config(), &layers("1"));
+    world.layout.image(Some("2"), app_config(), &layers("2"));
+    let first = world.import(Some("1")).unwrap();
+    let kept = || -> Vec<u64> { first.below.iter().map(|layer| fs::metadata(layer).unwrap().ino()).collect() };
+    let before = kept();
+    assert_eq!(before.len(), 3);
+
+    // Only the topmost layer is looked at, and nothing but it is the image's own.
+    for layer in &digests[2..5] {
+        fs::remove_file(world.layout.blob_path(layer)).unwrap();
+    }
+    let second = world.import(Some("2")).unwrap();
+    assert_eq!((&second.below, kept()), (&first.below, before));
+    let own: Vec<String> = listing(&second.tree.join("oci/root")).into_keys().collect();
+    assert_eq!(own, ["also", "suid", "top", "usr", "usr/bin"]);
+    for (image, top) in [(&first, "1"), (&second, "2")] {
+        let tree = image.root().unwrap();
+        let files = listing(&path_of(&tree));
+        let names: Vec<&str> = files.keys().map(String::as_str).collect();
+        assert_eq!(names, ["also", "etc", "etc/group", "etc/passwd", "suid", "top", "usr"]);
+        assert_eq!(files["top"], top);
+        let meta = |path: &str| fs::metadata(path_of(&tree).join(path)).unwrap();
+        assert_eq!((meta("also").ino(), meta("also").nlink()), (meta("suid").ino(), 2));
+        assert_eq!((meta("suid").mode() & 0o7777, meta("").mtime()), (0o4755, 1_000_000_000));
+    }
+
+    // Damage is found once, and a layer that is gone makes the image be imported again.
+    let verify = || super::verify(&world.store, None).unwrap();
+    assert!(verify().is_empty(), "{:?}", verify());
+    fs::write(first.below[2].join("oci/root/etc/passwd"), "root::0:0::/:\n").unwrap();
+    assert_eq!(verify().len(), 1, "{:?}", verify());
+    fs::remove_dir_all(first.below[2].parent().unwrap()).unwrap();
+    assert!(world.store.lookup("app").unwrap_err().to_string().contains("is not there; import it again"));
+    assert!(world.error(Some("2")).contains("No such file"));
+    let world_again = &mut world;
+    world_again.layout.image(Some("3"), app_config(), &layers("2"));
+    let third = world.import(Some("3")).unwrap();
+    assert_eq!(third.below, second.below);
+    assert!(super::verify(&world.store, None).unwrap().is_empty());
+
+    // Layers go with the last image that has them, and not while an import may count on them.
+    let prune = |dry_run| super::prune(&world.store, &|| Ok(std::collections::BTreeSet::new()), 0, dry_run).unwrap();
+    let layers_left = || fs::read_dir(world.base.join("layers")).unwrap().count();
+    prune(false);
+    assert_eq!((world.entries().len(), layers_left()), (1, 3));
+    let busy = world.store.use_layers().unwrap();
+    super::remove(&world.store, "app", &|| Ok(std::collections::BTreeSet::new()), false).unwrap();
+    assert!(prune(true).is_empty() && layers_left() == 3);
+    drop(busy);
+    assert_eq!(prune(true).len(), 3);
+    assert_eq!((prune(false).len(), layers_left(), prune(false).len()), (3, 0, 0));
+}
+
+#[test]
+fn many_layers() {
+    if !root("image::many_layers") {
+        return;
+    }
+    let mut world = world();
+    let mut layers: Vec<Archive> =
+        (0..100).map(|n| Archive::new().file("top", &n.to_string()).dir(format!("{n}"))).collect();
+    layers[99] = Archive::new().file("top", "99").file(".wh.98", "").file(".wh.1", "");
+    world.layout.image(None, json!({"Entrypoint": ["/app"]}), &layers);
+    let found = world.import(None).unwrap();
+    assert_eq!(found.below.len(), 23);
+    let tree = found.root().unwrap();
+    let files = listing(&path_of(&tree));
+    assert_eq!((files.len(), files["top"].as_str()), (98, "99"));
+}
+
+#[test]
+fn a_base_is_one_directory() {
+    if !root("image::a_base_is_one_directory") {
+        return;
+    }
+    let mut world = world();
+    let layers = [systemd(Archive::new().file("old", "")), Archive::new().file(".wh.old", "").file("new", "")];
+    world.layout.image(None, json!({"Cmd": ["/bin/bash"]}), &layers);
+    let found = world.import(None).unwrap();
+    assert!(found.below.is_empty() && found.tree.join("new").exists() && !found.tree.join("old").exists());
 }

@@ -83,6 +83,15 @@ impl Tree {
         Ok(Self { root: nix::fcntl::open(path, flags, Mode::empty())? })
     }
 
+    /// The tree below a directory that is open, be it for its path only.
+    ///
+    /// # Errors
+    /// When it cannot be opened to be read.
+    pub fn within(directory: BorrowedFd<'_>) -> io::Result<Self> {
+        let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
+        Ok(Self { root: openat(directory, ".", flags, Mode::empty())? })
+    }
+
     /// The root directory itself.
     #[must_use]
     pub fn root(&self) -> BorrowedFd<'_> {

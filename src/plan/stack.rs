@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! What `prepare` mounts for a container before it starts, and in what order. Pure.
 
+use std::collections::BTreeMap;
+
 use super::volumes::restricted;
-use crate::paths::{app_part, container_runtime, container_state, idmapped, machine_root};
+use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::model::{App, Container};
 
 /// One mount.
@@ -45,23 +47,40 @@ impl Mount {
     }
 }
 
+/// Where the layers of an image are below the one that is its own, the topmost first, by the image's application.
+pub type Below<'a> = BTreeMap<&'a str, Vec<String>>;
+
 /// The mounts of a container, in the order they are made in.
 #[must_use]
-pub fn stack(container: &Container) -> Vec<Mount> {
+pub fn stack(container: &Container, below: &Below<'_>) -> Vec<Mount> {
     let runtime = container_runtime(&container.name);
     let mut mounts = Vec::new();
     if container.security.user_ns {
         let layers = ["app", "base"].map(|layer| format!("/{layer}"));
         let further = overlaid(container).map(|app| app_part("", &app.name));
-        mounts.extend(layers.into_iter().chain(further).map(|layer| Mount::IdMapped {
-            from: format!("{runtime}{layer}"),
-            to: format!("{}{layer}", idmapped(&runtime)),
-        }));
+        let to = |layer: &str| format!("{}{layer}", idmapped(&runtime));
+        let links = layers.into_iter().chain(further);
+        mounts.extend(links.map(|link| Mount::IdMapped { from: format!("{runtime}{link}"), to: to(&link) }));
+        // One mount for whatever is needed of them.
+        if below.values().any(|layers| !layers.is_empty()) {
+            mounts.push(Mount::IdMapped { from: format!("{STATE}{LAYERS}"), to: to(LAYERS) });
+        }
     }
     mounts.extend(restricted(container).map(|(from, to, options)| Mount::Bind { from, to, options }));
-    mounts.push(root(container));
-    mounts.extend(overlaid(container).map(|app| application(container, app)));
+    mounts.push(root(container, below));
+    mounts.extend(overlaid(container).map(|app| application(container, app, below)));
     mounts
+}
+
+/// Where an application's shared layers are mounted from, with `part` of each.
+fn shared(container: &Container, app: Option<&App>, below: &Below<'_>, part: &str) -> Vec<String> {
+    let layers = app.and_then(|app| below.get(app.name.as_str())).into_iter().flatten();
+    layers
+        .map(|layer| match layer.strip_prefix(STATE) {
+            Some(place) if container.security.user_ns => format!("{}{place}{part}", lower(container)),
+            _ => format!("{layer}{part}"),
+        })
+        .collect()
 }
 
 /// The applications that are not a layer of the root: each has an overlay of its own.
@@ -75,22 +94,24 @@ fn lower(container: &Container) -> String {
     if container.security.user_ns { idmapped(&runtime) } else { runtime }
 }
 
-fn root(container: &Container) -> Mount {
+fn root(container: &Container, below: &Below<'_>) -> Mount {
     let (runtime, lower) = (container_runtime(&container.name), lower(container));
-    Mount::Overlay {
-        to: machine_root(&container.name),
-        lower: vec![format!("{runtime}/config"), format!("{lower}/app"), format!("{lower}/base")],
-        state: container_state(&container.name),
-    }
+    let first = container.apps.iter().find(|app| app.first);
+    let mut layers = vec![format!("{runtime}/config"), format!("{lower}/app")];
+    layers.extend(shared(container, first, below, ""));
+    layers.push(format!("{lower}/base"));
+    Mount::Overlay { to: machine_root(&container.name), lower: layers, state: container_state(&container.name) }
 }
 
 /// The files of a further application: what the configuration layer has for it, on its image.
-fn application(container: &Container, app: &App) -> Mount {
+fn application(container: &Container, app: &App, below: &Below<'_>) -> Mount {
     let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
-    let image = format!("{}/oci", app_part(&lower(container), &app.name));
+    let mut layers =
+        vec![format!("{runtime}/config{}", app.directory()), format!("{}/oci", app_part(&lower(container), &app.name))];
+    layers.extend(shared(container, Some(app), below, "/oci"));
     Mount::Overlay {
         to: format!("{}{}", machine_root(&container.name), app.directory()),
-        lower: vec![format!("{runtime}/config{}", app.directory()), image],
+        lower: layers,
         state: app_part(&state, &app.name),
     }
 }

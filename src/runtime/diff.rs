@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag};
 
-use super::prepare::{further, layers};
+use super::links::{further, layers};
 use crate::config::keys::FileType;
 use crate::image::Store;
+use crate::image::overlay::merged;
 use crate::image::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
 use crate::paths::{app_part, container_runtime, container_state};
 
@@ -50,13 +51,14 @@ pub fn diff(root: &Path, name: &str) -> Result<Vec<Difference>> {
     let linked = |link: &str| runtime.join(link).canonicalize().ok();
     let store = Store::open(root);
     let (app, base) = match (linked("app"), linked("base")) {
-        (Some(app), Some(base)) => (app, base),
+        (Some(app), Some(base)) => (store.lower(&app)?, base),
         _ => layers(&store, compiled.model.stack(container, &compiled.facts))?,
     };
-    compare(&state.join("upper"), &[runtime.join("config"), app, base], "", &mut out)?;
-    for (app, tree) in further(&store, compiled.model.applications(container, &compiled.facts))? {
+    compare(&state.join("upper"), &[vec![runtime.join("config")], app, vec![base]], "", &mut out)?;
+    for (app, image) in further(&store, compiled.model.applications(container, &compiled.facts))? {
         let inside = format!("/oci/apps/{app}");
-        let lower = [runtime.join("config").join(inside.trim_start_matches('/')), tree.join("oci")];
+        let config = runtime.join("config").join(inside.trim_start_matches('/'));
+        let lower = [vec![config], image.iter().map(|layer| layer.join("oci")).collect()];
         let state = PathBuf::from(app_part(&state.display().to_string(), app));
         compare(&state.join("upper"), &lower, &inside, &mut out)?;
     }
@@ -64,13 +66,14 @@ pub fn diff(root: &Path, name: &str) -> Result<Vec<Difference>> {
     Ok(out)
 }
 
-fn compare(upper: &Path, lower: &[PathBuf], prefix: &str, out: &mut Vec<Difference>) -> Result<()> {
-    let open = |path: &Path| match Tree::open(path) {
+/// `lower` is what is below, the topmost first; what is on each other within one of them is one to a reader.
+fn compare(upper: &Path, lower: &[Vec<PathBuf>], prefix: &str, out: &mut Vec<Difference>) -> Result<()> {
+    let open = |paths: &[PathBuf]| match merged(paths) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-        other => other.map(Some).with_context(|| format!("cannot open {}", path.display())),
+        other => other.map(Some).with_context(|| format!("cannot open {paths:?}")),
     };
-    let Some(upper_tree) = open(upper)? else { return Ok(()) };
-    let lower = lower.iter().map(|path| open(path)).collect::<Result<Vec<_>>>()?;
+    let Some(upper_tree) = open(&[upper.to_owned()])? else { return Ok(()) };
+    let lower = lower.iter().map(|paths| open(paths)).collect::<Result<Vec<_>>>()?;
     let lower: Vec<Tree> = lower.into_iter().flatten().collect();
     let mut pending = vec![Vec::new()];
     while let Some(directory) = pending.pop() {
@@ -181,7 +184,7 @@ mod tests {
         xattr::set(upper.join("srv"), "trusted.overlay.opaque", b"y").unwrap();
         std::os::unix::fs::symlink("/", upper.join("opt/link")).unwrap();
         let mut out = Vec::new();
-        compare(&upper, &[config, base], "", &mut out).unwrap();
+        compare(&upper, &[vec![config], vec![base]], "", &mut out).unwrap();
         out.sort();
         let want = [
             ("/etc/group", Deleted),

@@ -10,6 +10,7 @@ pub mod diff;
 mod environment;
 pub mod files;
 pub mod images;
+mod links;
 mod mountpoints;
 pub mod pods;
 pub mod ports;
@@ -23,14 +24,16 @@ pub mod stack;
 pub mod systemd;
 mod volumes;
 
+use std::cell::LazyCell;
 use std::collections::BTreeMap;
+use std::io;
 use std::path::Path;
 
 use crate::Compiled;
 use crate::config::mount;
 use crate::config::seccomp;
 use crate::image::tree::Tree;
-use crate::image::{Imported, Store, identify};
+use crate::image::{Imported, Store, application_root, identify};
 use crate::process::User;
 use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
 use crate::resolve::startup::Identity;
@@ -67,6 +70,9 @@ fn profiles(root: &Path, model: &Model) -> Profiles {
     named.map(|written| (written.value.clone(), read(&written.value))).collect()
 }
 
+/// The root file system of an image, opened when it is looked into: that is a mount, and not every image has to be.
+type Root<'a> = LazyCell<io::Result<Tree>, Box<dyn FnOnce() -> io::Result<Tree> + 'a>>;
+
 /// What the store knows about the images of the configuration. A record that cannot be read is reported and counts as
 /// none: it concerns the containers of that image only, and the next pull mends it.
 fn facts(store: &Store, model: &Model) -> Facts {
@@ -74,9 +80,11 @@ fn facts(store: &Store, model: &Model) -> Facts {
     for name in model.images.keys() {
         match store.lookup(name) {
             Ok(Some(imported)) => {
-                let users = users(model, name, &imported);
+                let lower = imported.lower();
+                let root: Root<'_> = LazyCell::new(Box::new(|| application_root(&lower)));
+                let users = users(model, name, &imported, &root);
+                let links = links(model, name, &imported, &root);
                 let record = imported.image;
-                let links = links(&imported.tree, name, &record.volumes, model);
                 let image = ImageFacts {
                     mode: record.mode,
                     health: record.health(),
@@ -98,7 +106,7 @@ fn facts(store: &Store, model: &Model) -> Facts {
 }
 
 /// Who the applications of an image run as.
-fn users(model: &Model, image: &str, imported: &Imported) -> BTreeMap<Identity, Result<User, String>> {
+fn users(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BTreeMap<Identity, Result<User, String>> {
     let apps = model.containers.values().flat_map(|container| &container.apps).filter(|app| app.image == image);
     let mut known = BTreeMap::new();
     for app in apps {
@@ -111,9 +119,8 @@ fn users(model: &Model, image: &str, imported: &Imported) -> BTreeMap<Identity, 
         let user = if *identity == Identity::default() {
             Ok(own.process())
         } else {
-            let root = imported.tree.join("oci/root");
-            let root = Tree::open(&root).map_err(|error| format!("{}: {error}", root.display()));
-            root.and_then(|root| identify(&root, &own.spec, identity).map_err(|error| format!("{error:#}")))
+            let root = LazyCell::force(root).as_ref().map_err(|error| format!("{}: {error}", imported.dir.display()));
+            root.and_then(|root| identify(root, &own.spec, identity).map_err(|error| format!("{error:#}")))
         };
         known.insert(identity.clone(), user);
     }
@@ -121,14 +128,16 @@ fn users(model: &Model, image: &str, imported: &Imported) -> BTreeMap<Identity, 
 }
 
 /// Where the links of an application's image lead what is mounted into it.
-fn links(tree: &Path, name: &str, declared: &[String], model: &Model) -> BTreeMap<String, String> {
-    let apps = model.containers.values().flat_map(|c| &c.apps).filter(|app| app.image == name);
+fn links(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BTreeMap<String, String> {
+    let apps = model.containers.values().flat_map(|c| &c.apps).filter(|app| app.image == image);
     let written = apps.flat_map(|app| &app.mounts).map(|mount| mount.target.clone());
-    let declared = declared.iter().filter_map(|path| mount::target(path).ok());
-    // An operating system has no such root, and its links are followed from where they are.
-    let Ok(root) = Tree::open(&tree.join("oci/root")) else { return BTreeMap::new() };
+    let declared = imported.image.volumes.iter().filter_map(|path| mount::target(path).ok());
     written
         .chain(declared)
-        .filter_map(|target| Some((target.clone(), mountpoints::leads_to(&target, &root)?)))
+        .filter_map(|target| {
+            // An operating system has no such root, and its links are followed from where they are.
+            let root = LazyCell::force(root).as_ref().ok()?;
+            Some((target.clone(), mountpoints::leads_to(&target, root)?))
+        })
         .collect()
 }

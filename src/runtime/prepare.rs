@@ -2,33 +2,37 @@
 //! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
 //! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{self, ErrorKind};
+use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
-use super::base::host_base;
+use super::links::{self, further, layers, remove};
 use super::{apparmor, environment, mountpoints, ranges, roots, stack, volumes};
 use crate::Compiled;
 use crate::config::keys::FileType;
-use crate::image::Store;
 use crate::image::digest::Digest;
 use crate::image::tree::Tree;
+use crate::image::{Store, application_root};
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place};
-use crate::paths::{RUNTIME, STATE, app_part, container_runtime, container_state, machine_root};
+use crate::paths::{STATE, app_part, container_runtime, container_state, machine_root};
 use crate::plan::{self, needs_resolver};
 use crate::resolve::health::Notify;
-use crate::resolve::model::{App, Base, Container, Mode, Network, Resolver, Stack};
+use crate::resolve::model::{Base, Container, Network, Resolver, Stack};
 use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
+
+/// The root file systems of a container's applications, as their images have them.
+type Roots<'a> = BTreeMap<&'a str, Tree>;
 
 /// Prepares a start of the container `name` on this host.
 ///
@@ -87,10 +91,8 @@ pub fn prepare(name: &str) -> Result<()> {
         .context("cannot make the runtime directory")?;
     refuse_mounted(name)?;
     remove_stale_export(name);
-    link(&directory.join("app"), &application)?;
-    link(&directory.join("base"), &base)?;
     let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
-    link_further(&directory.join("apps"), &further)?;
+    links::keep(&directory, &application, &base, &further)?;
     drop(hold);
     let state = container_state(name);
     for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
@@ -100,22 +102,28 @@ pub fn prepare(name: &str) -> Result<()> {
     }
     drop(lock);
     let placed = container.placed(stack, &compiled.facts);
-    let mounts: Vec<(&Placed<'_>, Tree)> = placed
+    let first = container.apps.iter().find(|app| app.first);
+    let apps: Vec<(&str, &[PathBuf])> = first
+        .map(|app| (app.name.as_str(), application.as_slice()))
+        .into_iter()
+        .chain(further.iter().map(|(app, lower)| (*app, lower.as_slice())))
+        .collect();
+    let open = |(app, lower): &(_, &[PathBuf])| {
+        Ok((*app, application_root(lower).with_context(|| format!("cannot open the image of {app}"))?))
+    };
+    let roots: Roots<'_> = match stack {
+        Stack::Application(..) => apps.iter().map(open).collect::<Result<_>>()?,
+        Stack::Clone | Stack::System(_) => Roots::new(),
+    };
+    let bottom = Tree::open(&base).with_context(|| format!("cannot open {}", base.display()))?;
+    let mounts: Vec<(&Placed<'_>, &Tree)> = placed
         .iter()
-        .map(|placed| {
-            let tree = match placed.app {
-                None => base.clone(),
-                Some(app) if app.first => application.join("oci/root"),
-                Some(app) => further.iter().find(|(n, _)| *n == app.name).map_or(&base, |(_, t)| t).join("oci/root"),
-            };
-            let root = Tree::open(&tree).with_context(|| format!("cannot open {}", tree.display()))?;
-            volumes::make_ready(placed, &root, &compiled.model)?;
-            Ok((placed, root))
-        })
-        .collect::<Result<_>>()?;
-    configuration_layer(&compiled, container, &mounts, &directory)?;
+        .map(|placed| (placed, placed.app.and_then(|app| roots.get(app.name.as_str())).unwrap_or(&bottom)))
+        .collect();
+    mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &compiled.model))?;
+    configuration_layer(&compiled, container, &mounts, &roots, &directory)?;
     if let Some(first) = range {
-        let trees = further.iter().map(|(_, tree)| tree.as_path()).chain([application.as_path(), base.as_path()]);
+        let trees = apps.iter().flat_map(|(_, lower)| *lower).chain(&application).chain([&base]).map(PathBuf::as_path);
         let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
         let paths: Vec<String> =
             placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
@@ -125,7 +133,9 @@ pub fn prepare(name: &str) -> Result<()> {
     note_base(name, stack)?;
     settings(&compiled, name)?;
     stack::release_later(&container.file, name)?;
-    stack::mount(name, &plan::stack::stack(container), range)
+    let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
+    let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
+    stack::mount(name, &plan::stack::stack(container, &below), range)
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.
@@ -161,58 +171,6 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// The tree of an image that has to be there.
-fn imported(store: &Store, name: &str, mode: Mode) -> Result<PathBuf> {
-    let Some(found) = store.lookup(name)? else {
-        bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
-    };
-    match (found.image.mode, mode) {
-        (Mode::App, Mode::Base) => bail!("the image {name} is an application, not a base operating system"),
-        (Mode::Base, Mode::App) => bail!("the image {name} is a base operating system, not an application"),
-        _ => Ok(found.tree),
-    }
-}
-
-/// What the links `app` and `base` lead to.
-pub(super) fn layers(store: &Store, stack: Stack<'_>) -> Result<(PathBuf, PathBuf)> {
-    let base = |image| imported(store, image, Mode::Base);
-    let app = |image| imported(store, image, Mode::App);
-    Ok(match stack {
-        Stack::Clone => (empty()?, PathBuf::from("/")),
-        Stack::System(image) => (empty()?, base(image)?),
-        Stack::Application(image, Base::Host) => (app(image)?, host_base()?),
-        Stack::Application(image, Base::Image(below)) => (app(image)?, base(below)?),
-    })
-}
-
-/// The applications that are not a layer of the root, and their images' trees.
-pub(super) fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, PathBuf)>> {
-    let further = apps.iter().filter(|app| !app.first);
-    further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
-}
-
-/// Points the links of those applications at them. A link of one that is no longer there would keep its image for ever.
-fn link_further(directory: &Path, further: &[(&str, PathBuf)]) -> Result<()> {
-    if further.is_empty() {
-        return remove(directory).context("cannot remove the links of former applications");
-    }
-    fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-    for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
-        let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
-        if !further.iter().any(|(app, _)| entry.file_name() == *app) {
-            remove(&entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
-        }
-    }
-    further.iter().try_for_each(|(app, tree)| link(&directory.join(app), tree))
-}
-
-/// A layer for where there is none: the mount has the same three in every case.
-fn empty() -> Result<PathBuf> {
-    let path = Path::new(RUNTIME).join("empty");
-    fs::DirBuilder::new().recursive(true).mode(0o755).create(&path).context("cannot make the empty layer")?;
-    Ok(path)
-}
-
 /// Layers must not change under a mounted overlay. The units see to that; this is for calls by hand.
 fn refuse_mounted(name: &str) -> Result<()> {
     let root = machine_root(name);
@@ -230,31 +188,11 @@ fn remove_stale_export(name: &str) {
     let _ = fs::remove_dir(&path);
 }
 
-/// Replaces a symbolic link in one step.
-fn link(path: &Path, target: &Path) -> Result<()> {
-    let mut temporary = path.as_os_str().to_owned();
-    // No application's name ends like this.
-    temporary.push("~");
-    let temporary = PathBuf::from(temporary);
-    remove(&temporary)
-        .and_then(|()| symlink(target, &temporary))
-        .and_then(|()| fs::rename(&temporary, path))
-        .with_context(|| format!("cannot make the link {}", path.display()))
-}
-
-fn remove(path: &Path) -> io::Result<()> {
-    match fs::symlink_metadata(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-        Ok(metadata) if metadata.is_dir() => fs::remove_dir_all(path),
-        Ok(_) => fs::remove_file(path),
-    }
-}
-
 fn configuration_layer(
     compiled: &Compiled,
     container: &Container,
-    mounts: &[(&Placed<'_>, Tree)],
+    mounts: &[(&Placed<'_>, &Tree)],
+    roots: &Roots<'_>,
     directory: &Path,
 ) -> Result<()> {
     let (old, new) = (directory.join("config"), directory.join("config.new"));
@@ -270,11 +208,8 @@ fn configuration_layer(
         resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
     }
     for app in compiled.model.applications(container, &compiled.facts) {
-        let link = if app.first { "app".to_owned() } else { app_part(".", &app.name) };
-        roots::complete(
-            &directory.join(link).join("oci/root"),
-            &new.join(app.directory().trim_start_matches('/')).join("root"),
-        )?;
+        let root = roots.get(app.name.as_str()).context("it has no root file system")?;
+        roots::complete(root, &new.join(app.directory().trim_start_matches('/')).join("root"))?;
     }
     for (placed, root) in mounts {
         let Placed { app, mount, .. } = placed;

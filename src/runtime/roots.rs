@@ -15,12 +15,11 @@ use crate::image::tree::Tree;
 const DIRECTORIES: [(&str, u32); 7] =
     [("dev", 0o755), ("proc", 0o555), ("root", 0o700), ("run", 0o755), ("sys", 0o555), ("usr", 0o755), ("var", 0o755)];
 
-/// Makes in `layer` what `image` has not.
+/// Makes in `layer` what the image, whose root is `root`, has not.
 ///
 /// # Errors
 /// A directory cannot be made.
-pub fn complete(image: &Path, layer: &Path) -> Result<()> {
-    let root = Tree::open(image).with_context(|| format!("cannot open {}", image.display()))?;
+pub fn complete(root: &Tree, layer: &Path) -> Result<()> {
     for (name, mode) in DIRECTORIES {
         if !root.is_directory(name.as_bytes()) {
             make(&layer.join(name), mode).with_context(|| format!("cannot make {}", layer.join(name).display()))?;

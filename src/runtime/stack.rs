@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Mounts a container's layers on each other, and takes them apart again.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
 use std::process::Command;
 
@@ -30,7 +31,8 @@ pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<()> {
 fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
     match mount {
         Mount::IdMapped { from, to } => {
-            fs::create_dir_all(to)?;
+            // What is in images is nobody's business but their containers'.
+            DirBuilder::new().recursive(true).mode(0o700).create(to)?;
             let first = range.context("it has no range of user IDs")?;
             program(&format!("bind,X-mount.idmap=b:0:{first}:{SIZE}"), from, to)
         }

@@ -52,6 +52,23 @@ pub fn boot_with(builder: Builder) -> Host {
     builder.stage(staged.path()).bind(&cache().join("images"), "/srv/images").boot()
 }
 
+/// A directory of the host that shows an imported application's files, to be read.
+pub fn files_of(host: &Host, image: &str) -> String {
+    let link = format!("/var/lib/sdme/fs/{image}");
+    let record: serde_json::Value = serde_json::from_str(&host.read(&format!("{link}/image.json"))).unwrap();
+    let own = format!("{link}/tree/oci/root");
+    let shared = record["layers"].as_array().into_iter().flatten().rev();
+    let shared = shared.map(|layer| format!(":/var/lib/sdme/layers/{}/tree/oci/root", layer.as_str().unwrap()));
+    let lower = shared.fold(own.clone(), |lower, layer| lower + &layer);
+    if lower == own {
+        return own;
+    }
+    let at = format!("/run/files-of/{image}");
+    let mount = format!("mount -t overlay -o lowerdir={lower} overlay {at}");
+    host.ok(&format!("mkdir -p {at} && (mountpoint -q {at} || {mount})"));
+    at
+}
+
 /// `word` as a file has to spell it.
 pub fn quoted(word: &str) -> String {
     let mut out = String::from("\"");

@@ -101,8 +101,8 @@ impl Origin for DockerArchive<'_> {
         Ok((config, layers))
     }
 
-    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
-        for (number, name) in self.item.layers.iter().enumerate() {
+    fn layers(&mut self, first: usize, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+        for (number, name) in self.item.layers.iter().enumerate().skip(first) {
             take(number, self.archive.open(name)?)?;
         }
         Ok(())

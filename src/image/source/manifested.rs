@@ -53,8 +53,9 @@ impl Origin for Manifested<'_> {
         Ok((config, blobs.into_iter().zip(diff_ids).map(info).collect()))
     }
 
-    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+    fn layers(&mut self, first: usize, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
         let blobs = self.blobs()?;
-        self.source.blobs(&blobs, take)
+        let wanted = blobs.get(first..).unwrap_or_default();
+        self.source.blobs(wanted, &mut |number, blob| take(first + number, blob))
     }
 }

@@ -38,7 +38,7 @@ impl Origin for Rootfs<'_> {
         Ok((config, vec![LayerInfo { label: format!("`{}`", self.path.display()), diff_id: None }]))
     }
 
-    fn layers(&mut self, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+    fn layers(&mut self, _first: usize, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
         take(0, Blob::whole(regular(&self.path)?)?)
     }
 }

@@ -13,7 +13,7 @@ use tar::EntryType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::image::digest::Digest;
 use crate::image::manifest::Platform;
-use crate::image::testing::{Archive, LayoutDir, listing, root};
+use crate::image::testing::{Archive, LayoutDir, listing, path_of, root};
 use crate::image::{Imported, Limits, Mode, Request, Silent, Store, import};
 
 struct Bench {
@@ -67,7 +67,8 @@ fn config() -> serde_json::Value {
 
 /// What the layers above make.
 fn expected(found: &Imported) {
-    let files = listing(&found.tree.join("oci/root"));
+    let root = found.root().unwrap();
+    let files = listing(&path_of(&root));
     let names: Vec<&str> = files.keys().map(String::as_str).collect();
     assert_eq!(names, ["last", "new", "usr", "usr/bin", "usr/bin/app"]);
 }

@@ -61,9 +61,9 @@ fuzz_target!(|data: &[u8]| {
     fs::create_dir(&root).unwrap();
     let tree = Tree::open(&root).unwrap();
     let limits = Limits { bytes: 1 << 20, entries: 200 };
-    let mut extractor = Extractor::new(&tree, limits, &Silent);
+    let mut extractor = Extractor::new(limits, &Silent);
     // No first layer, for an even split of the inputs.
-    let _ = (first.is_empty() || extractor.layer(first).is_ok()) && extractor.layer(second).is_ok();
+    let _ = (first.is_empty() || extractor.layer(&tree, first).is_ok()) && extractor.layer(&tree, second).is_ok();
 
     assert_eq!(names(work), [work.join("outside"), root]);
     assert_eq!(names(&work.join("outside")), [work.join("outside/canary")]);

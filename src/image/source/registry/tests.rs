@@ -9,7 +9,7 @@ use super::scripted::{Asked, Content, Reply, Scripted, content};
 use crate::config::access::{Access, Registries};
 use crate::config::source::{ImageSource, Pull};
 use crate::image::progress::Progress;
-use crate::image::testing::root;
+use crate::image::testing::{path_of, root};
 use crate::image::{Imported, Request, Store, import};
 
 #[derive(Default)]
@@ -56,9 +56,10 @@ impl World {
     }
 
     fn good(&self, registry: &Scripted) {
-        let found = self.get(registry).unwrap();
+        let root = self.get(registry).unwrap().root().unwrap();
         for number in 0..3 {
-            assert_eq!(fs::read(found.tree.join(format!("oci/root/file-{number}"))).unwrap().len(), 200_000);
+            let path = path_of(&root).join(format!("file-{number}"));
+            assert_eq!(fs::read(path).unwrap().len(), 200_000);
         }
     }
 

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT
+//! OCI layouts made of archives.
+
+use std::fs;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest as _, Sha256};
+
+/// The SHA-256 digest, in hexadecimal.
+pub fn hex(bytes: &[u8]) -> String {
+    Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
+}
+
+/// An OCI layout with one image, tagged `one`, of these uncompressed archives.
+pub fn layout(path: &Path, layers: &[Vec<u8>]) -> PathBuf {
+    fs::create_dir_all(path.join("blobs/sha256")).unwrap();
+    fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
+    let blob = |media: &str, bytes: &[u8]| {
+        fs::write(path.join("blobs/sha256").join(hex(bytes)), bytes).unwrap();
+        serde_json::json!({"mediaType": format!("application/vnd.oci.image.{media}"),
+                           "digest": format!("sha256:{}", hex(bytes)), "size": bytes.len()})
+    };
+    let (mut descriptors, mut diff_ids) = (Vec::new(), Vec::new());
+    for layer in layers {
+        diff_ids.push(format!("sha256:{}", hex(layer)));
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(layer).unwrap();
+        descriptors.push(blob("layer.v1.tar+gzip", &encoder.finish().unwrap()));
+    }
+    let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
+    let config = serde_json::json!({"architecture": architecture, "os": "linux", "config": {"Cmd": ["x"]},
+                                    "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+    let manifest = serde_json::json!({
+        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+        "config": blob("config.v1+json", &serde_json::to_vec(&config).unwrap()), "layers": descriptors
+    });
+    let mut entry = blob("manifest.v1+json", &serde_json::to_vec(&manifest).unwrap());
+    entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "one"});
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
+    fs::write(path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
+    path.to_owned()
+}
