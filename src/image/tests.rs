@@ -522,3 +522,39 @@ fn a_base_is_one_directory() {
     let found = world.import(None).unwrap();
     assert!(found.below.is_empty() && found.tree.join("new").exists() && !found.tree.join("old").exists());
 }
+
+#[test]
+fn a_lost_attribute_of_a_layer_is_found() {
+    if !root("image::a_lost_attribute_of_a_layer_is_found") {
+        return;
+    }
+    let mut world = world();
+    let layers = [Archive::new().file("d/old", ""), Archive::new().file(".wh.d", "").file("d/new", "")];
+    world.layout.image(None, json!({"Entrypoint": ["/app"]}), &layers);
+    let found = world.import(None).unwrap();
+    let verify = || super::verify(&world.store, None).unwrap();
+    assert!(verify().is_empty(), "{:?}", verify());
+    xattr::remove(found.tree.join("oci/root/d"), "trusted.overlay.opaque").unwrap();
+    assert_eq!(verify(), ["app: `oci/root/d` was changed (content or attributes)"]);
+}
+
+#[test]
+fn one_tree_where_layers_cannot_be_kept_apart() {
+    if !root("image::one_tree_where_layers_cannot_be_kept_apart") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image(None, app_config(), &app_layers());
+    // No upper layer can be on overlayfs itself.
+    let dir = tempfile::tempdir().unwrap();
+    let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path().join(name));
+    for path in [&lower, &upper, &work] {
+        fs::create_dir(path).unwrap();
+    }
+    let system = super::overlay::stacked(&[lower], &upper, &work).unwrap();
+    let store = Store::open(&path_of(&system));
+    let found = import(&store, &Request::new("app", &world.source(None)), &Silent).unwrap();
+    assert!(found.below.is_empty());
+    let files = listing(&found.tree.join("oci/root"));
+    assert!(files["usr/bin/app"] == "program" && !files.contains_key("old"));
+}
