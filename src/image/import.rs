@@ -195,7 +195,8 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
 
-/// Makes `tree`, `image.json` and what the store lacks of `layers` in the scratch directory. Tells what is known of the contents of the files.
+/// Makes `tree`, `image.json` and what the store lacks of `layers` in the scratch directory. Tells what is known of the
+/// contents of the files.
 fn unpack(
     origin: &mut dyn Origin,
     known: Known<'_>,
@@ -209,7 +210,7 @@ fn unpack(
     let shared = mode::is_application(request.mode, &config.config);
     let mut directories = Directories::new(store, scratch, &layers, shared, progress)?;
     let mut contents = apply(origin, &layers, &mut directories, request.limits, progress)?;
-    let shared = directories.names();
+    let below = directories.names();
     let tree = directories.into_top()?;
     if matches!(request.source, ImageSource::Rootfs { .. }) {
         refuse_packed_images(&tree)?;
@@ -237,7 +238,7 @@ fn unpack(
         contents = Contents::default();
     }
     record.installed = installed;
-    record.layers = shared;
+    record.layers = below;
     record.requested_installation = request.installation();
     // Nothing is mounted on it any more when it is moved.
     drop(tree);

@@ -10,7 +10,6 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::futimens;
 use nix::sys::time::TimeSpec;
 
@@ -21,15 +20,12 @@ use super::progress::Progress;
 use super::record::FORMAT;
 use super::scratch::Scratch;
 use super::source::LayerInfo;
-use super::store::{INVENTORY, NameLock, Store, lock_file, read_record, sync_dir};
+use super::store::{INVENTORY, Store, read_record, sync_dir};
 use super::tree::{self, Tree};
 
 /// Directories of one image. Their paths are options of one mount, which may have 4095 bytes: those of an ID-mapped
 /// application with the longest names need 3955. The lowest layers share one where an image has more.
 const MAX_DIRECTORIES: usize = 24;
-
-/// Below the entries of the store.
-const LOCK: &str = ".locks/.layers";
 
 /// One directory.
 #[derive(Debug, PartialEq, Eq)]
@@ -79,19 +75,6 @@ impl Store {
     /// The names of the layers that an entry has below its tree.
     pub(super) fn layers_of(&self, entry: &str) -> Result<Vec<String>> {
         Ok(read_record(&self.entries().join(entry))?.map(|image| image.layers).unwrap_or_default())
-    }
-
-    /// Held while an import counts on layers that no entry may name yet.
-    pub(super) fn use_layers(&self) -> Result<NameLock> {
-        let file = lock_file(&self.entries().join(LOCK))?;
-        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).context("waiting for a lock")?;
-        Ok(NameLock { _lock: lock })
-    }
-
-    /// Held while layers are removed that no entry names; nothing if an import may count on them.
-    pub(super) fn try_lock_layers(&self) -> Result<Option<NameLock>> {
-        let file = lock_file(&self.entries().join(LOCK))?;
-        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
     }
 
     /// Gives new layers their places, unless another import was faster, and takes away what helped to make them.

@@ -46,17 +46,16 @@ pub fn stacked<P: AsRef<Path>>(lower: &[P], upper: &Path, work: &Path) -> io::Re
 
 fn mount<P: AsRef<Path>>(lower: &[P], upper: Option<(&Path, &Path)>) -> io::Result<Tree> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
-    let open = |path: &Path| Tree::open(path);
-    let set = |key: &str, tree: &Tree| -> io::Result<()> {
+    let set = |key: &str, path: &Path| -> io::Result<()> {
         // By descriptor, as the kernel takes at most 255 bytes here.
-        Ok(fsconfig_set_string(&context, key, proc_path(tree.root()))?)
+        Ok(fsconfig_set_string(&context, key, proc_path(Tree::open(path)?.root()))?)
     };
     for path in lower {
-        set("lowerdir+", &open(path.as_ref())?)?;
+        set("lowerdir+", path.as_ref())?;
     }
     if let Some((upper, work)) = upper {
-        set("upperdir", &open(upper)?)?;
-        set("workdir", &open(work)?)?;
+        set("upperdir", upper)?;
+        set("workdir", work)?;
         // A directory of a lower layer that is to be removed is first moved (`tree::remove`), which needs this. Nothing of it
         // stays. No other extension: any kernel must be able to read what is made here.
         for (key, value) in [("redirect_dir", "on"), ("metacopy", "off"), ("index", "off"), ("xino", "off")] {

@@ -15,8 +15,9 @@ use anyhow::{Context as _, Result, bail};
 
 use super::digest::Digest;
 use super::record::FORMAT;
+use super::scratch::Scratch;
 use super::source::Blob;
-use super::store::{INVENTORY, Imported, NameLock, Store, check_name};
+use super::store::{INVENTORY, Imported, LAYERS, NameLock, Store, check_name};
 use super::tree::Tree;
 use super::{applayer, inventory};
 
@@ -111,12 +112,10 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, cache_size: u64, dry_run: bool) 
         removed.push(Removed::Entry(entry));
     }
     let unused = unused(store, &removed)?;
-    for layer in &unused.names {
-        if !dry_run {
-            retired.push(store.retire(&store.layer(layer))?);
-        }
-        removed.push(Removed::Layer(layer.clone()));
+    if !dry_run {
+        unused.retire(store, &mut retired)?;
     }
+    removed.extend(unused.names.iter().cloned().map(Removed::Layer));
     // Removing takes a while, and what is removed has no name any more.
     drop((guard, unused));
     drop(retired);
@@ -126,23 +125,33 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, cache_size: u64, dry_run: bool) 
 }
 
 /// Layers that no entry has below its tree.
+#[derive(Default)]
 struct Unused {
     names: Vec<String>,
     /// No import can begin to count on one.
     _lock: Option<NameLock>,
 }
 
+impl Unused {
+    fn retire(&self, store: &Store, retired: &mut Vec<Scratch>) -> Result<()> {
+        for layer in &self.names {
+            retired.push(store.retire(&store.layer(layer))?);
+        }
+        Ok(())
+    }
+}
+
 /// Finds them, as if what is in `removed` were gone. While an import may count on any layer, there are none.
 fn unused(store: &Store, removed: &[Removed]) -> Result<Unused> {
-    let lock = store.try_lock_layers()?;
-    let mut unused = Unused { names: if lock.is_some() { names(&store.layers())? } else { Vec::new() }, _lock: lock };
+    let Some(lock) = store.try_lock_name(LAYERS)? else { return Ok(Unused::default()) };
+    let mut layers = names(&store.layers())?;
     let gone = |entry: &str| removed.iter().any(|removed| matches!(removed, Removed::Entry(name) if name == entry));
     for entry in names(&store.entries())?.iter().filter(|entry| name_of(entry).is_some() && !gone(entry)) {
         // What an entry needs whose record is damaged cannot be told.
-        let Ok(needed) = store.layers_of(entry) else { return Ok(Unused { names: Vec::new(), ..unused }) };
-        unused.names.retain(|layer| !needed.contains(layer));
+        let Ok(needed) = store.layers_of(entry) else { return Ok(Unused::default()) };
+        layers.retain(|layer| !needed.contains(layer));
     }
-    Ok(unused)
+    Ok(Unused { names: layers, _lock: Some(lock) })
 }
 
 /// Removes downloads, those not used for the longest time first, until the others are within the limit. One that an
@@ -196,9 +205,7 @@ pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> R
     let entries = entries.iter().map(|entry| store.entries().join(entry));
     let mut retired = entries.map(|entry| store.retire(&entry)).collect::<Result<Vec<_>>>()?;
     let unused = unused(store, &[])?;
-    for layer in &unused.names {
-        retired.push(store.retire(&store.layer(layer))?);
-    }
+    unused.retire(store, &mut retired)?;
     drop((guard, unused));
     drop(retired);
     Ok(())

@@ -24,6 +24,8 @@ use crate::config::source::ModeSetting;
 
 /// Larger records were not written by us.
 const MAX_RECORD: u64 = 32 << 20;
+/// No image's name: the lock of whoever removes layers.
+pub(super) const LAYERS: &str = ".layers";
 /// The list of the files in the tree.
 pub(super) const INVENTORY: &str = "files";
 
@@ -51,7 +53,7 @@ pub struct Store {
 /// Held for as long as one name is being imported.
 #[derive(Debug)]
 pub struct NameLock {
-    pub(super) _lock: Flock<File>,
+    _lock: Flock<File>,
 }
 
 /// Refuses image names that are no plain file names.
@@ -71,7 +73,7 @@ pub(super) fn sync_dir(path: &Path) -> Result<()> {
     fsync(dir.as_fd()).with_context(|| format!("syncing `{}`", path.display()))
 }
 
-pub(super) fn lock_file(path: &Path) -> Result<File> {
+fn lock_file(path: &Path) -> Result<File> {
     OpenOptions::new()
         .write(true)
         .create(true)
@@ -249,6 +251,13 @@ impl Store {
     pub(super) fn try_lock_name(&self, name: &str) -> Result<Option<NameLock>> {
         let file = lock_file(&self.entries().join(".locks").join(name))?;
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
+    }
+
+    /// Held while an import counts on layers that no entry may name yet; as long, nobody has the lock of [`LAYERS`].
+    pub(super) fn use_layers(&self) -> Result<NameLock> {
+        let file = lock_file(&self.entries().join(".locks").join(LAYERS))?;
+        let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).context("waiting for a lock")?;
+        Ok(NameLock { _lock: lock })
     }
 
     /// Held while directories to work in come and go: between its creation and its locking one looks abandoned. Held also

@@ -141,13 +141,12 @@ fn extract_to(tree: Tree, layers: &[Archive]) -> anyhow::Result<Tree> {
     Ok(tree)
 }
 
-/// Applies layers, first to one directory and then each to one of its own, all in a new one below `dir`. Gives trees that show
-/// all of them.
+/// Applies layers, first to one directory and then each to one of its own, all of them in `dir` and with names that
+/// [`is_ours`] knows. Gives trees that show all layers.
 pub fn extract_both(dir: &Path, layers: &[Archive]) -> [anyhow::Result<Tree>; 2] {
-    let root = dir.join("root");
     let make = |name: String| {
-        let path = root.join(name);
-        fs::create_dir_all(&path).unwrap();
+        let path = dir.join(name);
+        fs::create_dir(&path).unwrap();
         path
     };
     let together = extract_to(Tree::open(&make("together".into())).unwrap(), layers);
@@ -166,6 +165,11 @@ pub fn extract_both(dir: &Path, layers: &[Archive]) -> [anyhow::Result<Tree>; 2]
         Ok(merged(&lower).unwrap())
     };
     [together, apart()]
+}
+
+/// Whether [`extract_both`] makes a directory of this name.
+pub fn is_ours(name: &str) -> bool {
+    name == "together" || ["layer-", "work-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
 /// A path to the root of a tree.

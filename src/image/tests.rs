@@ -475,8 +475,7 @@ fn images_share_layers() {
     fs::remove_dir_all(first.below[2].parent().unwrap()).unwrap();
     assert!(world.store.lookup("app").unwrap_err().to_string().contains("is not there; import it again"));
     assert!(world.error(Some("2")).contains("No such file"));
-    let world_again = &mut world;
-    world_again.layout.image(Some("3"), app_config(), &layers("2"));
+    world.layout.image(Some("3"), app_config(), &layers("2"));
     let third = world.import(Some("3")).unwrap();
     assert_eq!(third.below, second.below);
     assert!(super::verify(&world.store, None).unwrap().is_empty());

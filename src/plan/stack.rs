@@ -10,9 +10,9 @@ use crate::resolve::model::{App, Container};
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    /// What a layer's link leads to, its owners in the container's range of IDs.
+    /// What a layer's link leads to, or the directory of all shared layers, its owners in the container's range of IDs.
     IdMapped {
-        /// The link.
+        /// The link or directory.
         from: String,
         /// Where it is mounted.
         to: String,

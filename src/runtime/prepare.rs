@@ -123,7 +123,8 @@ pub fn prepare(name: &str) -> Result<()> {
     mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &compiled.model))?;
     configuration_layer(&compiled, container, &mounts, &roots, &directory)?;
     if let Some(first) = range {
-        let trees = apps.iter().flat_map(|(_, lower)| *lower).chain(&application).chain([&base]).map(PathBuf::as_path);
+        let trees =
+            further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
         let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
         let paths: Vec<String> =
             placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
