@@ -5,62 +5,107 @@
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::thread::{Scope, ScopedJoinHandle};
+use std::thread::Scope;
 
 /// Bytes of one piece.
 const CHUNK: usize = 256 << 10;
 /// Pieces between the two threads.
 const CHUNKS: usize = 8;
 
+/// The first bytes of a buffer that is used again and again, so that it is cleared only once.
+#[derive(Debug, Default)]
+struct Piece {
+    buffer: Vec<u8>,
+    length: usize,
+}
+
+impl Piece {
+    fn bytes(&self) -> &[u8] {
+        self.buffer.get(..self.length).unwrap_or_default()
+    }
+}
+
 /// What the thread has read.
 #[derive(Debug)]
 pub struct Ahead {
-    full: Receiver<io::Result<Vec<u8>>>,
-    /// Used pieces go back to be filled again.
+    full: Receiver<io::Result<Piece>>,
+    /// Used buffers go back to be filled again.
     empty: Sender<Vec<u8>>,
-    piece: Vec<u8>,
+    piece: Piece,
     at: usize,
 }
 
-/// Starts reading `reader` to its end. The thread gives it back when it is done; it ends early when what is returned here
-/// is dropped.
-pub fn ahead<'scope, R: Read + Send + 'scope>(
-    scope: &'scope Scope<'scope, '_>,
-    reader: R,
-) -> (Ahead, ScopedJoinHandle<'scope, R>) {
+/// Starts reading `reader` to its end. The thread ends early when what is returned here is dropped.
+pub fn ahead<'scope, R: Read + Send + 'scope>(scope: &'scope Scope<'scope, '_>, reader: R) -> Ahead {
     let (sender, full) = sync_channel(CHUNKS);
     let (empty, returned) = channel();
-    let thread = scope.spawn(move || fill(reader, &sender, &returned));
-    (Ahead { full, empty, piece: Vec::new(), at: 0 }, thread)
+    scope.spawn(move || fill(reader, &sender, &returned));
+    Ahead { full, empty, piece: Piece::default(), at: 0 }
 }
 
-fn fill<R: Read>(mut reader: R, full: &SyncSender<io::Result<Vec<u8>>>, returned: &Receiver<Vec<u8>>) -> R {
+impl Ahead {
+    /// Has a thread look at each piece in between, and refuse it.
+    #[must_use]
+    pub fn seen_by<'scope, F: FnMut(&[u8]) -> io::Result<()> + Send + 'scope>(
+        self,
+        scope: &'scope Scope<'scope, '_>,
+        mut look: F,
+    ) -> Self {
+        let (sender, seen) = sync_channel(CHUNKS);
+        let full = self.full;
+        scope.spawn(move || {
+            for piece in full {
+                let piece = piece.and_then(|piece| look(piece.bytes()).map(|()| piece));
+                let failed = piece.is_err();
+                if sender.send(piece).is_err() || failed {
+                    break;
+                }
+            }
+        });
+        Self { full: seen, ..self }
+    }
+}
+
+fn fill(mut reader: impl Read, full: &SyncSender<io::Result<Piece>>, returned: &Receiver<Vec<u8>>) {
     loop {
-        let mut piece = returned.try_recv().unwrap_or_default();
-        piece.clear();
-        let result = reader.by_ref().take(CHUNK as u64).read_to_end(&mut piece);
-        let end = result.as_ref().is_ok_and(|read| *read < CHUNK);
-        let failed = result.is_err();
+        let mut buffer = returned.try_recv().unwrap_or_default();
+        buffer.resize(CHUNK, 0);
+        let result = read_whole(&mut reader, &mut buffer);
+        let more = result.as_ref().is_ok_and(|length| *length == CHUNK);
         // What came before a failure is of no use: the layer is refused anyway.
-        if full.send(result.map(|_| piece)).is_err() || end || failed {
-            return reader;
+        if full.send(result.map(|length| Piece { buffer, length })).is_err() || !more {
+            return;
         }
     }
 }
 
+/// Fills `buffer` as far as there is something to read.
+fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut length = 0;
+    while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
+        match reader.read(rest) {
+            Ok(0) => break,
+            Ok(read) => length += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(length)
+}
+
 impl Read for Ahead {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
-        if self.at >= self.piece.len() {
+        if self.at >= self.piece.length {
             let used = std::mem::take(&mut self.piece);
             // The thread may be done.
-            let _ = self.empty.send(used);
+            let _ = self.empty.send(used.buffer);
             self.at = 0;
             match self.full.recv() {
                 Ok(piece) => self.piece = piece?,
                 Err(_) => return Ok(0),
             }
         }
-        let rest = self.piece.get(self.at..).unwrap_or_default();
+        let rest = self.piece.bytes().get(self.at..).unwrap_or_default();
         let count = rest.len().min(buf.len());
         if let (Some(to), Some(from)) = (buf.get_mut(..count), rest.get(..count)) {
             to.copy_from_slice(from);
@@ -89,24 +134,27 @@ mod tests {
     fn everything_arrives_in_order() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 20 * CHUNK + 7] {
             let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
-            let mut out = Vec::new();
+            let (mut out, mut seen) = (Vec::new(), Vec::new());
             std::thread::scope(|scope| {
-                let (mut reader, thread) = ahead(scope, bytes.as_slice());
-                reader.read_to_end(&mut out).unwrap();
-                assert!(thread.join().unwrap().is_empty());
+                let look = |piece: &[u8]| {
+                    seen.extend_from_slice(piece);
+                    Ok(())
+                };
+                ahead(scope, bytes.as_slice()).seen_by(scope, look).read_to_end(&mut out).unwrap();
             });
-            assert!(out == bytes, "{length}");
+            assert!(out == bytes && seen == bytes, "{length}");
         }
     }
 
     #[test]
     fn failures_arrive_and_a_reader_that_leaves_ends_the_thread() {
         std::thread::scope(|scope| {
-            let (mut reader, _) = ahead(scope, Broken(100));
+            let mut reader = ahead(scope, Broken(100));
             assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap_err().to_string(), "broken");
-            let (reader, thread) = ahead(scope, Broken(u64::MAX));
-            drop(reader);
-            thread.join().unwrap();
+            let mut reader = ahead(scope, Broken(u64::MAX)).seen_by(scope, |_: &[u8]| Err(io::Error::other("refused")));
+            assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap_err().to_string(), "refused");
+            // All of these threads end, or the scope would not.
+            drop(ahead(scope, Broken(u64::MAX)).seen_by(scope, |_: &[u8]| Ok(())));
         });
     }
 }

@@ -104,20 +104,53 @@ impl Hasher {
     }
 }
 
-/// A reader that hashes and counts what passes through it, and refuses to let more than `limit` bytes pass.
+/// Hashes and counts a stream, and refuses more than `limit` bytes of it.
 #[derive(Debug)]
-pub struct HashingReader<R> {
-    inner: R,
+pub struct Meter {
     hasher: Hasher,
     count: u64,
     limit: u64,
     what: &'static str,
 }
 
+impl Meter {
+    /// `what` names the stream in the error when `limit` is exceeded.
+    #[must_use]
+    pub fn new(limit: u64, what: &'static str) -> Self {
+        Self { hasher: Hasher::default(), count: 0, limit, what }
+    }
+
+    /// Adds the next bytes.
+    ///
+    /// # Errors
+    /// The limit.
+    pub fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.count = self.count.saturating_add(bytes.len() as u64);
+        if self.count > self.limit {
+            return Err(io::Error::other(format!("{} is larger than {} bytes", self.what, self.limit)));
+        }
+        self.hasher.update(bytes);
+        Ok(())
+    }
+
+    /// The digest and length of what has passed.
+    #[must_use]
+    pub fn finish(self) -> (Digest, u64) {
+        (self.hasher.finish(), self.count)
+    }
+}
+
+/// A reader whose stream a [`Meter`] sees.
+#[derive(Debug)]
+pub struct HashingReader<R> {
+    inner: R,
+    meter: Meter,
+}
+
 impl<R: Read> HashingReader<R> {
     /// Wraps `inner`; `what` names the stream in the error when `limit` is exceeded.
     pub fn new(inner: R, limit: u64, what: &'static str) -> Self {
-        Self { inner, hasher: Hasher::default(), count: 0, limit, what }
+        Self { inner, meter: Meter::new(limit, what) }
     }
 
     /// Reads to the end of the stream, so that the digest covers all of it.
@@ -131,18 +164,14 @@ impl<R: Read> HashingReader<R> {
     /// The digest and length of what was read.
     #[must_use]
     pub fn finish(self) -> (Digest, u64) {
-        (self.hasher.finish(), self.count)
+        self.meter.finish()
     }
 }
 
 impl<R: Read> Read for HashingReader<R> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buf)?;
-        self.count = self.count.saturating_add(read as u64);
-        if self.count > self.limit {
-            return Err(io::Error::other(format!("{} is larger than {} bytes", self.what, self.limit)));
-        }
-        self.hasher.update(buf.get(..read).unwrap_or_default());
+        self.meter.pass(buf.get(..read).unwrap_or_default())?;
         Ok(read)
     }
 }

@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::ahead::ahead;
 use super::compress::decoder;
-use super::digest::HashingReader;
+use super::digest::Meter;
 use super::extract::{Extractor, Limits};
 use super::install::{self, Wanted};
 use super::inventory::Contents;
@@ -320,16 +320,15 @@ fn apply(
             let watched = Watched { blob, what, progress };
             let plain = decoder(watched)?;
             let tree = directories.tree(number)?;
-            let (found, used) = std::thread::scope(|scope| -> Result<_> {
+            let mut meter = Meter::new(left, "the uncompressed image");
+            std::thread::scope(|scope| -> Result<_> {
                 // One thread uncompresses, one computes the digest, and this one makes files.
-                let (plain, _) = ahead(scope, plain);
-                let (plain, thread) = ahead(scope, HashingReader::new(plain, left, "the uncompressed image"));
+                let plain = ahead(scope, plain).seen_by(scope, |piece: &[u8]| meter.pass(piece));
                 let mut plain = extractor.layer(tree, plain)?;
                 // Archives are padded; the digest covers that too.
-                io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer")?;
-                drop(plain);
-                Ok(thread.join().map_err(|_| anyhow!("the decompression failed"))?.finish())
+                io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer").map(drop)
             })?;
+            let (found, used) = meter.finish();
             match &layer.diff_id {
                 Some(wanted) if found != *wanted => {
                     bail!("its uncompressed content has the digest {found} instead of {wanted}")

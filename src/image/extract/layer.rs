@@ -169,8 +169,9 @@ impl<'a> Layer<'a> {
             bail!("stands for the root directory but is not a directory");
         }
         let root = self.tree.open_dir(b"")?;
-        self.memory.times.insert(fstat(&root)?.st_ino, (Vec::new(), member.mtime));
-        metadata::open_file(&File::from(root), member, self.progress)
+        let known = fstat(&root)?;
+        self.memory.times.insert(known.st_ino, (Vec::new(), member.mtime));
+        metadata::open_file(&File::from(root), &known, member, self.progress)
     }
 
     /// The directory at `path`, or `None` if it is missing and not to be created.
@@ -227,8 +228,9 @@ impl<'a> Layer<'a> {
                 if merge {
                     metadata::forget_xattrs(&made, member);
                 }
-                self.memory.times.insert(fstat(&made)?.st_ino, (join(dir, file), member.mtime));
-                metadata::open_file(&made, member, self.progress)?;
+                let known = fstat(&made)?;
+                self.memory.times.insert(known.st_ino, (join(dir, file), member.mtime));
+                metadata::open_file(&made, &known, member, self.progress)?;
             }
             Kind::Symlink => {
                 symlinkat(member.link.as_slice(), parent, name.as_c_str())?;
@@ -271,21 +273,22 @@ impl<'a> Layer<'a> {
         let name = tree::name(file)?;
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let made = File::from(openat(parent, name.as_c_str(), flags, Mode::from_bits_truncate(0o600))?);
+        let known = fstat(&made)?;
         let mut hasher = Hasher::default();
         if let Some(segments) = &member.segments {
             made.set_len(member.size).context("setting its size")?;
             for segment in segments {
                 self.copy(&made, body, segment.offset, segment.length, &mut hasher)?;
             }
-            self.contents.note(fstat(&made)?.st_ino, None);
+            self.contents.note(known.st_ino, None);
         } else {
             self.copy(&made, body, 0, member.size, &mut hasher)?;
-            self.contents.note(fstat(&made)?.st_ino, Some(hasher.finish()));
+            self.contents.note(known.st_ino, Some(hasher.finish()));
         }
         if member.size >= LARGE {
             tree::start_writing(&made);
         }
-        metadata::open_file(&made, member, self.progress)?;
+        metadata::open_file(&made, &known, member, self.progress)?;
         futimens(&made, &TimeSpec::UTIME_OMIT, &TimeSpec::new(member.mtime.0, member.mtime.1))
             .context("setting its time")
     }

@@ -12,7 +12,7 @@ use std::os::unix::ffi::OsStrExt as _;
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::{AtFlags, OFlag};
-use nix::sys::stat::{FchmodatFlags, Mode, UtimensatFlags, fchmod, fchmodat, utimensat};
+use nix::sys::stat::{FchmodatFlags, FileStat, Mode, UtimensatFlags, fchmod, fchmodat, utimensat};
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchown, fchownat};
 use xattr::FileExt as _;
@@ -27,9 +27,12 @@ pub(in crate::image) fn foreign(name: &[u8]) -> bool {
     name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
 }
 
-/// Applies everything but the time to an open file or directory.
-pub(super) fn open_file(file: &File, member: &Member, progress: &dyn Progress) -> Result<()> {
-    fchown(file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid))).context("setting its owner")?;
+/// Applies everything but the time to an open file or directory. `known` is what it is before.
+pub(super) fn open_file(file: &File, known: &FileStat, member: &Member, progress: &dyn Progress) -> Result<()> {
+    // Most files of an image are root's, and so is what we make.
+    if (known.st_uid, known.st_gid) != (member.uid, member.gid) {
+        fchown(file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid))).context("setting its owner")?;
+    }
     fchmod(file, Mode::from_bits_truncate(member.mode)).context("setting its mode")?;
     for (name, value) in member.xattrs.iter().filter(|(name, _)| !foreign(name)) {
         let result = file.set_xattr(OsStr::from_bytes(name), value);

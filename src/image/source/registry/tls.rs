@@ -4,6 +4,8 @@
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
 
 use super::super::regular;
 use crate::image::digest::read_limited;
@@ -20,11 +22,12 @@ pub struct Certificates {
     pub identity: Option<Vec<u8>>,
 }
 
-/// Makes TLS usable in this process.
+/// Makes TLS usable in this process. Returns what the system trusts, in DER, read once for all clients: it takes as long as
+/// to unpack some hundred files.
 ///
 /// # Errors
 /// When there is no certificate at all to trust: the clients panic then, even where no encryption is used.
-pub fn prepare() -> Result<()> {
+pub fn prepare() -> Result<Vec<Vec<u8>>> {
     // One process-wide provider; a second call finds the first one's and that is fine.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let found = rustls_native_certs::load_native_certs();
@@ -32,7 +35,9 @@ pub fn prepare() -> Result<()> {
         let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
         bail!("there are no CA certificates to trust{why}: install `ca-certificates` or set SSL_CERT_FILE");
     }
-    Ok(())
+    // The clients refuse all of them for one that cannot be used.
+    let usable = |certificate: &CertificateDer<'_>| RootCertStore::empty().add(certificate.clone()).is_ok();
+    Ok(found.certs.into_iter().filter(usable).map(|certificate| certificate.to_vec()).collect())
 }
 
 /// Reads `CertDir=`.

@@ -91,7 +91,7 @@ impl<'a> Transport<'a> {
     /// When credentials or certificates cannot be read.
     pub fn new(host: &str, reference: Reference, around: Surroundings<'a>, mirror: bool) -> Result<Self> {
         let own = (!mirror).then_some(around.access);
-        tls::prepare()?;
+        let trusted = tls::prepare()?;
         let certificates = own.and_then(|access| access.cert_dir.as_deref()).map(|dir| tls::read(Path::new(dir)));
         let certificates = certificates.transpose()?;
         let verify = own.and_then(|access| access.tls_verify);
@@ -99,12 +99,14 @@ impl<'a> Transport<'a> {
         let plain = around.registries.insecure.iter().any(|insecure| insecure == host)
             || (is_loopback(host) && certificates.is_none() && verify.is_none());
         let certificates = certificates.unwrap_or_default();
-        let http = http_client(&certificates, verify != Some(false))?;
-        let certificate = |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: data.clone() };
+        let http = http_client(&trusted, &certificates, verify != Some(false))?;
+        let authority = |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: data.clone() };
+        let root = |data| Certificate { encoding: CertificateEncoding::Der, data };
         let config = ClientConfig {
             protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
             accept_invalid_certificates: verify == Some(false),
-            extra_root_certificates: certificates.authorities.iter().map(certificate).collect(),
+            extra_root_certificates: certificates.authorities.iter().map(authority).collect(),
+            tls_certs_only: trusted.into_iter().map(root).collect(),
             platform_resolver: None,
             connect_timeout: Some(CONNECT_TIMEOUT),
             read_timeout: Some(READ_TIMEOUT),
@@ -348,18 +350,21 @@ impl<'a> Transport<'a> {
     }
 }
 
-fn http_client(certificates: &tls::Certificates, verify: bool) -> Result<reqwest::Client> {
+fn http_client(trusted: &[Vec<u8>], certificates: &tls::Certificates, verify: bool) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .user_agent(USER_AGENT)
         .tls_danger_accept_invalid_certs(!verify);
-    let mut authorities = Vec::new();
-    for pem in &certificates.authorities {
-        authorities.push(reqwest::Certificate::from_pem(pem).context("a certificate of CertDir=")?);
+    let mut roots = Vec::new();
+    for der in trusted {
+        roots.push(reqwest::Certificate::from_der(der).context("a certificate of this system")?);
     }
-    builder = builder.tls_certs_merge(authorities);
+    for pem in &certificates.authorities {
+        roots.push(reqwest::Certificate::from_pem(pem).context("a certificate of CertDir=")?);
+    }
+    builder = builder.tls_certs_only(roots);
     if let Some(pem) = &certificates.identity {
         builder = builder.identity(reqwest::Identity::from_pem(pem).context("the client certificate of CertDir=")?);
     }
