@@ -79,8 +79,8 @@ fn fill(mut reader: impl Read, full: &SyncSender<io::Result<Piece>>, returned: &
     }
 }
 
-/// Fills `buffer` as far as there is something to read.
-fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
+/// Fills `buffer` as far as there is something to read. Gives how much there was.
+pub(super) fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
         match reader.read(rest) {

@@ -10,6 +10,7 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result, bail};
 use tar::{EntryType, Header};
 
+use super::ahead::read_whole;
 use super::pax;
 use super::sparse::{Segment, fits};
 
@@ -287,17 +288,11 @@ impl<R: Read> TarStream<R> {
 
     /// Fills one block, or tells that the stream ended exactly before it.
     fn block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
-        let mut filled = 0;
-        while let Some(rest) = block.get_mut(filled..).filter(|rest| !rest.is_empty()) {
-            match self.reader.read(rest) {
-                Ok(0) if filled == 0 => return Ok(false),
-                Ok(0) => bail!("the archive ends inside a header"),
-                Ok(read) => filled += read,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error).context("reading a header"),
-            }
+        match read_whole(&mut self.reader, block).context("reading a header")? {
+            0 => Ok(false),
+            BLOCK => Ok(true),
+            _ => bail!("the archive ends inside a header"),
         }
-        Ok(true)
     }
 }
 
