@@ -7,6 +7,7 @@ LIBEXECDIR ?= $(PREFIX)/lib/sdme
 SYSTEMDSYSTEMUNITDIR ?= $(PREFIX)/lib/systemd/system
 SYSTEMDSYSTEMGENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
+SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 PRESETDIR ?= $(PREFIX)/lib/systemd/system-preset
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
@@ -46,6 +47,7 @@ install:
 	for unit in units/*.service units/*.target; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
+	$(INSTALL) -D -m 0644 units/sdme.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 packaging/apparmor/sdme-default $(DESTDIR)$(APPARMORDIR)/sdme-default
 	$(INSTALL) -D -m 0644 units/sdme.preset $(DESTDIR)$(PRESETDIR)/80-sdme.preset
 	for page in $(DOCUMENTS)/man/*; do \

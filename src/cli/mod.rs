@@ -187,9 +187,14 @@ enum Verb {
     /// Called by sdme-image@.service
     #[command(hide = true)]
     Pull { name: String },
-    /// Called by the proxy of a published port: waits until the port is listened on in this network
+    /// Called by the service of a published port: waits until the port is listened on in this network, then runs the proxy
     #[command(hide = true)]
-    AwaitPort { port: u16, seconds: u64 },
+    AwaitPort {
+        port: u16,
+        seconds: u64,
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, required = true)]
+        proxy: Vec<String>,
+    },
     /// Called by the proxy of a port whose target the image says
     #[command(hide = true)]
     ExposedPort { pod: String, port: u16, file: PathBuf },
@@ -281,8 +286,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
         }
-        Verb::AwaitPort { port, seconds } => {
-            ports::await_port(port, Duration::from_secs(seconds)).map(|()| ExitCode::SUCCESS)
+        Verb::AwaitPort { port, seconds, proxy } => {
+            ports::proxy(port, Duration::from_secs(seconds), &proxy).map(|()| ExitCode::SUCCESS)
         }
         Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
         Verb::Rejected { problems } => {

@@ -75,6 +75,10 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     let watching = health::whole(container, &checked, tree);
     tree.file(place.clone(), format!("{UNITS}/sdme-oci.target"), &target(container, &watching));
     tree.add(place.clone(), format!("{UNITS}/default.target"), Node::Link("sdme-oci.target".to_owned()));
+    // As for the service manager itself; see the .nspawn file.
+    let mut manager = UnitFile::generated_from(&container.file);
+    manager.set("Manager", "DefaultMemoryPressureWatch", "no");
+    tree.file(place.clone(), "etc/systemd/system.conf.d/10-sdme.conf", &manager);
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
     tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
@@ -88,7 +92,7 @@ fn target(container: &Container, watching: &[String]) -> UnitFile {
     let services = services.join(" ");
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", &format!("Container {}", container.name));
-    unit.set("Unit", "Wants", format!("{services} systemd-journald.service systemd-journal-flush.service"))
+    unit.set("Unit", "Wants", format!("{services} systemd-journald.service"))
         // systemctl -M and machinectl shell talk to the bus, which is started by the first of them.
         .set("Unit", "Wants", "dbus.socket")
         .set("Unit", "After", format!("{services} systemd-journald.service dbus.socket"))

@@ -40,6 +40,13 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: 
         // Of what the operating system's generators make units, its lean target reaches none. Their sandbox alone takes a
         // tenth of the time to boot. The administrator's own are run.
         file.set("Exec", "Environment", "SYSTEMD_GENERATOR_PATH=/etc/systemd/system-generators");
+        // By this mark systemd-journald begins with the journal in /var, which is there. Otherwise it is told to by another
+        // process, journalctl --flush, and moves there what it has by then.
+        file.set("Files", "BindReadOnly", "/dev/null:/run/systemd/journal/flushed");
+        for resource in ["MEMORY", "CPU", "IO"] {
+            // Each watch of the service manager's takes the kernel 15 ms to end when the container stops.
+            file.set("Exec", "Environment", format!("{resource}_PRESSURE_WATCH=/dev/null"));
+        }
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }

@@ -13,6 +13,9 @@ use crate::unit::UnitFile;
 /// The proxy of systemd-socket-proxyd(8).
 const PROXY: &str = "/usr/lib/systemd/systemd-socket-proxyd";
 
+/// Who it runs as; `units/sdme.sysusers.conf` makes it.
+const PROXY_USER: &str = "sdme-proxy";
+
 /// Its name without the suffix. No part of it but an address has a colon, so that no two are the same.
 fn stem(pod: &Pod, port: &Port) -> String {
     let listen = port.listen().replace(['[', ']'], "");
@@ -103,8 +106,13 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
         let demand = demand(name);
         unit.set("Unit", "Requires", demand.as_str()).set("Unit", "After", demand);
     }
-    unit.set("Service", "NetworkNamespacePath", Pod::path(name)).set("Service", "DynamicUser", "yes");
-    // A connection waits until the application listens.
+    unit.set("Service", "NetworkNamespacePath", Pod::path(name))
+        // A mount namespace would be implied. Each has its own copy of every mount of the host, and there are as many proxies
+        // as ports. A dynamic user would have one, so it is a user of their own without any privilege.
+        .set("Service", "PrivateMounts", "no")
+        .set("Service", "User", PROXY_USER)
+        .set("Service", "CapabilityBoundingSet", "")
+        .set("Service", "NoNewPrivileges", "yes");
     let patience = if pod.wanted.on_demand { 60 } else { 10 };
     let target = port.target.map_or("${PORT}".to_owned(), |target| target.to_string());
     if port.target.is_none() {
@@ -113,9 +121,10 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
         unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen exposed-port {name} {} {file}", port.host))
             .set("Service", "EnvironmentFile", format!("-{file}"));
     }
-    unit.set("Service", "ExecStartPre", format!("{BINDIR}/sdme-gen await-port {target} {patience}"));
     let idle = pod.wanted.idle.map(|time| format!(" --exit-idle-time={time}ms")).unwrap_or_default();
-    unit.set("Service", "ExecStart", format!("{PROXY} --connections-max=8192{idle} 127.0.0.1:{target}"))
+    let proxy = format!("{PROXY} --connections-max=8192{idle} 127.0.0.1:{target}");
+    // A connection waits until the application listens.
+    unit.set("Service", "ExecStart", format!("{BINDIR}/sdme-gen await-port {target} {patience} {proxy}"))
         // A connection takes two sockets and four ends of pipes.
         .set("Service", "LimitNOFILE", "65536");
     unit

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! What the proxy of a published port asks before it starts: what port it leads to, and whether anybody listens there.
+//! What is done before the proxy of a published port: what port it leads to is asked, and waited for that somebody listens there.
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
@@ -11,12 +13,22 @@ use anyhow::{Context as _, Result, bail};
 use crate::image::Store;
 use crate::resolve::model::{Container, Model, Network};
 
+/// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over.
+///
+/// # Errors
+/// Nobody listens within `limit`, or there is no such command; otherwise it does not return.
+pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
+    await_port(port, limit)?;
+    let (program, arguments) = proxy.split_first().context("no proxy is named")?;
+    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
+}
+
 /// Waits until TCP `port` is listened on in the network this process is in. The kernel's table is read; a connection made to
 /// see whether one can be made would show up in the application.
 ///
 /// # Errors
 /// Nobody listens within `limit`.
-pub fn await_port(port: u16, limit: Duration) -> Result<()> {
+fn await_port(port: u16, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     loop {
         for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
