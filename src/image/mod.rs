@@ -16,6 +16,7 @@ mod install;
 mod inventory;
 mod layers;
 mod manifest;
+pub mod mark;
 pub mod mode;
 pub mod overlay;
 mod pax;

@@ -2,17 +2,22 @@
 //! The drop-in of an image's service. Pure.
 
 use crate::output::tree::{Place, Tree};
-use crate::resolve::model::{Container, Image};
+use crate::paths::STATE;
+use crate::resolve::image::mark;
+use crate::resolve::model::{Container, Image, Model};
 use crate::unit::UnitFile;
 
 /// Plans it. `user` is the first of the containers that need it.
-pub fn plan(image: &Image, user: Option<&Container>, tree: &mut Tree) {
+pub fn plan(image: &Image, user: Option<&Container>, model: &Model, tree: &mut Tree) {
     let Some(origin) = image.file.as_ref().or(user.map(|c| &c.file)) else { return };
     let mut unit = UnitFile::generated_from(origin);
     if let Some(file) = &image.file {
         unit.set_literal("Unit", "SourcePath", file);
     }
     unit.set_literal("Unit", "Description", &format!("Image {} ({})", image.name, image.source));
+    if let Some(mark) = mark(image, &model.installers) {
+        unit.set("Unit", "ConditionPathExists", format!("!{STATE}/fs/%i/{mark}"));
+    }
     for (key, value) in &image.unit {
         unit.set("Unit", key, value.as_str());
     }

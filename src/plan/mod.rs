@@ -32,12 +32,17 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
     let mut tree = units(model);
     let ranges = userns::ranges(model, facts);
     for container in model.containers.values() {
-        let stack = model.stack(container, facts);
-        let range = ranges.get(container.name.as_str()).copied();
-        nspawn::plan(container, stack, range, facts, &mut tree);
-        inside::plan(container, stack, facts, &mut tree);
+        start(container, model, facts, ranges.get(container.name.as_str()).copied(), &mut tree);
     }
     tree
+}
+
+/// Plans what a start of `container` needs beside the host's units. `range` is the first of its user and group IDs, if it has a
+/// user namespace.
+pub fn start(container: &Container, model: &Model, facts: &Facts, range: Option<u32>, tree: &mut Tree) {
+    let stack = model.stack(container, facts);
+    nspawn::plan(container, stack, range, facts, tree);
+    inside::plan(container, stack, facts, tree);
 }
 
 /// Plans the host's units only.
@@ -51,7 +56,7 @@ pub fn units(model: &Model) -> Tree {
         }
     }
     for image in model.images.values() {
-        image::plan(image, users.get(image.name.as_str()).copied(), &mut tree);
+        image::plan(image, users.get(image.name.as_str()).copied(), model, &mut tree);
     }
     let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
     let planned = halves(&containers, |containers| {

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use crate::config::access::{self, Access};
-use crate::config::install::InstallSetting;
+use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, Location, Spanned};
+use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.
 #[derive(Debug, Clone)]
@@ -143,6 +144,29 @@ fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
     }
 }
 
+/// What the names of the marks begin with that say what a store entry was imported for.
+pub const MARK: &str = "for-";
+
+/// The mark of a store entry that can be taken as it is when this image is asked for: what is asked for, as a file name. None if
+/// the source has to be asked at every start, or the name would be too long.
+#[must_use]
+pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
+    let Image { source, mode, platform, install, .. } = image;
+    let mut name = MARK.to_owned() + &escape_instance(&source.to_string());
+    // No escaped text has the separator in it.
+    let mut add = |text: String| name = [&name, "@", &escape_instance(&text)].concat();
+    if *mode != ModeSetting::Auto {
+        add(format!("{mode:?}"));
+    }
+    if *platform != PlatformSetting::default() {
+        add(platform.to_string());
+    }
+    if *mode != ModeSetting::App && (*install, installers) != (InstallSetting::Auto, &Installers::default()) {
+        add(format!("{install:?} {:?}", installers.own));
+    }
+    (matches!(image.pull, Pull::Missing | Pull::Never) && name.len() <= 255).then_some(name)
+}
+
 /// All images that can be used; `bad` names the rejected `.image` files with their first problem.
 #[derive(Debug, Default)]
 pub struct Images {
@@ -259,4 +283,37 @@ fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<String> {
     }
     let base = path.get(1)?;
     (path.len() > 2).then(|| format!("{base}.image has a Base= itself and cannot be a base; name the lowest one here"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn marks_say_what_was_asked_for() {
+        let image = |source: &str, mode, pull| {
+            let source = source.parse().unwrap();
+            implicit_image(&source, "x", mode, pull)
+        };
+        let plain = Installers::default();
+        let of = |image: &Image| mark(image, &plain);
+        let auto = |pull| image("oci:/srv/a-b", ModeSetting::Auto, pull);
+        assert_eq!(of(&auto(Pull::Missing)).as_deref(), Some(r"for-oci:-srv-a\x2db"));
+        assert_eq!(
+            (of(&auto(Pull::Never)), of(&auto(Pull::Always)), of(&auto(Pull::Newer))),
+            (of(&auto(Pull::Missing)), None, None)
+        );
+        // What a source is called says nothing about another setting.
+        let other = image("oci:/srv/a-b", ModeSetting::App, Pull::Missing);
+        assert_eq!(of(&other).as_deref(), Some(r"for-oci:-srv-a\x2db@App"));
+        assert_ne!(of(&image("oci:/srv/a-b@App", ModeSetting::Auto, Pull::Missing)), of(&other));
+        let platform = PlatformSetting { architecture: Some("arm64".into()), variant: None };
+        assert_eq!(of(&Image { platform, ..other.clone() }).as_deref(), Some(r"for-oci:-srv-a\x2db@App@arm64"));
+        // Commands matter where something may be installed.
+        let own = Installers { own: [(crate::config::install::Family::Arch, "true".to_owned())].into() };
+        assert_eq!(mark(&other, &own), of(&other));
+        assert_ne!(mark(&auto(Pull::Missing), &own), of(&auto(Pull::Missing)));
+        assert_eq!(of(&image(&format!("oci:/{}", "-".repeat(80)), ModeSetting::Auto, Pull::Missing)), None);
+    }
 }

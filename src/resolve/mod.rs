@@ -5,7 +5,7 @@
 mod app;
 mod container;
 pub mod health;
-mod image;
+pub mod image;
 mod install;
 pub mod model;
 pub mod mounts;

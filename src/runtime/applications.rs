@@ -8,14 +8,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::Compiled;
 use crate::paths::container_state;
 use crate::plan::LAUNCHER;
 use crate::resolve::model::App;
 
 /// What `container` runs: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
-    let Compiled { model, facts, .. } = super::compile(Path::new("/"));
+    let (model, facts) = super::known(Path::new("/"));
     let Some(found) = model.containers.get(container) else {
         let rejected = model.rejected.iter().find(|r| r.name == container).and_then(|r| r.problems.first());
         return Err(

@@ -107,7 +107,7 @@ fn delete(root: &Path, name: &str) -> Result<()> {
 /// # Errors
 /// When a configured container or image uses it, a container runs on it, or it cannot be removed.
 pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<()> {
-    let model = super::compile(root).model;
+    let model = super::model(root);
     let users = users(&model, name);
     if !users.is_empty() {
         bail!("{name} is used by {}", users.join(", "));
@@ -137,7 +137,7 @@ fn users(model: &Model, name: &str) -> Vec<String> {
 /// # Errors
 /// When it cannot be told what is in use, or something cannot be removed.
 pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
-    let size = super::compile(root).model.registries.cache_size;
+    let size = super::model(root).registries.cache_size;
     crate::image::prune(&Store::open(root), &|| pinned(root), size, dry_run)
 }
 

@@ -9,13 +9,13 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::base::host_base;
-use crate::image::Store;
+use crate::image::{Store, mark};
 use crate::paths::RUNTIME;
 use crate::resolve::model::{App, Base, Mode, Stack};
 
 /// The directories of an image that has to be there, the topmost first.
 fn imported(store: &Store, name: &str, mode: Mode) -> Result<Vec<PathBuf>> {
-    let Some(found) = store.lookup(name)? else {
+    let Some(found) = store.lookup(name).inspect_err(|_| mark::forget(store, name))? else {
         bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
     };
     match (found.image.mode, mode) {

@@ -39,23 +39,35 @@ use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
 use crate::resolve::startup::Identity;
 use crate::search::{SearchPath, search};
 
+/// What the configuration below `root` says, for who has no use for files.
+#[must_use]
+pub fn model(root: &Path) -> Model {
+    crate::resolve::resolve(&search(&SearchPath::from_environment(root)))
+}
+
 /// Compiles the configuration below `root` with what its store knows about images.
 #[must_use]
 pub fn compile(root: &Path) -> Compiled {
-    let model = crate::resolve::resolve(&search(&SearchPath::from_environment(root)));
+    let (model, facts) = known(root);
+    crate::complete(model, facts)
+}
+
+/// What the configuration below `root` says, and what is known about this machine.
+fn known(root: &Path) -> (Model, Facts) {
+    let model = model(root);
     let mut facts = facts(&Store::open(root), &model);
     facts.ranges = ranges::taken(root).unwrap_or_else(|error| {
         eprintln!("sdme-gen: which user IDs are in use is not known: {error:#}");
         BTreeMap::new()
     });
     facts.profiles = profiles(root, &model);
-    crate::complete(model, facts)
+    (model, facts)
 }
 
 /// As [`compile`], without a look at the store: what is wrong does not depend on what is imported, and anybody may ask.
 #[must_use]
 pub fn check(root: &Path) -> Compiled {
-    let model = crate::resolve::resolve(&search(&SearchPath::from_environment(root)));
+    let model = model(root);
     let facts = Facts { profiles: profiles(root, &model), ..Facts::default() };
     crate::complete(model, facts)
 }

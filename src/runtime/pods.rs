@@ -24,7 +24,7 @@ pub struct Listed {
 /// # Errors
 /// When there is such a file, it cannot be written, or the configuration does not take it.
 pub fn new(root: &Path, name: &str, uplink: bool, ports: &[String], dry_run: bool) -> Result<()> {
-    if super::compile(root).model.pods.contains_key(name) {
+    if super::model(root).pods.contains_key(name) {
         bail!("there is a pod {name} already");
     }
     let mut draft = Draft::default();
@@ -38,7 +38,7 @@ pub fn new(root: &Path, name: &str, uplink: bool, ports: &[String], dry_run: boo
 /// All pods that can be used, those of one container among them, by name.
 #[must_use]
 pub fn list(root: &Path) -> Vec<Listed> {
-    let pods = super::compile(root).model.pods.into_values();
+    let pods = super::model(root).pods.into_values();
     pods.map(|pod| Listed { active: is_active(root, &pod.name), pod }).collect()
 }
 
@@ -53,7 +53,7 @@ fn is_active(root: &Path, name: &str) -> bool {
 /// When it is in use and `force` is not set, there is no such file, or it cannot be stopped or removed.
 pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
     let file = files::file_name(FileType::Pod, name);
-    let model = super::compile(root).model;
+    let model = super::model(root);
     let pod = model.pods.get(name).filter(|pod| !pod.own);
     if let Some(pod) = pod
         && !files::path(root, &file).exists()

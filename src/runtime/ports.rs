@@ -2,7 +2,8 @@
 //! What is done before the proxy of a published port: what port it leads to is asked, and waited for that somebody listens there.
 
 use std::collections::BTreeSet;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::Command;
@@ -31,17 +32,24 @@ pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
 fn await_port(port: u16, limit: Duration) -> Result<()> {
     let deadline = Instant::now() + limit;
     loop {
-        for table in ["/proc/self/net/tcp", "/proc/self/net/tcp6"] {
-            // The second one is missing where IPv6 is off.
-            if fs::read_to_string(table).is_ok_and(|text| text.lines().any(|line| listens(line, port))) {
-                return Ok(());
-            }
+        // The second one is missing where IPv6 is off.
+        if ["/proc/self/net/tcp", "/proc/self/net/tcp6"].iter().any(|table| is_in(table, port)) {
+            return Ok(());
         }
         if Instant::now() > deadline {
             bail!("nothing listens on port {port} after {} s", limit.as_secs());
         }
         std::thread::sleep(Duration::from_millis(10));
     }
+}
+
+/// Whether a table has a socket that listens on this port. Those that listen come first; to look for others takes the kernel
+/// milliseconds, so that it is asked for no more than one line at a time.
+fn is_in(table: &str, port: u16) -> bool {
+    /// The length of a line (`tcp_ipv4.c` in the kernel).
+    const LINE: usize = 150;
+    let Ok(file) = File::open(table) else { return false };
+    BufReader::with_capacity(LINE, file).lines().map_while(Result::ok).any(|line| listens(&line, port))
 }
 
 /// Whether a line of the table is a socket in the state LISTEN with this local port (`proc_net_tcp` in the kernel's
@@ -58,7 +66,7 @@ fn listens(line: &str, port: u16) -> bool {
 /// # Errors
 /// The images expose several ports, or the file cannot be written.
 pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
-    let model = super::compile(Path::new("/")).model;
+    let model = super::model(Path::new("/"));
     let exposed = exposed(&Store::open(Path::new("/")), &model, pod);
     let target = choose(port, &exposed)?;
     fs::write(file, format!("PORT={target}\n")).with_context(|| format!("cannot write {}", file.display()))

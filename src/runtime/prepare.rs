@@ -14,17 +14,16 @@ use nix::mount::{MntFlags, umount2};
 
 use super::links::{self, further, layers, remove};
 use super::{apparmor, environment, mountpoints, ranges, roots, stack, volumes};
-use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
 use crate::image::tree::Tree;
 use crate::image::{Store, application_root};
 use crate::output::layer::write_layer;
-use crate::output::tree::{Node, Place};
+use crate::output::tree::{Node, Place, Tree as OutputTree};
 use crate::paths::{STATE, app_part, container_runtime, container_state, machine_root};
 use crate::plan::{self, needs_resolver};
 use crate::resolve::health::Notify;
-use crate::resolve::model::{Base, Container, Network, Resolver, Stack};
+use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, Stack};
 use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
 
@@ -41,20 +40,20 @@ type Roots<'a> = BTreeMap<&'a str, Tree>;
 pub fn prepare(name: &str) -> Result<()> {
     let root = Path::new("/");
     let lock = ranges::lock()?;
-    let compiled = super::compile(root);
-    let Some(container) = compiled.model.containers.get(name) else {
-        let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
+    let (model, facts) = super::known(root);
+    let Some(container) = model.containers.get(name) else {
+        let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
         match rejected.and_then(|r| r.problems.first()) {
             Some(problem) => bail!("{problem}"),
             None => bail!("there is no {name}.container"),
         }
     };
     let store = Store::open(root);
-    let stack = compiled.model.stack(container, &compiled.facts);
+    let stack = model.stack(container, &facts);
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
         bail!("the image {image} is an operating system, and so no application {}; name it with Base=", first.name);
     }
-    if let Some(problem) = compiled.model.unused_settings(container, &compiled.facts) {
+    if let Some(problem) = model.unused_settings(container, &facts) {
         bail!("{problem}");
     }
     for device in &container.devices {
@@ -63,8 +62,8 @@ pub fn prepare(name: &str) -> Result<()> {
             bail!("AddDevice={} is no device node; name each that is needed", device.source);
         }
     }
-    for app in compiled.model.applications(container, &compiled.facts) {
-        let image = compiled.facts.images.get(&app.image).and_then(|image| image.health.as_ref());
+    for app in model.applications(container, &facts) {
+        let image = facts.images.get(&app.image).and_then(|image| image.health.as_ref());
         if app.notify == Notify::Healthy && app.health.on(image).is_none() {
             bail!("Notify=healthy needs a health check, and the image {} has none; write HealthCmd=", app.image);
         }
@@ -75,13 +74,15 @@ pub fn prepare(name: &str) -> Result<()> {
     // From the look at the images to the links that keep them.
     let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
-    if let Some(problem) = compiled.model.unknown_users(container, &compiled.facts).first() {
+    if let Some(problem) = model.unknown_users(container, &facts).first() {
         bail!("{problem}");
     }
-    if let Some(problem) = compiled.model.unusable_profile(container, &compiled.facts) {
+    if let Some(problem) = model.unusable_profile(container, &facts) {
         bail!("{problem}");
     }
-    let range = range(&compiled, container)?;
+    let range = range(&model, &facts, container)?;
+    let mut planned = OutputTree::default();
+    plan::start(container, &model, &facts, range, &mut planned);
 
     let directory = PathBuf::from(container_runtime(name));
     fs::DirBuilder::new()
@@ -91,7 +92,7 @@ pub fn prepare(name: &str) -> Result<()> {
         .context("cannot make the runtime directory")?;
     refuse_mounted(name)?;
     remove_stale_export(name);
-    let further = further(&store, compiled.model.applications(container, &compiled.facts))?;
+    let further = further(&store, model.applications(container, &facts))?;
     links::keep(&directory, &application, &base, &further)?;
     drop(hold);
     let state = container_state(name);
@@ -101,7 +102,7 @@ pub fn prepare(name: &str) -> Result<()> {
         }
     }
     drop(lock);
-    let placed = container.placed(stack, &compiled.facts);
+    let placed = container.placed(stack, &facts);
     let first = container.apps.iter().find(|app| app.first);
     let apps: Vec<(&str, &[PathBuf])> = first
         .map(|app| (app.name.as_str(), application.as_slice()))
@@ -120,8 +121,8 @@ pub fn prepare(name: &str) -> Result<()> {
         .iter()
         .map(|placed| (placed, placed.app.and_then(|app| roots.get(app.name.as_str())).unwrap_or(&bottom)))
         .collect();
-    mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &compiled.model))?;
-    configuration_layer(&compiled, container, &mounts, &roots, &directory)?;
+    mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &model))?;
+    configuration_layer(&planned, (&model, &facts), container, &mounts, &roots, &directory)?;
     if let Some(first) = range {
         let trees =
             further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
@@ -132,7 +133,7 @@ pub fn prepare(name: &str) -> Result<()> {
         ranges::give(&directory.join("config"), first)?;
     }
     note_base(name, stack)?;
-    settings(&compiled, name)?;
+    settings(&planned, name)?;
     stack::release_later(&container.file, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
@@ -140,8 +141,8 @@ pub fn prepare(name: &str) -> Result<()> {
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.
-fn range(compiled: &Compiled, container: &Container) -> Result<Option<u32>> {
-    let range = userns::ranges(&compiled.model, &compiled.facts).get(container.name.as_str()).copied();
+fn range(model: &Model, facts: &Facts, container: &Container) -> Result<Option<u32>> {
+    let range = userns::ranges(model, facts).get(container.name.as_str()).copied();
     if container.security.user_ns && range.is_none() {
         bail!(
             "no range of user IDs is left for {}; remove what is no longer needed from {STATE}/containers",
@@ -190,7 +191,8 @@ fn remove_stale_export(name: &str) {
 }
 
 fn configuration_layer(
-    compiled: &Compiled,
+    planned: &OutputTree,
+    (model, facts): (&Model, &Facts),
     container: &Container,
     mounts: &[(&Placed<'_>, &Tree)],
     roots: &Roots<'_>,
@@ -198,17 +200,17 @@ fn configuration_layer(
 ) -> Result<()> {
     let (old, new) = (directory.join("config"), directory.join("config.new"));
     remove(&new).context("cannot remove an unfinished configuration layer")?;
-    write_layer(&compiled.tree, &container.name, &new)?;
+    write_layer(planned, &container.name, &new)?;
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
-    for app in compiled.model.applications(container, &compiled.facts) {
+    for app in model.applications(container, facts) {
         environment::add(app, &new.join(app.directory().trim_start_matches('/')).join("container.env"))?;
     }
-    if needs_resolver(container, &compiled.model) {
+    if needs_resolver(container, model) {
         let shared = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
     }
-    for app in compiled.model.applications(container, &compiled.facts) {
+    for app in model.applications(container, facts) {
         let root = roots.get(app.name.as_str()).context("it has no root file system")?;
         roots::complete(root, &new.join(app.directory().trim_start_matches('/')).join("root"))?;
     }
@@ -283,9 +285,9 @@ fn machine_id(name: &str) -> Result<String> {
 
 /// Writes the `.nspawn` file to `/run`, unless `apply` or the administrator has put one into `/etc`: nspawn reads the
 /// first it finds.
-fn settings(compiled: &Compiled, name: &str) -> Result<()> {
+fn settings(planned: &OutputTree, name: &str) -> Result<()> {
     let file = format!("{name}.nspawn");
-    let content = compiled.tree.below(&Place::Settings).find_map(|(path, node)| match node {
+    let content = planned.below(&Place::Settings).find_map(|(path, node)| match node {
         Node::File(content) if path == file => Some(content),
         _ => None,
     });

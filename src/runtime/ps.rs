@@ -12,7 +12,6 @@ use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 use serde::{Deserialize, Serialize};
 
-use crate::Compiled;
 use crate::config::keys::FileType;
 use crate::health::State;
 use crate::image::Store;
@@ -47,7 +46,7 @@ pub struct Listed {
 /// # Errors
 /// The service manager does not answer.
 pub fn list() -> Result<Vec<Listed>> {
-    let Compiled { model, facts, .. } = super::compile(Path::new("/"));
+    let (model, facts) = super::known(Path::new("/"));
     let units = units()?;
     let mut groups = BTreeMap::new();
     find_groups(Path::new("/sys/fs/cgroup"), &mut groups);

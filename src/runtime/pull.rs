@@ -7,7 +7,8 @@ use anyhow::{Result, bail};
 
 use crate::config::keys::FileType;
 use crate::config::source::ImageSource;
-use crate::image::{Progress, Pull, Request, Store, import};
+use crate::image::{self, Progress, Pull, Request, Store, import};
+use crate::resolve;
 
 /// Imports the image called `name` as the configuration asks for.
 ///
@@ -22,9 +23,9 @@ pub fn pull(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
 /// # Errors
 /// As for [`pull`].
 pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn Progress) -> Result<()> {
-    let compiled = super::compile(root);
-    if let Some(image) = compiled.model.images.get(name) {
-        let defaults = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Defaults);
+    let model = super::model(root);
+    if let Some(image) = model.images.get(name) {
+        let defaults = model.rejected.iter().find(|r| r.file_type == FileType::Defaults);
         if let Some(problem) = defaults.and_then(|r| r.problems.first())
             && matches!(image.source, ImageSource::Registry(_))
         {
@@ -36,15 +37,18 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
             pull: policy.unwrap_or(image.pull),
             platform: &image.platform,
             access: &image.access,
-            registries: &compiled.model.registries,
+            registries: &model.registries,
             install: image.install,
-            installers: &compiled.model.installers,
+            installers: &model.installers,
             ..Request::new(name, &image.source)
         };
-        import(&Store::open(root), &request, progress)?;
+        let imported = import(&Store::open(root), &request, progress)?;
+        if let Some(mark) = resolve::image::mark(image, &model.installers) {
+            image::mark::set(&imported, &mark);
+        }
         return Ok(());
     }
-    let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Image && r.name == name);
+    let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Image && r.name == name);
     match rejected.and_then(|r| r.problems.first()) {
         Some(problem) => bail!("{problem}"),
         None => bail!("no .image file and no Image= asks for {name}"),

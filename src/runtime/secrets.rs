@@ -21,20 +21,19 @@ use crate::unit::env_assignment;
 /// # Errors
 /// A credential is missing, or a file cannot be written.
 pub fn secrets(name: &str) -> Result<()> {
-    let compiled = super::compile(Path::new("/"));
-    let container = compiled.model.containers.get(name).with_context(|| format!("there is no {name}.container"))?;
+    let (model, facts) = super::known(Path::new("/"));
+    let container = model.containers.get(name).with_context(|| format!("there is no {name}.container"))?;
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let credentials = credentials.context("there are no credentials; this is for the container's service to call")?;
     let directory = PathBuf::from(paths::secrets(name));
-    let applications = matches!(compiled.model.stack(container, &compiled.facts), Stack::Application(..));
+    let applications = matches!(model.stack(container, &facts), Stack::Application(..));
     let mut variables: Vec<(&str, String)> = Vec::new();
     for (number, app, secret) in container.secrets() {
         let (secret, at) = (&secret.value, &secret.at);
         let content = read(&credentials, &secret.name, at)?;
         match &secret.form {
             Form::File { uid, gid, mode, .. } => {
-                let user = compiled
-                    .facts
+                let user = facts
                     .images
                     .get(&app.image)
                     .filter(|_| applications)
