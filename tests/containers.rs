@@ -79,6 +79,7 @@ on_every_suite!(
     ten_at_once_share_an_image_and_leave_it_alone,
     the_start_limit_is_in_force,
     a_changed_configuration_takes_effect_with_a_restart,
+    an_image_that_is_as_asked_for_is_not_looked_at,
     a_misspelt_key_fails_the_start_at_once_and_says_so,
     a_failed_pull_fails_the_start_and_names_the_source,
     an_interrupted_pull_leaves_nothing_and_the_next_one_works,
@@ -288,6 +289,51 @@ fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
     let loaded = host.ok("systemctl show -P DropInPaths -P FragmentPath systemd-nspawn@web.service");
     assert!(!loaded.contains("/run/systemd/generator"), "{loaded}");
     host.fails("systemctl start systemd-nspawn@web");
+}
+
+/// What a start of an image that is there does not do: run a process for it, write a journal that is then moved, watch for pressure.
+fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
+    let image = |more: &str| {
+        host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n{more}"));
+        host.ok("systemctl daemon-reload");
+    };
+    let web = Container::new(host, "web");
+    let looked = |wanted: &str| {
+        web.systemctl("restart");
+        assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+        assert_eq!(host.ok("systemctl show -P ConditionResult sdme-image@own").trim(), wanted);
+    };
+    image("");
+    web.configure("[Container]\nImage=own.image\n[Unit]\nStartLimitIntervalSec=0\n");
+    looked("yes");
+    looked("no");
+    assert_eq!(web.ok("ls /run/log/journal 2>/dev/null; ls /var/log/journal/*/system.journal | wc -l").trim(), "1");
+    assert!(web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd").contains("socket:"));
+    assert!(!web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd").contains("pressure"));
+
+    // Other settings are looked at, also those of before.
+    image("Mode=app\n");
+    looked("yes");
+    looked("no");
+    image("");
+    looked("yes");
+    image("Policy=newer\n");
+    looked("yes");
+    looked("yes");
+    image("");
+    looked("no");
+
+    // What is lost is noticed by the start that needs it, and is there for the next.
+    web.systemctl("stop");
+    host.ok("rm -r /var/lib/sdme/layers/*");
+    host.fails("systemctl start systemd-nspawn@web");
+    let status = host.fails("systemctl status -l systemd-nspawn@web");
+    assert!(status.contains("is not there; import it again"), "{status}");
+    looked("yes");
+    looked("no");
+    web.systemctl("stop");
+    host.ok("rm /var/lib/sdme/fs/own");
+    looked("yes");
 }
 
 /// The environment of the application's process called `name`.

@@ -50,8 +50,6 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     for (key, command) in [("ExecStartPre", "prepare"), ("ExecStopPost", "release")] {
         unit.set("Service", key, ["+", BINDIR, "/sdme-gen ", command, " %i"].concat());
     }
-    // It has nothing to give back, and to end the watch takes the kernel 10 ms when the container stops.
-    unit.set("Service", "MemoryPressureWatch", "off");
     limits(container, &mut unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {
