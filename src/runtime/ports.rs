@@ -2,14 +2,14 @@
 //! What is done before the proxy of a published port: what port it leads to is asked, and waited for that somebody listens there.
 
 use std::collections::BTreeSet;
+use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
-use std::os::unix::process::CommandExt as _;
 use std::path::Path;
-use std::process::Command;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
+use nix::unistd::execv;
 
 use crate::image::Store;
 use crate::resolve::model::{Container, Model, Network};
@@ -20,8 +20,11 @@ use crate::resolve::model::{Container, Model, Network};
 /// Nobody listens within `limit`, or there is no such command; otherwise it does not return.
 pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
     await_port(port, limit)?;
-    let (program, arguments) = proxy.split_first().context("no proxy is named")?;
-    Err(Command::new(program).args(arguments).exec()).with_context(|| format!("cannot run {program}"))
+    let program = proxy.first().context("no proxy is named")?;
+    let words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
+    // Not by `Command`, which would have SIGPIPE end it: a service is started with that ignored, and a peer may close at any time.
+    execv(words.first().context("no proxy is named")?, &words).with_context(|| format!("cannot run {program}"))?;
+    Ok(())
 }
 
 /// Waits until TCP `port` is listened on in the network this process is in. The kernel's table is read; a connection made to
