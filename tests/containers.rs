@@ -308,8 +308,8 @@ fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     looked("yes");
     looked("no");
     assert_eq!(web.ok("ls /run/log/journal 2>/dev/null; ls /var/log/journal/*/system.journal | wc -l").trim(), "1");
-    assert!(web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd").contains("socket:"));
-    assert!(!web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd").contains("pressure"));
+    let open = web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd");
+    assert!(open.contains("socket:") && !open.contains("pressure"), "{open}");
 
     // Other settings are looked at, also those of before.
     image("Mode=app\n");

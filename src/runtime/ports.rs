@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is done before the proxy of a published port: what port it leads to is asked, and waited for that somebody listens there.
+//! What precedes the proxy of a published port: asking what port it leads to, and waiting until somebody listens there.
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
@@ -20,10 +20,10 @@ use crate::resolve::model::{Container, Model, Network};
 /// Nobody listens within `limit`, or there is no such command; otherwise it does not return.
 pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
     await_port(port, limit)?;
-    let program = proxy.first().context("no proxy is named")?;
     let words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
     // Not by `Command`, which would have SIGPIPE end it: a service is started with that ignored, and a peer may close at any time.
-    execv(words.first().context("no proxy is named")?, &words).with_context(|| format!("cannot run {program}"))?;
+    let program = words.first().context("no proxy is named")?;
+    execv(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
     Ok(())
 }
 
