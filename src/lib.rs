@@ -27,6 +27,8 @@ pub mod cli;
 #[cfg(feature = "image")]
 pub mod image;
 #[cfg(feature = "image")]
+pub mod rootdir;
+#[cfg(feature = "image")]
 pub mod runtime;
 
 use config::sources::Sources;

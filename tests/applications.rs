@@ -23,6 +23,7 @@ use sdme_gen::resolve::model::{Facts, ImageFacts};
 use sdme_gen::resolve::startup::Identity;
 use support::containers::{Container, NGINX, boot_with, quoted, ready};
 use support::host::Host;
+use support::run;
 
 /// The image of nothing but [`programs`], and the one that has accounts, too.
 const SCRATCH: &str = "oci:/srv/own/scratch";
@@ -46,11 +47,6 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
         let builder = Host::builder(suite, name.split('_').next().unwrap());
         case(&boot_with(builder.bind(own.path(), "/srv/own")));
     }
-}
-
-fn run(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// Compiles the programs that images consist of: one without a C library, and one that brings it along.

@@ -21,7 +21,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::stat::Mode;
 use nix::unistd::mkfifo;
 use sdme_gen::image::Store;
-use sdme_gen::image::tree::proc_path;
+use sdme_gen::rootdir::tree::proc_path;
 use support::containers::{boot, ready};
 use support::host::Host;
 use support::require;

@@ -28,8 +28,8 @@ use std::time::{Duration, Instant};
 use layout::hex;
 use sdme_gen::config::access::Access;
 use sdme_gen::config::source::{ImageSource, RegistryRef};
-use sdme_gen::image::tree::proc_path;
 use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
+use sdme_gen::rootdir::tree::proc_path;
 
 /// Set in the child process that runs one test with another `SSL_CERT_FILE`: it is read from the environment, which a
 /// process with threads must not change.

@@ -19,8 +19,8 @@ use std::process::Command;
 
 use layout::{hex, layout};
 use sdme_gen::config::source::{ImageSource, ModeSetting};
-use sdme_gen::image::tree::proc_path;
 use sdme_gen::image::{Request, Silent, Store, import};
+use sdme_gen::rootdir::tree::proc_path;
 use tar::{EntryType, Header};
 
 fn run(command: &mut Command) -> Vec<u8> {

@@ -2,7 +2,7 @@
 //! Applies the layers of an image to one directory, in order, as the OCI image specification (layer.md) says.
 //!
 //! Whiteouts act only on lower layers, wherever in their layer they stand. Everything happens through
-//! [`Tree`](super::tree::Tree), so nothing is ever written outside; the `tar` crate's own unpacking is not used. Must
+//! [`Tree`](crate::rootdir::tree::Tree), so nothing is ever written outside; the `tar` crate's own unpacking is not used. Must
 //! not know where layers come from, and leaves verification of the stream to its caller.
 
 mod layer;
@@ -22,7 +22,7 @@ pub(super) use self::metadata::foreign;
 use super::inventory::Contents;
 use super::progress::Progress;
 use super::tarstream::TarStream;
-use super::tree::Tree;
+use crate::rootdir::tree::Tree;
 
 /// Bounds on what an image may unpack to.
 #[derive(Debug, Clone, Copy)]

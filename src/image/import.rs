@@ -25,12 +25,12 @@ use super::record::{ImageRecord, Known};
 use super::scratch::Scratch;
 use super::source::{self, Blob, LayerInfo, Origin, Surroundings};
 use super::store::{INVENTORY, Imported, Store, check_name, render};
-use super::tree::{Tree, lookup};
 use super::{applayer, inventory, user};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::resolve::model::Mode;
+use crate::rootdir::tree::{Tree, lookup};
 
 /// What is to be imported.
 #[derive(Debug, Clone, Copy)]

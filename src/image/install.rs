@@ -18,8 +18,8 @@ use nix::unistd::write;
 
 use super::mode::has_systemd;
 use super::progress::Progress;
-use super::tree::{self, Tree, kind_of, lookup};
 use crate::config::install::{Family, InstallSetting, Installers};
+use crate::rootdir::tree::{self, Tree, kind_of, lookup};
 
 /// Largest os-release.
 const MAX_OS_RELEASE: u64 = 64 << 10;

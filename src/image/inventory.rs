@@ -18,8 +18,8 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use super::digest::{Digest, Hasher};
 use super::extract::foreign;
-use super::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
 use crate::halves::halves;
+use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
 
 /// Files that are found before they are read, each with the descriptor of its directory.
 const BATCH: usize = 256;

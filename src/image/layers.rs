@@ -21,7 +21,7 @@ use super::record::FORMAT;
 use super::scratch::Scratch;
 use super::source::LayerInfo;
 use super::store::{INVENTORY, Store, read_record, sync_dir};
-use super::tree::{self, Tree};
+use crate::rootdir::tree::{self, Tree};
 
 /// Directories of one image. Their paths are options of one mount, which may have 4095 bytes: those of an ID-mapped
 /// application with the longest names need 3955. The lowest layers share one where an image has more.

@@ -28,7 +28,6 @@ mod source;
 mod sparse;
 mod store;
 mod tarstream;
-pub mod tree;
 mod user;
 
 #[cfg(test)]

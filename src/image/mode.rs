@@ -15,9 +15,9 @@
 use anyhow::{Result, bail};
 
 use super::imageconfig::Execution;
-use super::tree::Tree;
 use crate::config::source::ModeSetting;
 use crate::resolve::model::Mode;
+use crate::rootdir::tree::Tree;
 
 /// Where systemd is, by distribution; inside the tree, links resolved.
 const SYSTEMD: [&[u8]; 2] = [b"usr/lib/systemd/systemd", b"lib/systemd/systemd"];

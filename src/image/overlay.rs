@@ -18,7 +18,7 @@ use rustix::mount::{
 use xattr::FileExt as _;
 
 use super::extract::foreign;
-use super::tree::{Tree, proc_path};
+use crate::rootdir::tree::{Tree, proc_path};
 
 /// What is on each other in `lower`, the topmost first, to be read. A single directory is that directory.
 ///

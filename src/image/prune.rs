@@ -18,8 +18,8 @@ use super::record::FORMAT;
 use super::scratch::Scratch;
 use super::source::Blob;
 use super::store::{INVENTORY, Imported, LAYERS, NameLock, Store, check_name};
-use super::tree::Tree;
 use super::{applayer, inventory};
+use crate::rootdir::tree::Tree;
 
 /// Asks for the store entries that containers run on.
 pub type Pinned<'a> = &'a dyn Fn() -> Result<BTreeSet<String>>;

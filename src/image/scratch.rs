@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
 use super::store::{Store, lock};
-use super::tree;
+use crate::rootdir::tree;
 
 /// Prefix of directories that imports work in.
 const SCRATCH: &str = ".import-";

@@ -19,8 +19,8 @@ use super::digest::{Digest, read_limited};
 use super::overlay::merged;
 use super::record::{FORMAT, ImageRecord};
 use super::scratch::Scratch;
-use super::tree::{self, Tree};
 use crate::config::source::ModeSetting;
+use crate::rootdir::tree::{self, Tree};
 
 /// Larger records were not written by us.
 const MAX_RECORD: u64 = 32 << 20;

@@ -18,7 +18,7 @@ use super::extract::{Extractor, Limits};
 use super::manifest::Platform;
 use super::overlay::{merged, stacked};
 use super::progress::Silent;
-use super::tree::{Tree, proc_path};
+use crate::rootdir::tree::{Tree, proc_path};
 
 /// Whether the running test may go on; says so when not. With `SDME_TEST_REQUIRE` set, not being root is a failure.
 pub fn root(name: &str) -> bool {

@@ -6,9 +6,9 @@
 use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use super::tree::Tree;
 use crate::process;
 use crate::resolve::startup::Identity;
+use crate::rootdir::tree::Tree;
 
 /// Larger files are not account data.
 const MAX_FILE: u64 = 16 << 20;

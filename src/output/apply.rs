@@ -10,10 +10,10 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::replace::{self, Content, replace, split};
 use super::tree::{Node, Place, Tree};
 use crate::image::digest::Digest;
-use crate::image::tree::{Tree as Root, proc_path};
+use crate::rootdir::replace::{self, Content, replace, split};
+use crate::rootdir::tree::{Tree as Root, proc_path};
 
 /// The list of what was applied, one `DIGEST PATH` a line. systemd ignores files of this name.
 const LIST: &str = "etc/systemd/sdme-gen.applied";

@@ -14,8 +14,8 @@ use super::links::{further, layers};
 use crate::config::keys::FileType;
 use crate::image::Store;
 use crate::image::overlay::merged;
-use crate::image::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
 use crate::paths::{app_part, container_runtime, container_state};
+use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
 
 /// How a path differs from what is below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -11,9 +11,9 @@ use super::systemd;
 use crate::compile;
 use crate::config::keys::FileType;
 use crate::diag::Diagnostic;
-use crate::image::tree::Tree;
-use crate::output::replace::{self, Content};
 use crate::resolve::model::Facts;
+use crate::rootdir::replace::{self, Content};
+use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 
 /// Where files are written.

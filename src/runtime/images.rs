@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::pull::pull_with;
 use crate::config::source::{ImageSource, ModeSetting, Pull};
-use crate::image::tree::Tree;
 use crate::image::{Progress, Removed, Store, check_name};
-use crate::output::replace::{self, Content, replace};
 use crate::paths::RUNTIME;
 use crate::resolve::model::{Base, Model};
+use crate::rootdir::replace::{self, Content, replace};
+use crate::rootdir::tree::Tree;
 
 /// First line of the files that `fs import` writes, and `fs rm` removes again.
 const MARK: &str = "# Written by sdme-gen fs import; sdme-gen fs rm removes it.\n";

@@ -32,11 +32,11 @@ use std::path::Path;
 use crate::Compiled;
 use crate::config::mount;
 use crate::config::seccomp;
-use crate::image::tree::Tree;
 use crate::image::{Imported, Store, application_root, identify};
 use crate::process::User;
 use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
 use crate::resolve::startup::Identity;
+use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 
 /// What the configuration below `root` says, for who has no use for files.

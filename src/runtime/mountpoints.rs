@@ -12,7 +12,7 @@ use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, fstat};
 
 use crate::config::mount;
-use crate::image::tree::{Tree, is_dir, proc_path};
+use crate::rootdir::tree::{Tree, is_dir, proc_path};
 
 /// Makes `target` below `layer` unless the image, whose root is `root`, has it.
 ///

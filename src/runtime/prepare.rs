@@ -16,7 +16,6 @@ use super::links::{self, further, layers, remove};
 use super::{apparmor, environment, mountpoints, ranges, roots, stack, volumes};
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
-use crate::image::tree::Tree;
 use crate::image::{Store, application_root};
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place, Tree as OutputTree};
@@ -26,6 +25,7 @@ use crate::resolve::health::Notify;
 use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, Stack};
 use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
+use crate::rootdir::tree::Tree;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];

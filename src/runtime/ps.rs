@@ -15,8 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::config::keys::FileType;
 use crate::health::State;
 use crate::image::Store;
-use crate::image::tree::Tree;
 use crate::resolve::model::{App, Container, Facts, Model, Network};
+use crate::rootdir::tree::Tree;
 
 /// A container and how it is.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 
-use crate::image::tree::Tree;
+use crate::rootdir::tree::Tree;
 
 /// What systemd makes in a `RootDirectory=`, and what it mounts there with `MountAPIVFS=`.
 const DIRECTORIES: [(&str, u32); 7] =

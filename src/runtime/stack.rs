@@ -11,10 +11,10 @@ use nix::errno::Errno;
 use nix::fcntl::OFlag;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
-use crate::image::tree::{Tree, proc_path};
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::Mount;
 use crate::resolve::userns::SIZE;
+use crate::rootdir::tree::{Tree, proc_path};
 use crate::unit::UnitFile;
 
 /// Makes the mounts, and says which. `range` is the container's first user ID, if it has a user namespace.

@@ -14,11 +14,11 @@ use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
 use nix::unistd::{Group, User, syncfs};
 use xattr::FileExt as _;
 
-use crate::image::tree::{self, Tree};
 use crate::paths::{STATE, volume};
 use crate::resolve::model::Model;
 use crate::resolve::mounts::{Mount, Placed, What};
 use crate::resolve::volume::{Account, Owner};
+use crate::rootdir::tree::{self, Tree};
 
 /// Is in a volume while it gets its first content. What is beside it then is not complete.
 const UNFINISHED: &str = ".sdme-copy-up";

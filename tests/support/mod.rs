@@ -99,6 +99,15 @@ fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
+/// Runs a program of this machine that must succeed.
+///
+/// # Panics
+/// If it does not, with what it wrote to standard error.
+pub fn run(command: &mut std::process::Command) {
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
+}
+
 /// The OCI layout `tests/host/image` built; its tag is `latest`.
 pub fn image(name: &str) -> PathBuf {
     cache().join("images").join(name)

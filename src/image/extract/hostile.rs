@@ -10,7 +10,7 @@ use tar::EntryType;
 use crate::image::extract::{Extractor, Limits};
 use crate::image::progress::Silent;
 use crate::image::testing::{Archive, extract, extract_both, is_ours, listing, path_of, root};
-use crate::image::tree::Tree;
+use crate::rootdir::tree::Tree;
 
 fn a() -> Archive {
     Archive::new()

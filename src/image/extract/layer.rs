@@ -24,7 +24,7 @@ use crate::image::digest::Hasher;
 use crate::image::inventory::Contents;
 use crate::image::progress::Progress;
 use crate::image::tarstream::{Kind, Member};
-use crate::image::tree::{self, Tree, Watch, is_dir, kind_of, lookup, open_nofollow};
+use crate::rootdir::tree::{self, Tree, Watch, is_dir, kind_of, lookup, open_nofollow};
 
 /// A whiteout of `NAME` is a file of this prefix and `NAME`.
 const WHITEOUT: &[u8] = b".wh.";

@@ -19,7 +19,7 @@ use xattr::FileExt as _;
 
 use crate::image::progress::Progress;
 use crate::image::tarstream::{Kind, Member};
-use crate::image::tree::{self, open_nofollow, proc_path};
+use crate::rootdir::tree::{self, open_nofollow, proc_path};
 
 /// Attributes that belong to the machine an image was built on: its labels, and what overlayfs keeps there.
 /// Taking the latter over would let an image hide or redirect files of the layers below it.

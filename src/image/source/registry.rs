@@ -35,7 +35,7 @@ use super::{Blob, Source, Surroundings};
 use crate::config::source::RegistryRef;
 use crate::image::digest::Digest;
 use crate::image::manifest::{BlobRef, MAX_MANIFEST};
-use crate::image::tree::start_writing;
+use crate::rootdir::tree::start_writing;
 
 /// One image in a registry.
 pub struct Registry<'a> {

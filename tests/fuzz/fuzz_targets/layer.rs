@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use sdme_gen::image::tree::{Tree, remove};
+use sdme_gen::rootdir::tree::{Tree, remove};
 use sdme_gen::image::{Extractor, Limits, Silent};
 use tar::Header;
 

@@ -8,7 +8,7 @@ use std::os::unix::fs::symlink;
 
 use nix::unistd::fsync;
 
-use crate::image::tree::{Tree, proc_path};
+use crate::rootdir::tree::{Tree, proc_path};
 
 /// What a path is to become.
 #[derive(Debug, Clone, Copy)]
