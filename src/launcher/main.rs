@@ -68,6 +68,8 @@ fn run() -> Result<Infallible> {
     if !process.private_pids {
         mounts::hide_program()?;
     }
+    // Nothing that the application can reach may lead to the directory: the container's root is above it.
+    drop(handed);
     relay::supervise(&process, &environment)
 }
 

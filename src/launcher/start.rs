@@ -34,6 +34,7 @@ pub fn start(process: &Process, environment: &Environment, out: OwnedFd, err: Ow
 pub fn execute(process: &Process, environment: &Environment) -> Result<Infallible> {
     let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
     let strings = environment.strings()?;
+    close_descriptors();
     enter(&process.cwd)?;
     become_user(process)?;
     default_signals()?;
@@ -51,17 +52,59 @@ pub fn execute(process: &Process, environment: &Environment) -> Result<Infallibl
     bail!("cannot start {program}: {}", last.desc())
 }
 
-/// Enters the working directory; one that is missing is made, as Docker does.
-fn enter(directory: &str) -> Result<()> {
-    if directory.is_empty() || chdir(directory).is_ok() {
-        return Ok(());
+/// Closes every descriptor except the standard streams and the sockets that the service manager passes to the application
+/// (`sd_listen_fds(3)`). A working directory may be a symbolic link to `/proc/self/fd/N`, which must not lead to a
+/// descriptor of the launcher. Close-on-exec would be too late, because the directory is entered before.
+fn close_descriptors() {
+    // From the launcher's own environment: the image cannot set a variable there.
+    let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u16>().ok()).unwrap_or(0);
+    let first = 3 + libc::c_uint::from(passed);
+    // SAFETY: this process uses none of these descriptors again.
+    if unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) } != 0 {
+        // A seccomp profile may deny close_range(2). The launcher has opened few files, so that their numbers are low.
+        for number in (first..first + 1024).filter_map(|number| libc::c_int::try_from(number).ok()) {
+            // SAFETY: as above.
+            unsafe { libc::close(number) };
+        }
     }
-    std::fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(directory)
-        .and_then(|()| chdir(directory).map_err(Into::into))
-        .with_context(|| format!("cannot enter the working directory {directory}"))
+}
+
+/// Enters the working directory. A missing directory is created, as Docker does.
+fn enter(directory: &str) -> Result<()> {
+    let entered = if directory.is_empty() || chdir(directory).is_ok() { Ok(()) } else { create(directory) };
+    entered.and_then(|()| inside_root()).with_context(|| format!("cannot enter the working directory {directory}"))
+}
+
+/// Creates what is missing of a directory and enters it, one component after the other: nothing is created in a directory
+/// that is outside of the root.
+fn create(directory: &str) -> Result<()> {
+    if directory.starts_with('/') {
+        chdir("/")?;
+    }
+    for part in directory.split('/').filter(|part| !part.is_empty()) {
+        if chdir(part).is_err() {
+            std::fs::DirBuilder::new().mode(0o755).create(part)?;
+            chdir(part)?;
+        }
+        inside_root()?;
+    }
+    Ok(())
+}
+
+/// Checks that the current directory is inside the root. A path cannot tell: a component of the path may be a link in `/proc`
+/// that leads anywhere. The kernel returns a path that begins with `/` only if the root is above the directory (getcwd(2)).
+fn inside_root() -> Result<()> {
+    let mut path = [0_u8; libc::PATH_MAX as usize];
+    // The system call itself, because C libraries replace "(unreachable)" with a path that they look up.
+    // SAFETY: the kernel writes no more than the length of the buffer.
+    let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
+    if length < 0 {
+        return Err(std::io::Error::last_os_error().into());
+    }
+    if path.first() != Some(&b'/') {
+        bail!("the directory is outside of the application's root");
+    }
+    Ok(())
 }
 
 fn become_user(process: &Process) -> Result<()> {

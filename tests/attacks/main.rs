@@ -11,6 +11,7 @@ mod support;
 
 mod harness;
 mod hostile;
+mod start;
 
 use std::path::Path;
 
