@@ -192,19 +192,28 @@ fn single_settings_take_effect(host: &Host) {
             "syscalls": [{"names": ["getpriority"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38}]}"#,
     );
     let probe = "grep -E '^(CapBnd|CapEff|NoNewPrivs):' /proc/self/status
-        perl -e '$! = 0; getpriority(0, 0); print \"errno: \", $! + 0, \"\\n\"'";
+        perl -e '$! = 0; getpriority(0, 0); print \"errno: \", $! + 0, \"\\n\"'
+        perl -e '$! = 0; syscall(425, 0, 0); print \"io_uring_setup: \", $! + 0, \"\\n\"'";
     let containers = [
-        ("plain", ""),
+        ("plain", "", ""),
+        // A list of what is allowed stays one, whatever a preset denies.
+        (
+            "listed",
+            "Strict=yes\nAppArmor=unconfined\n",
+            "[App]\nSystemCallFilter=@system-service\nSystemCallFilter=~getpriority\n",
+        ),
+        ("named", "SystemCallFilter=io_uring_setup\n", ""),
         (
             "single",
             "AddCapability=SYS_PTRACE\nDropCapability=CHOWN mknod\nNoNewPrivileges=no\nSystemCallFilter=~getpriority\n",
+            "",
         ),
-        ("least", "DropCapability=all\nAddCapability=NET_BIND_SERVICE\nSeccompProfile=/etc/sdme/deny.json\n"),
+        ("least", "DropCapability=all\nAddCapability=NET_BIND_SERVICE\nSeccompProfile=/etc/sdme/deny.json\n", ""),
     ];
-    for (name, text) in containers {
+    for (name, text, more) in containers {
         let file = format!(
             "[Container]\nImage=oci:/srv/images/minbase\nMode=app\n{text}Environment=PROBE={}\n\
-             Exec=sh -c 'echo \"$PROBE\" | base64 -d | sh >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n",
+             Exec=sh -c 'echo \"$PROBE\" | base64 -d | sh >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n{more}",
             packed(probe)
         );
         host.write(&format!("/etc/sdme/{name}.container"), file);
@@ -218,11 +227,18 @@ fn single_settings_take_effect(host: &Host) {
     // capabilities(7): CAP_CHOWN is bit 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
     let status = |capabilities: u64, no_new_privileges: u8, errno: u8| {
         format!(
-            "CapEff:\t{capabilities:016x}\nCapBnd:\t{capabilities:016x}\nNoNewPrivs:\t{no_new_privileges}\nerrno: {errno}\n"
+            "CapEff:\t{capabilities:016x}\nCapBnd:\t{capabilities:016x}\nNoNewPrivs:\t{no_new_privileges}\nerrno: {errno}\n\
+             io_uring_setup: 1\n"
         )
     };
     let dockers = 0xa804_25fb;
     assert_eq!(report("plain"), status(dockers, 1, 0));
+    // The system call is let through, and fails for want of parameters.
+    assert_eq!(report("named"), status(dockers, 1, 0).replace("io_uring_setup: 1\n", "io_uring_setup: 14\n"));
+    assert!(report("listed").ends_with("errno: 1\nio_uring_setup: 1\n"));
+    // Not in @system-service: without the list, the preset would allow it.
+    let kept = |call: &str| host.ok("systemctl -M listed show -P SystemCallFilter sdme-oci-app").contains(call);
+    assert!(kept("openat") && !kept("pivot_root") && !kept("io_uring"));
     assert_eq!(report("single"), status(dockers & !1 & !(1 << 27) | 1 << 19, 0, 1));
     assert_eq!(report("least"), status(1 << 10, 1, 38));
 

@@ -53,7 +53,8 @@ pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) ->
     tree.add(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), Node::Private(environment));
     let known = image.and_then(|image| Some((image, image.users.get(&app.startup.identity)?.as_ref().ok()?)));
     if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
-        tree.file(place, format!("{directory}/{}", process::FILE), &(json + "\n"));
+        // Its arguments may have passwords among them, too.
+        tree.add(place, format!("{directory}/{}", process::FILE), Node::Private(json + "\n"));
     }
     health.is_some()
 }
@@ -145,7 +146,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     for (key, value) in &app.unit {
         unit.set("Unit", key, value.as_str());
     }
-    for (key, value) in &app.service {
+    for (key, value) in app.service.iter().filter(|(key, _)| key != security::FILTER) {
         unit.set("Service", key, value.as_str());
     }
     unit

@@ -12,6 +12,16 @@ const LAUNCHER: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID"
 /// System calls that no application of a strict container has a use for.
 const STRICT: &str = "~@clock @cpu-emulation @debug @keyring @module @obsolete @raw-io @reboot @swap";
 
+/// The interface has had many holes; Docker's default profile denies it, too (moby/profiles, `seccomp/default.json`). A program
+/// that finds it denied with `EPERM` uses other system calls.
+const IO_URING: &str = "~io_uring_setup:EPERM io_uring_enter:EPERM io_uring_register:EPERM";
+
+/// Words of a list of allowed system calls that allow [`IO_URING`] again.
+const ALLOWS_IO_URING: [&str; 4] = ["io_uring_setup", "io_uring_enter", "io_uring_register", "@aio"];
+
+/// Such sockets connect to the hypervisor and its virtual machines. They belong to no network namespace.
+const FAMILIES: &str = "~AF_VSOCK";
+
 /// What is kept from every application. It could undo none of it without `CAP_SYS_ADMIN`.
 const ALWAYS: [(&str, &str); 7] = [
     ("ProtectKernelTunables", "yes"),
@@ -98,18 +108,85 @@ pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut U
     if security.application.common(admin).is_empty() {
         unit.set("Service", "RestrictNamespaces", if private_pids { "yes" } else { "pid" });
     }
-    if security.preset == Preset::Strict {
-        unit.set("Service", "SystemCallFilter", STRICT);
-    }
     if private_pids {
         unit.set("Service", "PrivatePIDs", "yes");
     }
-    if private_pids && security.preset == Preset::Strict {
-        unit.set("Service", "SystemCallFilter", "~@mount");
+    let families = written(app, "RestrictAddressFamilies");
+    if security.preset != Preset::Strict && families.first().is_none_or(|first| first.starts_with('~')) {
+        unit.set("Service", "RestrictAddressFamilies", FAMILIES);
     }
-    let profile =
-        security.seccomp_profile.as_ref().and_then(|written| facts.profiles.get(&written.value)?.as_ref().ok());
-    for (key, value) in profile.into_iter().flatten() {
+    for (key, value) in profile(container, facts).filter(|(key, _)| *key != FILTER) {
         unit.set("Service", key, value.as_str());
+    }
+    for line in filter(app, container, facts) {
+        unit.set("Service", FILTER, line);
+    }
+}
+
+/// The setting that [`filter`] has the lines of.
+pub const FILTER: &str = "SystemCallFilter";
+
+/// The lines of an application's `SystemCallFilter=`: the profile's, those of `[App]`, and what the preset denies.
+fn filter(app: &App, container: &Container, facts: &Facts) -> Vec<String> {
+    let security = &container.security;
+    let of_profile = profile(container, facts).filter(|(key, _)| *key == FILTER).map(|(_, value)| value.as_str());
+    let lines: Vec<&str> = of_profile.chain(written(app, FILTER)).collect();
+    let strict = match (security.preset == Preset::Strict, private_pids(app, container)) {
+        (true, true) => [STRICT, "~@mount"].as_slice(),
+        (true, false) => &[STRICT],
+        (false, _) => &[],
+    };
+    combine(&lines, strict, &security.filter)
+}
+
+/// Adds to an administrator's lines what is denied in strict containers, and io_uring unless a list of allowed system calls
+/// names it, be it the one of the whole container. The first line decides whether the setting is a list of what is allowed or
+/// of what is denied, and later lines of the other kind take away from that list (systemd.exec(5)). So an administrator's list
+/// of what is allowed comes first.
+fn combine(lines: &[&str], strict: &[&str], of_container: &[String]) -> Vec<String> {
+    let own = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
+    // An empty line takes back all that is before it.
+    if let Some(index) = lines.iter().rposition(|line| line.is_empty()) {
+        return own(lines.get(index..).unwrap_or_default());
+    }
+    let is_list_of_allowed = lines.first().is_some_and(|first| !first.starts_with('~'));
+    let words = lines.iter().filter(|line| !line.starts_with('~')).flat_map(|line| line.split_ascii_whitespace());
+    let named = words.chain(of_container.iter().map(String::as_str)).any(|word| ALLOWS_IO_URING.contains(&word));
+    let mut denied = strict.to_vec();
+    // Outside of strict containers, a call that is taken from a list of what is allowed may end the process instead of
+    // failing. Such a list alone decides there.
+    if !named && (!is_list_of_allowed || !strict.is_empty()) {
+        denied.push(IO_URING);
+    }
+    if is_list_of_allowed { own(&[lines, &denied].concat()) } else { own(&[&denied, lines].concat()) }
+}
+
+/// The settings that a seccomp profile becomes.
+fn profile<'a>(container: &'a Container, facts: &'a Facts) -> impl Iterator<Item = &'a (&'static str, String)> {
+    let written = container.security.seccomp_profile.as_ref();
+    written.and_then(|written| facts.profiles.get(&written.value)?.as_ref().ok()).into_iter().flatten()
+}
+
+/// The lines of `[App]` with a setting.
+fn written<'a>(app: &'a App, key: &str) -> Vec<&'a str> {
+    app.service.iter().filter(|(k, _)| k == key).map(|(_, value)| value.as_str()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_of_administrators_keep_their_kind() {
+        let none: &[String] = &[];
+        assert_eq!(combine(&[], &[], none), [IO_URING]);
+        assert_eq!(combine(&["~@swap"], &[], none), [IO_URING, "~@swap"]);
+        assert_eq!(combine(&["@system-service"], &[], none), ["@system-service"]);
+        assert_eq!(combine(&["@system-service"], &[STRICT], none), ["@system-service", STRICT, IO_URING]);
+        assert_eq!(combine(&["@basic-io @aio"], &[STRICT], none), ["@basic-io @aio", STRICT]);
+        assert_eq!(combine(&["~@swap", "@aio"], &[], none), ["~@swap", "@aio"]);
+        assert_eq!(combine(&["@io-event", "", "~@swap"], &[STRICT], none), ["", "~@swap"]);
+        assert_eq!(combine(&[], &[], &["io_uring_setup".to_owned()]), Vec::<String>::new());
+        assert_eq!(combine(&[], &[], &["~io_uring_setup".to_owned()]), [IO_URING]);
     }
 }

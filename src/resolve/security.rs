@@ -78,6 +78,9 @@ const STRICT_FILTER: [&str; 4] = ["~@cpu-emulation", "~@debug", "~@obsolete", "~
 /// systemd-nspawn allow them, older ones and Docker do not.
 const KEYRING: [&str; 4] = ["@keyring", "add_key", "keyctl", "request_key"];
 
+/// The interface has had many holes, which root of the container could use against the kernel.
+const IO_URING: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
+
 /// The profile that comes with the program.
 pub const APP_ARMOR: &str = "sdme-default";
 
@@ -188,6 +191,10 @@ pub fn security(settings: &Settings, connection: &Connection, runs: bool, proble
     }
     if !filter.iter().any(|word| KEYRING.contains(&word.as_str())) {
         filter.push("~@keyring".to_owned());
+    }
+    let names_io_uring = |word: &String| ["@aio"].iter().chain(&IO_URING).any(|name| word == name);
+    if preset >= Preset::Hardened && !filter.iter().any(names_io_uring) {
+        filter.extend(IO_URING.map(|name| format!("~{name}")));
     }
     let seccomp_profile = seccomp_profile(settings, runs, problems);
     Security {

@@ -60,6 +60,10 @@ denied 'mknod(2), the null device', 133, "/tmp/probe-device\0", 020600, 1 << 8 |
 unlink '/tmp/probe-device';
 denied 'socket(2), packets', 41, 17, 3, 0;
 denied 'socket(2), netlink', 41, 16, 3, 0;
+denied 'socket(2), virtual machine sockets', 41, 40, 1, 0;
+denied 'io_uring_setup(2)', 425, 0, 0;
+denied 'io_uring_enter(2)', 426, -1, 0, 0, 0, 0, 0;
+denied 'io_uring_register(2)', 427, -1, 0, 0, 0;
 open my $file, '>', '/tmp/probe-file' or die; close $file;
 denied 'chmod(2), setuid', 90, "/tmp/probe-file\0", 04755;
 unlink '/tmp/probe-file';
