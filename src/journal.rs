@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The journal's stream protocol: a line of text, a field each, then the log itself; what `sd_journal_stream_fd()` of
-//! libsystemd speaks (systemd, src/libsystemd/sd-journal/journal-send.c).
+//! libsystemd speaks (systemd, src/libsystemd/sd-journal/journal-send.c). Used by the launcher inside containers, and by the
+//! commands of a container's service on the host.
 
 use std::fs::File;
 use std::io::Write as _;
@@ -9,11 +10,14 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 
 use nix::sys::stat::fstat;
-use sdme_gen::process::Log;
+use nix::unistd::dup2_stderr;
+
+use crate::process::Log;
 
 const SOCKET: &str = "/run/systemd/journal/stdout";
 
 /// Opens a stream of this severity. Without a journal there is none.
+#[must_use]
 pub fn open(log: &Log, level: u8) -> Option<File> {
     let mut stream = UnixStream::connect(SOCKET).ok()?;
     stream.shutdown(Shutdown::Read).ok()?;
@@ -27,4 +31,18 @@ pub fn open(log: &Log, level: u8) -> Option<File> {
 pub fn is_stream(fd: impl AsFd) -> bool {
     let named = std::env::var("JOURNAL_STREAM").unwrap_or_default();
     fstat(fd).is_ok_and(|stat| named == format!("{}:{}", stat.st_dev, stat.st_ino))
+}
+
+/// Has the severity that a line of standard error begins with, as in `<4>` (sd-daemon(3)), take effect although the service of
+/// this process has `SyslogLevelPrefix=no`. Lines without one are informational.
+pub fn parse_severities(identifier: &str, unit: &str) {
+    const INFORMATIONAL: u8 = 6;
+    if !is_stream(std::io::stderr()) {
+        return;
+    }
+    let log = Log { identifier: identifier.to_owned(), unit: unit.to_owned(), level: INFORMATIONAL, prefix: true };
+    if let Some(stream) = open(&log, INFORMATIONAL) {
+        // If that fails, lines arrive with the prefix as part of their text.
+        let _ = dup2_stderr(stream);
+    }
 }

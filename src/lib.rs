@@ -14,6 +14,7 @@ pub mod diag;
 mod halves;
 pub mod health;
 pub mod ini;
+pub mod journal;
 pub mod output;
 pub mod paths;
 pub mod plan;

@@ -280,9 +280,9 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
-        Verb::Release { name } => runtime::stack::release(&name).map(|()| ExitCode::SUCCESS),
-        Verb::Prepare { name } => runtime::prepare::prepare(&name).map(|()| ExitCode::SUCCESS),
-        Verb::Secrets { name } => runtime::secrets::secrets(&name).map(|()| ExitCode::SUCCESS),
+        Verb::Release { name } => in_service_of(&name, runtime::stack::release),
+        Verb::Prepare { name } => in_service_of(&name, runtime::prepare::prepare),
+        Verb::Secrets { name } => in_service_of(&name, runtime::secrets::secrets),
         Verb::Pull { name } => {
             runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
         }
@@ -297,6 +297,12 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Runs a command of a container's service, which leaves severities to its commands ([`crate::journal::parse_severities`]).
+fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
+    crate::journal::parse_severities("sdme-gen", &format!("systemd-nspawn@{container}.service"));
+    command(container).map(|()| ExitCode::SUCCESS)
 }
 
 /// Prints all diagnostics to standard error.

@@ -15,7 +15,6 @@ mod handed;
 mod health;
 mod host;
 mod init;
-mod journal;
 mod manager;
 mod mounts;
 mod relay;

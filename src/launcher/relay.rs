@@ -22,11 +22,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, fchmod};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fchown, fork};
+use sdme_gen::journal;
 use sdme_gen::process::{Process, User};
 
 use self::stream::Stream;
 use super::environment::Environment;
-use super::{CANNOT_START, init, journal, status};
+use super::{CANNOT_START, init, status};
 
 /// Runs the application and ends as it does.
 ///

@@ -50,6 +50,9 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     for (key, command) in [("ExecStartPre", "prepare"), ("ExecStopPost", "release")] {
         unit.set("Service", key, ["+", BINDIR, "/sdme-gen ", command, " %i"].concat());
     }
+    // Whatever is written to /dev/console inside is logged here. It must not choose its own severity: a line that begins with
+    // <0> would be an emergency of the host, shown on every terminal. The commands above open a stream of their own.
+    unit.set("Service", "SyslogLevelPrefix", "no");
     limits(container, &mut unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {

@@ -6,7 +6,7 @@ use super::inside::UNITS;
 use super::nspawn::LAUNCHER;
 use crate::config::time::span;
 use crate::health::Health;
-use crate::output::tree::{Place, Tree};
+use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::health::Notify;
 use crate::resolve::model::{App, Container, ImageFacts};
 use crate::unit::UnitFile;
@@ -44,7 +44,8 @@ pub(super) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
     let directory = app.directory();
     if let Ok(json) = serde_json::to_string_pretty(health) {
         let path = format!("{}/health.json", directory.trim_start_matches('/'));
-        tree.file(place.clone(), path, &(json + "\n"));
+        // Its command may have a password among its arguments.
+        tree.add(place.clone(), path, Node::Private(json + "\n"));
     }
     let title = title(app, container);
     let mut service = stopping(container, &format!("Health check of {title}"));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
-use std::os::unix::fs::{DirBuilderExt as _, FileTypeExt as _};
+use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
@@ -85,10 +85,9 @@ pub fn prepare(name: &str) -> Result<()> {
     plan::start(container, &model, &facts, range, &mut planned);
 
     let directory = PathBuf::from(container_runtime(name));
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(0o755)
-        .create(&directory)
+    // For root only: the layers below have what other users of the host have no right to see.
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
         .context("cannot make the runtime directory")?;
     refuse_mounted(name)?;
     remove_stale_export(name);

@@ -12,7 +12,7 @@ use crate::hostile::{image, script};
 use crate::support::containers::Container;
 use crate::support::host::Host;
 
-on_every_suite!(applications_stay_in_their_root);
+on_every_suite!(applications_stay_in_their_root, nothing_is_told_to_others);
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
@@ -40,6 +40,9 @@ echo "sees the container's root at:$seen" >/report/new
 mv /report/new /report/done
 exec sleep infinity"#;
 
+/// Writes a line to the console that claims to be an emergency.
+const CONSOLE: &str = "echo '<0>attack-on-the-console' >/dev/console; exec sleep infinity";
+
 fn images(directory: &Path) {
     let fill = |program: &'static str, work: &'static str| {
         move |top: &Path| {
@@ -52,6 +55,7 @@ fn images(directory: &Path) {
     let config = ["--config.entrypoint", "/attack", "--config.workingdir", "/work"];
     image(directory, "shipped", fill(WRITE, "/proc/self/fd/4"), &config);
     image(directory, "link", fill(WRITE, "/"), &config);
+    image(directory, "console", fill(CONSOLE, "/"), &config);
     image(directory, "look", fill(LOOK, "/"), &config);
 }
 
@@ -120,6 +124,12 @@ fn together(host: &Host, kinds: &[(String, String)], look: impl Fn(&Container<'_
         host.ok(&format!("rm {}", container.file()));
     }
     found
+}
+
+fn nothing_is_told_to_others(host: &Host) {
+    let mut found = severities(host);
+    found.extend(arguments(host));
+    assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
 /// The image and the `.container` file as an attacker would hand them over.
@@ -203,4 +213,54 @@ fn through_proc(host: &Host) -> Vec<String> {
         together(host, &kinds, look)
     };
     PROTECTIONS.into_iter().flat_map(of).collect()
+}
+
+/// What is written to the console of a container must not become a message of the host with a severity of the attacker's
+/// choice. The warnings of our own commands in the same service keep theirs.
+fn severities(host: &Host) -> Vec<String> {
+    let mut found = Vec::new();
+    for (protection, text) in PROTECTIONS.iter().filter(|(protection, _)| *protection != "strict") {
+        let name = format!("console-{protection}");
+        let container = Container::new(host, &name);
+        container.configure(&format!("[Container]\nImage=oci:/srv/hostile/console\n{text}"));
+        // As if the container had run on another operating system before; sdme-gen prepare warns about that.
+        host.write(&format!("/var/lib/sdme/containers/{name}/base"), "something else");
+        container.systemctl("start");
+        let log = format!("journalctl -q -u {} -o json", container.unit);
+        let line = host.wait(&format!("{log} | grep -e '0>attack-on-the-console' -e '\"attack-on-the-console'"), 20);
+        if !line.contains(r#""PRIORITY":"6""#) || !line.contains("<0>attack-on-the-console") {
+            found.push(format!("{name}: the container chose the severity of {line}"));
+        }
+        let warning = host.wait(&format!("{log} | grep 'now runs on'"), 10);
+        if !warning.contains(r#""PRIORITY":"4""#) || warning.contains("<4>") {
+            found.push(format!("{name}: the warning has lost its severity: {warning}"));
+        }
+        host.run(&format!("systemctl stop {}; rm {}", container.unit, container.file()));
+    }
+    found
+}
+
+/// Arguments of programs and health checks may be passwords. Neither a user of the host nor another user in the container can
+/// read them in files.
+fn arguments(host: &Host) -> Vec<String> {
+    let mut found = Vec::new();
+    for (protection, text) in PROTECTIONS {
+        let name = format!("arguments-{protection}");
+        let container = Container::new(host, &name);
+        let keys = "Image=oci:/srv/hostile/link\nExec=hush-argument\nHealthCmd=test hush-check\n";
+        container.configure(&format!("[Container]\n{keys}{text}"));
+        container.systemctl("start");
+        let user = "setpriv --reuid 1000 --regid 1000 --clear-groups --";
+        let read = host.run(&format!("{user} grep -rs hush- /run/sdme /var/lib/sdme /run/systemd/nspawn")).stdout;
+        if !read.is_empty() {
+            found.push(format!("{name}: a user of the host reads {read}"));
+        }
+        let inside = format!("systemd-run -M {name} --uid=1000 --wait --pipe -q grep -s hush- -r /oci /etc/systemd");
+        let read = host.run(&inside).stdout;
+        if !read.is_empty() {
+            found.push(format!("{name}: a user of the container reads {read}"));
+        }
+        host.run(&format!("systemctl stop {}; rm {}", container.unit, container.file()));
+    }
+    found
 }
