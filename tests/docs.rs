@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Documentation against what it documents: `docs/keys.md` is made from the key table (`SDME_UPDATE=1` writes it), and
-//! links lead somewhere.
+//! links lead somewhere, and each test that `docs/security.md` names exists.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fmt::Write as _;
@@ -61,14 +61,50 @@ fn the_page_of_keys_is_the_table() {
 fn links_lead_somewhere() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|e| e.unwrap().path());
     let mut seen = 0;
-    for page in docs.chain([root().join("README.md")]).filter(|p| p.extension().is_some_and(|e| e == "md")) {
+    for page in docs
+        .chain(["README.md", "SECURITY.md"].map(|page| root().join(page)))
+        .filter(|p| p.extension().is_some_and(|e| e == "md"))
+    {
         let text = fs::read_to_string(&page).unwrap();
         for target in text.split("](").skip(1).filter_map(|rest| rest.split(')').next()) {
             if !target.contains("://") {
+                let target = target.split('#').next().unwrap_or(target);
                 assert!(page.parent().unwrap().join(target).exists(), "{}: {target}", page.display());
                 seen += 1;
             }
         }
     }
     assert!(seen > 3);
+}
+
+/// Modules of attack tests that belong to other changes than this page. Empty the list when they are there.
+const AWAITED: [&str; 5] = ["exec", "images", "mounts", "network", "volumes"];
+
+/// Words in backquotes of `docs/security.md` that stand for tests: files `tests/FILE`, modules `attacks::MODULE`, and functions,
+/// which have names of at least four words.
+#[test]
+fn tests_that_promise_security_exist() {
+    let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
+    let files = walkdir::WalkDir::new(root().join("tests")).into_iter().map(|entry| entry.unwrap().into_path());
+    let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    let sources: Vec<String> = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
+    let mut seen = 0;
+    // Commands in code blocks have no closing quote on their line.
+    for word in page.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2))
+    {
+        let exists = if let Some(module) = word.strip_prefix("attacks::") {
+            AWAITED.contains(&module)
+                || word == "attacks::NAME"
+                || root().join(format!("tests/attacks/{module}.rs")).exists()
+        } else if word.starts_with("tests/") {
+            word.contains("NAME") || root().join(word).exists()
+        } else if word.matches('_').count() > 2 && word.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            sources.iter().any(|source| source.contains(&format!("fn {word}(")))
+        } else {
+            continue;
+        };
+        assert!(exists, "docs/security.md names {word}, which is no test");
+        seen += 1;
+    }
+    assert!(seen > 20, "{seen}");
 }

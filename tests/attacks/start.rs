@@ -241,7 +241,7 @@ fn severities(host: &Host) -> Vec<String> {
 }
 
 /// Arguments of programs and health checks may be passwords. Neither a user of the host nor another user in the container can
-/// read them in files.
+/// read them in files, and no user of the host gets to the setuid programs of an image.
 fn arguments(host: &Host) -> Vec<String> {
     let mut found = Vec::new();
     for (protection, text) in PROTECTIONS {
@@ -254,6 +254,12 @@ fn arguments(host: &Host) -> Vec<String> {
         let read = host.run(&format!("{user} grep -rs hush- /run/sdme /var/lib/sdme /run/systemd/nspawn")).stdout;
         if !read.is_empty() {
             found.push(format!("{name}: a user of the host reads {read}"));
+        }
+        let store = format!("/var/lib/sdme /var/lib/machines /run/sdme/containers/{name}");
+        let readable =
+            host.run(&format!("for d in {store}; do {user} ls -d $d/. 2>&1 | grep -v 'ermission denied'; done")).stdout;
+        if !readable.is_empty() {
+            found.push(format!("{name}: a user of the host enters {readable}"));
         }
         let inside = format!("systemd-run -M {name} --uid=1000 --wait --pipe -q grep -s hush- -r /oci /etc/systemd");
         let read = host.run(&inside).stdout;
