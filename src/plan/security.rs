@@ -139,7 +139,7 @@ fn filter(app: &App, container: &Container, facts: &Facts) -> Vec<String> {
     combine(&lines, strict, &security.filter)
 }
 
-/// Adds to an administrator's lines what is denied in strict containers, and io_uring unless a list of allowed system calls
+/// Adds to an administrator's lines what is denied in strict containers, and `io_uring` unless a list of allowed system calls
 /// names it, be it the one of the whole container. The first line decides whether the setting is a list of what is allowed or
 /// of what is denied, and later lines of the other kind take away from that list (systemd.exec(5)). So an administrator's list
 /// of what is allowed comes first.
