@@ -163,6 +163,9 @@ fn by_links(host: &Host) -> Vec<String> {
             container.configure(&format!("[Container]\nImage=oci:/srv/hostile/link\n{text}{more}"));
             container.systemctl("start");
             host.wait(&format!("test -e {}/oci/root/report/done", container.upper()), 20);
+            // The directory is entered before the user is changed: half of the links are enough for another user.
+            let targets: Vec<String> =
+                targets().into_iter().filter(|target| user == "root" || !target.ends_with("/..")).collect();
             // The container is not to end with its application; a report or a failure ends each try.
             let script = format!(
                 "mkdir -p /run/systemd/system.control
@@ -180,7 +183,7 @@ fn by_links(host: &Host) -> Vec<String> {
                      done
                      cat /oci/root/report/done 2>/dev/null | sed \"s,^,$target: ,\"
                  done",
-                targets().join(" ")
+                targets.join(" ")
             );
             let inside = format!("systemd-run -M {name} --wait --pipe -q sh -c '{script}'");
             let reports = host.run_for(&inside, Duration::from_secs(180));
