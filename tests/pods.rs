@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use support::containers::{Container, WELCOME, boot, ready};
 use support::host::Host;
+use support::lan::{self, ask, serve};
 use support::tiers::{self, answers, in_pod, nginx};
 
 on_every_suite!(
@@ -194,56 +195,10 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     assert_eq!(page(host, &in_pod("tier"), "http://127.0.0.1/"), WELCOME);
 }
 
-/// Servers and clients for protocols curl does not speak.
-const TOOLS: [(&str, &str); 2] = [
-    (
-        "/srv/server",
-        "use IO::Socket::INET; $| = 1; my ($proto, $port, $name) = @ARGV;
-my $s = IO::Socket::INET->new(LocalPort => $port, Proto => $proto, ReuseAddr => 1, ($proto eq 'tcp' ? (Listen => 50) : ()))
-  or die \"$!\";
-if ($proto eq 'udp') { while (1) { $s->recv(my $b, 2000); $s->send($name.' '.$s->peerhost) } }
-while (my $c = $s->accept) {
-  while (<$c>) { last if /^\\s*$/ }
-  print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n$name \".$c->peerhost.\"\\n\"; close $c
-}
-",
-    ),
-    (
-        "/srv/ask",
-        "use IO::Socket::INET; my ($host, $port) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 5;
-my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'udp'); $s->send('?');
-$s->recv(my $b, 2000) // exit 1; print \"$b\\n\" if $b;
-",
-    ),
-];
-
-/// Starts a server in a network namespace; it answers with its name and the client's address.
-fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
-    host.ok(&format!(
-        "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
-    ));
-    let table = format!("{port:04X}");
-    host.wait(&format!("nsenter --net={netns} grep -q ':{table} 00000000:0000' /proc/net/{protocol}"), 10);
-}
-
-/// What a server answers, asked from the network of `prefix`.
-fn ask(host: &Host, prefix: &str, protocol: &str, address: &str, port: u16) -> Result<String, String> {
-    let output = host.run(&match protocol {
-        "udp" => format!("{prefix} perl /srv/ask {address} {port}"),
-        _ => format!("{prefix} curl -sS --max-time 5 http://{address}:{port}"),
-    });
-    if output.success() { Ok(output.stdout) } else { Err(output.stderr) }
-}
-
 /// A network namespace that plays the world outside: 192.0.2.2, with the host as its way to anywhere.
 fn outside(host: &Host) {
-    for (path, text) in TOOLS {
-        host.write(path, text);
-    }
-    host.ok("ip netns add outside && ip link add out0 type veth peer name eth0 netns outside &&
-        ip address add 192.0.2.1/24 dev out0 && ip link set out0 up && ip -n outside link set lo up &&
-        ip -n outside address add 192.0.2.2/24 dev eth0 && ip -n outside link set eth0 up &&
-        ip -n outside route add default via 192.0.2.1");
+    lan::tools(host);
+    lan::connect(host, "outside", "192.0.2");
 }
 
 const OUTSIDE: &str = "ip netns exec outside";
@@ -311,9 +266,9 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     serve(host, "/run/netns/outside", "tcp", 7, "world");
     ask(host, &in_pod("kernel"), "tcp", "192.0.2.2", 7).unwrap_err();
 
-    // Rules go with their unit.
+    // Rules go with their pod.
     let tables = host.ok("nft list tables");
-    assert!(tables.contains("sdme-publish-kernel-8091") && tables.contains("sdme-publish-web-5353-udp"), "{tables}");
+    assert!(tables.contains("inet sdme-pod-kernel\n") && tables.contains("inet sdme-pod-web\n"), "{tables}");
     host.ok("systemctl stop sdme-pod@web.service systemd-nspawn@kernel systemd-nspawn@own");
     assert_state(host, "sdme-pod@kernel.service", "inactive");
     host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep sdme", 30);

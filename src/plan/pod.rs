@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The units of a pod, and what its members' units say about it. Pure.
 
-use super::publish;
+use super::{SYSTEM_UNITS, publish};
 use crate::output::tree::{Place, Tree};
+use crate::paths::RUNTIME;
 use crate::resolve::model::{Container, Link, Model, Network};
 use crate::resolve::pod::{Cable, Pod};
 use crate::unit::UnitFile;
@@ -10,8 +11,11 @@ use crate::unit::UnitFile;
 /// Where a pod's network namespace is inside of a container whose application joins it.
 const INSIDE: &str = "/run/sdme/pod/netns";
 
-/// Runs the rest of the command in the host's network, not in the pod's.
-pub(super) const ON_HOST: &str = "nsenter --net=/proc/1/ns/net";
+/// Runs the rest of the command in the host's network instead of the pod's.
+const ON_HOST: &str = "nsenter --net=/proc/1/ns/net";
+
+/// The unit by which the host forwards packets for pods.
+const FORWARD: &str = "sdme-forward.service";
 
 /// Plans the units.
 pub fn plan(pod: &Pod, tree: &mut Tree) {
@@ -33,15 +37,15 @@ fn network(pod: &Pod) -> UnitFile {
     let what = if pod.own { "Network of container" } else { "Network of pod" };
     unit.set_literal("Unit", "Description", &format!("{what} {}", pod.name));
     // A port that is taken fails the pod, and nothing of it starts.
-    for (port, kind) in publish::units(pod) {
-        let dependency = if kind == "socket" && pod.wanted.on_demand { "Wants" } else { "Requires" };
-        unit.set("Unit", dependency, port.as_str()).set("Unit", "After", port);
+    for socket in publish::sockets(pod) {
+        let dependency = if pod.wanted.on_demand { "Wants" } else { "Requires" };
+        unit.set("Unit", dependency, socket.as_str()).set("Unit", "After", socket);
     }
     if pod.wanted.idle.is_some() {
         unit.set("Unit", "PartOf", publish::demand(&pod.name));
     }
     if pod.own {
-        unit.set("Unit", "StopWhenUnneeded", "yes");
+        unit.set("Unit", "StopWhenUnneeded", "yes").set("Service", "Environment", "SDME_POD_OF_ONE=yes");
     }
     for (key, value) in &pod.unit {
         unit.set("Unit", key, value.as_str());
@@ -55,30 +59,38 @@ fn network(pod: &Pod) -> UnitFile {
     unit
 }
 
-/// Links the pod with the host. The commands run in the pod's network unless they say otherwise.
+/// Links the pod with the host. The commands run in the pod's network unless they are prefixed by [`ON_HOST`]. What they make
+/// is removed by `units/sdme-pod@.service`, which stays when the pod's file is gone.
 fn link(pod: &Pod, cable: &Cable, unit: &mut UnitFile) {
     let Cable { interface, host, pod: address } = cable;
-    // From the inside: the pod's end never has a name in the host's network.
-    unit.set("Service", "ExecStart", format!("ip link add host0 type veth peer name {interface} netns 1"))
-        .set("Service", "ExecStart", format!("ip address add {address}/30 dev host0"))
-        .set("Service", "ExecStart", "ip link set host0 addrgenmode none up")
-        .set("Service", "ExecStart", format!("{ON_HOST} ip address add {host}/30 dev {interface}"))
-        .set("Service", "ExecStart", format!("{ON_HOST} ip link set {interface} addrgenmode none up"))
-        .set("Service", "ExecStart", format!("ip route add default via {host}"))
-        // The second one is for connections from the host's loopback; the table keeps the pod away from it.
-        .set(
-            "Service",
-            "ExecStart",
-            format!("{ON_HOST} sysctl -q -w net/ipv4/ip_forward=1 net/ipv4/conf/{interface}/route_localnet=1"),
-        )
-        .set("Service", "ExecStart", format!("{ON_HOST} nft -f -"))
-        .set("Service", "ExecStopPost", format!("-{ON_HOST} nft delete table inet {}", table(&pod.name)))
-        .set("Service", "ExecStopPost", format!("-{ON_HOST} ip link delete {interface}"));
+    let name = &pod.name;
+    unit.set("Unit", "Requires", FORWARD).set("Unit", "After", FORWARD);
+    // The requirement is written once more, as a link in /run, because this one vanishes with the pod's file while the pod may run on.
+    let required = format!("/run/systemd/system/{}.requires", Pod::service(name));
+    // The rules are there before the link is. The file `link` tells the stop that there are rules, and then the link's name, but
+    // never the name of an interface that somebody else has made. The link is made from inside: the pod's end never has a name in
+    // the host's network. route_localnet is for connections from the host's loopback; the rules keep the pod away from there.
+    let commands = [
+        format!("mkdir -p {required}"),
+        format!("ln -sfT {SYSTEM_UNITS}/{FORWARD} {required}/{FORWARD}"),
+        format!(">{RUNTIME}/pods/{name}/link"),
+        format!("{ON_HOST} nft -f -"),
+        format!("ip link add host0 type veth peer name {interface} netns 1"),
+        format!("echo {interface} >{RUNTIME}/pods/{name}/link"),
+        format!("ip address add {address}/30 dev host0"),
+        "ip link set host0 addrgenmode none up".to_owned(),
+        format!(
+            "{ON_HOST} sh -ec \"ip address add {host}/30 dev {interface}; ip link set {interface} addrgenmode none up; \
+             sysctl -q -w net/ipv4/conf/{interface}/forwarding=1 net/ipv4/conf/{interface}/route_localnet=1\""
+        ),
+        format!("ip route add default via {host}"),
+    ];
+    unit.set("Service", "ExecStart", format!("sh -ec '{}'", commands.join("; ")));
     rules(&firewall(pod, cable), unit);
 }
 
 /// Gives a service nft commands on its standard input.
-pub(super) fn rules(text: &str, unit: &mut UnitFile) {
+fn rules(text: &str, unit: &mut UnitFile) {
     unit.set("Service", "StandardInput", "data");
     for line in text.lines() {
         // Leading blanks are not kept, so the nesting shows in the braces only.
@@ -87,22 +99,20 @@ pub(super) fn rules(text: &str, unit: &mut UnitFile) {
 }
 
 /// Commands that replace the table `name` by one with these chains.
-pub(super) fn replace(name: &str, chains: &str) -> String {
+fn replace(name: &str, chains: &str) -> String {
     format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n{chains}}}\n")
 }
 
-/// The table of a pod's link.
-fn table(pod: &str) -> String {
-    format!("sdme-pod-{pod}")
-}
-
-/// Who may talk to whom over the pod's link.
-fn firewall(pod: &Pod, Cable { interface, pod: address, .. }: &Cable) -> String {
+/// Who may talk to whom over the pod's link, and the ports that the kernel forwards, in one table. `units/sdme-pod@.service`
+/// deletes the table by its name.
+fn firewall(pod: &Pod, cable: &Cable) -> String {
+    let Cable { interface, pod: address, .. } = cable;
     let mut out = format!(
         "chain spoofed {{\n type filter hook prerouting priority raw\n \
          iifname \"{interface}\" ip saddr != {address} drop\n \
          iifname \"{interface}\" ip daddr 127.0.0.0/8 drop\n}}\n\
          chain forward {{\n type filter hook forward priority filter\n \
+         ip daddr {address} oifname != \"{interface}\" drop\n \
          ct state established,related accept\n ct status dnat accept\n oifname \"{interface}\" drop\n"
     );
     if !pod.wanted.uplink {
@@ -117,7 +127,13 @@ fn firewall(pod: &Pod, Cable { interface, pod: address, .. }: &Cable) -> String 
     }
     // What comes from the host's loopback, or from the pod itself by way of a published port.
     out += &format!(" ip saddr {{ 127.0.0.0/8, {address} }} oifname \"{interface}\" masquerade\n}}\n");
-    replace(&table(&pod.name), &out)
+    let forwarded = publish::rules(pod, cable);
+    if !forwarded.is_empty() {
+        for (chain, hook) in [("published", "prerouting"), ("local", "output")] {
+            out += &format!("chain {chain} {{\n type nat hook {hook} priority dstnat\n{forwarded}}}\n");
+        }
+    }
+    replace(&format!("sdme-pod-{}", pod.name), &out)
 }
 
 /// What a container's service says about its pods.

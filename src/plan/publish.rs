@@ -3,11 +3,10 @@
 
 use std::net::IpAddr;
 
-use super::pod::{replace, rules};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME};
 use crate::resolve::pod::{Cable, Pod};
-use crate::resolve::ports::{Port, Protocol};
+use crate::resolve::ports::Port;
 use crate::unit::UnitFile;
 
 /// The proxy of systemd-socket-proxyd(8).
@@ -19,14 +18,7 @@ const PROXY_USER: &str = "sdme-proxy";
 /// Its name without the suffix. No part of it but an address has a colon, so that no two are the same.
 fn stem(pod: &Pod, port: &Port) -> String {
     let listen = port.listen().replace(['[', ']'], "");
-    let protocol = if port.protocol == Protocol::Udp { "-udp" } else { "" };
-    format!("sdme-publish-{}-{listen}{protocol}", pod.name)
-}
-
-/// The units without which the pod does not start, with their types.
-pub fn units(pod: &Pod) -> impl Iterator<Item = (String, &'static str)> {
-    let proxied = pod.proxied().map(|port| (format!("{}.socket", stem(pod, port)), "socket"));
-    proxied.chain(pod.forwarded().map(|port| (format!("{}.service", stem(pod, port)), "service")))
+    format!("sdme-publish-{}-{listen}", pod.name)
 }
 
 /// The sockets.
@@ -41,12 +33,6 @@ pub fn plan(pod: &Pod, tree: &mut Tree) {
         let stem = stem(pod, port);
         tree.file(Place::Units, format!("{stem}.socket"), &socket(pod, port));
         tree.file(Place::Units, format!("{stem}.service"), &proxy(pod, port));
-    }
-    if let Some(cable) = &pod.cable {
-        for port in pod.forwarded() {
-            let stem = stem(pod, port);
-            tree.file(Place::Units, format!("{stem}.service"), &forward(pod, port, cable, &stem));
-        }
     }
 }
 
@@ -66,15 +52,11 @@ fn head(pod: &Pod, port: &Port) -> UnitFile {
     unit
 }
 
-/// It comes before the pod, is there as long as the pod is, and goes with it.
-fn with_pod(pod: &Pod, unit: &mut UnitFile) {
-    unit.set("Unit", "PartOf", Pod::service(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
-}
-
 fn socket(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = head(pod, port);
     if !pod.wanted.on_demand {
-        with_pod(pod, &mut unit);
+        // The socket comes before the pod, is there as long as the pod is, and goes with the pod.
+        unit.set("Unit", "PartOf", Pod::service(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
     }
     unit.set("Socket", "ListenStream", port.listen());
     match port.address {
@@ -130,25 +112,16 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
     unit
 }
 
-/// Rules by which the kernel sends packets to the pod. They belong to this unit and go with it.
-fn forward(pod: &Pod, port: &Port, cable: &Cable, stem: &str) -> UnitFile {
-    let mut unit = head(pod, port);
-    with_pod(pod, &mut unit);
-    let table = stem.replace(':', "_");
-    let local = match port.address.filter(|address| !address.is_unspecified()) {
-        Some(address) => format!("ip daddr {address}"),
-        None => "meta nfproto ipv4 fib daddr type local".to_owned(),
+/// The rules by which the kernel sends packets for published ports to the pod, a line each.
+#[must_use]
+pub(super) fn rules(pod: &Pod, cable: &Cable) -> String {
+    let rule = |port: &Port| {
+        let local = match port.address.filter(|address| !address.is_unspecified()) {
+            Some(address) => format!("ip daddr {address}"),
+            None => "meta nfproto ipv4 fib daddr type local".to_owned(),
+        };
+        let target = port.target.unwrap_or(port.host);
+        format!(" {local} {} dport {} dnat ip to {}:{target}\n", port.protocol, port.host, cable.pod)
     };
-    let target = port.target.unwrap_or(port.host);
-    let rule = format!("{local} {} dport {} dnat ip to {}:{target}", port.protocol, port.host, cable.pod);
-    let chains = format!(
-        "chain prerouting {{\n type nat hook prerouting priority dstnat\n {rule}\n}}\n\
-         chain output {{\n type nat hook output priority dstnat\n {rule}\n}}\n"
-    );
-    unit.set("Service", "Type", "oneshot")
-        .set("Service", "RemainAfterExit", "yes")
-        .set("Service", "ExecStart", "nft -f -")
-        .set("Service", "ExecStopPost", format!("-nft delete table inet {table}"));
-    rules(&replace(&table, &chains), &mut unit);
-    unit
+    pod.forwarded().map(rule).collect()
 }

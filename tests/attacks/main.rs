@@ -12,6 +12,7 @@ mod support;
 mod harness;
 mod hostile;
 mod start;
+mod network;
 
 use std::path::Path;
 

@@ -7,6 +7,7 @@
 
 pub mod containers;
 pub mod host;
+pub mod lan;
 pub mod packages;
 pub mod tiers;
 pub mod vm;

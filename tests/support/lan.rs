@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: MIT
+//! Local networks around a test's host: network namespaces, each with a veth pair to the host, and servers and clients in them.
+
+use super::host::Host;
+
+/// Servers and clients for protocols curl does not speak.
+const TOOLS: [(&str, &str); 2] = [
+    (
+        "/srv/server",
+        "use IO::Socket::INET; $| = 1; my ($proto, $port, $name) = @ARGV;
+my $s = IO::Socket::INET->new(LocalPort => $port, Proto => $proto, ReuseAddr => 1, ($proto eq 'tcp' ? (Listen => 50) : ()))
+  or die \"$!\";
+if ($proto eq 'udp') { while (1) { $s->recv(my $b, 2000); $s->send($name.' '.$s->peerhost) } }
+while (my $c = $s->accept) {
+  while (<$c>) { last if /^\\s*$/ }
+  print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n$name \".$c->peerhost.\"\\n\"; close $c
+}
+",
+    ),
+    (
+        "/srv/ask",
+        "use IO::Socket::INET; my ($host, $port) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 5;
+my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'udp'); $s->send('?');
+$s->recv(my $b, 2000) // exit 1; print \"$b\\n\" if $b;
+",
+    ),
+];
+
+/// Starts a server in a network namespace; it answers with its name and the client's address.
+pub fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
+    host.ok(&format!(
+        "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
+    ));
+    let table = format!("{port:04X}");
+    host.wait(&format!("nsenter --net={netns} grep -q ':{table} 00000000:0000' /proc/net/{protocol}"), 10);
+}
+
+/// What a server answers when it is asked from the network of `prefix`.
+///
+/// # Errors
+/// The client's error message, if there is no answer within five seconds.
+pub fn ask(host: &Host, prefix: &str, protocol: &str, address: &str, port: u16) -> Result<String, String> {
+    let output = host.run(&match protocol {
+        "udp" => format!("{prefix} perl /srv/ask {address} {port}"),
+        _ => format!("{prefix} curl -sS --max-time 5 http://{address}:{port}"),
+    });
+    if output.success() { Ok(output.stdout) } else { Err(output.stderr) }
+}
+
+/// Writes the programs that [`serve`] and [`ask`] run.
+pub fn tools(host: &Host) {
+    for (path, text) in TOOLS {
+        host.write(path, text);
+    }
+}
+
+/// Makes a network namespace `name` with the address `NET.2`, whose default route is the host's end, `NET.1`, of a veth pair.
+pub fn connect(host: &Host, name: &str, net: &str) {
+    host.ok(&format!(
+        "ip netns add {name} && ip link add {name}0 type veth peer name eth0 netns {name} &&
+        ip address add {net}.1/24 dev {name}0 && ip link set {name}0 up && ip -n {name} link set lo up &&
+        ip -n {name} address add {net}.2/24 dev eth0 && ip -n {name} link set eth0 up &&
+        ip -n {name} route add default via {net}.1"
+    ));
+}
