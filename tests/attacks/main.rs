@@ -11,6 +11,7 @@ mod support;
 
 mod harness;
 mod hostile;
+mod mounts;
 
 use std::path::Path;
 
