@@ -15,9 +15,13 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
 }
 
-/// Replaces the directories above its mounts once they are there.
+/// What the application replaces: directories above its mounts, with a link in place of the target.
+const PLACES: &str = "c/u:/etc/systemd/system s/key:../../../../../../../etc/machine-id b/dir:/usr/lib t/mem:/oci \
+    f/file:/run/sdme-oci-run";
+
+/// Replaces them once they are there.
 const ATTACK: &str = "if [ ! -e /www/done ]; then
-    for place in c/u:/etc/systemd/system s/key:../../../../../../../etc/machine-id b/dir:/usr/lib t/mem:/oci f/file:/run/sdme-oci-run; do
+    for place in $PLACES; do
         directory=${place%%/*}; rest=${place#*/}
         mv /www/$directory /www/old-$directory
         mkdir /www/$directory
@@ -56,6 +60,7 @@ fn mounts_stay_in_their_application(host: &Host) {
     host.write("/etc/sdme/honest.image", "[Image]\nImage=oci:/srv/hostile/honest\n");
     host.ok("mkdir -p /srv/dir /etc/credstore && echo file >/srv/file && printf secret >/etc/credstore/key");
     let usr = host.ok("cd /usr && find . -xdev | sort | sha256sum");
+    declared_volumes(host);
     for (name, text) in PROTECTIONS {
         links_above_mounts(host, name, text);
         nested_volumes(host, &format!("honest-{name}"), text);
@@ -66,10 +71,23 @@ fn mounts_stay_in_their_application(host: &Host) {
     assert_eq!(host.ok("cat /srv/file"), "file\n");
 }
 
+/// The volumes that the image declares are enough.
+fn declared_volumes(host: &Host) {
+    let container = Container::new(host, "declared");
+    container
+        .configure("[Container]\nImage=nested.image\nEnvironment=PLACES=c/u:/etc/systemd/system\n")
+        .systemctl("start");
+    host.wait("test -e '/var/lib/sdme/volumes/declared@www/done'", 20);
+    host.ok(&format!("timeout 20 systemctl restart {}; true", container.unit));
+    let places = table(host, "declared");
+    assert!(!places.contains(&"/etc/systemd/system".to_owned()), "the container's units are a volume: {places:?}");
+    host.ok(&format!("systemctl stop {}", container.unit));
+}
+
 fn links_above_mounts(host: &Host, name: &str, text: &str) {
     let container = Container::new(host, name);
     let file = format!(
-        "[Container]\nImage=nested.image\n{text}Volume=/srv/dir:/www/b/dir\nVolume=/srv/file:/www/f/file:ro\n\
+        "[Container]\nImage=nested.image\n{text}Environment=\"PLACES={PLACES}\"\nVolume=/srv/dir:/www/b/dir\nVolume=/srv/file:/www/f/file:ro\n\
          Mount=type=tmpfs,target=/www/t/mem\nSecret=key,target=/www/s/key\n"
     );
     container.configure(&file).systemctl("start");
@@ -107,7 +125,7 @@ fn links_above_mounts(host: &Host, name: &str, text: &str) {
     container.systemctl("stop");
 }
 
-/// Volumes as images for WordPress declare them.
+/// A volume below another one, as images of content managers declare them.
 fn nested_volumes(host: &Host, name: &str, text: &str) {
     let container = Container::new(host, name);
     container.configure(&format!("[Container]\nImage=honest.image\n{text}")).systemctl("start");
