@@ -35,11 +35,21 @@ pub struct Options {
     pub no_exec: bool,
     /// `nosuid`
     pub no_suid: bool,
+    /// `suid`: setuid bits may be set on a path of the host, even from a user namespace.
+    pub allow_setuid: bool,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { read_only: false, copy: true, recursive: true, no_devices: false, no_exec: false, no_suid: false }
+        Self {
+            read_only: false,
+            copy: true,
+            recursive: true,
+            no_devices: false,
+            no_exec: false,
+            no_suid: false,
+            allow_setuid: false,
+        }
     }
 }
 
@@ -140,9 +150,23 @@ pub fn mount(value: &str) -> Result<Written, String> {
 
 const SOURCE: [&str; 2] = ["source", "src"];
 const TARGET: [&str; 3] = ["target", "destination", "dst"];
-const BIND: &[&str] =
-    &["ro", "readonly", "rw", "nodev", "noexec", "nosuid", "idmap", "relabel", "bind-propagation", "bind-nonrecursive"];
-const VOLUME: &[&str] = &["ro", "readonly", "rw", "nodev", "noexec", "nosuid", "idmap", "nocopy", "volume-nocopy"];
+const BIND: &[&str] = &[
+    "ro",
+    "readonly",
+    "rw",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "idmap",
+    "relabel",
+    "bind-propagation",
+    "bind-nonrecursive",
+];
+const VOLUME: &[&str] =
+    &["ro", "readonly", "rw", "dev", "nodev", "exec", "noexec", "suid", "nosuid", "idmap", "nocopy", "volume-nocopy"];
 const TMPFS: &[&str] =
     &["ro", "readonly", "rw", "noexec", "nodev", "nosuid", "size", "tmpfs-size", "mode", "tmpfs-mode", "notmpcopyup"];
 
@@ -188,8 +212,8 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         "nodev" => options.no_devices = true,
         "exec" => options.no_exec = false,
         "noexec" => options.no_exec = true,
-        "suid" => options.no_suid = false,
-        "nosuid" => options.no_suid = true,
+        "suid" => (options.no_suid, options.allow_setuid) = (false, true),
+        "nosuid" => (options.no_suid, options.allow_setuid) = (true, false),
         // What they ask for is so in any case: containers have no label of their own, owners always mean the same on both
         // sides, what is mounted on the host later is seen inside, and files are not cached on the way.
         "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached" | "delegated" | "consistent" => {}

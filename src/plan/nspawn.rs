@@ -23,7 +23,9 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: 
         // The layers are mapped already.
         file.set("Files", "PrivateUsersOwnership", "no");
     }
-    file.set("Exec", "LinkJournal", "try-guest").set("Exec", "Hostname", container.host_name.as_str());
+    // For a link, systemd-nspawn makes directories below the container's /var/log, and follows symbolic links there out of the
+    // container. journalctl --machine needs no link.
+    file.set("Exec", "LinkJournal", "no").set("Exec", "Hostname", container.host_name.as_str());
     security::settings(container, &mut file);
     // Neither of the two may leave anything in the upper layer, where it would outlive a changed setting: files are
     // bound over mount points of the configuration layer, and a time zone other than the host's is a link there.

@@ -3,6 +3,7 @@
 
 use crate::capability::Capabilities;
 use crate::resolve::model::{App, Container, Facts, Network};
+use crate::resolve::mounts::{Mount, What};
 use crate::resolve::security::Preset;
 use crate::unit::UnitFile;
 
@@ -91,6 +92,15 @@ pub fn private_pids(app: &App, container: &Container) -> bool {
     wanted && !app.startup.mounts()
 }
 
+/// Whether setuid programs of the application would be a danger on the host. On a path of the host, root of a container with a
+/// user namespace owns files as root of the host does, and users of the host can run them: no mount option of the container's
+/// prevents that.
+fn may_leave_setuid(app: &App, container: &Container) -> bool {
+    let open =
+        |mount: &Mount| matches!(mount.what, What::Host(_)) && !mount.options.read_only && !mount.options.allow_setuid;
+    container.security.user_ns && app.mounts.iter().any(open)
+}
+
 /// What an application's service inside says.
 pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut UnitFile) {
     let (security, private_pids) = (&container.security, private_pids(app, container));
@@ -107,6 +117,9 @@ pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut U
     // A user namespace would be a way around the bounding set, into parts of the kernel that are otherwise out of reach.
     if security.application.common(admin).is_empty() {
         unit.set("Service", "RestrictNamespaces", if private_pids { "yes" } else { "pid" });
+    }
+    if security.preset != Preset::Strict && may_leave_setuid(app, container) {
+        unit.set("Service", "RestrictSUIDSGID", "yes");
     }
     if private_pids {
         unit.set("Service", "PrivatePIDs", "yes");

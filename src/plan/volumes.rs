@@ -50,8 +50,8 @@ fn bind_options(container: &Container, recursive: bool) -> &'static str {
 
 /// The mounts in the `.nspawn` file.
 pub(super) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, file: &mut UnitFile) {
-    for placed in container.placed(stack, facts) {
-        let Placed { mount, .. } = &placed;
+    for placed in container.placed(stack, facts).iter().filter(|placed| !placed.is_of_service()) {
+        let Placed { mount, .. } = placed;
         let target = nspawn_path(&placed.place());
         let path = placed.restricted.map(|number| prepared(&container.name, number)).or_else(|| mount.path());
         match (path, &mount.what) {
@@ -95,16 +95,17 @@ pub(super) fn secrets(container: &Container, unit: &mut UnitFile) {
 pub(super) fn application(container: &Container, app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
     for mount in container.mounts_of(app, image) {
         let placed = Placed { app: Some(app), mount, restricted: None };
+        let target = &placed.mount.target;
+        if let What::Tmpfs(options) = &placed.mount.what {
+            let options = options.replace('%', "%%");
+            unit.set("Service", "TemporaryFileSystem", format!("{}:{options}", bind_path(target)));
+            continue;
+        }
         let place = placed.place();
         // Or else a shutdown would unmount them while the application still has something to write.
         unit.set("Unit", "RequiresMountsFor", unit_path(&place));
-        if placed.is_covered() {
-            let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
-            unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(&placed.mount.target)));
-        } else if app.startup.read_only && !placed.mount.options.read_only {
-            // An exception from what its root is (systemd.exec(5), `ReadOnlyPaths=`).
-            unit.set("Service", "ReadWritePaths", unit_path(&format!("+{}", placed.mount.target)));
-        }
+        let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
+        unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(target)));
     }
 }
 

@@ -233,24 +233,30 @@ pub struct Placed<'a> {
 }
 
 impl Placed<'_> {
-    /// Whether the application's service has something else mounted above it: its `/run`, or another file system in memory.
+    /// Whether the application's service mounts over the application's root at a path above this target: `/run`, or another
+    /// file system in memory. A mount point in the root would not be seen.
     #[must_use]
     pub fn is_covered(&self) -> bool {
         let below = |path: &str| self.mount.target.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         self.app.is_some_and(|app| below("/run") || app.startup.in_memory().keys().any(|path| below(path)))
     }
 
-    /// Where the container has it mounted.
+    /// Where systemd-nspawn mounts it. systemd-nspawn follows symbolic links from the container's root directory, and the
+    /// application can make links below its own root. So what is for an application is mounted in a directory that the
+    /// application cannot change, and the application's service binds it from there: the service manager follows links
+    /// within `RootDirectory=` only.
     #[must_use]
     pub fn place(&self) -> String {
         match self.app {
-            // Where the application's service takes it from.
-            Some(app) if self.is_covered() => {
-                format!("{}/mounts/{}", app.directory(), escape_path(&self.mount.target))
-            }
-            Some(app) => format!("{}/root{}", app.directory(), self.mount.target),
+            Some(app) => format!("{}/mounts/{}", app.directory(), escape_path(&self.mount.target)),
             None => self.mount.target.clone(),
         }
+    }
+
+    /// Whether systemd-nspawn has nothing to mount: the application's service makes file systems in memory itself.
+    #[must_use]
+    pub fn is_of_service(&self) -> bool {
+        self.app.is_some() && matches!(self.mount.what, What::Tmpfs(_))
     }
 }
 
@@ -281,7 +287,7 @@ impl Container {
                 out.push(Mount { target, what, options: Options::default(), at: None });
             }
         }
-        // systemd-nspawn would follow them from the container's root.
+        // Links of the image are followed here, so that it is known what is below what, and any other link is refused.
         for mount in &mut out {
             if let Some(target) = image.links.get(&mount.target) {
                 mount.target.clone_from(target);

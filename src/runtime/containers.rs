@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::{files, stack, systemd};
 use crate::config::keys::FileType;
-use crate::paths::{container_runtime, container_state};
+use crate::paths::{container_runtime, container_state, machine_root};
 use crate::resolve::bad_name;
 use crate::search::{SearchPath, search};
 
@@ -93,7 +93,10 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
     let mut removed = vec![format!("{}/{file}", files::DIRECTORY)];
     // What is prepared for a next start holds on to the image.
-    for path in [drop_ins, state, container_runtime(name), format!("/run/systemd/nspawn/{name}.nspawn")] {
+    let mut paths =
+        vec![drop_ins, state.clone(), container_runtime(name), format!("/run/systemd/nspawn/{name}.nspawn")];
+    paths.extend(journal_links(root, name));
+    for path in paths {
         let full = root.join(path.trim_start_matches('/'));
         let found = match full.symlink_metadata() {
             Err(error) if error.kind() == ErrorKind::NotFound => continue,
@@ -111,6 +114,18 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         systemd::reload(root)?;
     }
     Ok(removed)
+}
+
+/// Links to the container's journal, which systemd-nspawn made for earlier versions (`LinkJournal=`). They lead into the
+/// container's root directory.
+fn journal_links(root: &Path, name: &str) -> Vec<String> {
+    const JOURNALS: &str = "/var/log/journal";
+    let inside = Path::new(&machine_root(name)).join("var/log/journal");
+    let entries = fs::read_dir(root.join(JOURNALS.trim_start_matches('/'))).into_iter().flatten().flatten();
+    entries
+        .filter(|entry| fs::read_link(entry.path()).is_ok_and(|target| target.starts_with(&inside)))
+        .filter_map(|entry| Some(format!("{JOURNALS}/{}", entry.file_name().to_str()?)))
+        .collect()
 }
 
 /// Nothing may be mounted in any of `directories`: it is images and directories of the host, which removing would empty.

@@ -22,6 +22,7 @@ mod roots;
 pub mod secrets;
 pub mod stack;
 pub mod systemd;
+mod targets;
 mod volumes;
 
 use std::cell::LazyCell;

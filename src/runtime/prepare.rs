@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
 use super::links::{self, further, layers, remove};
-use super::{apparmor, environment, mountpoints, ranges, roots, stack, volumes};
+use super::{apparmor, environment, mountpoints, ranges, roots, stack, targets, volumes};
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
 use crate::image::{Store, application_root};
@@ -136,7 +136,8 @@ pub fn prepare(name: &str) -> Result<()> {
     stack::release_later(&container.file, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
-    stack::mount(name, &plan::stack::stack(container, &below), range)
+    stack::mount(name, &plan::stack::stack(container, &below), range)?;
+    targets::check(name, &placed)
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.
@@ -221,9 +222,11 @@ fn configuration_layer(
             What::Secret(_) => false,
             What::Volume(_) | What::Tmpfs(_) => true,
         };
-        if placed.is_covered() {
+        if app.is_some() && !placed.is_of_service() {
             mountpoints::make_own(&new.join(placed.place().trim_start_matches('/')), directory)?;
-        } else {
+        }
+        // Below another mount, the service manager makes the mount point in there if it is missing.
+        if !placed.is_covered() {
             mountpoints::make(&mount.target, directory, root, &layer)?;
         }
     }

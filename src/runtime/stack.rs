@@ -74,7 +74,8 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str) -> Result<()> {
     if fs::read_link(&path)? != Path::new(to) {
         bail!("a symbolic link is on the way to it");
     }
-    mount_at(Some("overlay"), &path, Some("overlay"), MsFlags::empty(), Some(options.as_str()))?;
+    // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
+    mount_at(Some("overlay"), &path, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))?;
     eprintln!("<6>{to} is an overlay: {options}");
     Ok(())
 }

@@ -13,6 +13,7 @@ mod harness;
 mod hostile;
 mod start;
 mod network;
+mod mounts;
 
 use std::path::Path;
 
