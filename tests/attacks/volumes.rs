@@ -32,7 +32,8 @@ fn images(directory: &Path) {
         }
         fs::hard_link(data.join("sub/1"), data.join("sub/deep/again")).unwrap();
         std::os::unix::fs::symlink("/nowhere", data.join("sub/link")).unwrap();
-        for path in [data.join("sub/2"), data.join("sub"), data] {
+        // The attacker as uid 1000 must be able to empty the volume again.
+        for path in [data.join("sub/2"), data.join("sub/deep"), data.join("sub"), data] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         }
     };
@@ -59,7 +60,7 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
         host.run_for(&tries, std::time::Duration::from_secs(120));
         let exchanged = host.ok(&format!("sdme-gen logs {name} | grep -c exchanged"));
         assert!(
-            exchanged.trim().parse::<usize>().unwrap() >= 10,
+            exchanged.trim().parse::<usize>().unwrap() >= 5,
             "the attacker as {name} exchanged {exchanged} directories"
         );
         attacker.systemctl("stop");
