@@ -113,3 +113,62 @@ fn the_generator_links_no_image_code() {
     }
     assert!(text.lines().any(|l| l.starts_with("ini_core")), "{text}");
 }
+
+/// How the code names what a container or an image controls: the parts of paths, and the functions that give such a path.
+const CONTROLLED: [&str; 8] =
+    ["container_state(", "machine_root(", "(volume(", " volume(", "(\"upper\")", "/upper", "}/root", "join(\"root\")"];
+
+/// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
+const MAY_NAME: [(&str, &str); 10] = [
+    (
+        "src/runtime/applications.rs",
+        "opens the journal of a stopped container through rootdir and hands over the descriptor",
+    ),
+    (
+        "src/runtime/containers.rs",
+        "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)",
+    ),
+    ("src/runtime/diff.rs", "reads upper layers through rootdir only"),
+    (
+        "src/runtime/prepare.rs",
+        "makes and reads only names in /run/sdme and /var/lib/sdme/containers/NAME, which no container sees",
+    ),
+    ("src/runtime/ps.rs", "reads health states through rootdir only"),
+    ("src/runtime/ranges.rs", "changes owners in the upper layer of a stopped container, and follows no symbolic link"),
+    (
+        "src/runtime/stack.rs",
+        "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
+    ),
+    ("src/runtime/volumes.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
+    ("src/image/applayer.rs", "moves a directory of an import that no container has been given yet"),
+    ("src/launcher/exec.rs", "runs inside of the container and opens /proc/PID/root for the path only"),
+];
+
+#[test]
+fn what_a_container_controls_is_opened_by_rootdir_only() {
+    let mut seen = std::collections::BTreeSet::new();
+    for (path, text) in ["runtime", "image", "launcher", "cli"].iter().flat_map(|d| sources(&format!("src/{d}"))) {
+        let name = path.display().to_string();
+        if ["tests.rs", "testing.rs"].iter().any(|test| name.ends_with(test)) {
+            continue;
+        }
+        let Some((line, code)) = code(&text).find(|(_, code)| CONTROLLED.iter().any(|word| code.contains(word))) else {
+            continue;
+        };
+        assert!(
+            MAY_NAME.iter().any(|(allowed, _)| *allowed == name),
+            "{name}:{}: {}\nA container or an image controls this path. The host's root opens, creates, renames, changes and removes \
+             files there through src/rootdir only, relative to an open directory. If the code does so, add the file and the reason \
+             to MAY_NAME in tests/layering.rs, and the call to docs/trust-boundary.md.",
+            line + 1,
+            code.trim()
+        );
+        seen.insert(name);
+    }
+    let page = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/trust-boundary.md")).unwrap();
+    for (file, _) in MAY_NAME {
+        assert!(seen.contains(file), "{file} names no such path any more: remove the file from MAY_NAME");
+        let short = file.trim_start_matches("src/");
+        assert!(page.contains(short), "docs/trust-boundary.md does not name {short}");
+    }
+}

@@ -33,14 +33,24 @@ fn image(host: &Host) {
 /// Everything about the files of a directory but where it is.
 const LIST: &str = "find . -printf '%P %y %m %U:%G %n %T@ %l\\n' | sed -E 's/^( d .*) [0-9.]+ $/\\1/' | sort";
 
+/// Notes that the copy into a volume did not end, as a start that is killed leaves it.
+fn interrupted(host: &Host, volume: &str) {
+    host.ok(&format!("cd /var/lib/sdme/volumes && stat -c '%i %W' {volume} >.state/unfinished/{volume}"));
+}
+
 fn volumes_are_filled_shared_and_kept(host: &Host) {
     image(host);
     host.ok("mkdir -p /srv/dir /srv/www /etc/sdme/here && echo host >/srv/dir/file && echo one >/srv/one && echo www >/srv/www/index.html");
     host.write("/etc/sdme/memory.volume", "[Volume]\nDevice=tmpfs\nType=tmpfs\nOptions=size=1m\nUID=5\nGroup=daemon\n");
     host.write("/etc/sdme/empty.volume", "[Volume]\nVolumeName=nothing\nCopy=no\nUser=daemon\n");
-    // As if the first start of this one had been interrupted.
-    host.ok("mkdir -p /var/lib/sdme/volumes/half/.sdme-copy-up/content && cd /var/lib/sdme/volumes/half &&
-        echo half >kept && echo half >.sdme-copy-up/content/sub");
+    // As if the first start of this one, which was there and empty, had been interrupted.
+    host.ok("mkdir -p /var/lib/sdme/volumes/half && cd /var/lib/sdme/volumes/half && echo half >kept && mkdir sub && echo half >sub/x &&
+        mkdir -p -m 0700 ../.state/new/data ../.state/unfinished && echo half >../.state/new/data/kept");
+    interrupted(host, "half");
+    // The content that the administrator puts into a new directory of the same name stays.
+    host.ok("mkdir /var/lib/sdme/volumes/mine");
+    interrupted(host, "mine");
+    host.ok("cd /var/lib/sdme/volumes && mkdir other && mv mine gone && mv other mine && echo mine >mine/kept");
     let a = Container::new(host, "a");
     a.configure(
         "[Container]\nImage=own.image\nExec=sleep infinity\nVolume=data:/data\nVolume=/srv/dir:/var/run/dir:ro\n\
@@ -76,12 +86,16 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
 
     // Another one sees the same, at another place; what is there already stays.
     let b = Container::new(host, "b");
-    b.configure("[Container]\nImage=own.image\nBase=host\nExec=sleep infinity\nVolume=data:/srv\nVolume=half:/data\n")
+    b.configure("[Container]\nImage=own.image\nBase=host\nExec=sleep infinity\nVolume=data:/srv\nVolume=half:/data\nVolume=mine:/opt/data\n")
         .systemctl("start");
     assert_eq!(host.ok("sdme-gen exec b -- sh -c 'cat /srv/kept && echo b >/srv/b'"), "new\n");
     assert_eq!(seen("cat data/b"), "b\n");
     // The interrupted one was begun again.
     assert_eq!(host.ok(&format!("cd /var/lib/sdme/volumes/half && {LIST}")), listed);
+    assert_eq!(
+        host.ok("cd /var/lib/sdme/volumes && cat mine/kept && ls .state/new .state/unfinished"),
+        "mine\n.state/new:\n\n.state/unfinished:\n"
+    );
     b.systemctl("stop");
 
     // Whatever becomes of the container, and of its image.

@@ -3,5 +3,6 @@
 //! root directory that an image builder names. The host's root opens, creates, renames and removes files there through this
 //! module only, relative to an open directory, so that no symbolic link leads out.
 
+pub mod copy;
 pub mod replace;
 pub mod tree;

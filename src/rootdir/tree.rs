@@ -286,6 +286,21 @@ pub fn names(dir: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     Ok(out)
 }
 
+/// Whether a directory has no entry but the `lost+found` of a new file system. Reads no more names than needed, as a stranger may
+/// have made millions.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn is_empty(dir: impl AsFd) -> io::Result<bool> {
+    let fd = openat(dir, ".", OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
+    for entry in Dir::from_fd(fd)?.iter() {
+        if !matches!(entry?.file_name().to_bytes(), b"." | b".." | b"lost+found") {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
 /// Removes a name and everything below it. Descends nowhere: directories found are first moved to the top, so that a
 /// tree of any depth is removed with a handful of descriptors and no recursion.
 ///

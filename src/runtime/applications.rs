@@ -2,15 +2,18 @@
 //! Commands of every day about a container and its applications: each becomes one of systemd's own programs.
 
 use std::io::IsTerminal as _;
+use std::os::fd::IntoRawFd as _;
 use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::paths::container_state;
 use crate::plan::LAUNCHER;
 use crate::resolve::model::App;
+use crate::rootdir::tree::Tree;
 
 /// What `container` runs: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
@@ -90,7 +93,14 @@ pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
     if is_running(container)? {
         show.arg(format!("--machine={container}"));
     } else {
-        show.arg(format!("--directory={}/upper/var/log/journal", container_state(container)));
+        // The container may have made any of these directories a symbolic link.
+        let upper = Path::new(&container_state(container)).join("upper");
+        let journal = Tree::open(&upper)
+            .and_then(|tree| tree.open_dir(b"var/log/journal"))
+            .with_context(|| format!("{container} has no journal; start the container first"))?;
+        fcntl(&journal, FcntlArg::F_SETFD(FdFlag::empty()))?;
+        // journalctl(1) takes the descriptor over.
+        show.arg(format!("--directory=/proc/self/fd/{}", journal.into_raw_fd()));
     }
     let wanted = match what.app {
         Some(_) => vec![one_of(&applications, what.app)?],

@@ -28,7 +28,11 @@ pub enum Change {
     Deleted,
 }
 
-/// A path inside the container, and how it differs. Of directories only those that are new are named.
+/// The longest path that system calls take (`PATH_MAX`, which counts the NUL byte). Layers of images have no longer ones.
+const LONGEST_PATH: usize = 4095;
+
+/// A path inside the container, and how it differs. Of directories only those that are new are named. A path that ends in `/...`
+/// stands for the content of a directory whose path is too long to be read.
 pub type Difference = (String, Change);
 
 /// The differences of a container, sorted by path.
@@ -77,12 +81,20 @@ fn compare(upper: &Path, lower: &[Vec<PathBuf>], prefix: &str, out: &mut Vec<Dif
     let lower: Vec<Tree> = lower.into_iter().flatten().collect();
     let mut pending = vec![Vec::new()];
     while let Some(directory) = pending.pop() {
+        let shown = String::from_utf8_lossy(&directory).into_owned();
+        if directory.len() > LONGEST_PATH {
+            out.push((format!("{prefix}{shown}/..."), Change::Added));
+            continue;
+        }
         let mut read = || -> io::Result<()> {
             let here = upper_tree.open_dir(&directory)?;
             level(here.as_fd(), &directory, &lower, prefix, &mut pending, out)
         };
-        let shown = String::from_utf8_lossy(&directory).into_owned();
-        read().with_context(|| format!("cannot read {}{shown}", upper.display()))?;
+        match read() {
+            // The container runs, and has removed or replaced the directory meanwhile.
+            Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
+            other => other.with_context(|| format!("cannot read {}{shown}", upper.display()))?,
+        }
     }
     Ok(())
 }
@@ -198,5 +210,25 @@ mod tests {
             ("/srv/b", Modified),
         ];
         assert_eq!(out, want.map(|(path, change)| (path.to_owned(), change)));
+    }
+
+    #[test]
+    fn directories_deeper_than_any_path_are_cut_off() {
+        use nix::sys::stat::{Mode, mkdirat};
+        let dir = tempfile::tempdir().unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let mut here = tree.open_dir(b"").unwrap();
+        for _ in 0..2500 {
+            mkdirat(&here, "d", Mode::S_IRWXU).unwrap();
+            here = open_nofollow(&here, b"d", OFlag::O_DIRECTORY | OFlag::O_RDONLY).unwrap();
+        }
+        mkdirat(tree.root(), "z", Mode::S_IRWXU).unwrap();
+        let mut out = Vec::new();
+        let compared = compare(dir.path(), &[], "", &mut out);
+        crate::rootdir::tree::remove(tree.root(), b"d").unwrap();
+        compared.unwrap();
+        let cut: Vec<_> = out.iter().filter(|(path, _)| path.ends_with("/...")).collect();
+        assert_eq!(cut, [&("/d".repeat(2048) + "/...", Added)]);
+        assert!(out.contains(&("/z".to_owned(), Added)));
     }
 }

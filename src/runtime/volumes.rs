@@ -1,27 +1,33 @@
 // SPDX-License-Identifier: MIT
 //! Volumes and other things to be mounted, made ready before a container starts: directories, their first content and
 //! owner. What the image has is read in its root only; a volume that is in use is never changed.
+//!
+//! A running container may have a volume mounted and change the volume's content at any time. So the lock and the record of an
+//! unfinished copy are outside of the volume, and a new volume gets its name when its content is complete.
 
-use std::fs::{self, DirBuilder, File, Permissions};
-use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, fchown};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::time::UNIX_EPOCH;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
-use nix::fcntl::{FcntlArg, FdFlag, Flock, FlockArg, OFlag, fcntl};
-use nix::unistd::{Group, User, syncfs};
-use xattr::FileExt as _;
+use nix::fcntl::{Flock, FlockArg, OFlag};
+use nix::unistd::{Group, User, fsync, syncfs};
 
 use crate::paths::{STATE, volume};
 use crate::resolve::model::Model;
 use crate::resolve::mounts::{Mount, Placed, What};
 use crate::resolve::volume::{Account, Owner};
+use crate::rootdir::copy::copy_directory;
 use crate::rootdir::tree::{self, Tree};
 
-/// Is in a volume while it gets its first content. What is beside it then is not complete.
-const UNFINISHED: &str = ".sdme-copy-up";
+/// The directory beside the volumes that no container can reach. The name of a volume cannot begin with a dot.
+const PRIVATE: &str = ".state";
+
+/// Where version 0.1 noted an unfinished copy, inside of the volume.
+const OLD_MARKER: &str = ".sdme-copy-up";
 
 /// Makes ready what is mounted. `root` is the root of the image that `placed` is for.
 ///
@@ -43,85 +49,146 @@ pub fn make_ready(placed: &Placed<'_>, root: &Tree, model: &Model) -> Result<()>
 /// more harm than a container that does not start.
 fn host_path(path: &str) -> Result<()> {
     match fs::metadata(path) {
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => {
+        Err(e) if e.kind() == ErrorKind::NotFound => {
             bail!("there is no {path} on this host; make it, or name a volume, which is made when it is missing")
         }
         other => other.map(drop).with_context(|| format!("cannot look at {path}")),
     }
 }
 
-fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
-    let path = PathBuf::from(volume(name));
-    for (directory, mode) in [(Path::new(STATE), 0o700), (&Path::new(STATE).join("volumes"), 0o700), (&path, 0o755)] {
-        match DirBuilder::new().mode(mode).create(directory) {
-            Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
-            other => other.with_context(|| format!("cannot make {}", directory.display()))?,
-        }
-    }
-    let directory = File::open(&path).with_context(|| format!("cannot open {}", path.display()))?;
-    // Two containers that share a new volume may start at once.
-    let Ok(directory) = Flock::lock(directory, FlockArg::LockExclusive) else {
-        bail!("cannot lock {}", path.display());
-    };
-    // A file system of its own has this from the start.
-    let entries: Vec<_> = tree::names(&*directory)?.into_iter().filter(|e| e != b"lost+found").collect();
-    let unfinished = entries.iter().any(|e| e == UNFINISHED.as_bytes());
-    if !entries.is_empty() && !unfinished {
-        return Ok(());
-    }
-    let (last, others): (Vec<_>, Vec<_>) = entries.iter().partition(|e| *e == UNFINISHED.as_bytes());
-    for entry in others.into_iter().chain(last) {
-        tree::remove(&*directory, entry).context("cannot remove what an interrupted copy left")?;
-    }
-    let origin = match root.open_at(mount.target.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_RDONLY) {
-        Ok(origin) => Some(File::from(origin)),
-        Err(e) if matches!(Errno::from_raw(e.raw_os_error().unwrap_or_default()), Errno::ENOENT | Errno::ENOTDIR) => {
-            None
-        }
-        Err(e) => return Err(e).context("cannot look at what the image has there"),
-    };
-    if let Some(origin) = origin.filter(|_| mount.options.copy) {
-        copy(&origin, &path, &directory)?;
-    }
-    if let Some(owner) = model.volumes.get(name).map(|v| &v.owner) {
-        own(&directory, owner)?;
-    }
-    Ok(())
+/// The paths that belong to one volume.
+struct Paths {
+    /// The volume itself.
+    volume: PathBuf,
+    /// Locked while a container's start prepares the volume. A lock on the volume could be held by a container.
+    lock: PathBuf,
+    /// A new volume, until its first content is complete.
+    staged: PathBuf,
+    /// Names the directory that is getting its first content in place.
+    unfinished: PathBuf,
 }
 
-/// Copies what is in `origin`, and gives the volume its owner, mode and attributes. An interruption at any point leaves
-/// [`UNFINISHED`] behind, and the next start begins again.
-fn copy(origin: &File, path: &Path, directory: &File) -> Result<()> {
-    let unfinished = path.join(UNFINISHED);
-    let content = unfinished.join("content");
-    fs::create_dir(&unfinished).and_then(|()| fs::create_dir(&content)).context("cannot make a directory in it")?;
-    // cp opens it by the name it has here.
-    fcntl(origin, FcntlArg::F_SETFD(FdFlag::empty()))?;
-    let copied = Command::new("cp")
-        .args(["-a", "--reflink=auto", "-T", "--"])
-        .arg(format!("/proc/self/fd/{}/.", origin.as_raw_fd()))
-        .arg(&content)
-        .output()
-        .context("cannot run cp")?;
-    if !copied.status.success() {
-        bail!("cannot copy what the image has there: {}", String::from_utf8_lossy(&copied.stderr).trim());
+impl Paths {
+    fn of(name: &str) -> Result<Self> {
+        let volume = PathBuf::from(volume(name));
+        let above = volume.parent().context("a volume has no parent directory")?;
+        let private = above.join(PRIVATE);
+        let [locks, staged, unfinished] = ["locks", "new", "unfinished"].map(|kind| private.join(kind));
+        for directory in [Path::new(STATE), above, &private, &locks, &staged, &unfinished] {
+            match DirBuilder::new().mode(0o700).create(directory) {
+                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+                other => other.with_context(|| format!("cannot make {}", directory.display()))?,
+            }
+        }
+        Ok(Self { lock: locks.join(name), staged: staged.join(name), unfinished: unfinished.join(name), volume })
     }
-    for entry in fs::read_dir(&content)? {
-        let entry = entry?;
-        fs::rename(entry.path(), path.join(entry.file_name()))?;
-    }
-    let metadata = origin.metadata()?;
-    fchown(directory, Some(metadata.uid()), Some(metadata.gid()))?;
-    // After the owner, a change of which takes bits away.
-    directory.set_permissions(Permissions::from_mode(metadata.mode() & 0o7777))?;
-    for name in origin.list_xattr()? {
-        if let Some(value) = origin.get_xattr(&name)? {
-            // A file system without attributes of this kind does without, as cp does.
-            let _ = directory.set_xattr(&name, &value);
+}
+
+fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
+    let paths = Paths::of(name)?;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&paths.lock);
+    let lock = lock.with_context(|| format!("cannot open {}", paths.lock.display()))?;
+    // Two containers that share a new volume may start at once.
+    let _lock = match Flock::lock(lock, FlockArg::LockExclusive) {
+        Ok(lock) => lock,
+        Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", paths.lock.display())),
+    };
+    let owner = model.volumes.get(name).map(|v| &v.owner);
+    let fill = |directory: &File| -> Result<()> {
+        if mount.options.copy {
+            if let Some(origin) = origin(mount, root)? {
+                copy_directory(&origin, directory).context("cannot copy the image's directory")?;
+            }
+        }
+        owner.map_or(Ok(()), |owner| own(directory, owner))
+    };
+    match fs::symlink_metadata(&paths.volume) {
+        Err(e) if e.kind() == ErrorKind::NotFound => make(&paths, fill),
+        other => {
+            other.with_context(|| format!("cannot look at {}", paths.volume.display()))?;
+            fill_in_place(&paths, fill)
         }
     }
-    syncfs(directory)?;
-    fs::remove_dir(&content).and_then(|()| fs::remove_dir(&unfinished)).context("cannot finish the copy")
+}
+
+/// The directory of the image that the volume is mounted on.
+fn origin(mount: &Mount, root: &Tree) -> Result<Option<File>> {
+    match root.open_at(mount.target.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_RDONLY) {
+        Ok(origin) => Ok(Some(File::from(origin))),
+        Err(e) if matches!(Errno::from_raw(e.raw_os_error().unwrap_or_default()), Errno::ENOENT | Errno::ENOTDIR) => {
+            Ok(None)
+        }
+        Err(e) => Err(e).context("cannot look at the image's directory"),
+    }
+}
+
+/// Makes a volume that does not exist. The volume gets its name when it is complete, so an interruption leaves no volume.
+fn make(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    forget(&paths.unfinished)?;
+    let (Some(above), Some(name)) = (paths.staged.parent(), paths.staged.file_name()) else {
+        bail!("{} has no parent directory", paths.staged.display());
+    };
+    let above = Tree::open(above).with_context(|| format!("cannot open {}", above.display()))?;
+    tree::remove(above.root(), name.as_encoded_bytes()).context("cannot remove an interrupted copy")?;
+    DirBuilder::new().mode(0o755).create(&paths.staged)?;
+    let directory = File::open(&paths.staged)?;
+    // The umask may have taken bits away.
+    directory.set_permissions(Permissions::from_mode(0o755))?;
+    fill(&directory)?;
+    syncfs(&directory)?;
+    fs::rename(&paths.staged, &paths.volume).with_context(|| format!("cannot make {}", paths.volume.display()))
+}
+
+/// Gives a volume that exists and is empty its first content. A container may change the volume meanwhile.
+fn fill_in_place(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
+    // The administrator may have made the volume a symbolic link; containers cannot change this name.
+    let shown = paths.volume.display();
+    let directory = OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY).open(&paths.volume);
+    let directory = directory.with_context(|| format!("cannot open {shown}"))?;
+    let identity = identity(&directory)?;
+    let interrupted = match fs::read_to_string(&paths.unfinished) {
+        Err(e) if e.kind() == ErrorKind::NotFound => false,
+        // Another directory than the one recorded holds what the administrator put there.
+        other => other.with_context(|| format!("cannot read {}", paths.unfinished.display()))? == identity,
+    };
+    if interrupted {
+        for entry in tree::names(&directory)?.iter().filter(|entry| *entry != b"lost+found") {
+            tree::remove(&directory, entry).context("cannot remove an interrupted copy")?;
+        }
+    } else if !tree::is_empty(&directory)? {
+        if tree::lookup(&directory, OLD_MARKER.as_bytes())?.is_some() {
+            eprintln!(
+                "<4>{shown}/{OLD_MARKER} exists: version 0.1 of sdme-gen may have been interrupted while it copied the image's \
+                 files; remove the volume's content to have the files copied again, or remove {OLD_MARKER}"
+            );
+        }
+        return forget(&paths.unfinished);
+    }
+    let record = || -> io::Result<()> {
+        let mut marker = File::create(&paths.unfinished)?;
+        marker.write_all(identity.as_bytes())?;
+        marker.sync_all()?;
+        paths.unfinished.parent().map_or(Ok(()), |above| Ok(fsync(File::open(above)?)?))
+    };
+    record().with_context(|| format!("cannot write {}", paths.unfinished.display()))?;
+    fill(&directory)?;
+    syncfs(&directory)?;
+    forget(&paths.unfinished)
+}
+
+/// Tells a directory from another that is made later at the same path: inode number and seconds of birth, as `stat -c '%i %W'`
+/// prints them. The inode number alone may be used again.
+fn identity(directory: &File) -> io::Result<String> {
+    let metadata = directory.metadata()?;
+    let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    Ok(format!("{} {}\n", metadata.ino(), born.map_or(0, |time| time.as_secs())))
+}
+
+fn forget(unfinished: &Path) -> Result<()> {
+    match fs::remove_file(unfinished) {
+        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
+        other => other.with_context(|| format!("cannot remove {}", unfinished.display())),
+    }
 }
 
 fn own(directory: &File, owner: &Owner) -> Result<()> {

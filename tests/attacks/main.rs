@@ -14,6 +14,7 @@ mod hostile;
 mod start;
 mod network;
 mod mounts;
+mod volumes;
 
 use std::path::Path;
 
