@@ -136,17 +136,27 @@ impl std::str::FromStr for ImageSource {
     }
 }
 
-/// `PATH[:TAG]`
+/// `PATH[:NAME]`. The first colon ends the path, because a name may be a whole reference with colons of its own
+/// (containers-transports(5)).
 fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), String> {
-    let (path, tag) = match rest.rsplit_once(':') {
-        Some((path, tag)) if !tag.contains('/') => (path, Some(tag.to_owned())),
-        _ => (rest, None),
+    let (path, name) = match rest.split_once(':') {
+        Some((path, name)) => (path, Some(name.to_owned())),
+        None => (rest, None),
     };
     let path = absolute(transport, path)?;
-    if tag.as_deref().is_some_and(|t| !is_tag(t)) {
-        return Err(format!("invalid tag in {rest:?}; write {transport}:/PATH:TAG"));
+    if name.as_deref().is_some_and(|name| !is_layout_name(name)) {
+        return Err(format!("invalid image name in {rest:?}; write {transport}:/PATH:NAME"));
     }
-    Ok((path, tag))
+    Ok((path, name))
+}
+
+/// Whether a text can name an image in a layout: letters, digits and separators, as the value of
+/// `org.opencontainers.image.ref.name` may have (image-spec, annotations.md).
+fn is_layout_name(text: &str) -> bool {
+    let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
+    text.len() <= 512
+        && edge(text.bytes().next())
+        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:@/".contains(&b))
 }
 
 fn absolute(transport: &str, path: &str) -> Result<String, String> {
@@ -257,6 +267,23 @@ pub struct PlatformSetting {
     pub variant: Option<String>,
 }
 
+/// A processor and its variant as Go spells them, from the names that kernels and distributions have for the same
+/// (containerd, platforms/database.go).
+#[must_use]
+pub fn processor(architecture: &str, variant: &str) -> (String, String) {
+    let (architecture, variant) = match (architecture, variant) {
+        ("x86_64" | "x86-64", variant) => ("amd64", variant),
+        ("aarch64", variant) => ("arm64", variant),
+        ("i386" | "i486" | "i586" | "i686", variant) => ("386", variant),
+        ("armhf", "") => ("arm", "v7"),
+        ("armel", "") => ("arm", "v6"),
+        ("armhf" | "armel", variant) => ("arm", variant),
+        known => known,
+    };
+    let number = variant.bytes().all(|b| b.is_ascii_digit()) && !variant.is_empty();
+    (architecture.to_owned(), if number { format!("v{variant}") } else { variant.to_owned() })
+}
+
 impl PlatformSetting {
     /// Reads `Arch=` and `Variant=`. The kernel's names of processors are translated.
     ///
@@ -269,13 +296,9 @@ impl PlatformSetting {
                 return Err(format!("{key}={word} is no platform; write a name such as amd64, arm64 or v8"));
             }
         }
-        let go = |word: &str| match word {
-            "x86_64" => "amd64".to_owned(),
-            "aarch64" => "arm64".to_owned(),
-            "i386" | "i686" => "386".to_owned(),
-            other => other.to_owned(),
-        };
-        Ok(Self { architecture: architecture.map(go), variant: variant.map(str::to_owned) })
+        let go = |word: &str| processor(word, variant.unwrap_or_default());
+        let implied = architecture.map(go).map(|(_, variant)| variant).filter(|variant| !variant.is_empty());
+        Ok(Self { architecture: architecture.map(|word| go(word).0), variant: variant.map(str::to_owned).or(implied) })
     }
 }
 
@@ -344,6 +367,7 @@ mod tests {
             ("oci:/srv/nginx", "oci:/srv/nginx".to_owned()),
             ("oci:/srv/nginx:1.27", "oci:/srv/nginx:1.27".to_owned()),
             ("oci:/srv/a:b/nginx", "oci:/srv/a:b/nginx".to_owned()),
+            ("oci:/srv/all:example.org/team/two:1.0", "oci:/srv/all:example.org/team/two:1.0".to_owned()),
             ("oci-archive:/srv/nginx.tar:1", "oci-archive:/srv/nginx.tar:1".to_owned()),
             ("docker-archive:/srv/x.tar", "docker-archive:/srv/x.tar".to_owned()),
             ("docker-archive:/x.tar:nginx:1", "docker-archive:/x.tar:docker.io/library/nginx:1".to_owned()),

@@ -10,9 +10,10 @@ use anyhow::{Context as _, Result, bail};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use super::digest::Digest;
+use super::json::{respell, respell_field};
 
 /// `null` and a missing field are both the default value.
-fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+pub(super) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
     T: Default + Deserialize<'de>,
@@ -83,6 +84,24 @@ pub struct Execution {
     pub shell: Vec<String>,
 }
 
+/// The keys of [`Execution`].
+const EXECUTION: [&str; 11] = [
+    "User",
+    "ExposedPorts",
+    "Env",
+    "Entrypoint",
+    "Cmd",
+    "Volumes",
+    "WorkingDir",
+    "Labels",
+    "StopSignal",
+    "Healthcheck",
+    "Shell",
+];
+
+/// The keys of [`Healthcheck`] in an image configuration.
+const HEALTHCHECK: [&str; 6] = ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"];
+
 /// Docker's health check. Durations are nanoseconds, zero meaning Docker's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -130,7 +149,17 @@ impl ImageConfig {
     /// # Errors
     /// When it is not a configuration.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).context("the image configuration is malformed")
+        let parse = || {
+            let mut document: serde_json::Value = serde_json::from_slice(bytes)?;
+            respell(&mut document, &["architecture", "os", "config", "rootfs"]);
+            respell_field(&mut document, "rootfs", &["diff_ids"]);
+            respell_field(&mut document, "config", &EXECUTION);
+            if let Some(config) = document.get_mut("config") {
+                respell_field(config, "Healthcheck", &HEALTHCHECK);
+            }
+            serde_json::from_value(document)
+        };
+        parse().context("the image configuration is malformed")
     }
 
     /// The digests of its uncompressed layers, of which there are to be `count`.
@@ -205,6 +234,18 @@ mod tests {
         assert!(ImageConfig::parse(br#"{"rootfs":{"type":"layers"},"config":null}"#).is_ok());
         assert!(ImageConfig::parse(b"[]").is_err());
         assert!(ImageConfig::parse(b"{}").is_err());
+    }
+
+    #[test]
+    fn keys_in_another_case() {
+        let text = br#"{"OS":"linux","Architecture":"amd64","Config":{"cmd":["/app"],"env":["A=1"],"workingDir":"/w",
+            "healthcheck":{"test":["CMD","true"],"RETRIES":2}},"RootFS":{"Diff_IDs":["x"]}}"#;
+        let config = ImageConfig::parse(text).unwrap();
+        assert_eq!((config.architecture.as_str(), config.rootfs.diff_ids.len()), ("amd64", 1));
+        let Execution { cmd, env, working_dir, healthcheck, .. } = config.config;
+        assert_eq!((cmd.len(), env.len(), working_dir.as_str()), (1, 1, "/w"));
+        let check = healthcheck.unwrap();
+        assert_eq!((check.test.len(), check.retries), (2, 2));
     }
 
     #[test]

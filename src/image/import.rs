@@ -227,7 +227,12 @@ fn unpack(
         Ok(user) => user,
         // A booted system starts as root whatever its image says about a user.
         Err(_) if mode == Mode::Base => user::User::root(&config.config.user),
-        Err(error) => return Err(error.context(format!("the image's user `{}`", config.config.user.escape_debug()))),
+        // Pulling it is no mistake yet: a container may say User=.
+        Err(error) => {
+            let why = format!("the image's user `{}`: {error:#}", config.config.user.escape_debug());
+            progress.warning(&format!("{}: {why}; a container of it needs `User=`", request.name));
+            user::User::unknown(&config.config.user, why)
+        }
     };
     let (mut record, ignored) = ImageRecord::new(known, mode, config, user);
     for what in ignored {

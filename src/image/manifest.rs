@@ -4,16 +4,18 @@
 //! Indexes may be nested and may hold attestations, which are no images. What is fetched is checked against the digest
 //! that announced it. Must not know where documents come from.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use anyhow::{Context as _, Result, bail};
-use oci_spec::image::{Descriptor, ImageIndex, ImageManifest};
+use oci_spec::image::{Descriptor, ImageManifest};
 use serde::Deserialize;
 
 use super::digest::Digest;
-use super::imageconfig::ImageConfig;
+use super::imageconfig::{ImageConfig, lenient};
+use super::json::{respell, respell_each, respell_field};
 use super::source::Source;
-use crate::config::source::PlatformSetting;
+use crate::config::source::{PlatformSetting, processor};
 
 /// Largest manifest or index, as registries themselves limit it.
 pub const MAX_MANIFEST: u64 = 4 << 20;
@@ -73,6 +75,12 @@ impl Platform {
     /// How well a variant of this architecture suits, lower being better; `None` if it may not run here.
     fn variant_rank(&self, variant: &str) -> Option<u32> {
         if let Some(wanted) = &self.variant {
+            // Programs for an earlier version of Arm run on a later one (containerd, platforms/compare.go).
+            if self.architecture == "arm"
+                && let (Some(wanted), Some(found)) = (arm_version(wanted), arm_version(variant))
+            {
+                return wanted.checked_sub(found);
+            }
             let implied = matches!((self.architecture.as_str(), wanted.as_str()), ("arm64", "v8") | ("amd64", "v1"));
             return match variant {
                 found if found == wanted => Some(0),
@@ -95,11 +103,17 @@ impl Platform {
     /// When it says that it is for another one.
     pub fn check(&self, config: &ImageConfig) -> Result<()> {
         let elsewhere = |found: &str, here: &str| !found.is_empty() && found != here;
-        if elsewhere(&config.os, "linux") || elsewhere(&config.architecture, &self.architecture) {
+        let (architecture, _) = processor(&config.architecture, "");
+        if elsewhere(&config.os, "linux") || elsewhere(&architecture, &self.architecture) {
             bail!("the image is for {}/{} and not for {self}", config.os, config.architecture);
         }
         Ok(())
     }
+}
+
+/// The version of a 32-bit Arm processor; one that is not named is the seventh.
+fn arm_version(variant: &str) -> Option<u32> {
+    if variant.is_empty() { Some(7) } else { variant.strip_prefix('v')?.parse().ok() }
 }
 
 impl fmt::Display for Platform {
@@ -137,6 +151,50 @@ impl BlobRef {
     }
 }
 
+/// An entry of an index. oci-spec's own type refuses a whole index for one entry that lacks a field, although such an entry need
+/// not be the one that is chosen.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Entry {
+    media_type: String,
+    digest: String,
+    size: Option<u64>,
+    platform: EntryPlatform,
+    annotations: BTreeMap<String, Option<String>>,
+}
+
+/// What an entry is for.
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(default)]
+struct EntryPlatform {
+    #[serde(deserialize_with = "lenient")]
+    os: String,
+    #[serde(deserialize_with = "lenient")]
+    architecture: String,
+    #[serde(deserialize_with = "lenient")]
+    variant: String,
+}
+
+/// The keys of a descriptor (image-spec, descriptor.md).
+const DESCRIPTOR: [&str; 5] = ["mediaType", "digest", "size", "platform", "annotations"];
+
+impl Entry {
+    /// The entries of an index that can be understood.
+    fn all(index: &mut serde_json::Value) -> Vec<Self> {
+        respell_each(index, "manifests", &DESCRIPTOR);
+        let entries = index.get("manifests").and_then(serde_json::Value::as_array).into_iter().flatten();
+        entries.filter_map(|entry| serde_json::from_value(entry.clone()).ok()).collect()
+    }
+
+    fn blob(&self) -> Option<BlobRef> {
+        Some(BlobRef { digest: Digest::parse(&self.digest).ok()?, size: self.size? })
+    }
+
+    fn name(&self) -> Option<&str> {
+        self.annotations.get("org.opencontainers.image.ref.name")?.as_deref()
+    }
+}
+
 /// Enough of a document to tell what it is.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -157,7 +215,10 @@ pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
         if bytes.len() as u64 > MAX_MANIFEST {
             bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", bytes.len());
         }
-        let probe: Probe = serde_json::from_slice(&bytes).context("the manifest is malformed")?;
+        let malformed = "the manifest is malformed";
+        let mut document: serde_json::Value = serde_json::from_slice(&bytes).context(malformed)?;
+        respell(&mut document, &["schemaVersion", "mediaType", "manifests", "config", "layers", "annotations"]);
+        let probe: Probe = Deserialize::deserialize(&document).context(malformed)?;
         let index = match probe.media_type.as_deref() {
             Some(OCI_INDEX | DOCKER_LIST) => true,
             Some(OCI_MANIFEST | DOCKER_MANIFEST) => false,
@@ -169,16 +230,18 @@ pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
             None => bail!("the document is neither an image manifest nor an index"),
         };
         if !index {
-            let manifest: ImageManifest = serde_json::from_slice(&bytes).context("the manifest is malformed")?;
+            respell_field(&mut document, "config", &DESCRIPTOR);
+            respell_each(&mut document, "layers", &DESCRIPTOR);
+            let manifest: ImageManifest = serde_json::from_value(document).context(malformed)?;
             check(&manifest)?;
             return Ok(Chosen { manifest, digest: Digest::of(&bytes) });
         }
-        let index: ImageIndex = serde_json::from_slice(&bytes).context("the index is malformed")?;
-        let entries: Vec<&Descriptor> = match source.tag().filter(|_| level == 0) {
-            Some(tag) => tagged(index.manifests(), tag)?,
-            None => index.manifests().iter().collect(),
+        let all = Entry::all(&mut document);
+        let entries: Vec<&Entry> = match source.tag().filter(|_| level == 0) {
+            Some(tag) => tagged(&all, tag)?,
+            None => all.iter().collect(),
         };
-        let wanted = BlobRef::of(select(&entries, platform)?)?;
+        let wanted = select(&entries, platform)?;
         bytes = source.manifest(&wanted).with_context(|| format!("manifest {}", wanted.digest))?;
         if Digest::of(&bytes) != wanted.digest {
             bail!("manifest {} does not have the content its digest says", wanted.digest);
@@ -187,11 +250,10 @@ pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
     bail!("the index is nested more than {MAX_NESTING} times")
 }
 
-fn tagged<'a>(entries: &'a [Descriptor], tag: &str) -> Result<Vec<&'a Descriptor>> {
-    let name = |entry: &'a Descriptor| entry.annotations().as_ref()?.get("org.opencontainers.image.ref.name");
-    let found: Vec<_> = entries.iter().filter(|entry| name(entry).is_some_and(|name| name == tag)).collect();
+fn tagged<'a>(entries: &'a [Entry], tag: &str) -> Result<Vec<&'a Entry>> {
+    let found: Vec<_> = entries.iter().filter(|entry| entry.name() == Some(tag)).collect();
     if found.is_empty() {
-        let mut known: Vec<_> = entries.iter().filter_map(name).cloned().collect();
+        let mut known: Vec<_> = entries.iter().filter_map(Entry::name).map(str::to_owned).collect();
         known.dedup();
         bail!("the layout has no image named `{tag}`; it has: {}", listed(&known));
     }
@@ -203,41 +265,39 @@ fn listed(names: &[String]) -> String {
 }
 
 /// The best entry for `platform`; the first one among equals.
-fn select<'a>(entries: &[&'a Descriptor], platform: &Platform) -> Result<&'a Descriptor> {
+fn select(entries: &[&Entry], platform: &Platform) -> Result<BlobRef> {
     /// Worse than any platform that fits, better than nothing: an entry that does not say what it is for.
     const UNSAID: u32 = 100;
     let mut seen = Vec::new();
-    let mut best: Option<(u32, &Descriptor)> = None;
+    let mut best: Option<(u32, BlobRef)> = None;
     for entry in entries {
-        let media = entry.media_type().to_string();
-        let attestation =
-            entry.annotations().as_ref().is_some_and(|notes| notes.contains_key("vnd.docker.reference.type"));
-        if attestation || !ACCEPTED.contains(&media.as_str()) {
+        let Some(blob) = entry.blob() else { continue };
+        let attestation = entry.annotations.contains_key("vnd.docker.reference.type");
+        // Without a type, the document itself tells what it is.
+        if attestation || !(entry.media_type.is_empty() || ACCEPTED.contains(&entry.media_type.as_str())) {
             continue;
         }
-        let rank = match entry.platform() {
-            None => Some(UNSAID),
-            Some(found) => {
-                let (os, architecture) = (found.os().to_string(), found.architecture().to_string());
-                let variant = found.variant().clone().unwrap_or_default();
-                if os == "unknown" {
-                    continue;
-                }
-                let slash = if variant.is_empty() { "" } else { "/" };
-                seen.push(format!("{os}/{architecture}{slash}{variant}"));
-                (os == "linux" && architecture == platform.architecture)
-                    .then(|| platform.variant_rank(&variant))
-                    .flatten()
-            }
+        let EntryPlatform { os, architecture, variant } = &entry.platform;
+        if os == "unknown" {
+            continue;
+        }
+        let rank = if architecture.is_empty() && ["", "linux"].contains(&os.as_str()) {
+            Some(UNSAID)
+        } else {
+            let slash = if variant.is_empty() { "" } else { "/" };
+            seen.push(format!("{os}/{architecture}{slash}{variant}"));
+            let (architecture, variant) = processor(architecture, variant);
+            let here = os == "linux" && architecture == platform.architecture;
+            here.then(|| platform.variant_rank(&variant)).flatten()
         };
         if let Some(rank) = rank
-            && best.is_none_or(|(known, _)| rank < known)
+            && best.as_ref().is_none_or(|(known, _)| rank < *known)
         {
-            best = Some((rank, entry));
+            best = Some((rank, blob));
         }
     }
-    if let Some((_, entry)) = best {
-        return Ok(entry);
+    if let Some((_, blob)) = best {
+        return Ok(blob);
     }
     seen.dedup();
     let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
@@ -290,16 +350,17 @@ mod tests {
     }
 
     fn selected(platforms: &[&str], architecture: &str) -> Result<usize> {
-        let entries: Vec<Descriptor> = platforms
+        let mut index = serde_json::json!({"manifests": platforms
             .iter()
             .zip('0'..)
-            .map(|(platform, digit)| serde_json::from_value(entry(platform, digit)).unwrap())
-            .collect();
-        let entries: Vec<&Descriptor> = entries.iter().collect();
+            .map(|(platform, digit)| entry(platform, digit))
+            .collect::<Vec<_>>()});
+        let entries = Entry::all(&mut index);
+        let entries: Vec<&Entry> = entries.iter().collect();
         let mut parts = architecture.split('/').map(str::to_owned);
         let platform = Platform { architecture: parts.next().unwrap(), variant: parts.next() };
         let found = select(&entries, &platform)?;
-        Ok(entries.iter().position(|entry| *entry == found).unwrap())
+        Ok(entries.iter().position(|entry| entry.blob().unwrap() == found).unwrap())
     }
 
     #[test]
@@ -315,6 +376,13 @@ mod tests {
             (&["linux/amd64", "linux/amd64/v3"], "amd64/v3", 1),
             (&["linux/arm/v7", "linux/arm/v5"], "arm/v5", 1),
             (&["linux/arm/v7", "linux/arm64"], "arm64/v8", 1),
+            (&["linux/arm/v5", "linux/arm/v6"], "arm/v7", 1),
+            (&["linux/arm/v8", "linux/arm"], "arm/v7", 1),
+            (&["linux/x86_64"], "amd64", 0),
+            (&["linux/arm64", "linux/aarch64"], "arm64", 0),
+            (&["linux/armhf"], "arm", 0),
+            (&["linux/"], "amd64", 0),
+            (&["linux/", "linux/amd64"], "amd64", 1),
         ] {
             assert_eq!(selected(platforms, architecture).unwrap(), want, "{platforms:?}");
         }
@@ -322,7 +390,32 @@ mod tests {
         assert!(error.contains("windows/amd64, linux/arm64/v8"), "{error}");
         assert!(selected(&["linux/amd64/v3"], "amd64").is_err());
         assert!(selected(&["linux/amd64"], "amd64/v3").is_err());
+        assert!(selected(&["linux/arm/v7"], "arm/v6").is_err());
         assert!(selected(&["unknown/unknown"], "amd64").is_err());
         assert!(selected(&[], "amd64").is_err());
+    }
+    /// An entry that lacks a field is passed over, and does not spoil the others.
+    #[test]
+    fn odd_entries() {
+        let whole = entry("linux/amd64", '1');
+        let platform = Platform { architecture: "amd64".to_owned(), variant: None };
+        for odd in [
+            serde_json::json!({"mediaType": OCI_MANIFEST, "digest": "sha256:x", "size": 5, "platform": {}}),
+            serde_json::json!({"mediaType": OCI_MANIFEST, "size": 5, "platform": {"os": "linux", "architecture": "amd64"}}),
+            serde_json::json!({"mediaType": OCI_MANIFEST, "digest": format!("sha256:{}", "2".repeat(64))}),
+            serde_json::json!({"mediaType": 1}),
+            serde_json::json!("text"),
+        ] {
+            let mut index = serde_json::json!({"manifests": [odd, whole]});
+            let entries = Entry::all(&mut index);
+            let found = select(&entries.iter().collect::<Vec<_>>(), &platform).unwrap();
+            assert_eq!(found.digest.hex(), "1".repeat(64));
+        }
+        let mut index = serde_json::json!({"manifests": [{"MediaType": OCI_MANIFEST, "Digest": format!("sha256:{}", "3".repeat(64)),
+            "Size": 1, "Platform": {"os": "linux", "architecture": "amd64", "variant": null}, "annotations": null}]});
+        assert_eq!(
+            select(&Entry::all(&mut index).iter().collect::<Vec<_>>(), &platform).unwrap().digest.hex(),
+            "3".repeat(64)
+        );
     }
 }

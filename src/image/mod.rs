@@ -14,6 +14,7 @@ mod imageconfig;
 mod import;
 mod install;
 mod inventory;
+mod json;
 mod layers;
 mod manifest;
 pub mod mark;

@@ -126,7 +126,7 @@ impl<R: Read> TarStream<R> {
                 }
                 return Ok(None);
             };
-            let size = header.entry_size().context("size field")?;
+            let size = entry_size(&header)?;
             match header.entry_type() {
                 EntryType::GNULongName => long_name = Some(cut_nul(self.extension(size)?)),
                 EntryType::GNULongLink => long_link = Some(cut_nul(self.extension(size)?)),
@@ -139,7 +139,7 @@ impl<R: Read> TarStream<R> {
                     let mut overrides = overrides.unwrap_or_default();
                     let path = overrides.sparse.as_mut().and_then(|sparse| sparse.name.take());
                     let path = path.or(overrides.path.take()).or(long_name);
-                    let path = path.unwrap_or_else(|| header.path_bytes().into_owned());
+                    let path = path.unwrap_or_else(|| written_name(header.as_bytes()));
                     let link = overrides.link.take().or(long_link);
                     let link = link.unwrap_or_else(|| header.link_name_bytes().unwrap_or_default().into_owned());
                     return self
@@ -174,7 +174,7 @@ impl<R: Read> TarStream<R> {
             EntryType::Fifo => Kind::Fifo,
             other => bail!("has the unknown type `{}`", [other.as_byte()].escape_ascii()),
         };
-        let mut size = overrides.size.map_or_else(|| header.entry_size(), Ok).context("size field")?;
+        let mut size = overrides.size.map_or_else(|| entry_size(header), Ok)?;
         // Only files have a body, whatever the size field of the others says: so Go reads it.
         if kind != Kind::File {
             size = 0;
@@ -198,6 +198,7 @@ impl<R: Read> TarStream<R> {
             let seconds = numeric(&header.as_old().mtime, || header.mtime()).context("mtime field")?;
             (i64::try_from(seconds).context("mtime field")?, 0)
         };
+        let mode = numeric(&header.as_old().mode, || header.mode().map(u64::from)).context("mode field")?;
         let device = match kind {
             Kind::Char | Kind::Block => (
                 header.device_major().context("device field")?.unwrap_or(0),
@@ -209,7 +210,7 @@ impl<R: Read> TarStream<R> {
             path,
             link,
             kind,
-            mode: header.mode().context("mode field")? & 0o7777,
+            mode: u32::try_from(mode & 0o7777).context("mode field")?,
             uid: owner(
                 overrides
                     .uid
@@ -301,6 +302,37 @@ fn numeric(field: &[u8], read: impl FnOnce() -> io::Result<u64>) -> io::Result<u
     if field.iter().all(|byte| matches!(byte, 0 | b' ')) { Ok(0) } else { read() }
 }
 
+fn entry_size(header: &Header) -> Result<u64> {
+    numeric(&header.as_old().size, || header.entry_size()).context("size field")
+}
+
+/// The name in a header. Its magic alone says whether a second field comes before the first one, whatever the version bytes are.
+/// Go's own writer put a prefix into headers of GNU's form before Go 1.8, over the times that such a header may have there; so do
+/// Go's reader and this one take what is no time for a prefix (Go, archive/tar/reader.go).
+fn written_name(header: &[u8; BLOCK]) -> Vec<u8> {
+    let field = |range: std::ops::Range<usize>| {
+        let bytes = header.get(range).unwrap_or_default();
+        bytes.split(|byte| *byte == 0).next().unwrap_or_default()
+    };
+    let starts = |at: usize, magic: &[u8]| header.get(at..).is_some_and(|rest| rest.starts_with(magic));
+    let prefix = if starts(257, b"ustar\0") {
+        // star keeps times behind a shorter prefix, and has a mark of its own at the end.
+        field(if starts(508, b"tar\0") { 345..476 } else { 345..500 })
+    } else if starts(257, b"ustar  \0") && ![345..357, 357..369].into_iter().all(|time| is_time(field(time))) {
+        Some(field(345..500)).filter(|prefix| prefix.is_ascii()).unwrap_or_default()
+    } else {
+        b""
+    };
+    let slash: &[u8] = if prefix.is_empty() { b"" } else { b"/" };
+    [prefix, slash, field(0..100)].concat()
+}
+
+/// Whether a field holds a time, or nothing: octal digits with blanks around them, or a binary number.
+fn is_time(field: &[u8]) -> bool {
+    let binary = field.first().is_some_and(|byte| byte & 0x80 != 0);
+    binary || field.trim_ascii().iter().all(|byte| (b'0'..=b'7').contains(byte))
+}
+
 fn owner(id: u64) -> Result<u32> {
     match u32::try_from(id) {
         // -1 means "leave unchanged" to chown(2).
@@ -314,4 +346,35 @@ fn cut_nul(mut bytes: Vec<u8>) -> Vec<u8> {
         bytes.truncate(end);
     }
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A header with these fields, and what Go's reader calls the file.
+    #[test]
+    fn names_with_a_prefix() {
+        for (magic, mark, prefix, want) in [
+            (&b"ustar\x0000"[..], &b""[..], &b"dir/sub"[..], "dir/sub/file"),
+            (b"ustar\0\0\0", b"", b"dir/sub", "dir/sub/file"),
+            (b"ustar\x00xy", b"", b"dir/sub", "dir/sub/file"),
+            (b"ustar\x0000", b"tar\0", b"dir/sub", "dir/sub/file"),
+            (b"ustar\x0000", b"", b"", "file"),
+            // Of GNU's form: a name where times may be, times, and what is no text.
+            (b"ustar  \0", b"", b"dir/sub", "dir/sub/file"),
+            (b"ustar  \0", b"", b"14371634331\014371634331\0", "file"),
+            (b"ustar  \0", b"", b"d\xffr", "file"),
+            (b"ustar \0\0", b"", b"dir/sub", "file"),
+            (b"\0\0\0\0\0\0\0\0", b"", b"dir/sub", "file"),
+        ] {
+            let mut header = [0; BLOCK];
+            for (at, field) in [(0, &b"file"[..]), (257, magic), (345, prefix), (508, mark)] {
+                for (to, from) in header.iter_mut().skip(at).zip(field) {
+                    *to = *from;
+                }
+            }
+            assert_eq!(String::from_utf8_lossy(&written_name(&header)), want, "{}", magic.escape_ascii());
+        }
+    }
 }

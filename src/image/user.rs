@@ -3,7 +3,7 @@
 //!
 //! Never asks the host: neither its name service nor its files. The two files are bytes of unknown encoding.
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::process;
@@ -14,6 +14,9 @@ use crate::rootdir::tree::Tree;
 const MAX_FILE: u64 = 16 << 20;
 /// Highest id Docker accepts in numeric form.
 const MAX_ID: u32 = i32::MAX as u32;
+
+/// The number of a user without any rights.
+const NOBODY: u32 = 65534;
 
 /// Who the application runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -28,20 +31,32 @@ pub struct User {
     pub additional_gids: Vec<u32>,
     /// Home directory from the image's passwd, `/` where it says nothing.
     pub home: String,
+    /// Why the numbers are not known, if they are not: a container can only run with a `User=` of its own then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unknown: Option<String>,
 }
 
 impl User {
     /// Root, where the written user does not matter.
     #[must_use]
     pub fn root(spec: &str) -> Self {
-        Self { spec: spec.to_owned(), uid: 0, gid: 0, additional_gids: Vec::new(), home: "/".to_owned() }
+        let (additional_gids, home) = (Vec::new(), "/".to_owned());
+        Self { spec: spec.to_owned(), uid: 0, gid: 0, additional_gids, home, unknown: None }
+    }
+
+    /// A user that the image's files do not have, and why.
+    #[must_use]
+    pub fn unknown(spec: &str, why: String) -> Self {
+        Self { uid: NOBODY, gid: NOBODY, unknown: Some(why), ..Self::root(spec) }
     }
 
     /// As the launcher is told.
-    #[must_use]
-    pub fn process(&self) -> process::User {
-        let Self { uid, gid, additional_gids, home, .. } = self.clone();
-        process::User { uid, gid, additional_gids, home }
+    ///
+    /// # Errors
+    /// When the user is not known, with the reason.
+    pub fn process(&self) -> Result<process::User, String> {
+        let Self { uid, gid, additional_gids, home, unknown, .. } = self.clone();
+        unknown.map_or(Ok(process::User { uid, gid, additional_gids, home }), Err)
     }
 }
 
@@ -107,7 +122,7 @@ pub fn identify(tree: &Tree, own: &str, identity: &Identity) -> Result<process::
         Some(group) => format!("{}:{group}", user.split(':').next().unwrap_or_default()),
         None => user.to_owned(),
     };
-    let mut user = resolve(tree, &spec)?.process();
+    let mut user = resolve(tree, &spec)?.process().map_err(Error::msg)?;
     if !identity.more_groups.is_empty() {
         let group =
             tree.read_file(b"etc/group", MAX_FILE).context("reading the image's etc/group")?.unwrap_or_default();
@@ -162,7 +177,7 @@ fn resolve_in(passwd: &[u8], group: &[u8], spec: &str) -> Result<User> {
         gid = group_id(group, which)?;
     }
     let home = if home.is_empty() { "/".to_owned() } else { home };
-    Ok(User { spec: spec.to_owned(), uid, gid, additional_gids, home })
+    Ok(User { spec: spec.to_owned(), uid, gid, additional_gids, home, unknown: None })
 }
 
 #[cfg(test)]
@@ -195,7 +210,8 @@ mod tests {
             (":web", 0, 30, &[], "/root"),
             ("high", 4_000_000_000, 1, &[], "/h"),
         ] {
-            let want = User { spec: spec.into(), uid, gid, additional_gids: extra.to_vec(), home: home.into() };
+            let additional_gids = extra.to_vec();
+            let want = User { spec: spec.into(), uid, gid, additional_gids, home: home.into(), unknown: None };
             assert_eq!(resolve_in(PASSWD, GROUP, spec).unwrap(), want, "{spec}");
         }
     }

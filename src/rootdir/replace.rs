@@ -28,7 +28,8 @@ pub fn replace(root: &Tree, path: &str, content: Content<'_>) -> io::Result<()> 
     let (parent, name) = split(path);
     let parent = root.ensure_dir(parent.as_bytes(), &mut ())?;
     let directory = proc_path(parent.as_fd());
-    let temporary = directory.join(format!(".{name}.sdme-new"));
+    // Two processes may write the same file at once: the last one wins, whole.
+    let temporary = directory.join(format!(".{name}.sdme-new-{}", std::process::id()));
     match fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::pull::pull_with;
+use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, Pull};
 use crate::image::{Progress, Removed, Store, check_name};
 use crate::paths::RUNTIME;
@@ -55,10 +56,45 @@ pub fn planned(
         Err(error) if error.kind() == ErrorKind::NotFound => None,
         Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
     };
-    if old.as_ref().is_some_and(|old| *old != text) && !force {
-        bail!("{} is there already and says something else; edit it, or use --force", path.display());
+    match old {
+        Some(old) if !old.starts_with(MARK) => {
+            same_as_written(root, name, &parsed, mode)?;
+            Ok((old.clone(), Some(old)))
+        }
+        Some(old) if old != text && !force => {
+            bail!("{} is there already and says something else; edit it, or use --force", path.display())
+        }
+        old => Ok((text, old)),
     }
-    Ok((text, old))
+}
+
+/// Makes sure that a `.image` file written by hand asks for this source: it is never rewritten, and counts with all it says.
+fn same_as_written(root: &Path, name: &str, source: &ImageSource, mode: &str) -> Result<()> {
+    let path = file_of(root, name);
+    let model = super::model(root);
+    let Some(image) = model.images.get(name) else {
+        let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Image && r.name == name);
+        match rejected.and_then(|r| r.problems.first()) {
+            Some(problem) => bail!("{problem}"),
+            None => bail!("{} is there already and names no image; edit or remove that file", path.display()),
+        }
+    };
+    if image.source != *source {
+        bail!(
+            "{} was written by hand and names another source, {}; edit or remove that file",
+            path.display(),
+            image.source
+        );
+    }
+    let written = match image.mode {
+        ModeSetting::Auto => "Mode=auto\n",
+        ModeSetting::Base => "Mode=base\n",
+        ModeSetting::App => "Mode=app\n",
+    };
+    if !mode.is_empty() && mode != written {
+        bail!("{} was written by hand and says {}; edit that file", path.display(), written.trim_end());
+    }
+    Ok(())
 }
 
 /// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.

@@ -130,7 +130,7 @@ fn users(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BT
         let own = &imported.image.user;
         // An import has resolved what the image itself says.
         let user = if *identity == Identity::default() {
-            Ok(own.process())
+            own.process()
         } else {
             let root = LazyCell::force(root).as_ref().map_err(|error| format!("{}: {error}", imported.dir.display()));
             root.and_then(|root| identify(root, &own.spec, identity).map_err(|error| format!("{error:#}")))

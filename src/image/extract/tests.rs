@@ -17,6 +17,14 @@ fn a() -> Archive {
 /// Name, layers, and the tree as `path=what` pieces; `dir` entries may be left out of the expectation.
 fn cases() -> Vec<(&'static str, Vec<Archive>, &'static [(&'static str, &'static str)])> {
     vec![
+        (
+            "a mode and a size of nothing but NUL bytes are zero",
+            vec![a().with(EntryType::Regular, b"f", b"", |h| {
+                h.as_old_mut().mode = [0; 8];
+                h.as_old_mut().size = [0; 12];
+            })],
+            &[("f", "")],
+        ),
         ("whiteout of a file", vec![a().file("f", "1").file("g", "2"), a().file(".wh.f", "")], &[("g", "2")]),
         (
             "whiteout and the same name again",

@@ -14,6 +14,7 @@ use super::{Blob, LayerInfo, Origin, Surroundings};
 use crate::config::source::ImageSource;
 use crate::image::digest::{Digest, read_limited};
 use crate::image::imageconfig::ImageConfig;
+use crate::image::json::respell;
 use crate::image::manifest::{MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
 
 /// One image of `manifest.json` (moby's image specification 1.2).
@@ -23,6 +24,7 @@ struct Item {
     config: String,
     #[serde(default)]
     repo_tags: Option<Vec<String>>,
+    #[serde(default)]
     layers: Vec<String>,
 }
 
@@ -45,7 +47,7 @@ impl<'a> DockerArchive<'a> {
             .open("manifest.json")
             .and_then(|blob| read_limited(blob, MAX_MANIFEST, "manifest.json"))
             .with_context(|| format!("`{}` is not an archive of `docker save`", path.display()))?;
-        let items: Vec<Item> = serde_json::from_slice(&bytes).context("`manifest.json` is malformed")?;
+        let items = parse(&bytes).context("`manifest.json` is malformed")?;
         let item = select(items, reference)?;
         if item.layers.len() > MAX_LAYERS {
             bail!("the image has {} layers, more than {MAX_LAYERS}", item.layers.len());
@@ -65,6 +67,14 @@ impl<'a> DockerArchive<'a> {
         }
         Ok(bytes)
     }
+}
+
+fn parse(bytes: &[u8]) -> Result<Vec<Item>, serde_json::Error> {
+    let mut items: Vec<serde_json::Value> = serde_json::from_slice(bytes)?;
+    for item in &mut items {
+        respell(item, &["Config", "RepoTags", "Layers"]);
+    }
+    items.into_iter().map(serde_json::from_value).collect()
 }
 
 fn select(mut items: Vec<Item>, reference: Option<&str>) -> Result<Item> {

@@ -2,20 +2,22 @@
 //! Registries: manifests and blobs over HTTPS, from the registry itself or a mirror of it, and over plain HTTP only on
 //! this machine's own loopback addresses and where the configuration says so.
 //!
-//! oci-client provides references and the token exchange. The requests for manifests and blobs are ours (`transport`),
-//! on the HTTP client that oci-client is built on: oci-client reads a manifest of any size into memory, does not go on
-//! with a download that broke off, does not wait as `Retry-After` says, does not ask for a new token when one expires,
-//! and leaves redirects to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
+//! oci-client provides references. The requests are ours (`transport`, `tokens`, `proxy`), on the HTTP client that oci-client
+//! is built on: oci-client reads a manifest of any size into memory, does not go on with a download that broke off, does not
+//! wait as `Retry-After` says, does not ask for a new token when one expires, reads the first challenge of a registry only,
+//! and leaves redirects and proxies to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
 //! time they are taken from it. A layer is handed out while it comes, unless there is another endpoint to turn to if it
 //! turns out to be a wrong one. Must not trust anything a registry says about what it sends.
 
 mod credentials;
 mod download;
+mod proxy;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
 mod tests;
 mod tls;
+mod tokens;
 mod transport;
 
 use std::collections::BTreeMap;

@@ -191,10 +191,9 @@ fn token_services_in_trouble() {
     }
     let mut world = World::new();
     world.access.credentials = Some(("me".into(), "secret".into()));
-    // The service is asked twice for each try, as the first answer does not say why.
     let registry = Scripted::start(|asked| match (asked.path.starts_with("/token"), asked.before) {
-        (true, 0 | 1) => Some(Reply::new(429, "").with("Retry-After", "1")),
-        (true, 2 | 3) => Some(Reply::new(503, "")),
+        (true, 0) => Some(Reply::new(429, "").with("Retry-After", "1")),
+        (true, 1) => Some(Reply::new(503, "")),
         (true, _) => Some(Reply::new(200, r#"{"token":"good"}"#)),
         _ => token_service(asked, "good", asked.header("host")),
     });
@@ -204,7 +203,7 @@ fn token_services_in_trouble() {
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("limits the rate") && heard.contains("/token: 503"), "{heard}");
     fs::remove_dir_all(world.dir.path().join("system")).unwrap();
-    // One that recovers between the two, and one that does not.
+    // One that recovers at once, and one that does not.
     let registry = Scripted::start(|asked| match (asked.path.starts_with("/token"), asked.before) {
         (true, 0) => Some(Reply::new(500, "")),
         (true, _) => Some(Reply::new(200, r#"{"token":"good"}"#)),
@@ -218,6 +217,31 @@ fn token_services_in_trouble() {
     });
     world.bad(&registry, "a problem of its own: /token: 502");
     assert!(registry.asked().iter().all(|asked| asked.path.starts_with("/token") || asked.path == "/v2/"));
+}
+
+/// The answer to `/v2/` names the token service; a failure of it is repeated as any other, and a registry may want a token
+/// without saying so there.
+#[test]
+fn the_first_request_in_trouble() {
+    if !root("registry::the_first_request_in_trouble") {
+        return;
+    }
+    for status in [429, 503] {
+        let world = World::new();
+        let registry = Scripted::start(move |asked| match (asked.path.as_str(), asked.before) {
+            ("/v2/", 0 | 1) => Some(Reply::new(status, "")),
+            (path, _) if path.starts_with("/token") => Some(Reply::new(200, r#"{"token":"","access_token":"good"}"#)),
+            _ => token_service(asked, "good", asked.header("host")),
+        });
+        world.good(&registry);
+    }
+    let world = World::new();
+    let registry = Scripted::start(|asked| match asked.path.as_str() {
+        "/v2/" => None,
+        path if path.starts_with("/token") => Some(Reply::new(200, r#"{"token":"good"}"#)),
+        _ => token_service(asked, "good", asked.header("host")),
+    });
+    world.good(&registry);
 }
 
 #[test]
@@ -358,6 +382,10 @@ fn broken_downloads_go_on() {
             // Does not know ranges.
             return Some(Reply::new(200, bytes.clone()));
         }
+        if asked.path == three && asked.before == 2 && from > 0 {
+            // Refuses ranges.
+            return Some(Reply::new(416, ""));
+        }
         if asked.path == three && asked.before == 1 {
             // Another part than was asked for.
             return Some(Reply::new(206, rest).with("Content-Range", "bytes 0-9/10"));
@@ -374,6 +402,22 @@ fn broken_downloads_go_on() {
     assert!(ranges.iter().any(|range| range == "bytes=120000-"), "{ranges:?}");
     assert_eq!(registry.count(&second), 2);
     assert_eq!(registry.count(&third), 3);
+}
+
+#[test]
+fn a_registry_that_refuses_ranges() {
+    if !root("registry::a_registry_that_refuses_ranges") {
+        return;
+    }
+    let first = layer(&content(), 0);
+    let (path, bytes) = (first.clone(), content().files[&first].clone());
+    let registry = Scripted::start(move |asked| match (asked.path == path, asked.header("range").is_empty()) {
+        (true, false) => Some(Reply::new(416, "")),
+        (true, true) if asked.before < 2 => Some(Reply { cut: Some(120_000), ..Reply::new(200, bytes.clone()) }),
+        _ => None,
+    });
+    World::new().good(&registry);
+    assert!(registry.asked().iter().any(|asked| asked.header("range") == "bytes=120000-"));
 }
 
 #[test]

@@ -4,23 +4,21 @@
 //! The authorization goes to the registry's own scheme, host and port and nowhere else, whatever redirects say. Every
 //! answer is bounded while it is read. Must not know what is in it.
 
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Mutex;
 use std::time::{Duration, SystemTime};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use base64::Engine as _;
-use oci_client::client::{Certificate, CertificateEncoding, ClientConfig, ClientProtocol};
-use oci_client::errors::OciDistributionError;
-use oci_client::secrets::RegistryAuth;
-use oci_client::token_cache::RegistryToken;
-use oci_client::{Client, Reference, RegistryOperation};
+use oci_client::Reference;
 use reqwest::header::{self, HeaderMap};
 use reqwest::{Response, StatusCode, Url};
 
 use super::super::Surroundings;
 use super::credentials::{self, Credentials};
-use super::tls;
+use super::proxy::Proxies;
+use super::{tls, tokens};
 use crate::image::digest::Digest;
 use crate::image::manifest::{ACCEPTED, MAX_MANIFEST};
 use crate::image::progress::Progress;
@@ -62,7 +60,6 @@ struct Authorization(Header);
 /// The way to one registry.
 pub struct Transport<'a> {
     http: reqwest::Client,
-    tokens: Client,
     reference: Reference,
     /// `https://HOST/`
     base: Url,
@@ -81,7 +78,12 @@ fn is_loopback(registry: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => registry.split(':').next().unwrap_or_default(),
     };
-    host == "localhost" || host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+    is_localhost(host) || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+/// Whether a name is one that always means this machine (RFC 6761, section 6.3).
+fn is_localhost(host: &str) -> bool {
+    host == "localhost" || host.ends_with(".localhost")
 }
 
 impl<'a> Transport<'a> {
@@ -99,24 +101,10 @@ impl<'a> Transport<'a> {
         let plain = around.registries.insecure.iter().any(|insecure| insecure == host)
             || (is_loopback(host) && certificates.is_none() && verify.is_none());
         let certificates = certificates.unwrap_or_default();
-        let http = http_client(&trusted, &certificates, verify != Some(false))?;
-        let authority = |data: &Vec<u8>| Certificate { encoding: CertificateEncoding::Pem, data: data.clone() };
-        let root = |data| Certificate { encoding: CertificateEncoding::Der, data };
-        let config = ClientConfig {
-            protocol: if plain { ClientProtocol::Http } else { ClientProtocol::Https },
-            accept_invalid_certificates: verify == Some(false),
-            extra_root_certificates: certificates.authorities.iter().map(authority).collect(),
-            tls_certs_only: trusted.into_iter().map(root).collect(),
-            platform_resolver: None,
-            connect_timeout: Some(CONNECT_TIMEOUT),
-            read_timeout: Some(READ_TIMEOUT),
-            user_agent: USER_AGENT,
-            ..ClientConfig::default()
-        };
+        let http = http_client(host, &trusted, &certificates, verify != Some(false))?;
         let scheme = if plain { "http" } else { "https" };
         Ok(Self {
             http,
-            tokens: Client::try_from(config).context("setting up the registry client")?,
             base: Url::parse(&format!("{scheme}://{}/", reference.resolve_registry())).context("the registry's URL")?,
             credentials: credentials::find(host, reference.repository(), own)?,
             reference,
@@ -158,7 +146,7 @@ impl<'a> Transport<'a> {
         .await
     }
 
-    /// Asks for a blob, from the byte `from` on.
+    /// Asks for a blob, from the byte `from` on, or from its beginning if the registry refuses that.
     ///
     /// # Errors
     /// As for every request.
@@ -168,7 +156,12 @@ impl<'a> Transport<'a> {
         if from > 0 {
             headers.insert(header::RANGE, format!("bytes={from}-").parse().context("the range")?);
         }
-        self.get(&path, headers).await
+        let answer = self.ask(&path, headers).await?;
+        if from > 0 && answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
+            // This registry refuses ranges, so it is asked for the whole blob.
+            return self.get(&path, HeaderMap::new()).await;
+        }
+        checked(answer).await
     }
 
     /// Does something until it succeeds, fails for good, or has failed too often.
@@ -206,16 +199,21 @@ impl<'a> Transport<'a> {
         tokio::time::sleep(wait).await;
     }
 
-    /// One request, with redirects followed and, if the authorization has expired, a new one.
+    /// One request that must succeed.
     async fn get(&self, path: &str, headers: HeaderMap) -> Result<Response, Failure> {
+        checked(self.ask(path, headers).await?).await
+    }
+
+    /// One request, with redirects followed and, if the authorization has expired, a new one.
+    async fn ask(&self, path: &str, headers: HeaderMap) -> Result<Response, Failure> {
         let url = self.base.join(path).context("the request's URL")?;
-        let first = self.authorization(false).await?;
+        let first = self.authorization(None).await?;
         let answer = self.follow(url.clone(), headers.clone(), first.clone()).await?;
         if answer.status() != StatusCode::UNAUTHORIZED {
-            return checked(answer).await;
+            return Ok(answer);
         }
-        let second = self.authorization(true).await?;
-        checked(self.follow(url, headers, second).await?).await
+        let second = self.authorization(Some(answer.headers())).await?;
+        self.follow(url, headers, second).await
     }
 
     async fn follow(
@@ -247,35 +245,64 @@ impl<'a> Transport<'a> {
         Err(Failure::Final(anyhow!("the registry redirects more than {MAX_REDIRECTS} times")))
     }
 
-    /// The value of the `Authorization` header, asked for once, or once more.
-    async fn authorization(&self, again: bool) -> Result<Header, Failure> {
+    /// The value of the `Authorization` header, asked for once, or once more after `refused`, an answer that denied access.
+    async fn authorization(&self, refused: Option<&HeaderMap>) -> Result<Header, Failure> {
         let known = self.authorization.lock().map_err(|_| anyhow!("a download failed"))?.clone();
-        if let Some(Authorization(known)) = known.filter(|_| !again) {
+        if let Some(Authorization(known)) = known.filter(|_| refused.is_none()) {
             return Ok(known);
         }
-        let found = match &self.credentials {
-            Credentials::IdentityToken(token) => Some(format!("Bearer {}", self.refresh(token).await?)),
-            Credentials::Anonymous => self.exchange(&RegistryAuth::Anonymous).await?,
-            Credentials::Password(user, password) => {
-                // oci-client would send the password to any address.
-                self.token_service().await?;
-                let auth = RegistryAuth::Basic(user.clone(), password.clone());
+        let named = refused.map(|headers| tokens::service(headers, &self.base)).transpose()?.flatten();
+        let service = match named {
+            Some(service) => Some(service),
+            None => match self.token_service().await {
+                // The request itself tells whether it needs a token.
+                Err(Failure::Passing(..)) if refused.is_none() => return Ok(None),
+                found => found?,
+            },
+        };
+        let found = match (&self.credentials, service) {
+            (Credentials::Anonymous, None) => None,
+            (Credentials::Password(user, password), None) => {
                 let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
-                self.exchange(&auth).await?.or(Some(format!("Basic {basic}")))
+                Some(format!("Basic {basic}"))
             }
+            (Credentials::IdentityToken(_), None) => return Err(Failure::Final(anyhow!(NO_TOKENS))),
+            (credentials, Some(service)) => Some(format!("Bearer {}", self.exchange(credentials, service).await?)),
         };
         *self.authorization.lock().map_err(|_| anyhow!("a download failed"))? = Some(Authorization(found.clone()));
         Ok(found)
     }
 
-    /// The token exchange of the distribution specification; nothing if the registry has no token service.
-    async fn exchange(&self, auth: &RegistryAuth) -> Result<Option<String>, Failure> {
-        match self.tokens.auth(&self.reference, auth, RegistryOperation::Pull).await {
-            Ok(token) => Ok(token.map(|token| format!("Bearer {token}"))),
-            Err(OciDistributionError::RequestError(error)) => Err(connection(error)),
-            Err(OciDistributionError::AuthenticationFailure(_)) => Err(self.refusal(auth).await),
-            Err(error) => Err(Failure::Final(anyhow!(error).context("the registry's token service"))),
+    /// Gets a token for credentials.
+    async fn exchange(&self, credentials: &Credentials, service: tokens::Service) -> Result<String, Failure> {
+        let scope = format!("repository:{}:pull", self.reference.repository());
+        let tokens::Service { realm, name } = service;
+        let request = match credentials {
+            Credentials::IdentityToken(token) => {
+                let form = [
+                    ("grant_type", "refresh_token"),
+                    ("service", &name),
+                    ("client_id", "sdme-gen"),
+                    ("scope", &scope),
+                    ("refresh_token", token),
+                ];
+                // The URL type knows how to encode a form.
+                let mut encoded = self.base.clone();
+                encoded.query_pairs_mut().clear().extend_pairs(form);
+                let form = encoded.query().unwrap_or_default().to_owned();
+                self.http.post(realm).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+            }
+            Credentials::Password(user, password) => {
+                self.http.get(realm).query(&[("scope", scope), ("service", name)]).basic_auth(user, Some(password))
+            }
+            Credentials::Anonymous => self.http.get(realm).query(&[("scope", scope), ("service", name)]),
+        };
+        let answer = request.send().await.map_err(connection)?;
+        if matches!(answer.status().as_u16(), 400..=403) {
+            return Err(Failure::Final(anyhow!(self.denied())));
         }
+        let answer = body(checked(answer).await?, MAX_TOKEN, "the token").await?;
+        Ok(tokens::token(&answer)?)
     }
 
     fn denied(&self) -> &'static str {
@@ -286,77 +313,42 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// Why the token service gave no token. oci-client keeps the status of its answer for itself, so it is asked once more.
-    async fn refusal(&self, auth: &RegistryAuth) -> Failure {
-        let ask = async || {
-            let (realm, service) = self.token_service().await?.context(NO_TOKENS)?;
-            let mut request = self.http.get(realm).query(&[("scope", self.scope()), ("service", service)]);
-            if let RegistryAuth::Basic(user, password) = auth {
-                request = request.basic_auth(user, Some(password));
-            }
-            checked(request.send().await.map_err(connection)?).await
-        };
-        match ask().await {
-            Err(Failure::Final(_)) => Failure::Final(anyhow!(self.denied())),
-            Err(passing) => passing,
-            Ok(_) => Failure::Passing(anyhow!("the registry's token service failed for a moment"), None),
-        }
-    }
-
-    fn scope(&self) -> String {
-        format!("repository:{}:pull", self.reference.repository())
-    }
-
-    /// Where the registry's token service is, and what it is called, if it has one. It may be anywhere, as the registry says
-    /// (distribution, "Token Authentication Specification"; Docker's own is on another host), but credentials that were meant
-    /// for an encrypted connection go over no other.
-    async fn token_service(&self) -> Result<Option<(Url, String)>, Failure> {
+    /// The registry's token service, if it has one.
+    async fn token_service(&self) -> Result<Option<tokens::Service>, Failure> {
         let url = self.base.join("v2/").context("the registry's URL")?;
         let answer = self.http.get(url).send().await.map_err(connection)?;
-        let challenge = answer.headers().get(header::WWW_AUTHENTICATE).and_then(|value| value.to_str().ok());
-        let Some((realm, service)) = challenge.and_then(bearer) else { return Ok(None) };
-        Ok(Some((token_address(&realm, &self.base)?, service)))
-    }
-
-    /// A token for a refresh token, which oci-client does not know how to get.
-    async fn refresh(&self, token: &str) -> Result<String, Failure> {
-        let (realm, service) = self.token_service().await?.context(NO_TOKENS)?;
-        let scope = self.scope();
-        let form = [
-            ("grant_type", "refresh_token"),
-            ("service", &service),
-            ("client_id", "sdme-gen"),
-            ("scope", &scope),
-            ("refresh_token", token),
-        ];
-        // The URL type knows how to encode a form.
-        let mut encoded = self.base.clone();
-        encoded.query_pairs_mut().clear().extend_pairs(form);
-        let answer = self
-            .http
-            .post(realm)
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded")
-            .body(encoded.query().unwrap_or_default().to_owned())
-            .send()
-            .await
-            .map_err(connection)?;
-        if matches!(answer.status().as_u16(), 400..=403) {
-            return Err(Failure::Final(anyhow!(self.denied())));
+        match answer.status().as_u16() {
+            408 | 429 | 500..=599 => checked(answer).await.map(|_| None),
+            _ => Ok(tokens::service(answer.headers(), &self.base)?),
         }
-        let bytes = body(checked(answer).await?, MAX_TOKEN, "the token").await?;
-        let token: RegistryToken =
-            serde_json::from_slice(&bytes).map_err(|_| anyhow!("the registry's token service sent no token"))?;
-        Ok(token.token().to_owned())
     }
 }
 
-fn http_client(trusted: &[Vec<u8>], certificates: &tls::Certificates, verify: bool) -> Result<reqwest::Client> {
+/// The proxies of the environment, by rules of ours instead of the client's.
+fn proxy() -> reqwest::Proxy {
+    let proxies = Proxies::from_environment();
+    reqwest::Proxy::custom(move |url| proxies.of(url))
+}
+
+fn http_client(
+    registry: &str,
+    trusted: &[Vec<u8>],
+    certificates: &tls::Certificates,
+    verify: bool,
+) -> Result<reqwest::Client> {
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(CONNECT_TIMEOUT)
         .read_timeout(READ_TIMEOUT)
         .user_agent(USER_AGENT)
+        .proxy(proxy())
         .tls_danger_accept_invalid_certs(!verify);
+    let name = registry.split(':').next().unwrap_or_default();
+    if is_localhost(name) {
+        // Not every resolver knows these names, and none is to say anything else about them.
+        let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+        builder = builder.resolve_to_addrs(name, &loopback.map(|address| SocketAddr::new(address, 0)));
+    }
     let mut roots = Vec::new();
     for der in trusted {
         roots.push(reqwest::Certificate::from_der(der).context("a certificate of this system")?);
@@ -369,26 +361,6 @@ fn http_client(trusted: &[Vec<u8>], certificates: &tls::Certificates, verify: bo
         builder = builder.identity(reqwest::Identity::from_pem(pem).context("the client certificate of CertDir=")?);
     }
     builder.build().context("setting up the HTTP client")
-}
-
-/// The address of the token service of the registry at `base`.
-fn token_address(realm: &str, base: &Url) -> Result<Url> {
-    let realm = Url::parse(realm).context("the URL of the registry's token service")?;
-    if realm.scheme() != "https" && (base.scheme() == "https" || realm.scheme() != "http") {
-        bail!("the registry's token service does not use HTTPS");
-    }
-    Ok(realm)
-}
-
-/// Realm and service of a bearer challenge (RFC 6750, section 3).
-fn bearer(challenge: &str) -> Option<(String, String)> {
-    let (scheme, rest) = challenge.trim().split_once(' ')?;
-    let parameter = |name: &str| {
-        let at = rest.find(&format!("{name}=\""))? + name.len() + 2;
-        rest.get(at..)?.split('"').next().map(str::to_owned)
-    };
-    let realm = parameter("realm").filter(|_| scheme.eq_ignore_ascii_case("bearer"))?;
-    Some((realm, parameter("service").unwrap_or_default()))
 }
 
 /// Sorts the status codes.
@@ -462,7 +434,9 @@ mod tests {
 
     #[test]
     fn loopback() {
-        for yes in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"] {
+        for yes in
+            ["reg.localhost:80", "localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"]
+        {
             assert!(is_loopback(yes), "{yes}");
         }
         for no in ["docker.io", "localhost.example.org", "10.0.0.1", "[::2]:5000", "127.example.org", "", "xlocalhost"]
@@ -488,18 +462,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges() {
-        let found = bearer(r#"Bearer realm="https://a/token",service="b c",scope="x""#).unwrap();
-        assert_eq!(found, ("https://a/token".into(), "b c".into()));
-        let address = |realm, base| token_address(realm, &Url::parse(base).unwrap()).map(String::from);
-        let elsewhere = "https://auth.example.org/token";
-        assert_eq!(address(elsewhere, "https://example.org/").unwrap(), elsewhere);
-        assert_eq!(address("http://a/t", "http://a/").unwrap(), "http://a/t");
-        for (realm, base) in [("http://a/t", "https://a/"), ("ftp://a/t", "https://a/"), ("ftp://a/t", "http://a/")] {
-            let error = address(realm, base).unwrap_err().to_string();
-            assert_eq!(error, "the registry's token service does not use HTTPS", "{realm}");
-        }
-        assert_eq!(bearer(r#"Basic realm="x""#), None);
+    fn words_of_a_registry() {
         assert_eq!(said(br#"{"errors":[{"code":"X","message":"not\u001b here"}]}"#).unwrap(), " (not here)");
         assert_eq!(said(b"<html>"), None);
     }
