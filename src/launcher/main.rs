@@ -19,6 +19,7 @@ mod journal;
 mod manager;
 mod mounts;
 mod relay;
+mod session;
 mod start;
 mod status;
 
@@ -36,6 +37,9 @@ use handed::Directory;
 const CANNOT_START: u8 = 127;
 
 fn main() -> ExitCode {
+    // An application with the same user and capabilities could otherwise follow this process's descriptors in /proc.
+    // SAFETY: prctl(2) with numbers only.
+    unsafe { nix::libc::prctl(nix::libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let mut arguments = std::env::args_os().skip(1);
     let verb = arguments.next();
     let verb = verb.as_deref().and_then(OsStr::to_str);
@@ -61,6 +65,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Infallible> {
     let handed = Directory::take()?;
+    let commands = handed::commands()?;
     let directory = &handed.path();
     let process = description(directory)?;
     let environment = environment::build(&process, directory, |name| std::env::var_os(name))?;
@@ -68,7 +73,9 @@ fn run() -> Result<Infallible> {
     if !process.private_pids {
         mounts::hide_program()?;
     }
-    relay::supervise(&process, &environment)
+    // Nothing that the application can reach may lead to the directory: the container's root is above it.
+    drop(handed);
+    relay::supervise(&process, &environment, commands)
 }
 
 /// Reads what is to be started.
