@@ -148,7 +148,6 @@ fn wait(mut connection: UnixStream) -> Result<ExitCode> {
         return Ok(ExitCode::from(137));
     }
     let status = libc::c_int::from_ne_bytes(status);
-    let code =
-        if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
+    let code = if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }

@@ -9,6 +9,7 @@
 #[macro_use]
 mod support;
 
+mod exec;
 mod harness;
 mod hostile;
 
