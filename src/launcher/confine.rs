@@ -36,8 +36,7 @@ fn inherit_none() -> io::Result<()> {
     change(|[_, _, inheritable], _| *inheritable = 0)
 }
 
-/// Gives up the capabilities that are not in `kept`, for this process and what it forks. What root gets when it executes a
-/// program follows from the bounding set.
+/// Gives up the capabilities that are not in `kept`, for this process and what it forks.
 ///
 /// # Errors
 /// The kernel refuses.

@@ -53,8 +53,9 @@ pub fn run(
         }
         ForkResult::Parent { child } => {
             drop((out, err));
-            // A command beside the application becomes its user, and has what the bounding set leaves to that user.
-            keep_only(Capabilities::of(&["KILL", "SETGID", "SETUID"]))?;
+            // A command beside the application becomes its user. With no-new-privileges, root does not regain at execve(2) what
+            // this process has given up, so the application's own set stays.
+            keep_only(process.capabilities.with(Capabilities::of(&["KILL", "SETGID", "SETUID"])))?;
             let status = supervise(child.as_raw(), commands, process, environment)?;
             status::tell(report, status);
             status::leave(0)

@@ -43,7 +43,8 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
     host.ok("chmod 0600 /srv/secret");
     for (name, text) in PROTECTIONS {
         let container = Container::new(host, name);
-        let health = "HealthCmd=/check\nHealthInterval=1s\n";
+        // The programs of the probe are the host's.
+        let health = "HealthCmd=/check\nHealthInterval=1s\nVolume=/usr:/usr:ro\n";
         container.configure(&format!("[Container]\nImage=probing.image\n{health}{text}"));
         container.systemctl("start");
         host.wait(&format!("sdme-gen exec {name} -- test -e /tmp/check"), 20);
