@@ -21,6 +21,7 @@ pub mod plan;
 pub mod process;
 pub mod resolve;
 pub mod search;
+pub mod streams;
 pub mod unit;
 
 #[cfg(feature = "image")]

@@ -26,6 +26,13 @@ pub const PROGRAM: &str = "/run/sdme-oci-run";
 /// By what name the application's directory is handed to it.
 pub const HANDED_OVER: &str = "sdme";
 
+/// By what name the socket that takes commands for an application is passed to the launcher.
+pub const COMMANDS: &str = "sdme-exec";
+
+/// Where that socket is in the container, by the name of the application's service without its suffix. Applications have a
+/// `/run` of their own and cannot see it.
+pub const COMMAND_SOCKETS: &str = "/run/sdme/exec";
+
 /// What the launcher starts. The environment is in files of its own, which are easier to read and to edit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

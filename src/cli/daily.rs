@@ -51,14 +51,14 @@ pub enum Verb {
     },
 }
 
-/// Runs the verb. All but `ps` end as the program they become.
+/// Runs the verb. `logs` and `join` end as the program they become.
 ///
 /// # Errors
 /// When it fails.
 pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Ps { json } => list(&ps::list()?, *json, out)?,
-        Verb::Exec { container, app, command } => applications::exec(container, app.as_deref(), command)?,
+        Verb::Exec { container, app, command } => return applications::exec(container, app.as_deref(), command),
         Verb::Logs { container, app, follow, lines } => {
             applications::logs(container, Logs { app: app.as_deref(), follow: *follow, lines: *lines })?;
         }

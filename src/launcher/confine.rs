@@ -33,18 +33,36 @@ pub fn limit(kept: Capabilities) -> Result<()> {
 
 /// Empties the inheritable set, and the ambient one with it.
 fn inherit_none() -> io::Result<()> {
+    change(|[_, _, inheritable], _| *inheritable = 0)
+}
+
+/// Gives up the capabilities that are not in `kept`, for this process and what it forks.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn keep_only(kept: Capabilities) -> Result<()> {
+    change(|[effective, permitted, _], word| {
+        let kept = u32::try_from(kept.0 >> (32 * word) & u64::from(u32::MAX)).unwrap_or(0);
+        *effective &= kept;
+        *permitted &= kept;
+    })
+    .context("cannot drop capabilities")
+}
+
+/// Changes the capabilities of this process: effective, permitted and inheritable, once for the lower 32 and once for the
+/// upper 32 (`linux/capability.h`).
+fn change(set: impl Fn(&mut [u32; 3], usize)) -> io::Result<()> {
     /// `_LINUX_CAPABILITY_VERSION_3`
     const VERSION: u32 = 0x2008_0522;
     let mut header = [VERSION, 0];
-    // Effective, permitted, inheritable, for the lower and the upper 32 capabilities (`linux/capability.h`).
     let mut sets = [[0u32; 3]; 2];
     // SAFETY: the kernel reads a header of two words and fills in two structures of three.
     let read = unsafe { libc::syscall(libc::SYS_capget, header.as_mut_ptr(), sets.as_mut_ptr()) };
     if read < 0 {
         return Err(io::Error::last_os_error());
     }
-    for [_, _, inheritable] in &mut sets {
-        *inheritable = 0;
+    for (word, sets) in sets.iter_mut().enumerate() {
+        set(sets, word);
     }
     // SAFETY: as above, the other way round.
     let written = unsafe { libc::syscall(libc::SYS_capset, header.as_mut_ptr(), sets.as_ptr()) };

@@ -34,7 +34,7 @@ const ASKED_FOR: [&str; 11] = [
 const MEANT_FOR: [(&str, &str); 2] = [("LISTEN_PID", "LISTEN_FDS"), ("WATCHDOG_PID", "WATCHDOG_USEC")];
 
 /// Variables in the order they were first assigned.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
@@ -47,6 +47,11 @@ impl Environment {
             Some((_, old)) => *old = value,
             None => self.0.push((name, value)),
         }
+    }
+
+    /// A copy that lacks these variables.
+    pub fn without(&self, names: &[&str]) -> Self {
+        Self(self.0.iter().filter(|(name, _)| names.iter().all(|other| name != other)).cloned().collect())
     }
 
     /// For execve(2), called by the process that is to become the application.

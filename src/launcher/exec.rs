@@ -1,196 +1,153 @@
 // SPDX-License-Identifier: MIT
-//! Runs a command beside an application: in its root, its namespaces and its environment, as its user, with no more
-//! privileges than it has.
+//! The client of a command that runs beside an application: asks the application's init to start it ([`super::session`]),
+//! relays its streams, and ends as the command does.
 
-use std::ffi::OsString;
-use std::fs::{self, File};
-use std::os::fd::AsFd as _;
-use std::os::unix::ffi::OsStringExt as _;
-use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::fs::File;
+use std::io::{IoSlice, Read as _, Write as _, pipe, stderr, stdin, stdout};
+use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::process::ExitCode;
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use nix::libc;
-use nix::sched::{CloneFlags, setns};
-use nix::sys::signal::{SigSet, SigmaskHow, Signal, sigprocmask};
-use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{ForkResult, Gid, Uid, chroot, fchdir, fchown, fork};
-use sdme_gen::capability::Capabilities;
-use sdme_gen::process::Process;
+use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
+use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
+use sdme_gen::process::{COMMAND_SOCKETS, User};
+use sdme_gen::streams::copy;
 
-use super::confine::limit;
-use super::environment::{self, Environment};
 use super::manager::Run;
-use super::start::execute;
+use super::session::{READY, Request};
 
-/// How long an application may take to come into being.
+/// How long the application's init may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);
 
 /// Runs a command beside the application of `unit`, whose files are in `directory`, and ends as it ends; 128 and the
 /// signal's number if a signal ended it.
 ///
 /// # Errors
-/// The application does not run, or the command cannot be started.
+/// The application does not run or takes no commands.
 pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
-    let Some(run) = Run::of(unit)? else { bail!("{unit} is not running") };
-    let described = super::description(Path::new(directory))?;
-    let args = command.iter().map(|&word| word.to_owned()).collect();
-    beside(run.main, Path::new(directory), &Process { args, ..described })
-}
-
-fn beside(main: i32, directory: &Path, process: &Process) -> Result<ExitCode> {
-    let application = application(main)?;
-    let here = PathBuf::from("/proc").join(application.to_string());
-    let environment = environment(main, directory, process)?;
-    let privileges = Privileges::of(&here)?;
-    let limits = Limits::of(application);
-    let root = File::options().read(true).custom_flags(libc::O_PATH | libc::O_DIRECTORY).open(here.join("root"));
-    let root = root.context("cannot open the application's root")?;
-    // A namespace more than once cannot be entered, and need not be.
-    let mut namespaces = Vec::new();
-    for (name, flag) in [
-        ("net", CloneFlags::CLONE_NEWNET),
-        ("ipc", CloneFlags::CLONE_NEWIPC),
-        ("uts", CloneFlags::CLONE_NEWUTS),
-        ("pid", CloneFlags::CLONE_NEWPID),
-        ("mnt", CloneFlags::CLONE_NEWNS),
-    ] {
-        let open = |of: &Path| File::open(of.join("ns").join(name));
-        let namespace = open(&here).with_context(|| format!("cannot open the application's {name} namespace"))?;
-        if namespace.metadata()?.ino() != open(Path::new("/proc/self"))?.metadata()?.ino() {
-            namespaces.push((namespace, flag));
-        }
+    if Run::of(unit)?.is_none() {
+        bail!("{unit} is not running");
     }
+    let user = super::description(Path::new(directory))?.user;
+    let connection = connect(unit)?;
+    let terminal = isatty(stdin()).unwrap_or(false) && isatty(stdout()).unwrap_or(false);
+    let term = std::env::var("TERM").ok().filter(|_| terminal);
+    let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term };
+    if terminal {
+        // The terminal was made in this container for this command (systemd-run(1), --pty).
+        give_up_terminal();
+        give(stdin().as_fd(), &user)?;
+        sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
+        send(&connection, &request, [stdin().as_fd(), stdout().as_fd(), stderr().as_fd()])?;
+        return wait(connection);
+    }
+    let (to_command, input) = pair(&user)?;
+    let (output, from_command) = pair(&user)?;
+    let (errors, errors_of_command) = pair(&user)?;
+    // For the threads, too.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
-    for (namespace, flag) in namespaces {
-        setns(namespace, flag).context("cannot enter a namespace of the application")?;
-    }
-    fchdir(&root).and_then(|()| chroot(".")).context("cannot enter the application's root")?;
-    // SAFETY: this process has a single thread.
-    match unsafe { fork() }.context("cannot start a process")? {
-        ForkResult::Child => {
-            sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot unblock signals")?;
-            own_streams(process);
-            privileges.assume()?;
-            limits.assume();
-            execute(process, &environment).map(|never| match never {})
-        }
-        ForkResult::Parent { child } => loop {
-            let signal = SigSet::all().wait().context("cannot receive a signal")?;
-            if signal != Signal::SIGCHLD {
-                // The child may be gone, which the next SIGCHLD tells.
-                let _ = nix::sys::signal::kill(child, signal);
-                continue;
-            }
-            let code = match waitpid(child, Some(WaitPidFlag::WNOHANG)) {
-                Ok(WaitStatus::Exited(_, code)) => code,
-                Ok(WaitStatus::Signaled(_, signal, _)) => 128 + signal as i32,
-                _ => continue,
-            };
-            return Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)));
-        },
-    }
-}
-
-/// The application's own process: the first child of the launcher, which has the namespaces that the launcher made.
-fn application(main: i32) -> Result<i32> {
-    let deadline = Instant::now() + LIMIT;
-    let path = format!("/proc/{main}/task/{main}/children");
-    loop {
-        let children = fs::read_to_string(&path).context("the application has ended")?;
-        if let Some(child) = children.split_ascii_whitespace().next() {
-            return child.parse().context("the kernel's list of processes is damaged");
-        }
-        if Instant::now() > deadline {
-            bail!("the application has not started within {} s", LIMIT.as_secs());
-        }
-        std::thread::sleep(Duration::from_millis(5));
-    }
-}
-
-/// The application's environment, without what is meant for its one process only. Of the caller's own the kind of terminal
-/// is added.
-fn environment(main: i32, directory: &Path, process: &Process) -> Result<Environment> {
-    const NOT_SHARED: [&str; 5] = ["FDSTORE", "LISTEN_FDNAMES", "LISTEN_FDS", "NOTIFY_SOCKET", "WATCHDOG_USEC"];
-    let text = fs::read(format!("/proc/{main}/environ")).context("cannot read the application's environment")?;
-    let given = |name: &str| {
-        let mut values = text.split(|byte| *byte == 0).filter_map(|variable| variable.strip_prefix(name.as_bytes()));
-        let value = values.find_map(|rest| rest.strip_prefix(b"=")).filter(|_| !NOT_SHARED.contains(&name))?;
-        Some(OsString::from_vec(value.to_vec()))
+    send(&connection, &request, [to_command.as_fd(), from_command.as_fd(), errors_of_command.as_fd()])?;
+    drop((to_command, from_command, errors_of_command));
+    let ended = Arc::new(AtomicBool::new(false));
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
+    let start = |from: File, to: File| {
+        let ended = Arc::clone(&ended);
+        thread::spawn(move || copy(from, to, &ended))
     };
-    let mut environment = environment::build(process, directory, given)?;
-    if let Some(terminal) = std::env::var_os("TERM").filter(|_| nix::unistd::isatty(std::io::stdin()).unwrap_or(false))
-    {
-        environment.set("TERM".into(), terminal);
+    // Ends with this process.
+    start(own(stdin().as_fd())?, input);
+    let outputs = [start(output, own(stdout().as_fd())?), start(errors, own(stderr().as_fd())?)];
+    // A reader that closes these streams is to be noticed by the command.
+    close_outputs()?;
+    let code = wait(connection);
+    ended.store(true, Ordering::Relaxed);
+    for output in outputs {
+        // A thread that has failed has nothing left to copy.
+        let _ = output.join();
     }
-    Ok(environment)
+    code
 }
 
-/// Gives terminals and pipes to the command's user, who may then open `/dev/stdout` and the like.
-fn own_streams(process: &Process) {
-    let (uid, gid) = (Uid::from_raw(process.user.uid), Gid::from_raw(process.user.gid));
-    for stream in [std::io::stdin().as_fd(), std::io::stdout().as_fd(), std::io::stderr().as_fd()] {
-        let Ok(file) = stream.try_clone_to_owned().map(File::from) else { continue };
-        let Ok(kind) = file.metadata().map(|metadata| metadata.file_type()) else { continue };
-        let terminal = kind.is_char_device() && nix::unistd::isatty(stream).unwrap_or(false);
-        if terminal || kind.is_fifo() {
-            // Best effort: what is open stays usable.
-            let _ = fchown(stream, Some(uid), Some(gid));
-        }
+/// Connects to the application's init and waits until it answers.
+fn connect(unit: &str) -> Result<UnixStream> {
+    let path = Path::new(COMMAND_SOCKETS).join(unit.strip_suffix(".service").unwrap_or(unit));
+    let mut connection = UnixStream::connect(&path).with_context(|| format!("{unit} takes no commands"))?;
+    connection.set_read_timeout(Some(LIMIT))?;
+    let mut ready = [0];
+    let answer = connection.read_exact(&mut ready);
+    answer.with_context(|| format!("{unit} does not answer; its seccomp profile may not allow accept4(2)"))?;
+    if ready != [READY] {
+        bail!("{unit} gives an unknown answer");
+    }
+    connection.set_read_timeout(None)?;
+    Ok(connection)
+}
+
+/// A pipe that the command's user may open again, as `/dev/stdout`.
+fn pair(user: &User) -> Result<(File, File)> {
+    let (read, write) = pipe().context("cannot make a pipe")?;
+    give(write.as_fd(), user)?;
+    Ok((File::from(OwnedFd::from(read)), File::from(OwnedFd::from(write))))
+}
+
+fn give(stream: BorrowedFd<'_>, user: &User) -> Result<()> {
+    fchown(stream, Some(Uid::from_raw(user.uid)), Some(Gid::from_raw(user.gid)))
+        .context("cannot give a stream to the application's user")
+}
+
+/// Lets the command have the terminal as its controlling one. Without one, there is nothing to give up.
+fn give_up_terminal() {
+    // SAFETY: SIG_IGN runs no code of ours, and the request takes no argument.
+    unsafe {
+        // The kernel sends this signal to the process that gives the terminal up.
+        libc::signal(libc::SIGHUP, libc::SIG_IGN);
+        libc::ioctl(stdin().as_raw_fd(), libc::TIOCNOTTY);
+        libc::signal(libc::SIGHUP, libc::SIG_DFL);
     }
 }
 
-/// What a process may do at most.
-struct Privileges {
-    /// Capabilities that it or its programs can have.
-    bounding: Capabilities,
-    /// Whether it has given up gaining any.
-    fixed: bool,
+/// Puts `/dev/null` in place of the outputs: the copying threads have the only descriptors then.
+fn close_outputs() -> Result<()> {
+    let null = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;
+    dup2_stdout(&null).and_then(|()| dup2_stderr(&null)).context("cannot close the outputs")
 }
 
-impl Privileges {
-    /// Those of a process, from its directory in `/proc`.
-    fn of(process: &Path) -> Result<Self> {
-        let status = fs::read_to_string(process.join("status")).context("cannot read the application's status")?;
-        let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
-        let bounding = field("CapBnd:").and_then(|hex| u64::from_str_radix(hex, 16).ok());
-        let bounding = bounding.context("the kernel does not tell the application's capabilities")?;
-        Ok(Self { bounding: Capabilities(bounding), fixed: field("NoNewPrivs:") == Some("1") })
-    }
-
-    fn assume(&self) -> Result<()> {
-        limit(self.bounding)?;
-        // SAFETY: prctl(2) with numbers only.
-        if self.fixed && unsafe { libc::prctl(libc::PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) } != 0 {
-            return Err(nix::Error::last()).context("cannot give up new privileges");
-        }
-        Ok(())
-    }
+fn send(connection: &UnixStream, request: &Request, streams: [BorrowedFd<'_>; 3]) -> Result<()> {
+    let text = serde_json::to_vec(request)?;
+    let length = u32::try_from(text.len()).context("the command is too long")?.to_ne_bytes();
+    let numbers = streams.map(|stream| stream.as_raw_fd());
+    let (data, control) = ([IoSlice::new(&length)], [ControlMessage::ScmRights(&numbers)]);
+    sendmsg::<()>(connection.as_raw_fd(), &data, &control, MsgFlags::MSG_NOSIGNAL, None)
+        .map_err(Into::into)
+        .and_then(|_| (&*connection).write_all(&text))
+        .context("cannot send the command")
 }
 
-/// Resource limits (prlimit(2)), by their number.
-struct Limits(Vec<(libc::__rlimit_resource_t, libc::rlimit64)>);
-
-impl Limits {
-    fn of(process: i32) -> Self {
-        let mut all = Vec::new();
-        for resource in 0..=libc::RLIMIT_RTTIME {
-            let mut limit = libc::rlimit64 { rlim_cur: 0, rlim_max: 0 };
-            // SAFETY: the last argument leads to a value of ours, the one before says that nothing is changed.
-            if unsafe { libc::prlimit64(process, resource, std::ptr::null(), &raw mut limit) } == 0 {
-                all.push((resource, limit));
+/// Passes signals on and waits for the command's end.
+fn wait(mut connection: UnixStream) -> Result<ExitCode> {
+    let mut to_init = connection.try_clone()?;
+    thread::spawn(move || {
+        loop {
+            let Ok(signal) = SigSet::all().wait() else { continue };
+            if to_init.write_all(&[u8::try_from(signal as i32).unwrap_or(0)]).is_err() {
+                break;
             }
         }
-        Self(all)
+    });
+    let mut status = [0; size_of::<libc::c_int>()];
+    if connection.read_exact(&mut status).is_err() {
+        // The application has ended, and the kernel has killed what ran beside it.
+        return Ok(ExitCode::from(137));
     }
-
-    /// Best effort: a limit above our own hard one stays where it is.
-    fn assume(&self) {
-        for (resource, limit) in &self.0 {
-            // SAFETY: the third argument leads to a value of ours, the last one says that nothing is read.
-            unsafe { libc::prlimit64(0, *resource, &raw const *limit, std::ptr::null_mut()) };
-        }
-    }
+    let status = libc::c_int::from_ne_bytes(status);
+    let code = if libc::WIFSIGNALED(status) { 128 + libc::WTERMSIG(status) } else { libc::WEXITSTATUS(status) };
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }

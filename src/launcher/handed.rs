@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
 //! The application's directory, which the service manager opens and hands over (systemd.service(5), `OpenFile=`). No path in the
-//! application's root leads there; and what is mounted over parts of the root does not cover what it holds.
+//! application's root leads there; and what is mounted over parts of the root does not cover what it holds. Beside it, the
+//! service manager passes the socket that takes commands for the application.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
+use std::os::unix::net::UnixListener;
 use std::path::PathBuf;
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use sdme_gen::process::HANDED_OVER;
+use sdme_gen::process::{COMMANDS, HANDED_OVER};
 
 /// The first descriptor that is handed over (`sd_listen_fds(3)`).
 const FIRST: RawFd = 3;
@@ -18,45 +20,57 @@ const FIRST: RawFd = 3;
 pub struct Directory(OwnedFd);
 
 impl Directory {
-    /// Takes it from among what is handed over; the rest is the application's, numbered as if it had not been there.
+    /// Takes the directory from the descriptors that the service manager passes.
     ///
     /// # Errors
-    /// It is not there.
+    /// The directory is not among them.
     pub fn take() -> Result<Self> {
-        let missing = || format!("no directory is handed over by the name {HANDED_OVER}");
-        let names = std::env::var("LISTEN_FDNAMES").ok().with_context(missing)?;
-        let mut names: Vec<&str> = names.split(':').collect();
-        let index = names.iter().position(|name| *name == HANDED_OVER).with_context(missing)?;
-        names.remove(index);
-        let number =
-            |index: usize| RawFd::try_from(index).map(|index| FIRST + index).context("too much is handed over");
-        let own = number(index)?;
-        let last = number(names.len())?;
-        // SAFETY: the service manager has opened these descriptors for us, and nothing else has taken them.
-        let taken = unsafe { fcntl(BorrowedFd::borrow_raw(own), FcntlArg::F_DUPFD_CLOEXEC(last + 1)) };
-        // SAFETY: it is new, and nobody else's.
-        let taken = unsafe { OwnedFd::from_raw_fd(taken.with_context(missing)?) };
-        for number in own..last {
-            // SAFETY: dup2(2) takes numbers; what is there moves down by one.
-            unsafe { libc::dup2(number + 1, number) };
-        }
-        // SAFETY: what was the last one is a copy by now, or the directory itself.
-        drop(unsafe { File::from_raw_fd(last) });
-        // SAFETY: this process has a single thread.
-        unsafe {
-            if names.is_empty() {
-                std::env::remove_var("LISTEN_FDS");
-                std::env::remove_var("LISTEN_FDNAMES");
-            } else {
-                std::env::set_var("LISTEN_FDS", names.len().to_string());
-                std::env::set_var("LISTEN_FDNAMES", names.join(":"));
-            }
-        }
-        Ok(Self(taken))
+        take(HANDED_OVER)?.map(Self).with_context(|| format!("no directory is handed over by the name {HANDED_OVER}"))
     }
 
     /// A path for this process, as long as the value lives.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
+}
+
+/// Takes the socket that accepts commands for the application. It is closed when a program is executed.
+///
+/// # Errors
+/// The descriptors cannot be rearranged.
+pub fn commands() -> Result<Option<UnixListener>> {
+    Ok(take(COMMANDS)?.map(UnixListener::from))
+}
+
+/// Takes the descriptor called `name`. The application gets the others, numbered as if this one had not been passed.
+fn take(name: &str) -> Result<Option<OwnedFd>> {
+    let Ok(names) = std::env::var("LISTEN_FDNAMES") else { return Ok(None) };
+    let mut names: Vec<&str> = names.split(':').collect();
+    let Some(index) = names.iter().position(|other| *other == name) else { return Ok(None) };
+    names.remove(index);
+    let number = |index: usize| RawFd::try_from(index).map(|index| FIRST + index).context("too much is handed over");
+    let own = number(index)?;
+    let last = number(names.len())?;
+    // SAFETY: the service manager has opened these descriptors for us, and nothing else has taken them.
+    let taken = unsafe { fcntl(BorrowedFd::borrow_raw(own), FcntlArg::F_DUPFD_CLOEXEC(last + 1)) };
+    let taken = taken.with_context(|| format!("the descriptor {name} is not open"))?;
+    // SAFETY: the descriptor is new, and nothing else owns it.
+    let taken = unsafe { OwnedFd::from_raw_fd(taken) };
+    for number in own..last {
+        // SAFETY: dup2(2) takes numbers; what is there moves down by one.
+        unsafe { libc::dup2(number + 1, number) };
+    }
+    // SAFETY: the last descriptor has been copied by now.
+    drop(unsafe { File::from_raw_fd(last) });
+    // SAFETY: this process has a single thread.
+    unsafe {
+        if names.is_empty() {
+            std::env::remove_var("LISTEN_FDS");
+            std::env::remove_var("LISTEN_FDNAMES");
+        } else {
+            std::env::set_var("LISTEN_FDS", names.len().to_string());
+            std::env::set_var("LISTEN_FDNAMES", names.join(":"));
+        }
+    }
+    Ok(Some(taken))
 }

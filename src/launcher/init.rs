@@ -4,19 +4,23 @@
 
 use std::convert::Infallible;
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use anyhow::{Context as _, Result};
 use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, fork};
+use sdme_gen::capability::Capabilities;
 use sdme_gen::process::Process;
 
-use super::confine::limit;
+use super::confine::{keep_only, limit};
 use super::environment::Environment;
 use super::start::start;
-use super::{CANNOT_START, mounts, status};
+use super::{CANNOT_START, mounts, session, status};
 
 /// Runs the application and stays until it ends. All signals are blocked.
 ///
@@ -27,6 +31,7 @@ pub fn run(
     environment: &Environment,
     (out, err): (OwnedFd, OwnedFd),
     report: File,
+    commands: Option<UnixListener>,
 ) -> Result<Infallible> {
     // Without the service's own process, nobody would read what the application prints.
     set_pdeathsig(Signal::SIGKILL).context("cannot tie the application to its service")?;
@@ -41,36 +46,56 @@ pub fn run(
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child => {
-            drop(report);
+            drop((report, commands));
             let Err(error) = start(process, environment, out, err);
             eprintln!("{error:#}");
             status::leave(CANNOT_START.into())
         }
         ForkResult::Parent { child } => {
             drop((out, err));
-            let status = supervise(child.as_raw());
+            // A command beside the application becomes its user. With no-new-privileges, root does not regain at execve(2) what
+            // this process has given up, so the application's own set stays.
+            keep_only(process.capabilities.with(Capabilities::of(&["KILL", "SETGID", "SETUID"])))?;
+            let status = supervise(child.as_raw(), commands, process, environment)?;
             status::tell(report, status);
             status::leave(0)
         }
     }
 }
 
-/// Passes signals on to `child` and waits for every process that ends, until it is `child`; gives its status.
-fn supervise(child: libc::pid_t) -> libc::c_int {
+/// Passes signals on to `child`, starts commands beside it, and waits for every process that ends, until it is `child`; gives
+/// its status.
+fn supervise(
+    child: libc::pid_t,
+    mut commands: Option<UnixListener>,
+    process: &Process,
+    environment: &Environment,
+) -> Result<libc::c_int> {
+    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context("cannot receive signals")?;
     loop {
-        // SAFETY: both structures are plain data that the calls fill in; what an empty set is, sigfillset() does not care.
-        let signal = unsafe {
-            let mut all: libc::sigset_t = std::mem::zeroed();
-            libc::sigfillset(&raw mut all);
-            libc::sigwaitinfo(&raw const all, std::ptr::null_mut())
-        };
-        if signal == libc::SIGCHLD {
-            if let Some(status) = reap(child) {
-                return status;
+        let mut wanted = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
+        wanted.extend(commands.as_ref().map(|commands| PollFd::new(commands.as_fd(), PollFlags::POLLIN)));
+        match poll(&mut wanted, PollTimeout::NONE) {
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait"),
+        }
+        let requested = wanted.get(1).is_some_and(|commands| commands.any().unwrap_or(false));
+        while let Some(info) = signals.read_signal().context("cannot receive a signal")? {
+            let Some(signal) = i32::try_from(info.ssi_signo).ok() else { continue };
+            if signal != libc::SIGCHLD {
+                // SAFETY: kill(2) takes any number, real-time signals among them, which nix has no name for.
+                unsafe { libc::kill(child, signal) };
+            } else if let Some(status) = reap(child) {
+                return Ok(status);
             }
-        } else if signal > 0 {
-            // SAFETY: kill(2) takes any number, real-time signals among them, which nix has no name for.
-            unsafe { libc::kill(child, signal) };
+        }
+        if requested
+            && let Some(listener) = &commands
+            && let Err(error) = session::open(listener, process, environment)
+        {
+            eprintln!("<4>sdme-gen exec and health checks are not possible: {error:#}");
+            commands = None;
         }
     }
 }

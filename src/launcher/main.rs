@@ -18,6 +18,7 @@ mod init;
 mod manager;
 mod mounts;
 mod relay;
+mod session;
 mod start;
 mod status;
 
@@ -35,6 +36,9 @@ use handed::Directory;
 const CANNOT_START: u8 = 127;
 
 fn main() -> ExitCode {
+    // An application with the same user and capabilities could otherwise follow this process's descriptors in /proc.
+    // SAFETY: prctl(2) with numbers only.
+    unsafe { nix::libc::prctl(nix::libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let mut arguments = std::env::args_os().skip(1);
     let verb = arguments.next();
     let verb = verb.as_deref().and_then(OsStr::to_str);
@@ -60,6 +64,7 @@ fn main() -> ExitCode {
 
 fn run() -> Result<Infallible> {
     let handed = Directory::take()?;
+    let commands = handed::commands()?;
     let directory = &handed.path();
     let process = description(directory)?;
     let environment = environment::build(&process, directory, |name| std::env::var_os(name))?;
@@ -69,7 +74,7 @@ fn run() -> Result<Infallible> {
     }
     // Nothing that the application can reach may lead to the directory: the container's root is above it.
     drop(handed);
-    relay::supervise(&process, &environment)
+    relay::supervise(&process, &environment, commands)
 }
 
 /// Reads what is to be started.

@@ -11,6 +11,7 @@ use std::convert::Infallible;
 use std::fs::File;
 use std::io::{pipe, stderr, stdout};
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
+use std::os::unix::net::UnixListener;
 
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
@@ -22,10 +23,12 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::stat::{Mode, fchmod};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::{ForkResult, Gid, Pid, Uid, fchown, fork};
+use sdme_gen::capability::Capabilities;
 use sdme_gen::journal;
 use sdme_gen::process::{Process, User};
 
 use self::stream::Stream;
+use super::confine::keep_only;
 use super::environment::Environment;
 use super::{CANNOT_START, init, status};
 
@@ -33,7 +36,7 @@ use super::{CANNOT_START, init, status};
 ///
 /// # Errors
 /// It cannot be set up; nothing of it has run then.
-pub fn supervise(process: &Process, environment: &Environment) -> Result<Infallible> {
+pub fn supervise(process: &Process, environment: &Environment, commands: Option<UnixListener>) -> Result<Infallible> {
     let (out_read, out_write) = output(&process.user)?;
     let (err_read, err_write) = output(&process.user)?;
     let (report_read, report_write) = pipe().context("cannot make a pipe")?;
@@ -47,12 +50,14 @@ pub fn supervise(process: &Process, environment: &Environment) -> Result<Infalli
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child => {
             drop((out_read, err_read, report_read));
-            let Err(error) = init::run(process, environment, (out_write, err_write), report_write);
+            let Err(error) = init::run(process, environment, (out_write, err_write), report_write, commands);
             eprintln!("{error:#}");
             status::leave(CANNOT_START.into())
         }
         ForkResult::Parent { child } => {
-            drop((out_write, err_write, report_write));
+            drop((out_write, err_write, report_write, commands));
+            // Passing signals on is all that is left to do.
+            keep_only(Capabilities::of(&["KILL"]))?;
             let log = &process.log;
             let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
             let more_severe = log.level.saturating_sub(1);

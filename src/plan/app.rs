@@ -30,6 +30,7 @@ pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) ->
         format!("{UNITS}/{}.service", app.unit()),
         &service(app, container, facts, health.as_ref()),
     );
+    tree.file(place.clone(), format!("{UNITS}/{}.socket", app.unit()), &commands(app, container));
     if let Some(health) = &health {
         health::plan(app, container, health, tree);
     }
@@ -112,7 +113,8 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     // An application depends on nothing of the operating system but its journal.
     unit.set("Unit", "DefaultDependencies", "no")
         .set("Unit", "Requires", "systemd-journald.socket")
-        .set("Unit", "After", "systemd-journald.socket")
+        .set("Unit", "Wants", format!("{}.socket", app.unit()))
+        .set("Unit", "After", format!("systemd-journald.socket {}.socket", app.unit()))
         .set("Unit", "Conflicts", "shutdown.target")
         .set("Unit", "Before", "shutdown.target");
     health::watched(app, health, &mut unit);
@@ -149,6 +151,26 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     for (key, value) in app.service.iter().filter(|(key, _)| key != security::FILTER) {
         unit.set("Service", key, value.as_str());
     }
+    unit
+}
+
+/// The socket through which the application's own init takes commands that run beside the application. The service manager
+/// opens it, because the application's filters may not let the init do that, and only root of the container can connect.
+fn commands(app: &App, container: &Container) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&container.file);
+    unit.set_literal("Unit", "Description", &format!("Commands beside {}", app.unit()));
+    unit.set("Unit", "DefaultDependencies", "no")
+        .set("Unit", "PartOf", format!("{}.service", app.unit()))
+        .set("Unit", "Conflicts", "shutdown.target")
+        .set("Unit", "Before", "shutdown.target")
+        .set("Socket", "ListenStream", format!("{}/{}", process::COMMAND_SOCKETS, app.unit()))
+        .set("Socket", "FileDescriptorName", process::COMMANDS)
+        .set("Socket", "SocketMode", "0600")
+        .set("Socket", "DirectoryMode", "0700")
+        .set("Socket", "RemoveOnStop", "yes")
+        // A request that an application has left unanswered must not start the application again.
+        .set("Socket", "FlushPending", "yes")
+        .set("Socket", "TriggerLimitIntervalSec", "0");
     unit
 }
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! Commands of every day about a container and its applications: each becomes one of systemd's own programs.
 
-use std::io::IsTerminal as _;
-use std::os::fd::IntoRawFd as _;
-use std::os::unix::process::CommandExt as _;
+use std::io::{IsTerminal as _, stderr, stdin, stdout};
+use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -14,6 +17,7 @@ use crate::paths::container_state;
 use crate::plan::LAUNCHER;
 use crate::resolve::model::App;
 use crate::rootdir::tree::Tree;
+use crate::streams::copy;
 
 /// What `container` runs: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
@@ -47,17 +51,22 @@ fn is_running(container: &str) -> Result<bool> {
     Ok(status.context("cannot run systemctl")?.success())
 }
 
-/// Runs a command beside an application, with its root, environment, user and namespaces, and ends as the command does.
+/// Runs a command beside an application, with its root, environment, user and namespaces. Gives the command's exit status, or
+/// 128 and the number of the signal that ended the command.
+///
+/// The container gets no descriptor of the caller: a terminal is made in the container by systemd-run, and other streams are
+/// copied through pipes.
 ///
 /// # Errors
 /// There is no such application, or it does not run.
-pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<()> {
+pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<ExitCode> {
     let applications = applications(container)?;
     let app = one_of(&applications, app)?;
     if !is_running(container)? {
         bail!("{container} is not running; run systemctl start systemd-nspawn@{container}");
     }
-    let terminal = std::io::stdin().is_terminal() && std::io::stdout().is_terminal();
+    let interactive = stdin().is_terminal();
+    let terminal = interactive && stdout().is_terminal();
     let mut run = Command::new("systemd-run");
     run.arg(format!("--machine={container}"))
         .args(["--quiet", "--collect", "--wait", "--service-type=exec", "--expand-environment=no"])
@@ -68,7 +77,38 @@ pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<()
         .args(["--", LAUNCHER, "exec"])
         .args([format!("{}.service", app.unit()), app.directory()])
         .args(command);
-    Err(run.exec()).context("cannot run systemd-run")
+    if terminal {
+        return Err(run.exec()).context("cannot run systemd-run");
+    }
+    relay(run, !interactive)
+}
+
+/// Runs `systemd-run` with pipes as its streams. A terminal is not read: with the output going elsewhere, such as to a pager, the
+/// keys are for that.
+fn relay(mut run: Command, read: bool) -> Result<ExitCode> {
+    let run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = run.spawn().context("cannot run systemd-run")?;
+    let ended = Arc::new(AtomicBool::new(false));
+    let copying = |from: OwnedFd, to: OwnedFd| {
+        let ended = Arc::clone(&ended);
+        thread::spawn(move || copy(from.into(), to.into(), &ended))
+    };
+    let input = child.stdin.take();
+    if let Some(to) = input.filter(|_| read) {
+        // Ends with this process.
+        copying(stdin().as_fd().try_clone_to_owned()?, to.into());
+    }
+    let output = child.stdout.take().map(OwnedFd::from).zip(stdout().as_fd().try_clone_to_owned().ok());
+    let errors = child.stderr.take().map(OwnedFd::from).zip(stderr().as_fd().try_clone_to_owned().ok());
+    let outputs: Vec<_> = [output, errors].into_iter().flatten().map(|(from, to)| copying(from, to)).collect();
+    let status = child.wait().context("cannot wait for systemd-run")?;
+    ended.store(true, Ordering::Relaxed);
+    for output in outputs {
+        // A thread that has failed has nothing left to copy.
+        let _ = output.join();
+    }
+    let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
+    Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
 /// What `logs` shows.

@@ -9,11 +9,12 @@
 #[macro_use]
 mod support;
 
+mod exec;
 mod harness;
 mod hostile;
-mod start;
-mod network;
 mod mounts;
+mod network;
+mod start;
 mod volumes;
 
 use std::path::Path;

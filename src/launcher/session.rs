@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//! Runs a command beside the application, on behalf of a client in the container's root (see [`super::exec`]). The application's
+//! init forks for each connection, so that the command is confined exactly as the application is: namespaces, system call
+//! filters, bounding set and limits are inherited.
+//!
+//! The client sends a [`Request`] with three descriptors, then a byte for each signal to pass on. It receives [`READY`], then
+//! the command's status as wait(2) gives it. When the connection ends, the command is killed.
+
+use std::io::{ErrorKind, Read as _, Write as _};
+use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::os::unix::net::{UnixListener, UnixStream};
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
+use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, isatty, setsid};
+use sdme_gen::process::Process;
+use serde::{Deserialize, Serialize};
+
+use super::environment::Environment;
+use super::start::execute;
+use super::{CANNOT_START, status};
+
+/// What the client receives first.
+pub const READY: u8 = b'+';
+
+/// As shells and container engines report a program that cannot be executed.
+const NOT_EXECUTABLE: i32 = 126;
+
+/// Variables that are meant for the application's own process only.
+const NOT_SHARED: [&str; 5] = ["FDSTORE", "LISTEN_FDNAMES", "LISTEN_FDS", "NOTIFY_SOCKET", "WATCHDOG_USEC"];
+
+/// A command that is to run beside the application.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Request {
+    /// Program and arguments.
+    pub args: Vec<String>,
+    /// `TERM`, if the command has a terminal.
+    pub term: Option<String>,
+}
+
+/// Accepts a connection and serves it in a process of its own.
+///
+/// # Errors
+/// No connection can be accepted.
+pub fn open(listener: &UnixListener, process: &Process, environment: &Environment) -> Result<()> {
+    let connection = match listener.accept() {
+        Ok((connection, _)) => connection,
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Ok(()),
+        Err(error) => return Err(error).context("cannot accept a connection"),
+    };
+    // SAFETY: this process has a single thread.
+    match unsafe { fork() } {
+        Ok(ForkResult::Child) => {
+            // The client sees the end of the connection.
+            let _ = serve(connection, process, environment);
+            status::leave(0)
+        }
+        // Without a process left, the client sees the end of the connection; the next one may succeed.
+        Ok(ForkResult::Parent { .. }) | Err(_) => Ok(()),
+    }
+}
+
+fn serve(mut connection: UnixStream, process: &Process, environment: &Environment) -> Result<()> {
+    connection.write_all(&[READY])?;
+    let (request, streams) = receive(&mut connection)?;
+    let mut environment = environment.without(&NOT_SHARED);
+    if let Some(term) = request.term {
+        environment.set("TERM".into(), term.into());
+    }
+    let process = Process { args: request.args, ..process.clone() };
+    // SAFETY: this process has a single thread.
+    match unsafe { fork() }.context("cannot start a process")? {
+        ForkResult::Child => {
+            let Err(error) = become_command(&streams, &process, &environment);
+            eprintln!("{error:#}");
+            let refused = error.to_string().ends_with(Errno::EACCES.desc());
+            status::leave(if refused { NOT_EXECUTABLE } else { CANNOT_START.into() })
+        }
+        ForkResult::Parent { child } => {
+            drop(streams);
+            let status = watch(&mut connection, child.as_raw())?;
+            Ok(connection.write_all(&status.to_ne_bytes())?)
+        }
+    }
+}
+
+/// Reads the request and the three descriptors that come with its first byte.
+fn receive(connection: &mut UnixStream) -> Result<(Request, [OwnedFd; 3])> {
+    let mut length = [0; size_of::<u32>()];
+    let mut space = nix::cmsg_space!([std::os::fd::RawFd; 3]);
+    let mut streams = Vec::new();
+    let read = {
+        let mut into = [std::io::IoSliceMut::new(&mut length)];
+        let flags = MsgFlags::MSG_CMSG_CLOEXEC;
+        let message = recvmsg::<()>(connection.as_raw_fd(), &mut into, Some(&mut space), flags)?;
+        for control in message.cmsgs()? {
+            if let ControlMessageOwned::ScmRights(numbers) = control {
+                // SAFETY: the kernel has just made these descriptors for this process.
+                streams.extend(numbers.into_iter().map(|number| unsafe { OwnedFd::from_raw_fd(number) }));
+            }
+        }
+        message.bytes
+    };
+    connection.read_exact(length.get_mut(read..).unwrap_or_default())?;
+    let mut text = vec![0; usize::try_from(u32::from_ne_bytes(length))?];
+    connection.read_exact(&mut text)?;
+    let Ok(streams) = <[OwnedFd; 3]>::try_from(streams) else { bail!("a request needs three descriptors") };
+    Ok((serde_json::from_slice(&text)?, streams))
+}
+
+fn become_command(
+    [input, output, errors]: &[OwnedFd; 3],
+    process: &Process,
+    environment: &Environment,
+) -> Result<std::convert::Infallible> {
+    setsid().context("cannot make a session")?;
+    if isatty(input).unwrap_or(false) {
+        // Best effort: without a controlling terminal, only job control is missing.
+        // SAFETY: the request takes a number.
+        unsafe { libc::ioctl(input.as_raw_fd(), libc::TIOCSCTTY, 0) };
+    }
+    dup2_stdin(input)
+        .and_then(|()| dup2_stdout(output))
+        .and_then(|()| dup2_stderr(errors))
+        .context("cannot redirect the output")?;
+    // A working directory may lead to a descriptor, so that close-on-exec would be too late.
+    // SAFETY: this process uses none of these descriptors again, and never frees their owners.
+    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) } != 0 {
+        for number in 3..1024 {
+            // SAFETY: as above.
+            unsafe { libc::close(number) };
+        }
+    }
+    execute(process, environment)
+}
+
+/// Waits for the command and passes signals on to it.
+fn watch(connection: &mut UnixStream, child: libc::pid_t) -> Result<libc::c_int> {
+    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
+        .context("cannot receive signals")?;
+    loop {
+        let mut status = 0;
+        // SAFETY: waitpid(2) writes the status and nothing else.
+        if unsafe { libc::waitpid(child, &raw mut status, libc::WNOHANG) } == child {
+            return Ok(status);
+        }
+        let mut wanted =
+            [PollFd::new(signals.as_fd(), PollFlags::POLLIN), PollFd::new(connection.as_fd(), PollFlags::POLLIN)];
+        match poll(&mut wanted, PollTimeout::NONE) {
+            Ok(_) | Err(Errno::EINTR) => {}
+            Err(error) => return Err(error).context("cannot wait"),
+        }
+        let [_, asked] = wanted.map(|fd| fd.any().unwrap_or(false));
+        while signals.read_signal().context("cannot receive a signal")?.is_some() {}
+        if asked {
+            let mut signal = [0];
+            if connection.read_exact(&mut signal).is_ok() {
+                let [signal] = signal;
+                // SAFETY: kill(2) takes any number.
+                unsafe { libc::kill(child, signal.into()) };
+            } else {
+                // The command is the first process of its session, and of its process group.
+                // SAFETY: as above.
+                unsafe { libc::kill(-child, libc::SIGKILL) };
+                bail!("the client has gone");
+            }
+        }
+    }
+}
