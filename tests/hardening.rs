@@ -87,7 +87,9 @@ fn presets_do_what_is_documented(host: &Host) {
         // The network, too, is what a preset makes of it.
         let file = format!(
             "[Container]\nImage=oci:/srv/images/minbase\nMode=app\n{text}Environment=PROBE={}\n\
-             Exec=sh -c 'echo \"$PROBE\" | base64 -d | perl >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n",
+             Exec=sh -c 'echo \"$PROBE\" | base64 -d | perl >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n\
+             HealthInterval=2s\n\
+             HealthCmd=test -e /srv/check || (echo \"$PROBE\" | base64 -d | perl >/srv/check.new && mv /srv/check.new /srv/check)\n",
             packed(&probe)
         );
         host.write(&format!("/etc/sdme/{name}.container"), file);
@@ -104,6 +106,12 @@ fn presets_do_what_is_documented(host: &Host) {
             format!("network: {}\n", if shared { "the host's" } else { "its own" })
         };
         let application = host.wait(&format!("cat {}/oci/root/srv/report", container.upper()), 30);
+        // A command by exec and the health check may do what the application may do, no more and no less.
+        let name = &container.name;
+        let beside = host.ok(&format!("sdme-gen exec {name} -- sh -c 'echo \"$PROBE\" | base64 -d | perl'"));
+        assert_eq!(beside, application, "{name}: a command by exec");
+        let check = host.wait(&format!("cat {}/oci/root/srv/check", container.upper()), 30);
+        assert_eq!(check, application, "{name}: the health check");
         let leader = host.ok(&format!("machinectl show -P Leader {}", container.name));
         let status = host.ok(&format!("cat /proc/{}/status /proc/{0}/uid_map", leader.trim()));
         (application + &network(&container.process("sleep")), first_process(&status) + &network(leader.trim()))

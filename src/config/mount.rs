@@ -29,27 +29,18 @@ pub struct Options {
     pub copy: bool,
     /// Not `bind`: what is mounted below the source comes along.
     pub recursive: bool,
-    /// `nodev`
+    /// Not `dev`: device nodes in it cannot be opened.
     pub no_devices: bool,
     /// `noexec`
     pub no_exec: bool,
-    /// `nosuid`
+    /// Not `suid`: programs in it gain no privileges by their mode or capabilities.
     pub no_suid: bool,
-    /// `suid`: setuid bits may be set on a path of the host, even from a user namespace.
-    pub allow_setuid: bool,
 }
 
 impl Default for Options {
+    /// As for Podman (podman-run(1), `--volume`): no device nodes, no setuid programs.
     fn default() -> Self {
-        Self {
-            read_only: false,
-            copy: true,
-            recursive: true,
-            no_devices: false,
-            no_exec: false,
-            no_suid: false,
-            allow_setuid: false,
-        }
+        Self { read_only: false, copy: true, recursive: true, no_devices: true, no_exec: false, no_suid: true }
     }
 }
 
@@ -212,8 +203,8 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         "nodev" => options.no_devices = true,
         "exec" => options.no_exec = false,
         "noexec" => options.no_exec = true,
-        "suid" => (options.no_suid, options.allow_setuid) = (false, true),
-        "nosuid" => (options.no_suid, options.allow_setuid) = (true, false),
+        "suid" => options.no_suid = false,
+        "nosuid" => options.no_suid = true,
         // What they ask for is so in any case: containers have no label of their own, owners always mean the same on both
         // sides, what is mounted on the host later is seen inside, and files are not cached on the way.
         "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached" | "delegated" | "consistent" => {}
@@ -222,7 +213,10 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         "private" | "rprivate" | "shared" | "rshared" | "unbindable" | "runbindable" => return propagation(option),
         "" => return Err("an option is empty; remove the comma".to_owned()),
         other => {
-            let known = ["ro", "rw", "copy", "nocopy", "bind", "rbind", "nodev", "noexec", "nosuid", "idmap", "z", "Z"];
+            let known = [
+                "ro", "rw", "copy", "nocopy", "bind", "rbind", "dev", "nodev", "exec", "noexec", "suid", "nosuid",
+                "idmap", "z", "Z",
+            ];
             return Err(format!("unknown option {other}{}", suggestion(other, known.into_iter())));
         }
     }

@@ -96,8 +96,7 @@ pub fn private_pids(app: &App, container: &Container) -> bool {
 /// user namespace owns files as root of the host does, and users of the host can run them: no mount option of the container's
 /// prevents that.
 fn may_leave_setuid(app: &App, container: &Container) -> bool {
-    let open =
-        |mount: &Mount| matches!(mount.what, What::Host(_)) && !mount.options.read_only && !mount.options.allow_setuid;
+    let open = |mount: &Mount| matches!(mount.what, What::Host(_)) && !mount.options.read_only && mount.options.no_suid;
     container.security.user_ns && app.mounts.iter().any(open)
 }
 

@@ -4,8 +4,10 @@
 use std::collections::BTreeMap;
 
 use super::volumes::restricted;
+use crate::config::mount::Options;
 use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::model::{App, Container};
+use crate::resolve::mounts::Placed;
 
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,8 +25,8 @@ pub enum Mount {
         from: String,
         /// Where.
         to: String,
-        /// As in mount(8).
-        options: String,
+        /// How.
+        options: Options,
     },
     /// Layers on each other. Nothing but the upper one outlives the container's run.
     Overlay {
@@ -34,6 +36,8 @@ pub enum Mount {
         lower: Vec<String>,
         /// Where the upper layer and the work directory are.
         state: String,
+        /// Whether programs in it gain no privileges by their mode or capabilities, because the whole container can gain none.
+        no_suid: bool,
     },
 }
 
@@ -52,7 +56,7 @@ pub type Below<'a> = BTreeMap<&'a str, Vec<String>>;
 
 /// The mounts of a container, in the order they are made in.
 #[must_use]
-pub fn stack(container: &Container, below: &Below<'_>) -> Vec<Mount> {
+pub fn stack(container: &Container, placed: &[Placed<'_>], below: &Below<'_>) -> Vec<Mount> {
     let runtime = container_runtime(&container.name);
     let mut mounts = Vec::new();
     if container.security.user_ns {
@@ -66,7 +70,7 @@ pub fn stack(container: &Container, below: &Below<'_>) -> Vec<Mount> {
             mounts.push(Mount::IdMapped { from: format!("{STATE}{LAYERS}"), to: to(LAYERS) });
         }
     }
-    mounts.extend(restricted(container).map(|(from, to, options)| Mount::Bind { from, to, options }));
+    mounts.extend(restricted(container, placed).map(|(from, to, options)| Mount::Bind { from, to, options }));
     mounts.push(root(container, below));
     mounts.extend(overlaid(container).map(|app| application(container, app, below)));
     mounts
@@ -100,7 +104,12 @@ fn root(container: &Container, below: &Below<'_>) -> Mount {
     let mut layers = vec![format!("{runtime}/config"), format!("{lower}/app")];
     layers.extend(shared(container, first, below, ""));
     layers.push(format!("{lower}/base"));
-    Mount::Overlay { to: machine_root(&container.name), lower: layers, state: container_state(&container.name) }
+    Mount::Overlay {
+        to: machine_root(&container.name),
+        lower: layers,
+        state: container_state(&container.name),
+        no_suid: container.security.no_new_privileges,
+    }
 }
 
 /// The files of a further application: what the configuration layer has for it, on its image.
@@ -113,5 +122,6 @@ fn application(container: &Container, app: &App, below: &Below<'_>) -> Mount {
         to: format!("{}{}", machine_root(&container.name), app.directory()),
         lower: layers,
         state: app_part(&state, &app.name),
+        no_suid: container.security.no_new_privileges,
     }
 }

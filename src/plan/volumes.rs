@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::config::mount::Options;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
 use crate::process::SECRET_ENVIRONMENT;
@@ -16,15 +17,13 @@ fn prepared(container: &str, number: usize) -> String {
     format!("{}/mounts/{number}", paths::container_runtime(container))
 }
 
-/// The mounts with such options: what is mounted, where it is prepared, and with what options of mount(8).
-pub(super) fn restricted(container: &Container) -> impl Iterator<Item = (String, String, String)> {
-    let all = container.written_mounts().filter(|mount| mount.is_restricted()).enumerate();
-    all.filter_map(|(number, mount)| {
-        let options = mount.options;
-        let mut words = vec![if options.recursive { "rbind" } else { "bind" }];
-        let flags = [(options.no_devices, "nodev"), (options.no_exec, "noexec"), (options.no_suid, "nosuid")];
-        words.extend(flags.iter().filter(|(set, _)| *set).map(|(_, word)| *word));
-        Some((mount.path()?, prepared(&container.name, number), words.join(",")))
+/// The mounts with such options: what is mounted, where it is prepared, and how.
+pub(super) fn restricted<'a>(
+    container: &'a Container,
+    placed: &'a [Placed<'a>],
+) -> impl Iterator<Item = (String, String, Options)> + 'a {
+    placed.iter().filter_map(|placed| {
+        Some((placed.mount.path()?, prepared(&container.name, placed.restricted?), placed.mount.options))
     })
 }
 

@@ -52,11 +52,12 @@ impl Mount {
         }
     }
 
-    /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options.
+    /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options. A secret is on a file system
+    /// of the host that has them.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
         let Options { no_devices, no_exec, no_suid, .. } = self.options;
-        !matches!(self.what, What::Tmpfs(_)) && (no_devices || no_exec || no_suid)
+        matches!(self.what, What::Host(_) | What::Volume(_)) && (no_devices || no_exec || no_suid)
     }
 }
 

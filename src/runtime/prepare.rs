@@ -136,7 +136,7 @@ pub fn prepare(name: &str) -> Result<()> {
     stack::release_later(&container.file, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
-    stack::mount(name, &plan::stack::stack(container, &below), range)?;
+    stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
     targets::check(name, &placed)
 }
 

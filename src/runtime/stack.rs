@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Mounts a container's layers on each other, and takes them apart again.
 
+use std::ffi::CString;
 use std::fs::{self, DirBuilder};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::Path;
@@ -9,8 +10,10 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::OFlag;
+use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
+use crate::config::mount::Options;
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::Mount;
 use crate::resolve::userns::SIZE;
@@ -34,7 +37,7 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
             // What is in images is nobody's business but their containers'.
             DirBuilder::new().recursive(true).mode(0o700).create(to)?;
             let first = range.context("it has no range of user IDs")?;
-            program(&format!("bind,X-mount.idmap=b:0:{first}:{SIZE}"), from, to)
+            id_mapped(first, from, to)
         }
         Mount::Bind { from, to, options } => {
             fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
@@ -45,15 +48,20 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
             } else {
                 fs::File::create(to)?;
             }
-            program(options, from, to)
+            bind(from, to, *options)
         }
-        Mount::Overlay { to, lower, state } => overlay(&machine_root(name), to, lower, state),
+        Mount::Overlay { to, lower, state, no_suid } => {
+            // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
+            let suid = if *no_suid { MsFlags::MS_NOSUID } else { MsFlags::empty() };
+            overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid)
+        }
     }
 }
 
-/// mount(8) knows how to have owners mapped, and how to have flags on a bind mount.
-fn program(options: &str, from: &str, to: &str) -> Result<()> {
-    let output = Command::new("mount").args(["--options", options, "--", from, to]).output();
+/// mount(8) knows how to have owners mapped.
+fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
+    let options = format!("bind,nodev,X-mount.idmap=b:0:{first}:{SIZE}");
+    let output = Command::new("mount").args(["--options", &options, "--", from, to]).output();
     let output = output.context("cannot run mount")?;
     if !output.status.success() {
         bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
@@ -61,9 +69,36 @@ fn program(options: &str, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
+/// Mounts what the administrator named, with flags for it and for all that is mounted below it.
+fn bind(from: &str, to: &str, options: Options) -> Result<()> {
+    let recursive = if options.recursive { MsFlags::MS_REC } else { MsFlags::empty() };
+    mount_at(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?;
+    let flags = [
+        (options.no_devices, libc::MOUNT_ATTR_NODEV),
+        (options.no_exec, libc::MOUNT_ATTR_NOEXEC),
+        (options.no_suid, libc::MOUNT_ATTR_NOSUID),
+    ];
+    let attr_set = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+    let attributes = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let path = CString::new(to)?;
+    // SAFETY: the path and the structure are ours, and the kernel reads no more than its size (mount_setattr(2), which the C library
+    // may lack).
+    let changed = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE | libc::AT_SYMLINK_NOFOLLOW,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if changed == 0 { Ok(()) } else { Err(Errno::last()).context("cannot set the flags of the mount") }
+}
+
 /// Further applications are mounted below the `root` of their container, whose files are its own: no link in there leads to
 /// another place.
-fn overlay(root: &str, to: &str, lower: &[String], state: &str) -> Result<()> {
+fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) -> Result<()> {
     let options = format!("lowerdir={},upperdir={state}/upper,workdir={state}/work", lower.join(":"));
     let inside = to.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
     if inside.is_empty() {
@@ -74,8 +109,7 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str) -> Result<()> {
     if fs::read_link(&path)? != Path::new(to) {
         bail!("a symbolic link is on the way to it");
     }
-    // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
-    mount_at(Some("overlay"), &path, Some("overlay"), MsFlags::MS_NODEV, Some(options.as_str()))?;
+    mount_at(Some("overlay"), &path, Some("overlay"), flags, Some(options.as_str()))?;
     eprintln!("<6>{to} is an overlay: {options}");
     Ok(())
 }

@@ -32,6 +32,8 @@ fn images(directory: &Path) {
     let fill = |top: &Path| {
         script(top, "probe", PROBE);
         script(top, "attack", "/probe >/tmp/application; exec sleep infinity");
+        let claim = "systemd-notify --ready; for n in $(seq 200); do systemd-notify MAINPID=$n; done";
+        script(top, "claim", &format!("{claim}; /probe >/tmp/application; exec sleep infinity"));
         script(top, "check", "/probe >/tmp/check.new; mv /tmp/check.new /tmp/check");
     };
     image(directory, "probing", fill, &["--config.entrypoint", "/attack"]);
@@ -62,4 +64,14 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
         let lines: Vec<&str> = terminal.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!((lines.len(), lines.first()), (2, lines.last()), "{name}: {terminal}");
     }
+
+    // What an application says of its main process gives no privileges to a command beside it.
+    let container = Container::new(host, "claims");
+    let file = "[Container]\nImage=probing.image\nEntrypoint=/claim\nNotify=yes\nVolume=/usr:/usr:ro\n";
+    container.configure(file).systemctl("start");
+    host.wait("sdme-gen exec claims -- test -s /tmp/application", 60);
+    let main = host.ok("systemctl show -M claims -P MainPID sdme-oci-app.service");
+    let first = host.ok("systemctl show -M claims -P ExecMainPID sdme-oci-app.service");
+    let application = host.ok("sdme-gen exec claims -- cat /tmp/application");
+    assert_eq!(application, host.ok("sdme-gen exec claims -- /probe"), "main process {main}, first one {first}");
 }
