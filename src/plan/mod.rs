@@ -57,6 +57,7 @@ pub fn units(model: &Model) -> Tree {
     }
     for image in model.images.values() {
         image::plan(image, users.get(image.name.as_str()).copied(), model, &mut tree);
+        install(&format!("sdme-image@{}.service", image.name), &image.links, &mut tree);
     }
     let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
     let planned = halves(&containers, |containers| {
