@@ -6,6 +6,7 @@ mod container;
 mod health;
 mod image;
 mod inside;
+mod job;
 mod nspawn;
 mod pod;
 mod publish;

@@ -56,7 +56,7 @@ pub fn container(
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::container(settings, &mut problems);
     let install = links(settings, &mut problems);
-    let outcome =
+    let mut outcome =
         network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
     let security = security(settings, &outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
@@ -105,6 +105,9 @@ pub fn container(
         service,
         install,
     };
+    if let Some(own) = &mut outcome.own {
+        own.job = container.is_job();
+    }
     Ok((container, outcome))
 }
 

@@ -28,6 +28,8 @@ pub struct Pod {
     pub file: Arc<str>,
     /// Whether it is a container's own network, without a `.pod` file.
     pub own: bool,
+    /// Whether that container is a job: see [`Container::is_job`].
+    pub job: bool,
     /// What is published, and how it starts and stops.
     pub wanted: Wanted,
     /// Its link to the host's network, if it needs one.
@@ -94,6 +96,7 @@ impl Pod {
             name: name.to_owned(),
             file: Arc::clone(file),
             own: true,
+            job: false,
             wanted,
             cable: None,
             starts: Vec::new(),
