@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Ends the container with its last application: called whenever one of them ended.
 
+use std::collections::BTreeMap;
 use std::process::ExitCode;
 
 use anyhow::Result;
@@ -19,12 +20,34 @@ const RESTART: i32 = 133;
 /// # Errors
 /// The service manager does not answer.
 pub fn ended(applications: &[&str]) -> Result<ExitCode> {
+    let all: Vec<(&str, &str)> = applications.iter().filter_map(|a| a.split_once(':')).collect();
+    let mut status = exit_status(&all)?;
+    if status == Some(0) && !awaits_health(&all)? {
+        // The host is told that the container is up when its boot is over. Before that, an end is a start that has failed.
+        let _ = systemctl(&["--quiet", "--wait", "is-system-running"]);
+        // One of them may have been started in the meantime.
+        status = exit_status(&all)?;
+    }
+    match status {
+        None => {
+            // Nobody may be listening.
+            let _ = host::tell();
+        }
+        // Unless it is already on its way down, in another way.
+        Some(status) if !is_stopping() => systemctl(&["exit", &status.to_string()])?,
+        Some(_) => {}
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The container's exit status, unless one of its applications runs or is about to. Notes which of them have ended.
+fn exit_status(applications: &[(&str, &str)]) -> Result<Option<i32>> {
     const TIME: &str = "InactiveEnterTimestampMonotonic";
-    let (names, units): (Vec<&str>, Vec<&str>) = applications.iter().filter_map(|a| a.split_once(':')).unzip();
+    let units: Vec<&str> = applications.iter().map(|(_, unit)| *unit).collect();
     let all = show(&units, &["ActiveState", "Job", "Result", "ExecMainCode", "ExecMainStatus", TIME])?;
     let mut last = (0, 0);
     let mut running = false;
-    for (name, properties) in names.iter().zip(&all) {
+    for ((name, _), properties) in applications.iter().zip(&all) {
         let property = |name: &str| properties.get(name).map_or("", String::as_str);
         let number = |name: &str| property(name).parse::<u64>().unwrap_or(0);
         if !["inactive", "failed"].contains(&property("ActiveState")) || number("Job") > 0 {
@@ -48,16 +71,20 @@ pub fn ended(applications: &[&str]) -> Result<ExitCode> {
             health::write_state(name, &State { status, ..state })?;
         }
     }
-    if running {
-        // Nobody may be listening.
-        let _ = host::tell();
-        return Ok(ExitCode::SUCCESS);
-    }
-    // Already on its way down, in another way.
-    if !is_stopping() {
-        systemctl(&["exit", &last.1.to_string()])?;
-    }
-    Ok(ExitCode::SUCCESS)
+    Ok((!running).then_some(last.1))
+}
+
+/// Whether the boot waits until an application is healthy. One that has ended never will be.
+fn awaits_health(applications: &[(&str, &str)]) -> Result<bool> {
+    let gate = |(_, unit): &(&str, &str)| format!("{}-health-gate.service", unit.trim_end_matches(".service"));
+    let gates: Vec<String> = applications.iter().map(gate).collect();
+    let gates: Vec<&str> = gates.iter().map(String::as_str).collect();
+    let all = show(&gates, &["ActiveState", "Job"])?;
+    let waits = |gate: &BTreeMap<String, String>| {
+        gate.get("ActiveState").is_some_and(|state| state == "activating")
+            || gate.get("Job").is_some_and(|job| !job.is_empty() && job != "0")
+    };
+    Ok(all.iter().any(waits))
 }
 
 fn is_stopping() -> bool {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: a drop-in of the stock service, and what it needs. Pure.
 
-use super::{pod, security, volumes};
+use super::{job, pod, security, volumes};
 use crate::config::source::ModeSetting;
 use crate::config::time::span;
 use crate::output::tree::{Place, Tree};
@@ -45,6 +45,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
+    job::before(container, &mut unit);
     // Every start begins with nothing mounted, however the last one ended. Its layers are mounted for the host to see, and
     // with more privileges than a container may be left with (`+`).
     for (key, command) in [("ExecStartPre", "prepare"), ("ExecStopPost", "release")] {
@@ -60,9 +61,7 @@ fn drop_in(container: &Container, model: &Model) -> UnitFile {
         }
     }
     volumes::secrets(container, &mut unit);
-    for (key, value) in &container.service {
-        unit.set("Service", key, value.as_str());
-    }
+    job::rest(container, &mut unit);
     unit
 }
 

@@ -97,7 +97,8 @@ pub(super) fn whole(container: &Container, checked: &[&App], tree: &mut Tree) ->
     let all: Vec<String> = container.apps.iter().map(|a| format!("{}:{}.service", a.name, a.unit())).collect();
     let mut ended = unit(container, &format!("End of container {} with its last application", container.name));
     ended.set("Unit", "StartLimitIntervalSec", "0");
-    ended.set("Service", "Type", "oneshot").set("Service", "ExecStart", format!("{LAUNCHER} ended {}", all.join(" ")));
+    // Not a job that the boot would wait for: it may itself wait for the end of the boot.
+    ended.set("Service", "Type", "exec").set("Service", "ExecStart", format!("{LAUNCHER} ended {}", all.join(" ")));
     tree.file(place.clone(), format!("{UNITS}/{ENDED}@.service"), &ended);
     let waiting = checked.iter().filter(|app| app.notify == Notify::Healthy);
     let mut wanted: Vec<String> = waiting.map(|app| format!("{}-health-gate.service", app.unit())).collect();

@@ -6,6 +6,7 @@ mod container;
 mod health;
 mod image;
 mod inside;
+mod job;
 mod nspawn;
 mod pod;
 mod publish;
@@ -57,6 +58,7 @@ pub fn units(model: &Model) -> Tree {
     }
     for image in model.images.values() {
         image::plan(image, users.get(image.name.as_str()).copied(), model, &mut tree);
+        install(&format!("sdme-image@{}.service", image.name), &image.links, &mut tree);
     }
     let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
     let planned = halves(&containers, |containers| {

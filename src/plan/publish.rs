@@ -78,7 +78,9 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = head(pod, port);
     // The network of a container stays as long as anybody needs it, so its proxy is bound to the container.
     let owner = if pod.own { nspawn(name) } else { Pod::service(name) };
-    unit.set("Unit", "BindsTo", owner.as_str()).set("Unit", "After", owner);
+    // A job is being started as long as it runs, and its port is to be served by then.
+    let first = if pod.job { Pod::service(name) } else { owner.clone() };
+    unit.set("Unit", "BindsTo", owner).set("Unit", "After", first);
     if pod.wanted.on_demand && !pod.own {
         for member in &pod.starts {
             unit.set("Unit", "Wants", nspawn(member)).set("Unit", "After", nspawn(member));

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! The applications of a container: which there are, what they are called, and the settings of each. Pure.
 
-use super::container::passed;
 use super::health::health;
 use super::image::Images;
 use super::model::{App, Assignment};
 use super::mounts::Place;
 use super::references::{ImageRef, Names};
 use super::reload::reload;
+use super::service::{Fixed, fixed, passed};
 use super::startup::Startup;
 use crate::config::keys::{FileType, Scope, keys, scope};
 use crate::config::settings::Settings;
@@ -16,19 +16,19 @@ use crate::diag::{Diagnostic, Spanned, suggestion};
 use crate::unit::is_env_name;
 
 /// Settings of the application's service that are ours.
-const TAKEN: [(&str, &str); 12] = [
-    ("DynamicUser", "use User= in [Container]"),
-    ("Environment", "use Environment= in [Container]"),
-    ("EnvironmentFile", "use EnvironmentFile= in [Container]"),
-    ("ExecStart", "use Exec="),
-    ("Group", "use Group= in [Container]"),
-    ("MountAPIVFS", "remove it"),
-    ("PassEnvironment", "use Environment= in [Container]"),
-    ("RootDirectory", "use Image="),
-    ("RootImage", "use Image="),
-    ("Type", "use Notify="),
-    ("UnsetEnvironment", "there is nothing but the image's environment and your own; remove it"),
-    ("User", "use User= in [Container]"),
+pub const TAKEN: [Fixed; 12] = [
+    fixed("DynamicUser", &["no"], "the launcher becomes the application's user; write User= in [Container]"),
+    fixed("Environment", &[], "the launcher sets the environment; write Environment= in [Container]"),
+    fixed("EnvironmentFile", &[], "the launcher sets the environment; write EnvironmentFile= in [Container]"),
+    fixed("ExecStart", &[], "it runs the launcher; write Exec= in [Container] for the application's arguments"),
+    fixed("Group", &[], "the launcher becomes the application's user; write Group= in [Container]"),
+    fixed("MountAPIVFS", &["yes"], "an application has /proc, /sys, /dev and /run; remove it"),
+    fixed("PassEnvironment", &[], "the launcher sets the environment; write Environment= in [Container]"),
+    fixed("RootDirectory", &[], "the image is the root directory; write Image= in [Container]"),
+    fixed("RootImage", &[], "the image is the root directory; write Image= in [Container]"),
+    fixed("Type", &[], "the type follows from what counts as started; write Notify= in [Container]"),
+    fixed("UnsetEnvironment", &[], "the environment is the image's and yours only; remove it"),
+    fixed("User", &[], "the launcher becomes the application's user; write User= in [Container]"),
 ];
 
 /// Settings of a service's unit that `[App]` takes, although a unit file has them in another section than the rest

@@ -4,12 +4,13 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::model::{App, Assignment, Base, Container, Network, Resolver};
+use super::model::{App, Base, Container, Network, Resolver};
 use super::mounts::Place;
 use super::network::{self, Outcome};
 use super::pod::Pods;
 use super::references::{Names, unit_section};
 use super::security::{Preset, security};
+use super::service;
 use super::volume::Volumes;
 use crate::config::settings::Settings;
 use crate::config::source::ModeSetting;
@@ -17,20 +18,6 @@ use crate::config::values;
 use crate::diag::{Diagnostic, Location, Spanned};
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// Settings of the container's service that belong to systemd-nspawn, and what to use.
-const SERVICE_TAKEN: [(&str, &str); 10] = [
-    ("BusName", "remove it"),
-    ("DynamicUser", "use UserNS="),
-    ("ExecStart", "use Exec= for the application's arguments"),
-    ("Group", "set it in [App]"),
-    ("NotifyAccess", "remove it"),
-    ("PIDFile", "remove it"),
-    ("RootDirectory", "use Image="),
-    ("RootImage", "use Image="),
-    ("Type", "systemd-nspawn reports when the container is up; remove it"),
-    ("User", "systemd-nspawn runs as root; see UserNS="),
-];
 
 /// The first port of the host's network that needs no privilege there: `net.ipv4.ip_unprivileged_port_start`, unless set.
 const FIRST_UNPRIVILEGED: u16 = 1024;
@@ -67,9 +54,10 @@ pub fn container(
     let devices = values_of("AddDevice", settings, values::device, &mut problems);
     let (memory, tasks) = limits(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
-    let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
+    let service = service::container(settings, &mut problems);
     let install = links(settings, &mut problems);
-    let outcome = network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
+    let mut outcome =
+        network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
     let security = security(settings, &outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
@@ -117,6 +105,9 @@ pub fn container(
         service,
         install,
     };
+    if let Some(own) = &mut outcome.own {
+        own.job = container.is_job();
+    }
     Ok((container, outcome))
 }
 
@@ -254,25 +245,6 @@ fn limits(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<u64>, 
     let limit = settings.text("Container", "PidsLimit");
     let limit = limit.and_then(|l| tasks(l.value).map_err(|e| problem(&l.at, e)).ok());
     (memory, limit)
-}
-
-/// A section that is passed through, without the settings that are `taken`.
-pub fn passed(
-    settings: &Settings,
-    section: &str,
-    taken: &[(&str, &str)],
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<Assignment> {
-    let mut out = Vec::with_capacity(settings.section(section).count());
-    for entry in settings.section(section) {
-        match taken.iter().find(|(key, _)| *key == entry.key) {
-            Some((key, instead)) => {
-                problems.push(Diagnostic::error(&entry.at, format!("{key}= cannot be set in [{section}]; {instead}")));
-            }
-            None => out.push((entry.key.clone(), entry.value.clone())),
-        }
-    }
-    out
 }
 
 /// Why `name` cannot be the name of a machine: it has to be a host name (hostname(7)) of at most 64 bytes.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use super::install;
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
+use super::service;
 use crate::config::access::{self, Access};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
@@ -94,13 +96,8 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
     };
     let access = access(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
-    if let Some(first) = settings.section("Install").next() {
-        problems.push(Diagnostic::error(
-            &first.at,
-            "[Install] has no use in an image, which is pulled by its containers; remove it",
-        ));
-    }
-    let service = settings.section("Service").map(|e| (e.key.clone(), e.value.clone())).collect();
+    let links = install::links(settings, &mut problems);
+    let service = service::image(settings, &mut problems);
     let pull = text("Policy").map(|p| Pull::from_choice(p.value)).unwrap_or_default();
     match source {
         Some(source) if problems.is_empty() => {
@@ -116,6 +113,7 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
                 base: None,
                 unit,
                 service,
+                links,
             };
             Ok(ImageDraft { image, base })
         }

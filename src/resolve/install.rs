@@ -33,9 +33,7 @@ fn assignment(entry: &Entry) -> Result<(&'static str, Vec<Link>), String> {
     let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
         return Err(match key {
             // systemd refuses a link from a plain name to an instance.
-            "Alias" => {
-                "Alias= is not possible: the unit is an instance of systemd-nspawn@.service; remove it".to_owned()
-            }
+            "Alias" => "Alias= is not possible: the unit is an instance of a template; remove it".to_owned(),
             "DefaultInstance" => "DefaultInstance= is for a template, whose name ends in @; remove it".to_owned(),
             "Also" => format!("{key}= has no effect on a generated unit; remove it"),
             _ => format!("unknown key {key}= in [Install]{}", suggestion(key, KEYS.map(|(k, _)| k))),

@@ -16,6 +16,7 @@ pub mod ports;
 mod references;
 pub mod reload;
 pub mod security;
+mod service;
 mod slots;
 pub mod startup;
 pub mod userns;

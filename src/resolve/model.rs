@@ -181,6 +181,14 @@ pub struct Container {
     pub install: Vec<Link>,
 }
 
+impl Container {
+    /// Whether it is a job: a start of it waits for its end, and succeeds or fails as that does.
+    #[must_use]
+    pub fn is_job(&self) -> bool {
+        self.service.iter().any(|(key, value)| key == "Type" && value == "oneshot")
+    }
+}
+
 /// What is said about name resolution; nothing, to do as the host does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolver {
@@ -305,6 +313,8 @@ pub struct Image {
     pub unit: Vec<Assignment>,
     /// `[Service]`.
     pub service: Vec<Assignment>,
+    /// Links that pull it with other units.
+    pub links: Vec<Link>,
 }
 
 /// A link of `[Install]`: `UNIT.DIRECTORY/` gets a link to the unit.

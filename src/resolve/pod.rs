@@ -6,28 +6,18 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::container::{bad_name, environs, labels, passed};
+use super::container::{bad_name, environs, labels};
 use super::install;
 use super::model::{Assignment, Container, Link, Network};
 use super::mounts::Place;
 use super::network::{Outcome, Range, Wanted, interface, interface_clash, of_pod, wanted, whole};
 use super::ports::{Claims, Port};
 use super::references::{Names, unit_section};
+use super::service;
 use super::startup::Startup;
 use super::volume::Volumes;
 use crate::config::settings::Settings;
 use crate::diag::Diagnostic;
-
-/// Settings of a pod's service that are ours.
-const SERVICE_TAKEN: [(&str, &str); 7] = [
-    ("ExecStart", "ExecStartPost= can be used"),
-    ("NetworkNamespacePath", "remove it"),
-    ("PrivateMounts", "remove it"),
-    ("PrivateNetwork", "remove it"),
-    ("RemainAfterExit", "remove it"),
-    ("StandardInput", "remove it"),
-    ("Type", "remove it"),
-];
 
 /// A network that containers share, or that one container has for itself.
 #[derive(Debug, Clone)]
@@ -38,6 +28,8 @@ pub struct Pod {
     pub file: Arc<str>,
     /// Whether it is a container's own network, without a `.pod` file.
     pub own: bool,
+    /// Whether that container is a job: see [`Container::is_job`].
+    pub job: bool,
     /// What is published, and how it starts and stops.
     pub wanted: Wanted,
     /// Its link to the host's network, if it needs one.
@@ -104,6 +96,7 @@ impl Pod {
             name: name.to_owned(),
             file: Arc::clone(file),
             own: true,
+            job: false,
             wanted,
             cable: None,
             starts: Vec::new(),
@@ -159,7 +152,7 @@ pub fn pod(
     let uplink = of_pod(settings, &mut problems);
     let wanted = Wanted { uplink, ..wanted("Pod", settings, &mut problems) };
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
-    let service = passed(settings, "Service", &SERVICE_TAKEN, &mut problems);
+    let service = service::pod(settings, &mut problems);
     let install = install::links(settings, &mut problems);
     if !problems.is_empty() {
         return Err(problems);

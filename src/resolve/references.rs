@@ -122,6 +122,7 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
         base: None,
         unit: Vec::new(),
         service: Vec::new(),
+        links: Vec::new(),
     }
 }
 

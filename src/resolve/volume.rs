@@ -7,6 +7,7 @@ use std::sync::Arc;
 use super::container::labels;
 use super::model::Assignment;
 use super::references::{Names, unit_section};
+use super::service;
 use crate::config::mount;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Diagnostic, Location, Spanned};
@@ -138,12 +139,10 @@ pub fn volume(described: &str, file: &Arc<str>, settings: &Settings, names: &Nam
         let message = "[Unit] is for the mount of Device=; a directory has no unit, remove it";
         problems.push(Diagnostic::error(&first.at, message));
     }
-    for section in ["Service", "Install"] {
-        if let Some(first) = settings.section(section).next() {
-            let message =
-                format!("[{section}] has no use in a volume, which is there when a container needs it; remove it");
-            problems.push(Diagnostic::error(&first.at, message));
-        }
+    service::volume(settings, &mut problems);
+    if let Some(first) = settings.section("Install").next() {
+        let message = "[Install] has no use in a volume, which is there when a container needs it; remove it";
+        problems.push(Diagnostic::error(&first.at, message));
     }
     if !problems.is_empty() {
         return Err(problems);

@@ -45,10 +45,16 @@ fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
     }
 }
 
+/// Whether systemd-nspawn runs. A job is not active while it does, and may be active when it has ended.
 fn is_running(container: &str) -> Result<bool> {
     let unit = format!("systemd-nspawn@{container}.service");
-    let status = Command::new("systemctl").args(["is-active", "--quiet", &unit]).stdin(Stdio::null()).status();
-    Ok(status.context("cannot run systemctl")?.success())
+    let output = Command::new("systemctl").args(["show", "-P", "SubState", &unit]).stdin(Stdio::null()).output();
+    let output = output.context("cannot run systemctl")?;
+    let state = String::from_utf8_lossy(&output.stdout);
+    let state = state.trim();
+    Ok(["start", "start-post", "running"].contains(&state)
+        || state.starts_with("reload")
+        || state.starts_with("refresh"))
 }
 
 /// Runs a command beside an application, with its root, environment, user and namespaces. Gives the command's exit status, or

@@ -23,7 +23,8 @@ use crate::rootdir::tree::Tree;
 pub struct Listed {
     /// Its name.
     pub name: String,
-    /// `running`, `starting`, `stopping`, `stopped`, `failed` or, for a file that cannot be used, `rejected`.
+    /// `running`, `starting`, `stopping`, `stopped`, `failed`, `exited` for a job that has ended and remains active or, for a
+    /// file that cannot be used, `rejected`.
     pub state: String,
     /// Seconds since its first process was started, while it is running.
     pub uptime: Option<u64>,
@@ -53,7 +54,7 @@ pub fn list() -> Result<Vec<Listed>> {
     let exposed = exposed(&model);
     let all = model.containers.values().map(|container| {
         let unit = format!("systemd-nspawn@{}.service", container.name);
-        let state = word(units.get(&unit).map_or("", String::as_str));
+        let state = units.get(&unit).map_or("stopped", |unit| word(unit, container.is_job()));
         let apps = model.applications(container, &facts);
         let leader = groups.get(&unit).and_then(|group| leader(group));
         let images = container.apps.iter().map(|app| app.image.as_str());
@@ -78,9 +79,11 @@ pub fn list() -> Result<Vec<Listed>> {
     Ok(all)
 }
 
-/// A word for a unit's state.
-fn word(active: &str) -> &'static str {
-    match active {
+/// A word for a unit's state. A job is being started as long as it runs.
+fn word(unit: &Unit, is_job: bool) -> &'static str {
+    match unit.active.as_str() {
+        "active" if unit.sub == "exited" => "exited",
+        "activating" if is_job && unit.sub == "start" => "running",
         "active" | "reloading" | "refreshing" => "running",
         "activating" => "starting",
         "deactivating" => "stopping",
@@ -92,12 +95,14 @@ fn word(active: &str) -> &'static str {
 /// A unit as `systemctl list-units` has it.
 #[derive(Deserialize)]
 struct Unit {
-    unit: String,
+    #[serde(rename = "unit")]
+    name: String,
     active: String,
+    sub: String,
 }
 
 /// The states of all containers' units that the service manager knows.
-fn units() -> Result<BTreeMap<String, String>> {
+fn units() -> Result<BTreeMap<String, Unit>> {
     let output = Command::new("systemctl")
         .args(["list-units", "--all", "--output=json", "--", "systemd-nspawn@*.service"])
         .stdin(Stdio::null())
@@ -108,7 +113,7 @@ fn units() -> Result<BTreeMap<String, String>> {
         bail!("the service manager does not answer");
     }
     let units: Vec<Unit> = serde_json::from_slice(&output.stdout).context("systemctl says something else")?;
-    Ok(units.into_iter().map(|unit| (unit.unit, unit.active)).collect())
+    Ok(units.into_iter().map(|unit| (unit.name.clone(), unit)).collect())
 }
 
 /// The control groups of containers, by their units, in any slice.
@@ -192,7 +197,11 @@ mod tests {
         assert_eq!(users(std::process::id()), None);
         assert_eq!(leader(Path::new("/nowhere")), None);
         assert!(age(std::process::id()).is_some_and(|seconds| seconds < 3600));
-        assert_eq!((word("failed"), word("")), ("failed", "stopped"));
+        let unit = |active: &str, sub: &str| Unit { name: String::new(), active: active.into(), sub: sub.into() };
+        let word = |active: &str, sub: &str, is_job| super::word(&unit(active, sub), is_job);
+        assert_eq!((word("failed", "failed", false), word("", "", true)), ("failed", "stopped"));
+        assert_eq!((word("activating", "start", false), word("activating", "start", true)), ("starting", "running"));
+        assert_eq!((word("activating", "start-pre", true), word("active", "exited", true)), ("starting", "exited"));
         let mut found = BTreeMap::new();
         find_groups(Path::new("/nowhere"), &mut found);
         assert!(found.is_empty());

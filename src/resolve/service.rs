@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: MIT
+//! Sections whose settings go to a service: what is passed on to systemd, and what cannot be set there. Pure.
+
+use super::model::Assignment;
+use crate::config::settings::{Settings, parse_bool};
+use crate::diag::Diagnostic;
+use crate::ini::Entry;
+
+/// A setting that a service cannot do its work with. An empty value, and a value that asks for what is the case anyway, is
+/// accepted and not passed on.
+pub struct Fixed {
+    key: &'static str,
+    /// The values that ask for what is the case anyway.
+    same: &'static [&'static str],
+    /// Why it cannot be set, and what to do instead.
+    advice: &'static str,
+}
+
+/// Describes such a setting.
+pub const fn fixed(key: &'static str, same: &'static [&'static str], advice: &'static str) -> Fixed {
+    Fixed { key, same, advice }
+}
+
+const ROOT: &[&str] = &["root", "0"];
+
+/// The settings of a container's service that belong to systemd-nspawn. `Type=` is looked at in [`container`].
+const OF_CONTAINER: [Fixed; 9] = [
+    fixed("BusName", &[], "the service has no bus name; remove it"),
+    fixed("DynamicUser", &["no"], "systemd-nspawn runs as root; write UserNS=auto in [Container]"),
+    fixed("ExecStart", &[], "it runs systemd-nspawn; write Exec= in [Container] for the application's arguments"),
+    fixed("Group", ROOT, "systemd-nspawn runs as root; write Group= in [Container] for the application"),
+    fixed("NotifyAccess", &["main"], "systemd-nspawn reports the container's state; remove it"),
+    fixed("PIDFile", &[], "systemd-nspawn is the main process; remove it"),
+    fixed("RootDirectory", &["/"], "systemd-nspawn runs in the host's root; write Image= in [Container]"),
+    fixed("RootImage", &[], "systemd-nspawn runs in the host's root; write Image= in [Container]"),
+    fixed("User", ROOT, "systemd-nspawn runs as root; write User= in [Container] for the application"),
+];
+
+/// The settings of an image's service that belong to the pull.
+const OF_IMAGE: [Fixed; 12] = [
+    fixed("BusName", &[], "the service has no bus name; remove it"),
+    fixed("DynamicUser", &["no"], "the image store belongs to root; remove it"),
+    fixed("ExecStart", &[], "it pulls the image; write ExecStartPre= or ExecStartPost= for another command"),
+    fixed("Group", ROOT, "the image store belongs to root; remove it"),
+    fixed("NotifyAccess", &["none"], "the pull reports nothing but its end; remove it"),
+    fixed("PIDFile", &[], "the pull is the main process; remove it"),
+    fixed("RemainAfterExit", &["no"], "every start of a container checks its image; remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; write Restart=on-failure"),
+    fixed("RootDirectory", &["/"], "the image store is in the host's root; remove it"),
+    fixed("RootImage", &[], "the image store is in the host's root; remove it"),
+    fixed("Type", &["oneshot"], "the containers of the image wait for the end of the pull; remove it"),
+    fixed("User", ROOT, "the image store belongs to root; remove it"),
+];
+
+/// The settings of a pod's service that make its network.
+const OF_POD: [Fixed; 16] = [
+    fixed("BusName", &[], "the service has no bus name; remove it"),
+    fixed("DynamicUser", &["no"], "root makes the pod's network; write UserNS=auto in [Pod] for its containers"),
+    fixed("ExecStart", &[], "it makes the pod's network; write ExecStartPost= for another command"),
+    fixed("Group", ROOT, "root makes the pod's network; write Group= in [Container] of its containers"),
+    fixed("NetworkNamespacePath", &[], "the service makes the pod's network; remove it"),
+    fixed("NotifyAccess", &["none"], "the service reports nothing but its end; remove it"),
+    fixed("PIDFile", &[], "the service has no process that stays; remove it"),
+    fixed("PrivateMounts", &["no"], "the host must see the mount of the pod's network; remove it"),
+    fixed("PrivateNetwork", &["yes"], "the service makes the pod's network; remove it"),
+    fixed("RemainAfterExit", &["yes"], "the pod's network stays until the pod is stopped; remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; remove it"),
+    fixed("RootDirectory", &["/"], "the service works in the host's root; remove it"),
+    fixed("RootImage", &[], "the service works in the host's root; remove it"),
+    fixed("StandardInput", &[], "it holds the pod's nftables rules; remove it"),
+    fixed("Type", &["oneshot"], "the containers of the pod wait for its network; remove it"),
+    fixed("User", ROOT, "root makes the pod's network; write User= in [Container] of its containers"),
+];
+
+/// Settings about a process that runs. They have no effect on a volume, for which no process runs.
+const WITHOUT_EFFECT: [&str; 9] = [
+    "RemainAfterExit",
+    "Restart",
+    "RestartMaxDelaySec",
+    "RestartSec",
+    "RestartSteps",
+    "TimeoutSec",
+    "TimeoutStartSec",
+    "TimeoutStopSec",
+    "Type",
+];
+
+/// The values of `Restart=` that systemd refuses for `Type=oneshot`, which would never end.
+const ENDLESS: [&str; 2] = ["always", "on-success"];
+
+/// Reads the section of a `.container` file.
+pub fn container(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    let mut out = passed(settings, "Service", &OF_CONTAINER, problems);
+    for entry in settings.section("Service").filter(|entry| entry.key == "Type") {
+        if !["", "notify", "oneshot"].contains(&entry.value.as_str()) {
+            let message = "systemd-nspawn reports when the container is up; remove it, or write Type=oneshot for a start \
+                           that waits for the container's end";
+            problems.push(refused(entry, message));
+        }
+    }
+    out.retain(|(key, _)| key != "Type");
+    let is_job = last(settings, "Type").is_some_and(|entry| entry.value == "oneshot");
+    if is_job {
+        out.push(("Type".to_owned(), "oneshot".to_owned()));
+        let wrong = |key: &str, remedy: &str| {
+            let entry = last(settings, key).filter(|entry| !entry.value.is_empty())?;
+            let message = format!("{key}={} cannot be used with Type=oneshot; {remedy}", entry.value);
+            Some(Diagnostic::error(&entry.at, message))
+        };
+        if last(settings, "Restart").is_some_and(|entry| ENDLESS.contains(&entry.value.as_str())) {
+            problems.extend(wrong("Restart", "write Restart=on-failure"));
+        }
+        problems.extend(wrong("RestartForceExitStatus", "write Restart=on-failure"));
+        problems.extend(wrong("RuntimeMaxSec", "write TimeoutStartSec="));
+    }
+    after_last_reset("ExecStopPost", out)
+}
+
+/// Reads the section of an `.image` file.
+pub fn image(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    if let Some(entry) = last(settings, "Restart").filter(|entry| ENDLESS.contains(&entry.value.as_str())) {
+        problems.push(refused(entry, "the pull ends; write Restart=on-failure"));
+    }
+    if let Some(entry) = last(settings, "RuntimeMaxSec").filter(|entry| !entry.value.is_empty()) {
+        problems.push(refused(entry, "it has no effect on Type=oneshot; write TimeoutStartSec="));
+    }
+    passed(settings, "Service", &OF_IMAGE, problems)
+}
+
+/// Reads the section of a `.pod` file.
+pub fn pod(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    let mut out = passed(settings, "Service", &OF_POD, problems);
+    // A network does not end by itself, and systemd refuses these values for the service that makes it.
+    out.retain(|(key, value)| key != "Restart" || !ENDLESS.contains(&value.as_str()));
+    after_last_reset("ExecStopPost", out)
+}
+
+/// Looks at the section of a `.volume` file. Nothing of it is passed on.
+pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    for entry in settings.section("Service") {
+        let key = entry.key.as_str();
+        let advice = match key {
+            _ if WITHOUT_EFFECT.contains(&key) || entry.value.is_empty() => continue,
+            "User" | "Group" => {
+                format!("no process runs for a volume; write {key}= in [Volume] for the volume's owner")
+            }
+            _ if OF_CONTAINER.iter().any(|fixed| fixed.key == key) => {
+                "no process runs for a volume; remove it".to_owned()
+            }
+            _ => "no process runs for a volume; write it in [Service] of the .container files that use the volume"
+                .to_owned(),
+        };
+        problems.push(refused(entry, &advice));
+    }
+}
+
+/// What is passed on of a section of settings of a service, without those that are `taken`.
+pub fn passed(settings: &Settings, section: &str, taken: &[Fixed], problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    let mut out = Vec::with_capacity(settings.section(section).count());
+    for entry in settings.section(section) {
+        match taken.iter().find(|fixed| fixed.key == entry.key) {
+            Some(fixed) if fixed.is_met(&entry.value) => {}
+            Some(fixed) => problems.push(refused(entry, fixed.advice)),
+            None => out.push((entry.key.clone(), entry.value.clone())),
+        }
+    }
+    out
+}
+
+impl Fixed {
+    fn is_met(&self, value: &str) -> bool {
+        let same = |known: &&str| match *known {
+            "yes" => parse_bool(value) == Some(true),
+            "no" => parse_bool(value) == Some(false),
+            known => known == value,
+        };
+        value.is_empty() || self.same.iter().any(same)
+    }
+}
+
+fn refused(entry: &Entry, advice: &str) -> Diagnostic {
+    Diagnostic::error(&entry.at, format!("{}= cannot be set in [{}]: {advice}", entry.key, entry.section))
+}
+
+/// The assignment that counts of a setting with one value.
+fn last<'a>(settings: &'a Settings, key: &str) -> Option<&'a Entry> {
+    settings.section("Service").filter(|entry| entry.key == key).last()
+}
+
+/// Without what an empty assignment of `key` takes back. A command of ours stands before those of the file, and must stay.
+fn after_last_reset(key: &str, mut all: Vec<Assignment>) -> Vec<Assignment> {
+    if let Some(reset) = all.iter().rposition(|(k, value)| k == key && value.is_empty()) {
+        let mut number = 0;
+        all.retain(|(k, _)| {
+            number += 1;
+            k != key || number > reset + 1
+        });
+    }
+    all
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::keys::{FileType, supported};
+
+    #[test]
+    fn what_is_the_case_anyway_is_accepted() {
+        let met = |all: &[Fixed], key: &str, value: &str| all.iter().find(|f| f.key == key).unwrap().is_met(value);
+        assert!(
+            met(&OF_CONTAINER, "User", "root") && met(&OF_CONTAINER, "User", "0") && met(&OF_CONTAINER, "User", "")
+        );
+        assert!(!met(&OF_CONTAINER, "User", "no") && !met(&OF_CONTAINER, "User", "www"));
+        assert!(met(&OF_POD, "RemainAfterExit", "true") && !met(&OF_POD, "RemainAfterExit", "off"));
+        assert!(met(&OF_IMAGE, "DynamicUser", "off") && !met(&OF_IMAGE, "DynamicUser", "1"));
+    }
+
+    #[test]
+    fn what_the_advice_names_can_be_written_there() {
+        let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
+        let mut found = 0;
+        for fixed in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_POD).chain(&super::super::app::TAKEN) {
+            assert!(fixed.advice.contains("; "), "{}", fixed.advice);
+            let Some((_, key)) = fixed.advice.rsplit_once("write ") else { continue };
+            let (key, rest) = key.split_once('=').unwrap();
+            let Some((_, section)) = rest.split_once(" in [") else { continue };
+            let file_type = types.into_iter().find(|t| section.starts_with(&format!("{}]", t.section()))).unwrap();
+            assert!(supported(file_type, key).is_ok(), "{}", fixed.advice);
+            found += 1;
+        }
+        assert!(found > 10, "{found}");
+    }
+}
