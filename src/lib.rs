@@ -20,6 +20,7 @@ pub mod plan;
 pub mod process;
 pub mod resolve;
 pub mod search;
+pub mod text;
 pub mod unit;
 
 #[cfg(feature = "image")]
