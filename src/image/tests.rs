@@ -338,7 +338,10 @@ fn bombs() {
     let big = "\0".repeat(1 << 20);
     world.layout.image(None, app_config(), &[Archive::new().file("a", &big), Archive::new().file("b", &big)]);
     let source = world.source(None);
-    let request = Request { limits: Limits { bytes: 3 << 19, entries: 100 }, ..Request::new("app", &source) };
+    let request = Request {
+        limits: Limits { bytes: 3 << 19, entries: 100, ..Limits::default() },
+        ..Request::new("app", &source)
+    };
     let error = format!("{:#}", import(&world.store, &request, &Silent).unwrap_err());
     assert!(error.contains("the uncompressed image is larger"), "{error}");
     assert!(world.entries().is_empty());
