@@ -4,6 +4,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::text;
+
 /// A place in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
@@ -74,7 +76,8 @@ impl fmt::Display for Diagnostic {
             Severity::Error => "",
             Severity::Warning => "warning: ",
         };
-        write!(f, "{}: {kind}{}", self.at, self.message)
+        // A message may quote an image, and file names are arbitrary text.
+        f.write_str(&text::line(&format!("{}: {kind}{}", self.at, self.message)))
     }
 }
 

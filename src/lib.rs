@@ -22,6 +22,7 @@ pub mod process;
 pub mod resolve;
 pub mod search;
 pub mod streams;
+pub mod text;
 pub mod unit;
 
 #[cfg(feature = "image")]

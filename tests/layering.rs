@@ -35,7 +35,7 @@ const PURE: [&str; 14] = [
     "capability.rs",
     "diag.rs",
     "health.rs",
-    "capability.rs",
+    "text.rs",
     "catalogue.rs",
     "convert",
 ];
@@ -56,6 +56,7 @@ fn pure_modules_do_nothing_but_compute() {
 fn layers_import_only_from_those_before() {
     // search -> ini -> config -> resolve -> plan; each may use what stands to its left, and the leaf modules.
     let order = [
+        "text",
         "diag",
         "capability",
         "process",

@@ -218,3 +218,13 @@ fn command_line_habits() {
     assert_eq!(rejected.status.code(), Some(1));
     assert_eq!(stderr(&rejected), "a:1: b\na:2: c\n");
 }
+
+#[test]
+fn errors_are_printed_without_control_characters() {
+    let root = tempfile::tempdir().unwrap();
+    let source = "oci:/missing\x1b[2J\n<0>forged";
+    let output = run(TOOL, "", &["fs", "import", "x", source, "--root", &root.path().display().to_string()]);
+    let printed = stderr(&output);
+    assert!(!output.status.success() && printed.contains("\\u{1b}[2J\\n<0>forged"), "{printed}");
+    assert!(!printed.trim_end_matches('\n').contains(char::is_control), "{printed:?}");
+}

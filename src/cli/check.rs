@@ -9,6 +9,7 @@ use anyhow::{Context as _, Result};
 use crate::Compiled;
 use crate::catalogue;
 use crate::diag::{Diagnostic, Severity};
+use crate::text;
 
 /// Prints the problems: for people to standard error, as JSON to `out`.
 ///
@@ -48,9 +49,11 @@ fn line(diagnostic: &Diagnostic, colour: bool) -> String {
         Severity::Error => ("\x1b[1;31m", "error"),
         Severity::Warning => ("\x1b[1;33m", "warning"),
     };
-    let (problem, remedy) = diagnostic.message.split_once("; ").unwrap_or((&diagnostic.message, ""));
+    // Only the colours are control characters: a message may quote an image.
+    let (at, message) = (text::line(&diagnostic.at.to_string()), text::line(&diagnostic.message));
+    let (problem, remedy) = message.split_once("; ").unwrap_or((&message, ""));
     let remedy = if remedy.is_empty() { String::new() } else { format!("; \x1b[32m{remedy}\x1b[0m") };
-    format!("\x1b[1m{}\x1b[0m: {severity}{word}\x1b[0m: {problem}{remedy} \x1b[2m[{code}]\x1b[0m", diagnostic.at)
+    format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {problem}{remedy} \x1b[2m[{code}]\x1b[0m")
 }
 
 #[cfg(test)]
@@ -66,5 +69,7 @@ mod tests {
         let coloured = line(&problem, true);
         assert!(coloured.starts_with("\x1b[1ma.container:3\x1b[0m: \x1b[1;31merror\x1b[0m: unknown key X= in [Pod]; "));
         assert!(coloured.ends_with("\x1b[32mdid you mean Y?\x1b[0m \x1b[2m[S204]\x1b[0m"), "{coloured}");
+        let odd = line(&Diagnostic::error(&at, "user `\x1b[2J\n`"), true);
+        assert!(odd.contains("user `\\u{1b}[2J\\n`"), "{odd}");
     }
 }

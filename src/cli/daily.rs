@@ -9,6 +9,7 @@ use clap::Subcommand;
 
 use crate::runtime::applications::{self, Logs};
 use crate::runtime::ps::{self, Listed};
+use crate::text;
 
 /// What to do.
 #[derive(Debug, Subcommand)]
@@ -78,7 +79,7 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
     let widths: Vec<usize> = (0..8).map(|column| width(column).unwrap_or(0)).collect();
     for row in &rows {
         let cells: Vec<String> = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}")).collect();
-        writeln!(out, "{}", cells.join("  ").trim_end())?;
+        writeln!(out, "{}", text::line(cells.join("  ").trim_end()))?;
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 
 use crate::runtime::diff::{Change, diff};
+use crate::text;
 
 /// Prints the differences.
 ///
@@ -28,7 +29,7 @@ pub fn run(root: &Path, name: &str, json: bool, out: &mut dyn Write) -> Result<E
         for (path, change) in all {
             let letter = word(change).chars().next().unwrap_or(' ').to_ascii_uppercase();
             // A line is a path, whatever the container called its files.
-            writeln!(out, "{letter} {}", path.replace(char::is_control, "?"))?;
+            writeln!(out, "{letter} {}", text::line(&path))?;
         }
     }
     Ok(ExitCode::SUCCESS)

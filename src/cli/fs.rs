@@ -10,6 +10,7 @@ use clap::Subcommand;
 
 use crate::image::{Mode, ModeSetting, Store, shown, verify};
 use crate::runtime::images;
+use crate::text;
 
 /// What to do with images.
 #[derive(Debug, Subcommand)]
@@ -77,7 +78,7 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
         Fs::Verify { name } => {
             let problems = verify(&Store::open(root), name.as_deref())?;
             for problem in &problems {
-                writeln!(out, "{problem}")?;
+                writeln!(out, "{}", text::line(problem))?;
             }
             return Ok(if problems.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE });
         }
@@ -93,7 +94,7 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
             Ok(Some(image)) => found.push(image),
             Ok(None) => {}
             Err(error) => {
-                eprintln!("sdme-gen: {name}: {error:#}");
+                eprintln!("sdme-gen: {}", text::line(&format!("{name}: {error:#}")));
                 code = ExitCode::FAILURE;
             }
         }
@@ -116,7 +117,8 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let width = found.iter().map(|i| i.name.len()).max().unwrap_or(0).max(4);
     for image in &found {
         let digest: String = image.image.manifest.chars().take(19).collect();
-        writeln!(out, "{:width$}  {:4}  {digest}  {}", image.name, mode(image.image.mode), image.image.reference)?;
+        let row = format!("{:width$}  {:4}  {digest}  {}", image.name, mode(image.image.mode), image.image.reference);
+        writeln!(out, "{}", text::line(&row))?;
     }
     Ok(code)
 }

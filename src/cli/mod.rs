@@ -29,6 +29,7 @@ use crate::diag::Severity;
 use crate::image::shown;
 use crate::output::apply::apply;
 use crate::runtime::{self, ports};
+use crate::text;
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
@@ -221,11 +222,22 @@ pub fn run() -> ExitCode {
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
+    // Only messages of these verbs have several lines, and none of them contains text of an image.
+    let several_lines = matches!(
+        cli.verb,
+        Verb::Apply { .. }
+            | Verb::Create { .. }
+            | Verb::New { .. }
+            | Verb::Convert { .. }
+            | Verb::Config { .. }
+            | Verb::Pod { .. }
+    );
     match dispatch(cli.verb) {
         Ok(code) => code,
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("sdme-gen: {error:#}");
+            let error = format!("sdme-gen: {error:#}");
+            eprintln!("{}", if several_lines { text::lines(&error) } else { text::line(&error) });
             ExitCode::FAILURE
         }
     }

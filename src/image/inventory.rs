@@ -10,7 +10,7 @@ use std::fs::File;
 use std::io::{BufRead, Read as _, Write};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{OFlag, readlinkat};
@@ -26,6 +26,12 @@ const BATCH: usize = 256;
 
 /// Files whose content is remembered: a few megabytes.
 const MAX_CONTENTS: usize = 1 << 16;
+
+/// From this size on, a file with several names is read once and not once for each of them: hard links are free in a layer.
+const READ_ONCE: i64 = 64 << 10;
+
+/// Digests of large files with several names, by device and inode.
+type Linked = Mutex<HashMap<(u64, u64), Digest>>;
 
 /// The fields before the path, for messages.
 const FIELDS: [&str; 7] =
@@ -114,6 +120,7 @@ struct Found {
 
 /// Directories are opened by their path each time: trees may be deeper than there are descriptors.
 fn walk(tree: &Tree, left_out: &[u8], contents: &Contents, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+    let linked = Linked::default();
     let mut pending = vec![Vec::new()];
     let mut batch = Vec::new();
     while let Some(path) = pending.pop() {
@@ -137,21 +144,26 @@ fn walk(tree: &Tree, left_out: &[u8], contents: &Contents, take: &mut dyn FnMut(
             }
             batch.push(Found { dir: Arc::clone(&dir), name, path: full, stat });
             if batch.len() >= BATCH {
-                read(&mut batch, contents, take)?;
+                read(&mut batch, contents, &linked, take)?;
             }
         }
         pending.extend(below.into_iter().rev());
     }
-    read(&mut batch, contents, take)
+    read(&mut batch, contents, &linked, take)
 }
 
 /// Reads what has been found, on both processors.
-fn read(batch: &mut Vec<Found>, contents: &Contents, take: &mut dyn FnMut(Line) -> Result<()>) -> Result<()> {
+fn read(
+    batch: &mut Vec<Found>,
+    contents: &Contents,
+    linked: &Linked,
+    take: &mut dyn FnMut(Line) -> Result<()>,
+) -> Result<()> {
     let lines = halves(batch, |part| {
         let mut buffer = vec![0; 128 << 10];
         let line = |found: &Found| {
             let path = found.path.escape_ascii().to_string();
-            let fields = fields(found, contents, &mut buffer);
+            let fields = fields(found, contents, linked, &mut buffer);
             fields.with_context(|| format!("reading `{path}`")).map(|fields| (path, fields))
         };
         part.iter().map(line).collect()
@@ -160,11 +172,24 @@ fn read(batch: &mut Vec<Found>, contents: &Contents, take: &mut dyn FnMut(Line) 
     lines.into_iter().try_for_each(|line| take(line?))
 }
 
-fn fields(found: &Found, contents: &Contents, buffer: &mut [u8]) -> Result<String> {
+fn fields(found: &Found, contents: &Contents, linked: &Linked, buffer: &mut [u8]) -> Result<String> {
     let Found { dir, name, stat, .. } = found;
     let kind = kind_of(stat);
     let digest = match contents.of(found) {
         Some(digest) if plain(dir, name)? => digest.clone(),
+        _ if kind == SFlag::S_IFREG && stat.st_nlink > 1 && stat.st_size >= READ_ONCE => {
+            let key = (stat.st_dev, stat.st_ino);
+            // A map of finished digests is in order whatever happened to a thread that held it.
+            let known = linked.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
+            match known {
+                Some(digest) => digest,
+                None => {
+                    let digest = digest(dir, name, kind, buffer)?;
+                    linked.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest.clone());
+                    digest
+                }
+            }
+        }
         _ => digest(dir, name, kind, buffer)?,
     };
     // The size of a directory, and its links, are the file system's business.
@@ -274,5 +299,21 @@ mod tests {
         }
         assert_eq!(found.lines().count(), 7, "{found}");
         assert!(super::compare(&tree, b"", &b"100644 1\n"[..]).unwrap_err().to_string().contains("damaged"));
+    }
+
+    #[test]
+    fn a_large_file_with_many_names_is_read_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = fs::File::create(dir.path().join("0")).unwrap();
+        // Reading the hole for each name would take minutes.
+        file.set_len(1 << 30).unwrap();
+        for name in 1..=100 {
+            fs::hard_link(dir.path().join("0"), dir.path().join(name.to_string())).unwrap();
+        }
+        let tree = Tree::open(dir.path()).unwrap();
+        let mut known = Vec::new();
+        write(&tree, b"", &Contents::default(), &mut known).unwrap();
+        (&file).write_all(b"x").unwrap();
+        assert_eq!(compare(&tree, b"", known.as_slice()).unwrap().len(), 101);
     }
 }

@@ -10,6 +10,8 @@ use std::sync::Mutex;
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
+use crate::text;
+
 /// Where an import reports what it does. Downloads report from a thread of their own.
 pub trait Progress: Sync {
     /// One step begun or finished, as a sentence without a full stop.
@@ -56,7 +58,7 @@ const QUIET_BELOW: u64 = 8 << 20;
 impl Progress for Lines {
     fn message(&self, text: &str) {
         // Nothing sensible is left to do when standard error is gone; the import itself must go on.
-        let _ = writeln!(std::io::stderr().lock(), "{text}");
+        let _ = writeln!(std::io::stderr().lock(), "{}", text::line(text));
     }
 
     fn transfer(&self, what: &str, done: u64, total: u64) {
@@ -94,7 +96,7 @@ impl Bars {
         }
         let bar = known.entry(what).or_insert_with_key(|what| {
             let style = ProgressStyle::with_template("{prefix:27} [{wide_bar}] {bytes} of {total_bytes}, {eta}");
-            let bar = ProgressBar::new(total).with_prefix(what.clone());
+            let bar = ProgressBar::new(total).with_prefix(text::line(what));
             // The only error would be one of the template.
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
             self.all.add(bar)
@@ -106,7 +108,7 @@ impl Bars {
 impl Progress for Bars {
     fn message(&self, text: &str) {
         // As for lines.
-        let _ = self.all.println(text);
+        let _ = self.all.println(text::line(text));
     }
 
     fn transfer(&self, what: &str, done: u64, total: u64) {

@@ -134,7 +134,7 @@ pub fn extract(dir: &Path, layers: &[Archive]) -> anyhow::Result<PathBuf> {
 }
 
 fn extract_to(tree: Tree, layers: &[Archive]) -> anyhow::Result<Tree> {
-    let mut extractor = Extractor::new(Limits { bytes: 1 << 30, entries: 200_000 }, &Silent);
+    let mut extractor = Extractor::new(Limits { bytes: 1 << 30, entries: 200_000, ..Limits::default() }, &Silent);
     for layer in layers {
         extractor.layer(&tree, layer.finish().as_slice())?;
     }

@@ -322,6 +322,26 @@ fn documents_that_lie() {
 }
 
 #[test]
+fn messages_quote_an_image_without_its_control_characters() {
+    if !root("image::messages_quote_an_image_without_its_control_characters") {
+        return;
+    }
+    let odd = || serde_json::Value::from("x\x1b[2J\n<0>forged\u{202e}");
+    for (name, error) in [
+        ("architecture", refused(|_, c| c["architecture"] = odd())),
+        ("os", refused(|_, c| c["os"] = odd())),
+        ("user", refused(|_, c| c["config"]["User"] = odd())),
+        ("diff_id", refused(|_, c| c["rootfs"]["diff_ids"][1] = odd())),
+        ("media type", refused(|m, _| m["layers"][0]["mediaType"] = odd())),
+        ("type of the configuration", refused(|m, _| m["config"]["mediaType"] = odd())),
+    ] {
+        let printed = crate::text::line(&error);
+        assert!(printed.contains("forged") && printed.contains("\\u{1b}[2J"), "{name}: {printed}");
+        assert!(!printed.contains(|c: char| c.is_control() || c == '\u{202e}'), "{name}: {printed:?}");
+    }
+}
+
+#[test]
 fn bombs() {
     if !root("image::bombs") {
         return;
@@ -330,7 +350,10 @@ fn bombs() {
     let big = "\0".repeat(1 << 20);
     world.layout.image(None, app_config(), &[Archive::new().file("a", &big), Archive::new().file("b", &big)]);
     let source = world.source(None);
-    let request = Request { limits: Limits { bytes: 3 << 19, entries: 100 }, ..Request::new("app", &source) };
+    let request = Request {
+        limits: Limits { bytes: 3 << 19, entries: 100, ..Limits::default() },
+        ..Request::new("app", &source)
+    };
     let error = format!("{:#}", import(&world.store, &request, &Silent).unwrap_err());
     assert!(error.contains("the uncompressed image is larger"), "{error}");
     assert!(world.entries().is_empty());

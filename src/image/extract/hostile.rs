@@ -364,7 +364,32 @@ fn many_entries() {
     let made = extract(dir.path(), &[layer.clone(), a().file("d/.wh..wh..opq", "").file("d/x", "1")]).unwrap();
     assert_eq!(fs::read_dir(made.join("d")).unwrap().count(), 1);
     let tree = Tree::open(&made).unwrap();
-    let mut extractor = Extractor::new(Limits { bytes: 1 << 30, entries: 1000 }, &Silent);
-    let error = extractor.layer(&tree, layer.finish().as_slice()).unwrap_err().to_string();
+    let mut extractor = Extractor::new(Limits { bytes: 1 << 30, entries: 1000, ..Limits::default() }, &Silent);
+    let error = format!("{:#}", extractor.layer(&tree, layer.finish().as_slice()).unwrap_err());
     assert!(error.contains("more than 1000 entries"), "{error}");
+}
+
+#[test]
+fn holes_and_depth_are_limited() {
+    let dir = tempfile::tempdir().unwrap();
+    let tree = Tree::open(dir.path()).unwrap();
+    let mut limits = Limits { bytes: 10 << 20, depth: 4, ..Limits::default() };
+    let refused = |archive: Archive, limits| {
+        let bytes = archive.finish();
+        let error = Extractor::new(limits, &Silent).layer(&tree, bytes.as_slice()).unwrap_err();
+        format!("{error:#}")
+    };
+    let hole = |archive: Archive, name: &str| {
+        let records = [("major", "1"), ("minor", "0"), ("name", name), ("realsize", "6291456")];
+        let add =
+            |archive: Archive, (key, value): &(&str, &str)| archive.pax(&format!("GNU.sparse.{key}"), value.as_bytes());
+        records.iter().fold(archive, add).file(name, &format!("{:\0<512}", "0\n"))
+    };
+    let error = refused(hole(hole(a(), "one"), "two"), limits);
+    assert!(error.starts_with("entry `two`: brings the files of the image to 12582912 bytes"), "{error}");
+    limits.holes = 1 << 20;
+    let error = refused(hole(a(), "one"), limits);
+    assert!(error.starts_with("entry `one`: brings the holes of sparse files to 6291456 bytes"), "{error}");
+    let error = refused(a().file("a/b/./c/d", "").file("a/b/c/d/e", ""), limits);
+    assert!(error.starts_with("entry `a/b/c/d/e`: has a path of 5 components"), "{error}");
 }

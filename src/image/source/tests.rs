@@ -161,7 +161,8 @@ fn hostile_archives() {
     assert!(bench.error(&format!("oci-archive:{path}")).contains("ends inside a file"));
     let path = bench.write("bomb", &zstd::encode_all(big.as_bytes(), 3).unwrap());
     let source: ImageSource = format!("oci-archive:{path}").parse().unwrap();
-    let request = Request { limits: Limits { bytes: 1 << 20, entries: 10 }, ..Request::new("x", &source) };
+    let request =
+        Request { limits: Limits { bytes: 1 << 20, entries: 10, ..Limits::default() }, ..Request::new("x", &source) };
     let error = format!("{:#}", import(&bench.store, &request, &Silent).unwrap_err());
     assert!(error.contains("the uncompressed archive is larger than"), "{error}");
     assert_eq!(fs::read(outside).unwrap(), br#"{"imageLayoutVersion":"1.0.0"}"#);

@@ -60,7 +60,7 @@ fuzz_target!(|data: &[u8]| {
     let root = work.join("tree");
     fs::create_dir(&root).unwrap();
     let tree = Tree::open(&root).unwrap();
-    let limits = Limits { bytes: 1 << 20, entries: 200 };
+    let limits = Limits { bytes: 1 << 20, entries: 200, ..Limits::default() };
     let mut extractor = Extractor::new(limits, &Silent);
     // No first layer, for an even split of the inputs.
     let _ = (first.is_empty() || extractor.layer(&tree, first).is_ok()) && extractor.layer(&tree, second).is_ok();
