@@ -11,6 +11,7 @@ mod support;
 
 mod harness;
 mod hostile;
+mod images;
 
 use std::path::Path;
 
