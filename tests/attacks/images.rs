@@ -7,6 +7,7 @@ use std::path::Path;
 use crate::hostile::image;
 use crate::support::containers::NGINX;
 use crate::support::host::Host;
+use crate::support::require;
 
 on_every_suite!(imports_are_confined);
 
@@ -24,7 +25,7 @@ mknod $store/probe-disk b $(stat -c '%Hd %Ld' $store) && echo "made a disk"
 for device in $store/probe-log $store/probe-disk $(find /dev -type b); do
     (: <$device) && echo "ESCAPE: opened $device"
 done
-chmod 4755 $store/probe && chown 4242:4242 $store/probe && echo "set owner and mode"
+chown 4242:4242 $store/probe && chmod 4755 $store/probe && echo "set owner and mode"
 rm -f $store/probe*
 mount -t tmpfs tmpfs /mnt && echo "ESCAPE: mounted"
 mount -o remount,rw / && echo "ESCAPE: made the root writable"
@@ -39,7 +40,9 @@ exit 0
 "#;
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
-    crate::on(suite, name, images, case);
+    if require(&["image:minbase"]) {
+        crate::on(suite, name, images, case);
+    }
 }
 
 fn images(directory: &Path) {
@@ -77,13 +80,14 @@ fn imports_are_confined(host: &Host) {
         assert!(said.lines().any(|found| found == line), "no line `{line}` in\n{said}");
     }
     honest_images_from_everywhere(host);
+    a_package_manager_ends_with_its_import(host);
 }
 
 /// From `/srv`, from `/tmp` and from below `/root`, with layers that are shared and devices in the archive.
 fn honest_images_from_everywhere(host: &Host) {
     host.ok("cp -r /srv/hostile/plain /tmp/layout && cp -r /srv/hostile/plain /root/layout
         mkdir -p /tmp/tree/etc /tmp/tree/dev && cd /tmp/tree && mknod dev/disk b 8 0 && mkfifo dev/pipe
-        touch etc/program && chmod 4755 etc/program && chown 12:34 etc/program && tar -cf /home/tree.tar .");
+        touch etc/program && chown 12:34 etc/program && chmod 4755 etc/program && tar -cf /home/tree.tar .");
     let sources = [
         ("srv", NGINX),
         ("tmp", "oci:/tmp/layout"),
@@ -99,4 +103,26 @@ fn honest_images_from_everywhere(host: &Host) {
     assert_eq!(host.ok(&format!("stat -c '%F %a %u:%g' {root}/etc/program")), "regular empty file 4755 12:34\n");
     assert_eq!(host.ok(&format!("stat -c '%F %t:%T' {root}/dev/disk")), "block special file 8:0\n");
     host.ok("sdme-gen fs verify && ! ls -A /var/lib/sdme/store | grep import");
+}
+
+/// A package manager runs in a unit without the limits of the import, in a user namespace, and not longer than the import.
+fn a_package_manager_ends_with_its_import(host: &Host) {
+    host.write("/etc/sdme/min.image", "[Image]\nImage=oci:/srv/images/minbase\n");
+    let command = "echo map $(cat /proc/self/uid_map); exec sleep 4321";
+    host.write("/etc/sdme/sdme.conf", format!("[Defaults]\nInstallDebian={command}\n"));
+    for end in ["systemctl kill -s KILL sdme-image@min", "systemctl stop sdme-image@min"] {
+        host.ok("systemctl daemon-reload && journalctl --rotate -q && systemctl start --no-block sdme-image@min");
+        host.wait("pgrep -f '^sleep 4321'", 30);
+        let map = host.ok("cat /proc/$(pgrep -f '^sleep 4321')/uid_map");
+        assert_ne!(map.split_whitespace().nth(1), Some("0"), "{map}");
+        host.ok("systemctl list-units --no-legend 'run-*.service' | grep 'Package manager'");
+        host.ok(end);
+        host.wait(
+            "! pgrep -f '^sleep 4321' && ! systemctl list-units --no-legend 'run-*.service' | grep 'Package manager'",
+            10,
+        );
+        host.wait("! systemctl is-active sdme-image@min", 10);
+        host.ok("test ! -e /var/lib/sdme/fs/min");
+    }
+    host.ok("sdme-gen prune && ! ls -A /var/lib/sdme/store | grep import");
 }
