@@ -39,7 +39,7 @@ impl<'a> Registry<'a> {
     /// Pushes the layout's `latest` as `team/nginx:TAG`.
     fn push(&self, layout: &Path, tag: &str) {
         let mut skopeo = self.host.outside("skopeo");
-        skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
+        skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds=me:secret"]);
         skopeo.arg(format!("oci:{}:latest", layout.display()));
         success(skopeo.arg(format!("docker://127.0.0.1:{}/team/nginx:{tag}", self.port)));
     }
@@ -112,22 +112,30 @@ fn a_start_pulls_from_a_registry_once() {
 
 #[test]
 fn https_needs_an_authority_the_host_trusts() {
-    if !ready("trixie", &["docker-registry", "skopeo"]) {
+    if !ready("trixie", &["docker-registry", "skopeo", "htpasswd"]) {
         return;
     }
     let host = &boot("trixie", "https");
+    // The service that pulls can read files below /root, but not write them.
+    let passwords = Command::new("htpasswd").args(["-Bbn", "me", "secret"]).output().unwrap();
+    host.write("/srv/htpasswd", passwords.stdout);
+    host.write("/root/auth.json", r#"{"auths": {"registry.test:5443": {"auth": "bWU6c2VjcmV0"}}}"#);
     host.write("/etc/hosts", "127.0.0.1 localhost registry.test\n");
     host.ok("mkdir /srv/tls && cd /srv/tls
         new='openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -noenc -days 2'
         $new -subj '/CN=test authority' -keyout ca.key -out ca.pem
         $new -subj /CN=registry.test -CA ca.pem -CAkey ca.key -keyout key.pem -out cert.pem \
             -addext basicConstraints=critical,CA:FALSE -addext subjectAltName=DNS:registry.test");
-    let registry =
-        Registry::start(host, 5443, "  tls:\n    certificate: /srv/tls/cert.pem\n    key: /srv/tls/key.pem\n");
+    let registry = Registry::start(
+        host,
+        5443,
+        "  tls:\n    certificate: /srv/tls/cert.pem\n    key: /srv/tls/key.pem\n\
+         auth:\n  htpasswd:\n    realm: test\n    path: /srv/htpasswd\n",
+    );
     registry.push(&image("nginx"), "1");
 
     let web = Container::new(host, "web");
-    host.write("/etc/sdme/nginx.image", "[Image]\nImage=registry.test:5443/team/nginx:1\n");
+    host.write("/etc/sdme/nginx.image", "[Image]\nImage=registry.test:5443/team/nginx:1\nAuthFile=/root/auth.json\n");
     web.configure("[Container]\nImage=nginx.image\n");
     host.fails("systemctl start systemd-nspawn@web");
     let status = host.fails("systemctl status -l sdme-image@nginx");

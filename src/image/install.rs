@@ -5,6 +5,7 @@
 //! its own and hardly any capabilities, on a directory nobody uses yet. It shares the host's network, as packages have to
 //! come from somewhere, and nothing else. Must not decide what an image is.
 
+use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::AsFd as _;
@@ -33,6 +34,9 @@ const LAST_LINES: usize = 10;
 const DROPPED: &str = "CAP_AUDIT_CONTROL,CAP_AUDIT_WRITE,CAP_DAC_READ_SEARCH,CAP_IPC_OWNER,CAP_LEASE,\
     CAP_LINUX_IMMUTABLE,CAP_MKNOD,CAP_NET_BIND_SERVICE,CAP_NET_BROADCAST,CAP_NET_RAW,CAP_SYS_ADMIN,CAP_SYS_BOOT,\
     CAP_SYS_NICE,CAP_SYS_PTRACE,CAP_SYS_RESOURCE,CAP_SYS_TTY_CONFIG";
+
+/// The variable by which `sdme-image@.service` tells its name.
+const UNIT: &str = "SDME_UNIT";
 
 /// Variables about the way to the network.
 const PROXIES: [&str; 8] =
@@ -93,12 +97,33 @@ pub(super) fn complete(
     Ok(Some(command.to_owned()))
 }
 
+/// The command in front of `systemd-nspawn`. A process of `sdme-image@.service` is denied the mounts, namespaces and capabilities
+/// that systemd-nspawn needs, so the service manager starts it in a unit with none of these limits. Either way the
+/// container ends when the import ends, even when the import is killed.
+fn separate() -> Command {
+    let Some(unit) = std::env::var_os(UNIT) else {
+        let mut direct = Command::new("setpriv");
+        direct.args(["--pdeathsig", "KILL"]);
+        return direct;
+    };
+    let mut binding = OsString::from("--property=BindsTo=");
+    binding.push(unit);
+    let mut separate = Command::new("systemd-run");
+    separate
+        .args(["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--expand-environment=no"])
+        .arg("--description=Package manager of an image")
+        .arg(binding);
+    for name in PROXIES.iter().filter(|name| std::env::var_os(name).is_some()) {
+        separate.arg(format!("--setenv={name}"));
+    }
+    separate
+}
+
 fn run(rootfs: &Path, command: &str, progress: &dyn Progress) -> Result<()> {
     let (output, end) = std::io::pipe().context("making a pipe")?;
-    // It ends with us, whatever ends us.
-    let mut nspawn = Command::new("setpriv");
+    let mut nspawn = separate();
     nspawn
-        .args(["--pdeathsig", "KILL", "systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit"])
+        .args(["systemd-nspawn", "--quiet", "--settings=no", "--register=no", "--keep-unit"])
         .args(["--as-pid2", "--pipe", "--link-journal=no", "--timezone=off", "--resolv-conf=off"])
         .args(["--no-new-privileges=yes", "--private-users=pick", "--private-users-ownership=map"])
         .arg(format!("--machine=sdme-install-{}", std::process::id()))

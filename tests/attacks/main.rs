@@ -16,6 +16,7 @@ mod mounts;
 mod network;
 mod start;
 mod volumes;
+mod images;
 
 use std::path::Path;
 
