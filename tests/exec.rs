@@ -119,17 +119,17 @@ const CASES: [(&str, &str, &str, i32); 42] = [
     ),
     (
         "a terminal",
-        "script -qec \"sdme-gen exec web -- sh -c 'test -t 0 && test -t 1 && tty'\" /dev/null | tr -d '\\r' | sed 's/[0-9]*$//'",
+        "sleep 2 | script -qec \"sdme-gen exec web -- sh -c 'test -t 0 && test -t 1 && tty'\" /dev/null | tr -d '\\r' | sed 's/[0-9]*$//'",
         "/dev/pts/\n",
         0,
     ),
     (
         "its size",
-        "script -qec 'stty rows 33 cols 77; sdme-gen exec web -- stty size' /dev/null | tr -d '\\r'",
+        "sleep 2 | script -qec 'stty rows 33 cols 77; sdme-gen exec web -- stty size' /dev/null | tr -d '\\r'",
         "33 77\n",
         0,
     ),
-    ("its exit status", "script -qec \"sdme-gen exec web -- sh -c 'exit 5'\" /dev/null", "", 5),
+    ("its exit status", "sleep 2 | script -qec \"sdme-gen exec web -- sh -c 'exit 5'\" /dev/null", "", 5),
     (
         "interrupted from the keyboard",
         "(sleep 2; printf '\\003'; sleep 1) | script -qec 'sdme-gen exec web -- sleep 4321' /dev/null >/dev/null",

@@ -363,7 +363,7 @@ mod tests {
             (b"ustar\x0000", b"", b"", "file"),
             // Of GNU's form: a name where times may be, times, and what is no text.
             (b"ustar  \0", b"", b"dir/sub", "dir/sub/file"),
-            (b"ustar  \0", b"", b"14371634331\014371634331\0", "file"),
+            (b"ustar  \0", b"", b"14371634331\x0014371634331\x00", "file"),
             (b"ustar  \0", b"", b"d\xffr", "file"),
             (b"ustar \0\0", b"", b"dir/sub", "file"),
             (b"\0\0\0\0\0\0\0\0", b"", b"dir/sub", "file"),

@@ -95,10 +95,10 @@ fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
     };
     let owner = model.volumes.get(name).map(|v| &v.owner);
     let fill = |directory: &File| -> Result<()> {
-        if mount.options.copy {
-            if let Some(origin) = origin(mount, root)? {
-                copy_directory(&origin, directory).context("cannot copy the image's directory")?;
-            }
+        if mount.options.copy
+            && let Some(origin) = origin(mount, root)?
+        {
+            copy_directory(&origin, directory).context("cannot copy the image's directory")?;
         }
         owner.map_or(Ok(()), |owner| own(directory, owner))
     };

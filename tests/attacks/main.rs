@@ -12,11 +12,11 @@ mod support;
 mod exec;
 mod harness;
 mod hostile;
+mod images;
 mod mounts;
 mod network;
 mod start;
 mod volumes;
-mod images;
 
 use std::path::Path;
 

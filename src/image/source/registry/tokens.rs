@@ -24,8 +24,8 @@ pub struct Service {
 /// # Errors
 /// When its address is no URL, or does not use HTTPS although the registry does.
 pub fn service(answer: &HeaderMap, base: &Url) -> Result<Option<Service>> {
-    let challenges = answer.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
-    let Some((realm, name)) = challenges.filter_map(bearer).next() else { return Ok(None) };
+    let mut challenges = answer.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
+    let Some((realm, name)) = challenges.find_map(bearer) else { return Ok(None) };
     let realm = Url::parse(&realm).context("the URL of the registry's token service")?;
     if realm.scheme() != "https" && (base.scheme() == "https" || realm.scheme() != "http") {
         bail!("the registry's token service does not use HTTPS");
