@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! How registries are spoken to: keys of `.image` files and of `sdme.conf`, parsed. Pure.
 
+use crate::diag::Location;
+
 /// Settings of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
@@ -33,11 +35,24 @@ pub struct Registries {
     pub insecure: Vec<String>,
     /// `CacheSize=`: bytes of downloads that are kept.
     pub cache_size: u64,
+    /// `ImportTimeout=`: how long one import may take; no limit unless set.
+    pub import_timeout: Option<ImportTimeout>,
+}
+
+/// `ImportTimeout=`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ImportTimeout {
+    /// The time.
+    pub milliseconds: u64,
+    /// The time as the administrator wrote it, for the error message.
+    pub written: String,
+    /// The line that sets it, for the error message.
+    pub at: Location,
 }
 
 impl Default for Registries {
     fn default() -> Self {
-        Self { mirrors: Vec::new(), insecure: Vec::new(), cache_size: 10 << 30 }
+        Self { mirrors: Vec::new(), insecure: Vec::new(), cache_size: 10 << 30, import_timeout: None }
     }
 }
 
@@ -80,6 +95,18 @@ pub fn retries(value: &str) -> Result<u32, String> {
 pub fn delay(value: &str) -> Result<u64, String> {
     let time = super::time::milliseconds(value).filter(|time| *time <= 86_400_000);
     time.ok_or_else(|| format!("RetryDelay={value} is not a time; write 5s or 500ms"))
+}
+
+/// Reads `ImportTimeout=`; `None` for no limit.
+///
+/// # Errors
+/// When it is not a time.
+pub fn import_timeout(value: &str, at: &Location) -> Result<Option<ImportTimeout>, String> {
+    let milliseconds = if value == "infinity" { Some(0) } else { super::time::milliseconds(value) };
+    let milliseconds =
+        milliseconds.ok_or_else(|| format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity"))?;
+    let set = || ImportTimeout { milliseconds, written: value.to_owned(), at: at.clone() };
+    Ok((milliseconds > 0).then(set))
 }
 
 /// Reads `CacheSize=`: a number of bytes, or of what the unit says (as in systemd, to the base 1024).

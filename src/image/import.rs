@@ -12,6 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::ahead::ahead;
 use super::compress::decoder;
+use super::deadline::Deadline;
 use super::digest::Meter;
 use super::extract::{Extractor, Limits};
 use super::install::{self, Wanted};
@@ -167,8 +168,17 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     let (cache, place) = (store.blobs(), scratch.path());
     let limit = request.limits.bytes;
     let (access, registries) = (request.access, request.registries);
-    let around =
-        Surroundings { cache: &cache, scratch: &place, limit, platform: &platform, access, registries, progress };
+    let deadline = Deadline::from_now(registries.import_timeout.as_ref());
+    let around = Surroundings {
+        cache: &cache,
+        scratch: &place,
+        deadline,
+        limit,
+        platform: &platform,
+        access,
+        registries,
+        progress,
+    };
     let mut origin = source::open(request.source, around)?;
     let digest = origin.identify()?;
     let entry = Store::entry_name(request.name, &digest, request.mode, &request.installation());
@@ -186,7 +196,7 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
     // What the store has of the layers stays until the entry says that it needs it.
     let _layers = store.use_layers()?;
-    let contents = unpack(&mut *origin, known, request, store, &scratch, progress)?;
+    let contents = unpack(&mut *origin, known, request, store, &scratch, around)?;
     drop(origin);
     take_stock(&scratch, &contents)?;
     store.publish(scratch, &entry)?;
@@ -203,13 +213,14 @@ fn unpack(
     request: &Request<'_>,
     store: &Store,
     scratch: &Scratch,
-    progress: &dyn Progress,
+    around: Surroundings<'_>,
 ) -> Result<Contents> {
+    let (progress, deadline) = (around.progress, around.deadline);
     let (config, layers) = origin.describe()?;
     // A base is one directory: others are mounted on it, and packages installed into it.
     let shared = mode::is_application(request.mode, &config.config);
     let mut directories = Directories::new(store, scratch, &layers, shared, progress)?;
-    let mut contents = apply(origin, &layers, &mut directories, request.limits, progress)?;
+    let mut contents = apply(origin, &layers, &mut directories, request.limits, deadline, progress)?;
     let below = directories.names();
     let tree = directories.into_top()?;
     if matches!(request.source, ImageSource::Rootfs { .. }) {
@@ -289,15 +300,17 @@ fn refuse_packed_images(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Tells how much of a layer has been read.
+/// Tells how much of a layer has been read, and stops when the time of the import is over.
 struct Watched<'a> {
     blob: Blob,
     what: String,
+    deadline: Deadline<'a>,
     progress: &'a dyn Progress,
 }
 
 impl Read for Watched<'_> {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        self.deadline.check()?;
         let read = self.blob.read(buf)?;
         let (done, total) = self.blob.position();
         self.progress.unpacking(&self.what, done, total);
@@ -310,6 +323,7 @@ fn apply(
     layers: &[LayerInfo],
     directories: &mut Directories<'_>,
     limits: Limits,
+    deadline: Deadline<'_>,
     progress: &dyn Progress,
 ) -> Result<Contents> {
     let mut extractor = Extractor::new(limits, progress);
@@ -322,7 +336,7 @@ fn apply(
         let used = (|| {
             progress.message(&format!("layer {}/{}: {}", number + 1, layers.len(), layer.label));
             let what = format!("layer {}/{}", number + 1, layers.len());
-            let watched = Watched { blob, what, progress };
+            let watched = Watched { blob, what, deadline, progress };
             let plain = decoder(watched)?;
             let tree = directories.tree(number)?;
             let mut meter = Meter::new(left, "the uncompressed image");

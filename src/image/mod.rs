@@ -8,6 +8,7 @@
 mod ahead;
 mod applayer;
 mod compress;
+mod deadline;
 pub mod digest;
 mod extract;
 mod imageconfig;

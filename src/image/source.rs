@@ -28,6 +28,7 @@ use self::layout::Layout;
 use self::manifested::Manifested;
 use self::registry::Registry;
 use self::rootfs::Rootfs;
+use super::deadline::Deadline;
 use super::digest::Digest;
 use super::imageconfig::ImageConfig;
 use super::manifest::{BlobRef, Platform};
@@ -111,6 +112,8 @@ pub struct Surroundings<'a> {
     pub cache: &'a Path,
     /// A directory of this import, on the same file system, removed with it.
     pub scratch: &'a Path,
+    /// When the import has to end.
+    pub deadline: Deadline<'a>,
     /// Largest uncompressed size of anything.
     pub limit: u64,
     /// The platform to choose.

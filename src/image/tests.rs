@@ -11,7 +11,9 @@ use tar::EntryType;
 
 use super::testing::{Archive, LayoutDir, listing, path_of, root};
 use super::{Imported, Limits, Mode, ModeSetting, Pull, Request, Silent, Store, import};
+use crate::config::access::{ImportTimeout, Registries};
 use crate::config::source::ImageSource;
+use crate::diag::Location;
 
 struct World {
     _dir: tempfile::TempDir,
@@ -355,7 +357,13 @@ fn bombs() {
         ..Request::new("app", &source)
     };
     let error = format!("{:#}", import(&world.store, &request, &Silent).unwrap_err());
-    assert!(error.contains("the uncompressed image is larger"), "{error}");
+    assert!(error.contains(": entry `b`: brings the files of the image to 2097152 bytes"), "{error}");
+    let at = Location::new(&"sdme.conf".into(), 2);
+    let timeout = ImportTimeout { milliseconds: 0, written: "0ms".to_owned(), at };
+    let registries = Registries { import_timeout: Some(timeout), ..Registries::default() };
+    let request = Request { registries: &registries, ..Request::new("app", &source) };
+    let error = format!("{:#}", import(&world.store, &request, &Silent).unwrap_err());
+    assert!(error.contains("importing took longer than ImportTimeout=0ms, sdme.conf:2"), "{error}");
     assert!(world.entries().is_empty());
 }
 

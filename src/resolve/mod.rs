@@ -180,7 +180,7 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
     images
 }
 
-/// `Mirror=`, `Insecure=`, `CacheSize=` and the commands of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
+/// `Mirror=`, `Insecure=`, `CacheSize=`, `ImportTimeout=` and the commands of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
 /// fetched past a mirror that was meant to be asked.
 fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
@@ -188,11 +188,14 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
     let mirrors = access::mirrors(&values("Mirror")).map_err(|m| ("Mirror", m));
     let insecure: Result<Vec<_>, _> = values("Insecure").iter().map(|w| access::host("Insecure", w)).collect();
     let size = settings.text("Defaults", "CacheSize").map(|written| access::size(written.value)).transpose();
+    let timeout = settings.text("Defaults", "ImportTimeout");
+    let timeout = timeout.map(|written| access::import_timeout(written.value, &written.at)).transpose();
     let usual = access::Registries::default();
     let read = || {
         let (mirrors, insecure) = (mirrors?, insecure.map_err(|m| ("Insecure", m))?);
         let cache_size = size.map_err(|m| ("CacheSize", m))?.unwrap_or(usual.cache_size);
-        Ok(access::Registries { mirrors, insecure, cache_size })
+        let import_timeout = timeout.map_err(|m| ("ImportTimeout", m))?.flatten();
+        Ok(access::Registries { mirrors, insecure, cache_size, import_timeout })
     };
     for (family, key) in Family::keys() {
         if let Some(command) = settings.text("Defaults", key) {

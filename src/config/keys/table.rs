@@ -342,6 +342,11 @@ pub const DEFAULTS: &[Key] = &[
         "Base of applications that name none: NAME.image, NAME, or host for the host's own /usr",
     ),
     ours("CacheSize", Kind::Text, "Most that downloads are kept of, with the unit K, M, G or T; 10G unless set"),
+    ours(
+        "ImportTimeout",
+        Kind::Text,
+        "Longest time that the import of one image may take, such as 30min or infinity (default: infinity)",
+    ),
     ours("InstallArch", Kind::Text, "Shell command that installs systemd into a base of the Arch family"),
     ours("InstallDebian", Kind::Text, "Shell command that installs systemd into a base of the Debian family"),
     ours("InstallFedora", Kind::Text, "Shell command that installs systemd into a base of the Fedora family"),

@@ -171,7 +171,7 @@ impl<'a> Registry<'a> {
 
 impl Source for Registry<'_> {
     fn top(&mut self) -> Result<Vec<u8>> {
-        self.runtime.block_on(self.ask(async |endpoint| {
+        self.runtime.block_on(self.around.deadline.wait(self.ask(async |endpoint| {
             let bytes = endpoint.manifest(None).await?;
             if let Some(pinned) = &self.pinned {
                 let found = Digest::of(&bytes);
@@ -180,24 +180,24 @@ impl Source for Registry<'_> {
                 }
             }
             Ok(bytes)
-        }))
+        })))
     }
 
     fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {
         if wanted.size > MAX_MANIFEST {
             bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", wanted.size);
         }
-        self.runtime.block_on(self.ask(async |endpoint| {
+        self.runtime.block_on(self.around.deadline.wait(self.ask(async |endpoint| {
             let bytes = endpoint.manifest(Some(&wanted.digest)).await?;
             if Digest::of(&bytes) != wanted.digest {
                 bail!("manifest {} does not have the content its digest says", wanted.digest);
             }
             Ok(bytes)
-        }))
+        })))
     }
 
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
-        self.runtime.block_on(self.fetch(wanted, &AtomicBool::new(false), &drop))
+        self.runtime.block_on(self.around.deadline.wait(self.fetch(wanted, &AtomicBool::new(false), &drop)))
     }
 
     /// Three downloads at a time, on a thread of their own, ahead of `take`.
@@ -214,7 +214,7 @@ impl Source for Registry<'_> {
                         let number = next.fetch_add(1, Ordering::Relaxed);
                         let Some(blob) = wanted.get(number) else { return };
                         let begun = |blob| drop(sender.send((number, Arrival::Begun(blob))));
-                        let result = this.fetch(blob, stop, &begun).await;
+                        let result = this.around.deadline.wait(this.fetch(blob, stop, &begun)).await;
                         let result = result.with_context(|| format!("layer {}", blob.digest));
                         if result.is_err() {
                             stop.store(true, Ordering::Relaxed);

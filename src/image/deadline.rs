@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: MIT
+//! The time that one import may take: `ImportTimeout=`.
+
+use std::io;
+use std::time::{Duration, Instant};
+
+use anyhow::{Result, anyhow};
+
+use crate::config::access::ImportTimeout;
+
+/// When an import has to end; never, unless the administrator set a time.
+#[derive(Debug, Clone, Copy)]
+pub struct Deadline<'a> {
+    end: Option<(&'a ImportTimeout, Instant)>,
+}
+
+impl<'a> Deadline<'a> {
+    /// The deadline of an import that starts now.
+    #[must_use]
+    pub fn from_now(timeout: Option<&'a ImportTimeout>) -> Self {
+        let end = |timeout: &'a ImportTimeout| {
+            Some((timeout, Instant::now().checked_add(Duration::from_millis(timeout.milliseconds))?))
+        };
+        Self { end: timeout.and_then(end) }
+    }
+
+    /// Makes sure that there is time left.
+    ///
+    /// # Errors
+    /// When there is none.
+    pub fn check(self) -> io::Result<()> {
+        match self.end {
+            Some((timeout, end)) if Instant::now() >= end => Err(io::Error::other(message(timeout))),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits for `answer` while there is time left.
+    ///
+    /// # Errors
+    /// When there is none, and those of `answer`.
+    pub async fn wait<T>(self, answer: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.end {
+            Some((timeout, end)) => {
+                let waited = tokio::time::timeout_at(end.into(), answer).await;
+                waited.unwrap_or_else(|_| Err(anyhow!(message(timeout))))
+            }
+            None => answer.await,
+        }
+    }
+}
+
+fn message(timeout: &ImportTimeout) -> String {
+    format!("importing took longer than ImportTimeout={}, {}; set a longer time there", timeout.written, timeout.at)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::config::access;
+    use crate::diag::Location;
+
+    #[test]
+    fn reads_and_waits_end_at_the_deadline() {
+        let at = Location::new(&"/etc/sdme/sdme.conf".into(), 2);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let short = access::import_timeout("20ms", &at).unwrap();
+        let deadline = Deadline::from_now(short.as_ref());
+        deadline.check().unwrap();
+        let never = std::future::pending::<Result<()>>();
+        let error = runtime.block_on(deadline.wait(never)).unwrap_err().to_string();
+        let want = "importing took longer than ImportTimeout=20ms, /etc/sdme/sdme.conf:2; set a longer time there";
+        assert_eq!(error, want);
+        assert_eq!(deadline.check().unwrap_err().to_string(), want);
+        for off in ["0", "infinity"] {
+            assert_eq!(access::import_timeout(off, &at).unwrap(), None);
+        }
+        Deadline::from_now(None).check().unwrap();
+        assert!(access::import_timeout("soon", &at).unwrap_err().starts_with("ImportTimeout=soon is not a time"));
+    }
+}
