@@ -5,7 +5,6 @@
 //! its own and hardly any capabilities, on a directory nobody uses yet. It shares the host's network, as packages have to
 //! come from somewhere, and nothing else. Must not decide what an image is.
 
-use std::ffi::OsString;
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::os::fd::AsFd as _;
@@ -101,18 +100,17 @@ pub(super) fn complete(
 /// that systemd-nspawn needs, so the service manager starts it in a unit with none of these limits. Either way the
 /// container ends when the import ends, even when the import is killed.
 fn separate() -> Command {
-    let Some(unit) = std::env::var_os(UNIT) else {
+    let Ok(unit) = std::env::var(UNIT) else {
         let mut direct = Command::new("setpriv");
         direct.args(["--pdeathsig", "KILL"]);
         return direct;
     };
-    let mut binding = OsString::from("--property=BindsTo=");
-    binding.push(unit);
     let mut separate = Command::new("systemd-run");
     separate
         .args(["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--expand-environment=no"])
         .arg("--description=Package manager of an image")
-        .arg(binding);
+        // systemd-run takes a backslash for an escape; unit names have them (`nginx\x40sha256:...`).
+        .arg(format!("--property=BindsTo={}", unit.replace('\\', r"\\")));
     for name in PROXIES.iter().filter(|name| std::env::var_os(name).is_some()) {
         separate.arg(format!("--setenv={name}"));
     }
@@ -138,7 +136,7 @@ fn run(rootfs: &Path, command: &str, progress: &dyn Progress) -> Result<()> {
     }
     nspawn.args(["/bin/sh", "-c", command]).stdin(Stdio::null());
     nspawn.stdout(end.try_clone().context("making a pipe")?).stderr(end);
-    let mut child = nspawn.spawn().context("starting systemd-nspawn")?;
+    let mut child = nspawn.spawn().context("starting the container of the package manager")?;
     // The command holds the writing end of the pipe.
     drop(nspawn);
     let mut last = Vec::new();

@@ -107,22 +107,27 @@ fn honest_images_from_everywhere(host: &Host) {
 
 /// A package manager runs in a unit without the limits of the import, in a user namespace, and not longer than the import.
 fn a_package_manager_ends_with_its_import(host: &Host) {
-    host.write("/etc/sdme/min.image", "[Image]\nImage=oci:/srv/images/minbase\n");
+    // The name of the unit has a backslash: sdme-image@oci:-srv-min\x40base.service.
+    host.ok("ln -s /srv/images/minbase /srv/min@base");
+    host.write("/etc/sdme/min.container", "[Container]\nImage=oci:/srv/min@base\n");
+    let unit = r"'sdme-image@oci:-srv-min\x40base.service'";
     let command = "echo map $(cat /proc/self/uid_map); exec sleep 4321";
     host.write("/etc/sdme/sdme.conf", format!("[Defaults]\nInstallDebian={command}\n"));
-    for end in ["systemctl kill -s KILL sdme-image@min", "systemctl stop sdme-image@min"] {
-        host.ok("systemctl daemon-reload && journalctl --rotate -q && systemctl start --no-block sdme-image@min");
+    for end in ["kill -s KILL", "stop"] {
+        host.ok(&format!("systemctl daemon-reload && systemctl start --no-block {unit}"));
         host.wait("pgrep -f '^sleep 4321'", 30);
         let map = host.ok("cat /proc/$(pgrep -f '^sleep 4321')/uid_map");
         assert_ne!(map.split_whitespace().nth(1), Some("0"), "{map}");
         host.ok("systemctl list-units --no-legend 'run-*.service' | grep 'Package manager'");
-        host.ok(end);
+        host.ok(&format!("systemctl {end} {unit}"));
         host.wait(
             "! pgrep -f '^sleep 4321' && ! systemctl list-units --no-legend 'run-*.service' | grep 'Package manager'",
             10,
         );
-        host.wait("! systemctl is-active sdme-image@min", 10);
-        host.ok("test ! -e /var/lib/sdme/fs/min");
+        host.wait(&format!("! systemctl is-active {unit}"), 10);
+        host.ok("! ls /var/lib/sdme/fs | grep min");
     }
+    // The package manager was bound to that unit and to none with a similar name.
+    host.ok("! journalctl -q -o cat -u 'sdme-image@oci:-srv-minx40base.service' | grep .");
     host.ok("sdme-gen prune && ! ls -A /var/lib/sdme/store | grep import");
 }
