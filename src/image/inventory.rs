@@ -181,13 +181,12 @@ fn fields(found: &Found, contents: &Contents, linked: &Linked, buffer: &mut [u8]
             let key = (stat.st_dev, stat.st_ino);
             // A map of finished digests is in order whatever happened to a thread that held it.
             let known = linked.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
-            match known {
-                Some(digest) => digest,
-                None => {
-                    let digest = digest(dir, name, kind, buffer)?;
-                    linked.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest.clone());
-                    digest
-                }
+            if let Some(digest) = known {
+                digest
+            } else {
+                let digest = digest(dir, name, kind, buffer)?;
+                linked.lock().unwrap_or_else(PoisonError::into_inner).insert(key, digest.clone());
+                digest
             }
         }
         _ => digest(dir, name, kind, buffer)?,
