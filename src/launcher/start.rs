@@ -35,8 +35,15 @@ pub fn execute(process: &Process, environment: &Environment) -> Result<Infallibl
     let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
     let strings = environment.strings()?;
     close_descriptors();
-    enter(&process.cwd)?;
+    let denied = match enter(&process.cwd) {
+        // Root without the capability to enter every directory, as for a command beside an application that lacks it.
+        Err(error) if error.downcast_ref() == Some(&nix::Error::EACCES) => true,
+        entered => entered.map(|()| false)?,
+    };
     become_user(process)?;
+    if denied {
+        enter(&process.cwd)?;
+    }
     default_signals()?;
 
     let search = environment.get("PATH").unwrap_or(OsStr::new(DEFAULT_PATH));
@@ -82,9 +89,12 @@ fn create(directory: &str) -> Result<()> {
         chdir("/")?;
     }
     for part in directory.split('/').filter(|part| !part.is_empty()) {
-        if chdir(part).is_err() {
-            std::fs::DirBuilder::new().mode(0o755).create(part)?;
-            chdir(part)?;
+        match chdir(part) {
+            Err(nix::Error::ENOENT) => {
+                std::fs::DirBuilder::new().mode(0o755).create(part)?;
+                chdir(part)?;
+            }
+            entered => entered?,
         }
         inside_root()?;
     }
