@@ -64,7 +64,8 @@ pub fn files_of(host: &Host, image: &str) -> String {
         return own;
     }
     let at = format!("/run/files-of/{image}");
-    let mount = format!("mount -t overlay -o lowerdir={lower} overlay {at}");
+    // The newer system calls take no more than 255 bytes for all directories together.
+    let mount = format!("LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o lowerdir={lower} overlay {at}");
     host.ok(&format!("mkdir -p {at} && (mountpoint -q {at} || {mount})"));
     at
 }
