@@ -121,7 +121,7 @@ pub fn prepare(name: &str) -> Result<()> {
         .map(|placed| (placed, placed.app.and_then(|app| roots.get(app.name.as_str())).unwrap_or(&bottom)))
         .collect();
     mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &model))?;
-    configuration_layer(&planned, (&model, &facts), container, &mounts, &roots, &directory)?;
+    configuration_layer(&planned, (&model, &facts), container, &mounts, (&roots, &bottom), &directory)?;
     if let Some(first) = range {
         let trees =
             further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
@@ -195,7 +195,7 @@ fn configuration_layer(
     (model, facts): (&Model, &Facts),
     container: &Container,
     mounts: &[(&Placed<'_>, &Tree)],
-    roots: &Roots<'_>,
+    (roots, bottom): (&Roots<'_>, &Tree),
     directory: &Path,
 ) -> Result<()> {
     let (old, new) = (directory.join("config"), directory.join("config.new"));
@@ -203,6 +203,13 @@ fn configuration_layer(
     write_layer(planned, &container.name, &new)?;
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
+    // Without this directory, systemd-journald before 258 keeps the journal in memory. systemd-nspawn would make it, but follows
+    // links of the container on the way.
+    if new.join("var/log").is_dir() {
+        fs::create_dir(new.join("var/log/journal")).context("cannot make the journal's directory")?;
+    } else {
+        mountpoints::make("/var/log/journal", true, bottom, &new)?;
+    }
     for app in model.applications(container, facts) {
         environment::add(app, &new.join(app.directory().trim_start_matches('/')).join("container.env"))?;
     }
