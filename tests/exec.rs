@@ -84,7 +84,7 @@ const CASES: [(&str, &str, &str, i32); 42] = [
     ("the user", "sdme-gen exec user -- sh -c 'id -u; id -g'", "1\n1\n", 0),
     (
         "a reopened output of the user",
-        "sdme-gen exec user -- sh -c 'echo again >/dev/stdout; echo error >/dev/stderr' 2>&1",
+        "sdme-gen exec user -- sh -c 'echo again >/dev/stdout; sleep 0.3; echo error >/dev/stderr' 2>&1",
         "again\nerror\n",
         0,
     ),
