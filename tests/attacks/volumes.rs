@@ -84,8 +84,11 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
     host.ok("systemctl start systemd-nspawn@one systemd-nspawn@two systemd-nspawn@three");
     let listed = |directory: &str| host.ok(&format!("cd {directory} && {LIST}"));
     assert_eq!(listed("/var/lib/sdme/volumes/shared"), listed(&format!("{}/data", files_of(host, "race"))));
+    // Nothing is left of a copy that has ended. One that an attacker disturbed to the end is begun again by the next start.
     for kind in ["new", "unfinished"] {
-        assert_eq!(host.ok(&format!("ls /var/lib/sdme/volumes/.state/{kind}")), "");
+        let left = host.ok(&format!("ls /var/lib/sdme/volumes/.state/{kind}"));
+        let left: Vec<&str> = left.lines().filter(|name| !["root", "strict"].contains(name)).collect();
+        assert!(left.is_empty(), "{kind}: {left:?}");
     }
     assert_eq!(host.ok("stat -c %a /var/lib/sdme/volumes/.state"), "700\n");
 }
