@@ -141,8 +141,11 @@ const MAY_NAME: [(&str, &str); 10] = [
         "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
     ),
     ("src/runtime/volumes.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
+    (
+        "src/runtime/targets.rs",
+        "looks for symbolic links on the way to mount targets, through rootdir, before the container runs",
+    ),
     ("src/image/applayer.rs", "moves a directory of an import that no container has been given yet"),
-    ("src/launcher/exec.rs", "runs inside of the container and opens /proc/PID/root for the path only"),
 ];
 
 #[test]
