@@ -57,8 +57,8 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
             "for i in $(seq {TRIES}); do timeout 20 sdme-gen prepare {name}-second >/tmp/said 2>&1; code=$?; sdme-gen release {name}-second;
              [ $code != 124 ] || exit 1; sleep 0.06; done"
         );
-        let tried = host.run_for(&tries, std::time::Duration::from_secs(240));
-        assert!(tried.success(), "the attacker as {name} held up a start: {tried}");
+        let outcome = host.run_for(&tries, std::time::Duration::from_secs(240));
+        assert!(outcome.success(), "the attacker as {name} held up a start: {outcome}");
         let exchanged = host.ok(&format!("sdme-gen logs {name} | grep -c exchanged"));
         assert!(
             exchanged.trim().parse::<usize>().unwrap() >= 5,
