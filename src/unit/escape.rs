@@ -58,11 +58,13 @@ pub fn unit_path(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A path in `BindPaths=`, where colons separate and blanks do, too (systemd.exec(5)).
+/// A path in `BindPaths=`, where colons separate and blanks do, too (systemd.exec(5)). Blanks are quoted, because systemd 262 does
+/// not take them with a backslash.
 #[must_use]
 pub fn bind_path(path: &str) -> String {
-    let special = |c: char| c.is_whitespace() || "\"'\\:".contains(c);
-    unit_value(path).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect()
+    let special = |c: char| "\"\\:".contains(c);
+    let escaped = unit_value(path).chars().flat_map(|c| special(c).then_some('\\').into_iter().chain([c])).collect();
+    if path.contains(|c: char| c.is_whitespace() || c == '\'') { format!("\"{escaped}\"") } else { escaped }
 }
 
 /// A path in a colon separated `.nspawn` value such as `Bind=` (systemd.nspawn(5)).
