@@ -4,13 +4,16 @@
 //! cover what the application must not replace, such as the launcher. So a start with such a link is refused. The same goes for
 //! directories in which systemd-nspawn makes something.
 
-use std::fs::File;
+use std::fs::OpenOptions;
+use std::io::ErrorKind;
 use std::os::fd::AsFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::libc;
 
 use crate::paths::machine_root;
 use crate::resolve::mounts::{Placed, What};
@@ -45,10 +48,12 @@ pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
             Some((_, outer)) if matches!(outer.mount.what, What::Tmpfs(_)) => continue,
             Some((rest, outer)) => {
                 let path = outer.mount.path().context("nothing is mounted there")?;
-                let directory = File::open(&path).with_context(|| format!("cannot open {path}"))?;
-                // A file has nothing below it. Then the mount fails in the container.
-                let Ok(directory) = Tree::within(directory.as_fd()) else { continue };
-                (link_on_the_way(&directory, rest)?, path)
+                let directory = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(&path) {
+                    // A file has nothing below it. Then the mount fails in the container.
+                    Err(error) if error.kind() == ErrorKind::NotADirectory => continue,
+                    directory => directory.with_context(|| format!("cannot open {path}"))?,
+                };
+                (link_on_the_way(&Tree::within(directory.as_fd())?, rest)?, path)
             }
             None => {
                 let inside = format!("{}/root", app.directory());
