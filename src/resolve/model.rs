@@ -342,6 +342,13 @@ pub struct Rejected {
 }
 
 impl Model {
+    /// The first problem of a file that cannot be used.
+    #[must_use]
+    pub fn rejection(&self, file_type: FileType, name: &str) -> Option<&Diagnostic> {
+        let rejected = self.rejected.iter().find(|r| r.file_type == file_type && r.name == name);
+        rejected.and_then(|rejected| rejected.problems.first())
+    }
+
     /// What the root of `container` is made of, as far as `facts` tell. An image that nobody has seen yet counts as
     /// an application unless `Mode=base` says otherwise.
     #[must_use]

@@ -42,8 +42,7 @@ pub type Difference = (String, Change);
 pub fn diff(root: &Path, name: &str) -> Result<Vec<Difference>> {
     let compiled = super::compile(root);
     let Some(container) = compiled.model.containers.get(name) else {
-        let rejected = compiled.model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
-        match rejected.and_then(|r| r.problems.first()) {
+        match compiled.model.rejection(FileType::Container, name) {
             Some(problem) => bail!("{problem}"),
             None => bail!("there is no container {name}"),
         }

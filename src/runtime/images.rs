@@ -73,8 +73,7 @@ fn same_as_written(root: &Path, name: &str, source: &ImageSource, mode: &str) ->
     let path = file_of(root, name);
     let model = super::model(root);
     let Some(image) = model.images.get(name) else {
-        let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Image && r.name == name);
-        match rejected.and_then(|r| r.problems.first()) {
+        match model.rejection(FileType::Image, name) {
             Some(problem) => bail!("{problem}"),
             None => bail!("{} is there already and names no image; edit or remove that file", path.display()),
         }

@@ -42,8 +42,7 @@ pub fn prepare(name: &str) -> Result<()> {
     let lock = ranges::lock()?;
     let (model, facts) = super::known(root);
     let Some(container) = model.containers.get(name) else {
-        let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Container && r.name == name);
-        match rejected.and_then(|r| r.problems.first()) {
+        match model.rejection(FileType::Container, name) {
             Some(problem) => bail!("{problem}"),
             None => bail!("there is no {name}.container"),
         }

@@ -48,8 +48,7 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
         }
         return Ok(());
     }
-    let rejected = model.rejected.iter().find(|r| r.file_type == FileType::Image && r.name == name);
-    match rejected.and_then(|r| r.problems.first()) {
+    match model.rejection(FileType::Image, name) {
         Some(problem) => bail!("{problem}"),
         None => bail!("no .image file and no Image= asks for {name}"),
     }
