@@ -22,7 +22,7 @@ use sdme_gen::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
-use super::start::execute;
+use super::start::{NotExecuted, execute};
 use super::{CANNOT_START, status};
 
 /// What the client receives first.
@@ -78,7 +78,7 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
         ForkResult::Child => {
             let Err(error) = become_command(&streams, &process, &environment);
             eprintln!("{error:#}");
-            let refused = error.to_string().ends_with(Errno::EACCES.desc());
+            let refused = error.downcast_ref::<NotExecuted>().is_some_and(|reason| reason.error == Errno::EACCES);
             status::leave(if refused { NOT_EXECUTABLE } else { CANNOT_START.into() })
         }
         ForkResult::Parent { child } => {
@@ -128,15 +128,8 @@ fn become_command(
         .and_then(|()| dup2_stdout(output))
         .and_then(|()| dup2_stderr(errors))
         .context("cannot redirect the output")?;
-    // A working directory may lead to a descriptor, so that close-on-exec would be too late.
-    // SAFETY: this process uses none of these descriptors again, and never frees their owners.
-    if unsafe { libc::syscall(libc::SYS_close_range, 3, libc::c_uint::MAX, 0) } != 0 {
-        for number in 3..1024 {
-            // SAFETY: as above.
-            unsafe { libc::close(number) };
-        }
-    }
-    execute(process, environment)
+    // Sockets of the service manager are for the application alone.
+    execute(process, environment, 0)
 }
 
 /// Waits for the command and passes signals on to it.

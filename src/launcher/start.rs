@@ -24,17 +24,36 @@ pub fn start(process: &Process, environment: &Environment, out: OwnedFd, err: Ow
     setsid().context("cannot make a session")?;
     dup2_stdout(&out).and_then(|()| dup2_stderr(&err)).context("cannot redirect the output")?;
     drop((out, err));
-    execute(process, environment)
+    // From the launcher's own environment: the image cannot set a variable there.
+    let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
+    execute(process, environment, passed)
 }
 
-/// Executes the program as the process asks for, in the root and with the streams of the caller.
+/// A program that the kernel does not execute.
+#[derive(Debug)]
+pub struct NotExecuted {
+    program: String,
+    /// Why.
+    pub error: nix::Error,
+}
+
+impl std::fmt::Display for NotExecuted {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "cannot start {}: {}", self.program, self.error.desc())
+    }
+}
+
+impl std::error::Error for NotExecuted {}
+
+/// Executes the program as the process asks for, in the root and with the streams of the caller. The program gets the
+/// first `passed` sockets of those that the service manager passes.
 ///
 /// # Errors
-/// It cannot be executed.
-pub fn execute(process: &Process, environment: &Environment) -> Result<Infallible> {
+/// It cannot be executed; [`NotExecuted`] if the kernel refuses.
+pub fn execute(process: &Process, environment: &Environment, passed: u16) -> Result<Infallible> {
     let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
     let strings = environment.strings()?;
-    close_descriptors();
+    close_descriptors(passed);
     let denied = match enter(&process.cwd) {
         // Root without the capability to enter every directory, as for a command beside an application that lacks it.
         Err(error) if error.downcast_ref() == Some(&nix::Error::EACCES) => true,
@@ -56,15 +75,13 @@ pub fn execute(process: &Process, environment: &Environment) -> Result<Infallibl
             Err(error) => last = error,
         }
     }
-    bail!("cannot start {program}: {}", last.desc())
+    Err(NotExecuted { program: program.clone(), error: last }.into())
 }
 
-/// Closes every descriptor except the standard streams and the sockets that the service manager passes to the application
+/// Closes every descriptor except the standard streams and as many sockets as the service manager passes
 /// (`sd_listen_fds(3)`). A working directory may be a symbolic link to `/proc/self/fd/N`, which must not lead to a
 /// descriptor of the launcher. Close-on-exec would be too late, because the directory is entered before.
-fn close_descriptors() {
-    // From the launcher's own environment: the image cannot set a variable there.
-    let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse::<u16>().ok()).unwrap_or(0);
+fn close_descriptors(passed: u16) {
     let first = 3 + libc::c_uint::from(passed);
     // SAFETY: this process uses none of these descriptors again.
     if unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) } != 0 {
