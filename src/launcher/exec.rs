@@ -8,8 +8,6 @@ use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +17,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
 use sdme_gen::process::{COMMAND_SOCKETS, User};
-use sdme_gen::streams::copy;
+use sdme_gen::streams::Copies;
 
 use super::manager::Run;
 use super::session::{READY, Request};
@@ -56,23 +54,15 @@ pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
     send(&connection, &request, [to_command.as_fd(), from_command.as_fd(), errors_of_command.as_fd()])?;
     drop((to_command, from_command, errors_of_command));
-    let ended = Arc::new(AtomicBool::new(false));
     let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
-    let start = |from: File, to: File| {
-        let ended = Arc::clone(&ended);
-        thread::spawn(move || copy(from, to, &ended))
-    };
-    // Ends with this process.
-    start(own(stdin().as_fd())?, input);
-    let outputs = [start(output, own(stdout().as_fd())?), start(errors, own(stderr().as_fd())?)];
+    let mut copies = Copies::default();
+    copies.input(own(stdin().as_fd())?, input);
+    copies.output(output, own(stdout().as_fd())?);
+    copies.output(errors, own(stderr().as_fd())?);
     // A reader that closes these streams is to be noticed by the command.
     close_outputs()?;
     let code = wait(connection);
-    ended.store(true, Ordering::Relaxed);
-    for output in outputs {
-        // A thread that has failed has nothing left to copy.
-        let _ = output.join();
-    }
+    copies.finish();
     code
 }
 

@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! Commands of every day about a container and its applications: each becomes one of systemd's own programs.
 
+use std::fs::File;
 use std::io::{IsTerminal as _, stderr, stdin, stdout};
-use std::os::fd::{AsFd as _, IntoRawFd as _, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, IntoRawFd as _, OwnedFd};
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
@@ -17,7 +15,7 @@ use crate::paths::container_state;
 use crate::plan::LAUNCHER;
 use crate::resolve::model::App;
 use crate::rootdir::tree::Tree;
-use crate::streams::copy;
+use crate::streams::Copies;
 
 /// What `container` runs: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
@@ -94,25 +92,19 @@ pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<Ex
 fn relay(mut run: Command, read: bool) -> Result<ExitCode> {
     let run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = run.spawn().context("cannot run systemd-run")?;
-    let ended = Arc::new(AtomicBool::new(false));
-    let copying = |from: OwnedFd, to: OwnedFd| {
-        let ended = Arc::clone(&ended);
-        thread::spawn(move || copy(from.into(), to.into(), &ended))
-    };
-    let input = child.stdin.take();
-    if let Some(to) = input.filter(|_| read) {
-        // Ends with this process.
-        copying(stdin().as_fd().try_clone_to_owned()?, to.into());
+    let own = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
+    let mut copies = Copies::default();
+    if let Some(to) = child.stdin.take().filter(|_| read) {
+        copies.input(own(stdin().as_fd())?, OwnedFd::from(to).into());
     }
-    let output = child.stdout.take().map(OwnedFd::from).zip(stdout().as_fd().try_clone_to_owned().ok());
-    let errors = child.stderr.take().map(OwnedFd::from).zip(stderr().as_fd().try_clone_to_owned().ok());
-    let outputs: Vec<_> = [output, errors].into_iter().flatten().map(|(from, to)| copying(from, to)).collect();
+    if let Some(from) = child.stdout.take() {
+        copies.output(OwnedFd::from(from).into(), own(stdout().as_fd())?);
+    }
+    if let Some(from) = child.stderr.take() {
+        copies.output(OwnedFd::from(from).into(), own(stderr().as_fd())?);
+    }
     let status = child.wait().context("cannot wait for systemd-run")?;
-    ended.store(true, Ordering::Relaxed);
-    for output in outputs {
-        // A thread that has failed has nothing left to copy.
-        let _ = output.join();
-    }
+    copies.finish();
     let code = status.code().or(status.signal().map(|signal| 128 + signal)).unwrap_or(1);
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
