@@ -43,9 +43,10 @@ install:
 	$(INSTALL) -D -m 0755 $(PROGRAM) $(DESTDIR)$(BINDIR)/sdme-gen
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
+	$(INSTALL) -D -m 0755 units/forward $(DESTDIR)$(LIBEXECDIR)/forward
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
 	for unit in units/*.service units/*.target; do \
-	  sed 's|@BINDIR@|$(BINDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
+	  sed 's|@BINDIR@|$(BINDIR)|g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 units/sdme.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 packaging/apparmor/sdme-default $(DESTDIR)$(APPARMORDIR)/sdme-default

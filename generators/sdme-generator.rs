@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The systemd generator (systemd.generator(7)): compiles the configuration into its output directory. It reads
-//! nothing else, starts nothing, and exits 0 unless it could not run at all.
+//! The systemd generator (systemd.generator(7)): compiles the configuration into its output directory, and keeps the units of what
+//! runs. It reads nothing else, starts nothing, and exits 0 unless it could not run at all.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -10,6 +10,7 @@ use std::process::ExitCode;
 
 use sdme_gen::output::emit::emit;
 use sdme_gen::search::{SearchPath, search};
+use sdme_gen::started;
 
 fn main() -> ExitCode {
     let arguments: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
@@ -20,8 +21,9 @@ fn main() -> ExitCode {
     if std::env::var_os("SYSTEMD_IN_INITRD").is_some_and(|v| v == "1") {
         return ExitCode::SUCCESS;
     }
-    let sources = search(&SearchPath::from_environment(Path::new("/")));
-    let compiled = sdme_gen::compile_units(&sources);
+    let root = Path::new("/");
+    let sources = search(&SearchPath::from_environment(root));
+    let compiled = sdme_gen::compile_units(&sources, &started::read(root));
     for diagnostic in &compiled.diagnostics {
         let level = if diagnostic.severity == sdme_gen::diag::Severity::Error { 3 } else { 4 };
         log(level, diagnostic);

@@ -21,6 +21,7 @@ pub mod plan;
 pub mod process;
 pub mod resolve;
 pub mod search;
+pub mod started;
 pub mod streams;
 pub mod text;
 pub mod unit;
@@ -38,6 +39,7 @@ use config::sources::Sources;
 use diag::Diagnostic;
 use output::tree::Tree;
 use resolve::model::{Facts, Model};
+use started::Started;
 
 /// What a configuration becomes.
 #[derive(Debug, Clone)]
@@ -58,11 +60,13 @@ pub fn compile(sources: &Sources, facts: &Facts) -> Compiled {
     complete(resolve::resolve(sources), facts.clone())
 }
 
-/// As [`compile`], but the tree has only the units, which depend on no facts: all that a generator writes.
+/// As [`compile`], but the tree has only the units, which depend on no facts, and those that are kept of what has started: all that a
+/// generator writes.
 #[must_use]
-pub fn compile_units(sources: &Sources) -> Compiled {
+pub fn compile_units(sources: &Sources, started: &[Started]) -> Compiled {
     let model = resolve::resolve(sources);
-    let tree = plan::units(&model);
+    let mut tree = plan::units(&model);
+    plan::keep(started, &model, &mut tree);
     with_diagnostics(model, Facts::default(), tree)
 }
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Commands of every day: `sdme-gen ps`, `exec`, `logs` and `join`.
+//! Commands of every day: `sdme-gen ps`, `exec`, `logs`, `restart` and `join`.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -8,6 +8,7 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
 use crate::runtime::applications::{self, Logs};
+use crate::runtime::changed::{self, Outdated};
 use crate::runtime::ps::{self, Listed};
 use crate::text;
 
@@ -45,6 +46,17 @@ pub enum Verb {
         #[arg(long, short = 'n', value_name = "COUNT")]
         lines: Option<u32>,
     },
+    /// Restart the containers and pods that run on older files, image or base than a start would give them now
+    Restart {
+        /// Only what has changed
+        #[arg(long, required = true)]
+        changed: bool,
+        /// Say what would be restarted, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+        /// Only these containers and pods
+        names: Vec<String>,
+    },
     /// Open a shell in a container, beside its applications
     Join {
         /// The container
@@ -63,9 +75,27 @@ pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
         Verb::Logs { container, app, follow, lines } => {
             applications::logs(container, Logs { app: app.as_deref(), follow: *follow, lines: *lines })?;
         }
+        Verb::Restart { changed: _, dry_run, names } => return restart(names, *dry_run, out),
         Verb::Join { container } => applications::join(container)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Restarts what has changed. What cannot be restarted, because its file is rejected or gone, runs on.
+fn restart(names: &[String], dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
+    let (refused, outdated): (Vec<_>, Vec<_>) =
+        changed::outdated(names)?.into_iter().partition(|outdated| outdated.problem.is_some());
+    for Outdated { name, unit, older, .. } in &outdated {
+        let older: Vec<&str> = older.iter().copied().collect();
+        writeln!(out, "{name}: {} changed; restart {unit}", older.join(" and "))?;
+    }
+    for Outdated { name, problem, .. } in &refused {
+        eprintln!("sdme-gen: {name} runs on: {}", text::line(problem.as_deref().unwrap_or_default()));
+    }
+    if !dry_run && !outdated.is_empty() {
+        changed::restart(&outdated)?;
+    }
+    Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {

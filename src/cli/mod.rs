@@ -28,8 +28,9 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::image::shown;
 use crate::output::apply::apply;
+use crate::plan;
 use crate::runtime::{self, ports};
-use crate::text;
+use crate::{started, text};
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
@@ -199,6 +200,14 @@ enum Verb {
     /// Called by the proxy of a port whose target the image says
     #[command(hide = true)]
     ExposedPort { pod: String, port: u16, file: PathBuf },
+    /// Called by the units of pods and of ports: keeps a copy of the unit as long as it runs
+    #[command(hide = true)]
+    Started {
+        unit: String,
+        /// Remove the copy
+        #[arg(long)]
+        ended: bool,
+    },
     /// Called by the unit of a rejected file
     #[command(hide = true)]
     Rejected { problems: Vec<String> },
@@ -261,7 +270,9 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
                 eprintln!("sdme-gen: nothing was changed");
                 return Ok(ExitCode::FAILURE);
             }
-            for change in apply(&compiled.tree, &root, dry_run)? {
+            let mut tree = compiled.tree;
+            plan::keep(&started::read(&root), &compiled.model, &mut tree);
+            for change in apply(&tree, &root, dry_run)? {
                 writeln!(out, "{change}")?;
             }
             Ok(ExitCode::SUCCESS)
@@ -292,7 +303,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
-        Verb::Release { name } => in_service_of(&name, runtime::stack::release),
+        Verb::Release { name } => in_service_of(&name, runtime::prepare::release),
         Verb::Prepare { name } => in_service_of(&name, runtime::prepare::prepare),
         Verb::Secrets { name } => in_service_of(&name, runtime::secrets::secrets),
         Verb::Pull { name } => {
@@ -302,6 +313,10 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             ports::proxy(port, Duration::from_secs(seconds), &proxy).map(|()| ExitCode::SUCCESS)
         }
         Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
+        Verb::Started { unit, ended } => {
+            let result = if ended { started::forget(&unit) } else { started::keep(&unit) };
+            result.with_context(|| format!("the copy of {unit}")).map(|()| ExitCode::SUCCESS)
+        }
         Verb::Rejected { problems } => {
             for problem in problems {
                 eprintln!("{problem}");

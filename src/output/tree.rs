@@ -42,6 +42,23 @@ impl Tree {
         self.nodes.entry((place, path.into())).or_insert(node);
     }
 
+    /// Takes a file out.
+    pub fn remove(&mut self, place: Place, path: &str) {
+        self.nodes.remove(&(place, path.to_owned()));
+    }
+
+    /// A file.
+    #[must_use]
+    pub fn get(&self, place: &Place, path: &str) -> Option<&Node> {
+        self.nodes.get(&(place.clone(), path.to_owned()))
+    }
+
+    /// Whether there is a file.
+    #[must_use]
+    pub fn has(&self, place: &Place, path: &str) -> bool {
+        self.get(place, path).is_some()
+    }
+
     /// Adds what another tree has. Where both have a path, they have the same there.
     pub fn join(&mut self, mut other: Self) {
         self.nodes.append(&mut other.nodes);

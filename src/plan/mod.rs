@@ -7,6 +7,7 @@ mod health;
 mod image;
 mod inside;
 mod job;
+mod kept;
 mod nspawn;
 mod pod;
 mod publish;
@@ -15,6 +16,7 @@ pub mod stack;
 mod stub;
 mod volumes;
 
+pub use kept::keep;
 pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The units of a pod, and what its members' units say about it. Pure.
 
-use super::{SYSTEM_UNITS, publish};
+use super::publish;
 use crate::output::tree::{Place, Tree};
-use crate::paths::RUNTIME;
+use crate::paths::{LIBEXECDIR, RUNTIME};
 use crate::resolve::model::{Container, Link, Model, Network};
 use crate::resolve::pod::{Cable, Pod};
 use crate::unit::UnitFile;
@@ -14,8 +14,8 @@ const INSIDE: &str = "/run/sdme/pod/netns";
 /// Runs the rest of the command in the host's network instead of the pod's.
 const ON_HOST: &str = "nsenter --net=/proc/1/ns/net";
 
-/// The unit by which the host forwards packets for pods.
-const FORWARD: &str = "sdme-forward.service";
+/// Has the host forward packets for a pod, and no longer (`units/forward`).
+const FORWARD: &str = "forward";
 
 /// Plans the units.
 pub fn plan(pod: &Pod, tree: &mut Tree) {
@@ -24,10 +24,15 @@ pub fn plan(pod: &Pod, tree: &mut Tree) {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);
     for member in &pod.starts {
-        unit.set("Unit", "Wants", format!("systemd-nspawn@{member}.service"));
+        unit.set("Unit", "Wants", nspawn(member));
     }
     tree.file(Place::Units, format!("{target}.d/10-sdme.conf"), &unit);
     publish::plan(pod, tree);
+}
+
+/// The service of a container.
+pub(super) fn nspawn(container: &str) -> String {
+    format!("systemd-nspawn@{container}.service")
 }
 
 /// The drop-in of the service that holds the network.
@@ -45,7 +50,8 @@ fn network(pod: &Pod) -> UnitFile {
         unit.set("Unit", "PartOf", publish::demand(&pod.name));
     }
     if pod.own {
-        unit.set("Unit", "StopWhenUnneeded", "yes").set("Service", "Environment", "SDME_POD_OF_ONE=yes");
+        // Every start of the container makes it anew, also that of a restart.
+        unit.set("Unit", "PartOf", nspawn(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
     }
     for (key, value) in &pod.unit {
         unit.set("Unit", key, value.as_str());
@@ -64,16 +70,12 @@ fn network(pod: &Pod) -> UnitFile {
 fn link(pod: &Pod, cable: &Cable, unit: &mut UnitFile) {
     let Cable { interface, host, pod: address } = cable;
     let name = &pod.name;
-    unit.set("Unit", "Requires", FORWARD).set("Unit", "After", FORWARD);
-    // The requirement is written once more, as a link in /run, because this one vanishes with the pod's file while the pod may run on.
-    let required = format!("/run/systemd/system/{}.requires", Pod::service(name));
     // The rules are there before the link is. The file `link` tells the stop that there are rules, and then the link's name, but
     // never the name of an interface that somebody else has made. The link is made from inside: the pod's end never has a name in
     // the host's network. route_localnet is for connections from the host's loopback; the rules keep the pod away from there.
     let commands = [
-        format!("mkdir -p {required}"),
-        format!("ln -sfT {SYSTEM_UNITS}/{FORWARD} {required}/{FORWARD}"),
         format!(">{RUNTIME}/pods/{name}/link"),
+        format!("{ON_HOST} {LIBEXECDIR}/{FORWARD} on {name}"),
         format!("{ON_HOST} nft -f -"),
         format!("ip link add host0 type veth peer name {interface} netns 1"),
         format!("echo {interface} >{RUNTIME}/pods/{name}/link"),
@@ -143,8 +145,9 @@ pub fn member(container: &Container, unit: &mut UnitFile) {
     let mut pods: Vec<&String> = outer.into_iter().chain(&connection.oci_pod).collect();
     pods.dedup();
     for pod in pods {
-        // Not there without it, and in the new one after it was restarted.
-        unit.set("Unit", "BindsTo", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
+        // Not there without it, and in the new one after it was restarted. `BindsTo=` would stop a container that runs when a
+        // reload finds that its file names another pod, which is not there yet.
+        unit.set("Unit", "Requires", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
     }
     if let Some(pod) = outer {
         unit.set("Service", "NetworkNamespacePath", Pod::path(pod))
@@ -198,7 +201,7 @@ pub fn application(container: &Container, unit: &mut UnitFile) {
 pub fn installed(container: &Container, model: &Model) -> Vec<String> {
     match model.pods.get(&container.name).filter(|pod| pod.own && pod.wanted.on_demand) {
         Some(pod) => publish::sockets(pod),
-        None => vec![format!("systemd-nspawn@{}.service", container.name)],
+        None => vec![nspawn(&container.name)],
     }
 }
 

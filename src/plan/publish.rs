@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use super::pod::nspawn;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME};
 use crate::resolve::pod::{Cable, Pod};
@@ -41,10 +42,6 @@ pub(super) fn demand(pod: &str) -> String {
     format!("sdme-demand@{pod}.target")
 }
 
-fn nspawn(container: &str) -> String {
-    format!("systemd-nspawn@{container}.service")
-}
-
 fn head(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);
@@ -54,9 +51,16 @@ fn head(pod: &Pod, port: &Port) -> UnitFile {
 
 fn socket(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = head(pod, port);
-    if !pod.wanted.on_demand {
-        // The socket comes before the pod, is there as long as the pod is, and goes with the pod.
-        unit.set("Unit", "PartOf", Pod::service(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
+    if pod.wanted.on_demand {
+        // A reload leaves it open, whatever the files say by then. The sockets of other pods are kept with the pod.
+        unit.set("Socket", "ExecStartPre", format!("{BINDIR}/sdme-gen started %n")).set(
+            "Socket",
+            "ExecStopPost",
+            format!("{BINDIR}/sdme-gen started --ended %n"),
+        );
+    } else {
+        // The socket comes before the pod, and is there as long as the pod is. In a restart it stays, and connections wait.
+        unit.set("Unit", "StopWhenUnneeded", "yes");
     }
     unit.set("Socket", "ListenStream", port.listen());
     match port.address {

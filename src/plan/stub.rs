@@ -9,16 +9,23 @@ use crate::unit::{UnitFile, exec_word};
 /// Plans `unit`, whole: it takes the place of a template's instance, or of nothing.
 pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
     let mut file = UnitFile::generated_from(&rejected.file);
-    let mut command = format!("{BINDIR}/sdme-gen rejected");
     for problem in &rejected.problems {
-        let text = problem.to_string();
-        file.comment(&text);
-        command.push(' ');
-        command.push_str(&exec_word(&text));
+        file.comment(&problem.to_string());
     }
+    describe(rejected, &mut file);
+    file.set_literal("Unit", "SourcePath", &rejected.file);
+    file.set("Service", "Type", "oneshot").set("Service", "ExecStart", command(rejected));
+    tree.file(Place::Units, unit, &file);
+}
+
+/// Sets the description that says why.
+pub(super) fn describe(rejected: &Rejected, file: &mut UnitFile) {
     let first = rejected.problems.first().map(ToString::to_string).unwrap_or_default();
     file.set_literal("Unit", "Description", &format!("{} (rejected: {first})", rejected.name));
-    file.set_literal("Unit", "SourcePath", &rejected.file);
-    file.set("Service", "Type", "oneshot").set("Service", "ExecStart", command);
-    tree.file(Place::Units, unit, &file);
+}
+
+/// The command that fails and says why.
+pub(super) fn command(rejected: &Rejected) -> String {
+    let words = rejected.problems.iter().map(|problem| format!(" {}", exec_word(&problem.to_string())));
+    words.fold(format!("{BINDIR}/sdme-gen rejected"), |command, word| command + &word)
 }

@@ -13,6 +13,7 @@ use crate::config::keys::FileType;
 use crate::paths::{container_runtime, container_state, machine_root};
 use crate::resolve::bad_name;
 use crate::search::{SearchPath, search};
+use crate::started;
 
 /// A name for a container of the image `image`: the last part of that, with a number if it is taken.
 #[must_use]
@@ -57,7 +58,7 @@ pub fn start(name: &str) -> Result<()> {
 }
 
 /// Removes a container: `/etc/sdme/NAME.container`, its own drop-ins there, and what it has changed of its files. Named
-/// volumes stay. Returns what was, or would be, removed.
+/// volumes stay. If the file was removed by hand, what it left is removed. Returns what was, or would be, removed.
 ///
 /// # Errors
 /// When it runs and `force` is not set, it is configured elsewhere, or something cannot be removed.
@@ -67,22 +68,28 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     }
     let file = files::file_name(FileType::Container, name);
     let state = container_state(name);
-    if files::path(root, &file).symlink_metadata().is_err() {
+    let service = service(name);
+    let is_there = files::path(root, &file).symlink_metadata().is_ok();
+    let active = systemd::is_active(root, &service);
+    if !is_there {
         let sources = search(&SearchPath::from_environment(root));
         let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.described() == name);
         if let Some(other) = other {
             bail!("{name} is configured by {}; remove that file", other.main.path);
         }
-        bail!("there is no container {name}");
+        // What a file left that was removed by hand.
+        if !active && !root.join(state.trim_start_matches('/')).exists() {
+            bail!("there is no container {name}");
+        }
     }
-    let service = service(name);
-    if systemd::is_active(root, &service) {
-        if !force {
-            bail!("{name} runs; run systemctl stop {service}, or use --force");
-        }
-        if !dry_run {
-            systemd::systemctl(&["stop", &service])?;
-        }
+    if active && !force {
+        bail!("{name} runs; run systemctl stop {service}, or use --force");
+    }
+    let waiting = started::sockets_of(root, &service);
+    let stop = active.then_some(&service).into_iter().chain(&waiting).map(String::as_str);
+    let stop: Vec<&str> = ["stop"].into_iter().chain(stop).collect();
+    if !dry_run && stop.len() > 1 && systemd::is_live(root) {
+        systemd::systemctl(&stop)?;
     }
     if !dry_run {
         unmounted(&[
@@ -91,7 +98,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         ])?;
     }
     let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
-    let mut removed = vec![format!("{}/{file}", files::DIRECTORY)];
+    let mut removed = if is_there { vec![format!("{}/{file}", files::DIRECTORY)] } else { Vec::new() };
     // What is prepared for a next start holds on to the image.
     let mut paths =
         vec![drop_ins, state.clone(), container_runtime(name), format!("/run/systemd/nspawn/{name}.nspawn")];
@@ -110,8 +117,11 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         removed.push(path);
     }
     if !dry_run {
-        files::remove(root, &file)?;
+        if is_there {
+            files::remove(root, &file)?;
+        }
         systemd::reload(root)?;
+        systemd::forget_failure(root, &service);
     }
     Ok(removed)
 }
@@ -129,7 +139,10 @@ fn journal_links(root: &Path, name: &str) -> Vec<String> {
 }
 
 /// Nothing may be mounted in any of `directories`: it is images and directories of the host, which removing would empty.
-fn unmounted(directories: &[PathBuf]) -> Result<()> {
+///
+/// # Errors
+/// Something is, or the mount table cannot be read.
+pub fn unmounted(directories: &[PathBuf]) -> Result<()> {
     let mut points = stack::mounted()?.into_iter();
     match points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) {
         Some(point) => bail!("{point} is still mounted; unmount it first"),

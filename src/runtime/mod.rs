@@ -4,6 +4,7 @@
 mod apparmor;
 pub mod applications;
 mod base;
+pub mod changed;
 pub mod containers;
 pub mod defaults;
 pub mod diff;

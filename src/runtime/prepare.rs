@@ -12,8 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nix::mount::{MntFlags, umount2};
 
+use super::containers::{service, unmounted};
 use super::links::{self, further, layers, remove};
-use super::{apparmor, environment, mountpoints, ranges, roots, stack, targets, volumes};
+use super::{apparmor, changed, environment, mountpoints, ranges, roots, stack, targets, volumes};
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
 use crate::image::{Store, application_root};
@@ -26,6 +27,7 @@ use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, St
 use crate::resolve::mounts::{Placed, What};
 use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
+use crate::started;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
@@ -121,6 +123,7 @@ pub fn prepare(name: &str) -> Result<()> {
         .collect();
     mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &model))?;
     configuration_layer(&planned, (&model, &facts), container, &mounts, (&roots, &bottom), &directory)?;
+    changed::remember(name, &planned).context("cannot note what was planned")?;
     if let Some(first) = range {
         let trees =
             further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
@@ -132,11 +135,25 @@ pub fn prepare(name: &str) -> Result<()> {
     }
     note_base(name, stack)?;
     settings(&planned, name)?;
-    stack::release_later(&container.file, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
     stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
-    targets::check(name, &placed)
+    targets::check(name, &placed)?;
+    started::keep(&service(name)).context("cannot keep a copy of the unit")
+}
+
+/// Takes apart what [`prepare`] has made for a start of the container `name`, whatever its configuration says by now.
+///
+/// # Errors
+/// When something cannot be unmounted or removed.
+pub fn release(name: &str) -> Result<()> {
+    stack::release(name)?;
+    let directory = PathBuf::from(container_runtime(name));
+    unmounted(std::slice::from_ref(&directory))?;
+    remove(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    let settings = Path::new(SETTINGS[1]).join(format!("{name}.nspawn"));
+    remove(&settings).with_context(|| format!("cannot remove {}", settings.display()))?;
+    started::forget(&service(name)).context("cannot remove the copy of the unit")
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.

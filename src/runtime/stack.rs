@@ -18,7 +18,6 @@ use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::Mount;
 use crate::resolve::userns::SIZE;
 use crate::rootdir::tree::{Tree, proc_path};
-use crate::unit::UnitFile;
 
 /// Makes the mounts, and says which. `range` is the container's first user ID, if it has a user namespace.
 ///
@@ -139,18 +138,4 @@ pub fn release(name: &str) -> Result<()> {
 pub fn mounted() -> Result<Vec<String>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
     Ok(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
-}
-
-/// Sees to it that the root goes with the container even if our units are no longer there by then, because the package was
-/// removed while the container ran: what systemd finds mounted has drop-ins, too.
-///
-/// # Errors
-/// When the drop-in cannot be written.
-pub fn release_later(origin: &str, name: &str) -> Result<()> {
-    let mut unit = UnitFile::generated_from(origin);
-    unit.set("Unit", "PartOf", format!("systemd-nspawn@{name}.service"));
-    let directory = format!("/run/systemd/system/{}.mount.d", crate::unit::escape_path(&machine_root(name)));
-    fs::create_dir_all(&directory)
-        .and_then(|()| fs::write(Path::new(&directory).join("20-sdme.conf"), unit.to_string()))
-        .with_context(|| format!("cannot write into {directory}"))
 }

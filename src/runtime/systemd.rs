@@ -41,3 +41,11 @@ pub fn is_active(root: &Path, unit: &str) -> bool {
     let output = Command::new("systemctl").args(["show", "-P", "ActiveState", unit]).output();
     output.is_ok_and(|o| !["inactive", "failed", ""].contains(&String::from_utf8_lossy(&o.stdout).trim()))
 }
+
+/// Makes the service manager forget that a unit has failed.
+pub fn forget_failure(root: &Path, unit: &str) {
+    if is_live(root) {
+        // It fails for a unit that is not loaded, which has nothing to be forgotten.
+        let _ = Command::new("systemctl").args(["reset-failed", unit]).stderr(Stdio::null()).status();
+    }
+}

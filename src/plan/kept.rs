@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: MIT
+//! What runs keeps its units, whatever the files say by the time of a reload: until the container or pod is restarted or stopped,
+//! its ports, proxies and network are as they were when it started. Pure.
+
+use std::collections::BTreeMap;
+
+use super::stub;
+use crate::output::tree::{Node, Place, Tree};
+use crate::resolve::model::{Model, Rejected};
+use crate::started::Started;
+use crate::unit::UnitFile;
+
+/// The name of the drop-in with what is different about a kept unit.
+const DROP_IN: &str = "90-sdme-kept.conf";
+
+/// What has become of the file of a unit that runs.
+enum Fate<'a> {
+    /// It can be used, and perhaps says something else by now.
+    Planned,
+    Rejected(&'a Rejected),
+    Removed,
+}
+
+/// Adds to `tree` the units of what runs that are no longer in it.
+pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
+    let rejected: BTreeMap<String, &Rejected> =
+        model.rejected.iter().filter_map(|rejected| Some((Model::unit_of(rejected)?, rejected))).collect();
+    for started in started {
+        let fate = match rejected.get(&started.unit) {
+            Some(rejected) => Fate::Rejected(rejected),
+            None if started.own().any(|(path, _)| tree.has(&Place::Units, path)) => Fate::Planned,
+            None => Fate::Removed,
+        };
+        if matches!(fate, Fate::Rejected(_)) {
+            // The unit that only says what is wrong.
+            tree.remove(Place::Units, &started.unit);
+        }
+        for (path, text) in started.files.iter().filter(|(path, _)| !tree.has(&Place::Units, path)).collect::<Vec<_>>()
+        {
+            if started.is_port(path) {
+                tree.file(Place::Units, format!("{path}.d/{DROP_IN}"), &port(started, path));
+            }
+            tree.add(Place::Units, path, Node::File(without_images(text)));
+        }
+        let changed = match fate {
+            Fate::Planned => continue,
+            Fate::Rejected(rejected) => rejection(rejected, started),
+            Fate::Removed => removal(started),
+        };
+        tree.file(Place::Units, format!("{}.d/{DROP_IN}", started.unit), &changed);
+    }
+}
+
+/// A restart of something else must not import an image that nothing planned needs.
+fn without_images(text: &str) -> String {
+    let lines = text.split_inclusive('\n');
+    lines.filter(|line| !line.starts_with("Requires=sdme-image@")).collect()
+}
+
+fn head(started: &Started) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&started.directory());
+    unit.comment(
+        "This unit runs, and the configuration has changed since it started. What it was made of stays until it stops.",
+    );
+    unit
+}
+
+/// The socket or the proxy of a port that is not planned any more. The restart or the stop of what the proxy is bound to closes it.
+fn port(started: &Started, path: &str) -> UnitFile {
+    let mut unit = head(started);
+    let Some(stem) = path.strip_suffix("socket") else {
+        // It is started by connections as long as its pod has not been started without it.
+        unit.set("Unit", "ConditionPathExists", format!("{}/{path}", started.directory()));
+        return unit;
+    };
+    let proxy = started.files.get(&[stem, "service"].concat());
+    if let Some(owner) = proxy.and_then(|proxy| proxy.lines().find_map(|line| line.strip_prefix("BindsTo="))) {
+        // A socket that starts its container is open without it.
+        unit.set("Unit", if started.is_service() { "BindsTo" } else { "PartOf" }, owner);
+    }
+    unit.set("Unit", "StopWhenUnneeded", "no").set("Unit", "ConditionPathExists", "!/");
+    unit
+}
+
+/// A container or pod whose file is rejected by now: another start of it fails and says why.
+fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
+    let mut unit = head(started);
+    stub::describe(rejected, &mut unit);
+    unit.set("Service", "ExecStartPre", "").set("Service", "ExecStart", "");
+    unit.set("Service", "ExecStart", stub::command(rejected)).set("Service", "Restart", "no");
+    unit
+}
+
+/// The same of one whose file is not there any more. A restart of its pod only stops it.
+fn removal(started: &Started) -> UnitFile {
+    let mut unit = head(started);
+    match started.container_of_pod() {
+        Some(container) => {
+            unit.set("Unit", "BindsTo", container).set("Unit", "StopWhenUnneeded", "no");
+            unit.set("Unit", "ConditionPathExists", "!/");
+        }
+        None if started.is_service() => {
+            unit.set("Unit", "AssertPathExists", "!/");
+        }
+        // The drop-in of the port says it already.
+        None => {}
+    }
+    unit
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
+    use super::*;
+    use crate::config::keys::FileType;
+    use crate::config::sources::{SourceFile, Sources, Text};
+    use crate::plan::units;
+    use crate::resolve::resolve;
+
+    fn model(files: &[(&str, FileType, &str)]) -> Model {
+        let mut sources = Sources::default();
+        for (name, file_type, text) in files {
+            let path = format!("/etc/sdme/{name}.{}", file_type.extension());
+            let main = Text { path: path.into(), content: Ok(text.as_bytes().to_vec()) };
+            sources.files.push(SourceFile {
+                file_type: *file_type,
+                name: (*name).to_owned(),
+                main,
+                drop_ins: Vec::new(),
+            });
+        }
+        resolve(&sources)
+    }
+
+    /// What starts of these units keep, as `started::keep` copies it.
+    fn started(model: &Model, units_started: &[&str]) -> Vec<Started> {
+        let tree = units(model);
+        let text = |path: &str| match tree.below(&Place::Units).find(|(p, _)| *p == path) {
+            Some((_, Node::File(text))) => Some((path.to_owned(), text.clone())),
+            _ => None,
+        };
+        let one = |unit: &&str| {
+            let own = [(*unit).to_owned(), format!("{unit}.d/10-sdme.conf")];
+            let mut files: BTreeMap<String, String> = own.iter().filter_map(|path| text(path)).collect();
+            let needed: Vec<String> = files.values().flat_map(|text| crate::started::sockets(text)).collect();
+            for stem in needed {
+                files.extend([".socket", ".service"].iter().filter_map(|suffix| text(&(stem.clone() + suffix))));
+            }
+            Started { unit: (*unit).to_owned(), files }
+        };
+        units_started.iter().map(one).collect()
+    }
+
+    /// The files that are in the tree because of what runs.
+    fn added(started: &[Started], model: &Model) -> BTreeMap<String, String> {
+        let before = units(model);
+        let mut after = before.clone();
+        keep(started, model, &mut after);
+        let text = |node: &Node| if let Node::File(text) = node { text.clone() } else { String::new() };
+        let new = after.below(&Place::Units).filter(|(path, node)| {
+            before.below(&Place::Units).find(|(p, _)| p == path).is_none_or(|(_, old)| old != *node)
+        });
+        new.map(|(path, node)| (path.to_owned(), text(node))).collect()
+    }
+
+    const WEB: [&str; 2] = ["systemd-nspawn@web.service", "sdme-pod@web.service"];
+
+    fn web(text: &str) -> Model {
+        model(&[("web", FileType::Container, &format!("[Container]\nImage=docker.io/library/nginx:1\n{text}"))])
+    }
+
+    #[test]
+    fn a_changed_port_is_kept_until_the_restart() {
+        let before = started(&web("Network=private\nPublishPort=8080:80\n"), &WEB);
+        assert!(added(&before, &web("Network=private\nPublishPort=8080:80\n")).is_empty());
+        let added = added(&before, &web("Network=private\nPublishPort=8081:80\n"));
+        let names: Vec<&str> = added.keys().map(String::as_str).collect();
+        assert_eq!(
+            names,
+            [
+                "sdme-publish-web-8080.service",
+                "sdme-publish-web-8080.service.d/90-sdme-kept.conf",
+                "sdme-publish-web-8080.socket",
+                "sdme-publish-web-8080.socket.d/90-sdme-kept.conf",
+            ]
+        );
+        let socket = &added["sdme-publish-web-8080.socket.d/90-sdme-kept.conf"];
+        assert!(
+            socket.contains("BindsTo=systemd-nspawn@web.service\nStopWhenUnneeded=no\nConditionPathExists=!/\n"),
+            "{socket}"
+        );
+        let proxy = &added["sdme-publish-web-8080.service.d/90-sdme-kept.conf"];
+        let record = "/run/sdme/started/sdme-pod@web.service/sdme-publish-web-8080.service";
+        assert!(proxy.contains(&format!("ConditionPathExists={record}\n")), "{proxy}");
+    }
+
+    #[test]
+    fn a_rejected_file_leaves_what_runs_and_fails_the_next_start() {
+        let before = started(&web("Network=private\nPublishPort=8080:80\n"), &WEB);
+        let added = added(&before, &web("Network=private\nPublishPort=8080:80\nImge=x\n"));
+        let drop_in = &added["systemd-nspawn@web.service.d/90-sdme-kept.conf"];
+        assert!(drop_in.contains("unknown key Imge=") && drop_in.contains("\nExecStart=\nExecStart="), "{drop_in}");
+        assert!(added.contains_key("sdme-publish-web-8080.socket"));
+        let pod = &added["sdme-pod@web.service.d/90-sdme-kept.conf"];
+        assert!(
+            pod.contains("BindsTo=systemd-nspawn@web.service\nStopWhenUnneeded=no\nConditionPathExists=!/\n"),
+            "{pod}"
+        );
+        // The unit that only says what is wrong would take the place of the one that runs.
+        let mut tree = units(&web("Imge=x\n"));
+        keep(&before, &web("Imge=x\n"), &mut tree);
+        let own = tree.below(&Place::Units).find(|(path, _)| *path == "systemd-nspawn@web.service");
+        assert!(own.is_none_or(|(_, node)| matches!(node, Node::File(text) if !text.contains(" rejected "))));
+    }
+
+    #[test]
+    fn a_removed_file_is_not_started_again_and_imports_nothing() {
+        let before = started(&web("Network=private\nPublishPort=8080:80\n"), &WEB);
+        let added = added(&before, &model(&[]));
+        assert!(added["systemd-nspawn@web.service.d/90-sdme-kept.conf"].contains("AssertPathExists=!/\n"));
+        let own = WEB.iter().find_map(|unit| added.get(*unit).or_else(|| added.get(&format!("{unit}.d/10-sdme.conf"))));
+        assert!(!own.unwrap().contains("Requires=sdme-image@"));
+        assert!(own.unwrap().contains("ExecStopPost=+/usr/bin/sdme-gen release"));
+    }
+
+    #[test]
+    fn a_pod_keeps_its_ports() {
+        let pod = |text: &str| {
+            let member = "[Container]\nImage=docker.io/library/nginx:1\nPod=tier.pod\n";
+            model(&[("member", FileType::Container, member), ("tier", FileType::Pod, text)])
+        };
+        let before = started(&pod("[Pod]\nPublishPort=8080:80\n"), &["sdme-pod@tier.service"]);
+        let changed = added(&before, &pod("[Pod]\n"));
+        assert!(
+            changed["sdme-publish-tier-8080.socket.d/90-sdme-kept.conf"].contains("BindsTo=sdme-pod@tier.service\n")
+        );
+        assert!(!changed.contains_key("sdme-pod@tier.service.d/90-sdme-kept.conf"));
+        let rejected = added(&before, &pod("[Pod]\nX=y\n"));
+        assert!(rejected["sdme-pod@tier.service.d/90-sdme-kept.conf"].contains("rejected: "));
+        assert!(rejected["sdme-pod@tier.service.d/10-sdme.conf"].contains("Requires=sdme-publish-tier-8080.socket"));
+    }
+}
