@@ -135,7 +135,7 @@ fn drop_ins_and_sdme_conf_can_be_broken_too() {
     assert!(stderr.contains("sdme.conf:2: unknown key BaseFS= in [Defaults]; did you mean BaseFs?"), "{stderr}");
     let all = tree(&work.path().join("out"));
     assert!(all["systemd-nspawn@bad.service"].contains(" rejected "));
-    assert!(all.contains_key("systemd-nspawn@good.service.d/10-sdme.conf"));
+    assert!(all.contains_key("systemd-nspawn@good.service"));
 }
 
 #[test]

@@ -45,10 +45,7 @@ fn a_tree_boots_with_its_containers_and_without_the_generator() {
     assert_eq!(host.wait_http("http://localhost:8080/", 30), WELCOME);
     let web = Container::new(host, "web");
     assert_eq!(web.property("ActiveState"), "active");
-    assert!(
-        host.ok("systemctl cat systemd-nspawn@web")
-            .contains("/etc/systemd/system/systemd-nspawn@web.service.d/10-sdme.conf")
-    );
+    assert!(host.ok("systemctl cat systemd-nspawn@web").contains("/etc/systemd/system/systemd-nspawn@web.service"));
     host.reboot();
     assert_eq!(host.wait_http("http://localhost:8080/", 30), WELCOME);
 
@@ -56,5 +53,8 @@ fn a_tree_boots_with_its_containers_and_without_the_generator() {
     web.systemctl("stop");
     host.ok("rm /etc/sdme/web.container && sdme-gen apply && systemctl daemon-reload");
     host.fails("find /etc/systemd -name '*web*' | grep .");
-    assert_eq!(host.ok("systemctl show -P DropInPaths systemd-nspawn@web").trim(), "");
+    assert_eq!(
+        host.ok("systemctl show -P FragmentPath systemd-nspawn@web").trim(),
+        "/usr/lib/systemd/system/systemd-nspawn@.service"
+    );
 }

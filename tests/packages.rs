@@ -86,7 +86,7 @@ fn apt_installs_upgrades_and_purges() {
     host.ok("test -d /var/lib/sdme/store && ! ls /usr/lib/systemd/system/sdme-* /usr/bin/sdme-gen");
     host.fails("curl -fsS --max-time 5 http://localhost/");
     host.fails("findmnt /var/lib/machines/web || ls -d /run/sdme/containers/web /run/sdme/started/*");
-    assert!(!host.ok("systemctl cat systemd-nspawn@web").contains("10-sdme.conf"));
+    assert!(!host.ok("systemctl cat systemd-nspawn@web").contains("sdme-gen"));
 
     // It comes back when the package does.
     install(&old);

@@ -21,6 +21,11 @@ fn run(program: &str, unit_dirs: &str, arguments: &[&str]) -> Output {
     Command::new(program).args(arguments).env("SDME_UNIT_DIRS", unit_dirs).output().unwrap()
 }
 
+fn sha256(text: &str) -> String {
+    use sha2::Digest as _;
+    sha2::Sha256::digest(text).iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"))
+}
+
 fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
@@ -145,7 +150,6 @@ fn apply_removes_what_it_wrote_and_nothing_else() {
     assert!(changes.lines().all(|l| l.starts_with("remove /etc/systemd/")), "{changes}");
     let left: Vec<String> = tree(&root.path("etc/systemd")).into_keys().map(|p| p.display().to_string()).collect();
     assert!(!left.iter().any(|p| p.contains("web")), "{left:?}");
-    assert!(!root.path("etc/systemd/system/systemd-nspawn@web.service.d").exists());
     assert!(left.iter().any(|p| p.contains("db.nspawn")), "{left:?}");
     assert_eq!(fs::read_to_string(&foreign).unwrap(), "theirs");
     assert_eq!(root.apply(), "");
@@ -173,7 +177,31 @@ fn apply_stops_before_files_that_are_not_its_own() {
     fs::remove_file(root.path("etc/sdme/web.container")).unwrap();
     assert_eq!(root.run("apply", &[]).status.code(), Some(1));
     assert_eq!(fs::read_to_string(&settings).unwrap(), "edited");
-    assert!(root.path("etc/systemd/system/systemd-nspawn@web.service.d/10-sdme.conf").exists());
+    assert!(root.path("etc/systemd/system/systemd-nspawn@web.service").exists());
+}
+
+/// Earlier versions wrote a drop-in for systemd's template, where a whole unit file is written now.
+#[test]
+fn apply_replaces_the_drop_in_of_an_earlier_version() {
+    let root = Root::new();
+    root.container("web", WANTED);
+    let directory = root.path("etc/systemd/system/systemd-nspawn@web.service.d");
+    fs::create_dir_all(&directory).unwrap();
+    let text = "[Service]\nExecStartPre=+/usr/bin/sdme-gen prepare %i\n";
+    fs::write(directory.join("10-sdme.conf"), text).unwrap();
+    fs::write(directory.join("override.conf"), "[Service]\nNice=1\n").unwrap();
+    let path = "etc/systemd/system/systemd-nspawn@web.service.d/10-sdme.conf";
+    fs::write(root.path("etc/systemd/sdme-gen.applied"), format!("{}\t{path}\n", sha256(text))).unwrap();
+    let changes = root.apply();
+    assert!(changes.contains(&format!("remove /{path}\n")), "{changes}");
+    assert!(root.path("etc/systemd/system/systemd-nspawn@web.service").exists());
+    assert!(!directory.join("10-sdme.conf").exists() && directory.join("override.conf").exists());
+    assert_eq!(root.apply(), "");
+
+    // A drop-in that is not in the list is the administrator's.
+    fs::write(directory.join("10-sdme.conf"), text).unwrap();
+    assert_eq!(root.apply(), "");
+    assert!(directory.join("10-sdme.conf").exists());
 }
 
 /// A link inside an image's tree leads inside the tree, not to the machine that builds the image.

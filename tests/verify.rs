@@ -126,7 +126,10 @@ fn systemd_runs_the_generator() {
         stage.display()
     );
     let (success, output) = installed(&stage, &script);
-    assert!(success && output.is_empty(), "{output}");
+    // This machine may have a systemd before 255.
+    let newer = ["DelegateSubgroup", "CoredumpReceive"].map(|key| format!("Unknown key '{key}'"));
+    let wrong: Vec<&str> = output.lines().filter(|line| !newer.iter().any(|key| line.contains(key))).collect();
+    assert!(success && wrong.is_empty(), "{output}");
 }
 
 /// nspawn reads its settings before it looks at the root, which is no operating system here.

@@ -217,7 +217,7 @@ mod tests {
         let mut tree = Tree::default();
         let service = "[Unit]\nDescription=Container %i\nBindsTo=sdme-pod@p.service\nAfter=sdme-pod@p.service\n\
             Requires=sdme-image@\\x40.service\n";
-        tree.file(Place::Units, "systemd-nspawn@web.service.d/10-sdme.conf", &service);
+        tree.file(Place::Units, "systemd-nspawn@web.service", &service);
         let link = Node::Link("../x".to_owned());
         tree.add(Place::Units, "machines.target.wants/systemd-nspawn@web.service", link.clone());
         tree.add(Place::Units, "sdme-pod@p.target.wants/systemd-nspawn@web.service", link);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The host side of a container: a drop-in of the stock service, and what it needs. Pure.
+//! The host side of a container: its service, and what the service needs. Pure.
 
-use super::{job, pod, security, volumes};
+use super::{job, pod, security, template, volumes};
 use crate::config::source::ModeSetting;
 use crate::config::time::span;
 use crate::output::tree::{Place, Tree};
@@ -10,15 +10,15 @@ use crate::resolve::model::{App, Base, Container, Model};
 use crate::resolve::reload::Reload;
 use crate::unit::{UnitFile, exec_word, unit_value};
 
-/// Plans the drop-in.
+/// Plans the service.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
-    let path = ["systemd-nspawn@", &container.name, ".service.d/10-sdme.conf"].concat();
-    tree.file(Place::Units, path, &drop_in(container, model));
+    let path = ["systemd-nspawn@", &container.name, ".service"].concat();
+    tree.file(Place::Units, path, &service(container, model));
 }
 
-/// The drop-in's head. Like containers have like drop-ins, which are then one file in memory (see `output::emit`): the
-/// container's name is the instance's.
-fn instance(container: &Container) -> UnitFile {
+/// The head of the unit file. Similar containers have equal unit files, which are then one file in memory (see `output::emit`):
+/// `%i` stands for the container's name.
+fn head(container: &Container) -> UnitFile {
     let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(&container.name));
     match directory.filter(|d| d.ends_with('/')) {
         Some(directory) => UnitFile::with_source(&(unit_value(directory) + "%i.container")),
@@ -26,43 +26,57 @@ fn instance(container: &Container) -> UnitFile {
     }
 }
 
-/// The stock unit's command line stays as it is; settings are in the `.nspawn` file.
-fn drop_in(container: &Container, model: &Model) -> UnitFile {
+/// The unit file. The container's own settings follow those of systemd's template, and so take precedence; the settings of
+/// systemd-nspawn are in the `.nspawn` file.
+fn service(container: &Container, model: &Model) -> UnitFile {
     let sources = container.apps.iter().filter_map(|a| model.images.get(&a.image)).map(|i| i.source.to_string());
     let sources: Vec<String> = sources.collect();
     let what = if sources.is_empty() { "clone of the host".to_owned() } else { sources.join(", ") };
-    let mut unit = instance(container);
+    let mut unit = head(container);
+    template::comment(&mut unit);
     unit.set("Unit", "Description", format!("Container %i ({})", unit_value(&what)));
+    template::dependencies(&mut unit);
+    dependencies(container, model, &mut unit);
+    commands(container, &mut unit);
+    template::service(container.is_job(), &mut unit);
     pod::member(container, &mut unit);
     security::host(container, &mut unit);
+    // What is written to /dev/console in the container is logged here. The container must not choose the severity: a line that
+    // begins with <0> would be an emergency of the host, shown on every terminal. The commands of sdme-gen open a log stream of
+    // their own.
+    unit.set("Service", "SyslogLevelPrefix", "no");
+    limits(container, &mut unit);
+    volumes::secrets(container, &mut unit);
+    job::rest(container, &mut unit);
+    unit
+}
+
+/// Adds the units and mounts that the container needs, and `[Unit]` of its file.
+fn dependencies(container: &Container, model: &Model, unit: &mut UnitFile) {
     // In a restart, everything is stopped before an image is looked at.
     for image in images(container, model) {
         let needed = ["sdme-image@", image, ".service"].concat();
         unit.set("Unit", "Requires", needed.as_str()).set("Unit", "After", needed);
     }
     unit.set("Unit", "RequiresMountsFor", [STATE, "/containers ", STATE, "/volumes"].concat());
-    volumes::needs(container, &mut unit);
+    volumes::needs(container, unit);
     for (key, value) in &container.unit {
         unit.set("Unit", key, value.as_str());
     }
-    job::before(container, &mut unit);
-    // Every start begins with nothing mounted, however the last one ended. Its layers are mounted for the host to see, and
-    // with more privileges than a container may be left with (`+`).
-    for (key, command) in [("ExecStartPre", "prepare"), ("ExecStopPost", "release")] {
-        unit.set("Service", key, ["+", BINDIR, "/sdme-gen ", command, " %i"].concat());
-    }
-    // Whatever is written to /dev/console inside is logged here. It must not choose its own severity: a line that begins with
-    // <0> would be an emergency of the host, shown on every terminal. The commands above open a stream of their own.
-    unit.set("Service", "SyslogLevelPrefix", "no");
-    limits(container, &mut unit);
+}
+
+/// Adds the commands in the order in which systemd runs them. Every start begins with nothing mounted, however the last one
+/// ended. Prepare mounts the layers in the host's mount namespace, with privileges that the container may lack (`+`).
+fn commands(container: &Container, unit: &mut UnitFile) {
+    job::before(container, unit);
+    unit.set("Service", "ExecStartPre", ["+", BINDIR, "/sdme-gen prepare %i"].concat());
+    template::command(unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {
             unit.set("Service", "ExecReload", reload_line(container, app, reload));
         }
     }
-    volumes::secrets(container, &mut unit);
-    job::rest(container, &mut unit);
-    unit
+    unit.set("Service", "ExecStopPost", ["+", BINDIR, "/sdme-gen release %i"].concat());
 }
 
 /// What `systemctl reload` runs for one of its applications.

@@ -19,12 +19,8 @@ pub fn before(container: &Container, unit: &mut UnitFile) {
 /// what [`before`] has made, and when one of them fails, nothing of ours is left undone.
 pub fn rest(container: &Container, unit: &mut UnitFile) {
     if container.is_job() {
-        // The template asks for another start when the container was restarted from inside, which systemd refuses for a job.
-        unit.set("Service", "RestartForceExitStatus", "")
-            // As for any service of this type; some versions of the template have a limit.
-            .set("Service", "TimeoutStartSec", "infinity")
-            // A service of this type would ignore the status lines of systemd-nspawn.
-            .set("Service", "NotifyAccess", "main");
+        // A service of this type would ignore the status lines of systemd-nspawn.
+        unit.set("Service", "NotifyAccess", "main");
     }
     for (key, value) in container.service.iter().filter(|(key, _)| key != BEFORE) {
         unit.set("Service", key, value.as_str());

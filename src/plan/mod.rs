@@ -14,6 +14,7 @@ mod publish;
 mod security;
 pub mod stack;
 mod stub;
+mod template;
 mod volumes;
 
 pub use kept::keep;
@@ -99,11 +100,13 @@ pub fn units(model: &Model) -> Tree {
     tree
 }
 
-/// Where systemd's own unit files are; a `.wants` link of a template instance leads there.
+/// Where systemd's own unit files are; a `.wants` link of an instance without a unit file of its own leads there.
 const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
 
 fn install(unit: &str, links: &[Link], tree: &mut Tree) {
-    let target = match unit.split_once('@').zip(unit.rsplit_once('.')) {
+    // A container's service has a unit file of its own.
+    let instance = unit.split_once('@').filter(|(template, _)| *template != "systemd-nspawn");
+    let target = match instance.zip(unit.rsplit_once('.')) {
         Some(((stem, _), (_, suffix))) => [SYSTEM_UNITS, "/", stem, "@.", suffix].concat(),
         None => ["../", unit].concat(),
     };

@@ -83,11 +83,10 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
         }
         let file_type = if container { FileType::Container } else { FileType::Pod };
         let unit = if container { service(name) } else { Pod::service(name) };
-        match all.iter_mut().find(|outdated| outdated.unit == unit) {
-            Some(outdated) => outdated.older.extend(older),
-            None => {
-                all.push(Outdated { name: name.to_owned(), unit, older, problem: problem(&model, file_type, name) })
-            }
+        if let Some(outdated) = all.iter_mut().find(|outdated| outdated.unit == unit) {
+            outdated.older.extend(older);
+        } else {
+            all.push(Outdated { name: name.to_owned(), unit, older, problem: problem(&model, file_type, name) });
         }
     }
     if let Some(name) = names.iter().find(|name| !running.contains(*name)) {

@@ -10,7 +10,6 @@ use std::os::unix::fs::{FileTypeExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix::mount::{MntFlags, umount2};
 
 use super::containers::{service, unmounted};
 use super::links::{self, further, layers, remove};
@@ -91,7 +90,7 @@ pub fn prepare(name: &str) -> Result<()> {
         .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
         .context("cannot make the runtime directory")?;
     refuse_mounted(name)?;
-    remove_stale_export(name);
+    stack::remove_leftovers(name);
     let further = further(&store, model.applications(container, &facts))?;
     links::keep(&directory, &application, &base, &further)?;
     drop(hold);
@@ -196,14 +195,6 @@ fn refuse_mounted(name: &str) -> Result<()> {
         bail!("{root} is mounted; stop systemd-nspawn@{name}.service first; if nothing is left running, unmount it");
     }
     Ok(())
-}
-
-/// A killed nspawn leaves this mount behind, and the next one refuses to start because of it.
-fn remove_stale_export(name: &str) {
-    let path = Path::new("/run/systemd/nspawn/unix-export").join(name);
-    // More than one can be stacked. Failure means there is none.
-    while umount2(&path, MntFlags::MNT_DETACH).is_ok() {}
-    let _ = fs::remove_dir(&path);
 }
 
 fn configuration_layer(

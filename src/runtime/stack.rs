@@ -128,7 +128,24 @@ pub fn release(name: &str) -> Result<()> {
             Err(error) => return Err(error).with_context(|| format!("cannot unmount {place}")),
         }
     }
+    remove_leftovers(name);
     Ok(())
+}
+
+/// Removes what a killed systemd-nspawn leaves in `/run`, as `systemd-nspawn --cleanup` of systemd 258 and later does. With a
+/// mount for the container's sockets in place, the next systemd-nspawn refuses to start. Its place has changed between systemd 257
+/// and 262. Errors mean that there is nothing to remove.
+pub fn remove_leftovers(name: &str) {
+    let directory = Path::new("/run/systemd/nspawn");
+    let own = directory.join(name);
+    for export in [directory.join("unix-export").join(name), own.join("unix-export")] {
+        // Several mounts can be stacked there.
+        while umount2(&export, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}
+        let _ = fs::remove_dir(&export);
+    }
+    for empty in [directory.join("propagate").join(name), own.join("propagate"), own] {
+        let _ = fs::remove_dir(&empty);
+    }
 }
 
 /// Where something is mounted, in the order of mounting (`proc_pid_mountinfo(5)`).

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: a container's service on real systemd hosts, as a whole unit file: drop-ins, links and commands of administrators, and
+//! what the service does not wait for.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[macro_use]
+mod support;
+
+use support::containers::{Container, NGINX, WELCOME, boot, ready};
+use support::host::Host;
+
+on_every_suite!(the_service_is_a_whole_unit);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &[]) {
+        let host = boot(suite, name.split('_').next().unwrap());
+        host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
+        case(&host);
+    }
+}
+
+fn the_service_is_a_whole_unit(host: &Host) {
+    let web = Container::new(host, "web");
+    web.configure("[Container]\nImage=nginx.image\n");
+    assert_eq!(web.property("FragmentPath"), "/run/systemd/generator/systemd-nspawn@web.service");
+    assert_eq!(web.property("DropInPaths"), "");
+    no_start_waits_for_the_mount_of_all_machines(&web);
+    drop_ins_of_administrators_take_effect(&web);
+    machinectl_knows_the_container(&web);
+    links_of_administrators_start_it(&web);
+    a_killed_container_starts_again(&web);
+}
+
+/// systemd delays the start of a mount unit for up to a second after several changes of the mount table.
+fn no_start_waits_for_the_mount_of_all_machines(web: &Container<'_>) {
+    // systemd-machined needs that mount, and systemd-nspawn starts systemd-machined when it does not run.
+    web.host.ok("systemctl start systemd-machined");
+    let checked = || web.host.ok("systemctl show -P ConditionTimestampMonotonic var-lib-machines.mount");
+    let before = checked();
+    for verb in ["start", "restart", "restart", "restart"] {
+        web.systemctl(verb);
+    }
+    assert_eq!(checked(), before, "a start of the container has started var-lib-machines.mount");
+    for property in ["Requires", "Wants", "After", "RequiresMountsFor", "WantsMountsFor"] {
+        let value = web.property(property);
+        let all_machines = ["var-lib-machines.mount", "/var/lib/machines", "/var/lib/machines/web"];
+        assert!(!value.split(' ').any(|word| all_machines.contains(&word)), "{property}={value}");
+    }
+    let command = web.property("ExecStart");
+    for option in ["--network-veth", "-U"] {
+        assert!(!command.split(' ').any(|word| word == option), "{command}");
+    }
+    assert_eq!(web.host.ok("systemctl --failed --no-legend"), "");
+}
+
+fn drop_ins_of_administrators_take_effect(web: &Container<'_>) {
+    let host = web.host;
+    let directory = "/etc/systemd/system/systemd-nspawn@";
+    host.write(&format!("{directory}.service.d/all.conf"), "[Service]\nCPUWeight=50\nTasksMax=4000\n");
+    // The name that the drop-in of earlier versions had.
+    host.write(&format!("{directory}web.service.d/10-sdme.conf"), "[Service]\nTasksMax=3000\n");
+    host.ok(&format!("printf '[Service]\\nIOWeight=70\\n' | systemctl edit --stdin --drop-in=own {}", web.unit));
+    web.systemctl("restart");
+    for (property, value) in [("CPUWeight", "50"), ("TasksMax", "4000"), ("IOWeight", "70")] {
+        assert_eq!(web.property(property), value, "{property}");
+    }
+    // Drop-ins are read in the order of their names.
+    host.ok(&format!("mv {directory}.service.d/all.conf {directory}.service.d/05.conf && systemctl daemon-reload"));
+    assert_eq!((web.property("CPUWeight"), web.property("TasksMax")), ("50".to_owned(), "3000".to_owned()));
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    host.ok(&format!("rm -r {directory}.service.d && systemctl revert {} && systemctl daemon-reload", web.unit));
+    assert_eq!(web.property("TasksMax"), "16384");
+}
+
+fn machinectl_knows_the_container(web: &Container<'_>) {
+    let host = web.host;
+    assert!(host.ok("machinectl list --no-legend").starts_with("web "));
+    assert_eq!(host.ok("machinectl show -P State web"), "running\n");
+    host.ok("journalctl -q -M web -n 1 --no-pager | grep . && machinectl status web --no-pager");
+    host.ok("machinectl poweroff web");
+    host.wait(&format!("systemctl is-active {} | grep -qx inactive && ! findmnt /var/lib/machines/web", web.unit), 10);
+    host.ok("machinectl start web");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    web.systemctl("stop");
+}
+
+/// As `systemctl enable` made them for earlier versions; it refuses the units of generators.
+fn links_of_administrators_start_it(web: &Container<'_>) {
+    let host = web.host;
+    let refused = host.fails(&format!("systemctl enable {} 2>&1", web.unit));
+    assert!(refused.contains("transient or generated"), "{refused}");
+    let link = format!("/etc/systemd/system/probe.target.wants/{}", web.unit);
+    host.write("/etc/systemd/system/probe.target", "[Unit]\n");
+    host.ok(&format!("mkdir -p /etc/systemd/system/probe.target.wants && ln -s /usr/lib/systemd/system/systemd-nspawn@.service {link}"));
+    host.ok("systemctl daemon-reload && systemctl start probe.target");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    web.systemctl("stop").systemctl("disable");
+    host.ok(&format!("test ! -e {link}"));
+    // [Install] of the file makes the link.
+    web.configure("[Container]\nImage=nginx.image\n[Install]\nWantedBy=probe.target\n");
+    host.ok("systemctl stop probe.target && systemctl start probe.target");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+}
+
+/// The release after the container has ended removes what a killed systemd-nspawn leaves in `/run`.
+fn a_killed_container_starts_again(web: &Container<'_>) {
+    let host = web.host;
+    host.ok(&format!("systemctl kill --kill-whom=main -s KILL {}", web.unit));
+    host.wait(&format!("systemctl is-failed {}", web.unit), 10);
+    host.fails("findmnt -rn -o TARGET | grep -E '/(machines|nspawn|containers)/.*web'");
+    host.fails("find /run/systemd/nspawn -name web | grep .");
+    web.systemctl("start");
+    assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+    web.systemctl("stop");
+}
