@@ -33,7 +33,7 @@ type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
-    let writer = |written| Writer { root: root.as_fd(), directory, written, failed: Vec::new() };
+    let writer = || Writer { root: root.as_fd(), directory, written: HashMap::new(), failed: Vec::new() };
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
     // Sorted, so that what is in one directory comes in a row.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
@@ -42,7 +42,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let (made, ready) = mpsc::channel::<Vec<Group<'_>>>();
     let ready = Mutex::new(ready);
     let below = || {
-        let mut writer = writer(Some(HashMap::new()));
+        let mut writer = writer();
         while let Some(some) = ready.lock().ok().and_then(|ready| ready.recv().ok()) {
             for (group, made) in some {
                 match (group.first(), made) {
@@ -60,8 +60,7 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
             let _ = made.send(some.map(|group| (group, make_directory(root.as_fd(), group))).collect());
         }
         drop(made);
-        // Whole units have something of their own.
-        let mut writer = writer(None);
+        let mut writer = writer();
         for (path, node) in &top {
             writer.write(path, node);
         }
@@ -100,8 +99,8 @@ struct Writer<'a> {
     root: BorrowedFd<'a>,
     /// What `root` is called.
     directory: &'a Path,
-    /// The first path of each content, where files may have the same.
-    written: Option<HashMap<&'a str, &'a str>>,
+    /// The first path of each content.
+    written: HashMap<&'a str, &'a str>,
     failed: Vec<(PathBuf, io::Error)>,
 }
 
@@ -116,7 +115,7 @@ impl<'a> Writer<'a> {
     }
 
     fn file(&mut self, path: &'a str, content: &'a str) -> io::Result<()> {
-        let known = self.written.as_ref().and_then(|written| written.get(content));
+        let known = self.written.get(content);
         if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
             return Ok(());
         }
@@ -124,9 +123,7 @@ impl<'a> Writer<'a> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = openat(self.root, path, flags, Mode::from_bits_truncate(0o644))?;
         File::from(file).write_all(content.as_bytes())?;
-        if let Some(written) = &mut self.written {
-            written.entry(content).or_insert(path);
-        }
+        self.written.entry(content).or_insert(path);
         Ok(())
     }
 }
