@@ -55,6 +55,7 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     write("etc/sdme/joins.container.d/boot.conf", "[Install]\nWantedBy=machines.target\n");
     // Containers start side by side, and the machine is emulated.
     write("etc/systemd/system.conf.d/slow.conf", "[Manager]\nDefaultTimeoutStartSec=5min\n");
+    write("etc/systemd/system/systemd-nspawn@.service.d/slow.conf", "[Service]\nTimeoutStartSec=5min\n");
     write("etc/sdme/twin.container", "[Container]\n");
     copy(&image("nginx"), &staged.path().join("srv/images/nginx"));
     let databases = staged.path().join("srv/images/databases");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the stock unit's command line. Pure.
+//! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the command line of the unit. Pure.
 
 use super::{pod, security, volumes};
 use crate::output::tree::{Place, Tree};
