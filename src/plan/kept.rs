@@ -86,6 +86,8 @@ fn port(started: &Started, path: &str) -> UnitFile {
 fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
     let mut unit = head(started);
     stub::describe(rejected, &mut unit);
+    // Its network need not be there.
+    unit.set("Service", "NetworkNamespacePath", "");
     unit.set("Service", "ExecStartPre", "").set("Service", "ExecStart", "");
     unit.set("Service", "ExecStart", stub::command(rejected)).set("Service", "Restart", "no");
     unit
