@@ -9,6 +9,7 @@ SYSTEMDSYSTEMGENERATORDIR ?= $(PREFIX)/lib/systemd/system-generators
 TMPFILESDIR ?= $(PREFIX)/lib/tmpfiles.d
 SYSUSERSDIR ?= $(PREFIX)/lib/sysusers.d
 PRESETDIR ?= $(PREFIX)/lib/systemd/system-preset
+SYSCTLDIR ?= $(PREFIX)/lib/sysctl.d
 DATADIR ?= $(PREFIX)/share
 MANDIR ?= $(DATADIR)/man
 APPARMORDIR ?= /etc/apparmor.d
@@ -16,7 +17,8 @@ CARGO ?= cargo
 INSTALL ?= install
 
 # Compiled into the units and programs.
-export BINDIR LIBEXECDIR
+SYSCTL_FILE = $(SYSCTLDIR)/50-sdme.conf
+export BINDIR LIBEXECDIR SYSCTL_FILE
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # What is installed: the tool, and the directory of the two programs that bring their C library along.
@@ -49,6 +51,7 @@ install:
 	  sed 's|@BINDIR@|$(BINDIR)|g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 units/sdme.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sdme.conf
+	$(INSTALL) -D -m 0644 units/sdme.sysctl.conf $(DESTDIR)$(SYSCTL_FILE)
 	$(INSTALL) -D -m 0644 packaging/apparmor/sdme-default $(DESTDIR)$(APPARMORDIR)/sdme-default
 	$(INSTALL) -D -m 0644 units/sdme.preset $(DESTDIR)$(PRESETDIR)/80-sdme.preset
 	for page in $(DOCUMENTS)/man/*; do \

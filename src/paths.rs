@@ -25,6 +25,12 @@ pub const LIBEXECDIR: &str = match option_env!("LIBEXECDIR") {
     None => "/usr/lib/sdme",
 };
 
+/// The package's file for limits of the kernel (sysctl.d(5)); `make SYSCTLDIR=...` builds for another place.
+pub const SYSCTL_FILE: &str = match option_env!("SYSCTL_FILE") {
+    Some(path) => path,
+    None => "/usr/lib/sysctl.d/50-sdme.conf",
+};
+
 /// Where the overlay of a container is mounted; systemd-nspawn@.service and machinectl look there.
 #[must_use]
 pub fn machine_root(container: &str) -> String {

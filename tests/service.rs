@@ -30,6 +30,7 @@ fn the_service_is_a_whole_unit(host: &Host) {
     machinectl_knows_the_container(&web);
     links_of_administrators_start_it(&web);
     a_killed_container_starts_again(&web);
+    a_start_names_the_limit_it_runs_into(&web);
 }
 
 /// systemd delays the start of a mount unit for up to a second after several changes of the mount table.
@@ -113,4 +114,22 @@ fn a_killed_container_starts_again(web: &Container<'_>) {
     web.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     web.systemctl("stop");
+}
+
+/// All hosts and containers of this kernel share the limit, so it stays as it is here: prepare runs in a user namespace that has a
+/// limit of its own.
+fn a_start_names_the_limit_it_runs_into(web: &Container<'_>) {
+    let host = web.host;
+    let prepare = "echo 0 >/proc/sys/user/max_inotify_instances && exec sdme-gen prepare web";
+    let command = format!("ExecStartPre=\nExecStartPre=+unshare --user --map-root-user sh -c '{prepare}'");
+    host.write(&format!("/run/systemd/system/{}.d/limit.conf", web.unit), format!("[Service]\n{command}\n"));
+    host.ok("systemctl daemon-reload");
+    host.fails(&format!("systemctl start {}", web.unit));
+    let status = host.fails(&format!("systemctl status -l --no-pager {}", web.unit));
+    let limit = host.read("/proc/sys/fs/inotify/max_user_instances");
+    let line = format!("fs.inotify.max_user_instances={} is too low for one more container", limit.trim());
+    assert!(status.contains(&line) && status.contains("/usr/lib/sysctl.d/50-sdme.conf"), "{status}");
+    host.ok("grep -x 'fs.inotify.max_user_instances = [0-9]*' /usr/lib/sysctl.d/50-sdme.conf");
+    host.ok(&format!("rm -r /run/systemd/system/{}.d && systemctl daemon-reload", web.unit));
+    web.systemctl("start").systemctl("stop");
 }

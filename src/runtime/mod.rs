@@ -11,6 +11,7 @@ pub mod diff;
 mod environment;
 pub mod files;
 pub mod images;
+mod limits;
 mod links;
 mod mountpoints;
 pub mod pods;

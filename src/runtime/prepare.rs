@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::containers::{service, unmounted};
 use super::links::{self, further, layers, remove};
-use super::{apparmor, changed, environment, mountpoints, ranges, roots, stack, targets, volumes};
+use super::{apparmor, changed, environment, limits, mountpoints, ranges, roots, stack, targets, volumes};
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
 use crate::image::{Store, application_root};
@@ -56,6 +56,7 @@ pub fn prepare(name: &str) -> Result<()> {
     if let Some(problem) = model.unused_settings(container, &facts) {
         bail!("{problem}");
     }
+    limits::check(stack)?;
     for device in &container.devices {
         let found = fs::metadata(&device.source).with_context(|| format!("AddDevice={}", device.source))?;
         if !found.file_type().is_char_device() && !found.file_type().is_block_device() {
