@@ -35,7 +35,10 @@ fn a_tree_boots_with_its_containers_and_without_the_generator() {
     let planned = tool(root, &["apply", "--dry-run"]);
     assert!(!root.join("etc/systemd").exists());
     assert_eq!(tool(root, &["apply"]), planned);
-    assert!(planned.contains("write /etc/systemd/nspawn/web.nspawn"), "{planned}");
+    assert!(
+        planned.contains(&format!("write {}\n", root.join("etc/systemd/nspawn/web.nspawn").display())),
+        "{planned}"
+    );
     assert!(tool(root, &["apply"]).is_empty());
     fs::remove_file(root.join("usr/lib/systemd/system-generators/sdme-generator")).unwrap();
 

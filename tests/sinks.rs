@@ -147,7 +147,8 @@ fn apply_removes_what_it_wrote_and_nothing_else() {
 
     fs::remove_file(root.path("etc/sdme/web.container")).unwrap();
     let changes = root.apply();
-    assert!(changes.lines().all(|l| l.starts_with("remove /etc/systemd/")), "{changes}");
+    let removed = format!("remove {}/", root.path("etc/systemd").display());
+    assert!(changes.lines().all(|line| line.starts_with(&removed)), "{changes}");
     let left: Vec<String> = tree(&root.path("etc/systemd")).into_keys().map(|p| p.display().to_string()).collect();
     assert!(!left.iter().any(|p| p.contains("web")), "{left:?}");
     assert!(left.iter().any(|p| p.contains("db.nspawn")), "{left:?}");
@@ -165,7 +166,7 @@ fn apply_stops_before_files_that_are_not_its_own() {
     let before = tree(&root.path("etc/systemd"));
     let refused = root.run("apply", &[]);
     assert_eq!(refused.status.code(), Some(1));
-    assert!(stderr(&refused).contains("/etc/systemd/nspawn/web.nspawn"), "{}", stderr(&refused));
+    assert!(stderr(&refused).contains(&settings.display().to_string()), "{}", stderr(&refused));
     assert_eq!(tree(&root.path("etc/systemd")), before);
 
     // Ours, then edited: neither replaced nor removed.
@@ -193,7 +194,7 @@ fn apply_replaces_the_drop_in_of_an_earlier_version() {
     let path = "etc/systemd/system/systemd-nspawn@web.service.d/10-sdme.conf";
     fs::write(root.path("etc/systemd/sdme-gen.applied"), format!("{}\t{path}\n", sha256(text))).unwrap();
     let changes = root.apply();
-    assert!(changes.contains(&format!("remove /{path}\n")), "{changes}");
+    assert!(changes.contains(&format!("remove {}\n", root.path(path).display())), "{changes}");
     assert!(root.path("etc/systemd/system/systemd-nspawn@web.service").exists());
     assert!(!directory.join("10-sdme.conf").exists() && directory.join("override.conf").exists());
     assert_eq!(root.apply(), "");

@@ -273,7 +273,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             let mut tree = compiled.tree;
             plan::keep(&started::read(&root), &compiled.model, &mut tree);
             for change in apply(&tree, &root, dry_run)? {
-                writeln!(out, "{change}")?;
+                writeln!(out, "{}", change.below(&root))?;
             }
             Ok(ExitCode::SUCCESS)
         }

@@ -21,7 +21,7 @@ const LIST: &str = "etc/systemd/sdme-gen.applied";
 /// A path and a digest it had or is about to have. After a crash one path can have two.
 type Entry = (String, String);
 
-/// One thing that is, or would be, done; the path is absolute inside the root.
+/// One thing that is, or would be, done. The path is relative to the root.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
     /// A file that was not there, or was different.
@@ -30,12 +30,15 @@ pub enum Change {
     Remove(String),
 }
 
-impl std::fmt::Display for Change {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::Write(path) => write!(f, "write {path}"),
-            Self::Remove(path) => write!(f, "remove {path}"),
-        }
+impl Change {
+    /// Describes the change of a file below `root`.
+    #[must_use]
+    pub fn below(&self, root: &Path) -> String {
+        let (verb, path) = match self {
+            Self::Write(path) => ("write", path),
+            Self::Remove(path) => ("remove", path),
+        };
+        format!("{verb} {}", root.join(path).display())
     }
 }
 
@@ -45,39 +48,43 @@ impl std::fmt::Display for Change {
 /// Nothing is changed when a file is in the way that was not written by an earlier call, or was edited since. An
 /// error while writing leaves every file whole, old or new, and the next call finishes the work.
 pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
-    let root = Root::open(root).with_context(|| format!("cannot open {}", root.display()))?;
+    let place = root;
+    let root = Root::open(place).with_context(|| format!("cannot open {}", place.display()))?;
     let wanted: BTreeMap<String, &Node> = tree
         .iter()
         .filter(|(place, ..)| matches!(place, Place::Units | Place::Settings))
         .map(|(place, path, node)| (format!("{}/{path}", place.directory().trim_start_matches('/')), node))
         .collect();
-    let written = read_list(&root)?;
+    let written = read_list(&root, place)?;
     let mut changes = Vec::new();
     let mut in_the_way = Vec::new();
     for (path, node) in &wanted {
         let wanted = digest(node);
-        let found = present(&root, path)?;
+        let found = present(&root, place, path)?;
         if found.as_ref() == Some(&wanted) {
             continue;
         }
         if found.is_none_or(|found| written.contains(&(path.clone(), found))) {
-            changes.push(Change::Write(format!("/{path}")));
+            changes.push(Change::Write(path.clone()));
         } else {
             in_the_way.push(path.as_str());
         }
     }
     let stale: BTreeSet<&str> = written.iter().map(|(path, _)| path.as_str()).collect();
     for path in stale.into_iter().filter(|path| !wanted.contains_key(*path)) {
-        let Some(found) = present(&root, path)? else { continue };
+        let Some(found) = present(&root, place, path)? else { continue };
         if written.contains(&(path.to_owned(), found)) {
-            changes.push(Change::Remove(format!("/{path}")));
+            changes.push(Change::Remove(path.to_owned()));
         } else {
             in_the_way.push(path);
         }
     }
     if !in_the_way.is_empty() {
-        let names = in_the_way.join("\n  /");
-        bail!("these files are not ours or were edited since; move or remove them, nothing was changed:\n  /{names}");
+        let names: Vec<String> = in_the_way.iter().map(|path| format!("\n  {}", place.join(path).display())).collect();
+        bail!(
+            "apply did not write these files, or they were edited since; move or remove them (nothing was changed):{}",
+            names.concat()
+        );
     }
     if dry_run {
         return Ok(changes);
@@ -85,19 +92,18 @@ pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
     // Until all is done, the list names old and new: whatever a crash leaves behind is known to be ours.
     let new: BTreeSet<Entry> = wanted.iter().map(|(path, node)| (path.clone(), digest(node))).collect();
     if !changes.is_empty() {
-        write_list(&root, written.union(&new))?;
+        write_list(&root, place, written.union(&new))?;
     }
     for change in &changes {
         let (Change::Write(path) | Change::Remove(path)) = change;
-        let path = path.trim_start_matches('/');
         match wanted.get(path) {
             Some(node) => write(&root, path, node),
             None => remove(&root, path),
         }
-        .with_context(|| format!("cannot {change}"))?;
+        .with_context(|| format!("cannot {}", change.below(place)))?;
     }
     if new != written || !changes.is_empty() {
-        write_list(&root, new.iter())?;
+        write_list(&root, place, new.iter())?;
     }
     Ok(changes)
 }
@@ -111,27 +117,27 @@ fn digest(node: &Node) -> String {
     }
 }
 
-fn present(root: &Root, path: &str) -> Result<Option<String>> {
-    let (parent, name) = split(path);
-    let parent = match root.open_dir(parent.as_bytes()) {
+fn present(root: &Root, place: &Path, path: &str) -> Result<Option<String>> {
+    let (parent_path, name) = split(path);
+    let parent = match root.open_dir(parent_path.as_bytes()) {
         Ok(parent) => parent,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).with_context(|| format!("cannot look into /{parent}")),
+        Err(e) => return Err(e).with_context(|| format!("cannot look into {}", place.join(parent_path).display())),
     };
     let full = proc_path(parent.as_fd()).join(name);
     let metadata = match fs::symlink_metadata(&full) {
         Ok(metadata) => metadata,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(e).with_context(|| format!("cannot look at /{path}")),
+        Err(e) => return Err(e).with_context(|| format!("cannot look at {}", place.join(path).display())),
     };
     if metadata.is_symlink() {
-        let target = fs::read_link(&full).with_context(|| format!("cannot read /{path}"))?;
+        let target = fs::read_link(&full).with_context(|| format!("cannot read {}", place.join(path).display()))?;
         return Ok(Some(format!("-> {}", target.display())));
     }
     if !metadata.is_file() {
         return Ok(Some("not a file".to_owned()));
     }
-    let content = fs::read(&full).with_context(|| format!("cannot read /{path}"))?;
+    let content = fs::read(&full).with_context(|| format!("cannot read {}", place.join(path).display()))?;
     Ok(Some(Digest::of(&content).hex().to_owned()))
 }
 
@@ -155,14 +161,17 @@ fn remove(root: &Root, path: &str) -> io::Result<()> {
     Ok(())
 }
 
-fn read_list(root: &Root) -> Result<BTreeSet<Entry>> {
-    let bytes = root.read_file(LIST.as_bytes(), 64 << 20).with_context(|| format!("cannot read /{LIST}"))?;
-    let text = String::from_utf8(bytes.unwrap_or_default()).with_context(|| format!("/{LIST} is damaged"))?;
+fn read_list(root: &Root, place: &Path) -> Result<BTreeSet<Entry>> {
+    let bytes = root
+        .read_file(LIST.as_bytes(), 64 << 20)
+        .with_context(|| format!("cannot read {}", place.join(LIST).display()))?;
+    let text = String::from_utf8(bytes.unwrap_or_default())
+        .with_context(|| format!("{} is damaged; remove it", place.join(LIST).display()))?;
     Ok(text.lines().filter_map(|l| l.split_once('\t')).map(|(d, p)| (p.to_owned(), d.to_owned())).collect())
 }
 
-fn write_list<'a>(root: &Root, entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
+fn write_list<'a>(root: &Root, place: &Path, entries: impl Iterator<Item = &'a Entry>) -> Result<()> {
     let lines: Vec<String> = entries.map(|(path, digest)| format!("{digest}\t{path}\n")).collect();
     let text = lines.concat();
-    write(root, LIST, &Node::File(text)).with_context(|| format!("cannot write /{LIST}"))
+    write(root, LIST, &Node::File(text)).with_context(|| format!("cannot write {}", place.join(LIST).display()))
 }
