@@ -11,15 +11,21 @@ use super::support::{self, run};
 /// Makes the image `name` as a layout below `directory`: the nginx image of the tests, the files that `fill` puts into an empty
 /// directory, and options of `umoci config`. On a host it is `oci:/srv/hostile/NAME`.
 pub fn image(directory: &Path, name: &str, fill: impl FnOnce(&Path), config: &[&str]) {
+    image_on("nginx", directory, name, fill);
+    let image = format!("{}:latest", directory.join(name).display());
+    run(Command::new("umoci").args(["config", "--image", &image]).args(config));
+}
+
+/// As [`image`], on top of another one of the tests' images, and with the configuration of that image.
+pub fn image_on(below: &str, directory: &Path, name: &str, fill: impl FnOnce(&Path)) {
     let layout = directory.join(name);
-    run(Command::new("cp").arg("-r").arg(support::image("nginx")).arg(&layout));
+    run(Command::new("cp").arg("-r").arg(support::image(below)).arg(&layout));
     let files = tempfile::tempdir().unwrap();
     let top = files.path().join("top");
     fs::create_dir(&top).unwrap();
     fill(&top);
     let image = format!("{}:latest", layout.display());
     run(Command::new("umoci").args(["insert", "--image", &image]).arg(&top).arg("/"));
-    run(Command::new("umoci").args(["config", "--image", &image]).args(config));
 }
 
 /// Writes an executable shell script into a directory.

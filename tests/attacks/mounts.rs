@@ -2,10 +2,12 @@
 //! An application makes links on the way to the targets of its own mounts, and root of a container on the way to what
 //! systemd-nspawn makes in the container's root directory. No mount and no file may appear anywhere else afterwards.
 
+use std::fs;
+use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use crate::PROTECTIONS;
-use crate::hostile::{image, script};
+use crate::hostile::{image, image_on, script};
 use crate::support::containers::Container;
 use crate::support::host::Host;
 
@@ -45,6 +47,22 @@ fn images(directory: &Path) {
     let fill = |top: &Path| script(top, "fill", "exec sleep infinity");
     let word = ["--config.volume", "/srv/html", "--config.volume", "/srv/html/content/uploads"];
     image(directory, "honest", fill, &[&word[..], &["--config.entrypoint", "/fill"]].concat());
+    bases(directory);
+}
+
+/// Base operating systems in which a directory is a symbolic link to a directory of the host that this test looks at, and whether
+/// a start on them is refused.
+const BASES: [(&str, &str, bool); 2] = [("run", "run", true), ("log", "var/log", false)];
+
+/// Makes those images.
+fn bases(directory: &Path) {
+    for (name, path, _) in BASES {
+        image_on("base", directory, &format!("base-{name}"), |top| {
+            let link = top.join(path);
+            fs::create_dir_all(link.parent().unwrap()).unwrap();
+            symlink(format!("/srv/base-{name}"), link).unwrap();
+        });
+    }
 }
 
 /// Where something is mounted, as the first process of a container sees it; nothing when the container does not run.
@@ -67,6 +85,7 @@ fn mounts_stay_in_their_application(host: &Host) {
     }
     setuid_on_a_path_of_the_host(host);
     links_of_the_root(host);
+    links_of_a_base(host);
     assert_eq!(host.ok("cd /usr && find . -xdev | sort | sha256sum"), usr);
     assert_eq!(host.ok("cat /srv/file"), "file\n");
 }
@@ -175,4 +194,36 @@ fn links_of_the_root(host: &Host) {
     host.ok(&format!("rm {}/run", container.upper()));
     host.ok("ln -s /var/lib/machines/root/var/log/journal/0123 /var/log/journal/0123");
     host.ok("sdme-gen rm root && test ! -L /var/log/journal/0123");
+}
+
+/// A hostile base operating system has those links. systemd-nspawn would make its own directories where a link leads to.
+fn links_of_a_base(host: &Host) {
+    for (name, path, refused) in BASES {
+        // systemd-nspawn finds each directory in which it makes something.
+        let place = format!("/srv/base-{name}");
+        host.ok(&format!("mkdir -p {place}/log && touch {place}/honest {place}/log/honest"));
+        let list = || host.ok(&format!("find {place} -printf '%p %y %m %U:%G\\n' | sort"));
+        let before = list();
+        host.write(
+            &format!("/etc/sdme/base-{name}.image"),
+            format!("[Image]\nImage=oci:/srv/hostile/base-{name}\nMode=base\n"),
+        );
+        let applications = PROTECTIONS
+            .map(|(protection, text)| (protection, format!("Image=honest.image\nBase=base-{name}.image\n{text}")));
+        // Without an application, nothing of ours is mounted over the base's /var/log.
+        let system = ("system", format!("Image=base-{name}.image\nHardened=yes\n"));
+        for (protection, text) in applications.into_iter().chain([system]) {
+            let container = Container::new(host, &format!("on-{name}-{protection}"));
+            container.configure(&format!("[Container]\n{text}"));
+            host.run(&format!("timeout 30 systemctl start {}", container.unit));
+            assert_eq!(list(), before, "{protection}: the start followed /{path} of the base");
+            let told = host.ok(&format!("journalctl -b -u {} --no-pager", container.unit));
+            let named = format!("/{path} of {} is a symbolic link", container.name);
+            assert_eq!(told.contains(&named), refused, "{protection}: /{path}: {told}");
+            // In the container, the link leads to a place in the container.
+            let state = container.property("ActiveState");
+            assert_eq!(state, if refused { "failed" } else { "active" }, "{protection}: /{path}: {told}");
+            host.run(&format!("systemctl stop {}; rm {}", container.unit, container.file()));
+        }
+    }
 }
