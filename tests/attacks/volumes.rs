@@ -3,7 +3,7 @@
 //! lock on a volume; containers that start at the same time and share a new volume.
 
 use std::fs;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{PermissionsExt as _, chown};
 use std::path::Path;
 
 use crate::hostile::{image, program};
@@ -17,6 +17,15 @@ const TRIES: usize = 100;
 
 /// Everything about the files of a directory.
 const LIST: &str = "find . -printf '%P %y %m %U:%G %n %T@ %l\\n' | sed -E 's/^( d .*) [0-9.]+ $/\\1/' | sort";
+
+/// Extended attributes of files in the image's directory: notes, and the capability `CAP_NET_BIND_SERVICE` (`linux/capability.h`:
+/// revision 2 with the effective bit, then the permitted and the inheritable set in two halves).
+const ATTRIBUTES: [(&str, &str, &[u8]); 4] = [
+    ("", "user.note", b"of the directory"),
+    ("sub/deep", "user.note", b"of a directory"),
+    ("sub/5", "user.note", b"of a file\0"),
+    ("sub/6", "security.capability", b"\x01\0\0\x02\0\x04\0\0\0\0\0\0\0\0\0\0\0\0\0\0"),
+];
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
@@ -32,6 +41,11 @@ fn images(directory: &Path) {
         }
         fs::hard_link(data.join("sub/1"), data.join("sub/deep/again")).unwrap();
         std::os::unix::fs::symlink("/nowhere", data.join("sub/link")).unwrap();
+        chown(data.join("sub/3"), Some(12), Some(34)).unwrap();
+        fs::set_permissions(data.join("sub/4"), fs::Permissions::from_mode(0o4750)).unwrap();
+        for (path, name, value) in ATTRIBUTES {
+            xattr::set(data.join(path), name, value).unwrap();
+        }
         // The attacker as uid 1000 must be able to empty the volume again.
         for path in [data.join("sub/2"), data.join("sub/deep"), data.join("sub"), data] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
@@ -77,13 +91,8 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
     waiting.configure("[Container]\nImage=race.image\nVolume=held:/data\n");
     host.ok(&format!("timeout 20 systemctl start {}", waiting.unit));
 
-    let names = ["one", "two", "three"];
-    for name in names {
-        Container::new(host, name).configure("[Container]\nImage=race.image\nExec=lock\nVolume=shared:/data\n");
-    }
-    host.ok("systemctl start systemd-nspawn@one systemd-nspawn@two systemd-nspawn@three");
-    let listed = |directory: &str| host.ok(&format!("cd {directory} && {LIST}"));
-    assert_eq!(listed("/var/lib/sdme/volumes/shared"), listed(&format!("{}/data", files_of(host, "race"))));
+    filled_once(host, "shared", "");
+    filled_once(host, "mapped", "UserNS=auto\nNetwork=private\n");
     // Nothing is left of a copy that has ended. One that an attacker disturbed to the end is begun again by the next start.
     for kind in ["new", "unfinished"] {
         let left = host.ok(&format!("ls /var/lib/sdme/volumes/.state/{kind}"));
@@ -91,4 +100,29 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
         assert!(left.is_empty(), "{kind}: {left:?}");
     }
     assert_eq!(host.ok("stat -c %a /var/lib/sdme/volumes/.state"), "700\n");
+}
+
+/// Three containers that share a new volume start at the same time: the volume has all of the image's files, once, with their
+/// owners, modes, times, links and extended attributes.
+fn filled_once(host: &Host, volume: &str, text: &str) {
+    let containers = [1, 2, 3].map(|number| Container::new(host, &format!("{volume}-{number}")));
+    for container in &containers {
+        container.configure(&format!("[Container]\nImage=race.image\nExec=lock\nVolume={volume}:/data\n{text}"));
+    }
+    let units = containers.each_ref().map(|container| container.unit.as_str()).join(" ");
+    host.ok(&format!("systemctl start {units}"));
+    let listed = |directory: &str| host.ok(&format!("cd {directory} && {LIST}"));
+    let relative = format!("var/lib/sdme/volumes/{volume}");
+    let volume = format!("/{relative}");
+    assert_eq!(listed(&volume), listed(&format!("{}/data", files_of(host, "race"))));
+    let files = Path::new("/proc").join(host.pid().to_string()).join("root").join(relative);
+    for (path, name, value) in ATTRIBUTES {
+        let found = xattr::get(files.join(path), name).unwrap();
+        assert_eq!(found.as_deref(), Some(value), "{volume}/{path}: {name}");
+    }
+    // Nothing else has attributes.
+    let all = host.ok(&format!("find {volume} ! -type l -printf '%P\\n'"));
+    let with: Vec<&str> = all.lines().filter(|path| xattr::list(files.join(path)).unwrap().next().is_some()).collect();
+    assert_eq!(with.len(), ATTRIBUTES.len(), "{with:?}");
+    host.ok(&format!("systemctl stop {units}"));
 }
