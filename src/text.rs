@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Text of images, registries and containers, made safe for terminals and for the journal. Pure.
 //!
-//! Every sink that can print such text passes it through [`line`]: a control character could change earlier output on a
-//! terminal, and a newline could forge a second message in the journal.
+//! Every sink that can print such text passes it through [`line`], or through [`json`] where programs read it: a control
+//! character could change earlier output on a terminal, and a newline could forge a second message in the journal.
 
 use std::fmt::Write as _;
 
@@ -16,6 +16,24 @@ pub fn line(text: &str) -> String {
 #[must_use]
 pub fn lines(text: &str) -> String {
     escape(text, true)
+}
+
+/// A JSON document, which may have several lines, with those characters as the escapes of JSON (RFC 8259, section 7). Programs
+/// read the same strings. JSON itself demands escapes only below U+0020, and the library writes no others.
+#[must_use]
+pub fn json(document: &str) -> String {
+    let mut out = String::with_capacity(document.len());
+    for c in document.chars() {
+        if c != '\n' && (c.is_control() || is_format(c)) {
+            for unit in c.encode_utf16(&mut [0; 2]) {
+                // Writing to a String cannot fail.
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    out
 }
 
 fn escape(text: &str, keep_newlines: bool) -> String {
@@ -43,6 +61,7 @@ fn is_format(c: char) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use proptest::prelude::*;
 
     use super::*;
@@ -52,6 +71,15 @@ mod tests {
         assert_eq!(line("a\x1b[2Jb\nc\td\u{202e}e\u{9b}"), "a\\u{1b}[2Jb\\nc\\td\\u{202e}e\\u{9b}");
         assert_eq!(lines("one\ntwo\r"), "one\ntwo\\r");
         assert_eq!(line("größe `x` 日本"), "größe `x` 日本");
+    }
+
+    #[test]
+    fn json_stays_the_same_document() {
+        let document = serde_json::json!({"a\u{9b}\n": ["\x7f\u{202e}\u{e0041}\u{85}", "größe"]});
+        let text = json(&serde_json::to_string_pretty(&document).unwrap());
+        assert!(text.contains(r"a\u009b\n") && text.contains(r"\u007f\u202e\udb40\udc41\u0085"), "{text}");
+        assert!(text.contains("größe") && text.contains("[\n"), "{text}");
+        assert_eq!(serde_json::from_str::<serde_json::Value>(&text).unwrap(), document);
     }
 
     proptest! {

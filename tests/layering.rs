@@ -53,6 +53,20 @@ fn pure_modules_do_nothing_but_compute() {
 }
 
 #[test]
+fn commands_print_json_in_one_place() {
+    for (path, text) in sources("src/cli") {
+        let own = path.ends_with("cli/mod.rs");
+        for (line, code) in code(&text).filter(|_| !own) {
+            let place = format!("{}:{}", path.display(), line + 1);
+            assert!(
+                !code.contains("serde_json::to_"),
+                "{place}: print_json() escapes text of images, serde_json does not"
+            );
+        }
+    }
+}
+
+#[test]
 fn layers_import_only_from_those_before() {
     // search -> ini -> config -> resolve -> plan; each may use what stands to its left, and the leaf modules.
     let order = [

@@ -4,8 +4,9 @@
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
+use super::print_json;
 use crate::Compiled;
 use crate::catalogue;
 use crate::diag::{Diagnostic, Severity};
@@ -19,7 +20,7 @@ pub fn run(compiled: &Compiled, json: bool, out: &mut dyn Write) -> Result<ExitC
     let all = &compiled.diagnostics;
     if json {
         let all: Vec<_> = all.iter().map(as_json).collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&all).context("rendering the list")?)?;
+        print_json(&all, out)?;
     } else {
         let mut stderr = std::io::stderr().lock();
         // https://no-color.org

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
+use super::print_json;
 use crate::runtime::defaults;
 
 /// What to do with sdme.conf.
@@ -48,7 +49,7 @@ pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             }
             if json {
                 let map: serde_json::Map<_, _> = all.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
-                writeln!(out, "{}", serde_json::to_string_pretty(&map).context("rendering the list")?)?;
+                print_json(&map, out)?;
             } else {
                 for (name, value) in &all {
                     let line = if key.is_some() { value.clone() } else { format!("{name}={value}") };

@@ -4,9 +4,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
+use super::print_json;
 use crate::runtime::applications::{self, Logs};
 use crate::runtime::changed::{self, Outdated};
 use crate::runtime::ps::{self, Listed};
@@ -100,7 +101,7 @@ fn restart(names: &[String], dry_run: bool, out: &mut dyn Write) -> Result<ExitC
 
 fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
     if json {
-        writeln!(out, "{}", serde_json::to_string_pretty(all).context("rendering the list")?)?;
+        print_json(all, out)?;
         return Ok(());
     }
     let head = ["NAME", "STATE", "UP", "HEALTH", "POD", "USERS", "PORTS", "IMAGE"].map(str::to_owned);

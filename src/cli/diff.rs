@@ -5,8 +5,9 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 
+use super::print_json;
 use crate::runtime::diff::{Change, diff};
 use crate::text;
 
@@ -24,7 +25,7 @@ pub fn run(root: &Path, name: &str, json: bool, out: &mut dyn Write) -> Result<E
     if json {
         let all: Vec<_> =
             all.iter().map(|(path, change)| serde_json::json!({"path": path, "change": word(*change)})).collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&all).context("rendering the list")?)?;
+        print_json(&all, out)?;
     } else {
         for (path, change) in all {
             let letter = word(change).chars().next().unwrap_or(' ').to_ascii_uppercase();

@@ -8,6 +8,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
+use super::print_json;
 use crate::image::{Mode, ModeSetting, Store, shown, verify};
 use crate::runtime::images;
 use crate::text;
@@ -111,7 +112,7 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
                 })
             })
             .collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&all).context("rendering the list")?)?;
+        print_json(&all, out)?;
         return Ok(code);
     }
     let width = found.iter().map(|i| i.name.len()).max().unwrap_or(0).max(4);

@@ -11,6 +11,7 @@ use super::report;
 use crate::output::graph::Graph;
 use crate::runtime;
 use crate::runtime::containers::service;
+use crate::text;
 
 /// Prints the graph, of all units or of those around some containers.
 ///
@@ -27,11 +28,11 @@ pub fn run(root: &Path, dot: bool, mermaid: bool, names: &[String], out: &mut dy
     if !units.is_empty() {
         graph = graph.around(&units);
     }
-    let text = match (dot, mermaid) {
+    let rendered = match (dot, mermaid) {
         (true, _) => graph.to_dot(),
         (_, true) => graph.to_mermaid(),
         _ => graph.to_tree(),
     };
-    write!(out, "{text}")?;
+    write!(out, "{}", text::lines(&rendered))?;
     Ok(code)
 }

@@ -260,7 +260,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             let code = report(&compiled);
             match output {
                 Some(directory) => render::write(&compiled.tree, &directory)?,
-                None => write!(out, "{}", compiled.tree)?,
+                None => write!(out, "{}", text::lines(&compiled.tree.to_string()))?,
             }
             Ok(code)
         }
@@ -330,6 +330,12 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
 fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
     crate::journal::parse_severities("sdme-gen", &format!("systemd-nspawn@{container}.service"));
     command(container).map(|()| ExitCode::SUCCESS)
+}
+
+/// Prints a JSON document. Its strings may come from an image or a container, and it may be printed on a terminal.
+fn print_json(document: &(impl serde::Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
+    let text = serde_json::to_string_pretty(document).context("cannot render the JSON document")?;
+    Ok(writeln!(out, "{}", text::json(&text))?)
 }
 
 /// Prints all diagnostics to standard error.

@@ -5,9 +5,10 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use clap::Subcommand;
 
+use super::print_json;
 use crate::runtime::pods::{self, Listed};
 
 /// What to do with pods.
@@ -74,7 +75,7 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
                 })
             })
             .collect();
-        writeln!(out, "{}", serde_json::to_string_pretty(&all).context("rendering the list")?)?;
+        print_json(&all, out)?;
         return Ok(());
     }
     let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);

@@ -15,6 +15,7 @@ mod hostile;
 mod images;
 mod mounts;
 mod network;
+mod outputs;
 mod start;
 mod volumes;
 
