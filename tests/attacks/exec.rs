@@ -60,15 +60,26 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
         // A file of the administrator as standard input is not to be opened for writing.
         host.run(&format!("sdme-gen exec {name} -- sh -c 'echo changed >/proc/self/fd/0' </srv/secret"));
         assert_eq!(host.read("/srv/secret"), "of the administrator\n", "{name}");
-        // The terminal of the administrator stays the administrator's.
-        let look = "stat -c \"%u %a\" $(tty)";
+    }
+
+    terminals_keep_their_owner(host);
+    privileges_do_not_follow_a_claim(host);
+}
+
+/// The terminal of the administrator is not given to the user of the image.
+fn terminals_keep_their_owner(host: &Host) {
+    for (name, text) in PROTECTIONS {
+        let name = format!("user-{name}");
+        let container = Container::new(host, &name);
+        let file = format!("[Container]\nImage=probing.image\nUser=1000\nVolume=/usr:/usr:ro\n{text}");
+        container.configure(&file).systemctl("start");
+        let look = "stat -c \"%u:%g %a\" $(tty)";
         let command = format!("{look}; sdme-gen exec {name} -- true | cat; {look}");
         let terminal = host.ok(&format!("script -qec '{command}' /dev/null"));
         let lines: Vec<&str> = terminal.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
         assert_eq!((lines.len(), lines.first()), (2, lines.last()), "{name}: {terminal}");
+        container.systemctl("stop");
     }
-
-    privileges_do_not_follow_a_claim(host);
 }
 
 /// The application says that its main process is the launcher of its health check, which has more privileges than the
