@@ -7,8 +7,11 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
+use crate::paths::volume;
+use crate::unit::escape_path;
+
 /// Where the copies are: a directory for each unit, laid out as a directory of units.
-const STARTED: &str = "/run/sdme/started";
+pub const STARTED: &str = "/run/sdme/started";
 
 /// Where units of ours are; the service manager takes those of the first one.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/generator"];
@@ -24,7 +27,7 @@ const DROP_IN: &str = "10-sdme.conf";
 pub struct Started {
     /// Its name.
     pub unit: String,
-    /// Its files and those of its ports, by their paths below a directory of units.
+    /// Its files and those of its ports and volumes, by their paths below a directory of units.
     pub files: BTreeMap<String, String>,
 }
 
@@ -109,7 +112,7 @@ fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
     }
 }
 
-/// Keeps a copy of a unit that is being started, with the sockets it needs and their proxies, as the service manager has read them.
+/// Keeps a copy of a unit that is being started, with the sockets it needs and their proxies, and the mounts of volumes, as the service manager has read them.
 ///
 /// # Errors
 /// The copy cannot be written.
@@ -122,9 +125,19 @@ pub fn keep(unit: &str) -> io::Result<()> {
     if let Some(stem) = unit.strip_suffix(".socket") {
         sockets.push(stem.to_owned());
     }
-    for stem in sockets {
+    for stem in &sockets {
         for path in [format!("{stem}.socket"), format!("{stem}.service")] {
             files.extend(ours(&path).map(|text| (path, text)));
+        }
+    }
+    for mount in files.values().flat_map(|text| mounts(text)).collect::<Vec<_>>() {
+        files.extend(ours(&mount).map(|text| (mount, text)));
+    }
+    if unit.ends_with(".service") {
+        // A socket that starts its container has a copy of its own. It may not have been of that kind when it was opened.
+        for socket in sockets.iter().map(|stem| format!("{stem}.socket")) {
+            let waits = files.get(&socket).is_some_and(|text| text.contains("\nExecStartPre="));
+            if waits { keep(&socket)? } else { forget(&socket)? }
         }
     }
     let (new, place) = (PathBuf::from(format!("{STARTED}/.{unit}")), PathBuf::from(format!("{STARTED}/{unit}")));
@@ -167,4 +180,11 @@ pub(crate) fn sockets(text: &str) -> Vec<String> {
         .filter(|stem| stem.starts_with(PORT))
         .map(str::to_owned)
         .collect()
+}
+
+/// The units of the volumes that a unit needs mounted.
+fn mounts(text: &str) -> Vec<String> {
+    let paths = text.lines().filter_map(|line| line.strip_prefix("RequiresMountsFor=")).flat_map(str::split_whitespace);
+    let volumes = paths.filter(|path| path.starts_with(&volume("")));
+    volumes.map(|path| format!("{}.mount", escape_path(path))).collect()
 }

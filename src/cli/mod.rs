@@ -202,12 +202,7 @@ enum Verb {
     ExposedPort { pod: String, port: u16, file: PathBuf },
     /// Called by the units of pods and of ports: keeps a copy of the unit as long as it runs
     #[command(hide = true)]
-    Started {
-        unit: String,
-        /// Remove the copy
-        #[arg(long)]
-        ended: bool,
-    },
+    Started { unit: String },
     /// Called by the unit of a rejected file
     #[command(hide = true)]
     Rejected { problems: Vec<String> },
@@ -313,9 +308,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             ports::proxy(port, Duration::from_secs(seconds), &proxy).map(|()| ExitCode::SUCCESS)
         }
         Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
-        Verb::Started { unit, ended } => {
-            let result = if ended { started::forget(&unit) } else { started::keep(&unit) };
-            result.with_context(|| format!("the copy of {unit}")).map(|()| ExitCode::SUCCESS)
+        Verb::Started { unit } => {
+            started::keep(&unit).with_context(|| format!("the copy of {unit}")).map(|()| ExitCode::SUCCESS)
         }
         Verb::Rejected { problems } => {
             for problem in problems {

@@ -70,7 +70,7 @@ fn dependencies(container: &Container, model: &Model, unit: &mut UnitFile) {
 fn commands(container: &Container, unit: &mut UnitFile) {
     job::before(container, unit);
     unit.set("Service", "ExecStartPre", ["+", BINDIR, "/sdme-gen prepare %i"].concat());
-    template::command(unit);
+    template::command(pod::namespace(container).as_deref(), unit);
     for app in &container.apps {
         if let Some(reload) = &app.reload {
             unit.set("Service", "ExecReload", reload_line(container, app, reload));

@@ -37,8 +37,12 @@ pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
         }
         for (path, text) in started.files.iter().filter(|(path, _)| !tree.has(&Place::Units, path)).collect::<Vec<_>>()
         {
+            let drop_in = format!("{path}.d/{DROP_IN}");
             if started.is_port(path) {
-                tree.file(Place::Units, format!("{path}.d/{DROP_IN}"), &port(started, path));
+                let unit = port(started, path, tree);
+                tree.file(Place::Units, drop_in, &unit);
+            } else if path.ends_with(".mount") && matches!(fate, Fate::Planned) {
+                tree.file(Place::Units, drop_in, &mount(started));
             }
             tree.add(Place::Units, path, Node::File(without_images(text)));
         }
@@ -66,7 +70,7 @@ fn head(started: &Started) -> UnitFile {
 }
 
 /// The socket or the proxy of a port that is not planned any more. The restart or the stop of what the proxy is bound to closes it.
-fn port(started: &Started, path: &str) -> UnitFile {
+fn port(started: &Started, path: &str, tree: &Tree) -> UnitFile {
     let mut unit = head(started);
     let Some(stem) = path.strip_suffix("socket") else {
         // It is started by connections as long as its pod has not been started without it.
@@ -78,7 +82,33 @@ fn port(started: &Started, path: &str) -> UnitFile {
         // A socket that starts its container is open without it.
         unit.set("Unit", if started.is_service() { "BindsTo" } else { "PartOf" }, owner);
     }
+    // Another one of the same port opens when this one has closed.
+    let listens = started.files.get(path).and_then(|text| number(text));
+    let sockets = tree
+        .below(&Place::Units)
+        .filter(|(other, _)| other.ends_with(".socket") && !started.files.contains_key(*other));
+    for (other, node) in sockets {
+        if let Node::File(text) = node
+            && listens.is_some()
+            && number(text) == listens
+        {
+            unit.set("Unit", "Before", other);
+        }
+    }
     unit.set("Unit", "StopWhenUnneeded", "no").set("Unit", "ConditionPathExists", "!/");
+    unit
+}
+
+/// The number of the port that a socket listens on.
+fn number(socket: &str) -> Option<&str> {
+    socket.lines().find_map(|line| line.strip_prefix("ListenStream="))?.rsplit(':').next()
+}
+
+/// A volume that is not planned any more, of a container that no longer needs it.
+fn mount(started: &Started) -> UnitFile {
+    let mut unit = head(started);
+    unit.set("Unit", "BindsTo", started.unit.as_str()).set("Unit", "StopWhenUnneeded", "no");
+    unit.set("Unit", "ConditionPathExists", "!/");
     unit
 }
 
@@ -86,8 +116,6 @@ fn port(started: &Started, path: &str) -> UnitFile {
 fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
     let mut unit = head(started);
     stub::describe(rejected, &mut unit);
-    // Its network need not be there.
-    unit.set("Service", "NetworkNamespacePath", "");
     unit.set("Service", "ExecStartPre", "").set("Service", "ExecStart", "");
     unit.set("Service", "ExecStart", stub::command(rejected)).set("Service", "Restart", "no");
     unit

@@ -149,10 +149,14 @@ pub fn member(container: &Container, unit: &mut UnitFile) {
         // reload finds that its file names another pod, which is not there yet.
         unit.set("Unit", "Requires", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
     }
-    if let Some(pod) = outer {
-        unit.set("Service", "NetworkNamespacePath", Pod::path(pod))
-            // It would be implied, and nspawn's mounts are for the host to see.
-            .set("Service", "PrivateMounts", "no");
+}
+
+/// The network namespace that systemd-nspawn is to run a container in, if it is that of a pod.
+#[must_use]
+pub fn namespace(container: &Container) -> Option<String> {
+    match &container.connection.network {
+        Network::Pod(pod) => Some(Pod::path(pod)),
+        _ => None,
     }
 }
 

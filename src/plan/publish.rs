@@ -8,6 +8,7 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME};
 use crate::resolve::pod::{Cable, Pod};
 use crate::resolve::ports::Port;
+use crate::started::STARTED;
 use crate::unit::UnitFile;
 
 /// The proxy of systemd-socket-proxyd(8).
@@ -53,15 +54,13 @@ fn socket(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = head(pod, port);
     if pod.wanted.on_demand {
         // A reload leaves it open, whatever the files say by then. The sockets of other pods are kept with the pod.
-        unit.set("Socket", "ExecStartPre", format!("{BINDIR}/sdme-gen started %n")).set(
-            "Socket",
-            "ExecStopPost",
-            format!("{BINDIR}/sdme-gen started --ended %n"),
-        );
+        unit.set("Socket", "ExecStartPre", format!("{BINDIR}/sdme-gen started %n"));
     } else {
         // The socket comes before the pod, and is there as long as the pod is. In a restart it stays, and connections wait.
         unit.set("Unit", "StopWhenUnneeded", "yes");
     }
+    // Also of a socket that no longer starts its container since it was opened.
+    unit.set("Socket", "ExecStopPost", format!("rm -rf {STARTED}/%n"));
     unit.set("Socket", "ListenStream", port.listen());
     match port.address {
         None => unit.set("Socket", "BindIPv6Only", "both"),

@@ -58,9 +58,13 @@ pub fn dependencies(unit: &mut UnitFile) {
     }
 }
 
-/// Adds the command that runs the container.
-pub fn command(unit: &mut UnitFile) {
-    unit.set("Service", "ExecStart", COMMAND);
+/// Adds the command that runs the container, in this network namespace if there is one. `NetworkNamespacePath=` would also be that of
+/// the commands before and after, and a container that gets a network by a restart would have none yet when it stops.
+pub fn command(namespace: Option<&str>, unit: &mut UnitFile) {
+    match namespace {
+        Some(path) => unit.set("Service", "ExecStart", [COMMAND, " --network-namespace-path=", path].concat()),
+        None => unit.set("Service", "ExecStart", COMMAND),
+    };
 }
 
 /// Adds the settings of the service. A job has no limit for its start, which lasts until its end, and systemd refuses
