@@ -165,19 +165,18 @@ pub fn settings(container: &Container, file: &mut UnitFile) {
     if let Some(pod) = &container.connection.oci_pod {
         file.set("Files", "BindReadOnly", format!("{}:{INSIDE}", Pod::path(pod)));
     }
-    let (private, link) = match &container.connection.network {
-        Network::Host | Network::Pod(_) => ("no", None),
-        Network::Alone => ("yes", None),
-        Network::Veth => ("yes", Some(("VirtualEthernet", "yes"))),
-        Network::Bridge(bridge) => ("yes", Some(("Bridge", bridge.as_str()))),
-        Network::Zone(zone) => ("yes", Some(("Zone", zone.as_str()))),
+    let link = match &container.connection.network {
+        // A section here would replace the namespace that the command line names.
+        Network::Host | Network::Pod(_) => return,
+        Network::Alone => None,
+        Network::Veth => Some(("VirtualEthernet", "yes")),
+        Network::Bridge(bridge) => Some(("Bridge", bridge.as_str())),
+        Network::Zone(zone) => Some(("Zone", zone.as_str())),
     };
-    // Without these two, the stock command line asks for a virtual link.
-    file.set("Network", "Private", private);
-    match link {
-        None => file.set("Network", "VirtualEthernet", "no"),
-        Some((key, value)) => file.set("Network", key, value),
-    };
+    file.set("Network", "Private", "yes");
+    if let Some((key, value)) = link {
+        file.set("Network", key, value);
+    }
 }
 
 /// Whether the application can reach the host's name servers, and has to be told where they are.
