@@ -1,0 +1,283 @@
+// SPDX-License-Identifier: MIT
+//! The table of edits in `edits.txt`: files, other files, and what is done with the containers that run; each compared with a
+//! host that only ever had the other files. Cases of a group run at the same time, with names and ports of their own: a group
+//! costs three starts, whatever the number of its cases.
+
+use std::collections::BTreeSet;
+
+use crate::bench::Bench;
+use crate::files::{Files, Ports};
+use crate::state::State;
+use crate::support::containers::ready;
+
+on_every_suite!(a_restarted_container_is_what_its_file_says);
+
+fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
+    if ready(suite, &[]) {
+        case(&mut Bench::new(suite));
+    }
+}
+
+/// What is done after the edit and the reload.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Action {
+    /// Restarts the containers, stops what has no file any more, starts what is new.
+    Restart,
+    /// Restarts the targets of pods instead of their containers.
+    Target,
+    /// Stops everything, then starts what has a file, right away.
+    StopStart,
+    /// Stops everything.
+    Stop,
+    /// Stops everything before the edit.
+    StopFirst,
+    /// `sdme-gen rm --force` in place of an edit.
+    Rm,
+    /// `sdme-gen rm --force` after the edit.
+    RmAfter,
+    /// `sdme-gen rm --force` after the edit in between.
+    RmChanged,
+}
+
+impl Action {
+    fn of(name: &str) -> Self {
+        match name {
+            "restart" => Self::Restart,
+            "target" => Self::Target,
+            "stop-start" => Self::StopStart,
+            "stop" => Self::Stop,
+            "stop-first" => Self::StopFirst,
+            "rm" => Self::Rm,
+            "rm-after" => Self::RmAfter,
+            "rm-changed" => Self::RmChanged,
+            other => panic!("edits.txt: there is no action {other}"),
+        }
+    }
+
+    /// Whether the containers run afterwards.
+    fn leaves_running(self) -> bool {
+        matches!(self, Self::Restart | Self::Target | Self::StopStart)
+    }
+
+    fn removes(self) -> bool {
+        matches!(self, Self::Rm | Self::RmAfter | Self::RmChanged)
+    }
+}
+
+#[derive(Debug)]
+struct Case {
+    name: String,
+    title: String,
+    group: String,
+    action: Action,
+    before: (Files, Ports),
+    between: Files,
+    after: (Files, Ports),
+}
+
+impl Case {
+    /// What to start afterwards.
+    fn runs(&self) -> Vec<String> {
+        if self.action.leaves_running() { self.after.0.units() } else { Vec::new() }
+    }
+
+    /// The action as commands of a shell.
+    fn commands(&self) -> String {
+        let (old, new) = (self.before.0.units(), self.after.0.units());
+        let only = |all: &[String], keep: &dyn Fn(&String) -> bool| -> Vec<String> {
+            all.iter().filter(|unit| keep(unit)).cloned().collect()
+        };
+        let (gone, added) = (only(&old, &|unit| !new.contains(unit)), only(&new, &|unit| !old.contains(unit)));
+        let is_target = |unit: &String| unit.ends_with(".target");
+        let has_target = old.iter().any(is_target);
+        let stays = |target: bool| only(&old, &|unit| new.contains(unit) && is_target(unit) == target);
+        let steps = match self.action {
+            Action::Restart => vec![("stop", gone), ("start", added), ("restart", stays(false))],
+            Action::Target => {
+                assert!(has_target, "{}: no pod", self.title);
+                vec![("stop", gone), ("start", added), ("restart", stays(true))]
+            }
+            Action::StopStart => vec![("stop", self.before.0.all_units()), ("start", new)],
+            Action::Stop | Action::StopFirst => vec![("stop", self.before.0.all_units())],
+            Action::Rm | Action::RmAfter | Action::RmChanged => {
+                let names = self.before.0.all_units();
+                let name = |unit: &String| unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service").map(str::to_owned);
+                let names: Vec<String> = names.iter().filter_map(name).collect();
+                return format!("sdme-gen rm --force {}\n", names.join(" "));
+            }
+        };
+        let command = |(verb, units): &(&str, Vec<String>)| format!("systemctl {verb} {}\n", units.join(" "));
+        steps.iter().filter(|(_, units)| !units.is_empty()).map(command).collect()
+    }
+}
+
+/// The table, with the placeholders of each case filled in.
+fn cases() -> Vec<Case> {
+    let mut all: Vec<Case> = Vec::new();
+    let mut group = "";
+    for line in include_str!("edits.txt").lines() {
+        if let Some(title) = line.strip_prefix("# GROUP: ") {
+            group = title;
+            continue;
+        }
+        if let Some((title, action)) = line.strip_prefix("## ").and_then(|line| line.rsplit_once(": ")) {
+            all.push(Case {
+                name: format!("e{:02}", all.len()),
+                title: title.to_owned(),
+                group: group.to_owned(),
+                action: Action::of(action),
+                before: Default::default(),
+                between: Files::default(),
+                after: Default::default(),
+            });
+            continue;
+        }
+        let number = all.len().wrapping_sub(1);
+        let (Some(case), Some((kind, text))) = (all.last_mut(), line.split_once(' ')) else { continue };
+        let text = (1..10).fold(text.to_owned(), |text, digit| {
+            text.replace(&format!("${digit}"), &(8000 + 10 * number + digit).to_string())
+        });
+        let text = text.replace('$', &case.name);
+        let ports = || Ports(text.split(' ').map(str::to_owned).collect());
+        let add = |files: &mut Files| {
+            let (name, lines) = text.split_once(':').unwrap();
+            files.add(name, &lines.trim().replace(" | ", "\n"));
+        };
+        match kind {
+            "<" => add(&mut case.before.0),
+            "~" => add(&mut case.between),
+            ">" => add(&mut case.after.0),
+            "<?" => case.before.1 = ports(),
+            ">?" => case.after.1 = ports(),
+            _ => {}
+        }
+    }
+    all
+}
+
+/// All files of several cases, or all ports.
+fn files<'a>(all: impl IntoIterator<Item = &'a Files>) -> Files {
+    all.into_iter().fold(Files::default(), |mut sum, files| {
+        sum.extend(files);
+        sum
+    })
+}
+
+fn ports<'a>(all: impl IntoIterator<Item = &'a Ports>) -> Ports {
+    Ports(all.into_iter().flat_map(|ports| ports.0.clone()).collect())
+}
+
+fn a_restarted_container_is_what_its_file_says(bench: &mut Bench) {
+    let all = cases();
+    assert!(all.len() >= 40, "{} edits", all.len());
+    let only = std::env::var("SDME_TEST_EDITS").unwrap_or_default();
+    let groups: BTreeSet<&str> = all.iter().map(|case| case.group.as_str()).collect();
+    let mut problems = Vec::new();
+    for group in groups {
+        let cases: Vec<&Case> = all
+            .iter()
+            .filter(|case| case.group == group && (case.group.contains(&only) || case.title.contains(&only)))
+            .collect();
+        if !cases.is_empty() {
+            problems.extend(try_group(bench, group, &cases));
+        }
+    }
+    assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
+}
+
+/// Tries cases at the same time. Returns each problem with the case it belongs to.
+fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
+    let mut problems = Vec::new();
+    let mut report = |when: &str, lines: Vec<String>| {
+        problems.extend(lines.into_iter().map(|line| {
+            let case = cases.iter().find(|case| line.contains(&case.name) || case.owns_port(&line));
+            let title = case.map_or_else(|| group.to_owned(), |case| format!("{} ({:?})", case.title, case.action));
+            format!("{title}; {when}: {line}")
+        }));
+    };
+
+    let begin = std::time::Instant::now();
+    let after = files(cases.iter().map(|case| &case.after.0));
+    let answering = ports(cases.iter().map(|case| &case.after.1));
+    let runs: Vec<String> = cases.iter().flat_map(|case| case.runs()).collect();
+    let (wanted, lines) = bench.wanted(&after, &runs, &answering);
+    report("on a host that had only the files after the edit", lines);
+    let prepared = begin.elapsed();
+
+    let before = files(cases.iter().map(|case| &case.before.0));
+    before.load(&bench.host);
+    report("first start", bench.start(&before.units()));
+    // Ports that are to answer until the action: those of containers that are stopped before the edit are not among them.
+    let stays = |case: &&&Case| case.action != Action::StopFirst;
+    let old = ports(cases.iter().map(|case| &case.before.1));
+    report("before the edit", old.dead(&bench.host));
+    act(bench, cases, |case| case.action == Action::StopFirst, &mut report);
+    let old = ports(cases.iter().filter(stays).map(|case| &case.before.1));
+    let state = State::of(&bench.host).without_generated();
+
+    // The edit in between, and the files that are to be: a reload changes nothing but what generators write.
+    let between = |case: &&Case| match case.action {
+        Action::Rm => case.before.0.clone(),
+        _ if !case.between.0.is_empty() => case.between.clone(),
+        _ => case.after.0.clone(),
+    };
+    let last = |case: &&Case| match case.action {
+        Action::Rm => case.before.0.clone(),
+        Action::RmChanged => case.between.clone(),
+        _ => case.after.0.clone(),
+    };
+    for (when, step) in [("reload in between", &between as &dyn Fn(&&Case) -> Files), ("reload", &last)] {
+        let files = cases.iter().map(step).fold(Files::default(), |mut sum, files| {
+            sum.extend(&files);
+            sum
+        });
+        files.load(&bench.host);
+        report(when, old.dead(&bench.host));
+        report(when, state.changes_to(&State::of(&bench.host).without_generated()));
+    }
+
+    act(bench, cases, |case| case.action != Action::StopFirst, &mut report);
+    report("after the action", answering.dead(&bench.host));
+    report("after the action", wanted.changes_to(&State::of(&bench.host)));
+    report("everything stopped and removed", bench.clear());
+    eprintln!("{group}: {} edits, {prepared:?} of {:?} to prepare", cases.len(), begin.elapsed());
+    problems
+}
+
+/// Does the actions of cases at the same time.
+fn act(bench: &Bench, cases: &[&Case], which: impl Fn(&Case) -> bool, report: &mut dyn FnMut(&str, Vec<String>)) {
+    let run = |case: &&&Case| format!("{{ {}}} 2>&1 | sed 's/^/{}: /' &\n", guarded(&case.commands()), case.name);
+    let script: String = cases.iter().filter(|case| which(case)).map(|case| run(&case)).collect();
+    let output = bench.host.ok(&format!("{script}wait"));
+    // What systemctl and rm say when all went well, and the warning that a reload is due, are left out.
+    let failed = output.lines().filter(|line| line.contains("failed") || line.contains("status "));
+    report("action", failed.map(str::to_owned).collect());
+    if cases.iter().any(|case| which(case) && case.action.removes()) {
+        bench.host.ok("systemctl daemon-reload");
+    }
+}
+
+/// Commands that are all run, and say so when they fail or take too long.
+fn guarded(commands: &str) -> String {
+    commands.lines().map(|line| format!("timeout 40 {line} || echo \"{line}: status $?\"\n")).collect()
+}
+
+impl Case {
+    /// Whether a line speaks of a port of this case.
+    fn owns_port(&self, line: &str) -> bool {
+        let tens = (8000 + 10 * self.name[1..].parse::<usize>().unwrap()) / 10;
+        (1..10).any(|digit| line.contains(&format!("{tens}{digit}")))
+    }
+}
+
+#[test]
+fn the_table_of_edits_is_read() {
+    let all = cases();
+    let first = &all[0];
+    assert_eq!((first.name.as_str(), first.action), ("e00", Action::Restart));
+    assert_eq!(first.after.1.0, ["8002"]);
+    assert!(first.before.0.0["e00.container"].ends_with("Network=private\nPublishPort=8001:80\n"));
+    assert_eq!(first.commands(), "systemctl restart systemd-nspawn@e00.service\n");
+    let changes = all.iter().filter(|case| case.action.leaves_running()).count();
+    assert!(changes >= 40, "{changes}");
+}

@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: MIT
+//! Configuration files as the tests write them: short texts, the units they lead to, and the ports that must answer.
+
+use std::collections::BTreeMap;
+
+use crate::support::host::Host;
+
+/// The files of `/etc/sdme` by name, but for the image's own. A text `-> TARGET` is a symbolic link.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Files(pub BTreeMap<String, String>);
+
+/// A program that answers on one port with that port's number.
+fn answers(port: &str) -> String {
+    let server = format!("server {{ listen {port}; return 200 {port}; }}");
+    format!("Exec=sh -c 'echo \"{server}\" >/etc/nginx/conf.d/default.conf && exec nginx -g \"daemon off;\"'")
+}
+
+impl Files {
+    /// Adds a file. In a text, `LISTEN=PORT` stands for an application that listens on that port; the first section and the image
+    /// are written out unless the text begins with a section.
+    pub fn add(&mut self, name: &str, text: &str) {
+        let start = match name.rsplit('.').next() {
+            _ if text.starts_with(['[', '-']) => "",
+            Some("container") => "[Container]\nImage=nginx.image\n",
+            Some("pod") => "[Pod]\n",
+            Some("volume") => "[Volume]\n",
+            Some("image") => "[Image]\n",
+            _ => "",
+        };
+        let line = |line: &str| line.strip_prefix("LISTEN=").map_or_else(|| line.to_owned(), answers) + "\n";
+        self.0.insert(name.to_owned(), start.to_owned() + &text.lines().map(line).collect::<String>());
+    }
+
+    /// Makes these the files of `/etc/sdme`, in place of all others. The image stays.
+    pub fn write(&self, host: &Host) {
+        let mut script = "cd /etc/sdme && find . -type f,l ! -name nginx.image -delete\n".to_owned();
+        for (name, text) in &self.0 {
+            let path = if name.starts_with('/') { name.clone() } else { format!("/etc/sdme/{name}") };
+            script += &match text.trim().strip_prefix("-> ") {
+                Some(target) => format!("ln -sfn '{target}' '{path}'\n"),
+                None => format!("cat >'{path}' <<'END OF FILE'\n{text}END OF FILE\n"),
+            };
+        }
+        host.ok(&script);
+    }
+
+    /// Makes these the files and has systemd read them.
+    pub fn load(&self, host: &Host) {
+        self.write(host);
+        host.ok("systemctl daemon-reload");
+    }
+
+    pub fn extend(&mut self, other: &Self) {
+        self.0.extend(other.0.clone());
+    }
+
+    /// The units that an administrator would start: sockets of what starts on demand, targets of pods, services of containers.
+    pub fn units(&self) -> Vec<String> {
+        let mut pods = Vec::new();
+        let mut containers = Vec::new();
+        for (file, text) in &self.0 {
+            let Some((stem, kind)) = file.rsplit_once('.') else { continue };
+            // A template describes nothing by itself; its instance's text is the template's.
+            if stem.ends_with('@') {
+                continue;
+            }
+            let text = text.trim().strip_prefix("-> ").and_then(|target| self.0.get(target)).unwrap_or(text);
+            let name = value(text, "ContainerName=").or(value(text, "PodName=")).unwrap_or(stem).replace('@', "-");
+            let port = value(text, "PublishPort=").and_then(|port| port.split(':').next());
+            match (kind, port) {
+                ("pod" | "container", Some(port)) if text.contains("StartOnDemand=yes") => {
+                    containers.push(format!("sdme-publish-{name}-{port}.socket"));
+                }
+                ("pod", _) => pods.push(format!("sdme-pod@{name}.target")),
+                ("container", _) => containers.push(format!("systemd-nspawn@{name}.service")),
+                _ => {}
+            }
+        }
+        pods.extend(containers);
+        pods
+    }
+
+    /// The same with the services behind sockets that start on demand: everything that has to be stopped.
+    pub fn all_units(&self) -> Vec<String> {
+        let plain = |text: &String| text.replace("StartOnDemand=yes", "StartOnDemand=no");
+        let behind = Self(self.0.iter().map(|(name, text)| (name.clone(), plain(text))).collect()).units();
+        let sockets = self.units();
+        let more: Vec<String> = behind.into_iter().filter(|unit| !sockets.contains(unit)).collect();
+        [sockets, more].concat()
+    }
+}
+
+/// The value of the first line `KEY=VALUE`.
+fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
+    text.lines().find_map(|line| line.strip_prefix(key))
+}
+
+/// Ports that must answer, each `PORT`, `ADDRESS:PORT`, or one of these with `=TEXT` for the text of the answer.
+#[derive(Debug, Clone, Default)]
+pub struct Ports(pub Vec<String>);
+
+impl Ports {
+    /// The ports that do not answer as they must, asked all at once. A new application gets some seconds to listen.
+    pub fn dead(&self, host: &Host) -> Vec<String> {
+        let ask = |port: &String| {
+            let (place, text) = port.split_once('=').unwrap_or((port, ""));
+            let place = if place.contains(':') { place.to_owned() } else { format!("127.0.0.1:{place}") };
+            format!("ask '{port}' 'http://{place}/' '{text}' &\n")
+        };
+        // One attempt after another: a connection to a port that is closed fails at once.
+        let script = r#"ask() {
+            for i in $(seq 40); do
+                found=$(curl -fsS --max-time 15 "$2" 2>&1) && [[ $found == "$3"* ]] && return
+                sleep 0.1
+            done
+            echo "$1: ${found##*) }"
+        }
+        "#;
+        let all: String = self.0.iter().map(ask).collect();
+        host.ok(&format!("{script}{all}wait")).lines().map(|line| format!("does not answer: {line}")).collect()
+    }
+}

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: the life cycle of containers and pods. After an edit, a reload and a restart, the host must be in the same state as a
+//! host that never had other files; after everything was stopped and removed, in the state of a host that never had any.
+//! [`state`] describes a host as text, [`bench`] drives it, `edits.txt` is the table of edits, [`random`] makes up sequences.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[path = "../support/mod.rs"]
+#[macro_use]
+mod support;
+
+mod bench;
+mod edits;
+mod files;
+mod random;
+mod state;

@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: MIT
+//! The state of a host as lines of text: everything that containers, pods and published ports change on a host while they run.
+//! Two hosts with the same lines are in the same state.
+
+use std::collections::BTreeSet;
+
+use crate::support::host::Host;
+
+/// Waits until systemd has no job left and no unit is between two states, then prints one line for each fact; each line begins
+/// with the kind of fact.
+const SCRIPT: &str = r#"
+units() {
+    systemctl list-units --all --plain --no-legend --no-pager 'systemd-nspawn@*' 'sdme-*' 'var-lib-machines-*.mount'
+}
+for ((i = 0; i < 200; i++)); do
+    [ "$(systemctl list-jobs --no-legend)" ] || units | grep -qE ' (de)?activating ' || break
+    sleep 0.05
+done
+systemctl list-jobs --no-legend | sed 's/^ *[0-9]* /job: /'
+# Without the description. Inactive units say nothing: systemd forgets them when it likes.
+units | awk '$3 != "inactive" { print "unit:", $1, $2, $3, $4 }'
+# The local address and the programs that have the socket, without their process IDs.
+ss -Hltnup | while read -r protocol state _ _ address _ users; do
+    programs=$(grep -o '"[^"]*"' <<<"$users" | sort -u | tr -d '\n')
+    echo "socket: $protocol $state $address $programs"
+done
+nft list ruleset | sed -E 's/ # handle [0-9]+//; s/counter packets [0-9]+ bytes [0-9]+/counter/; s/^\s+//' |
+    awk '/^table/ { table = $2 " " $3 } /^chain|^set|^map/ { part = $2 } NF && $0 != "}" { print "nft:", table, part ":", $0 }'
+# Without the index of the peer.
+ip -br link | awk '{ sub(/@.*/, "", $1); print "link:", $1, $2 }'
+# Without IPv6: link-local addresses follow from hardware addresses, which are random.
+ip -br -4 address | awk '{ sub(/@.*/, "", $1); $2 = ""; print "address:", $0 }'
+find /run/netns -mindepth 1 -printf 'namespace: %p %y %l\n' 2>/dev/null
+findmnt -rno TARGET,FSTYPE | grep -E '^/(run/(sdme|netns|credentials)|run/systemd/nspawn|var/lib/(machines|sdme))' | sed 's/^/mount: /'
+grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,route_localnet} | sed 's/^/sysctl: /'
+machinectl list --no-legend --no-pager | awk '{ print "machine:", $1, $2, $3 }'
+cd /
+for directory in run/sdme run/systemd/system run/systemd/nspawn run/systemd/generator run/systemd/generator.late; do
+    [ -d $directory ] || continue
+    # Not beyond a mount: what is in a volume or a container's root is not the host's state.
+    find /$directory -mindepth 1 -xdev -printf 'path: %p %y %m %u:%g %l\n'
+    find /$directory -xdev -type f -size -16k -print0 | xargs -0r grep -IH '' -- | sed 's/^/file: /'
+done
+true
+"#;
+
+/// Parts of lines that say nothing about equality, each with the reason.
+const LEFT_OUT: &[(&str, &str)] = &[
+    ("/run/systemd/nspawn/locks", "systemd-nspawn names them after inodes and leaves them"),
+    ("/run/systemd/nspawn/propagate", "systemd-nspawn leaves the directory of a machine that has ended"),
+    ("/run/systemd/nspawn/unix-export path:", "systemd-nspawn makes the directory at its first start and leaves it"),
+    ("/run/sdme/host-base", "made by the first start of all, for all later ones; it has the state of the host's own /usr"),
+    ("/etc/machine-id:", "a container's random ID"),
+    ("address: lo", "the loopback interface's address never changes"),
+];
+
+/// Paths that stay after their first use, on every host, as empty directories.
+const STAYS: &[&str] = &[
+    "path: /run/sdme/containers d",
+    "path: /run/sdme/pods d",
+    "path: /run/systemd/nspawn/unix-export d",
+    // The lock of sdme-forward.service.
+    "path: /run/sdme/forward.lock f",
+];
+
+/// Where the generators write. A reload may change these paths and nothing else.
+const GENERATED: &[&str] = &["path: /run/systemd/generator", "file: /run/systemd/generator"];
+
+/// The state of a host at one time.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct State(BTreeSet<String>);
+
+impl State {
+    /// Reads the state of a host that has come to rest.
+    pub fn of(host: &Host) -> Self {
+        let lines = host.ok(SCRIPT);
+        let known = |line: &str| {
+            LEFT_OUT.iter().any(|(part, _)| line.contains(part)) || STAYS.iter().any(|stays| line.starts_with(stays))
+        };
+        Self(lines.lines().filter(|line| !known(line)).map(|line| line.trim_end().to_owned()).collect())
+    }
+
+    /// The same without what generators have written.
+    pub fn without_generated(&self) -> Self {
+        let generated = |line: &&String| GENERATED.iter().any(|start| line.starts_with(start));
+        Self(self.0.iter().filter(|line| !generated(line)).cloned().collect())
+    }
+
+    /// What another state has less (`-`) and more (`+`) than this one, by line.
+    pub fn changes_to(&self, other: &Self) -> Vec<String> {
+        let missing = self.0.difference(&other.0).map(|line| format!("- {line}"));
+        missing.chain(other.0.difference(&self.0).map(|line| format!("+ {line}"))).collect()
+    }
+}
+
+#[test]
+fn changes_of_a_state_are_its_lines() {
+    let state = |lines: &[&str]| State(lines.iter().map(|&line| line.to_owned()).collect());
+    let before = state(&["unit: a active", "path: /run/systemd/generator/a f"]);
+    let after = state(&["unit: b active"]);
+    let changes = ["- path: /run/systemd/generator/a f", "- unit: a active", "+ unit: b active"];
+    assert_eq!(before.changes_to(&after), changes);
+    assert_eq!(before.without_generated(), state(&["unit: a active"]));
+}
