@@ -19,10 +19,12 @@ impl Bench {
     pub fn new(suite: &str) -> Self {
         // A copy of the tree: user namespaces cannot map owners on an overlay.
         let host = boot_with(Host::builder(suite, "lifecycle").copy());
-        host.ok(&format!("printf '%s\\n' '[Image]' Image={NGINX} >/etc/sdme/nginx.image; mkdir -p /etc/credstore /srv/one /srv/two
+        host.ok(&format!(
+            "printf '%s\\n' '[Image]' Image={NGINX} >/etc/sdme/nginx.image; mkdir -p /etc/credstore /srv/one /srv/two
             echo secret >/etc/credstore/one; echo secret >/etc/credstore/two
             sysctl -qw fs.inotify.max_user_instances=4096 || true
-            systemctl daemon-reload && systemctl start sdme-image@nginx"));
+            systemctl daemon-reload && systemctl start sdme-image@nginx"
+        ));
         let virgin = State::of(&host);
         Self { suite: suite.to_owned(), host, virgin }
     }

@@ -101,7 +101,8 @@ impl Case {
             Action::Stop | Action::StopFirst => vec![("stop", self.before.0.all_units())],
             Action::Rm | Action::RmAfter | Action::RmChanged => {
                 let names = self.before.0.all_units();
-                let name = |unit: &String| unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service").map(str::to_owned);
+                let name =
+                    |unit: &String| unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service").map(str::to_owned);
                 let names: Vec<String> = names.iter().filter_map(name).collect();
                 return format!("sdme-gen rm --force {}\n", names.join(" "));
             }

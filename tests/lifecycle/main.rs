@@ -2,6 +2,9 @@
 //! Tier 2: the life cycle of containers and pods. After an edit, a reload and a restart, the host must be in the same state as a
 //! host that never had other files; after everything was stopped and removed, in the state of a host that never had any.
 //! [`state`] describes a host as text, [`bench`] drives it, `edits.txt` is the table of edits, [`random`] makes up sequences.
+//!
+//! `SDME_TEST_EDITS=TEXT` tries the edits with that text in their title or group only. `SDME_TEST_SEQUENCES=300` tries that many random
+//! sequences, `SDME_TEST_SEED=NUMBER` begins with the sequence that a failure has printed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 

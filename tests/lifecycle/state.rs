@@ -49,7 +49,10 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("/run/systemd/nspawn/locks", "systemd-nspawn names them after inodes and leaves them"),
     ("/run/systemd/nspawn/propagate", "systemd-nspawn leaves the directory of a machine that has ended"),
     ("/run/systemd/nspawn/unix-export path:", "systemd-nspawn makes the directory at its first start and leaves it"),
-    ("/run/sdme/host-base", "made by the first start of all, for all later ones; it has the state of the host's own /usr"),
+    (
+        "/run/sdme/host-base",
+        "made by the first start of all, for all later ones; it has the state of the host's own /usr",
+    ),
     ("/etc/machine-id:", "a container's random ID"),
     ("address: lo", "the loopback interface's address never changes"),
 ];
@@ -58,6 +61,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
 const STAYS: &[&str] = &[
     "path: /run/sdme/containers d",
     "path: /run/sdme/pods d",
+    "path: /run/sdme/secrets d",
     "path: /run/systemd/nspawn/unix-export d",
     // The lock of sdme-forward.service.
     "path: /run/sdme/forward.lock f",
@@ -86,19 +90,48 @@ impl State {
         Self(self.0.iter().filter(|line| !generated(line)).cloned().collect())
     }
 
-    /// What another state has less (`-`) and more (`+`) than this one, by line.
+    /// What another state has less (`-`) and more (`+`) than this one, by line. Of a path that only one of them has, neither its
+    /// contents nor what is below it is listed.
     pub fn changes_to(&self, other: &Self) -> Vec<String> {
-        let missing = self.0.difference(&other.0).map(|line| format!("- {line}"));
-        missing.chain(other.0.difference(&self.0).map(|line| format!("+ {line}"))).collect()
+        let missing = topmost(self.0.difference(&other.0)).map(|line| format!("- {line}"));
+        missing.chain(topmost(other.0.difference(&self.0)).map(|line| format!("+ {line}"))).collect()
     }
+}
+
+/// The path that a line is about.
+fn path(line: &str) -> Option<&str> {
+    line.strip_prefix("path: ")?.split(' ').next()
+}
+
+/// Lines without those about what is in or below a path of another line.
+fn topmost<'a>(lines: impl Iterator<Item = &'a String>) -> impl Iterator<Item = &'a String> {
+    let lines: Vec<&String> = lines.collect();
+    let paths: BTreeSet<String> = lines.iter().filter_map(|line| path(line)).map(str::to_owned).collect();
+    let above = move |name: &str| name.match_indices(['/', ':']).any(|(end, _)| paths.contains(&name[..end]));
+    lines.into_iter().filter(move |line| !path(line).or(line.strip_prefix("file: ")).is_some_and(&above))
 }
 
 #[test]
 fn changes_of_a_state_are_its_lines() {
     let state = |lines: &[&str]| State(lines.iter().map(|&line| line.to_owned()).collect());
-    let before = state(&["unit: a active", "path: /run/systemd/generator/a f"]);
-    let after = state(&["unit: b active"]);
-    let changes = ["- path: /run/systemd/generator/a f", "- unit: a active", "+ unit: b active"];
+    let before =
+        state(&["unit: a active", "path: /run/systemd/generator/a f", "path: /run/x/a f", "file: /run/x/b:old"]);
+    let after = state(&[
+        "unit: b active",
+        "path: /run/x/c d",
+        "path: /run/x/c/d f",
+        "file: /run/x/c/d:text",
+        "file: /run/x/b:new",
+    ]);
+    let changes = [
+        "- file: /run/x/b:old",
+        "- path: /run/systemd/generator/a f",
+        "- path: /run/x/a f",
+        "- unit: a active",
+        "+ file: /run/x/b:new",
+        "+ path: /run/x/c d",
+        "+ unit: b active",
+    ];
     assert_eq!(before.changes_to(&after), changes);
-    assert_eq!(before.without_generated(), state(&["unit: a active"]));
+    assert!(!before.without_generated().0.contains("path: /run/systemd/generator/a f"));
 }
