@@ -25,7 +25,7 @@ ss -Hltnup | while read -r protocol state _ _ address _ users; do
     echo "socket: $protocol $state $address $programs"
 done
 nft list ruleset | sed -E 's/ # handle [0-9]+//; s/counter packets [0-9]+ bytes [0-9]+/counter/; s/^\s+//' |
-    awk '/^table/ { table = $2 " " $3 } /^chain|^set|^map/ { part = $2 } NF && $0 != "}" { print "nft:", table, part ":", $0 }'
+    awk '/^table/ { table = $2 " " $3; part = "" } /^chain|^set|^map/ { part = $2 } NF && $0 != "}" { print "nft:", table, part ":", $0 }'
 # Without the index of the peer.
 ip -br link | awk '{ sub(/@.*/, "", $1); print "link:", $1, $2 }'
 # Without IPv6: link-local addresses follow from hardware addresses, which are random.
