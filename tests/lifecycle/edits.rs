@@ -260,7 +260,9 @@ fn act(bench: &Bench, cases: &[&Case], which: impl Fn(&Case) -> bool, report: &m
 
 /// Commands that are all run, and say so when they fail or take too long.
 fn guarded(commands: &str) -> String {
-    commands.lines().map(|line| format!("timeout 18 {line} || echo \"{line}: status $?\"\n")).collect()
+    let lines: Vec<String> =
+        commands.lines().map(|line| format!("timeout 18 {line} || echo \"{line}: status $?\"\n")).collect();
+    lines.concat()
 }
 
 impl Case {

@@ -107,9 +107,9 @@ impl Ports {
             let place = if place.contains(':') { place.to_owned() } else { format!("127.0.0.1:{place}") };
             format!("ask '{port}' 'http://{place}/' '{text}' &\n")
         };
-        // A connection to a closed port fails at once, so five seconds are many attempts; one attempt may wait for a start on demand.
+        // A connection to a closed port fails at once, so ten seconds are many attempts; one attempt may wait for a start on demand.
         let script = r#"ask() {
-            while [ $SECONDS -lt 5 ]; do
+            while [ $SECONDS -lt 10 ]; do
                 found=$(curl -fsS --max-time 15 "$2" 2>&1) && [[ $found == "$3"* ]] && return
                 sleep 0.1
             done

@@ -6,7 +6,14 @@
 //! `SDME_TEST_EDITS=TEXT` tries the edits with that text in their title or group only. `SDME_TEST_SEQUENCES=300` tries that many random
 //! sequences, `SDME_TEST_SEED=NUMBER` begins with the sequence that a failure has printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    missing_docs
+)]
 
 #[path = "../support/mod.rs"]
 #[macro_use]
