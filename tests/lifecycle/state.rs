@@ -10,7 +10,7 @@ use crate::support::host::Host;
 /// with the kind of fact.
 const SCRIPT: &str = r#"
 units() {
-    systemctl list-units --all --plain --no-legend --no-pager 'systemd-nspawn@*' 'sdme-*' 'var-lib-machines-*.mount'
+    systemctl list-units --all --plain --no-legend --no-pager 'systemd-nspawn@*' 'sdme-*'
 }
 for ((i = 0; i < 200; i++)); do
     [ "$(systemctl list-jobs --no-legend)" ] || units | grep -qE ' (de)?activating ' || break
@@ -26,10 +26,11 @@ ss -Hltnup | while read -r protocol state _ _ address _ users; do
 done
 nft list ruleset | sed -E 's/ # handle [0-9]+//; s/counter packets [0-9]+ bytes [0-9]+/counter/; s/^\s+//' |
     awk '/^table/ { table = $2 " " $3; part = "" } /^chain|^set|^map/ { part = $2 } NF && $0 != "}" { print "nft:", table, part ":", $0 }'
-# Without the index of the peer.
-ip -br link | awk '{ sub(/@.*/, "", $1); print "link:", $1, $2 }'
+# Without the index of the peer, and whether it is up by now.
+ip -br link | awk '{ sub(/@.*/, "", $1); print "link:", $1 }'
 # Without IPv6: link-local addresses follow from hardware addresses, which are random.
 ip -br -4 address | awk '{ sub(/@.*/, "", $1); $2 = ""; print "address:", $0 }'
+# Mounts are listed from the mount table: systemd takes note of them some time later.
 find /run/netns -mindepth 1 -printf 'namespace: %p %y %l\n' 2>/dev/null
 findmnt -rno TARGET,FSTYPE | grep -E '^/(run/(sdme|netns|credentials)|run/systemd/nspawn|var/lib/(machines|sdme))' | sed 's/^/mount: /'
 grep -H . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf/*/{forwarding,route_localnet} | sed 's/^/sysctl: /'
@@ -63,8 +64,6 @@ const STAYS: &[&str] = &[
     "path: /run/sdme/pods d",
     "path: /run/sdme/secrets d",
     "path: /run/systemd/nspawn/unix-export d",
-    // The lock of sdme-forward.service.
-    "path: /run/sdme/forward.lock f",
 ];
 
 /// Where the generators write. A reload may change these paths and nothing else.
