@@ -51,10 +51,11 @@ impl Started {
         self.unit.ends_with(".service")
     }
 
-    /// Whether the file at `path` is of a port of the unit.
+    /// What the proxy of a port is bound to: its container or pod.
     #[must_use]
-    pub fn is_port(&self, path: &str) -> bool {
-        path.starts_with(PORT)
+    pub fn owner(&self) -> Option<&str> {
+        let proxy = self.files.get(&[self.unit.strip_suffix("socket")?, "service"].concat())?;
+        proxy.lines().find_map(|line| line.strip_prefix("BindsTo="))
     }
 
     /// The service of the container whose own network it is.
@@ -87,14 +88,10 @@ pub fn read(root: &Path) -> Vec<Started> {
     all
 }
 
-/// The sockets of ports that wait for connections to start the container whose service is `service`.
+/// The open sockets of the container whose service is `service`.
 #[must_use]
 pub fn sockets_of(root: &Path, service: &str) -> Vec<String> {
-    let bound = format!("BindsTo={service}");
-    let is_of = |started: &Started| {
-        !started.is_service() && started.files.values().any(|text| text.lines().any(|line| line == bound))
-    };
-    read(root).into_iter().filter(is_of).map(|started| started.unit).collect()
+    read(root).into_iter().filter(|started| started.owner() == Some(service)).map(|started| started.unit).collect()
 }
 
 /// Takes in the files below a directory of two levels.
@@ -112,7 +109,8 @@ fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
     }
 }
 
-/// Keeps a copy of a unit that is being started, with the sockets it needs and their proxies, and the mounts of volumes, as the service manager has read them.
+/// Keeps a copy of a unit that is being started, as the service manager has read it: of a socket with its proxy, of a container with
+/// the mounts of its volumes. The start of a pod keeps copies of its sockets, too.
 ///
 /// # Errors
 /// The copy cannot be written.
@@ -121,25 +119,16 @@ pub fn keep(unit: &str) -> io::Result<()> {
     for path in [unit.to_owned(), drop_in(unit)] {
         files.extend(ours(&path).map(|text| (path, text)));
     }
-    let mut sockets: Vec<String> = files.values().flat_map(|text| sockets(text)).collect();
+    let needed: Vec<String> = files.values().flat_map(|text| sockets(text)).collect();
     if let Some(stem) = unit.strip_suffix(".socket") {
-        sockets.push(stem.to_owned());
-    }
-    for stem in &sockets {
-        for path in [format!("{stem}.socket"), format!("{stem}.service")] {
-            files.extend(ours(&path).map(|text| (path, text)));
-        }
+        let proxy = format!("{stem}.service");
+        files.extend(ours(&proxy).map(|text| (proxy, text)));
     }
     for mount in files.values().flat_map(|text| mounts(text)).collect::<Vec<_>>() {
         files.extend(ours(&mount).map(|text| (mount, text)));
     }
-    if unit.ends_with(".service") {
-        // A socket that starts its container has a copy of its own. It may not have been of that kind when it was opened.
-        for socket in sockets.iter().map(|stem| format!("{stem}.socket")) {
-            let waits = files.get(&socket).is_some_and(|text| text.contains("\nExecStartPre="));
-            if waits { keep(&socket)? } else { forget(&socket)? }
-        }
-    }
+    // A socket may close later than its pod, and be open without it.
+    needed.iter().try_for_each(|stem| keep(&format!("{stem}.socket")))?;
     let (new, place) = (PathBuf::from(format!("{STARTED}/.{unit}")), PathBuf::from(format!("{STARTED}/{unit}")));
     remove(&new)?;
     for (path, text) in &files {

@@ -38,7 +38,7 @@ pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
         for (path, text) in started.files.iter().filter(|(path, _)| !tree.has(&Place::Units, path)).collect::<Vec<_>>()
         {
             let drop_in = format!("{path}.d/{DROP_IN}");
-            if started.is_port(path) {
+            if !started.is_service() {
                 let unit = port(started, path, tree);
                 tree.file(Place::Units, drop_in, &unit);
             } else if path.ends_with(".mount") && matches!(fate, Fate::Planned) {
@@ -72,18 +72,18 @@ fn head(started: &Started) -> UnitFile {
 /// The socket or the proxy of a port that is not planned any more. The restart or the stop of what the proxy is bound to closes it.
 fn port(started: &Started, path: &str, tree: &Tree) -> UnitFile {
     let mut unit = head(started);
-    let Some(stem) = path.strip_suffix("socket") else {
-        // It is started by connections as long as its pod has not been started without it.
-        unit.set("Unit", "ConditionPathExists", format!("{}/{path}", started.directory()));
+    if *path != started.unit {
+        // Connections start it as long as its socket is open.
+        unit.set("Unit", "ConditionPathExists", started.directory());
         return unit;
-    };
-    let proxy = started.files.get(&[stem, "service"].concat());
-    if let Some(owner) = proxy.and_then(|proxy| proxy.lines().find_map(|line| line.strip_prefix("BindsTo="))) {
+    }
+    let text = started.files.get(path).map(String::as_str).unwrap_or_default();
+    if let Some(owner) = started.owner() {
         // A socket that starts its container is open without it.
-        unit.set("Unit", if started.is_service() { "BindsTo" } else { "PartOf" }, owner);
+        unit.set("Unit", if text.contains("\nStopWhenUnneeded=yes\n") { "BindsTo" } else { "PartOf" }, owner);
     }
     // Another one of the same port opens when this one has closed.
-    let listens = started.files.get(path).and_then(|text| number(text));
+    let listens = number(text);
     let sockets = tree
         .below(&Place::Units)
         .filter(|(other, _)| other.ends_with(".socket") && !started.files.contains_key(*other));
@@ -169,16 +169,18 @@ mod tests {
             Some((_, Node::File(text))) => Some((path.to_owned(), text.clone())),
             _ => None,
         };
-        let one = |unit: &&str| {
-            let own = [(*unit).to_owned(), format!("{unit}.d/10-sdme.conf")];
-            let mut files: BTreeMap<String, String> = own.iter().filter_map(|path| text(path)).collect();
-            let needed: Vec<String> = files.values().flat_map(|text| crate::started::sockets(text)).collect();
-            for stem in needed {
-                files.extend([".socket", ".service"].iter().filter_map(|suffix| text(&(stem.clone() + suffix))));
+        let own = |unit: &str| [unit.to_owned(), format!("{unit}.d/10-sdme.conf")];
+        let mut all = Vec::new();
+        for unit in units_started {
+            let files: BTreeMap<String, String> = own(unit).iter().filter_map(|path| text(path)).collect();
+            for stem in files.values().flat_map(|text| crate::started::sockets(text)) {
+                let files =
+                    [".socket", ".service"].iter().filter_map(|suffix| text(&(stem.clone() + suffix))).collect();
+                all.push(Started { unit: stem + ".socket", files });
             }
-            Started { unit: (*unit).to_owned(), files }
-        };
-        units_started.iter().map(one).collect()
+            all.push(Started { unit: (*unit).to_owned(), files });
+        }
+        all
     }
 
     /// The files that are in the tree because of what runs.
@@ -220,7 +222,7 @@ mod tests {
             "{socket}"
         );
         let proxy = &added["sdme-publish-web-8080.service.d/90-sdme-kept.conf"];
-        let record = "/run/sdme/started/sdme-pod@web.service/sdme-publish-web-8080.service";
+        let record = "/run/sdme/started/sdme-publish-web-8080.socket";
         assert!(proxy.contains(&format!("ConditionPathExists={record}\n")), "{proxy}");
     }
 

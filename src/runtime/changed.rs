@@ -62,14 +62,20 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
     let store = Store::open(root);
     let mut all: Vec<Outdated> = Vec::new();
     let mut running = BTreeSet::new();
-    for started in started::read(root) {
-        let (name, container) = match (instance(&started.unit, "systemd-nspawn@"), instance(&started.unit, "sdme-pod@"))
-        {
+    let all_started = started::read(root);
+    for started in &all_started {
+        // A port belongs to what its proxy is bound to.
+        let unit = started.owner().unwrap_or(&started.unit);
+        let (name, container) = match (instance(unit, "systemd-nspawn@"), instance(unit, "sdme-pod@")) {
             (Some(container), _) => (container, true),
             // The network of a container is made anew by the container's restart.
             (None, Some(pod)) => (pod, started.container_of_pod().is_some()),
             (None, None) => continue,
         };
+        // A port alone waits for its container.
+        if unit != started.unit && !all_started.iter().any(|other| other.unit == unit) {
+            continue;
+        }
         running.insert(name.to_owned());
         let mut older = BTreeSet::new();
         if started.files.iter().any(|(path, text)| planned(&units, path) != Some(text)) {
