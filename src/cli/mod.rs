@@ -28,7 +28,6 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::image::shown;
 use crate::output::apply::apply;
-use crate::plan;
 use crate::runtime::{self, ports};
 use crate::{started, text};
 
@@ -265,9 +264,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
                 eprintln!("sdme-gen: nothing was changed");
                 return Ok(ExitCode::FAILURE);
             }
-            let mut tree = compiled.tree;
-            plan::keep(&started::read(&root), &compiled.model, &mut tree);
-            for change in apply(&tree, &root, dry_run)? {
+            for change in apply(&compiled.tree, &root, dry_run)? {
                 writeln!(out, "{}", change.below(&root))?;
             }
             Ok(ExitCode::SUCCESS)
