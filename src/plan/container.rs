@@ -39,7 +39,7 @@ fn service(container: &Container, model: &Model) -> UnitFile {
     dependencies(container, model, &mut unit);
     commands(container, &mut unit);
     template::service(container.is_job(), &mut unit);
-    pod::member(container, &mut unit);
+    pod::member(container, model, &mut unit);
     security::host(container, &mut unit);
     // What is written to /dev/console in the container is logged here. The container must not choose the severity: a line that
     // begins with <0> would be an emergency of the host, shown on every terminal. The commands of sdme-gen open a log stream of

@@ -139,7 +139,7 @@ fn firewall(pod: &Pod, cable: &Cable) -> String {
 }
 
 /// What a container's service says about its pods.
-pub fn member(container: &Container, unit: &mut UnitFile) {
+pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
     let connection = &container.connection;
     let outer = if let Network::Pod(pod) = &connection.network { Some(pod) } else { None };
     let mut pods: Vec<&String> = outer.into_iter().chain(&connection.oci_pod).collect();
@@ -148,6 +148,10 @@ pub fn member(container: &Container, unit: &mut UnitFile) {
         // Not there without it, and in the new one after it was restarted. `BindsTo=` would stop a container that runs when a
         // reload finds that its file names another pod, which is not there yet.
         unit.set("Unit", "Requires", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
+        // A container that had the host's network until a restart leaves its port before the socket takes it.
+        for socket in model.pods.get(pod).map(publish::sockets).unwrap_or_default() {
+            unit.set("Unit", "After", socket);
+        }
     }
 }
 
@@ -166,7 +170,6 @@ pub fn settings(container: &Container, file: &mut UnitFile) {
         file.set("Files", "BindReadOnly", format!("{}:{INSIDE}", Pod::path(pod)));
     }
     let link = match &container.connection.network {
-        // A section here would replace the namespace that the command line names.
         Network::Host | Network::Pod(_) => return,
         Network::Alone => None,
         Network::Veth => Some(("VirtualEthernet", "yes")),

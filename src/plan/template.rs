@@ -59,10 +59,14 @@ pub fn dependencies(unit: &mut UnitFile) {
 }
 
 /// Adds the command that runs the container, in this network namespace if there is one. `NetworkNamespacePath=` would also be that of
-/// the commands before and after, and a container that gets a network by a restart would have none yet when it stops.
+/// the commands before and after, and a container that gets a network by a restart has none yet when it stops.
+/// `--network-namespace-path=` of systemd-nspawn fails with a user namespace, which has no privileges over the network.
 pub fn command(namespace: Option<&str>, unit: &mut UnitFile) {
     match namespace {
-        Some(path) => unit.set("Service", "ExecStart", [COMMAND, " --network-namespace-path=", path].concat()),
+        Some(path) => unit
+            .set("Service", "ExecStart", ["nsenter --net=", path, " ", COMMAND].concat())
+            // It would be the name of the first program.
+            .set("Service", "SyslogIdentifier", "systemd-nspawn"),
         None => unit.set("Service", "ExecStart", COMMAND),
     };
 }
