@@ -12,7 +12,7 @@ pub struct Files(pub BTreeMap<String, String>);
 /// A program that answers on one port with that port's number.
 fn answers(port: &str) -> String {
     let server = format!("server {{ listen {port}; return 200 {port}; }}");
-    format!("Exec=sh -c 'echo \"{server}\" >/etc/nginx/conf.d/default.conf && exec nginx -g \"daemon off;\"'")
+    format!("Exec=sh -c 'echo \"{server}\" >/etc/nginx/conf.d/site.conf && exec nginx -g \"daemon off;\"'")
 }
 
 impl Files {
