@@ -140,6 +140,13 @@ pub fn keep(unit: &str) -> io::Result<()> {
     if files.is_empty() { Ok(()) } else { fs::rename(new, place) }
 }
 
+/// Whether a unit that was started is what the service manager has read by now.
+#[must_use]
+pub fn is_current(unit: &str) -> bool {
+    let of_start = |path: &str| fs::read_to_string(Path::new(STARTED).join(unit).join(path)).ok();
+    [unit.to_owned(), drop_in(unit)].iter().all(|path| of_start(path) == ours(path))
+}
+
 /// Removes the copy of a unit that has stopped.
 ///
 /// # Errors

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::containers::{service, unmounted};
 use super::links::{self, further, layers, remove};
-use super::{apparmor, changed, environment, limits, mountpoints, ranges, roots, stack, targets, volumes};
+use super::{apparmor, changed, environment, limits, mountpoints, ranges, roots, stack, systemd, targets, volumes};
 use crate::config::keys::FileType;
 use crate::image::digest::Digest;
 use crate::image::{Store, application_root};
@@ -24,6 +24,7 @@ use crate::plan::{self, needs_resolver};
 use crate::resolve::health::Notify;
 use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, Stack};
 use crate::resolve::mounts::{Placed, What};
+use crate::resolve::pod::Pod;
 use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
 use crate::started;
@@ -48,6 +49,7 @@ pub fn prepare(name: &str) -> Result<()> {
             None => bail!("there is no {name}.container"),
         }
     };
+    renew_network(&model, name)?;
     let store = Store::open(root);
     let stack = model.stack(container, &facts);
     if let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) {
@@ -154,6 +156,17 @@ pub fn release(name: &str) -> Result<()> {
     let settings = Path::new(SETTINGS[1]).join(format!("{name}.nspawn"));
     remove(&settings).with_context(|| format!("cannot remove {}", settings.display()))?;
     started::forget(&service(name)).context("cannot remove the copy of the unit")
+}
+
+/// Makes the container's own network anew if it is of an earlier start. It stops after the container, and a start that comes right
+/// after a stop takes the stop of the network back.
+fn renew_network(model: &Model, name: &str) -> Result<()> {
+    let pod = Pod::service(name);
+    if model.pods.get(name).is_some_and(|pod| pod.own) && !started::is_current(&pod) {
+        // Without its dependencies: this start is one of them.
+        systemd::systemctl(&["restart", "--job-mode=ignore-dependencies", &pod])?;
+    }
+    Ok(())
 }
 
 /// The container's range of user and group IDs, by its first one, if it has a user namespace.

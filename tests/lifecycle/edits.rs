@@ -97,6 +97,11 @@ impl Case {
                 assert!(has_target, "{}: no pod", self.title);
                 vec![("stop", gone), ("start", added), ("restart", stays(true))]
             }
+            // A pod's target stops before the pod does, which a start right after that would take back.
+            // A pod's target stops before the pod does, which a start right after that would take back.
+            Action::StopStart if self.before.0.all_units().iter().any(is_target) => {
+                vec![("stop", self.before.0.all_units()), ("", Vec::new()), ("start", new)]
+            }
             Action::StopStart => vec![("stop", self.before.0.all_units()), ("start", new)],
             Action::Stop | Action::StopFirst => vec![("stop", self.before.0.all_units())],
             Action::Rm | Action::RmAfter | Action::RmChanged => {
@@ -107,8 +112,12 @@ impl Case {
                 return format!("sdme-gen rm --force {}\n", names.join(" "));
             }
         };
-        let command = |(verb, units): &(&str, Vec<String>)| format!("systemctl {verb} {}\n", units.join(" "));
-        steps.iter().filter(|(_, units)| !units.is_empty()).map(command).collect()
+        let command = |(verb, units): &(&str, Vec<String>)| match (*verb, units.is_empty()) {
+            ("", _) => "bash -c 'while systemctl list-jobs --no-legend | grep -q .; do sleep 0.1; done'\n".to_owned(),
+            (_, true) => String::new(),
+            (verb, false) => format!("systemctl {verb} {}\n", units.join(" ")),
+        };
+        steps.iter().map(command).collect()
     }
 }
 
