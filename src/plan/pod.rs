@@ -149,7 +149,7 @@ pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
         // reload finds that its file names another pod, which is not there yet.
         unit.set("Unit", "Requires", Pod::service(pod)).set("Unit", "After", Pod::service(pod));
         // A container that had the host's network until a restart leaves its port before the socket takes it.
-        for socket in model.pods.get(pod).map(publish::sockets).unwrap_or_default() {
+        for socket in model.pods.get(pod).filter(|pod| pod.own).map(publish::sockets).unwrap_or_default() {
             unit.set("Unit", "After", socket);
         }
     }

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Tier 2: the life cycle of containers and pods. After an edit, a reload and a restart, the host must be in the same state as a
 //! host that never had other files; after everything was stopped and removed, in the state of a host that never had any.
-//! [`state`] describes a host as text, [`bench`] drives it, `edits.txt` is the table of edits, [`random`] makes up sequences.
+//! [`state`] describes a host as text, [`bench`] drives it, and `edits.txt` is the table of edits.
 //!
-//! `SDME_TEST_EDITS=TEXT` tries the edits with that text in their title or group only. `SDME_TEST_SEQUENCES=300` tries that many random
-//! sequences, `SDME_TEST_SEED=NUMBER` begins with the sequence that a failure has printed.
+//! `SDME_TEST_EDITS=TEXT` tries the edits with that text in their title or group only.
 
 #![allow(
     clippy::unwrap_used,
@@ -22,5 +21,4 @@ mod support;
 mod bench;
 mod edits;
 mod files;
-mod random;
 mod state;
