@@ -10,6 +10,7 @@ use clap::Args;
 
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
+use crate::resolve::model::Container;
 use crate::runtime::applications;
 use crate::runtime::containers;
 use crate::runtime::files;
@@ -227,7 +228,7 @@ pub fn new(wanted: &Wanted, detach: bool, out: &mut dyn Write) -> Result<ExitCod
     }
     let name = create(wanted, root, out)?;
     if wanted.dry_run {
-        writeln!(out, "start {}", containers::service(&name))?;
+        writeln!(out, "start {}", Container::unit(&name))?;
         return Ok(ExitCode::SUCCESS);
     }
     out.flush()?;

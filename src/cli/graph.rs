@@ -9,8 +9,8 @@ use anyhow::{Result, bail};
 
 use super::report;
 use crate::output::graph::Graph;
+use crate::resolve::model::Container;
 use crate::runtime;
-use crate::runtime::containers::service;
 use crate::text;
 
 /// Prints the graph, of all units or of those around some containers.
@@ -21,7 +21,7 @@ pub fn run(root: &Path, dot: bool, mermaid: bool, names: &[String], out: &mut dy
     let compiled = runtime::compile(root);
     let code = report(&compiled);
     let mut graph = Graph::of(&compiled.tree);
-    let units: Vec<String> = names.iter().map(|name| service(name)).collect();
+    let units: Vec<String> = names.iter().map(|name| Container::unit(name)).collect();
     if let Some((name, _)) = names.iter().zip(&units).find(|(_, unit)| !graph.units.contains_key(*unit)) {
         bail!("there is no container {name}");
     }

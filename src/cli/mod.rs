@@ -28,6 +28,7 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::image::shown;
 use crate::output::apply::apply;
+use crate::resolve::model::Container;
 use crate::runtime::{self, ports};
 use crate::{started, text};
 
@@ -319,7 +320,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
 
 /// Runs a command of a container's service, which leaves severities to its commands ([`crate::journal::parse_severities`]).
 fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
-    crate::journal::parse_severities("sdme-gen", &format!("systemd-nspawn@{container}.service"));
+    crate::journal::parse_severities("sdme-gen", &Container::unit(container));
     command(container).map(|()| ExitCode::SUCCESS)
 }
 

@@ -12,8 +12,7 @@ use crate::unit::{UnitFile, exec_word, unit_value};
 
 /// Plans the service.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
-    let path = ["systemd-nspawn@", &container.name, ".service"].concat();
-    tree.file(Place::Units, path, &service(container, model));
+    tree.file(Place::Units, Container::unit(&container.name), &service(container, model));
 }
 
 /// The head of the unit file. Similar containers have equal unit files, which are then one file in memory (see `output::emit`):

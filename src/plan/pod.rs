@@ -24,15 +24,10 @@ pub fn plan(pod: &Pod, tree: &mut Tree) {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);
     for member in &pod.starts {
-        unit.set("Unit", "Wants", nspawn(member));
+        unit.set("Unit", "Wants", Container::unit(member));
     }
     tree.file(Place::Units, format!("{target}.d/10-sdme.conf"), &unit);
     publish::plan(pod, tree);
-}
-
-/// The service of a container.
-pub(super) fn nspawn(container: &str) -> String {
-    format!("systemd-nspawn@{container}.service")
 }
 
 /// The drop-in of the service that holds the network.
@@ -51,7 +46,7 @@ fn network(pod: &Pod) -> UnitFile {
     }
     if pod.own {
         // Every start of the container makes it anew, also that of a restart.
-        unit.set("Unit", "PartOf", nspawn(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
+        unit.set("Unit", "PartOf", Container::unit(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
     }
     for (key, value) in &pod.unit {
         unit.set("Unit", key, value.as_str());
@@ -207,7 +202,7 @@ pub fn application(container: &Container, unit: &mut UnitFile) {
 pub fn installed(container: &Container, model: &Model) -> Vec<String> {
     match model.pods.get(&container.name).filter(|pod| pod.own && pod.wanted.on_demand) {
         Some(pod) => publish::sockets(pod),
-        None => vec![nspawn(&container.name)],
+        None => vec![Container::unit(&container.name)],
     }
 }
 

@@ -3,9 +3,9 @@
 
 use std::net::IpAddr;
 
-use super::pod::nspawn;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME};
+use crate::resolve::model::Container;
 use crate::resolve::pod::{Cable, Pod};
 use crate::resolve::ports::Port;
 use crate::started::STARTED;
@@ -80,13 +80,13 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
     let name = &pod.name;
     let mut unit = head(pod, port);
     // The network of a container stays as long as anybody needs it, so its proxy is bound to the container.
-    let owner = if pod.own { nspawn(name) } else { Pod::service(name) };
+    let owner = if pod.own { Container::unit(name) } else { Pod::service(name) };
     // A job is being started as long as it runs, and its port is to be served by then.
     let first = if pod.job { Pod::service(name) } else { owner.clone() };
     unit.set("Unit", "BindsTo", owner).set("Unit", "After", first);
     if pod.wanted.on_demand && !pod.own {
         for member in &pod.starts {
-            unit.set("Unit", "Wants", nspawn(member)).set("Unit", "After", nspawn(member));
+            unit.set("Unit", "Wants", Container::unit(member)).set("Unit", "After", Container::unit(member));
         }
     }
     if pod.wanted.idle.is_some() {

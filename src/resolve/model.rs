@@ -182,6 +182,12 @@ pub struct Container {
 }
 
 impl Container {
+    /// The unit that runs the container `name`.
+    #[must_use]
+    pub fn unit(name: &str) -> String {
+        ["systemd-nspawn@", name, ".service"].concat()
+    }
+
     /// Whether it is a job: a start of it waits for its end, and succeeds or fails as that does.
     #[must_use]
     pub fn is_job(&self) -> bool {

@@ -3,7 +3,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Assignment, Image};
+use super::model::{Assignment, Container, Image};
+use super::pod::Pod;
 use crate::config::access::Access;
 use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
@@ -132,9 +133,9 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
 /// File types that have no unit yet.
 pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
     match file_type {
-        FileType::Container => Ok(format!("systemd-nspawn@{name}.service")),
+        FileType::Container => Ok(Container::unit(name)),
         FileType::Image => Ok(format!("sdme-image@{name}.service")),
-        FileType::Pod => Ok(format!("sdme-pod@{name}.service")),
+        FileType::Pod => Ok(Pod::service(name)),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
         FileType::Defaults => Err(format!("{name}.conf has no unit")),
     }

@@ -13,7 +13,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 
 use crate::paths::container_state;
 use crate::plan::LAUNCHER;
-use crate::resolve::model::App;
+use crate::resolve::model::{App, Container};
 use crate::rootdir::tree::Tree;
 use crate::streams::Copies;
 
@@ -45,7 +45,7 @@ fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
 
 /// Whether systemd-nspawn runs. A job is not active while it does, and may be active when it has ended.
 fn is_running(container: &str) -> Result<bool> {
-    let unit = format!("systemd-nspawn@{container}.service");
+    let unit = Container::unit(container);
     let output = Command::new("systemctl").args(["show", "-P", "SubState", &unit]).stdin(Stdio::null()).output();
     let output = output.context("cannot run systemctl")?;
     let state = String::from_utf8_lossy(&output.stdout);

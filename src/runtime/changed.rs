@@ -8,7 +8,6 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Result, bail};
 
-use super::containers::service;
 use super::{known, links, systemd};
 use crate::config::keys::FileType;
 use crate::image::Store;
@@ -81,14 +80,14 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
         if started.files.iter().any(|(path, text)| planned(&units, path) != Some(text)) {
             older.insert("files");
         }
-        if let Some(container) = model.containers.get(name).filter(|_| started.unit == service(name)) {
+        if let Some(container) = model.containers.get(name).filter(|_| started.unit == Container::unit(name)) {
             older.extend(since_start(container, &model, &facts, &store));
         }
         if older.is_empty() {
             continue;
         }
         let file_type = if container { FileType::Container } else { FileType::Pod };
-        let unit = if container { service(name) } else { Pod::service(name) };
+        let unit = if container { Container::unit(name) } else { Pod::service(name) };
         if let Some(outdated) = all.iter_mut().find(|outdated| outdated.unit == unit) {
             outdated.older.extend(older);
         } else {

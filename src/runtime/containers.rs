@@ -12,6 +12,7 @@ use super::{files, stack, systemd};
 use crate::config::keys::FileType;
 use crate::paths::{container_runtime, container_state, machine_root};
 use crate::resolve::bad_name;
+use crate::resolve::model::Container;
 use crate::search::{SearchPath, search};
 use crate::started;
 
@@ -38,18 +39,12 @@ pub fn free_name(root: &Path, image: Option<&str>) -> String {
     (2..u32::MAX).map(|n| format!("{stem}-{n}")).find(|name| !taken(name)).unwrap_or(stem)
 }
 
-/// The service of a container.
-#[must_use]
-pub fn service(name: &str) -> String {
-    format!("systemd-nspawn@{name}.service")
-}
-
 /// Starts a container.
 ///
 /// # Errors
 /// When it does not start, with what systemd knows about it.
 pub fn start(name: &str) -> Result<()> {
-    let service = service(name);
+    let service = Container::unit(name);
     systemd::systemctl(&["start", &service]).map_err(|error| {
         let status = Command::new("systemctl").args(["status", "-n", "10", "-l", "--no-pager", &service]).output();
         let text = status.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();
@@ -68,7 +63,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     }
     let file = files::file_name(FileType::Container, name);
     let state = container_state(name);
-    let service = service(name);
+    let service = Container::unit(name);
     let is_there = files::path(root, &file).symlink_metadata().is_ok();
     let active = systemd::is_active(root, &service);
     if !is_there {

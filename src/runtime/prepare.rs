@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::containers::{service, unmounted};
+use super::containers::unmounted;
 use super::links::{self, further, layers, remove};
 use super::{apparmor, changed, environment, limits, mountpoints, ranges, roots, stack, systemd, targets, volumes};
 use crate::config::keys::FileType;
@@ -141,7 +141,7 @@ pub fn prepare(name: &str) -> Result<()> {
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
     stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
     targets::check(name, &placed)?;
-    started::keep(&service(name)).context("cannot keep a copy of the unit")
+    started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
 }
 
 /// Takes apart what [`prepare`] has made for a start of the container `name`, whatever its configuration says by now.
@@ -155,7 +155,7 @@ pub fn release(name: &str) -> Result<()> {
     remove(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
     let settings = Path::new(SETTINGS[1]).join(format!("{name}.nspawn"));
     remove(&settings).with_context(|| format!("cannot remove {}", settings.display()))?;
-    started::forget(&service(name)).context("cannot remove the copy of the unit")
+    started::forget(&Container::unit(name)).context("cannot remove the copy of the unit")
 }
 
 /// Makes the container's own network anew if it is of an earlier start. It stops after the container, and a start that comes right

@@ -53,7 +53,7 @@ pub fn list() -> Result<Vec<Listed>> {
     find_groups(Path::new("/sys/fs/cgroup"), &mut groups);
     let exposed = exposed(&model);
     let all = model.containers.values().map(|container| {
-        let unit = format!("systemd-nspawn@{}.service", container.name);
+        let unit = Container::unit(&container.name);
         let state = units.get(&unit).map_or("stopped", |unit| word(unit, container.is_job()));
         let apps = model.applications(container, &facts);
         let leader = groups.get(&unit).and_then(|group| leader(group));
