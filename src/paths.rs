@@ -13,6 +13,9 @@ pub const LAYERS: &str = "/layers";
 /// What is made anew at every start.
 pub const RUNTIME: &str = "/run/sdme";
 
+/// Copies of the units of what runs: a directory for each unit, laid out as a directory of units.
+pub const STARTED: &str = "/run/sdme/started";
+
 /// Directory of the command line tool; set `BINDIR` when building for another place.
 pub const BINDIR: &str = match option_env!("BINDIR") {
     Some(path) => path,

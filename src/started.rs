@@ -7,11 +7,8 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crate::paths::volume;
+use crate::paths::{STARTED, volume};
 use crate::unit::escape_path;
-
-/// Where the copies are: a directory for each unit, laid out as a directory of units.
-pub const STARTED: &str = "/run/sdme/started";
 
 /// Where units of ours are; the service manager takes those of the first one.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/generator"];
@@ -27,7 +24,7 @@ const DROP_IN: &str = "10-sdme.conf";
 pub struct Started {
     /// Its name.
     pub unit: String,
-    /// Its files and those of its ports and volumes, by their paths below a directory of units.
+    /// Its files, and those of a socket's proxy or of a container's volumes, by their paths below a directory of units.
     pub files: BTreeMap<String, String>,
 }
 

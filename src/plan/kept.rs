@@ -64,7 +64,7 @@ fn without_images(text: &str) -> String {
 fn head(started: &Started) -> UnitFile {
     let mut unit = UnitFile::generated_from(&started.directory());
     unit.comment(
-        "This unit runs, and the configuration has changed since it started. What it was made of stays until it stops.",
+        "The files of this unit have changed since it was started. Until it stops, it stays as it was started.",
     );
     unit
 }
@@ -83,14 +83,12 @@ fn port(started: &Started, path: &str, tree: &Tree) -> UnitFile {
         unit.set("Unit", if text.contains("\nStopWhenUnneeded=yes\n") { "BindsTo" } else { "PartOf" }, owner);
     }
     // Another one of the same port opens when this one has closed.
-    let listens = number(text);
     let sockets = tree
         .below(&Place::Units)
         .filter(|(other, _)| other.ends_with(".socket") && !started.files.contains_key(*other));
     for (other, node) in sockets {
-        if let Node::File(text) = node
-            && listens.is_some()
-            && number(text) == listens
+        if let Node::File(other_text) = node
+            && number(text).is_some_and(|port| number(other_text) == Some(port))
         {
             unit.set("Unit", "Before", other);
         }

@@ -4,11 +4,10 @@
 use std::net::IpAddr;
 
 use crate::output::tree::{Place, Tree};
-use crate::paths::{BINDIR, RUNTIME};
+use crate::paths::{BINDIR, RUNTIME, STARTED};
 use crate::resolve::model::Container;
 use crate::resolve::pod::{Cable, Pod};
 use crate::resolve::ports::Port;
-use crate::started::STARTED;
 use crate::unit::UnitFile;
 
 /// The proxy of systemd-socket-proxyd(8).

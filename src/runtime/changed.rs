@@ -61,7 +61,9 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
     let store = Store::open(root);
     let mut all: Vec<Outdated> = Vec::new();
     let mut running = BTreeSet::new();
+    let ranges = userns::ranges(&model, &facts);
     let all_started = started::read(root);
+    let units_started: BTreeSet<&str> = all_started.iter().map(|started| started.unit.as_str()).collect();
     for started in &all_started {
         // A port belongs to what its proxy is bound to.
         let unit = started.owner().unwrap_or(&started.unit);
@@ -72,7 +74,7 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
             (None, None) => continue,
         };
         // A port alone waits for its container.
-        if unit != started.unit && !all_started.iter().any(|other| other.unit == unit) {
+        if !units_started.contains(unit) {
             continue;
         }
         running.insert(name.to_owned());
@@ -81,7 +83,7 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
             older.insert("files");
         }
         if let Some(container) = model.containers.get(name).filter(|_| started.unit == Container::unit(name)) {
-            older.extend(since_start(container, &model, &facts, &store));
+            older.extend(since_start(container, &model, &facts, &store, ranges.get(name).copied()));
         }
         if older.is_empty() {
             continue;
@@ -123,8 +125,14 @@ fn problem(model: &Model, file_type: FileType, name: &str) -> Option<String> {
     (!there).then(|| model.rejection(file_type, name).map_or_else(gone, ToString::to_string))
 }
 
-/// What of a container is not as a start would have it now.
-fn since_start(container: &Container, model: &Model, facts: &Facts, store: &Store) -> BTreeSet<&'static str> {
+/// What of a container is not as a start would have it now; `range` is the first of its user IDs, if it has a user namespace.
+fn since_start(
+    container: &Container,
+    model: &Model,
+    facts: &Facts,
+    store: &Store,
+    range: Option<u32>,
+) -> BTreeSet<&'static str> {
     let name = &container.name;
     let mut older = BTreeSet::new();
     let runs_on = |link: &str| fs::read_link(Path::new(&container_runtime(name)).join(link)).ok();
@@ -144,7 +152,6 @@ fn since_start(container: &Container, model: &Model, facts: &Facts, store: &Stor
     // An image also says how its application is started.
     if older.is_empty() {
         let mut tree = Tree::default();
-        let range = userns::ranges(model, facts).get(name.as_str()).copied();
         plan::start(container, model, facts, range, &mut tree);
         if fs::read_to_string(note(name)).is_ok_and(|noted| noted != digest(&tree)) {
             older.insert("files");

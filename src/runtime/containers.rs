@@ -80,11 +80,13 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     if active && !force {
         bail!("{name} runs; run systemctl stop {service}, or use --force");
     }
-    let waiting = started::sockets_of(root, &service);
-    let stop = active.then_some(&service).into_iter().chain(&waiting).map(String::as_str);
-    let stop: Vec<&str> = ["stop"].into_iter().chain(stop).collect();
-    if !dry_run && stop.len() > 1 && systemd::is_live(root) {
-        systemd::systemctl(&stop)?;
+    let mut stop = started::sockets_of(root, &service);
+    if active {
+        stop.push(service.clone());
+    }
+    if !dry_run && !stop.is_empty() && systemd::is_live(root) {
+        let arguments: Vec<&str> = ["stop"].into_iter().chain(stop.iter().map(String::as_str)).collect();
+        systemd::systemctl(&arguments)?;
     }
     if !dry_run {
         unmounted(&[
