@@ -45,10 +45,12 @@ install:
 	$(INSTALL) -D -m 0755 $(PROGRAM) $(DESTDIR)$(BINDIR)/sdme-gen
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-generator $(DESTDIR)$(SYSTEMDSYSTEMGENERATORDIR)/sdme-generator
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
-	$(INSTALL) -D -m 0755 units/forward $(DESTDIR)$(LIBEXECDIR)/forward
+	for script in forward link network; do $(INSTALL) -D -m 0755 units/$$script $(DESTDIR)$(LIBEXECDIR)/$$script || exit 1; done
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
-	for unit in units/*.service units/*.target; do \
+	for unit in units/*.service units/*.target units/*.timer; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
+	sed 's/sdme-gen pull/sdme-gen download/; s/^Description=Image/Description=Download of a new version of image/' \
+	  $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/sdme-image@.service >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/sdme-download@.service
 	$(INSTALL) -D -m 0644 units/sdme.tmpfiles.conf $(DESTDIR)$(TMPFILESDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 units/sdme.sysusers.conf $(DESTDIR)$(SYSUSERSDIR)/sdme.conf
 	$(INSTALL) -D -m 0644 units/sdme.sysctl.conf $(DESTDIR)$(SYSCTL_FILE)
@@ -71,7 +73,7 @@ test:
 	tests/prepare host
 	tests/prepare vm
 	$(MAKE) build
-	$(CARGO) test --locked --no-fail-fast
+	tests/run
 
 demo:
 	@tests/demo
@@ -83,6 +85,7 @@ bench:
 	tests/bench
 	tests/bench-images
 	tests/bench-ports
+	tests/bench-networks
 	tests/bench-containers
 
 # The fuzz targets compile, with the stable toolchain and our versions of what both need; needs a C++ compiler.

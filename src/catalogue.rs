@@ -44,7 +44,7 @@ const VALUE: Kind = Kind {
 };
 
 /// In the order of matching: a message that quotes another problem belongs to the first kinds.
-const KINDS: [Kind; 33] = [
+const KINDS: [Kind; 36] = [
     Kind {
         code: "S402",
         title: "What a file relies on cannot be used",
@@ -53,7 +53,12 @@ const KINDS: [Kind; 33] = [
             (WEB, "[Container]\nImage=nginx.image\n"),
             ("nginx.image", "[Image]\nImage=nginx\nPolicy=sometimes\n"),
         ],
-        parts: &[" cannot be used: ", "is not known, write Base= here or mend", "is not known; mend"],
+        parts: &[
+            " cannot be used: ",
+            "is not known, write Base= here or mend",
+            "is not known; mend",
+            ", whose network it joins, cannot",
+        ],
     },
     Kind {
         code: "S101",
@@ -77,16 +82,17 @@ const KINDS: [Kind; 33] = [
     },
     Kind {
         code: "S103",
-        title: "A file whose name nearly is one of ours",
-        remedy: "Rename it if it is meant to be read; else ignore the warning.",
+        title: "A file that is not read",
+        remedy: "Do what the message says: rename a file whose name is nearly right or is taken, and write other files for kinds of \
+            Quadlet that are not read.",
         example: &[("web.contaner", "[Container]\n")],
-        parts: &["this file is not read"],
+        parts: &["this file is not read; "],
     },
     Kind {
         code: "S104",
         title: "A file's name that cannot be the name of what it describes",
         remedy: "Rename the file: the name becomes a host name, and part of the names of units.",
-        example: &[("my_web.container", "[Container]\n")],
+        example: &[("-web.container", "[Container]\n")],
         parts: &["cannot be the name of", "name is a host name", "file name has letters", "the name of a template"],
     },
     Kind {
@@ -115,13 +121,13 @@ const KINDS: [Kind; 33] = [
         title: "A key that is unknown",
         remedy: "Write the key that the message suggests, or put it into the section it names.",
         example: &[(WEB, "[Container]\nImge=nginx\n")],
-        parts: &["unknown key"],
+        parts: &["unknown key", "podman has no "],
     },
     Kind {
         code: "S205",
         title: "A key that is known, but not supported",
         remedy: "Use what the message names in its place, or remove the key. It is never ignored silently.",
-        example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--privileged\n")],
+        example: &[(WEB, "[Container]\nImage=nginx\nRootfs=/srv/web\n")],
         parts: &["not supported here"],
     },
     Kind {
@@ -146,6 +152,7 @@ const KINDS: [Kind; 33] = [
             "invalid digest in",
             "invalid registry host",
             "an image cannot be another image",
+            "images are not built here; build",
             "no Image= in [Image]",
             "is too long for a unit name",
             "is no platform",
@@ -168,6 +175,10 @@ const KINDS: [Kind; 33] = [
             "is used with other Mode= or Pull= settings",
             "a network of its own is called",
             "'s already; rename",
+            "'s already; write",
+            "already; write another one",
+            "is the host's address in the network",
+            "overlaps with",
         ],
     },
     Kind {
@@ -182,7 +193,49 @@ const KINDS: [Kind; 33] = [
         title: "A value that is none of those a key takes",
         remedy: "Write one of the values that the message lists. A boolean is yes or no.",
         example: &[(WEB, "[Container]\nImage=nginx\nPull=sometimes\n")],
-        parts: &["is not one of ", "is not a boolean"],
+        parts: &[
+            "is not one of ",
+            "is not a boolean",
+            "is not supported: ",
+            "the bridge has no VLANs",
+            "the MTU is a number",
+        ],
+    },
+    Kind {
+        code: "S701",
+        title: "Something of Podman's that has no effect",
+        remedy: "The file is used without it. Remove what the message names, or write what it advises.",
+        example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--ipc=host\n")],
+        parts: &[
+            "has no effect here: ",
+            "the network ends with its last member",
+            "networks never reach each other",
+            "this file is not read: ",
+        ],
+    },
+    Kind {
+        code: "S702",
+        title: "Something of Podman's that has another effect",
+        remedy: "The file is used. Read what differs, and write what the message advises if that matters.",
+        example: &[(WEB, "[Container]\nImage=nginx\nUserNS=keep-id\n")],
+        parts: &[
+            " differs from Podman: ",
+            "is read as ",
+            " is not replaced: ",
+            "a backslash stands for itself",
+            "%H is localhost",
+            "files here may use either name",
+            "cannot be the name of a machine: the container is",
+            "so this container is called",
+            "it becomes ",
+        ],
+    },
+    Kind {
+        code: "S703",
+        title: "A unit that no file makes",
+        remedy: "Write the name of the file, such as `db.container`, or the full name of a unit that the host has.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nRequires=shop-pod.service\n")],
+        parts: &["is not the unit of any file here"],
     },
     Kind {
         code: "S401",
@@ -196,7 +249,7 @@ const KINDS: [Kind; 33] = [
         title: "A circle",
         remedy: "Remove one of the dependencies that the message lists.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nAfter=web.container\n")],
-        parts: &["waits for itself", "goes in a circle"],
+        parts: &["waits for itself", "goes in a circle", "would join each other's network"],
     },
     Kind {
         code: "S502",
@@ -246,7 +299,7 @@ const KINDS: [Kind; 33] = [
             ("d.pod", "[Pod]\nNetwork=uplink\n"),
             ("sdme.conf", "[Defaults]\nUplinkRange=10.0.0.0/28\n"),
         ],
-        parts: &["no address is left"],
+        parts: &["no address is left", "no addresses are left", "is left for it in the network"],
     },
     Kind {
         code: "S501",
@@ -256,11 +309,13 @@ const KINDS: [Kind; 33] = [
         parts: &[
             "exclude each other",
             "remove one of the two",
+            "needs a network with a name",
+            "is for a single network",
+            "needs a network with a way to the host",
             "cannot be used with",
             "says the same as",
             "has a group already",
             "is about Device=",
-            "for the mount of Device=",
             "gives the container a ",
             "into another pod than",
             "use SystemCallFilter= for an operating system",
@@ -282,9 +337,9 @@ const KINDS: [Kind; 33] = [
     Kind {
         code: "S305",
         title: "A path that is none",
-        remedy: "Write an absolute path; one of the host may begin with `./`, for the directory of the file. Specifiers in it are those that the message lists.",
+        remedy: "Write an absolute path; one of the host may begin with `./`, for the directory of the file.",
         example: &[(WEB, "[Container]\nImage=nginx\nWorkingDir=srv\n")],
-        parts: &["is not an absolute path", "is not a path", "is not known in a path", "a path ends in %"],
+        parts: &["is not an absolute path", "is not a path"],
     },
     Kind {
         code: "S306",
@@ -319,8 +374,8 @@ const KINDS: [Kind; 33] = [
         code: "S309",
         title: "A variable or a label that is not NAME=VALUE",
         remedy: "Write NAME=VALUE, in quotes when there are blanks in it. The environment of the host is not passed on.",
-        example: &[(WEB, "[Container]\nImage=nginx\nEnvironment=HOME\n")],
-        parts: &["is not NAME=VALUE", "is not the name of a variable", "nothing of the host's environment"],
+        example: &[(WEB, "[Container]\nImage=nginx\nLabel=web\n")],
+        parts: &["is not NAME=VALUE", "is not the name of a variable"],
     },
     Kind {
         code: "S310",
@@ -343,6 +398,12 @@ const KINDS: [Kind; 33] = [
         example: &[(WEB, "[Container]\nImage=nginx\nDNS=localhost\n")],
         parts: &[
             "is not an address",
+            "is an address of IPv",
+            "is not the name of an interface",
+            "is in no Subnet= of",
+            "is no part of a Subnet=",
+            "is not in the network",
+            "is no range of addresses",
             "is not a host name",
             "is not a domain",
             "resolv.conf(5)",
@@ -367,9 +428,16 @@ const KINDS: [Kind; 33] = [
     Kind {
         code: "S315",
         title: "A health check that cannot be read",
-        remedy: "Write a line for the shell, or a JSON list of words; `docs/health.md` has examples.",
+        remedy: "Write a line for the shell, a JSON list of words, a URL or a port, in one of the keys; `docs/health.md` has examples.",
         example: &[(WEB, "[Container]\nImage=nginx\nHealthCmd=[\"curl\", 1]\n")],
-        parts: &["is not a command", "is not no, yes or healthy"],
+        parts: &[
+            "is not a command",
+            "is not no, yes or healthy",
+            "HealthHttp=",
+            "HealthTcp=",
+            "HealthStartupHttp=",
+            "HealthStartupTcp=",
+        ],
     },
 ];
 

@@ -70,6 +70,19 @@ impl Diagnostic {
     }
 }
 
+/// Whether a file with these problems cannot be used.
+#[must_use]
+pub fn has_errors(problems: &[Diagnostic]) -> bool {
+    problems.iter().any(|problem| problem.severity == Severity::Error)
+}
+
+/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason.
+#[must_use]
+pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    problems.sort_by_key(|problem| problem.severity);
+    problems
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match self.severity {

@@ -7,12 +7,12 @@ use std::fs::File;
 use std::io::Write as _;
 use std::net::Shutdown;
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::net::UnixStream;
+use std::os::unix::net::{UnixDatagram, UnixStream};
 
 use nix::sys::stat::fstat;
 use nix::unistd::dup2_stderr;
 
-use crate::process::Log;
+use crate::contract::process::Log;
 
 const SOCKET: &str = "/run/systemd/journal/stdout";
 
@@ -25,6 +25,14 @@ pub fn open(log: &Log, level: u8) -> Option<File> {
     // The last three: not to syslog, the kernel's log or the console, too.
     write!(stream, "{}\n{}\n{level}\n{prefix}\n0\n0\n0\n", log.identifier, log.unit).ok()?;
     Some(File::from(OwnedFd::from(stream)))
+}
+
+/// Writes an error message about another unit, which the status of that unit shows, too (systemd.journal-fields(7),
+/// `OBJECT_SYSTEMD_UNIT=`). The text has one line.
+pub fn about(unit: &str, text: &str) {
+    let fields = format!("PRIORITY=3\nSYSLOG_IDENTIFIER=sdme-gen\nOBJECT_SYSTEMD_UNIT={unit}\nMESSAGE={text}\n");
+    // Errors are ignored: without a journal there is no reader.
+    let _ = UnixDatagram::unbound().and_then(|own| own.send_to(fields.as_bytes(), "/run/systemd/journal/socket"));
 }
 
 /// Whether `fd` is the stream that the service manager has opened for us (`$JOURNAL_STREAM`, systemd.exec(5)).

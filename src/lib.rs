@@ -4,36 +4,41 @@
 //! [`compile`] is the whole core and pure: configuration in, files and diagnostics out. Reading ([`search`]) and
 //! writing ([`output`]) happen at the two ends; `docs/architecture.md` shows how the parts hang together.
 
-pub mod capability;
+#[cfg(feature = "image")]
+pub mod admin;
+pub mod announce;
 #[cfg(feature = "image")]
 pub mod catalogue;
+pub mod cause;
 pub mod config;
+pub mod contract;
 #[cfg(feature = "image")]
 pub mod convert;
 pub mod diag;
 mod halves;
-pub mod health;
 pub mod ini;
 pub mod journal;
 pub mod output;
 pub mod paths;
 pub mod plan;
-pub mod process;
 pub mod resolve;
 pub mod search;
 pub mod started;
-pub mod streams;
 pub mod text;
 pub mod unit;
 
 #[cfg(feature = "image")]
 pub mod cli;
 #[cfg(feature = "image")]
+pub mod compose;
+#[cfg(feature = "image")]
 pub mod image;
 #[cfg(feature = "image")]
 pub mod rootdir;
 #[cfg(feature = "image")]
 pub mod runtime;
+#[cfg(feature = "image")]
+pub mod update;
 
 use config::sources::Sources;
 use diag::Diagnostic;

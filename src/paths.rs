@@ -16,6 +16,12 @@ pub const RUNTIME: &str = "/run/sdme";
 /// Copies of the units of what runs: a directory for each unit, laid out as a directory of units.
 pub const STARTED: &str = "/run/sdme/started";
 
+/// Why units have failed: a file for each unit.
+pub const FAILED: &str = "/run/sdme/failed";
+
+/// The same for the units that import images. They parse archives of strangers and may write to no other place in `/run`.
+pub const FAILED_IMPORTS: &str = "/run/sdme/imports";
+
 /// Directory of the command line tool; set `BINDIR` when building for another place.
 pub const BINDIR: &str = match option_env!("BINDIR") {
     Some(path) => path,
@@ -45,6 +51,15 @@ pub fn machine_root(container: &str) -> String {
 pub fn container_runtime(container: &str) -> String {
     format!("{RUNTIME}/containers/{container}")
 }
+
+/// The hosts file (hosts(5)) of a container that finds others by their names.
+#[must_use]
+pub fn hosts(container: &str) -> String {
+    format!("{}/hosts", container_runtime(container))
+}
+
+/// What containers that run are called in what networks, a file each.
+pub const NAMES: &str = "/run/sdme/names";
 
 /// Below [`container_runtime`], in a container with a user namespace: the ID-mapped mounts of what its links lead to.
 #[must_use]

@@ -137,6 +137,18 @@ pub fn keep(unit: &str) -> io::Result<()> {
     if files.is_empty() { Ok(()) } else { fs::rename(new, place) }
 }
 
+/// The sockets that the unit of a pod cannot do without, with what they listen on (systemd.socket(5), `ListenStream=`).
+#[must_use]
+pub fn needed_sockets(unit: &str) -> BTreeMap<String, String> {
+    let text = ours(unit).into_iter().chain(ours(&drop_in(unit))).collect::<String>();
+    let needed = text.lines().filter_map(|line| line.strip_prefix("PartOf=").filter(|unit| unit.starts_with(PORT)));
+    let listen = |socket: &str| {
+        let text = ours(socket)?;
+        text.lines().find_map(|line| line.strip_prefix("ListenStream=")).map(str::to_owned)
+    };
+    needed.filter_map(|socket| Some((socket.to_owned(), listen(socket)?))).collect()
+}
+
 /// Whether a unit that was started is what the service manager has read by now.
 #[must_use]
 pub fn is_current(unit: &str) -> bool {
@@ -173,6 +185,14 @@ pub(crate) fn sockets(text: &str) -> Vec<String> {
         .filter(|stem| stem.starts_with(PORT))
         .map(str::to_owned)
         .collect()
+}
+
+/// The units of the networks that a unit needs which was started.
+#[must_use]
+pub fn networks_of(unit: &str) -> Vec<String> {
+    let text = fs::read_to_string(Path::new(STARTED).join(unit).join(drop_in(unit))).unwrap_or_default();
+    let needed = text.lines().filter_map(|line| line.strip_prefix("Wants="));
+    needed.filter(|unit| unit.starts_with("sdme-network@")).map(str::to_owned).collect()
 }
 
 /// The units of the volumes that a unit needs mounted.

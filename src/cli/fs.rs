@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
 use super::print_json;
-use crate::image::{Mode, ModeSetting, Store, shown, verify};
-use crate::runtime::images;
+use crate::admin::images;
+use crate::image::{Mode, ModeSetting, Store, now, shown, verify};
 use crate::text;
 
 /// What to do with images.
@@ -28,6 +28,15 @@ pub enum Fs {
         /// It is an application
         #[arg(long)]
         app: bool,
+        /// Imported image below the application: the NAME of NAME.image, or host
+        #[arg(long, value_name = "NAME", conflicts_with = "base")]
+        base_fs: Option<String>,
+        /// The former form of --base and --app
+        #[arg(long, hide = true, value_name = "MODE", conflicts_with_all = ["base", "app"])]
+        oci_mode: Option<OciMode>,
+        /// The progress is always shown
+        #[arg(long, short, hide = true)]
+        verbose: bool,
         /// Replace what NAME.image says, and ask the source even if the image is there
         #[arg(long)]
         force: bool,
@@ -35,7 +44,12 @@ pub enum Fs {
         #[arg(long)]
         dry_run: bool,
     },
-    /// List imported images
+    /// Ask the source of an image again, as its .image file or Image= names it
+    Pull {
+        /// Name of the image
+        name: String,
+    },
+    /// List imported images and the former versions of them that are kept
     Ls {
         /// As JSON
         #[arg(long)]
@@ -56,24 +70,37 @@ pub enum Fs {
     },
 }
 
+/// The values of `--oci-mode`.
+#[derive(Debug, Clone, Copy, clap::ValueEnum)]
+pub enum OciMode {
+    /// The image decides.
+    Auto,
+    /// An operating system.
+    Base,
+    /// An application.
+    App,
+}
+
 /// Runs the verb.
 ///
 /// # Errors
 /// When it fails.
 pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
-        Fs::Import { name, source, base, app, force, dry_run } => {
-            let mode = match (base, app) {
-                (true, _) => ModeSetting::Base,
-                (_, true) => ModeSetting::App,
+        Fs::Import { name, source, base, app, base_fs, oci_mode, verbose: _, force, dry_run } => {
+            let mode = match (base, app, oci_mode) {
+                (true, ..) | (.., Some(OciMode::Base)) => ModeSetting::Base,
+                (_, true, _) | (.., Some(OciMode::App)) => ModeSetting::App,
                 _ => ModeSetting::Auto,
             };
+            let wanted = images::Wanted { source: &source, mode, base: base_fs.as_deref(), force };
             if dry_run {
-                images::planned(root, &name, &source, mode, force).context(name)?;
+                images::planned(root, &name, &wanted).context(name)?;
                 return Ok(ExitCode::SUCCESS);
             }
-            images::import(root, &name, &source, mode, force, &*shown()).context(name)?;
+            images::import(root, &name, &wanted, &*shown()).context(name)?;
         }
+        Fs::Pull { name } => images::pull_again(root, &name, &*shown())?,
         Fs::Ls { json } => return list(&Store::open(root), json, out),
         Fs::Rm { name, dry_run } => images::remove(root, &name, dry_run)?,
         Fs::Verify { name } => {
@@ -105,7 +132,12 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
         let all: Vec<_> = found
             .iter()
             .map(|i| {
+                let former = store.former_versions(&i.name).unwrap_or_default();
+                let updates = store.updates(&i.name, &i.image.reference);
+                let former: Vec<&str> = former.iter().map(|version| version.image.manifest.as_str()).collect();
                 serde_json::json!({
+                    "former": former, "imported": i.imported_at(), "checked": (updates.checked > 0).then_some(updates.checked),
+                    "latest": updates.latest, "update": updates.word(i),
                     "name": i.name, "mode": mode(i.image.mode), "reference": i.image.reference,
                     "digest": i.image.manifest, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree,
                     "layers": i.below
@@ -117,9 +149,25 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
     }
     let width = found.iter().map(|i| i.name.len()).max().unwrap_or(0).max(4);
     for image in &found {
-        let digest: String = image.image.manifest.chars().take(19).collect();
-        let row = format!("{:width$}  {:4}  {digest}  {}", image.name, mode(image.image.mode), image.image.reference);
-        writeln!(out, "{}", text::line(&row))?;
+        let former = store.former_versions(&image.name)?;
+        let update = store.updates(&image.name, &image.image.reference).word(image);
+        let update =
+            update.map(|word| format!("  (new version {word})").replace("(new version rolled back)", "(rolled back)"));
+        let current = std::iter::once((image, update.unwrap_or_default()));
+        for (version, note) in current.chain(former.iter().map(|version| (version, "  (former version)".to_owned()))) {
+            let record = &version.image;
+            let digest: String = record.manifest.chars().take(19).collect();
+            let age = version
+                .imported_at()
+                .map_or_else(|| "-".to_owned(), |time| crate::cli::show::ps::duration(now().saturating_sub(time)));
+            let row = format!(
+                "{:width$}  {:4}  {digest}  {age:>8}  {}{note}",
+                image.name,
+                mode(record.mode),
+                record.reference
+            );
+            writeln!(out, "{}", text::line(&row))?;
+        }
     }
     Ok(code)
 }

@@ -111,6 +111,11 @@ fn about(file_type: FileType) -> (&'static str, &'static str) {
             "A file NAME.pod describes a network that containers share. It becomes the units sdme-pod@NAME.service, the \
              network, sdme-pod@NAME.target, the pod with its containers, and a socket for each published port.",
         ),
+        FileType::Network => (
+            "network configuration",
+            "A file NAME.network describes a network with a name, whose members find each other by their names. It becomes \
+             the unit sdme-network@NAME.service, which makes a bridge; Network=NAME.network connects a container or a pod.",
+        ),
         FileType::Volume => (
             "volume configuration",
             "A file NAME.volume describes a named volume, which Volume=NAME.volume:PATH in a container mounts. What is in \
@@ -148,7 +153,7 @@ fn file_type(file_type: FileType) -> String {
     );
     out.control("SH", [format!("[{}] SECTION OPTIONS", file_type.section().to_uppercase()).as_str()]);
     let all = keys(file_type);
-    for key in all.iter().filter(|k| k.status == Status::Supported) {
+    for key in all.iter().filter(|k| !matches!(k.status, Status::Never(_))) {
         describe(&mut out, key);
     }
     let never = all.iter().filter_map(|k| if let Status::Never(why) = k.status { Some((k.name, why)) } else { None });

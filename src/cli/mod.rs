@@ -1,19 +1,25 @@
 // SPDX-License-Identifier: MIT
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
-mod check;
 mod complete;
-mod config;
-mod convert;
-mod create;
 mod daily;
-mod diff;
 mod fs;
-mod graph;
 mod manual;
-mod pod;
-mod render;
-mod security;
+mod show;
+mod update;
+mod write;
+
+use self::show::check;
+use self::show::diff;
+use self::show::graph;
+use self::show::render;
+use self::show::security;
+use self::write::config;
+use self::write::convert;
+use self::write::create;
+use self::write::network;
+use self::write::pod;
+use self::write::volume;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -25,12 +31,14 @@ use clap::{Command, CommandFactory as _, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 
 use crate::Compiled;
+use crate::admin;
 use crate::diag::Severity;
-use crate::image::shown;
+use crate::image::{Store, shown};
 use crate::output::apply::apply;
 use crate::resolve::model::Container;
-use crate::runtime::{self, ports};
-use crate::{started, text};
+use crate::runtime::{self, failure, ports};
+use crate::text;
+use crate::update::lock;
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
@@ -71,6 +79,8 @@ enum Verb {
         /// Print what each container may do
         #[arg(long, conflicts_with = "json")]
         security: bool,
+        /// Check only the files of these names, such as web for web.container
+        names: Vec<String>,
     },
     /// Show the planned units and what each pulls in
     Graph {
@@ -102,7 +112,7 @@ enum Verb {
         #[command(flatten)]
         wanted: Box<create::Wanted>,
     },
-    /// Remove containers: their files in /etc/sdme and what they changed; volumes stay
+    /// Remove containers: their files in /etc/sdme, and what they changed or left; volumes stay
     Rm {
         /// Work on the system below this directory
         #[arg(long, default_value = "/", value_name = "DIR")]
@@ -117,13 +127,16 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show what a container added (A), modified (M) and deleted (D) of its files
+    /// Show the files that the applications of a container have added (A), modified (M) and deleted (D)
     Diff {
         /// Work on the system below this directory
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         /// Name of the container
         name: String,
+        /// Show also the files of the container around the applications, with paths from the container's root
+        #[arg(long)]
+        all: bool,
         /// As JSON
         #[arg(long)]
         json: bool,
@@ -163,9 +176,28 @@ enum Verb {
         #[command(subcommand)]
         verb: pod::Verb,
     },
+    /// Write, list and remove networks
+    Network {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: network::Verb,
+    },
+    /// List and remove volumes
+    Volume {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: volume::Verb,
+    },
     #[command(flatten)]
     Daily(daily::Verb),
-    /// Remove older versions of images, what interrupted imports left, and downloads beyond the limit
+    #[command(flatten)]
+    Update(update::Verb),
+    /// Remove former versions of images beyond those that are kept, what interrupted imports left, and downloads beyond the limit; list
+    /// containers without a file and unused volumes, which stay
     Prune {
         /// Work on the system below this directory
         #[arg(long, default_value = "/", value_name = "DIR")]
@@ -189,6 +221,12 @@ enum Verb {
     /// Called by sdme-image@.service
     #[command(hide = true)]
     Pull { name: String },
+    /// Called by sdme-download@.service
+    #[command(hide = true)]
+    Download { name: String },
+    /// Called after an import: removes former versions of an image beyond those that are kept
+    #[command(hide = true)]
+    Retire { name: String },
     /// Called by the service of a published port: waits until the port is listened on in this network, then runs the proxy
     #[command(hide = true)]
     AwaitPort {
@@ -203,6 +241,9 @@ enum Verb {
     /// Called by the units of pods and of ports: keeps a copy of the unit as long as it runs
     #[command(hide = true)]
     Started { unit: String },
+    /// Called by the units of pods and networks when they have failed: writes down why
+    #[command(hide = true)]
+    Failed { unit: String },
     /// Called by the unit of a rejected file
     #[command(hide = true)]
     Rejected { problems: Vec<String> },
@@ -235,6 +276,7 @@ pub fn run() -> ExitCode {
             | Verb::Convert { .. }
             | Verb::Config { .. }
             | Verb::Pod { .. }
+            | Verb::Network { .. }
     );
     match dispatch(cli.verb) {
         Ok(code) => code,
@@ -270,10 +312,18 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { root, json, security } => {
-            // Anybody may ask; what users images have is for root to see.
+        Verb::Check { root, json, security, names } => {
+            // Anybody may ask; what users images have, and what a start will look at, is for root to see.
             let is_root = nix::unistd::geteuid().is_root();
-            let compiled = if is_root { runtime::compile(&root) } else { runtime::check(&root) };
+            let mut compiled = if is_root { runtime::compile(&root) } else { runtime::check(&root) };
+            if is_root {
+                admin::preflight::add(&root, &mut compiled);
+                let deviations = lock::deviations(&Store::open(&root), &compiled.model);
+                compiled.diagnostics.extend(deviations);
+            } else {
+                eprintln!("sdme-gen: only root can check {}", admin::preflight::SUBJECTS);
+            }
+            check::only(&mut compiled.diagnostics, &compiled.model, &names)?;
             if security {
                 security::print(&compiled.model, &mut out)?;
             }
@@ -283,31 +333,57 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Create { root, wanted } => create::create(&wanted, &root, &mut out).map(|_| ExitCode::SUCCESS),
         Verb::New { detach, wanted } => create::new(&wanted, detach, &mut out),
         Verb::Rm { root, names, force, dry_run } => create::remove(&names, &root, force, dry_run, &mut out),
-        Verb::Diff { root, name, json } => diff::run(&root, &name, json, &mut out),
+        Verb::Diff { root, name, all, json } => diff::run(&root, &name, all, json, &mut out),
         Verb::Convert { root, write, verb } => convert::run(&verb, &root, write, &mut out),
         Verb::Config { root, verb } => config::run(verb, &root, &mut out),
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
+        Verb::Network { root, verb } => network::run(verb, &root, &mut out),
+        Verb::Volume { root, verb } => volume::run(&verb, &root, &mut out),
         Verb::Daily(verb) => daily::run(&verb, &mut out),
+        Verb::Update(verb) => update::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
         Verb::Prune { root, dry_run } => {
-            for removed in runtime::images::prune(&root, dry_run)? {
+            for removed in admin::images::prune(&root, dry_run)? {
                 writeln!(out, "{removed}")?;
+            }
+            // What has content of containers in it is removed by name only.
+            for name in admin::leftovers::containers(&root, &runtime::model(&root))? {
+                writeln!(out, "left: container {name} has no file; sdme-gen rm {name} removes what it left")?;
+            }
+            for volume in admin::leftovers::volumes(&root)?.iter().filter(|volume| volume.users.is_empty()) {
+                let name = text::line(&volume.name);
+                writeln!(
+                    out,
+                    "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content"
+                )?;
             }
             Ok(ExitCode::SUCCESS)
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
         Verb::Release { name } => in_service_of(&name, runtime::prepare::release),
-        Verb::Prepare { name } => in_service_of(&name, runtime::prepare::prepare),
-        Verb::Secrets { name } => in_service_of(&name, runtime::secrets::secrets),
-        Verb::Pull { name } => {
-            runtime::pull::pull(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
+        Verb::Prepare { name } => starting(&name, runtime::prepare::prepare),
+        Verb::Secrets { name } => starting(&name, runtime::secrets::secrets),
+        Verb::Pull { name } => runtime::pull::of_unit(Path::new("/"), &name, &*shown()).map(|()| ExitCode::SUCCESS),
+        Verb::Download { name } => {
+            runtime::pull::download(Path::new("/"), &name, &*shown()).context(name).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Retire { name } => {
+            for removed in admin::images::retire(Path::new("/"), &name)? {
+                writeln!(out, "removed {removed}")?;
+            }
+            Ok(ExitCode::SUCCESS)
         }
         Verb::AwaitPort { port, seconds, proxy } => {
             ports::proxy(port, Duration::from_secs(seconds), &proxy).map(|()| ExitCode::SUCCESS)
         }
         Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
         Verb::Started { unit } => {
-            started::keep(&unit).with_context(|| format!("the copy of {unit}")).map(|()| ExitCode::SUCCESS)
+            admin::pods::started(&unit)?;
+            admin::networks::renew(&unit).map(|()| ExitCode::SUCCESS)
+        }
+        Verb::Failed { unit } => {
+            failure::stopped(&unit);
+            Ok(ExitCode::SUCCESS)
         }
         Verb::Rejected { problems } => {
             for problem in problems {
@@ -322,6 +398,13 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
 fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
     crate::journal::parse_severities("sdme-gen", &Container::unit(container));
     command(container).map(|()| ExitCode::SUCCESS)
+}
+
+/// As [`in_service_of`], for a command before a start. If it fails, the status of the unit says why.
+fn starting(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
+    let command =
+        |container: &str| failure::of_command(&Container::unit(container), failure::of_start, || command(container));
+    in_service_of(container, command)
 }
 
 /// Prints a JSON document. Its strings may come from an image or a container, and it may be printed on a terminal.

@@ -35,6 +35,8 @@ pub struct Registries {
     pub insecure: Vec<String>,
     /// `CacheSize=`: bytes of downloads that are kept.
     pub cache_size: u64,
+    /// `KeepVersions=`: former versions of each image that are kept.
+    pub keep_versions: usize,
     /// `ImportTimeout=`: how long one import may take; no limit unless set.
     pub import_timeout: Option<ImportTimeout>,
 }
@@ -52,7 +54,7 @@ pub struct ImportTimeout {
 
 impl Default for Registries {
     fn default() -> Self {
-        Self { mirrors: Vec::new(), insecure: Vec::new(), cache_size: 10 << 30, import_timeout: None }
+        Self { mirrors: Vec::new(), insecure: Vec::new(), cache_size: 10 << 30, keep_versions: 1, import_timeout: None }
     }
 }
 
@@ -128,6 +130,15 @@ pub fn size(value: &str) -> Result<u64, String> {
     bytes.ok_or_else(|| format!("CacheSize={value} is not a size; write 10G or 500M"))
 }
 
+/// Reads `KeepVersions=`.
+///
+/// # Errors
+/// When it is not a number from 0 to 1000.
+pub fn keep_versions(value: &str) -> Result<usize, String> {
+    let number = value.parse().ok().filter(|number| *number <= 1000);
+    number.ok_or_else(|| format!("KeepVersions={value} is not a number from 0 to 1000"))
+}
+
 /// Reads the words of `Mirror=`: a registry and its mirror, in turn.
 ///
 /// # Errors
@@ -171,6 +182,8 @@ mod tests {
         }
         assert_eq!((size("10G").unwrap(), size("0").unwrap()), (10 << 30, 0));
         assert!(size("G").is_err() && size("1X").is_err() && size("99999999T").is_err());
+        assert_eq!((keep_versions("0").unwrap(), keep_versions("3").unwrap()), (0, 3));
+        assert!(keep_versions("-1").is_err() && keep_versions("all").is_err());
         let words = |text: &str| text.split(' ').map(str::to_owned).collect::<Vec<_>>();
         assert_eq!(mirrors(&words("docker.io a:5")).unwrap(), [("docker.io".into(), "a:5".into())]);
         assert!(mirrors(&words("docker.io")).is_err() && mirrors(&words("docker.io a/b")).is_err());

@@ -3,6 +3,7 @@
 
 use std::fmt;
 
+use super::expand::literal;
 use super::keys::{FileType, Kind, keys};
 use crate::unit::config_word;
 
@@ -25,7 +26,8 @@ impl Draft {
     /// The value cannot be written into one line.
     pub fn own(&mut self, file_type: FileType, key: &str, value: &str) -> Result<(), String> {
         let words = keys(file_type).iter().any(|k| k.name == key && k.kind == Kind::Words);
-        let value = if words { config_word(value) } else { value.to_owned() };
+        let value = literal(value);
+        let value = if words { config_word(&value) } else { value };
         self.set(file_type.section(), key, &value)
     }
 
@@ -39,7 +41,7 @@ impl Draft {
         key: &str,
         words: impl IntoIterator<Item = &'a String>,
     ) -> Result<(), String> {
-        let words: Vec<String> = words.into_iter().map(|word| config_word(word)).collect();
+        let words: Vec<String> = words.into_iter().map(|word| config_word(&literal(word))).collect();
         self.set(section, key, &words.join(" "))
     }
 

@@ -155,11 +155,40 @@ const BIND: &[&str] = &[
     "relabel",
     "bind-propagation",
     "bind-nonrecursive",
+    "U",
+    "chown",
 ];
-const VOLUME: &[&str] =
-    &["ro", "readonly", "rw", "dev", "nodev", "exec", "noexec", "suid", "nosuid", "idmap", "nocopy", "volume-nocopy"];
-const TMPFS: &[&str] =
-    &["ro", "readonly", "rw", "noexec", "nodev", "nosuid", "size", "tmpfs-size", "mode", "tmpfs-mode", "notmpcopyup"];
+const VOLUME: &[&str] = &[
+    "ro",
+    "readonly",
+    "rw",
+    "dev",
+    "nodev",
+    "exec",
+    "noexec",
+    "suid",
+    "nosuid",
+    "idmap",
+    "nocopy",
+    "volume-nocopy",
+    "U",
+    "chown",
+];
+const TMPFS: &[&str] = &[
+    "ro",
+    "readonly",
+    "rw",
+    "noexec",
+    "nodev",
+    "nosuid",
+    "size",
+    "tmpfs-size",
+    "mode",
+    "tmpfs-mode",
+    "notmpcopyup",
+    "U",
+    "chown",
+];
 
 /// An option of the long form.
 fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
@@ -176,7 +205,9 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
             memory.push(format!("mode={mode}"));
         }
         ("mode" | "tmpfs-mode", _) => return Err(format!("{key} takes an octal mode such as 0755")),
-        ("relabel", Some("shared" | "private")) | ("bind-propagation", Some("slave" | "rslave")) => {}
+        ("U" | "chown", _)
+        | ("relabel", Some("shared" | "private"))
+        | ("bind-propagation", Some("slave" | "rslave" | "private" | "rprivate")) => {}
         ("relabel", _) => return Err("relabel takes shared or private".to_owned()),
         ("bind-propagation", Some(other)) => return propagation(other),
         ("bind-propagation", None) => return Err("bind-propagation has no value".to_owned()),
@@ -207,10 +238,11 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         "nosuid" => options.no_suid = true,
         // What they ask for is so in any case: containers have no label of their own, owners always mean the same on both
         // sides, what is mounted on the host later is seen inside, and files are not cached on the way.
-        "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached" | "delegated" | "consistent" => {}
-        "U" => return Err("U is not supported; set User= and Group= in a .volume file, or chown the files".to_owned()),
+        // What U and private ask for beyond that is said by `remarks`.
+        "U" | "private" | "rprivate" | "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached"
+        | "delegated" | "consistent" => {}
         "O" => return Err("O is not supported; copy the files, or mount them with ro".to_owned()),
-        "private" | "rprivate" | "shared" | "rshared" | "unbindable" | "runbindable" => return propagation(option),
+        "shared" | "rshared" | "unbindable" | "runbindable" => return propagation(option),
         "" => return Err("an option is empty; remove the comma".to_owned()),
         other => {
             let known = [
@@ -221,6 +253,23 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// What is to be said about options that differ from Podman's.
+pub fn remarks(value: &str) -> impl Iterator<Item = &'static str> {
+    const DIFFERENT: [(&[&str], &str); 2] = [
+        (
+            &["U", "U=true", "chown", "chown=true"],
+            "the option U has no effect here: files keep their owners; set User= in a .volume file, or chown the files",
+        ),
+        (
+            &["private", "rprivate", "bind-propagation=private", "bind-propagation=rprivate"],
+            "the option private has no effect here: what is mounted on the host later is seen inside; remove it",
+        ),
+    ];
+    let words: Vec<&str> = value.split([':', ',']).collect();
+    let given = DIFFERENT.iter().filter(|(all, _)| words.iter().skip(1).any(|word| all.contains(word)));
+    given.map(|(_, remark)| *remark).collect::<Vec<_>>().into_iter()
 }
 
 fn propagation(mode: &str) -> Result<(), String> {
@@ -325,7 +374,6 @@ mod tests {
             ("/srv:/a/../b", "'..'"),
             ("d:/x:", "empty"),
             ("d:/x:r0", "did you mean ro?"),
-            ("d:/x:U", "User="),
             ("d:/x:shared", "not supported"),
             ("/srv:/x:nocopy", "nocopy"),
         ] {

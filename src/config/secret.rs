@@ -40,8 +40,13 @@ pub enum Form {
 /// # Errors
 /// What is wrong with it.
 pub fn secret(value: &str) -> Result<Secret, String> {
-    let mut parts = value.split(',');
-    let name = parts.next().unwrap_or_default().to_owned();
+    let is_name = |part: &&str| part.split_once('=').is_some_and(|(key, _)| ["source", "src", "id"].contains(&key));
+    let mut parts: Vec<&str> = value.split(',').collect();
+    // The name comes first, or behind `source=`.
+    let name = match parts.iter().position(is_name) {
+        Some(place) => parts.remove(place).split_once('=').map_or("", |(_, name)| name).to_owned(),
+        None => parts.remove(0).to_owned(),
+    };
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
     if name.is_empty() || name.starts_with('.') || name.len() > 128 || !name.bytes().all(plain) {
         return Err(format!("{name:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'"));

@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
+use super::foreign;
 use super::keys::{FileType, Kind, Scope, keys, scope, supported};
-use super::sources::{SourceFile, Text, instance};
-use crate::diag::{Diagnostic, Location, Spanned, suggestion};
+use super::sources::{SourceFile, Sources, Text, instance};
+use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors, suggestion};
 use crate::ini::{Document, Entry, parse, split_words};
 
 /// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
@@ -14,6 +15,8 @@ pub struct Settings {
     entries: Vec<Arc<Entry>>,
     /// Names of applications that have a section of their own, each with its header's place.
     named: Vec<Spanned<String>>,
+    /// What is accepted and has no effect, or another one.
+    warnings: Vec<Diagnostic>,
 }
 
 /// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
@@ -34,6 +37,14 @@ impl Settings {
     /// # Errors
     /// All problems of the file and its drop-ins.
     pub fn load(file: &SourceFile) -> Result<Self, Vec<Diagnostic>> {
+        Self::load_on(file, &Sources::default())
+    }
+
+    /// As [`Settings::load`], with what specifiers and variables stand for.
+    ///
+    /// # Errors
+    /// As for [`Settings::load`].
+    pub fn load_on(file: &SourceFile, sources: &Sources) -> Result<Self, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut entries = Vec::new();
         let mut named = Vec::new();
@@ -64,6 +75,10 @@ impl Settings {
             }
         }
         let own = file.file_type.section();
+        foreign::translate(file.file_type, &mut entries, &mut problems);
+        if file.file_type != FileType::Defaults {
+            foreign::expand(file, sources, &mut entries, &mut problems);
+        }
         for entry in &entries {
             let section = application(file.file_type, &entry.section);
             let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
@@ -76,12 +91,20 @@ impl Settings {
             };
             if let Err(message) = checked.and_then(|()| placed()) {
                 problems.push(Diagnostic::error(&entry.at, message));
+            } else if own {
+                problems.extend(foreign::remark(file.file_type, entry));
             }
         }
-        if !problems.is_empty() {
-            return Err(problems);
+        if has_errors(&problems) {
+            return Err(errors_first(problems));
         }
-        Ok(Self { entries: without_resets(own, entries.into_iter().map(Arc::new)), named })
+        Ok(Self { entries: without_resets(own, entries.into_iter().map(Arc::new)), named, warnings: problems })
+    }
+
+    /// What is accepted and has no effect, or another one.
+    #[must_use]
+    pub fn warnings(&self) -> &[Diagnostic] {
+        &self.warnings
     }
 
     /// Names of applications that have sections of their own, in the order written.
@@ -107,7 +130,11 @@ impl Settings {
             let (section, _) = application(FileType::Container, &e.section).filter(|(_, n)| *n == name)?;
             Some(Arc::new(Entry { section: section.into(), ..Entry::clone(e) }))
         });
-        Self { entries: without_resets("Container", shared.cloned().chain(own)), named: Vec::new() }
+        Self {
+            entries: without_resets("Container", shared.cloned().chain(own)),
+            named: Vec::new(),
+            warnings: Vec::new(),
+        }
     }
 
     /// What a pod says about its members, as if it stood in the `.container` file of each.
@@ -115,7 +142,7 @@ impl Settings {
     pub fn for_members(&self) -> Self {
         let handed = self.section("Pod").filter(|e| FOR_MEMBERS.contains(&e.key.as_str()));
         let handed = handed.map(|e| Arc::new(Entry { section: "Container".into(), ..e.clone() }));
-        Self { entries: handed.collect(), named: Vec::new() }
+        Self { entries: handed.collect(), named: Vec::new(), warnings: Vec::new() }
     }
 
     /// The same with what the container's pod says about its members in front. Without an application in the container,
@@ -125,7 +152,7 @@ impl Settings {
         let runs = ["Image", "App"].iter().any(|key| self.text("Container", key).is_some());
         let meant = |e: &&Arc<Entry>| runs || e.key == "Volume" || scope(&e.key) == Scope::Container;
         let entries = pod.entries.iter().filter(meant).chain(&self.entries).cloned().collect();
-        Self { entries, named: self.named.clone() }
+        Self { entries, named: self.named.clone(), warnings: Vec::new() }
     }
 
     /// Whether nothing is in it.
@@ -179,7 +206,7 @@ fn read(text: &Text) -> Result<Document, Vec<Diagnostic>> {
 }
 
 /// The section and the application's name in `[SECTION NAME]`.
-fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
+pub(super) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
     let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
     let section = NAMED.into_iter().find(|s| *s == section)?;
     Some((section, name.trim_start()))

@@ -213,7 +213,7 @@ fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-fn is_digest(text: &str) -> bool {
+pub(super) fn is_digest(text: &str) -> bool {
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     text.strip_prefix("sha256:").is_some_and(|d| d.len() == 64 && d.bytes().all(hex))
 }
@@ -258,6 +258,39 @@ pub enum Pull {
     Never,
 }
 
+/// What `sdme-gen update` does about new versions of an image (`AutoUpdate=`), in the order of how much is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AutoUpdate {
+    /// Nothing.
+    No,
+    /// A new version is reported.
+    Check,
+    /// A new version is downloaded, and used by the next update that may use it.
+    Download,
+    /// Sources on this machine are asked, and containers are restarted on what is imported.
+    Local,
+    /// The source is asked, and containers are restarted on its version.
+    Registry,
+}
+
+impl AutoUpdate {
+    /// The values of the key.
+    pub const CHOICES: &'static [&'static str] = &["registry", "local", "check", "download", "no"];
+
+    /// Reads a value that is one of [`AutoUpdate::CHOICES`].
+    #[must_use]
+    pub fn from_choice(word: &str) -> Option<Self> {
+        match word {
+            "registry" => Some(Self::Registry),
+            "local" => Some(Self::Local),
+            "check" => Some(Self::Check),
+            "download" => Some(Self::Download),
+            "no" => Some(Self::No),
+            _ => None,
+        }
+    }
+}
+
 /// The platform to choose of an image for several; what is not said is this machine's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlatformSetting {
@@ -268,20 +301,33 @@ pub struct PlatformSetting {
 }
 
 /// A processor and its variant as Go spells them, from the names that kernels and distributions have for the same
-/// (containerd, platforms/database.go).
+/// (containerd, platforms/database.go; uname(2)).
 #[must_use]
 pub fn processor(architecture: &str, variant: &str) -> (String, String) {
-    let (architecture, variant) = match (architecture, variant) {
-        ("x86_64" | "x86-64", variant) => ("amd64", variant),
-        ("aarch64", variant) => ("arm64", variant),
-        ("i386" | "i486" | "i586" | "i686", variant) => ("386", variant),
-        ("armhf", "") => ("arm", "v7"),
-        ("armel", "") => ("arm", "v6"),
-        ("armhf" | "armel", variant) => ("arm", variant),
-        known => known,
+    let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
+    let (architecture, implied) = match architecture.as_str() {
+        "x86_64" | "x86-64" => ("amd64", String::new()),
+        "aarch64" => ("arm64", String::new()),
+        "i386" | "i486" | "i586" | "i686" => ("386", String::new()),
+        "armhf" => ("arm", "v7".to_owned()),
+        "armel" => ("arm", "v6".to_owned()),
+        "ppc64el" | "powerpc64le" => ("ppc64le", String::new()),
+        "mipsel" => ("mipsle", String::new()),
+        "mips64el" => ("mips64le", String::new()),
+        "loongarch64" => ("loong64", String::new()),
+        // The kernel's names have letters behind the version: armv7l, armv5tel.
+        other => match other.strip_prefix("armv").and_then(|rest| rest.chars().next()).filter(char::is_ascii_digit) {
+            Some(version) => ("arm", format!("v{version}")),
+            None => (other, String::new()),
+        },
     };
     let number = variant.bytes().all(|b| b.is_ascii_digit()) && !variant.is_empty();
-    (architecture.to_owned(), if number { format!("v{variant}") } else { variant.to_owned() })
+    let variant = match variant {
+        variant if number => format!("v{variant}"),
+        variant if variant.is_empty() => implied,
+        variant => variant,
+    };
+    (architecture.to_owned(), variant)
 }
 
 impl PlatformSetting {

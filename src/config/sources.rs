@@ -4,6 +4,7 @@
 use std::sync::Arc;
 
 use super::keys::FileType;
+use super::variables::Files;
 use crate::diag::Diagnostic;
 
 /// The text of one file, or why there is none.
@@ -33,8 +34,14 @@ pub struct SourceFile {
 pub struct Sources {
     /// Files, each name of a type once.
     pub files: Vec<SourceFile>,
+    /// The host's name, if it is known.
+    pub host: Option<String>,
     /// Remarks about files that are not ours by name, but nearly.
     pub remarks: Vec<Diagnostic>,
+    /// The files of variables that `[Service]` sections name.
+    pub variables: Files,
+    /// `sdme.lock`, if there is one.
+    pub lock: Option<Text>,
 }
 
 impl SourceFile {
@@ -48,7 +55,7 @@ impl SourceFile {
     /// Whether it is a template, `web@`, which describes nothing by itself.
     #[must_use]
     pub fn is_template(&self) -> bool {
-        let any = matches!(self.file_type, FileType::Container | FileType::Pod | FileType::Volume);
+        let any = !matches!(self.file_type, FileType::Image | FileType::Defaults);
         any && self.name.len() > 1 && self.name.ends_with('@')
     }
 }

@@ -66,6 +66,38 @@ pub struct Device {
     pub target: String,
     /// Letters out of `rwm` (systemd.resource-control(5), `DeviceAllow=`).
     pub access: String,
+    /// Whether the container starts without it where it is missing.
+    pub optional: bool,
+}
+
+/// Directories below `/dev`, and the groups of device nodes in them as `DeviceAllow=` names them (`/proc/devices`).
+const GROUPS: [(&str, &[&str]); 8] = [
+    ("/dev/bus/usb", &["char-usb_device"]),
+    ("/dev/dri", &["char-drm"]),
+    ("/dev/dvb", &["char-DVB"]),
+    ("/dev/input", &["char-input"]),
+    ("/dev/mapper", &["block-device-mapper"]),
+    ("/dev/serial", &["char-ttyUSB", "char-ttyACM"]),
+    ("/dev/snd", &["char-alsa"]),
+    ("/dev/vfio", &["char-vfio"]),
+];
+
+impl Device {
+    /// What systemd has to allow: the node itself, or the groups of those in a directory.
+    #[must_use]
+    pub fn allowed(&self) -> Vec<&str> {
+        let source = self.source.trim_end_matches('/');
+        match GROUPS.iter().find(|(directory, _)| *directory == source) {
+            Some((_, groups)) => groups.to_vec(),
+            None => vec![source],
+        }
+    }
+
+    /// Whether it is one of the directories whose nodes are known by group.
+    #[must_use]
+    pub fn is_directory(&self) -> bool {
+        self.allowed() != [self.source.trim_end_matches('/')]
+    }
 }
 
 /// Reads `AddDevice=DEVICE[:INSIDE][:rwm]`.
@@ -73,9 +105,7 @@ pub struct Device {
 /// # Errors
 /// When a path is not below `/dev`, or the last part is none of the letters.
 pub fn device(value: &str) -> Result<Device, String> {
-    if value.starts_with('-') {
-        return Err(format!("AddDevice={value}: a device that may be missing cannot be waited for; remove the -"));
-    }
+    let (value, optional) = value.strip_prefix('-').map_or((value, false), |device| (device, true));
     let is_access = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
     let parts: Vec<&str> = value.split(':').collect();
     let (source, target, access) = match parts.as_slice() {
@@ -90,7 +120,7 @@ pub fn device(value: &str) -> Result<Device, String> {
         let good = path.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty() && !rest.contains(['%', ' ']));
         if good { Ok(path) } else { Err(format!("AddDevice={value}: {path} is not a path below /dev")) }
     };
-    Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned() })
+    Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned(), optional })
 }
 
 /// Reads a command: words with systemd's quoting, or a JSON array, as Podman takes it.
@@ -245,6 +275,9 @@ pub fn sysctl(value: &str) -> Result<(String, String), String> {
     Ok((name, text.to_owned()))
 }
 
+/// The address of the host in a container's network, as `AddHost=` names it.
+pub const HOST_GATEWAY: &str = "host-gateway";
+
 /// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5).
 ///
 /// # Errors
@@ -252,8 +285,10 @@ pub fn sysctl(value: &str) -> Result<(String, String), String> {
 pub fn host_line(value: &str) -> Result<String, String> {
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
     let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    let Ok(address) = bare.parse::<IpAddr>() else {
-        return Err(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS"));
+    let address = match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) if bare == HOST_GATEWAY => bare.to_owned(),
+        Err(_) => return Err(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS")),
     };
     let names: Vec<&str> = names.split(';').collect();
     if !names.iter().all(|name| is_domain(name)) {
@@ -269,6 +304,14 @@ pub fn is_domain(name: &str) -> bool {
     name.len() < 256 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
 }
 
+/// A size as systemd writes it: docker and podman have units in lower case, and a `b` behind them.
+#[must_use]
+pub fn systemd_size(value: &str) -> String {
+    let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
+    let unit = value.get(number.len()..).unwrap_or_default().to_ascii_uppercase();
+    format!("{number}{}", unit.trim_end_matches('B').trim_end_matches('I'))
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -280,7 +323,9 @@ mod tests {
         assert_eq!(read("/dev/fuse").unwrap(), "/dev/fuse /dev/fuse rwm");
         assert_eq!(read("/dev/fuse:r").unwrap(), "/dev/fuse /dev/fuse r");
         assert_eq!(read("/dev/ttyUSB0:/dev/stick:rw").unwrap(), "/dev/ttyUSB0 /dev/stick rw");
-        for bad in ["-/dev/fuse", "/etc/passwd", "/dev/", "/dev/a:/b", "/dev/a:/dev/b:x", "/dev/../etc", ""] {
+        assert!(device("-/dev/dri").unwrap().optional && device("/dev/dri").unwrap().allowed() == ["char-drm"]);
+        assert_eq!(device("/dev/dri/card0").unwrap().allowed(), ["/dev/dri/card0"]);
+        for bad in ["/etc/passwd", "/dev/", "/dev/a:/b", "/dev/a:/dev/b:x", "/dev/../etc", ""] {
             assert!(read(bad).is_err(), "{bad}");
         }
     }
@@ -360,7 +405,7 @@ mod tests {
         assert_eq!(host_line("db:10.0.0.1").unwrap(), "10.0.0.1 db\n");
         assert_eq!(host_line("a.b;c=::1").unwrap(), "::1 a.b c\n");
         assert_eq!(host_line("a:[fe80::1]").unwrap(), "fe80::1 a\n");
-        for bad in ["db", "db:", "db:host-gateway", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
+        for bad in ["db", "db:", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
             assert!(host_line(bad).is_err(), "{bad}");
         }
     }

@@ -2,16 +2,18 @@
 //! From what others describe containers with to files of ours: Quadlet files, command lines of docker and podman, Compose
 //! files. What has no counterpart is listed, never dropped in silence. Pure.
 
-mod compose;
+pub mod compose;
 mod quadlet;
+mod refused;
 mod run;
 
-pub use compose::{Project, compose};
-pub use quadlet::quadlet;
+pub use quadlet::{Folder, Source, quadlet};
 pub use run::command_line;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+use refused::without_refused;
 
 use crate::compile;
 use crate::config::draft::Draft;
@@ -32,16 +34,21 @@ impl Converted {
     /// Adds what is wrong with the files, taken together.
     #[must_use]
     fn checked(mut self) -> Self {
-        let file = |(name, text): (&String, &String)| {
-            let (stem, extension) = name.rsplit_once('.')?;
-            let file_type = FileType::ALL.into_iter().find(|t| t.extension() == extension)?;
-            let main = Text { path: Arc::from(name.as_str()), content: Ok(text.clone().into_bytes()) };
-            Some(SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() })
-        };
-        let sources = Sources { files: self.files.iter().filter_map(file).collect(), remarks: Vec::new() };
-        self.notes.extend(compile(&sources, &Facts::default()).diagnostics.iter().map(ToString::to_string));
+        self.notes
+            .extend(compile(&sources(&self.files), &Facts::default()).diagnostics.iter().map(ToString::to_string));
         self
     }
+}
+
+/// Files as the configuration that they are.
+fn sources(files: &BTreeMap<String, String>) -> Sources {
+    let file = |(name, text): (&String, &String)| {
+        let (stem, extension) = name.rsplit_once('.')?;
+        let file_type = FileType::ALL.into_iter().find(|t| t.extension() == extension)?;
+        let main = Text { path: Arc::from(name.as_str()), content: Ok(text.clone().into_bytes()) };
+        Some(SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() })
+    };
+    Sources { files: files.iter().filter_map(file).collect(), ..Sources::default() }
 }
 
 /// One file in the making, and what could not be put into it.
@@ -115,19 +122,6 @@ impl Builder {
                 }
             }
             other => self.note(origin, &format!("{other:?} is no restart policy")),
-        }
-    }
-
-    /// A network of docker's or podman's, by name.
-    fn network(&mut self, origin: &str, name: &str) {
-        match name.split(':').next().unwrap_or_default() {
-            "host" => self.put(origin, "Network", "host"),
-            "none" => self.put(origin, "Network", "none"),
-            "bridge" | "default" | "pasta" | "slirp4netns" | "private" => self.put(origin, "Network", "uplink"),
-            _ => {
-                self.put(origin, "Network", "uplink");
-                self.note(origin, "networks have no names here; containers that talk to each other share a pod (Pod=)");
-            }
         }
     }
 }

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! Command lines of `docker run` and `podman run` (docker-run(1), podman-run(1)).
 
+use std::collections::BTreeMap;
+
 use super::{Builder, Converted, name, name_of_image};
 use crate::config::keys::FileType;
+use crate::config::podman;
+use crate::config::values::systemd_size;
 
 /// What an option becomes.
 #[derive(Debug, Clone, Copy)]
@@ -64,7 +68,7 @@ const OPTIONS: &[(&str, char, bool, Act)] = &[
     ("name", ' ', true, Special),
     ("network", ' ', true, Special),
     ("net", ' ', true, Special),
-    ("network-alias", ' ', true, Never("members of a pod reach each other on 127.0.0.1")),
+    ("network-alias", ' ', true, Key("NetworkAlias")),
     ("no-healthcheck", ' ', false, Special),
     ("oom-score-adj", ' ', true, Service("OOMScoreAdjust")),
     ("pids-limit", ' ', true, Service("TasksMax")),
@@ -102,16 +106,24 @@ const OPTIONS: &[(&str, char, bool, Act)] = &[
     ("workdir", 'w', true, Key("WorkingDir")),
 ];
 
-/// Further options that take a value, and have no counterpart.
-const OTHERS: &str = "arch attach authfile blkio-weight blkio-weight-device cert-dir cgroup-conf cgroup-parent cgroupns \
-    cgroups chrootdirs cidfile conmon-pidfile cpu-count cpu-percent cpu-period cpu-quota cpu-rt-period cpu-rt-runtime \
-    cpuset-mems creds decryption-key detach-keys device-cgroup-rule device-read-bps device-read-iops device-write-bps \
-    device-write-iops domainname env-merge gpus group-entry health-log-destination health-max-log-count \
-    health-max-log-size health-start-interval health-startup-cmd health-startup-interval health-startup-retries \
-    health-startup-success health-startup-timeout hooks-dir hostuser image-volume init-ctr init-path ipc isolation \
-    kernel-memory label-file link link-local-ip mac-address memory-swappiness os passwd-entry personality pid pidfile \
-    pod-id-file preserve-fd preserve-fds rdt-class requires retry retry-delay seccomp-policy shm-size-systemd storage-opt \
-    systemd timeout umask unsetenv uts variant volume-driver";
+/// Further options that take a value, which docker has and podman has not. They have no counterpart.
+const OTHERS: [&str; 10] = [
+    "cpu-count",
+    "cpu-percent",
+    "domainname",
+    "health-start-interval",
+    "hooks-dir",
+    "init-ctr",
+    "isolation",
+    "kernel-memory",
+    "link",
+    "volume-driver",
+];
+
+/// Whether an option without a counterpart is known and takes a value.
+fn is_other(long: &str) -> bool {
+    OTHERS.contains(&long) || podman::takes_value(FileType::Container, long)
+}
 
 /// Converts the words of a command line, from `docker` or `podman` on or without it.
 ///
@@ -121,7 +133,13 @@ pub fn command_line(words: &[String]) -> Result<Converted, String> {
     let mut words = words.iter().map(String::as_str).peekable();
     let is_front = |w: &&str| ["sudo", "docker", "podman", "container", "run", "create"].contains(w);
     while words.next_if(is_front).is_some() {}
-    let mut run = Run { builder: Builder::new(FileType::Container), name: None, networked: false, published: false };
+    let mut run = Run {
+        builder: Builder::new(FileType::Container),
+        name: None,
+        networked: false,
+        published: false,
+        networks: Vec::new(),
+    };
     let image = loop {
         let Some(word) = words.next() else { return Err("no image is named on the command line".to_owned()) };
         if word == "--" {
@@ -131,7 +149,7 @@ pub fn command_line(words: &[String]) -> Result<Converted, String> {
         if let Some(long) = option.strip_prefix('-') {
             let (long, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
             let Some((_, _, takes, act)) = OPTIONS.iter().find(|(name, ..)| *name == long) else {
-                let other = OTHERS.split_whitespace().any(|other| other == long);
+                let other = is_other(long);
                 run.builder.note(word, if other { "no counterpart" } else { "unknown option" });
                 if other && value.is_none() {
                     words.next();
@@ -174,6 +192,8 @@ struct Run {
     /// Whether its network was named.
     networked: bool,
     published: bool,
+    /// Networks with names, which need a file each.
+    networks: Vec<String>,
 }
 
 impl Run {
@@ -185,7 +205,7 @@ impl Run {
             Never(instead) => builder.note(&format!("{origin} {value}"), instead),
             Key(key) => builder.put(&origin, key, value),
             Flag(key) => builder.put(&origin, key, if value == "false" { "no" } else { "yes" }),
-            Service(key) => builder.set(&origin, "Service", key, &size(value)),
+            Service(key) => builder.set(&origin, "Service", key, &systemd_size(value)),
             Special => self.special(long, &origin, value),
         }
     }
@@ -200,7 +220,18 @@ impl Run {
             }
             "network" | "net" => {
                 self.networked = true;
-                builder.network(&format!("{origin} {value}"), value);
+                let (network, options) = value.split_once(':').unwrap_or((value, ""));
+                match network {
+                    "host" | "none" => builder.put(origin, "Network", network),
+                    "default" | "pasta" | "slirp4netns" | "private" => builder.put(origin, "Network", "uplink"),
+                    "bridge" | "container" => builder.put(origin, "Network", value),
+                    _ => {
+                        let network = name(network);
+                        let options = if options.is_empty() { String::new() } else { format!(":{options}") };
+                        builder.put(origin, "Network", &format!("{network}.network{options}"));
+                        self.networks.push(network);
+                    }
+                }
             }
             "pod" => {
                 self.networked = true;
@@ -256,16 +287,11 @@ impl Run {
             }
         }
         let name = self.name.unwrap_or_else(|| name_of_image(image));
-        let files = [(format!("{name}.container"), self.builder.draft.to_string())].into();
+        let mut files: BTreeMap<String, String> =
+            [(format!("{name}.container"), self.builder.draft.to_string())].into();
+        files.extend(self.networks.into_iter().map(|network| (format!("{network}.network"), "[Network]\n".to_owned())));
         Converted { files, notes: self.builder.notes }.checked()
     }
-}
-
-/// Sizes of docker have units in lower case.
-fn size(value: &str) -> String {
-    let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
-    let unit = value.get(number.len()..).unwrap_or_default().to_ascii_uppercase();
-    format!("{number}{}", unit.trim_end_matches('B').trim_end_matches('I'))
 }
 
 #[cfg(test)]
@@ -306,6 +332,16 @@ mod tests {
             assert!(notes.contains(part), "{part}: {notes}");
         }
         assert!(converted.files.contains_key("redis.container"));
+        let converted =
+            convert("docker run --network shop_net:ip=10.216.1.2 --network-alias db --name db redis").unwrap();
+        assert!(converted.files.contains_key("shop-net.network"));
+        let text = converted.files.get("db.container").unwrap();
+        assert!(
+            text.contains("Network=shop-net.network:ip=10.216.1.2\n") && text.contains("NetworkAlias=db\n"),
+            "{text}"
+        );
+        let converted = convert("podman run --dns-opt ndots:3 --hosts-file none --isolation x redis").unwrap();
+        assert!(converted.files.contains_key("redis.container"), "{:?}", converted.files);
         assert!(convert("docker run --name").unwrap_err().contains("lacks its value"));
         assert!(convert("docker run -d").unwrap_err().contains("no image"));
     }

@@ -6,30 +6,33 @@
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write as _};
+use std::os::unix::fs::symlink;
 use std::sync::LazyLock;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::ahead::ahead;
-use super::compress::decoder;
-use super::deadline::Deadline;
-use super::digest::Meter;
-use super::extract::{Extractor, Limits};
-use super::install::{self, Wanted};
-use super::inventory::Contents;
-use super::layers::Directories;
-use super::manifest::Platform;
-use super::mode;
 use super::progress::Progress;
-use super::prune;
-use super::record::{ImageRecord, Known};
-use super::scratch::Scratch;
 use super::source::{self, Blob, LayerInfo, Origin, Surroundings};
 use super::store::{INVENTORY, Imported, Store, check_name, render};
-use super::{applayer, inventory, user};
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
-use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull, RegistryRef};
+use crate::image::kind::install;
+use crate::image::kind::install::Wanted;
+use crate::image::kind::mode;
+use crate::image::kind::user;
+use crate::image::source::deadline::Deadline;
+use crate::image::source::manifest::Platform;
+use crate::image::store::digest::{Digest, Meter};
+use crate::image::store::prune;
+use crate::image::store::record::{ImageRecord, Known};
+use crate::image::store::scratch::Scratch;
+use crate::image::tar::ahead::ahead;
+use crate::image::tar::compress::decoder;
+use crate::image::unpack::extract::{Extractor, Limits};
+use crate::image::unpack::inventory::Contents;
+use crate::image::unpack::layers::Directories;
+use crate::image::unpack::{applayer, inventory};
 use crate::resolve::model::Mode;
 use crate::rootdir::tree::{Tree, lookup};
 
@@ -54,6 +57,8 @@ pub struct Request<'a> {
     pub install: InstallSetting,
     /// The commands that install packages.
     pub installers: &'a Installers,
+    /// The digest that its manifest has to have, if `sdme.lock` or an update says so.
+    pub digest: Option<&'a str>,
     /// Bounds on its size.
     pub limits: Limits,
 }
@@ -76,6 +81,7 @@ impl<'a> Request<'a> {
             registries: &REGISTRIES,
             install: InstallSetting::Auto,
             installers: &INSTALLERS,
+            digest: None,
             limits: Limits::default(),
         }
     }
@@ -97,6 +103,7 @@ impl Request<'_> {
 
     fn suits(&self, found: &Imported, reference: &str) -> bool {
         found.image.suits(reference, self.mode, self.platform)
+            && self.digest.is_none_or(|digest| found.image.manifest == digest)
             // Commands that were not run do not matter.
             && (found.image.requested_installation == self.installation()
                 || (found.image.installed.is_none() && self.install != InstallSetting::Yes))
@@ -123,7 +130,9 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
         };
         Ok(found.filter(|found| request.suits(found, &reference)))
     };
-    if !matches!(request.pull, Pull::Always | Pull::Newer)
+    // What has to have a certain digest does not change.
+    let pull = if request.digest.is_some() && request.pull != Pull::Never { Pull::Missing } else { request.pull };
+    if !matches!(pull, Pull::Always | Pull::Newer)
         && let Some(found) = present()?
     {
         return Ok(found);
@@ -135,13 +144,17 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
         store.prepare()?;
         let _lock = store.lock_name(request.name)?;
         // Another import of the name may have finished while we waited.
-        if request.pull == Pull::Missing
+        if pull == Pull::Missing
             && let Some(found) = present()?
         {
             return Ok(found);
         }
-        let found = match fetch(store, request, &reference, progress) {
-            Err(error) if request.pull == Pull::Newer => match present()? {
+        let fetched = fetch(store, request, &reference, progress).and_then(|found| {
+            store.link(request.name, found.entry())?;
+            Ok(found)
+        });
+        let found = match fetched {
+            Err(error) if pull == Pull::Newer => match present()? {
                 Some(found) => {
                     progress.warning(&format!("{error:#}; using what is there"));
                     found
@@ -150,19 +163,70 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             },
             result => result?,
         };
-        let left = prune::superseded(store, request.name)?;
-        if !left.is_empty() {
-            let text =
-                format!("{}: {} older versions are kept; `sdme-gen prune` removes them", request.name, left.len());
-            progress.message(&text);
-        }
         prune::limit_cache(store, request.registries.cache_size, false)?;
         Ok(found)
     })()
     .with_context(|| format!("importing image `{}` from {reference}", request.name))
 }
 
+/// The digest that the source names now; for registries, with one request for a manifest.
+///
+/// # Errors
+/// When the source cannot be asked, or has no image for the platform.
+pub fn latest(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Digest> {
+    store.prepare()?;
+    let scratch = store.scratch()?;
+    let platform = Platform::of(request.platform);
+    let around = Surroundings {
+        cache: &store.blobs(),
+        scratch: &scratch.path(),
+        deadline: Deadline::from_now(request.registries.import_timeout.as_ref()),
+        limit: request.limits.bytes,
+        platform: &platform,
+        access: request.access,
+        registries: request.registries,
+        progress,
+    };
+    source::open(request.source, around)?.latest()
+}
+
+/// Imports an image without making its name stand for the result.
+///
+/// # Errors
+/// As for [`import`].
+pub fn download(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Imported> {
+    check_name(request.name)?;
+    let reference = request.source.to_string();
+    let fetched = || -> Result<Imported> {
+        store.prepare()?;
+        let _lock = store.lock_name(request.name)?;
+        let found = fetch(store, request, &reference, progress)?;
+        prune::limit_cache(store, request.registries.cache_size, false)?;
+        Ok(found)
+    };
+    fetched().with_context(|| format!("importing image `{}` from {reference}", request.name))
+}
+
+/// The source to ask: a registry can be asked for a digest, and so for the same image later.
+fn asked(request: &Request<'_>) -> ImageSource {
+    match (request.source, request.digest) {
+        (ImageSource::Registry(parts), Some(digest)) => {
+            ImageSource::Registry(RegistryRef { digest: Some(digest.to_owned()), ..parts.clone() })
+        }
+        (source, _) => source.clone(),
+    }
+}
+
+/// Makes sure that the store has the image, and gives its entry.
 fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn Progress) -> Result<Imported> {
+    // What is there under the digest need not be asked for.
+    if let Some(digest) = request.digest {
+        let entry = Store::entry_name(request.name, &Digest::parse(digest)?, request.mode, &request.installation());
+        let there = store.entry(request.name, &entry);
+        if let Some(found) = there.filter(|found| request.suits(found, reference)) {
+            return Ok(found);
+        }
+    }
     let scratch = store.scratch()?;
     let platform = Platform::of(request.platform);
     let (cache, place) = (store.blobs(), scratch.path());
@@ -179,8 +243,14 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         registries,
         progress,
     };
-    let mut origin = source::open(request.source, around)?;
+    let mut origin = source::open(&asked(request), around)?;
     let digest = origin.identify()?;
+    if let Some(wanted) = request.digest.filter(|wanted| *wanted != digest.to_string()) {
+        bail!(
+            "the image there has the digest {digest} and not {wanted}, which is asked for; run sdme-gen update {}",
+            request.name
+        );
+    }
     let entry = Store::entry_name(request.name, &digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
@@ -189,7 +259,6 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
             found.image.requested_platform = request.platform.to_string();
             Store::rewrite(&found)?;
         }
-        store.link(request.name, &entry)?;
         progress.message(&format!("{}: {digest} is up to date", request.name));
         return Ok(found);
     }
@@ -200,7 +269,6 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     drop(origin);
     take_stock(&scratch, &contents)?;
     store.publish(scratch, &entry)?;
-    store.link(request.name, &entry)?;
     progress.message(&format!("{}: imported {digest}", request.name));
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
@@ -267,6 +335,8 @@ fn unpack(
             ));
         }
         applayer::build(&rootfs, &finished, &record)?;
+        // Where the manual of sdme says that an application's variables are: fs/NAME/oci/env.
+        symlink("tree/oci", scratch.path().join("oci")).context("linking the application's directory")?;
         contents.moved_below(applayer::ROOT);
     } else {
         fs::rename(&rootfs, &finished).context("moving the root file system into place")?;

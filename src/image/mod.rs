@@ -5,46 +5,32 @@
 //! hostile: digests are verified before use, sizes are bounded, and nothing is written outside the tree. Whether an
 //! image is a base or an application is decided by the rule in [`mode`]. Must not know about containers or units.
 
-mod ahead;
-mod applayer;
-mod compress;
-mod deadline;
-pub mod digest;
-mod extract;
-mod imageconfig;
 mod import;
-mod install;
-mod inventory;
-mod json;
-mod layers;
-mod manifest;
-pub mod mark;
-pub mod mode;
-pub mod overlay;
-mod pax;
+mod kind;
 mod progress;
-mod prune;
-mod record;
-mod scratch;
 mod source;
-mod sparse;
 mod store;
-mod tarstream;
-mod user;
+mod tar;
+mod unpack;
+mod versions;
 
 #[cfg(test)]
 mod testing;
 #[cfg(test)]
 mod tests;
 
-pub use self::extract::{Extractor, Limits};
-pub use self::imageconfig::Healthcheck;
-pub use self::import::{Request, import};
+pub use self::import::{Request, download, import, latest};
+pub use self::kind::imageconfig::Healthcheck;
+pub use self::kind::mode;
+pub use self::kind::user::{User, identify};
 pub use self::progress::{Progress, Silent, shown};
-pub use self::prune::{Removed, prune, remove, verify};
-pub use self::record::ImageRecord;
+pub use self::store::prune::{Removed, Retention, has_superseded, prune, remove, retire, verify};
+pub use self::store::record::ImageRecord;
 pub use self::store::{Imported, Store, application_root, check_name};
-pub use self::user::{User, identify};
+pub use self::store::{digest, local, mark};
+pub use self::unpack::extract::{Extractor, Limits};
+pub use self::unpack::overlay;
+pub use self::versions::{Switch, Updates, now};
 pub use crate::config::install::{InstallSetting, Installers};
 pub use crate::config::source::{ModeSetting, PlatformSetting, Pull};
 pub use crate::resolve::model::Mode;

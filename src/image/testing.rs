@@ -13,11 +13,11 @@ use std::path::{Path, PathBuf};
 
 use tar::{EntryType, Header};
 
-use super::digest::Digest;
-use super::extract::{Extractor, Limits};
-use super::manifest::Platform;
-use super::overlay::{merged, stacked};
 use super::progress::Silent;
+use crate::image::source::manifest::Platform;
+use crate::image::store::digest::Digest;
+use crate::image::unpack::extract::{Extractor, Limits};
+use crate::image::unpack::overlay::{merged, stacked};
 use crate::rootdir::tree::{Tree, proc_path};
 
 /// Whether the running test may go on; says so when not. With `SDME_TEST_REQUIRE` set, not being root is a failure.

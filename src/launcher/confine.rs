@@ -5,7 +5,7 @@ use std::io;
 
 use anyhow::{Context as _, Result};
 use nix::libc;
-use sdme_gen::capability::Capabilities;
+use sdme_gen::contract::capability::Capabilities;
 
 /// Leaves nothing but `kept` for any program that this process executes from now on, whoever it is run by: root would get what is
 /// inheritable even where it is not in the bounding set (capabilities(7), "Transformation of capabilities during `execve()`").

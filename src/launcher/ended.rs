@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use sdme_gen::health::{State, Status};
+use sdme_gen::contract::health::{State, Status};
 
 use super::manager::{show, systemctl};
 use super::{health, host};

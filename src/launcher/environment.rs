@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result};
 use nix::unistd::gethostname;
-use sdme_gen::process::{IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, Process, SECRET_ENVIRONMENT};
+use sdme_gen::contract::process::{IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, Process, SECRET_ENVIRONMENT};
 use sdme_gen::unit::parse_env;
 
 /// What Docker gives to an image without a `PATH`.

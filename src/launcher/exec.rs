@@ -16,8 +16,8 @@ use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
-use sdme_gen::process::{COMMAND_SOCKETS, User};
-use sdme_gen::streams::Copies;
+use sdme_gen::contract::process::{COMMAND_SOCKETS, User};
+use sdme_gen::contract::streams::Copies;
 
 use super::manager::Run;
 use super::session::{READY, Request};
@@ -38,7 +38,7 @@ pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
     let connection = connect(unit)?;
     let terminal = isatty(stdin()).unwrap_or(false) && isatty(stdout()).unwrap_or(false);
     let term = std::env::var("TERM").ok().filter(|_| terminal);
-    let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term };
+    let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term, probe: None };
     if terminal {
         // The terminal was made in this container for this command (systemd-run(1), --pty).
         give_up_terminal();
@@ -64,6 +64,19 @@ pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
     let code = wait(connection);
     copies.finish();
     code
+}
+
+/// Has a probe, in JSON, put from where the application of `unit` runs. What is wrong goes to the standard error output.
+///
+/// # Errors
+/// The application takes no commands.
+pub fn probe(unit: &str, probe: &str) -> Result<ExitCode> {
+    let probe = serde_json::from_str(probe).context("the description of the probe is damaged")?;
+    let connection = connect(unit)?;
+    let request = Request { args: Vec::new(), term: None, probe: Some(probe) };
+    sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
+    send(&connection, &request, [stdin().as_fd(), stdout().as_fd(), stderr().as_fd()])?;
+    wait(connection)
 }
 
 /// Connects to the application's init and waits until it answers.

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, Result};
 use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
-use sdme_gen::process::{COMMANDS, HANDED_OVER};
+use sdme_gen::contract::process::{COMMANDS, HANDED_OVER};
 
 /// The first descriptor that is handed over (`sd_listen_fds(3)`).
 const FIRST: RawFd = 3;

@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::pipe2;
-use sdme_gen::health::{Health, OnFailure, State, Status, Step};
+use sdme_gen::contract::health::{Health, OnFailure, State, Status, Step, Test};
 
 use super::host::{self, STATES};
 use super::manager::{Run, systemctl};
@@ -115,8 +115,8 @@ fn milliseconds(clock: ClockId) -> Result<u64> {
     Ok(seconds * 1000 + nanoseconds / 1_000_000)
 }
 
-/// Runs the command beside the application, and tells why it failed, if it did.
-fn attempt(service: &str, directory: &str, test: &[String], limit: Duration) -> Result<Option<String>> {
+/// Runs the test beside the application, and tells why it failed, if it did.
+fn attempt(service: &str, directory: &str, test: &Test, limit: Duration) -> Result<Option<String>> {
     let deadline = Instant::now() + limit;
     let (output, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
     fcntl(&output, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot set up a pipe")?;
@@ -126,19 +126,19 @@ fn attempt(service: &str, directory: &str, test: &[String], limit: Duration) -> 
     let ends = SignalFd::with_flags(&ends, SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("cannot receive signals")?;
     let errors = writer.try_clone().context("cannot make a pipe")?;
-    let mut child = Command::new("/proc/self/exe")
-        .args(["exec", service, directory])
-        .args(test)
-        .stdin(Stdio::null())
-        .stdout(writer)
-        .stderr(errors)
-        .spawn()
-        .context("cannot start a process")?;
+    let mut command = Command::new("/proc/self/exe");
+    match test {
+        Test::Command(words) => command.args(["exec", service, directory]).args(words),
+        Test::Probe(probe) => command.args(["probe", service]).arg(serde_json::to_string(probe)?),
+    };
+    let mut child =
+        command.stdin(Stdio::null()).stdout(writer).stderr(errors).spawn().context("cannot start a process")?;
     let (status, said) = watch(&mut child, output, &ends, deadline)?;
     let said = said.trim_ascii();
     let said = if said.is_empty() { String::new() } else { format!(": {}", String::from_utf8_lossy(said)) };
     Ok(match status {
         Some(0) => None,
+        Some(_) if matches!(test, Test::Probe(_)) => Some(said.trim_start_matches(": ").to_owned()),
         Some(code) => Some(format!("exit status {code}{said}")),
         None => Some(format!("no answer within {} s{said}", limit.as_secs_f32())),
     })

@@ -11,7 +11,7 @@ use nix::libc;
 use nix::sys::socket::{
     AddressFamily, ControlMessage, MsgFlags, SockFlag, SockType, UnixAddr, UnixCredentials, sendmsg, socket,
 };
-use sdme_gen::health::State;
+use sdme_gen::contract::health::State;
 
 use super::manager;
 

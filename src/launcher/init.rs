@@ -14,8 +14,8 @@ use nix::sys::prctl::{set_child_subreaper, set_pdeathsig};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::unistd::{ForkResult, fork};
-use sdme_gen::capability::Capabilities;
-use sdme_gen::process::Process;
+use sdme_gen::contract::capability::Capabilities;
+use sdme_gen::contract::process::Process;
 
 use super::confine::{keep_only, limit};
 use super::environment::Environment;

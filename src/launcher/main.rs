@@ -5,8 +5,10 @@
 //! Three processes: the service's own, which relays output and signals ([`relay`]); its child, the init of the
 //! application's PID namespace ([`init`]); and the child of that, which becomes the application ([`start`]).
 //!
-//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|health|await-health|status|ended`.
+//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|probe|health|await-health|status|ended`.
+//! On the host, `sdme-oci-run boot` runs systemd-nspawn ([`boot`]).
 
+mod boot;
 mod confine;
 mod ended;
 mod environment;
@@ -17,6 +19,7 @@ mod host;
 mod init;
 mod manager;
 mod mounts;
+mod probe;
 mod relay;
 mod session;
 mod start;
@@ -28,7 +31,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
-use sdme_gen::process::{FILE, Process};
+use sdme_gen::contract::process::{FILE, Process};
 
 use handed::Directory;
 
@@ -47,10 +50,12 @@ fn main() -> ExitCode {
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let ended = match (verb, rest.as_slice()) {
         (Some("exec"), [unit, directory, command @ ..]) => exec::exec(unit, directory, command),
+        (Some("probe"), [unit, probe]) => exec::probe(unit, probe),
         (Some("health"), [unit, app, directory]) => health::check(unit, app, directory),
         (Some("await-health"), [app]) => health::wait(app),
         (Some("status"), []) => host::tell_after_boot(),
         (Some("ended"), units) => ended::ended(units),
+        (Some("boot"), [unit, command @ ..]) => boot::boot(unit, command).map(|never| match never {}),
         _ => run().map(|never| match never {}),
     };
     match ended {

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
-use sdme_gen::process::{PROGRAM, Process};
+use sdme_gen::contract::process::{PROGRAM, Process};
 
 /// Where the root file system of the image is below the application's directory.
 const ROOT: &str = "root";

@@ -18,12 +18,13 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, isatty, setsid};
-use sdme_gen::process::Process;
+use sdme_gen::contract::probe::Probe;
+use sdme_gen::contract::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
-use super::start::{NotExecuted, execute};
-use super::{CANNOT_START, status};
+use super::start::{NotExecuted, be_the_user, execute};
+use super::{CANNOT_START, probe, status};
 
 /// What the client receives first.
 pub const READY: u8 = b'+';
@@ -41,6 +42,8 @@ pub struct Request {
     pub args: Vec<String>,
     /// `TERM`, if the command has a terminal.
     pub term: Option<String>,
+    /// Asked in place of a command.
+    pub probe: Option<Probe>,
 }
 
 /// Accepts a connection and serves it in a process of its own.
@@ -75,6 +78,14 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
     let process = Process { args: request.args, ..process.clone() };
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
+        ForkResult::Child if request.probe.is_some() => {
+            let asked = redirect(&streams).and_then(|()| be_the_user(&process));
+            let asked = asked.and_then(|()| request.probe.as_ref().map_or(Ok(()), probe::put));
+            if let Err(error) = &asked {
+                eprintln!("{error:#}");
+            }
+            status::leave(i32::from(asked.is_err()))
+        }
         ForkResult::Child => {
             let Err(error) = become_command(&streams, &process, &environment);
             eprintln!("{error:#}");
@@ -114,10 +125,17 @@ fn receive(connection: &mut UnixStream) -> Result<(Request, [OwnedFd; 3])> {
 }
 
 fn become_command(
-    [input, output, errors]: &[OwnedFd; 3],
+    streams: &[OwnedFd; 3],
     process: &Process,
     environment: &Environment,
 ) -> Result<std::convert::Infallible> {
+    redirect(streams)?;
+    // Sockets of the service manager are for the application alone.
+    execute(process, environment, 0)
+}
+
+/// Begins a session with these streams.
+fn redirect([input, output, errors]: &[OwnedFd; 3]) -> Result<()> {
     setsid().context("cannot make a session")?;
     if isatty(input).unwrap_or(false) {
         // Best effort: without a controlling terminal, only job control is missing.
@@ -127,9 +145,7 @@ fn become_command(
     dup2_stdin(input)
         .and_then(|()| dup2_stdout(output))
         .and_then(|()| dup2_stderr(errors))
-        .context("cannot redirect the output")?;
-    // Sockets of the service manager are for the application alone.
-    execute(process, environment, 0)
+        .context("cannot redirect the output")
 }
 
 /// Waits for the command and passes signals on to it.

@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdout, execve, setgid, setgroups, setsid, setuid};
-use sdme_gen::process::Process;
+use sdme_gen::contract::process::Process;
 
 use super::environment::{DEFAULT_PATH, Environment};
 
@@ -132,6 +132,16 @@ fn inside_root() -> Result<()> {
         bail!("the directory is outside of the application's root");
     }
     Ok(())
+}
+
+/// Becomes the application's user without executing anything, with no descriptors but the standard streams.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn be_the_user(process: &Process) -> Result<()> {
+    close_descriptors(0);
+    become_user(process)?;
+    default_signals()
 }
 
 fn become_user(process: &Process) -> Result<()> {

@@ -9,6 +9,7 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::sys::signal::{SigSet, SigmaskHow, raise, sigprocmask};
 use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
+use sdme_gen::contract::process::ENDED;
 
 /// Writes the status of the application's first process as wait(2) gives it. Nobody to read it is nobody to care.
 pub fn tell(mut pipe: File, status: libc::c_int) {
@@ -20,6 +21,18 @@ pub fn told(mut pipe: File, application: Pid) -> Option<WaitStatus> {
     let mut bytes = [0; size_of::<libc::c_int>()];
     pipe.read_exact(&mut bytes).ok()?;
     WaitStatus::from_raw(application, libc::c_int::from_ne_bytes(bytes)).ok()
+}
+
+/// Tells how an application has ended that has failed, unless it was ended by the signal that it was `sent` last.
+#[must_use]
+pub fn described(status: WaitStatus, sent: libc::c_int) -> Option<String> {
+    match status {
+        WaitStatus::Exited(_, code) if code != 0 && code != 128 + sent => Some(format!("{ENDED} exit status {code}")),
+        WaitStatus::Signaled(_, signal, _) if signal as i32 != sent => {
+            Some(format!("{ENDED} signal {} ({signal})", signal as i32))
+        }
+        _ => None,
+    }
 }
 
 /// Ends with this exit status, or by this signal.

@@ -9,9 +9,10 @@ use super::tree::{Node, Place, Tree};
 use crate::ini;
 
 /// Our templates, whose instances the tree has only drop-ins of.
-const TEMPLATES: [(&str, &str); 4] = [
+const TEMPLATES: [(&str, &str); 5] = [
     ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
     ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
+    ("sdme-network@.service", include_str!("../../units/sdme-network@.service")),
     ("sdme-pod@.service", include_str!("../../units/sdme-pod@.service")),
     ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
 ];

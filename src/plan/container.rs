@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: its service, and what the service needs. Pure.
 
-use super::{job, pod, security, template, volumes};
 use crate::config::source::ModeSetting;
 use crate::config::time::span;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, STATE};
-use crate::resolve::model::{App, Base, Container, Model};
-use crate::resolve::reload::Reload;
+use crate::plan::network::pod;
+use crate::plan::{job, security, template, volumes};
+use crate::resolve::app::reload::Reload;
+use crate::resolve::model::{App, Base, Container, Image, Model};
 use crate::unit::{UnitFile, exec_word, unit_value};
 
 /// Plans the service.
@@ -52,10 +53,11 @@ fn service(container: &Container, model: &Model) -> UnitFile {
 
 /// Adds the units and mounts that the container needs, and `[Unit]` of its file.
 fn dependencies(container: &Container, model: &Model, unit: &mut UnitFile) {
-    // In a restart, everything is stopped before an image is looked at.
+    // In a restart, everything is stopped before an image is looked at. Not `Requires=`: the failure of an image would end the start
+    // before a command of the container could say why. Prepare fails instead, with the reason of the image's service.
     for image in images(container, model) {
-        let needed = ["sdme-image@", image, ".service"].concat();
-        unit.set("Unit", "Requires", needed.as_str()).set("Unit", "After", needed);
+        let needed = Image::service(image);
+        unit.set("Unit", "Wants", needed.as_str()).set("Unit", "After", needed);
     }
     unit.set("Unit", "RequiresMountsFor", [STATE, "/containers ", STATE, "/volumes"].concat());
     volumes::needs(container, unit);
@@ -106,12 +108,15 @@ fn limits(container: &Container, unit: &mut UnitFile) {
     if let Some(time) = container.apps.iter().filter_map(|app| app.startup.stop_timeout).max() {
         unit.set("Service", "TimeoutStopSec", span(time.saturating_add(MORE)));
     }
-    for device in &container.devices {
-        unit.set("Service", "DeviceAllow", format!("{} {}", device.source, device.access));
+    for device in container.devices.iter().map(|device| &device.value) {
+        for allowed in device.allowed() {
+            unit.set("Service", "DeviceAllow", format!("{allowed} {}", device.access));
+        }
     }
 }
 
 /// The images it needs, the one it is named after first.
+#[must_use]
 pub fn images<'a>(container: &'a Container, model: &Model) -> Vec<&'a str> {
     let mut out: Vec<&str> = Vec::new();
     for app in &container.apps {

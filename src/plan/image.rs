@@ -24,5 +24,14 @@ pub fn plan(image: &Image, user: Option<&Container>, model: &Model, tree: &mut T
     for (key, value) in &image.service {
         unit.set("Service", key, value.as_str());
     }
-    tree.file(Place::Units, format!("sdme-image@{}.service.d/10-sdme.conf", image.name), &unit);
+    tree.file(Place::Units, format!("{}.d/10-sdme.conf", Image::service(&image.name)), &unit);
+    if image.service.is_empty() {
+        return;
+    }
+    // A download for an update is an import without the switch, and needs the same: paths, proxies.
+    let mut unit = UnitFile::generated_from(origin);
+    for (key, value) in &image.service {
+        unit.set("Service", key, value.as_str());
+    }
+    tree.file(Place::Units, format!("sdme-download@{}.service.d/10-sdme.conf", image.name), &unit);
 }

@@ -18,10 +18,6 @@ pub fn before(container: &Container, unit: &mut UnitFile) {
 /// Adds the rest of the section. Commands of `ExecStopPost=` come after ours, by which nothing is mounted any more: they can undo
 /// what [`before`] has made, and when one of them fails, nothing of ours is left undone.
 pub fn rest(container: &Container, unit: &mut UnitFile) {
-    if container.is_job() {
-        // A service of this type would ignore the status lines of systemd-nspawn.
-        unit.set("Service", "NotifyAccess", "main");
-    }
     for (key, value) in container.service.iter().filter(|(key, _)| key != BEFORE) {
         unit.set("Service", key, value.as_str());
     }

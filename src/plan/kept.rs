@@ -58,7 +58,7 @@ pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
 /// A restart of something else must not import an image that nothing planned needs.
 fn without_images(text: &str) -> String {
     let lines = text.split_inclusive('\n');
-    lines.filter(|line| !line.starts_with("Requires=sdme-image@")).collect()
+    lines.filter(|line| !line.starts_with("Wants=sdme-image@")).collect()
 }
 
 fn head(started: &Started) -> UnitFile {
@@ -249,7 +249,7 @@ mod tests {
         let added = added(&before, &model(&[]));
         assert!(added["systemd-nspawn@web.service.d/90-sdme-kept.conf"].contains("AssertPathExists=!/\n"));
         let own = WEB.iter().find_map(|unit| added.get(*unit).or_else(|| added.get(&format!("{unit}.d/10-sdme.conf"))));
-        assert!(!own.unwrap().contains("Requires=sdme-image@"));
+        assert!(!own.unwrap().contains("Wants=sdme-image@"));
         assert!(own.unwrap().contains("ExecStopPost=+/usr/bin/sdme-gen release"));
     }
 
@@ -267,6 +267,6 @@ mod tests {
         assert!(!changed.contains_key("sdme-pod@tier.service.d/90-sdme-kept.conf"));
         let rejected = added(&before, &pod("[Pod]\nX=y\n"));
         assert!(rejected["sdme-pod@tier.service.d/90-sdme-kept.conf"].contains("rejected: "));
-        assert!(rejected["sdme-pod@tier.service.d/10-sdme.conf"].contains("Requires=sdme-publish-tier-8080.socket"));
+        assert!(rejected["sdme-pod@tier.service.d/10-sdme.conf"].contains("Wants=sdme-publish-tier-8080.socket"));
     }
 }

@@ -1,32 +1,37 @@
 // SPDX-License-Identifier: MIT
 //! From the resolved model to every file it becomes: the unit graph, `.nspawn` files, configuration layers. Pure.
 
-mod app;
 mod container;
-mod health;
 mod image;
 mod inside;
 mod job;
 mod kept;
+mod network;
 mod nspawn;
-mod pod;
-mod publish;
 mod security;
 pub mod stack;
 mod stub;
 mod template;
 mod volumes;
 
+use self::network::names;
+use self::network::pod;
+use self::network::publish;
+
+pub use container::images;
 pub use kept::keep;
+pub use names::{Connected, Entry, entry, hosts, is_shared};
 pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
+pub use publish::sockets;
 
 use std::collections::BTreeMap;
 
 use crate::config::keys::FileType;
 use crate::halves::halves;
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::model::{Container, Facts, Link, Model};
+use crate::resolve::model::{Container, Facts, Image, Link, Model};
+use crate::resolve::network::named::Named;
 use crate::resolve::pod::Pod;
 use crate::resolve::userns;
 
@@ -45,8 +50,8 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
 /// user namespace.
 pub fn start(container: &Container, model: &Model, facts: &Facts, range: Option<u32>, tree: &mut Tree) {
     let stack = model.stack(container, facts);
-    nspawn::plan(container, stack, range, facts, tree);
-    inside::plan(container, stack, facts, tree);
+    nspawn::plan(container, model, stack, range, facts, tree);
+    inside::plan(container, model, stack, facts, tree);
 }
 
 /// Plans the host's units only.
@@ -61,7 +66,7 @@ pub fn units(model: &Model) -> Tree {
     }
     for image in model.images.values() {
         image::plan(image, users.get(image.name.as_str()).copied(), model, &mut tree);
-        install(&format!("sdme-image@{}.service", image.name), &image.links, &mut tree);
+        install(&Image::service(&image.name), &image.links, &mut tree);
     }
     let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
     let planned = halves(&containers, |containers| {
@@ -78,11 +83,15 @@ pub fn units(model: &Model) -> Tree {
         tree.join(part);
     }
     for pod in model.pods.values() {
-        pod::plan(pod, &mut tree);
+        pod::plan(pod, model, &mut tree);
         let (units, links) = pod::install(pod);
         for unit in units {
             install(&unit, links, &mut tree);
         }
+    }
+    for named in model.networks.values() {
+        network::plan(named, &mut tree);
+        install(&Named::service(&named.name), &named.install, &mut tree);
     }
     for volume in model.volumes.values() {
         volumes::volume(volume, &mut tree);
@@ -91,7 +100,7 @@ pub fn units(model: &Model) -> Tree {
         if let Some(unit) = Model::unit_of(rejected) {
             stub::plan(rejected, &unit, &mut tree);
             match rejected.file_type {
-                FileType::Container => install(&unit, &rejected.install, &mut tree),
+                FileType::Container | FileType::Network => install(&unit, &rejected.install, &mut tree),
                 FileType::Pod => install(&Pod::target(&rejected.name), &rejected.install, &mut tree),
                 _ => {}
             }

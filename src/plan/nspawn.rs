@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the command line of the unit. Pure.
 
-use super::{pod, security, volumes};
 use crate::output::tree::{Place, Tree};
-use crate::paths::LIBEXECDIR;
-use crate::resolve::model::{Base, Container, Facts, Network, Stack};
+use crate::paths::{LIBEXECDIR, hosts};
+use crate::plan::network::{names, pod};
+use crate::plan::{security, volumes};
+use crate::resolve::model::{Base, Container, Facts, Model, Network, Stack};
 use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
@@ -12,7 +13,14 @@ use crate::unit::{UnitFile, nspawn_path};
 pub const LAUNCHER: &str = "/oci/sdme-oci-run";
 
 /// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
-pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: &Facts, tree: &mut Tree) {
+pub fn plan(
+    container: &Container,
+    model: &Model,
+    stack: Stack<'_>,
+    range: Option<u32>,
+    facts: &Facts,
+    tree: &mut Tree,
+) {
     let mut file = UnitFile::generated_from(&container.file);
     file.set("Exec", "Boot", "yes").set("Exec", "NotifyReady", "yes").set(
         "Exec",
@@ -52,10 +60,15 @@ pub fn plan(container: &Container, stack: Stack<'_>, range: Option<u32>, facts: 
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }
-    for device in &container.devices {
+    let there = container.devices.iter().filter(|device| !facts.missing.contains(&device.value.source));
+    for device in there.map(|device| &device.value) {
         file.set("Files", "Bind", format!("{}:{}", nspawn_path(&device.source), nspawn_path(&device.target)));
     }
     volumes::settings(container, stack, facts, &mut file);
     pod::settings(container, &mut file);
+    if names::is_shared(container, model) {
+        // It is written to while the container runs, from the host only.
+        file.set("Files", "BindReadOnly", format!("{}:/etc/hosts", hosts(&container.name)));
+    }
     tree.file(Place::Settings, format!("{}.nspawn", container.name), &file);
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! What a container and its applications may do, in units and settings. Pure.
 
-use crate::capability::Capabilities;
+use crate::contract::capability::Capabilities;
+use crate::resolve::app::mounts::{Mount, What};
 use crate::resolve::model::{App, Container, Facts, Network};
-use crate::resolve::mounts::{Mount, What};
 use crate::resolve::security::Preset;
 use crate::unit::UnitFile;
 

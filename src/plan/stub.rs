@@ -19,13 +19,13 @@ pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
 }
 
 /// Sets the description that says why.
-pub(super) fn describe(rejected: &Rejected, file: &mut UnitFile) {
+pub(crate) fn describe(rejected: &Rejected, file: &mut UnitFile) {
     let first = rejected.problems.first().map(ToString::to_string).unwrap_or_default();
     file.set_literal("Unit", "Description", &format!("{} (rejected: {first})", rejected.name));
 }
 
 /// The command that fails and says why.
-pub(super) fn command(rejected: &Rejected) -> String {
+pub(crate) fn command(rejected: &Rejected) -> String {
     let words = rejected.problems.iter().map(|problem| format!(" {}", exec_word(&problem.to_string())));
     words.fold(format!("{BINDIR}/sdme-gen rejected"), |command, word| command + &word)
 }

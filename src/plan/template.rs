@@ -4,15 +4,18 @@
 //! The service is a whole unit file of that name, so that it does not have the dependencies of the template. The settings were
 //! compared with the templates of systemd 257 and 262.
 
+use crate::paths::LIBEXECDIR;
 use crate::unit::UnitFile;
 
 /// The lines at the head of the unit file, for an administrator who knows the template.
-const COMMENT: [&str; 7] = [
+const COMMENT: [&str; 9] = [
     "This file replaces systemd-nspawn@.service for this container. It has the settings of that template (systemd 257 to 262)",
     "and those of the container, with these differences from the template:",
     "- There is no RequiresMountsFor= of /var/lib/machines: prepare mounts the root directory there, and systemd would delay",
     "  the start by up to a second, for var-lib-machines.mount.",
     "- ExecStart= has no --network-veth and no -U: the .nspawn file has the network and the user namespace.",
+    "- sdme-oci-run boot becomes systemd-nspawn. A child of it watches the first moments of the boot, in which the container",
+    "  would lose the signal of a stop, and sends that signal again.",
     "- There are no loop devices, encrypted disks and kernel modules for them: systemd-nspawn gets a directory, not a disk image.",
     "- There is no systemd-nspawn --cleanup: release removes what a killed systemd-nspawn leaves behind.",
 ];
@@ -62,13 +65,10 @@ pub fn dependencies(unit: &mut UnitFile) {
 /// the commands before and after, and a container that gets a network by a restart has none yet when it stops.
 /// `--network-namespace-path=` of systemd-nspawn fails with a user namespace, which has no privileges over the network.
 pub fn command(namespace: Option<&str>, unit: &mut UnitFile) {
-    match namespace {
-        Some(path) => unit
-            .set("Service", "ExecStart", ["nsenter --net=", path, " ", COMMAND].concat())
-            // It would be the name of the first program.
-            .set("Service", "SyslogIdentifier", "systemd-nspawn"),
-        None => unit.set("Service", "ExecStart", COMMAND),
-    };
+    let enter = namespace.map(|path| ["nsenter --net=", path, " "].concat()).unwrap_or_default();
+    unit.set("Service", "ExecStart", format!("{LIBEXECDIR}/sdme-oci-run boot %n {enter}{COMMAND}"))
+        // The default would be the name of the first program.
+        .set("Service", "SyslogIdentifier", "systemd-nspawn");
 }
 
 /// Adds the settings of the service. A job has no limit for its start, which lasts until its end, and systemd refuses
@@ -80,6 +80,8 @@ pub fn service(is_job: bool, unit: &mut UnitFile) {
         unit.set("Service", "Type", "notify").set("Service", "RestartForceExitStatus", "133");
         unit.set("Service", "TimeoutSec", "2min");
     }
+    // Prepare and release set the status line, too; `main`, the default, hears systemd-nspawn only.
+    unit.set("Service", "NotifyAccess", "exec");
     for (key, value) in SERVICE {
         unit.set("Service", key, value);
     }

@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use crate::config::mount::Options;
+use crate::contract::process::SECRET_ENVIRONMENT;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
-use crate::process::SECRET_ENVIRONMENT;
+use crate::resolve::app::mounts::{Mount, Placed, What};
 use crate::resolve::model::{App, Container, Facts, ImageFacts, Stack};
-use crate::resolve::mounts::{Mount, Placed, What};
 use crate::resolve::volume::Volume;
 use crate::unit::{UnitFile, bind_path, escape_path, nspawn_path, unit_path};
 
@@ -18,7 +18,7 @@ fn prepared(container: &str, number: usize) -> String {
 }
 
 /// The mounts with such options: what is mounted, where it is prepared, and how.
-pub(super) fn restricted<'a>(
+pub(crate) fn restricted<'a>(
     container: &'a Container,
     placed: &'a [Placed<'a>],
 ) -> impl Iterator<Item = (String, String, Options)> + 'a {
@@ -28,7 +28,7 @@ pub(super) fn restricted<'a>(
 }
 
 /// What has to be mounted on the host before, and as long as, the container is there. A volume may be a mount of its own.
-pub(super) fn needs(container: &Container, unit: &mut UnitFile) {
+pub(crate) fn needs(container: &Container, unit: &mut UnitFile) {
     let mut paths: Vec<String> = container.written_mounts().filter_map(Mount::path).collect();
     paths.sort();
     paths.dedup();
@@ -48,7 +48,7 @@ fn bind_options(container: &Container, recursive: bool) -> &'static str {
 }
 
 /// The mounts in the `.nspawn` file.
-pub(super) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, file: &mut UnitFile) {
+pub(crate) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, file: &mut UnitFile) {
     for placed in container.placed(stack, facts).iter().filter(|placed| !placed.is_of_service()) {
         let Placed { mount, .. } = placed;
         let target = nspawn_path(&placed.place());
@@ -75,7 +75,7 @@ pub(super) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, f
 
 /// Credentials are the host's service's to load, by whatever setting systemd has for it. What becomes of them is there as
 /// long as the container runs.
-pub(super) fn secrets(container: &Container, unit: &mut UnitFile) {
+pub(crate) fn secrets(container: &Container, unit: &mut UnitFile) {
     let names: BTreeSet<&str> = container.secrets().map(|(_, _, secret)| secret.value.name.as_str()).collect();
     for name in &names {
         unit.set("Service", "ImportCredential", name);
@@ -91,7 +91,7 @@ pub(super) fn secrets(container: &Container, unit: &mut UnitFile) {
 }
 
 /// What an application's service says about its mounts.
-pub(super) fn application(container: &Container, app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
+pub(crate) fn application(container: &Container, app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
     for mount in container.mounts_of(app, image) {
         let placed = Placed { app: Some(app), mount, restricted: None };
         let target = &placed.mount.target;
@@ -109,7 +109,7 @@ pub(super) fn application(container: &Container, app: &App, image: Option<&Image
 }
 
 /// The mount of a volume that is not a plain directory. Whoever needs the directory pulls it in.
-pub(super) fn volume(volume: &Volume, tree: &mut Tree) {
+pub(crate) fn volume(volume: &Volume, tree: &mut Tree) {
     let Some(device) = &volume.device else { return };
     let path = paths::volume(&volume.name);
     let mut unit = UnitFile::generated_from(&volume.file);

@@ -4,23 +4,21 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
+use super::machine_name;
 use super::model::{App, Base, Container, Network, Resolver};
-use super::mounts::Place;
-use super::network::{self, Outcome};
-use super::pod::Pods;
+use super::network::{self, Known, Outcome};
 use super::references::{Names, unit_section};
 use super::security::{Preset, security};
 use super::service;
 use super::volume::Volumes;
 use crate::config::settings::Settings;
-use crate::config::source::ModeSetting;
+use crate::config::source::{AutoUpdate, ModeSetting};
+use crate::config::update;
 use crate::config::values;
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
+use crate::resolve::app::mounts::Place;
 use std::net::IpAddr;
 use std::sync::Arc;
-
-/// The first port of the host's network that needs no privilege there: `net.ipv4.ip_unprivileged_port_start`, unless set.
-const FIRST_UNPRIVILEGED: u16 = 1024;
 
 /// Reads a `.container` file. `default_base` is `BaseFs=`.
 ///
@@ -30,19 +28,22 @@ pub fn container(
     name: &str,
     file: &Arc<str>,
     settings: &Settings,
-    (names, pods, volumes): (&Names, &Pods, &Volumes),
+    (known, volumes): (Known<'_>, &Volumes),
     images: &mut Images,
     default_base: &Result<Base, String>,
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<(Container, Outcome), Vec<Diagnostic>> {
     let mut problems = Vec::new();
+    let names = known.names;
     if let Some(message) = bad_name(name) {
         problems.push(Diagnostic::error(&Location::new(file, 1), message));
     }
     if let Some(written) = settings.text("Container", "ContainerName")
-        && let Some(message) = bad_name(written.value)
+        && let Some(message) = bad_name(&machine_name(written.value))
     {
         problems.push(Diagnostic::error(&written.at, format!("ContainerName={}: {message}", written.value)));
     }
+    let podman_name = podman_name(name, file, settings, &mut problems);
     let place = Place { container: name, file, names, volumes };
     let apps = apps(settings, place, images, &mut problems);
     let mounts = if apps.is_empty() { place.mounts(settings, None, &mut problems) } else { Vec::new() };
@@ -51,22 +52,30 @@ pub fn container(
     let host_name = host_name.unwrap_or_else(|| name.to_owned());
     let timezone = timezone(settings, &mut problems);
     labels(settings, "Container", &["Annotation", "Label"], &mut problems);
-    let devices = values_of("AddDevice", settings, values::device, &mut problems);
+    let devices = devices(settings, &mut problems);
     let (memory, tasks) = limits(settings, &mut problems);
+    let auto_update = settings.text("Container", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
+    let update_settle = update::settle(settings, "Container", &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::container(settings, &mut problems);
-    let install = links(settings, &mut problems);
-    let mut outcome =
-        network::container((name, file), settings, (names, pods), !apps.is_empty(), &install, &mut problems);
-    let security = security(settings, &outcome.connection, !apps.is_empty(), &mut problems);
+    let install = links(settings, names, &mut problems);
+    let mut outcome = network::container((name, file), settings, known, !apps.is_empty(), &install, &mut problems);
+    if let Some(at) = asks_for_host(settings)
+        && !known.reaches_host(&outcome)
+    {
+        let message = "AddHost=: host-gateway needs a network with a way to the host, such as Network=uplink";
+        problems.push(Diagnostic::error(&at, message));
+    }
+    let security = security(settings, &mut outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
             let message = "would change the host's network; give the container another with Network= or Pod=";
             problems.push(Diagnostic::error(at, format!("Sysctl=: {name} {message}")));
         }
-        for port in outcome.claims.iter().filter(|port| security.user_ns && port.host < FIRST_UNPRIVILEGED) {
+        for port in outcome.claims.iter().filter(|port| security.user_ns && port.host < network::FIRST_UNPRIVILEGED) {
             let message = "in the host's network, an application with a user namespace binds no port below";
-            let message = format!("PublishPort={}: {message} {FIRST_UNPRIVILEGED}; write Network=private", port.host);
+            let message =
+                format!("PublishPort={}: {message} {}; write Network=private", port.host, network::FIRST_UNPRIVILEGED);
             problems.push(Diagnostic::error(&port.at, message));
         }
     }
@@ -81,13 +90,15 @@ pub fn container(
             "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no: no profile allows to mount";
         problems.push(Diagnostic::error(&profile.at, message));
     }
-    if !problems.is_empty() {
-        return Err(problems);
+    if has_errors(&problems) {
+        return Err(errors_first(problems));
     }
+    warnings.append(&mut problems);
     let (name, file) = (name.to_owned(), Arc::clone(file));
     let connection = outcome.connection.clone();
     let container = Container {
         name,
+        podman_name,
         file,
         apps,
         base,
@@ -101,6 +112,8 @@ pub fn container(
         mounts,
         connection,
         security,
+        auto_update,
+        update_settle,
         unit,
         service,
         install,
@@ -109,6 +122,27 @@ pub fn container(
         own.job = container.is_job();
     }
     Ok((container, outcome))
+}
+
+/// `AddDevice=`
+fn devices(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<values::Device>> {
+    let mut devices = Vec::new();
+    for Spanned { value, at } in settings.words("Container", "AddDevice") {
+        // A name of the Container Device Interface, such as nvidia.com/gpu=all.
+        if !value.starts_with(['/', '-']) && value.contains('/') && value.contains('=') {
+            let message = format!(
+                "AddDevice={value} has no effect here: names of CDI are not known; write AddDevice= for each device node, and \
+                 Volume= for the driver's files"
+            );
+            problems.push(Diagnostic::warning(&at, message));
+            continue;
+        }
+        match values::device(&value) {
+            Ok(value) => devices.push(Spanned { value, at }),
+            Err(message) => problems.push(Diagnostic::error(&at, message)),
+        }
+    }
+    devices
 }
 
 /// What lies below the applications.
@@ -159,8 +193,33 @@ fn base(
     base
 }
 
+/// The name that podman gives the container, where that cannot be the name of a machine.
+fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let of_file = file.rsplit('/').next().and_then(|file| file.strip_suffix(".container"));
+    let (key, written, at) = match (settings.text("Container", "ContainerName"), of_file) {
+        (Some(written), _) => ("ContainerName=", written.value.to_owned(), written.at),
+        (None, Some(of_file)) => ("", of_file.to_owned(), Location::new(file, 1)),
+        (None, None) => return None,
+    };
+    if written == name || machine_name(&written) != name {
+        return None;
+    }
+    let message = format!(
+        "{key}{written} cannot be the name of a machine: the container is called {name}, and others find it by both names; \
+         write {name}"
+    );
+    problems.push(Diagnostic::warning(&at, message));
+    Some(written)
+}
+
 fn host_name(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let written = settings.text("Container", "HostName")?;
+    if bad_name(written.value).is_some() && bad_name(&machine_name(written.value)).is_none() {
+        let name = machine_name(written.value);
+        let message = format!("HostName={}: a host name has no underscore; it becomes {name}", written.value);
+        problems.push(Diagnostic::warning(&written.at, message));
+        return Some(name);
+    }
     if let Some(message) = bad_name(written.value) {
         problems.push(Diagnostic::error(&written.at, format!("HostName={}: {message}", written.value)));
     }
@@ -182,6 +241,12 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
 pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
     let hosts = values_of("AddHost", settings, values::host_line, problems).concat();
     (host_name(settings, problems), hosts, resolver(settings, problems))
+}
+
+/// Where `AddHost=` asks for the address of the host.
+fn asks_for_host(settings: &Settings) -> Option<Location> {
+    let words = settings.words("Container", "AddHost");
+    words.into_iter().find(|word| word.value.ends_with(values::HOST_GATEWAY)).map(|word| word.at)
 }
 
 /// Looks at keys that nothing is done with.

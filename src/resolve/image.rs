@@ -12,8 +12,8 @@ use super::service;
 use crate::config::access::{self, Access};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
-use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::config::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
 use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.
@@ -46,7 +46,13 @@ pub fn base_ref(value: &str, names: &Names) -> Result<BaseRef, String> {
 ///
 /// # Errors
 /// All its problems.
-pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<ImageDraft, Vec<Diagnostic>> {
+pub fn draft(
+    name: &str,
+    file: &Arc<str>,
+    settings: &Settings,
+    names: &Names,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<ImageDraft, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let text = |key| settings.text("Image", key);
     let source = match text("Image") {
@@ -96,28 +102,32 @@ pub fn draft(name: &str, file: &Arc<str>, settings: &Settings, names: &Names) ->
     };
     let access = access(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
-    let links = install::links(settings, &mut problems);
+    let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
+    let auto_update = text("AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
     let pull = text("Policy").map(|p| Pull::from_choice(p.value)).unwrap_or_default();
     match source {
-        Some(source) if problems.is_empty() => {
+        Some(source) if !has_errors(&problems) => {
+            warnings.append(&mut problems);
             let image = Image {
                 name: name.to_owned(),
                 file: Some(Arc::clone(file)),
                 source,
                 mode,
                 pull,
+                auto_update,
                 install,
                 platform,
                 access,
                 base: None,
+                locked: None,
                 unit,
                 service,
                 links,
             };
             Ok(ImageDraft { image, base })
         }
-        _ => Err(problems),
+        _ => Err(errors_first(problems)),
     }
 }
 
@@ -161,6 +171,9 @@ pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     }
     if *mode != ModeSetting::App && (*install, installers) != (InstallSetting::Auto, &Installers::default()) {
         add(format!("{install:?} {:?}", installers.own));
+    }
+    if let Some(digest) = &image.locked {
+        add(digest.clone());
     }
     (matches!(image.pull, Pull::Missing | Pull::Never) && name.len() <= 255).then_some(name)
 }

@@ -2,6 +2,8 @@
 //! `[Install]`: the links a unit is started by. systemctl enable refuses generated units, so we make them. Pure.
 
 use super::model::Link;
+use super::references::{Names, existing, unit_of};
+use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::diag::{Diagnostic, suggestion};
 use crate::ini::Entry;
@@ -13,10 +15,10 @@ const TYPES: [&str; 11] =
     ["automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"];
 
 /// Reads the section.
-pub fn links(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
+pub fn links(settings: &Settings, names: &Names, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
     let mut out: Vec<Link> = Vec::new();
     for entry in settings.section("Install") {
-        match assignment(entry) {
+        match assignment(entry, names) {
             // An empty assignment starts the list over, as for every list.
             Ok((directory, _)) if entry.value.is_empty() => out.retain(|l| l.directory != directory),
             Ok((_, links)) => out.extend(links),
@@ -28,7 +30,7 @@ pub fn links(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
     out
 }
 
-fn assignment(entry: &Entry) -> Result<(&'static str, Vec<Link>), String> {
+fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>), String> {
     let key = entry.key.as_str();
     let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
         return Err(match key {
@@ -39,17 +41,27 @@ fn assignment(entry: &Entry) -> Result<(&'static str, Vec<Link>), String> {
             _ => format!("unknown key {key}= in [Install]{}", suggestion(key, KEYS.map(|(k, _)| k))),
         });
     };
-    let links = entry.value.split_whitespace().map(|unit| link(key, unit, directory));
+    let links = entry.value.split_whitespace().filter_map(|unit| link(key, unit, directory, names).transpose());
     Ok((directory, links.collect::<Result<_, _>>()?))
 }
 
-fn link(key: &str, unit: &str, directory: &'static str) -> Result<Link, String> {
+/// None for a unit that a volume would have: the volume is there whenever a container needs it.
+fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result<Option<Link>, String> {
     if unit.contains('%') {
         return Err(format!("{key}={unit}: specifiers are not expanded here; write the name out"));
+    }
+    let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
+    let file = unit.rsplit_once('.').and_then(|(stem, extension)| {
+        types.iter().find(|t| t.extension() == extension).map(|file_type| (*file_type, stem))
+    });
+    if let Some((file_type, name)) = file.or_else(|| names.of_unit(unit)) {
+        existing(file_type, name, names)?;
+        let unit = unit_of(file_type, names.described(file_type, name))?;
+        return Ok((file_type != FileType::Volume).then_some(Link { unit, directory }));
     }
     let known = unit.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && TYPES.contains(&suffix));
     if unit.contains('/') || unit.len() > 255 || !known {
         return Err(format!("{key}={unit} is not the name of a unit; write one such as machines.target"));
     }
-    Ok(Link { unit: unit.to_owned(), directory })
+    Ok(Some(Link { unit: unit.to_owned(), directory }))
 }

@@ -2,25 +2,23 @@
 //! From checked settings to a model in which every reference is resolved. A file that is wrong, or that refers to one
 //! that is wrong, is rejected alone; its neighbours never notice. Pure.
 
-mod app;
+pub mod app;
 mod container;
-pub mod health;
 pub mod image;
 mod install;
+pub mod mapping;
 pub mod model;
-pub mod mounts;
 pub mod network;
 mod order;
 pub mod pod;
-pub mod ports;
 mod references;
-pub mod reload;
 pub mod security;
 mod service;
-mod slots;
-pub mod startup;
 pub mod userns;
 pub mod volume;
+
+use self::network::join;
+use self::network::named;
 
 pub use container::bad_name;
 
@@ -30,14 +28,19 @@ use std::sync::Arc;
 use crate::config::access;
 use crate::config::install::Family;
 use crate::config::keys::FileType;
+use crate::config::lock::Lock;
 use crate::config::settings::Settings;
-use crate::config::source::ModeSetting;
+use crate::config::source::{AutoUpdate, ModeSetting};
 use crate::config::sources::{SourceFile, Sources};
-use crate::diag::{Diagnostic, Location};
+use crate::config::update;
+use crate::diag::{Diagnostic, Location, errors_first};
 use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};
+use join::{Others, Readable};
+use model::Network;
 use model::{Base, Container, Model, Rejected};
-use network::Range;
+use named::{DEFAULT, Named, Networks};
+use network::{Connection, Known, Range};
 use pod::{Pod, Pods};
 use references::{ImageRef, Names, unit_of};
 use volume::Volumes;
@@ -49,28 +52,46 @@ pub fn resolve(sources: &Sources) -> Model {
     let files: Vec<&SourceFile> = sources.files.iter().chain(&instances).collect();
     let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
     let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
-    let load = |file: &&SourceFile| Settings::load(file).and_then(|settings| implemented(file).map(|()| settings));
+    let load =
+        |file: &&SourceFile| Settings::load_on(file, sources).and_then(|settings| implemented(file).map(|()| settings));
     let loaded = halves(&files, |files| files.iter().map(load).collect());
     let mut names = Names::default();
     for (file, settings) in files.iter().zip(&loaded) {
-        names.add(file.file_type, &file.name, &described(file, settings.as_ref().ok()));
+        let settings = settings.as_ref().ok();
+        names.add(file.file_type, &file.name, &described(file, settings));
+        let unit = settings.and_then(|settings| settings.text(file.file_type.section(), "ServiceName"));
+        names.add_unit(file.file_type, &file.name, unit.map(|unit| unit.value));
     }
+    unclaimed(&files, &loaded, &mut names, &mut model);
     for (file, settings) in files.into_iter().zip(loaded) {
         match settings {
             // Its instances are what it is for.
             Ok(_) if file.is_template() => {}
             Ok(settings) => {
+                model.warnings.extend_from_slice(settings.warnings());
+                model.warnings.extend(renamed_unit(file, &settings, &names));
                 readable.insert((file.file_type, &file.name), (file, settings));
             }
             Err(problems) => model.reject(file, problems, Vec::new()),
         }
     }
 
+    let (implicit, warnings) = network::implicit::implicit(&readable, &names);
+    names.add_networks(implicit);
+    model.warnings.extend(warnings);
+
     registries(&readable, &mut model);
     let mut images = images(&readable, &names, &mut model);
     let default_base = default_base(&readable, &names, &mut images, &mut model);
     let volumes = volumes(&readable, &names, &mut model);
-    let mut pods = pods(&readable, (&names, &volumes), &mut model);
+    let range = uplink_range(&readable, &mut model);
+    let mut networks = networks(&readable, &names, &range, &mut model);
+    let mut pods = pods(&readable, (&names, &volumes, &networks), &mut model);
+    let usual = match readable.get(&(FileType::Defaults, "sdme")) {
+        Some((_, settings)) => settings.words("Defaults", "Network"),
+        None => Vec::new(),
+    };
+    let others = Others { readable: &readable, names: &names, usual: &usual };
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Container) {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
@@ -78,14 +99,16 @@ pub fn resolve(sources: &Sources) -> Model {
             model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
             continue;
         }
-        let (known, whole) = ((&names, &pods, &volumes), pods.handed(settings));
-        let read = container::container(described, path, &whole, known, &mut images, &default_base);
+        let known = Known { names: &names, pods: &pods, networks: &networks, others };
+        let (known, whole) = ((known, &volumes), pods.handed(settings));
+        let read =
+            container::container(described, path, &whole, known, &mut images, &default_base, &mut model.warnings);
         match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
             Ok(container) => {
                 model.containers.insert(container.name.clone(), Box::new(container));
             }
             Err(problems) => {
-                let install = install::links(settings, &mut Vec::new());
+                let install = install::links(settings, &names, &mut Vec::new());
                 model.reject(file, problems, install);
             }
         }
@@ -97,13 +120,35 @@ pub fn resolve(sources: &Sources) -> Model {
         rejected.name = match rejected.file_type {
             FileType::Container => names.machine(&rejected.name).to_owned(),
             FileType::Pod => names.pod(&rejected.name).to_owned(),
+            FileType::Network => names.network(&rejected.name).to_owned(),
             _ => continue,
         };
     }
     reject_cycles(&mut model);
-    settle_pods(pods, &readable, &mut model);
+    settle_pods(pods, &range, &mut networks, &mut model);
+    model.networks = networks.good;
+    // A network that needs no file is there for its members.
+    model.networks.retain(|name, network| is_file(&names, name) || !network.members.is_empty());
     model.settle_images();
+    apply_lock(sources, &mut model);
     model
+}
+
+/// Holds images to the digests in `sdme.lock`.
+fn apply_lock(sources: &Sources, model: &mut Model) {
+    let Some(file) = &sources.lock else { return };
+    let text = file.content.as_ref().map_err(|message| Diagnostic::error(&Location::new(&file.path, 1), message));
+    let lock = text.and_then(|bytes| Lock::parse(&file.path, &String::from_utf8_lossy(bytes)));
+    match &lock {
+        Ok(lock) => {
+            for image in model.images.values_mut() {
+                let key = (image.source.to_string(), image.platform.to_string());
+                image.locked = lock.images.get(&key).map(|locked| locked.digest.clone());
+            }
+        }
+        Err(problem) => model.warnings.push(problem.clone()),
+    }
+    model.lock = Some(lock);
 }
 
 /// The name of what a file describes. What cannot be a name is said where the file is read.
@@ -111,12 +156,57 @@ fn described(file: &SourceFile, settings: Option<&Settings>) -> String {
     let key = match file.file_type {
         FileType::Container => "ContainerName",
         FileType::Pod => "PodName",
+        FileType::Network => "NetworkName",
         FileType::Volume => return file.described(),
         _ => return file.name.clone(),
     };
     let written = settings.and_then(|settings| settings.text(file.file_type.section(), key));
-    let written = written.filter(|written| bad_name(written.value).is_none());
-    written.map_or_else(|| file.described(), |written| written.value.to_owned())
+    let written = written.map(|written| machine_name(written.value)).filter(|written| bad_name(written).is_none());
+    written.unwrap_or_else(|| machine_name(&file.described()))
+}
+
+/// A name of podman's as one that a machine can have, which has no underscore (hostname(7)).
+#[must_use]
+pub fn machine_name(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// What is said about `ServiceName=`: the unit keeps its name.
+fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option<Diagnostic> {
+    let written = settings.text(file.file_type.section(), "ServiceName")?;
+    let unit = unit_of(file.file_type, names.described(file.file_type, &file.name)).ok()?;
+    let message = format!(
+        "ServiceName={}: the unit is called {unit}; files here may use either name, write that one elsewhere",
+        written.value
+    );
+    (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, message))
+}
+
+/// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
+fn unclaimed(
+    files: &[&SourceFile],
+    loaded: &[Result<Settings, Vec<Diagnostic>>],
+    names: &mut Names,
+    model: &mut Model,
+) {
+    for (file, settings) in files.iter().zip(loaded).filter(|(file, _)| file.file_type == FileType::Container) {
+        let Some(written) = settings.as_ref().ok().and_then(|settings| settings.text("Container", "ContainerName"))
+        else {
+            continue;
+        };
+        let machine = names.machine(&file.name).to_owned();
+        let Some(other) = claimed(&file.name, &machine, names).map(str::to_owned) else { continue };
+        let own = machine_name(&file.described());
+        if own == machine || bad_name(&own).is_some() || !names.renamed(&own).is_empty() || file.is_template() {
+            continue;
+        }
+        names.add(FileType::Container, &file.name, &own);
+        let message = format!(
+            "ContainerName={}: {other}.container has that name, so this container is called {own}; rename one of the two",
+            written.value
+        );
+        model.warnings.push(Diagnostic::warning(&written.at, message));
+    }
 }
 
 /// Another file that describes the container of this name, and has it: the one that is called so, or the first of the others.
@@ -164,7 +254,7 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
     let unreadable: Vec<String> = images.bad.keys().cloned().collect();
     let mut drafts = Vec::new();
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Image) {
-        match image::draft(name, &file.main.path, settings, names) {
+        match image::draft(name, &file.main.path, settings, names, &mut model.warnings) {
             Ok(draft) => drafts.push(draft),
             Err(problems) => {
                 images.bad.insert((*name).to_owned(), problems);
@@ -180,27 +270,37 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
     images
 }
 
-/// `Mirror=`, `Insecure=`, `CacheSize=`, `ImportTimeout=` and the commands of `sdme.conf`. What is wrong in one of them makes the file wrong: an image must not be
-/// fetched past a mirror that was meant to be asked.
+/// `Mirror=`, `Insecure=`, `CacheSize=`, `KeepVersions=`, `ImportTimeout=` and the commands of `sdme.conf`. What is wrong in one of
+/// them makes the file wrong: an image must not be fetched past a mirror that was meant to be asked.
 fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
     let values = |key| settings.words("Defaults", key).into_iter().map(|w| w.value).collect::<Vec<_>>();
     let mirrors = access::mirrors(&values("Mirror")).map_err(|m| ("Mirror", m));
     let insecure: Result<Vec<_>, _> = values("Insecure").iter().map(|w| access::host("Insecure", w)).collect();
     let size = settings.text("Defaults", "CacheSize").map(|written| access::size(written.value)).transpose();
+    let keep =
+        settings.text("Defaults", "KeepVersions").map(|written| access::keep_versions(written.value)).transpose();
     let timeout = settings.text("Defaults", "ImportTimeout");
     let timeout = timeout.map(|written| access::import_timeout(written.value, &written.at)).transpose();
     let usual = access::Registries::default();
     let read = || {
         let (mirrors, insecure) = (mirrors?, insecure.map_err(|m| ("Insecure", m))?);
         let cache_size = size.map_err(|m| ("CacheSize", m))?.unwrap_or(usual.cache_size);
+        let keep_versions = keep.map_err(|m| ("KeepVersions", m))?.unwrap_or(usual.keep_versions);
         let import_timeout = timeout.map_err(|m| ("ImportTimeout", m))?.flatten();
-        Ok(access::Registries { mirrors, insecure, cache_size, import_timeout })
+        Ok(access::Registries { mirrors, insecure, cache_size, keep_versions, import_timeout })
     };
+    model.auto_update = settings.text("Defaults", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
     for (family, key) in Family::keys() {
         if let Some(command) = settings.text("Defaults", key) {
             model.installers.own.insert(family, command.value.to_owned());
         }
+    }
+    let mut problems = Vec::new();
+    model.update_settle = update::settle(settings, "Defaults", &mut problems);
+    if !problems.is_empty() {
+        model.reject(file, problems, Vec::new());
+        return;
     }
     match read() {
         Ok(registries) => model.registries = registries,
@@ -243,7 +343,7 @@ fn default_base(
 /// `.pod` files. Of two that want one port of the host the first by name has it.
 fn pods(
     readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
-    (names, volumes): (&Names, &Volumes),
+    (names, volumes, networks): (&Names, &Volumes, &Networks),
     model: &mut Model,
 ) -> Pods {
     let mut pods = Pods::default();
@@ -251,10 +351,11 @@ fn pods(
         pods.bad.extend(rejected.problems.first().map(|problem| (rejected.name.clone(), problem.clone())));
     }
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Pod) {
-        let read = pod::pod(names.pod(name), &file.main.path, settings, (names, volumes));
+        let read =
+            pod::pod(names.pod(name), &file.main.path, settings, (names, volumes, networks), &mut model.warnings);
         if let Err(problems) = read.and_then(|pod| pods.add_file(name, pod, settings)) {
             pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
-            model.reject(file, problems, install::links(settings, &mut Vec::new()));
+            model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
         }
     }
     pods
@@ -271,7 +372,7 @@ fn volumes(
         volumes.refuse(&rejected.name, rejected.problems.first());
     }
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Volume) {
-        let read = volume::volume(&file.described(), &file.main.path, settings, names);
+        let read = volume::volume(&file.described(), &file.main.path, settings, names, &mut model.warnings);
         if let Err(problems) = read.and_then(|volume| volumes.add(name, volume)) {
             volumes.refuse(name, problems.first());
             model.reject(file, problems, Vec::new());
@@ -280,39 +381,118 @@ fn volumes(
     volumes
 }
 
+/// `.network` files, and the default network.
+fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, String>, model: &mut Model) -> Networks {
+    let mut networks = Networks::default();
+    for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Network) {
+        let name = names.network(&rejected.name).to_owned();
+        networks.bad.extend(rejected.problems.first().map(|problem| (name, problem.clone())));
+    }
+    for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Network) {
+        let read = named::network(names.network(name), &file.main.path, settings, names, &mut model.warnings);
+        if let Err(problems) = read.and_then(|network| networks.add(network)) {
+            networks.bad.extend(problems.first().map(|problem| (names.network(name).to_owned(), problem.clone())));
+            model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
+        }
+    }
+    let usual = (!is_file(names, DEFAULT)).then_some(DEFAULT);
+    for name in usual.into_iter().chain(names.implicit_networks()) {
+        let network = Named::without_file(name);
+        let at = Location::new(&network.file, 1);
+        if networks.add(network).is_err() {
+            // Somebody has given its bridge to another network.
+            let problem = Diagnostic::error(&at, "its bridge is that of another network");
+            networks.bad.insert(name.to_owned(), problem);
+        }
+    }
+    let range = addresses(readable, model, "NetworkRange", Range::networks());
+    let chosen = match (&range, uplinks) {
+        (Ok(range), Ok(uplinks)) => networks.choose(*range, *uplinks),
+        (Err(message), _) | (_, Err(message)) => networks.without(message),
+    };
+    for (network, problem) in chosen {
+        networks.bad.insert(network.name.clone(), problem.clone());
+        if is_file(names, &network.name) {
+            let Named { name, file, install, .. } = network;
+            model.rejected.push(Rejected {
+                file_type: FileType::Network,
+                name,
+                file,
+                problems: vec![problem],
+                install,
+            });
+        }
+    }
+    networks
+}
+
+/// Whether a `.network` file describes the network of this name.
+fn is_file(names: &Names, network: &str) -> bool {
+    names.file_of_network(network).is_some()
+}
+
 /// What is known about pods once all containers are: who is in them, and their addresses.
-fn settle_pods(mut pods: Pods, readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
-    let range = uplink_range(readable, model);
-    for (pod, problem) in pods.settle(&model.containers, &range) {
+fn settle_pods(mut pods: Pods, range: &Result<Range, String>, networks: &mut Networks, model: &mut Model) {
+    let reject = |model: &mut Model, name: &String, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
+        if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
+            let problems = vec![problem(&file)];
+            model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
+        }
+    };
+    for (pod, problem) in pods.settle(&model.containers, range, networks) {
         for name in &pod.members {
-            if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
-                let problems =
-                    vec![if pod.own { problem.clone() } else { network::refused(&file, &pod.file, &problem) }];
-                model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
-            }
+            let own = pod.own && *name == pod.name;
+            reject(model, name, &|file| {
+                if own { problem.clone() } else { network::refused(file, &pod.file, &problem) }
+            });
         }
         if !pod.own {
             let Pod { name, file, install, .. } = pod;
             model.rejected.push(Rejected { file_type: FileType::Pod, name, file, problems: vec![problem], install });
         }
     }
+    // The container whose network others join may have been rejected.
+    let is_missing = |container: &Container| match &container.connection {
+        Connection { network: Network::Pod(pod), joined: Some(_), .. } => !pods.good.contains_key(pod),
+        _ => false,
+    };
+    let missing: Vec<String> = model.containers.values().filter(|c| is_missing(c)).map(|c| c.name.clone()).collect();
+    for name in missing {
+        let other = model.containers.get(&name).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
+        let message = format!("{other}.container, whose network it joins, cannot be used");
+        reject(model, &name, &|file| Diagnostic::error(&network::whole(file), message.clone()));
+    }
     model.pods = pods.good;
+    name_servers(networks, model);
 }
 
-/// `UplinkRange=` of `sdme.conf`. When that file is wrong, pods that need an address are refused rather than given one that may
-/// be somebody else's.
-fn uplink_range(
-    readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
-    model: &mut Model,
-) -> Result<Range, String> {
+/// Gives containers the name servers of their networks, unless they have some of their own.
+fn name_servers(networks: &Networks, model: &mut Model) {
+    for container in model.containers.values_mut().filter(|container| container.resolver.servers.is_empty()) {
+        let connection = &container.connection;
+        let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else { continue };
+        let named = model.pods.get(pod).into_iter().flat_map(|pod| &pod.networks);
+        let servers = named.filter_map(|a| networks.good.get(&a.network)).flat_map(|network| network.dns.clone());
+        container.resolver.servers = servers.collect();
+    }
+}
+
+/// `UplinkRange=` of `sdme.conf`.
+fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, String> {
+    addresses(readable, model, "UplinkRange", Range::default())
+}
+
+/// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
+/// that may be somebody else's.
+fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range) -> Result<Range, String> {
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
         return Err(format!("its address is not known; mend {problem}"));
     }
-    let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Range::default()) };
-    let Some(written) = settings.text("Defaults", "UplinkRange") else { return Ok(Range::default()) };
-    network::range(written.value).map_err(|message| {
+    let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
+    let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
+    network::range(key, written.value).map_err(|message| {
         let problem = Diagnostic::error(&written.at, message);
         let refusal = format!("its address is not known; mend {problem}");
         model.reject(file, vec![problem], Vec::new());
@@ -335,6 +515,7 @@ impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
         problems.dedup();
+        problems = errors_first(problems);
         let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }

@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: MIT
 //! The configuration after all references are resolved: what is planned from. Pure data.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use super::health::{HealthSettings, Notify};
-use super::mounts::Mount;
 use super::network::Connection;
 use super::pod::Pod;
-use super::reload::Reload;
 use super::security::Security;
-use super::startup::{Identity, Startup};
 use super::volume::Volume;
 use crate::config::access::{Access, Registries};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::keys::FileType;
+use crate::config::lock::Lock;
 use crate::config::seccomp::Setting;
 use crate::config::secret::{Form, Secret};
-use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::update::SETTLE;
 use crate::config::values::Device;
-use crate::diag::{Diagnostic, Location, Spanned};
-use crate::health::Health;
-use crate::process::User;
+use crate::contract::health::Health;
+use crate::contract::process::User;
+use crate::diag::{Diagnostic, Location, Severity, Spanned};
+use crate::resolve::app::health::{HealthSettings, Notify};
+use crate::resolve::app::mounts::Mount;
+use crate::resolve::app::reload::Reload;
+use crate::resolve::app::startup::{Identity, Startup};
+use crate::resolve::network::named::Named;
 
 /// What an imported image turned out to be.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -67,6 +70,8 @@ pub struct Facts {
     pub ranges: BTreeMap<String, u32>,
     /// The settings that the files of `SeccompProfile=` come to, by their paths, or what is wrong with them.
     pub profiles: Profiles,
+    /// Devices that may be missing (`AddDevice=-/dev/...`), and are.
+    pub missing: BTreeSet<String>,
 }
 
 /// What files of system call profiles come to, or what is wrong with them, by their paths.
@@ -82,14 +87,22 @@ pub struct Model {
     pub containers: BTreeMap<String, Box<Container>>,
     /// Pods that can be planned, by name; those of one container among them.
     pub pods: BTreeMap<String, Pod>,
+    /// Networks with names that can be planned, by name.
+    pub networks: BTreeMap<String, Named>,
     /// Volumes that have a file, by their names.
     pub volumes: BTreeMap<String, Volume>,
     /// Images, by the name they are imported under.
     pub images: BTreeMap<String, Image>,
     /// How registries are spoken to.
     pub registries: Registries,
+    /// `AutoUpdate=` of `sdme.conf`, for containers and images whose files have no such key.
+    pub auto_update: Option<AutoUpdate>,
     /// How systemd is installed into bases that lack it.
     pub installers: Installers,
+    /// `UpdateSettle=` of `sdme.conf`, in milliseconds.
+    pub update_settle: Option<u64>,
+    /// `sdme.lock`, or what is wrong with it.
+    pub lock: Option<Result<Lock, Diagnostic>>,
     /// Files that cannot be used.
     pub rejected: Vec<Rejected>,
     /// Warnings about files that can.
@@ -146,6 +159,8 @@ impl Network {
 pub struct Container {
     /// Machine name.
     pub name: String,
+    /// The name that podman would give the container, where that cannot be the name of a machine.
+    pub podman_name: Option<String>,
     /// The file it was written in.
     pub file: Arc<str>,
     /// The applications it runs; a clone of the host without. A single one whose image turns out to be an operating
@@ -166,13 +181,17 @@ pub struct Container {
     /// `PidsLimit=`, as systemd writes it.
     pub tasks: Option<String>,
     /// `AddDevice=`
-    pub devices: Vec<Device>,
+    pub devices: Vec<Spanned<Device>>,
     /// What is mounted into a clone of the host.
     pub mounts: Vec<Mount>,
     /// What it is connected to.
     pub connection: Connection,
     /// What it may do.
     pub security: Security,
+    /// `AutoUpdate=` of the file.
+    pub auto_update: Option<AutoUpdate>,
+    /// `UpdateSettle=` of the file, in milliseconds.
+    pub update_settle: Option<u64>,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.
@@ -186,6 +205,21 @@ impl Container {
     #[must_use]
     pub fn unit(name: &str) -> String {
         ["systemd-nspawn@", name, ".service"].concat()
+    }
+
+    /// The pods whose networks it joins.
+    #[must_use]
+    pub fn pods(&self) -> Vec<&str> {
+        let outer = if let Network::Pod(pod) = &self.connection.network { Some(pod) } else { None };
+        let mut pods: Vec<&str> = outer.into_iter().chain(&self.connection.oci_pod).map(String::as_str).collect();
+        pods.dedup();
+        pods
+    }
+
+    /// The container that a unit runs, if it runs one.
+    #[must_use]
+    pub fn of_unit(unit: &str) -> Option<&str> {
+        unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service")
     }
 
     /// Whether it is a job: a start of it waits for its end, and succeeds or fails as that does.
@@ -307,6 +341,8 @@ pub struct Image {
     pub mode: ModeSetting,
     /// When it is pulled.
     pub pull: Pull,
+    /// `AutoUpdate=` of the file.
+    pub auto_update: Option<AutoUpdate>,
     /// Whether systemd is installed into it.
     pub install: InstallSetting,
     /// The platform to choose.
@@ -315,12 +351,22 @@ pub struct Image {
     pub access: Access,
     /// `Base=` of the file.
     pub base: Option<Base>,
+    /// The digest that `sdme.lock` holds it to.
+    pub locked: Option<String>,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.
     pub service: Vec<Assignment>,
     /// Links that pull it with other units.
     pub links: Vec<Link>,
+}
+
+impl Image {
+    /// The unit that imports the image `name`.
+    #[must_use]
+    pub fn service(name: &str) -> String {
+        ["sdme-image@", name, ".service"].concat()
+    }
 }
 
 /// A link of `[Install]`: `UNIT.DIRECTORY/` gets a link to the unit.
@@ -348,6 +394,21 @@ pub struct Rejected {
 }
 
 impl Model {
+    /// What is done about a new version of one of a container's images. What the container says is about the images that it names
+    /// itself, not about the operating system below them.
+    #[must_use]
+    pub fn auto_update(&self, container: &Container, image: &str) -> AutoUpdate {
+        let own = container.auto_update.filter(|_| container.apps.iter().any(|app| app.image == image));
+        let of_image = || self.images.get(image).and_then(|image| image.auto_update);
+        own.or_else(of_image).or(self.auto_update).unwrap_or(AutoUpdate::No)
+    }
+
+    /// How long a container has to run after an update, in milliseconds.
+    #[must_use]
+    pub fn update_settle(&self, container: &Container) -> u64 {
+        container.update_settle.or(self.update_settle).unwrap_or(SETTLE)
+    }
+
     /// The first problem of a file that cannot be used.
     #[must_use]
     pub fn rejection(&self, file_type: FileType, name: &str) -> Option<&Diagnostic> {
@@ -389,7 +450,10 @@ impl Model {
         let written = container.security.seccomp_profile.as_ref()?;
         let message = facts.profiles.get(&written.value)?.as_ref().err()?;
         let message = format!("SeccompProfile={} cannot be used: {message}; see SystemCallFilter=", written.value);
-        Some(Diagnostic::error(&written.at, message))
+        // As for other files that a start needs: it may be there by then.
+        let missing = message.contains("No such file");
+        let severity = if missing { Severity::Warning } else { Severity::Error };
+        Some(Diagnostic { at: written.at.clone(), severity, message })
     }
 
     /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system

@@ -8,16 +8,20 @@ use std::sync::Arc;
 
 use super::container::{bad_name, environs, labels};
 use super::install;
+use super::machine_name;
 use super::model::{Assignment, Container, Link, Network};
-use super::mounts::Place;
 use super::network::{Outcome, Range, Wanted, interface, interface_clash, of_pod, wanted, whole};
-use super::ports::{Claims, Port};
 use super::references::{Names, unit_section};
 use super::service;
-use super::startup::Startup;
 use super::volume::Volumes;
 use crate::config::settings::Settings;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, errors_first, has_errors};
+use crate::resolve::app::mounts::Place;
+use crate::resolve::app::startup::Startup;
+use crate::resolve::network::attach;
+use crate::resolve::network::attach::Attachment;
+use crate::resolve::network::named::Networks;
+use crate::resolve::network::ports::{Claims, Port};
 
 /// A network that containers share, or that one container has for itself.
 #[derive(Debug, Clone)]
@@ -34,6 +38,8 @@ pub struct Pod {
     pub wanted: Wanted,
     /// Its link to the host's network, if it needs one.
     pub cable: Option<Cable>,
+    /// The networks with names that it is connected to.
+    pub networks: Vec<Attachment>,
     /// Containers that start with it.
     pub starts: Vec<String>,
     /// All containers in it.
@@ -83,6 +89,12 @@ impl Pod {
         format!("sdme-pod@{name}.service")
     }
 
+    /// The pod whose network a unit is, if it is one.
+    #[must_use]
+    pub fn of_service(unit: &str) -> Option<&str> {
+        unit.strip_prefix("sdme-pod@")?.strip_suffix(".service")
+    }
+
     /// The unit of the network and the containers.
     #[must_use]
     pub fn target(name: &str) -> String {
@@ -99,6 +111,7 @@ impl Pod {
             job: false,
             wanted,
             cable: None,
+            networks: Vec::new(),
             starts: Vec::new(),
             members: Vec::new(),
             unit: Vec::new(),
@@ -107,9 +120,10 @@ impl Pod {
         }
     }
 
-    /// Whether packets have to find a way between the host and the pod.
+    /// Whether it has a link of its own to the host, for its way out or for ports that the kernel forwards.
     fn is_linked(&self) -> bool {
-        self.wanted.uplink || self.wanted.ports.iter().any(|port| self.wanted.forwards(port))
+        self.networks.is_empty()
+            && (self.wanted.uplink || self.wanted.ports.iter().any(|port| self.wanted.forwards(port)))
     }
 
     /// The ports that the kernel forwards.
@@ -131,15 +145,16 @@ pub fn pod(
     name: &str,
     file: &Arc<str>,
     settings: &Settings,
-    (names, volumes): (&Names, &Volumes),
+    (names, volumes, networks): (&Names, &Volumes, &Networks),
+    warnings: &mut Vec<Diagnostic>,
 ) -> Result<Pod, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let bad = |name| bad_name(name).map(|message| message.replace("container", "pod"));
+    let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "pod"));
     if let Some(message) = bad(name) {
         problems.push(Diagnostic::error(&whole(file), message));
     }
     if let Some(written) = settings.text("Pod", "PodName")
-        && let Some(message) = bad(written.value)
+        && let Some(message) = bad(&machine_name(written.value))
     {
         problems.push(Diagnostic::error(&written.at, format!("PodName={}: {message}", written.value)));
     }
@@ -149,15 +164,16 @@ pub fn pod(
     Place { container: name, file, names, volumes }.mounts(&handed, None, &mut problems);
     environs(&handed, &mut problems);
     Startup::read(&handed, &mut problems);
-    let uplink = of_pod(settings, &mut problems);
-    let wanted = Wanted { uplink, ..wanted("Pod", settings, &mut problems) };
+    let (uplink, attachments) = of_pod(settings, names, networks, &mut problems);
+    let wanted = Wanted { uplink, ..wanted("Pod", settings, !attachments.is_empty(), &mut problems) };
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::pod(settings, &mut problems);
-    let install = install::links(settings, &mut problems);
-    if !problems.is_empty() {
-        return Err(problems);
+    let install = install::links(settings, names, &mut problems);
+    if has_errors(&problems) {
+        return Err(errors_first(problems));
     }
-    Ok(Pod { own: false, unit, service, ..Pod::of_container(name, file, wanted, &install) })
+    warnings.append(&mut problems);
+    Ok(Pod { own: false, networks: attachments, unit, service, ..Pod::of_container(name, file, wanted, &install) })
 }
 
 impl Pods {
@@ -209,9 +225,11 @@ impl Pods {
         &mut self,
         containers: &BTreeMap<String, Box<Container>>,
         range: &Result<Range, String>,
+        networks: &mut Networks,
     ) -> Vec<(Pod, Diagnostic)> {
         // The container a pod was made for may have been rejected since.
         self.good.retain(|name, pod| !pod.own || containers.contains_key(name));
+        let settled = attach::settle(&mut self.good, networks);
         let mut refused: BTreeMap<String, String> = BTreeMap::new();
         let linked: Vec<String> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
         for (name, other) in interface_clash(linked.iter().map(String::as_str)) {
@@ -254,6 +272,8 @@ impl Pods {
             let problem = Diagnostic::error(&whole(&pod.file), message);
             Some((pod, problem))
         };
-        refused.into_iter().filter_map(refuse).collect()
+        let mut out: Vec<(Pod, Diagnostic)> = refused.into_iter().filter_map(refuse).collect();
+        out.extend(settled.into_iter().filter_map(|(name, problem)| Some((self.good.remove(&name)?, problem))));
+        out
     }
 }

@@ -9,8 +9,9 @@ use crate::config::access::Access;
 use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Diagnostic, Location, suggestion};
+use crate::diag::{Diagnostic, suggestion};
 use crate::ini::Entry;
+use crate::resolve::network::named::Named;
 use crate::unit::escape_instance;
 
 /// The names of all files found, usable or not, by type.
@@ -21,20 +22,78 @@ pub struct Names {
     machines: BTreeMap<String, String>,
     /// The same of `.pod` files.
     pods: BTreeMap<String, String>,
+    /// The same of `.network` files.
+    networks: BTreeMap<String, String>,
+    /// Files by the units that Quadlet makes of them, without the suffix `.service`.
+    units: BTreeMap<String, (FileType, String)>,
+    /// Networks that no file describes.
+    implicit: BTreeSet<String>,
 }
 
 impl Names {
+    /// Notes networks that no file describes.
+    pub fn add_networks(&mut self, names: BTreeSet<String>) {
+        self.implicit.extend(names);
+    }
+
+    /// The networks that no file describes, the default one not among them.
+    pub fn implicit_networks(&self) -> impl Iterator<Item = &str> {
+        self.implicit.iter().map(String::as_str)
+    }
+
     /// Notes a file, and the name of what it describes.
     pub fn add(&mut self, file_type: FileType, name: &str, described: &str) {
         self.files.entry(file_type).or_default().insert(name.to_owned());
         let renamed = match file_type {
             FileType::Container => &mut self.machines,
             FileType::Pod => &mut self.pods,
+            FileType::Network => &mut self.networks,
             _ => return,
         };
+        renamed.remove(name);
         if described != name {
             renamed.insert(name.to_owned(), described.to_owned());
         }
+    }
+
+    /// Notes the unit that Quadlet makes of a file: `ServiceName=`, or the file's name with a suffix for most types.
+    pub fn add_unit(&mut self, file_type: FileType, name: &str, written: Option<&str>) {
+        let unit = match (written, file_type) {
+            (_, FileType::Defaults) => return,
+            (Some(written), _) => written.to_owned(),
+            (None, FileType::Container) => name.to_owned(),
+            (None, _) => match name.split_once('@') {
+                Some((template, instance)) => format!("{template}-{}@{instance}", file_type.extension()),
+                None => format!("{name}-{}", file_type.extension()),
+            },
+        };
+        self.units.insert(unit, (file_type, name.to_owned()));
+    }
+
+    /// The file that a unit stands for by the name that Quadlet gives it, or `podman generate systemd`.
+    #[must_use]
+    pub fn of_unit(&self, unit: &str) -> Option<(FileType, &str)> {
+        let stem = unit.strip_suffix(".service")?;
+        if let Some((file_type, name)) = self.units.get(stem) {
+            return Some((*file_type, name));
+        }
+        let (file_type, name) = match stem.split_once('-')? {
+            ("container", name) => (FileType::Container, name),
+            ("pod", name) => (FileType::Pod, name),
+            _ => return None,
+        };
+        let file = match file_type {
+            FileType::Container => self.renamed(name).into_iter().next(),
+            _ => self.file_of_pod(name),
+        };
+        let file = file.unwrap_or(name);
+        let known = self.files.get(&file_type)?;
+        known.get(file).map(|file| (file_type, file.as_str()))
+    }
+
+    /// The units of Quadlet.
+    fn units(&self) -> impl Iterator<Item = &str> {
+        self.units.keys().map(String::as_str)
     }
 
     /// The names of a type's files.
@@ -55,6 +114,29 @@ impl Names {
     #[must_use]
     pub fn pod<'a>(&'a self, file: &'a str) -> &'a str {
         self.pods.get(file).map_or(file, String::as_str)
+    }
+
+    /// The name of the network that a `.network` file describes.
+    #[must_use]
+    pub fn network<'a>(&'a self, file: &'a str) -> &'a str {
+        self.networks.get(file).map_or(file, String::as_str)
+    }
+
+    /// The name of what a file describes.
+    #[must_use]
+    pub fn described<'a>(&'a self, file_type: FileType, file: &'a str) -> &'a str {
+        match file_type {
+            FileType::Container => self.machine(file),
+            FileType::Pod => self.pod(file),
+            FileType::Network => self.network(file),
+            FileType::Image | FileType::Volume | FileType::Defaults => file,
+        }
+    }
+
+    /// The `.network` file that describes a network of this name.
+    #[must_use]
+    pub fn file_of_network(&self, network: &str) -> Option<&str> {
+        self.files.get(&FileType::Network)?.iter().map(String::as_str).find(|file| self.network(file) == network)
     }
 
     /// The `.pod` file that describes a pod of this name.
@@ -85,6 +167,11 @@ pub enum ImageRef {
 /// # Errors
 /// A file that does not exist, or a reference that cannot be read.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
+    if let Some(name) = value.strip_suffix(".build") {
+        return Err(format!(
+            "Image={value}: images are not built here; build {name} elsewhere and write its reference"
+        ));
+    }
     let Some(name) = value.strip_suffix(".image") else {
         let source: ImageSource = value.parse()?;
         let name = escape_instance(&source.to_string());
@@ -117,10 +204,12 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
         mode: mode.of(source),
         source: source.clone(),
         pull,
+        auto_update: None,
         install: InstallSetting::default(),
         platform: PlatformSetting::default(),
         access: Access::default(),
         base: None,
+        locked: None,
         unit: Vec::new(),
         service: Vec::new(),
         links: Vec::new(),
@@ -134,8 +223,9 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
 pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
     match file_type {
         FileType::Container => Ok(Container::unit(name)),
-        FileType::Image => Ok(format!("sdme-image@{name}.service")),
+        FileType::Image => Ok(Image::service(name)),
         FileType::Pod => Ok(Pod::service(name)),
+        FileType::Network => Ok(Named::service(name)),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
         FileType::Defaults => Err(format!("{name}.conf has no unit")),
     }
@@ -173,7 +263,7 @@ pub fn unit_section<'a>(
             out.push((entry.key.clone(), entry.value.clone()));
             continue;
         }
-        let words = entry.value.split_whitespace().filter_map(|word| translate(word, names, &entry.at, problems));
+        let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, names, problems));
         let words: Vec<String> = words.collect();
         if !words.is_empty() || entry.value.trim().is_empty() {
             out.push((entry.key.clone(), words.join(" ")));
@@ -182,16 +272,110 @@ pub fn unit_section<'a>(
     out
 }
 
+/// Kinds of Quadlet files that have no unit here.
+const WITHOUT_UNIT: [&str; 3] = ["artifact", "build", "kube"];
+
+/// Dependencies whose unit has to be there: without it, the start fails.
+const NEEDED: [&str; 3] = ["BindsTo", "Requires", "Requisite"];
+
+/// Beginnings of the names of services that hosts commonly have.
+const OF_HOST: [&str; 34] = [
+    "NetworkManager",
+    "apparmor",
+    "auditd",
+    "autofs",
+    "avahi",
+    "chrony",
+    "cloud-",
+    "cron",
+    "dbus",
+    "dnsmasq",
+    "docker",
+    "firewalld",
+    "getty",
+    "iptables",
+    "iscsi",
+    "libvirt",
+    "lvm2",
+    "multipath",
+    "netfilter",
+    "networking",
+    "nfs",
+    "nftables",
+    "ntp",
+    "openvpn",
+    "podman",
+    "postfix",
+    "rclone",
+    "rpc",
+    "smb",
+    "ssh",
+    "systemd-",
+    "tailscaled",
+    "wg-quick",
+    "zfs",
+];
+
 /// The unit behind a word. A volume has none, and is in place whenever a container needs it: nothing is left to wait for.
-fn translate(word: &str, names: &Names, at: &Location, problems: &mut Vec<Diagnostic>) -> Option<String> {
-    let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
-    let found = word.rsplit_once('.').and_then(|(n, e)| types.iter().find(|t| t.extension() == e).map(|t| (*t, n)));
-    let Some((file_type, name)) = found else { return Some(word.to_owned()) };
-    let described = match file_type {
-        FileType::Container => names.machine(name),
-        FileType::Pod => names.pod(name),
-        _ => name,
+fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
+    let (stem, extension) = word.rsplit_once('.').unwrap_or((word, ""));
+    if WITHOUT_UNIT.contains(&extension) {
+        let message =
+            format!("{}={word} has no effect here: there is no unit for such a file; remove the name", entry.key);
+        problems.push(Diagnostic::warning(&entry.at, message));
+        return None;
+    }
+    // What Quadlet has user units wait for.
+    if word == "podman-user-wait-network-online.service" {
+        return Some("network-online.target".to_owned());
+    }
+    let file = types.iter().find(|t| t.extension() == extension).map(|t| (*t, stem));
+    let Some((file_type, name)) = file.or_else(|| names.of_unit(word)) else {
+        problems.extend(starter(entry, word, names).or_else(|| unknown_unit(entry, word, names)));
+        return Some(word.to_owned());
     };
-    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
-    unit.map_err(|message| problems.push(Diagnostic::error(at, message))).ok().filter(|_| file_type != FileType::Volume)
+    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, names.described(file_type, name)));
+    unit.map_err(|message| problems.push(Diagnostic::error(&entry.at, message)))
+        .ok()
+        .filter(|_| file_type != FileType::Volume)
+}
+
+/// What is to be said about a socket, timer or path that starts the service of its own name, where a file has another unit here.
+fn starter(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
+    let (stem, kind) = word.rsplit_once('.')?;
+    let key = match kind {
+        "socket" => "Service",
+        "timer" | "path" => "Unit",
+        _ => return None,
+    };
+    let service = format!("{stem}.service");
+    let (file_type, name) = names.of_unit(&service)?;
+    let unit = unit_of(file_type, names.described(file_type, name)).ok()?;
+    let message = format!(
+        "{}={word}: that unit starts {service}, which is not the unit of any file here; write {key}={unit} in {word}",
+        entry.key
+    );
+    Some(Diagnostic::warning(&entry.at, message))
+}
+
+/// What is to be said about a unit that is neither of a file nor known as one of the host.
+fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
+    let stem = word.strip_suffix(".service").filter(|stem| !stem.contains('%'))?;
+    let of_quadlet = ["-pod", "-volume", "-network", "-image", "-build"].iter().any(|suffix| stem.ends_with(suffix));
+    let needed = NEEDED.contains(&entry.key.as_str());
+    let ours = ["sdme-", "systemd-nspawn@"].iter().any(|ours| stem.starts_with(ours));
+    let of_host = OF_HOST.iter().any(|beginning| stem.starts_with(beginning));
+    if ours || (of_host && !of_quadlet) || !(needed || of_quadlet) {
+        return None;
+    }
+    let what =
+        if needed { "the start fails unless the host has it" } else { "it is waited for only if the host has it" };
+    let near = suggestion(stem, names.units());
+    let near = near.strip_suffix('?').map_or_else(
+        || "; write the name of a file, such as web.container".to_owned(),
+        |near| format!("{near}.service?"),
+    );
+    let message = format!("{}={word} is not the unit of any file here: {what}{near}", entry.key);
+    Some(Diagnostic::warning(&entry.at, message))
 }

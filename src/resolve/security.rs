@@ -3,8 +3,8 @@
 
 use super::model::Network;
 use super::network::Connection;
-use crate::capability::Capabilities;
 use crate::config::settings::{Settings, parse_bool};
+use crate::contract::capability::Capabilities;
 use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 
 /// How much is asked for at once.
@@ -128,7 +128,12 @@ pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<&'static str>>) {
 }
 
 /// Reads everything. `runs` says whether there is an application in the container.
-pub fn security(settings: &Settings, connection: &Connection, runs: bool, problems: &mut Vec<Diagnostic>) -> Security {
+pub fn security(
+    settings: &Settings,
+    connection: &mut Connection,
+    runs: bool,
+    problems: &mut Vec<Diagnostic>,
+) -> Security {
     let (preset, by) = preset(settings);
     let text = |key| settings.text("Container", key);
     if let (Some(strict), Some(hardened)) = (&by, text("Hardened"))
@@ -215,10 +220,10 @@ pub fn security(settings: &Settings, connection: &Connection, runs: bool, proble
 fn user_ns(
     settings: &Settings,
     by: Option<&Spanned<&'static str>>,
-    connection: &Connection,
+    connection: &mut Connection,
     problems: &mut Vec<Diagnostic>,
 ) -> bool {
-    let written = settings.text("Container", "UserNS");
+    let written = super::mapping::user_ns(settings, problems);
     let (user_ns, at) = match (written.as_ref().map(|w| (w.value, &w.at)), by) {
         (Some(("auto", at)), _) => (true, at),
         (Some(("no" | "host", at)), None) => (false, at),
@@ -241,17 +246,18 @@ fn user_ns(
         (None, Some(by)) => (true, &by.at),
         (None, None) => return false,
     };
-    if let (true, Some(pod)) = (user_ns, &connection.oci_pod) {
-        let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
-        let instead = match &connection.network {
-            Network::Pod(joined) if joined == pod => "remove it: Pod= has the application there too".to_owned(),
-            _ => format!("write Pod={pod}.pod"),
-        };
-        let message = format!(
-            "OciPod= cannot be used with a user namespace, whose root may not enter a network that is not its own; \
-             {instead}"
-        );
-        problems.push(Diagnostic::error(&at, message));
+    if let (true, Some(pod)) = (user_ns, connection.oci_pod.take()) {
+        // The root of a user namespace may not enter a network that is not its own, so that the container joins as a whole.
+        match &connection.network {
+            Network::Pod(joined) if *joined == pod => {}
+            Network::Alone => connection.network = Network::Pod(pod),
+            _ => {
+                let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
+                let message = "OciPod= and a user namespace cannot be used with another network: the container as a whole \
+                               joins the pod; remove Network= or Pod=, or the user namespace";
+                problems.push(Diagnostic::error(&at, message));
+            }
+        }
     }
     user_ns
 }
@@ -339,8 +345,9 @@ fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnosti
         let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
         problems.push(Diagnostic::error(&written.at, message));
     } else if written.value == "unconfined" {
-        let message = "SeccompProfile=unconfined: systemd-nspawn always has a filter; allow what is needed with SystemCallFilter=";
-        problems.push(Diagnostic::error(&written.at, message));
+        let message = "SeccompProfile=unconfined has no effect here: systemd-nspawn always has a filter; write SystemCallFilter= for more";
+        problems.push(Diagnostic::warning(&written.at, message));
+        return None;
     } else if let Err(message) = crate::config::access::path("SeccompProfile", written.value) {
         problems.push(Diagnostic::error(&written.at, message));
     }

@@ -72,6 +72,25 @@ const OF_POD: [Fixed; 16] = [
     fixed("User", ROOT, "root makes the pod's network; write User= in [Container] of its containers"),
 ];
 
+/// The settings of a network's service that make the network.
+const OF_NETWORK: [Fixed; 15] = [
+    fixed("BusName", &[], "the service has no bus name; remove it"),
+    fixed("DynamicUser", &["no"], "root makes the network; remove it"),
+    fixed("ExecReload", &[], "it brings the network up to date; remove it"),
+    fixed("ExecStart", &[], "it makes the network; write ExecStartPost= for another command"),
+    fixed("Group", ROOT, "root makes the network; remove it"),
+    fixed("NetworkNamespacePath", &[], "the bridge is in the host's network; remove it"),
+    fixed("NotifyAccess", &["none"], "the service reports nothing but its end; remove it"),
+    fixed("PIDFile", &[], "the service has no process that stays; remove it"),
+    fixed("PrivateNetwork", &["no"], "the bridge is in the host's network; remove it"),
+    fixed("RemainAfterExit", &["yes"], "the network stays until it is stopped; remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; remove it"),
+    fixed("RootDirectory", &["/"], "the service works in the host's root; remove it"),
+    fixed("StandardInput", &[], "it holds the network's nftables rules; remove it"),
+    fixed("Type", &["oneshot"], "the members of the network wait for it; remove it"),
+    fixed("User", ROOT, "root makes the network; remove it"),
+];
+
 /// Settings about a process that runs. They have no effect on a volume, for which no process runs.
 const WITHOUT_EFFECT: [&str; 9] = [
     "RemainAfterExit",
@@ -135,22 +154,26 @@ pub fn pod(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignmen
     after_last_reset("ExecStopPost", out)
 }
 
+/// Reads the section of a `.network` file.
+pub fn network(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    let mut out = passed(settings, "Service", &OF_NETWORK, problems);
+    // A network does not end by itself, and systemd refuses these values for the service that makes it.
+    out.retain(|(key, value)| key != "Restart" || !ENDLESS.contains(&value.as_str()));
+    after_last_reset("ExecStopPost", out)
+}
+
 /// Looks at the section of a `.volume` file. Nothing of it is passed on.
 pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     for entry in settings.section("Service") {
         let key = entry.key.as_str();
         let advice = match key {
             _ if WITHOUT_EFFECT.contains(&key) || entry.value.is_empty() => continue,
-            "User" | "Group" => {
-                format!("no process runs for a volume; write {key}= in [Volume] for the volume's owner")
-            }
-            _ if OF_CONTAINER.iter().any(|fixed| fixed.key == key) => {
-                "no process runs for a volume; remove it".to_owned()
-            }
-            _ => "no process runs for a volume; write it in [Service] of the .container files that use the volume"
-                .to_owned(),
+            "User" | "Group" => format!("write {key}= in [Volume] for the volume's owner"),
+            _ if OF_CONTAINER.iter().any(|fixed| fixed.key == key) => "remove it".to_owned(),
+            _ => "write it in [Service] of the .container files that use the volume".to_owned(),
         };
-        problems.push(refused(entry, &advice));
+        let message = format!("{key}= in [Service] has no effect here: no process runs for a volume; {advice}");
+        problems.push(Diagnostic::warning(&entry.at, message));
     }
 }
 
@@ -218,7 +241,7 @@ mod tests {
 
     #[test]
     fn what_the_advice_names_can_be_written_there() {
-        let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Volume];
+        let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
         let mut found = 0;
         for fixed in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_POD).chain(&super::super::app::TAKEN) {
             assert!(fixed.advice.contains("; "), "{}", fixed.advice);

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::model::{Facts, Model};
-use super::slots::distribute;
+use crate::resolve::network::slots::distribute;
 
 /// How many IDs a container has.
 pub const SIZE: u32 = 1 << 16;

@@ -10,7 +10,7 @@ use super::references::{Names, unit_section};
 use super::service;
 use crate::config::mount;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
 
 /// A volume that has a file.
 #[derive(Debug, Clone)]
@@ -120,7 +120,13 @@ impl Volumes {
 ///
 /// # Errors
 /// All its problems.
-pub fn volume(described: &str, file: &Arc<str>, settings: &Settings, names: &Names) -> Result<Volume, Vec<Diagnostic>> {
+pub fn volume(
+    described: &str,
+    file: &Arc<str>,
+    settings: &Settings,
+    names: &Names,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Volume, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let text = |key| settings.text("Volume", key);
     let (name, at) =
@@ -135,18 +141,22 @@ pub fn volume(described: &str, file: &Arc<str>, settings: &Settings, names: &Nam
     labels(settings, "Volume", &["Label"], &mut problems);
     let device = device(settings, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
-    if let (None, Some(first)) = (&device, settings.section("Unit").next()) {
-        let message = "[Unit] is for the mount of Device=; a directory has no unit, remove it";
-        problems.push(Diagnostic::error(&first.at, message));
+    let described = ["Description", "Documentation", "SourcePath"];
+    if device.is_none() {
+        for entry in settings.section("Unit").filter(|entry| !described.contains(&entry.key.as_str())) {
+            let message = format!(
+                "{}= has no effect here: a volume without Device= has no unit; write it in the .container files that use it",
+                entry.key
+            );
+            problems.push(Diagnostic::warning(&entry.at, message));
+        }
     }
+    // A volume is there when a container needs it, so that [Install] has nothing to do.
     service::volume(settings, &mut problems);
-    if let Some(first) = settings.section("Install").next() {
-        let message = "[Install] has no use in a volume, which is there when a container needs it; remove it";
-        problems.push(Diagnostic::error(&first.at, message));
+    if has_errors(&problems) {
+        return Err(errors_first(problems));
     }
-    if !problems.is_empty() {
-        return Err(problems);
-    }
+    warnings.append(&mut problems);
     let copy = text("Copy").and_then(|v| parse_bool(v.value)).unwrap_or(true);
     Ok(Volume { name: name.to_owned(), file: Arc::clone(file), owner, copy, device, unit })
 }
@@ -197,5 +207,16 @@ fn device(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Device>
         problems.push(Diagnostic::error(&what.at, format!("Device={} is not an absolute path", what.value)));
     }
     let owned = |key| text(key).map(|t| t.value.to_owned());
-    Some(Device { what: what.value.to_owned(), fs_type: owned("Type"), options: owned("Options") })
+    let (mut fs_type, mut options) = (owned("Type"), owned("Options"));
+    // mount(8) knows no type of this name; podman takes the word for the option.
+    if fs_type.as_deref() == Some("bind") {
+        fs_type = Some("none".to_owned());
+        let is_bind = |option: &str| ["bind", "rbind"].contains(&option);
+        options = match options {
+            Some(options) if options.split(',').any(is_bind) => Some(options),
+            Some(options) => Some(format!("bind,{options}")),
+            None => Some("bind".to_owned()),
+        };
+    }
+    Some(Device { what: what.value.to_owned(), fs_type, options })
 }

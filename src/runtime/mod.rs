@@ -1,31 +1,21 @@
 // SPDX-License-Identifier: MIT
 //! What the units call back into on a running host.
 
-mod apparmor;
-pub mod applications;
-mod base;
-pub mod changed;
-pub mod containers;
-pub mod defaults;
-pub mod diff;
-mod environment;
-pub mod files;
-pub mod images;
+pub mod ended;
+pub mod failure;
 mod limits;
-mod links;
-mod mountpoints;
-pub mod pods;
+pub mod listening;
+mod names;
 pub mod ports;
 pub mod prepare;
-pub mod ps;
 pub mod pull;
-pub mod ranges;
-mod roots;
 pub mod secrets;
-pub mod stack;
 pub mod systemd;
-mod targets;
+pub mod taken;
 mod volumes;
+
+use self::prepare::mountpoints;
+use self::prepare::ranges;
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
@@ -35,10 +25,10 @@ use std::path::Path;
 use crate::Compiled;
 use crate::config::mount;
 use crate::config::seccomp;
+use crate::contract::process::User;
 use crate::image::{Imported, Store, application_root, identify};
-use crate::process::User;
+use crate::resolve::app::startup::Identity;
 use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
-use crate::resolve::startup::Identity;
 use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 
@@ -56,7 +46,7 @@ pub fn compile(root: &Path) -> Compiled {
 }
 
 /// What the configuration below `root` says, and what is known about this machine.
-fn known(root: &Path) -> (Model, Facts) {
+pub(crate) fn known(root: &Path) -> (Model, Facts) {
     let model = model(root);
     let mut facts = facts(&Store::open(root), &model);
     facts.ranges = ranges::taken(root).unwrap_or_else(|error| {
@@ -64,6 +54,9 @@ fn known(root: &Path) -> (Model, Facts) {
         BTreeMap::new()
     });
     facts.profiles = profiles(root, &model);
+    let devices = model.containers.values().flat_map(|container| &container.devices).map(|device| &device.value);
+    let missing = devices.filter(|device| device.optional && !Path::new(&device.source).exists());
+    facts.missing = missing.map(|device| device.source.clone()).collect();
     (model, facts)
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -14,13 +15,17 @@ use nix::unistd::execv;
 use crate::image::Store;
 use crate::resolve::model::{Container, Model, Network};
 
-/// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over.
+/// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over. The last word
+/// of the command is the address it connects to; where nobody listens on that one, it becomes one where somebody does.
 ///
 /// # Errors
 /// Nobody listens within `limit`, or there is no such command; otherwise it does not return.
 pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
-    await_port(port, limit)?;
-    let words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
+    let address = await_port(port, limit)?;
+    let mut words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
+    if let (Some(address), Some(last)) = (address, words.last_mut()) {
+        *last = CString::new(SocketAddr::new(address, port).to_string())?;
+    }
     // Not by `Command`, which would have SIGPIPE end it: a service is started with that ignored, and a peer may close at any time.
     let program = words.first().context("no proxy is named")?;
     execv(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
@@ -28,16 +33,23 @@ pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
 }
 
 /// Waits until TCP `port` is listened on in the network this process is in. The kernel's table is read; a connection made to
-/// see whether one can be made would show up in the application.
+/// see whether one can be made would show up in the application. What is returned is the address, if it is one of the interface's
+/// own only: a server that listens on 127.0.0.1 or on all addresses is preferred.
 ///
 /// # Errors
 /// Nobody listens within `limit`.
-fn await_port(port: u16, limit: Duration) -> Result<()> {
+fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
     let deadline = Instant::now() + limit;
     loop {
         // The second one is missing where IPv6 is off.
-        if ["/proc/self/net/tcp", "/proc/self/net/tcp6"].iter().any(|table| is_in(table, port)) {
-            return Ok(());
+        let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+        let found: Vec<IpAddr> = tables.iter().flat_map(|table| listening(table, port)).collect();
+        let usual = |address: &IpAddr| address.is_unspecified() || *address == IpAddr::V4(Ipv4Addr::LOCALHOST);
+        if found.iter().any(usual) {
+            return Ok(None);
+        }
+        if let Some(address) = found.first() {
+            return Ok(Some(*address));
         }
         if Instant::now() > deadline {
             bail!("nothing listens on port {port} after {} s", limit.as_secs());
@@ -46,22 +58,39 @@ fn await_port(port: u16, limit: Duration) -> Result<()> {
     }
 }
 
-/// Whether a table has a socket that listens on this port. Those that listen come first; to look for others takes the kernel
-/// milliseconds, so that it is asked for no more than one line at a time.
-fn is_in(table: &str, port: u16) -> bool {
+/// The addresses of a table that are listened on with this port. Those that listen come first; to look for others takes the kernel
+/// milliseconds, so that it is asked for no more than one line at a time until there is another one.
+fn listening(table: &str, port: u16) -> Vec<IpAddr> {
     /// The length of a line (`tcp_ipv4.c` in the kernel).
     const LINE: usize = 150;
-    let Ok(file) = File::open(table) else { return false };
-    BufReader::with_capacity(LINE, file).lines().map_while(Result::ok).any(|line| listens(&line, port))
+    let Ok(file) = File::open(table) else { return Vec::new() };
+    let mut lines = BufReader::with_capacity(LINE, file).lines().map_while(Result::ok).skip(1);
+    lines.by_ref().take_while(|line| is_listening(line)).filter_map(|line| listens(&line, port)).collect()
 }
 
-/// Whether a line of the table is a socket in the state LISTEN with this local port (`proc_net_tcp` in the kernel's
+fn is_listening(line: &str) -> bool {
+    line.split_ascii_whitespace().nth(3) == Some("0A")
+}
+
+/// The local address of a line of the table, if it is a socket in the state LISTEN with this port (`proc_net_tcp` in the kernel's
 /// documentation: number, local address, remote address, state).
-fn listens(line: &str, port: u16) -> bool {
-    let mut fields = line.split_ascii_whitespace().skip(1);
-    let local = fields.next().and_then(|address| address.rsplit_once(':'));
-    let number = local.and_then(|(_, hex)| u16::from_str_radix(hex, 16).ok());
-    number == Some(port) && fields.nth(1) == Some("0A")
+fn listens(line: &str, port: u16) -> Option<IpAddr> {
+    let local = line.split_ascii_whitespace().nth(1).filter(|_| is_listening(line))?;
+    socket_address(local).filter(|local| local.port() == port).map(|local| local.ip())
+}
+
+/// Reads an address of the kernel's tables of sockets: `ADDRESS:PORT` in hexadecimal. Each four bytes of the address are a number of
+/// this machine.
+pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = if address.len() == 8 {
+        IpAddr::from(word(0)?)
+    } else {
+        let bytes: Vec<u8> = [0, 8, 16, 24].iter().filter_map(|at| word(*at)).flatten().collect();
+        IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// Writes `PORT=` with the port that `PublishPort=PORT` of `pod` leads to.
@@ -114,9 +143,11 @@ mod tests {
     fn sockets_that_listen() {
         let line =
             "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0";
-        assert!(listens(line, 80) && !listens(line, 81));
-        assert!(!listens(&line.replace(" 0A ", " 01 "), 80));
-        assert!(!listens("  sl  local_address rem_address   st", 80));
+        assert_eq!((listens(line, 80), listens(line, 81)), (Some(IpAddr::from([127, 0, 0, 1])), None));
+        assert_eq!(listens(&line.replace(" 0A ", " 01 "), 80), None);
+        assert_eq!(listens("  sl  local_address rem_address   st", 80), None);
+        let v6 = "   0: 000000FD000000000000000002000000:0050 00000000000000000000000000000000:0000 0A 0";
+        assert_eq!(listens(v6, 80), Some("fd00::2".parse().unwrap()));
         let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         await_port(own.local_addr().unwrap().port(), Duration::from_secs(5)).unwrap();
         assert!(await_port(1, Duration::ZERO).is_err());

@@ -24,6 +24,25 @@ pub fn systemctl(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
+/// As [`systemctl`], without what it has to say: the caller tells why something failed.
+///
+/// # Errors
+/// As for [`systemctl`].
+pub fn quietly(arguments: &[&str]) -> Result<()> {
+    let status = Command::new("systemctl").args(arguments).stdout(Stdio::null()).stderr(Stdio::null()).status();
+    if !status.context("cannot run systemctl")?.success() {
+        bail!("systemctl {} failed", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// A property of a unit; empty if the service manager does not answer.
+#[must_use]
+pub fn property(unit: &str, name: &str) -> String {
+    let output = Command::new("systemctl").args(["show", "-P", name, unit]).stdin(Stdio::null()).output();
+    output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
+}
+
 /// Has systemd read what was changed below `root`, if that is the system that runs here.
 ///
 /// # Errors

@@ -17,8 +17,8 @@ use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::{Group, User, fsync, syncfs};
 
 use crate::paths::{STATE, volume};
+use crate::resolve::app::mounts::{Mount, Placed, What};
 use crate::resolve::model::Model;
-use crate::resolve::mounts::{Mount, Placed, What};
 use crate::resolve::volume::{Account, Owner};
 use crate::rootdir::copy::copy_directory;
 use crate::rootdir::tree::{self, Tree};

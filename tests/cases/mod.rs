@@ -13,10 +13,10 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 
 use sdme_gen::compile;
+use sdme_gen::contract::process::User;
 use sdme_gen::output::tree::{Node, Place, Tree};
-use sdme_gen::process::User;
+use sdme_gen::resolve::app::startup::Identity;
 use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
-use sdme_gen::resolve::startup::Identity;
 use sdme_gen::search::{SearchPath, search};
 
 /// A case.

@@ -14,6 +14,8 @@ pub enum FileType {
     Image,
     /// `NAME.pod`
     Pod,
+    /// `NAME.network`
+    Network,
     /// `NAME.volume`
     Volume,
     /// `sdme.conf`
@@ -22,7 +24,7 @@ pub enum FileType {
 
 impl FileType {
     /// All types, in the order they are described.
-    pub const ALL: [Self; 5] = [Self::Container, Self::Image, Self::Pod, Self::Volume, Self::Defaults];
+    pub const ALL: [Self; 6] = [Self::Container, Self::Image, Self::Pod, Self::Network, Self::Volume, Self::Defaults];
 
     /// The extension, also the name of the type-wide drop-in directory (`container.d`).
     #[must_use]
@@ -31,6 +33,7 @@ impl FileType {
             Self::Container => "container",
             Self::Image => "image",
             Self::Pod => "pod",
+            Self::Network => "network",
             Self::Volume => "volume",
             Self::Defaults => "conf",
         }
@@ -43,6 +46,7 @@ impl FileType {
             Self::Container => "Container",
             Self::Image => "Image",
             Self::Pod => "Pod",
+            Self::Network => "Network",
             Self::Volume => "Volume",
             Self::Defaults => "Defaults",
         }
@@ -53,7 +57,7 @@ impl FileType {
     pub fn passed_through(self) -> &'static [&'static str] {
         match self {
             Self::Container => &["Unit", "Service", "App", "Install"],
-            Self::Image | Self::Pod | Self::Volume => &["Unit", "Service", "Install"],
+            Self::Image | Self::Pod | Self::Network | Self::Volume => &["Unit", "Service", "Install"],
             Self::Defaults => &[],
         }
     }
@@ -81,6 +85,8 @@ pub enum Kind {
 pub enum Status {
     /// It can.
     Supported,
+    /// It can, but has no effect, which a warning says; the text has the reason and the remedy.
+    Without(&'static str),
     /// It has no place here; the text says what to use.
     Never(&'static str),
 }
@@ -132,6 +138,7 @@ pub fn keys(file_type: FileType) -> &'static [Key] {
         FileType::Container => table::CONTAINER,
         FileType::Image => table::IMAGE,
         FileType::Pod => table::POD,
+        FileType::Network => table::NETWORK,
         FileType::Volume => table::VOLUME,
         FileType::Defaults => table::DEFAULTS,
     }
@@ -152,7 +159,7 @@ pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, String
         return Err(unknown(file_type, name));
     };
     match key.status {
-        Status::Supported => Ok(key),
+        Status::Supported | Status::Without(_) => Ok(key),
         Status::Never(instead) => Err(format!("{name}= is a known Quadlet key, not supported here; {instead}")),
     }
 }
@@ -170,6 +177,13 @@ const PASSED: [(&str, &str); 3] = [
     ),
     ("Install", "RequiredBy UpheldBy WantedBy"),
 ];
+
+/// Whether `name` is a setting of systemd that belongs into `[Service]`, and no key.
+#[must_use]
+pub fn is_of_service(file_type: FileType, name: &str) -> bool {
+    let of_service = |(section, all): &(&str, &str)| *section == "Service" && all.split_whitespace().any(|s| s == name);
+    PASSED.iter().any(of_service) && !keys(file_type).iter().any(|key| key.name == name)
+}
 
 fn unknown(file_type: FileType, name: &str) -> String {
     let near = suggestion(name, keys(file_type).iter().map(|k| k.name));
@@ -199,11 +213,12 @@ mod tests {
                 assert!(!all.iter().skip(index + 1).any(|k| k.name == key.name), "{} twice", key.name);
             }
         }
-        // The counts of Quadlet 5.8's manual and source: 94, 29, 18 and 16 keys.
+        // The counts of Quadlet 5.8's manual and source: 94, 29, 18, 18 and 16 keys.
         let quadlet = |t| keys(t).iter().filter(|k| k.quadlet).count();
         assert_eq!(quadlet(FileType::Container), 94);
         assert_eq!(quadlet(FileType::Pod), 29);
         assert_eq!(quadlet(FileType::Image), 18);
+        assert_eq!(quadlet(FileType::Network), 18);
         assert_eq!(quadlet(FileType::Volume), 16);
     }
 
@@ -216,8 +231,8 @@ mod tests {
                 .starts_with("Rootfs= is a known Quadlet key, not supported here; write Image=rootfs:PATH")
         );
         assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
-        assert_eq!(message("Restart"), "unknown key Restart= in [Container]; it belongs into [Service]");
-        assert!(message("PodmanArgs").contains("not supported here; "));
+        assert_eq!(message("Wants"), "unknown key Wants= in [Container]; it belongs into [Unit]");
+        assert!(is_of_service(FileType::Container, "Restart") && !is_of_service(FileType::Container, "Memory"));
         assert!(supported(FileType::Container, "Image").is_ok());
     }
 }

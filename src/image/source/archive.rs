@@ -14,9 +14,9 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use super::{Blob, Surroundings, regular};
-use crate::image::compress::{Compression, decoder, detect};
-use crate::image::digest::HashingReader;
-use crate::image::tarstream::{Kind, TarStream};
+use crate::image::store::digest::HashingReader;
+use crate::image::tar::compress::{Compression, decoder, detect};
+use crate::image::tar::tarstream::{Kind, TarStream};
 
 /// Members of an archive of images: a few for each layer. Their names are kept in memory.
 const MAX_MEMBERS: usize = 10_000;

@@ -9,8 +9,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 
 use super::growing::Growth;
-use crate::image::digest::{Digest, HashingReader};
-use crate::image::manifest::BlobRef;
+use crate::image::source::manifest::BlobRef;
+use crate::image::store::digest::{Digest, HashingReader};
 
 /// Bytes that can be read once or, with [`Blob::rewind`], again.
 #[derive(Debug)]

@@ -12,10 +12,10 @@ use serde::Deserialize;
 use super::archive::Archive;
 use super::{Blob, LayerInfo, Origin, Surroundings};
 use crate::config::source::ImageSource;
-use crate::image::digest::{Digest, read_limited};
-use crate::image::imageconfig::ImageConfig;
-use crate::image::json::respell;
-use crate::image::manifest::{MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
+use crate::image::kind::imageconfig::ImageConfig;
+use crate::image::source::json::respell;
+use crate::image::source::manifest::{MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
+use crate::image::store::digest::{Digest, read_limited};
 
 /// One image of `manifest.json` (moby's image specification 1.2).
 #[derive(Debug, Deserialize)]

@@ -11,8 +11,9 @@ use serde::Deserialize;
 
 use super::archive::Archive;
 use super::{Blob, Source, Surroundings, regular};
-use crate::image::digest::read_limited;
-use crate::image::manifest::{BlobRef, MAX_MANIFEST};
+use crate::image::source::json::respell;
+use crate::image::source::manifest::{BlobRef, MAX_MANIFEST, Pick};
+use crate::image::store::digest::read_limited;
 
 /// A place of one of these forms.
 #[derive(Debug)]
@@ -85,7 +86,10 @@ impl Layout {
             .open("oci-layout")
             .and_then(|blob| read_limited(blob, 4096, "oci-layout"))
             .with_context(|| format!("`{}` is not an OCI image layout", path.display()))?;
-        let marker: Marker = serde_json::from_slice(&bytes).context("`oci-layout` is malformed")?;
+        let malformed = "`oci-layout` is malformed";
+        let mut marker: serde_json::Value = serde_json::from_slice(&bytes).context(malformed)?;
+        respell(&mut marker, &["imageLayoutVersion"]);
+        let marker: Marker = serde_json::from_value(marker).context(malformed)?;
         if !marker.image_layout_version.starts_with("1.") {
             bail!("image layout version {} is not supported", marker.image_layout_version);
         }
@@ -99,8 +103,12 @@ impl Source for Layout {
         read_limited(self.shelf.open(name)?, MAX_MANIFEST, name)
     }
 
-    fn tag(&self) -> Option<&str> {
-        self.tag.as_deref()
+    fn pick(&self) -> Pick<'_> {
+        match (self.form, self.tag.as_deref()) {
+            (Form::Copied, _) => Pick::Any,
+            (Form::Oci, None) => Pick::Only,
+            (Form::Oci, Some(tag)) => Pick::Named(tag),
+        }
     }
 
     fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {

@@ -4,9 +4,9 @@
 use anyhow::{Context as _, Result, bail};
 
 use super::{Blob, LayerInfo, Origin, Source};
-use crate::image::digest::{Digest, read_limited};
-use crate::image::imageconfig::ImageConfig;
-use crate::image::manifest::{BlobRef, Chosen, MAX_CONFIG, Platform, choose};
+use crate::image::kind::imageconfig::ImageConfig;
+use crate::image::source::manifest::{BlobRef, Chosen, MAX_CONFIG, Platform, choose, latest};
+use crate::image::store::digest::{Digest, read_limited};
 
 /// An image in a [`Source`].
 pub struct Manifested<'a> {
@@ -38,6 +38,10 @@ impl Origin for Manifested<'_> {
     fn identify(&mut self) -> Result<Digest> {
         let chosen = choose(&mut *self.source, self.platform)?;
         Ok(self.chosen.insert(chosen).digest.clone())
+    }
+
+    fn latest(&mut self) -> Result<Digest> {
+        latest(&mut *self.source, self.platform)
     }
 
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)> {

@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use anyhow::Result;
 
 use super::{Blob, LayerInfo, Origin, regular};
-use crate::image::digest::Digest;
-use crate::image::imageconfig::ImageConfig;
-use crate::image::manifest::Platform;
+use crate::image::kind::imageconfig::ImageConfig;
+use crate::image::source::manifest::Platform;
+use crate::image::store::digest::Digest;
 
 /// Such an archive. It is known by the digest of the whole file.
 #[derive(Debug)]

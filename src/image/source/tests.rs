@@ -11,8 +11,8 @@ use serde_json::json;
 use tar::EntryType;
 
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::image::digest::Digest;
-use crate::image::manifest::Platform;
+use crate::image::source::manifest::Platform;
+use crate::image::store::digest::Digest;
 use crate::image::testing::{Archive, LayoutDir, listing, path_of, root};
 use crate::image::{Imported, Limits, Mode, Request, Silent, Store, import};
 

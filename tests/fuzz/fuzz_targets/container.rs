@@ -10,9 +10,9 @@ use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
 use sdme_gen::config::envfile;
-use sdme_gen::health::State;
+use sdme_gen::contract::health::State;
 use sdme_gen::image::identify;
-use sdme_gen::resolve::startup::Identity;
+use sdme_gen::resolve::app::startup::Identity;
 use sdme_gen::rootdir::tree::Tree;
 use sdme_gen::unit::env_assignment;
 

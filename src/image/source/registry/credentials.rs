@@ -9,10 +9,12 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::super::regular;
 use crate::config::access::Access;
-use crate::image::digest::read_limited;
+use crate::image::source::json::respell;
+use crate::image::store::digest::read_limited;
 
 /// Larger files were not written by a login.
 const MAX_FILE: u64 = 1 << 20;
@@ -97,8 +99,17 @@ fn read(path: &Path, registry: &str, repository: &str) -> Result<Option<Credenti
 
 fn lookup(bytes: &[u8], registry: &str, repository: &str) -> Result<Option<Credentials>> {
     // The parser's own message would quote from the file.
-    let file: AuthFile = serde_json::from_slice(bytes)
+    let mut document: Value = serde_json::from_slice(bytes)
         .map_err(|error| anyhow!("the file is malformed at line {}, column {}", error.line(), error.column()))?;
+    respell(&mut document, &["auths", "credHelpers"]);
+    if let Some(auths) = document.get_mut("auths") {
+        respell(auths, &[]);
+        for entry in auths.as_object_mut().into_iter().flat_map(serde_json::Map::values_mut) {
+            respell(entry, &["auth", "identitytoken"]);
+        }
+    }
+    let file: AuthFile = serde_json::from_value(document)
+        .map_err(|_| anyhow!("`auths` and `credHelpers` do not have the form of containers-auth.json(5)"))?;
     let entries: BTreeMap<String, &Entry> = file.auths.iter().map(|(key, entry)| (plain(key), entry)).collect();
     // The longest key counts: HOST/a/b, HOST/a, HOST.
     let mut key = format!("{registry}/{repository}");
@@ -175,6 +186,9 @@ mod tests {
             assert_eq!(lookup(&bytes, registry, repository).unwrap(), want, "{registry}/{repository}");
         }
         assert!(lookup(&bytes, "help.io", "a").unwrap_err().to_string().contains("secretservice"));
+        let spelt = serde_json::json!({"Auths": {"l.io": {"Auth": auth("a:b"), "identityToken": null}, "x": null},
+            "credHelpers": null});
+        assert_eq!(lookup(&spelt.to_string().into_bytes(), "l.io", "a").unwrap(), password("a", "b"));
     }
 
     #[test]

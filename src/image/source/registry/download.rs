@@ -10,8 +10,8 @@ use reqwest::{StatusCode, header};
 
 use super::super::growing::Growth;
 use super::transport::{Failure, Transport, connection};
-use crate::image::digest::Hasher;
-use crate::image::manifest::BlobRef;
+use crate::image::source::manifest::BlobRef;
+use crate::image::store::digest::Hasher;
 
 /// What must have come for a broken connection not to count as a failure: a registry that sends a little each time
 /// does not keep an import busy for ever.

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
+use super::transport::{is_localhost, is_loopback_address};
+
 /// The proxies of an environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -30,7 +32,7 @@ enum Exception {
 }
 
 impl Proxies {
-    /// Reads the variables; names in lower case come first, as for Go.
+    /// Reads the variables; names in lower case come first, as for curl.
     pub fn from_environment() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -59,7 +61,7 @@ impl Proxies {
         let proxy = proxy.as_ref()?;
         let host = url.host_str()?.trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let address: Option<IpAddr> = host.parse().ok();
-        if host == "localhost" || host.ends_with(".localhost") || address.is_some_and(|address| address.is_loopback()) {
+        if is_localhost(&host) || address.is_some_and(is_loopback_address) {
             return None;
         }
         let port = url.port_or_known_default();
@@ -150,6 +152,9 @@ mod tests {
             "http://127.9.9.9:1/",
             "http://[::1]:5000/",
             "http://r.localhost/",
+            "http://LOCALHOST.:5000/",
+            "http://[::ffff:127.0.0.1]:5000/",
+            "http://127.1/",
         ] {
             assert_eq!(through(&[("ALL_PROXY", "http://p:1")], loopback), None, "{loopback}");
         }

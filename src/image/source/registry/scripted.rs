@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 
 use serde_json::json;
 
-use crate::image::digest::Digest;
-use crate::image::manifest::Platform;
+use crate::image::source::manifest::Platform;
+use crate::image::store::digest::Digest;
 use crate::image::testing::Archive;
 
 /// What a client sent.

@@ -409,15 +409,17 @@ fn a_registry_that_refuses_ranges() {
     if !root("registry::a_registry_that_refuses_ranges") {
         return;
     }
-    let first = layer(&content(), 0);
-    let (path, bytes) = (first.clone(), content().files[&first].clone());
-    let registry = Scripted::start(move |asked| match (asked.path == path, asked.header("range").is_empty()) {
-        (true, false) => Some(Reply::new(416, "")),
-        (true, true) if asked.before < 2 => Some(Reply { cut: Some(120_000), ..Reply::new(200, bytes.clone()) }),
-        _ => None,
-    });
-    World::new().good(&registry);
-    assert!(registry.asked().iter().any(|asked| asked.header("range") == "bytes=120000-"));
+    for status in [400, 403, 405, 416, 501] {
+        let first = layer(&content(), 0);
+        let (path, bytes) = (first.clone(), content().files[&first].clone());
+        let registry = Scripted::start(move |asked| match (asked.path == path, asked.header("range").is_empty()) {
+            (true, false) => Some(Reply::new(status, "")),
+            (true, true) if asked.before < 2 => Some(Reply { cut: Some(120_000), ..Reply::new(200, bytes.clone()) }),
+            _ => None,
+        });
+        World::new().good(&registry);
+        assert!(registry.asked().iter().any(|asked| asked.header("range") == "bytes=120000-"), "{status}");
+    }
 }
 
 #[test]

@@ -8,7 +8,7 @@ use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 
 use super::super::regular;
-use crate::image::digest::read_limited;
+use crate::image::store::digest::read_limited;
 
 /// Certificate files are small.
 const MAX_FILE: u64 = 1 << 20;

@@ -1,12 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! What a registry and its token service say about tokens (distribution, "Token Authentication Specification"). Pure.
 //!
+//! Challenges are taken apart by http-auth, which oci-client brings along: they may be quoted, escaped and several in one header.
 //! oci-client can exchange credentials for a token, but reads the first challenge only and keeps the status of a refusal for itself.
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, bail};
+use http_auth::ChallengeParser;
 use reqwest::Url;
 use reqwest::header::{self, HeaderMap};
-use serde::Deserialize;
+use serde_json::Value;
+
+use crate::image::source::json::respell;
+
+/// What is wrong with a challenge that names no place.
+const URL: &str = "the URL of the registry's token service";
 
 /// A token service, as a challenge names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,26 +33,27 @@ pub struct Service {
 pub fn service(answer: &HeaderMap, base: &Url) -> Result<Option<Service>> {
     let mut challenges = answer.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let Some((realm, name)) = challenges.find_map(bearer) else { return Ok(None) };
-    let realm = Url::parse(&realm).context("the URL of the registry's token service")?;
+    let realm = Url::parse(&realm).context(URL)?;
     if realm.scheme() != "https" && (base.scheme() == "https" || realm.scheme() != "http") {
         bail!("the registry's token service does not use HTTPS");
     }
     Ok(Some(Service { realm, name }))
 }
 
-/// Realm and service of the bearer challenge in a header (RFC 6750, section 3), which may have others before it.
+/// Realm and service of the bearer challenge in a header (RFC 6750, section 3), which may have others before it. What follows a
+/// challenge that cannot be understood is not read.
 fn bearer(header: &str) -> Option<(String, String)> {
-    let lower = header.to_ascii_lowercase();
-    let at = lower.match_indices("bearer ").map(|(at, _)| at).find(|at| {
-        let before = header.get(..*at).unwrap_or_default().trim_end();
-        before.is_empty() || before.ends_with(',')
-    })?;
-    let rest = header.get(at..)?;
-    let parameter = |name: &str| {
-        let at = rest.to_ascii_lowercase().find(&format!("{name}=\""))? + name.len() + 2;
-        rest.get(at..)?.split('"').next().map(str::to_owned)
-    };
-    Some((parameter("realm")?, parameter("service").unwrap_or_default()))
+    let mut challenges = ChallengeParser::new(header).map_while(Result::ok);
+    challenges.find_map(|challenge| {
+        if !challenge.scheme.eq_ignore_ascii_case("Bearer") {
+            return None;
+        }
+        let parameter = |name: &str| {
+            let found = challenge.params.iter().find(|(key, _)| key.eq_ignore_ascii_case(name));
+            found.map(|(_, value)| value.to_unescaped())
+        };
+        Some((parameter("realm")?, parameter("service").unwrap_or_default()))
+    })
 }
 
 /// The token in an answer of the service: `token`, or `access_token` where that is missing or empty, as OAuth calls it.
@@ -53,16 +61,11 @@ fn bearer(header: &str) -> Option<(String, String)> {
 /// # Errors
 /// When there is neither. The message quotes nothing.
 pub fn token(answer: &[u8]) -> Result<String> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Answer {
-        token: Option<String>,
-        access_token: Option<String>,
-    }
-    let none = || anyhow!("the registry's token service sent no token");
-    let Answer { token, access_token } = serde_json::from_slice(answer).map_err(|_| none())?;
-    let given = |text: &String| !text.is_empty();
-    token.filter(given).or(access_token.filter(given)).ok_or_else(none)
+    let keys = ["token", "access_token"];
+    let mut document: Value = serde_json::from_slice(answer).unwrap_or_default();
+    respell(&mut document, &keys);
+    let mut given = keys.iter().filter_map(|key| document.get(key)?.as_str()).filter(|text| !text.is_empty());
+    given.next().map(str::to_owned).context("the registry's token service sent no token")
 }
 
 #[cfg(test)]
@@ -89,12 +92,17 @@ mod tests {
             &[r#"Basic realm="x""#, bearer],
             &[r#"Basic realm="Bearer x", Bearer service="b c", realm="https://a/token""#],
             &[r#"bearer Realm="https://a/token",Service="b c""#],
+            &[r#"Basic realm="x", Bearer realm="https://a/token", service="b c""#],
+            &[r#"Digest realm="a, Bearer realm=\"https://evil/\"", nonce=x"#, bearer],
+            &[r#"Bearer service="b\ c" , realm = "https://a/token""#],
+            &[r#"Bearer xrealm="https://evil/",realm="https://a/token",service="b c""#],
         ] {
             assert_eq!(found(challenges, "https://r/").unwrap(), good, "{challenges:?}");
         }
         for challenges in [&[][..], &[r#"Basic realm="x""#], &["Bearer"], &[r#"Bearer service="x""#]] {
             assert_eq!(found(challenges, "https://r/").unwrap(), None, "{challenges:?}");
         }
+        assert_eq!(found(&["Bearer service=s,realm=x"], "https://r/").unwrap_err().to_string(), URL);
         let at = |realm: &str, base| found(&[&format!("Bearer realm=\"{realm}\"")], base);
         assert_eq!(at("http://a/t", "http://a/").unwrap().unwrap().0, "http://a/t");
         for (realm, base) in [("http://a/t", "https://a/"), ("ftp://a/t", "https://a/"), ("ftp://a/t", "http://a/")] {
@@ -112,7 +120,9 @@ mod tests {
             (r#"{"token":"a","access_token":"b"}"#, Some("a")),
             (r#"{"token":"","access_token":"b"}"#, Some("b")),
             (r#"{"token":null,"access_token":"b"}"#, Some("b")),
+            (r#"{"Token":"","Access_Token":"b"}"#, Some("b")),
             (r#"{"token":""}"#, None),
+            (r#"{"token":1}"#, None),
             ("{}", None),
             ("secret", None),
         ] {

@@ -19,9 +19,9 @@ use super::super::Surroundings;
 use super::credentials::{self, Credentials};
 use super::proxy::Proxies;
 use super::{tls, tokens};
-use crate::image::digest::Digest;
-use crate::image::manifest::{ACCEPTED, MAX_MANIFEST};
 use crate::image::progress::Progress;
+use crate::image::source::manifest::{ACCEPTED, MAX_MANIFEST};
+use crate::image::store::digest::Digest;
 
 /// Redirects followed for one request.
 const MAX_REDIRECTS: u32 = 5;
@@ -78,12 +78,18 @@ fn is_loopback(registry: &str) -> bool {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
         None => registry.split(':').next().unwrap_or_default(),
     };
-    is_localhost(host) || host.parse::<IpAddr>().is_ok_and(|address| address.is_loopback())
+    is_localhost(host) || host.parse().is_ok_and(is_loopback_address)
 }
 
 /// Whether a name is one that always means this machine (RFC 6761, section 6.3).
-fn is_localhost(host: &str) -> bool {
+pub(super) fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Whether an address is one of this machine only, also when one of IPv4 is written as one of IPv6.
+pub(super) fn is_loopback_address(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 impl<'a> Transport<'a> {
@@ -157,8 +163,10 @@ impl<'a> Transport<'a> {
             headers.insert(header::RANGE, format!("bytes={from}-").parse().context("the range")?);
         }
         let answer = self.ask(&path, headers).await?;
-        if from > 0 && answer.status() == StatusCode::RANGE_NOT_SATISFIABLE {
-            // This registry refuses ranges, so it is asked for the whole blob.
+        let status = answer.status();
+        let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
+        if from > 0 && (status == StatusCode::NOT_IMPLEMENTED || (status.is_client_error() && !busy)) {
+            // This registry, or the storage behind it, may refuse ranges only: it is asked for the whole blob.
             return self.get(&path, HeaderMap::new()).await;
         }
         checked(answer).await
@@ -434,9 +442,17 @@ mod tests {
 
     #[test]
     fn loopback() {
-        for yes in
-            ["reg.localhost:80", "localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]", "[::1]:5000"]
-        {
+        for yes in [
+            "reg.localhost:80",
+            "localhost",
+            "LocalHost.:5000",
+            "[::ffff:127.0.0.1]:5000",
+            "localhost:5000",
+            "127.0.0.1",
+            "127.9.9.9:80",
+            "[::1]",
+            "[::1]:5000",
+        ] {
             assert!(is_loopback(yes), "{yes}");
         }
         for no in ["docker.io", "localhost.example.org", "10.0.0.1", "[::2]:5000", "127.example.org", "", "xlocalhost"]

@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen restart --changed`: what runs on older files, image or base than a start would give it now, and its restart.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::cause;
+use crate::config::keys::FileType;
+use crate::image::Store;
+use crate::output::tree::{Node, Place, Tree};
+use crate::paths::container_runtime;
+use crate::plan;
+use crate::resolve::model::{Container, Facts, Model};
+use crate::resolve::network::named::Named;
+use crate::resolve::pod::Pod;
+use crate::resolve::userns;
+use crate::runtime::prepare::{links, planned};
+use crate::runtime::{known, systemd};
+use crate::started::{self, Started};
+
+/// A unit that runs on what is older than the configuration.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Outdated {
+    /// The container's, pod's or network's name.
+    pub name: String,
+    /// What is restarted.
+    pub unit: String,
+    /// What is older: `files`, `image`, `base`.
+    pub older: BTreeSet<&'static str>,
+    /// Why it cannot be restarted.
+    pub problem: Option<String>,
+}
+
+/// The containers, pods and networks that run on older files, image or base, by name. With `names`, only those.
+///
+/// # Errors
+/// A name is not that of a container, pod or network that runs.
+pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
+    let root = Path::new("/");
+    let (model, facts) = known(root);
+    let (mut all, running) = compare(&model, &facts, &started::read(root));
+    if let Some(name) = names.iter().find(|name| !running.contains(*name)) {
+        bail!("{name} is no container, pod or network that runs");
+    }
+    all.retain(|outdated| names.is_empty() || names.contains(&outdated.name));
+    Ok(all)
+}
+
+/// Compares all that runs with the configuration. Gives what runs on older files, image or base, and the names of all that runs.
+#[must_use]
+pub fn compare(model: &Model, facts: &Facts, all_started: &[Started]) -> (Vec<Outdated>, BTreeSet<String>) {
+    let units = plan::units(model);
+    let store = Store::open(Path::new("/"));
+    let mut all: Vec<Outdated> = Vec::new();
+    let mut running = BTreeSet::new();
+    let ranges = userns::ranges(model, facts);
+    let units_started: BTreeSet<&str> = all_started.iter().map(|started| started.unit.as_str()).collect();
+    for started in all_started {
+        // A port belongs to what its proxy is bound to.
+        let unit = started.owner().unwrap_or(&started.unit);
+        let (name, file_type) = match (Container::of_unit(unit), Pod::of_service(unit), Named::of_service(unit)) {
+            (Some(container), ..) => (container, FileType::Container),
+            // The network of a container is made anew by the container's restart.
+            (None, Some(pod), _) if started.container_of_pod().is_some() => (pod, FileType::Container),
+            (None, Some(pod), _) => (pod, FileType::Pod),
+            (None, None, Some(network)) => (network, FileType::Network),
+            (None, None, None) => continue,
+        };
+        // A port alone waits for its container.
+        if !units_started.contains(unit) {
+            continue;
+        }
+        running.insert(name.to_owned());
+        let mut older = BTreeSet::new();
+        if started.files.iter().any(|(path, text)| planned(&units, path) != Some(text)) {
+            older.insert("files");
+        }
+        if let Some(container) = model.containers.get(name).filter(|_| started.unit == Container::unit(name)) {
+            older.extend(since_start(container, model, facts, &store, ranges.get(name).copied()));
+        }
+        if older.is_empty() {
+            continue;
+        }
+        let unit = match file_type {
+            FileType::Pod => Pod::service(name),
+            FileType::Network => Named::service(name),
+            _ => Container::unit(name),
+        };
+        if let Some(outdated) = all.iter_mut().find(|outdated| outdated.unit == unit) {
+            outdated.older.extend(older);
+        } else {
+            all.push(Outdated { name: name.to_owned(), unit, older, problem: problem(model, file_type, name) });
+        }
+    }
+    all.sort();
+    (all, running)
+}
+
+fn planned<'a>(units: &'a Tree, path: &str) -> Option<&'a String> {
+    match units.get(&Place::Units, path) {
+        Some(Node::File(text)) => Some(text),
+        _ => None,
+    }
+}
+
+/// Why a start would fail: the file is rejected, or it is not there.
+fn problem(model: &Model, file_type: FileType, name: &str) -> Option<String> {
+    let there = match file_type {
+        FileType::Pod => model.pods.contains_key(name),
+        FileType::Network => model.networks.contains_key(name),
+        _ => model.containers.contains_key(name),
+    };
+    let gone = || format!("there is no {name}.{} any more", file_type.extension());
+    (!there).then(|| model.rejection(file_type, name).map_or_else(gone, ToString::to_string))
+}
+
+/// What of a container is not as a start would have it now; `range` is the first of its user IDs, if it has a user namespace.
+fn since_start(
+    container: &Container,
+    model: &Model,
+    facts: &Facts,
+    store: &Store,
+    range: Option<u32>,
+) -> BTreeSet<&'static str> {
+    let name = &container.name;
+    let mut older = BTreeSet::new();
+    let runs_on = |link: &str| fs::read_link(Path::new(&container_runtime(name)).join(link)).ok();
+    if let Ok((app, base)) = links::layers(store, model.stack(container, facts)) {
+        if runs_on("app").as_ref() != app.first() {
+            older.insert("image");
+        }
+        if runs_on("base") != Some(base) {
+            older.insert("base");
+        }
+    }
+    for (app, lower) in links::further(store, model.applications(container, facts)).unwrap_or_default() {
+        if runs_on(&format!("apps/{app}")).as_ref() != lower.first() {
+            older.insert("image");
+        }
+    }
+    // An image also says how its application is started.
+    if older.is_empty() {
+        let mut tree = Tree::default();
+        plan::start(container, model, facts, range, &mut tree);
+        if planned::has_changed(name, &tree) {
+            older.insert("files");
+        }
+    }
+    older
+}
+
+impl Outdated {
+    /// What is done about it: a network is changed under its members, everything else is restarted.
+    #[must_use]
+    pub fn verb(&self) -> &'static str {
+        if Named::of_service(&self.unit).is_some() { "reload" } else { "restart" }
+    }
+}
+
+/// Reloads the networks among these units, then restarts the others in one transaction, in which the service manager keeps the order
+/// that they have among each other.
+///
+/// # Errors
+/// One of them does not start.
+pub fn restart(outdated: &[Outdated]) -> Result<()> {
+    // The units of before are of no use for another start.
+    systemd::reload(Path::new("/"))?;
+    for verb in ["reload", "restart"] {
+        let some: Vec<&Outdated> = outdated.iter().filter(|outdated| outdated.verb() == verb).collect();
+        let arguments: Vec<&str> =
+            [verb].into_iter().chain(some.iter().map(|outdated| outdated.unit.as_str())).collect();
+        if some.is_empty() {
+            continue;
+        }
+        systemd::systemctl(&arguments).map_err(|error| {
+            let causes = some.iter().filter_map(|outdated| Some((&outdated.name, cause::of(&outdated.unit)?.text)));
+            let causes: Vec<String> = causes.map(|(name, text)| format!("{name}: {text}")).collect();
+            if causes.is_empty() { error } else { anyhow!(causes.join("; ")) }
+        })?;
+    }
+    Ok(())
+}

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: MIT
+//! Files below `/etc/sdme` that verbs write, change and remove. What a file leads to is looked at before it is written.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use crate::compile;
+use crate::config::keys::FileType;
+use crate::diag::{Diagnostic, Severity};
+use crate::resolve::model::Facts;
+use crate::rootdir::replace::{self, Content};
+use crate::rootdir::tree::Tree;
+use crate::runtime::systemd;
+use crate::search::{SearchPath, search};
+
+/// Where files are written.
+pub const DIRECTORY: &str = "/etc/sdme";
+
+/// The file name of `NAME` of a type.
+#[must_use]
+pub fn file_name(file_type: FileType, name: &str) -> String {
+    format!("{name}.{}", file_type.extension())
+}
+
+/// The path of a file name below `root`.
+#[must_use]
+pub fn path(root: &Path, file: &str) -> PathBuf {
+    root.join(relative(file))
+}
+
+fn relative(file: &str) -> String {
+    format!("{}/{file}", DIRECTORY.trim_start_matches('/'))
+}
+
+/// The problems that the configuration has with `text` as the content of a file, and has not without.
+#[must_use]
+pub fn problems(root: &Path, file: &str, text: &str) -> Vec<Diagnostic> {
+    added(root, &[(file, text)])
+}
+
+/// The errors that the configuration has with several files changed, each a name and a text, and has not without. A file whose text
+/// is empty is removed.
+#[must_use]
+pub fn errors_of_all(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let mut added = added(root, changes);
+    added.retain(|problem| problem.severity == Severity::Error);
+    added
+}
+
+/// The problems that the configuration has with these changes, and has not without.
+fn added(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
+    let place = SearchPath::from_environment(root);
+    let before = diagnostics(&place);
+    let with = |place: SearchPath, (file, text): &(&str, &str)| place.with_file(DIRECTORY, file, text);
+    let mut after = diagnostics(&changes.iter().fold(place, with));
+    after.retain(|problem| !before.contains(problem));
+    after
+}
+
+fn diagnostics(place: &SearchPath) -> Vec<Diagnostic> {
+    compile(&search(place), &Facts::default()).diagnostics
+}
+
+/// Writes a new file, and has systemd read it.
+///
+/// # Errors
+/// When there is such a file, the configuration does not take it, or it cannot be written. Nothing is changed then.
+pub fn add(root: &Path, file_type: FileType, name: &str, text: &str, dry_run: bool) -> Result<()> {
+    if let Some(message) = crate::resolve::bad_name(name) {
+        bail!("{}", message.replace("container", file_type.extension()));
+    }
+    let file = file_name(file_type, name);
+    if path(root, &file).symlink_metadata().is_ok() {
+        bail!("there is {DIRECTORY}/{file} already");
+    }
+    put(root, &file, text, dry_run)
+}
+
+/// Writes a file in one step, without a look at what it leads to.
+///
+/// # Errors
+/// It cannot be written.
+pub fn write(root: &Path, file: &str, text: &str) -> Result<()> {
+    fs::create_dir_all(root)
+        .and_then(|()| Tree::open(root))
+        .and_then(|tree| replace::replace(&tree, &relative(file), Content::File(text.as_bytes())))
+        .with_context(|| format!("cannot write {DIRECTORY}/{file}"))
+}
+
+/// Writes a file in one step, whether it is there or not, and has systemd read it.
+///
+/// # Errors
+/// As for [`add`].
+pub fn put(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()> {
+    let problems: Vec<String> = problems(root, file, text).iter().map(ToString::to_string).collect();
+    if !problems.is_empty() {
+        return Err(anyhow!("{}", problems.join("\n")).context("nothing was written"));
+    }
+    if dry_run {
+        return Ok(());
+    }
+    write(root, file, text)?;
+    systemd::reload(root)
+}
+
+/// Looks whether the file of a pod or network can be removed: no other files (`users`) name it, and its unit, if it is active, does not
+/// run. With `force`, stops the unit instead.
+///
+/// # Errors
+/// It is in use and `force` is not set, or it cannot be stopped.
+pub fn withdraw(
+    root: &Path,
+    name: &str,
+    users: &[String],
+    active: Option<&str>,
+    force: bool,
+    dry_run: bool,
+) -> Result<()> {
+    match active {
+        _ if !force && !users.is_empty() => {
+            bail!("{name} is used by {}; change them, or use --force", users.join(", "))
+        }
+        Some(unit) if !force => bail!("{name} is started; run systemctl stop {unit}, or use --force"),
+        Some(unit) if root == Path::new("/") && !dry_run => systemd::systemctl(&["stop", unit]),
+        _ => Ok(()),
+    }
+}
+
+/// Removes a file; whoever calls has systemd read that.
+///
+/// # Errors
+/// When it is not there or cannot be removed.
+pub fn remove(root: &Path, file: &str) -> Result<()> {
+    match Tree::open(root).and_then(|tree| replace::remove(&tree, &relative(file))) {
+        Err(error) if error.kind() == ErrorKind::NotFound => bail!("there is no {DIRECTORY}/{file}"),
+        other => other.with_context(|| format!("cannot remove {DIRECTORY}/{file}")),
+    }
+}

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen fs` and `sdme-gen prune`: the store of images together with the configuration that names them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+
+use super::ps::units;
+use crate::config::keys::FileType;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::image::{Progress, Removed, Retention, Store, check_name};
+use crate::paths::RUNTIME;
+use crate::resolve::model::{Base, Container, Model};
+use crate::rootdir::replace::{self, Content, replace};
+use crate::rootdir::tree::Tree;
+use crate::runtime::pull::pull_with;
+use crate::runtime::systemd;
+
+/// First line of the files that `fs import` writes, and `fs rm` removes again.
+const MARK: &str = "# Written by sdme-gen fs import; sdme-gen fs rm removes it.\n";
+
+fn path_of(name: &str) -> String {
+    format!("etc/sdme/{name}.image")
+}
+
+fn file_of(root: &Path, name: &str) -> PathBuf {
+    root.join(path_of(name))
+}
+
+/// What `fs import` is asked for.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// Where the image comes from.
+    pub source: &'a str,
+    /// `Mode=`
+    pub mode: ModeSetting,
+    /// `Base=`: the name of an image, or `host`.
+    pub base: Option<&'a str>,
+    /// Replace what an earlier import wrote, and ask the source even if the image is there.
+    pub force: bool,
+}
+
+/// What `/etc/sdme/NAME.image` is to say, and what it says now.
+///
+/// # Errors
+/// When the name or source is none, or another file is there and `force` is not set.
+pub fn planned(root: &Path, name: &str, wanted: &Wanted<'_>) -> Result<(String, Option<String>)> {
+    check_name(name)?;
+    let parsed: ImageSource = wanted.source.parse().map_err(|message: String| anyhow!(message))?;
+    let mode = match wanted.mode {
+        ModeSetting::Auto => "",
+        ModeSetting::Base => "Mode=base\n",
+        ModeSetting::App => "Mode=app\n",
+    };
+    let base = match wanted.base {
+        None => None,
+        Some("host") => Some(Base::Host),
+        Some(base) => {
+            let base = base.strip_suffix(".image").unwrap_or(base);
+            check_name(base)?;
+            Some(Base::Image(base.to_owned()))
+        }
+    };
+    if wanted.mode == ModeSetting::Base && base.is_some() {
+        bail!("an operating system has no other image below it; leave out --base-fs");
+    }
+    let base_line = match &base {
+        None => String::new(),
+        Some(Base::Host) => "Base=host\n".to_owned(),
+        Some(Base::Image(base)) => format!("Base={base}.image\n"),
+    };
+    let force = wanted.force;
+    let path = file_of(root, name);
+    let text = format!("{MARK}[Image]\nImage={parsed}\n{mode}{base_line}");
+    if parsed.to_string().ends_with('\\') {
+        bail!("a path that ends in a backslash cannot be written into a file; rename it");
+    }
+    let old = match fs::read_to_string(&path) {
+        Ok(old) => Some(old),
+        Err(error) if error.kind() == ErrorKind::NotFound => None,
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", path.display())),
+    };
+    match old {
+        Some(old) if !old.starts_with(MARK) => {
+            same_as_written(root, name, &parsed, mode, base.as_ref())?;
+            Ok((old.clone(), Some(old)))
+        }
+        Some(old) if old != text && !force => {
+            bail!("{} is there already and says something else; edit it, or use --force", path.display())
+        }
+        old => Ok((text, old)),
+    }
+}
+
+/// Makes sure that a `.image` file written by hand asks for this source: it is never rewritten, and counts with all it says.
+fn same_as_written(root: &Path, name: &str, source: &ImageSource, mode: &str, base: Option<&Base>) -> Result<()> {
+    let path = file_of(root, name);
+    let model = crate::runtime::model(root);
+    let Some(image) = model.images.get(name) else {
+        match model.rejection(FileType::Image, name) {
+            Some(problem) => bail!("{problem}"),
+            None => bail!("{} is there already and names no image; edit or remove that file", path.display()),
+        }
+    };
+    if image.source != *source {
+        bail!(
+            "{} was written by hand and names another source, {}; edit or remove that file",
+            path.display(),
+            image.source
+        );
+    }
+    let written = match image.mode {
+        ModeSetting::Auto => "Mode=auto\n",
+        ModeSetting::Base => "Mode=base\n",
+        ModeSetting::App => "Mode=app\n",
+    };
+    if !mode.is_empty() && mode != written {
+        bail!("{} was written by hand and says {}; edit that file", path.display(), written.trim_end());
+    }
+    if base.is_some() && base != image.base.as_ref() {
+        bail!("{} was written by hand and says another Base=; edit that file", path.display());
+    }
+    Ok(())
+}
+
+/// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
+///
+/// # Errors
+/// When the name or source is none, another file is there and `force` is not set, or the import fails; a file that was
+/// not there before is then removed again.
+pub fn import(root: &Path, name: &str, wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<()> {
+    let force = wanted.force;
+    let (text, old) = planned(root, name, wanted)?;
+    if old.as_ref() != Some(&text) {
+        write(root, name, &text)?;
+    }
+    // Asked for by hand: what is there already is not good enough.
+    pull_with(root, name, force.then_some(Pull::Always), progress).inspect_err(|_| {
+        // Best effort: the error of the import is the one to tell.
+        let _ = match &old {
+            None => delete(root, name),
+            Some(old) => write(root, name, old),
+        };
+    })
+}
+
+/// Asks the source of an image again, with all that the configuration says of it but for its policy. No file is written.
+///
+/// # Errors
+/// When the configuration does not know the image, or it cannot be imported.
+pub fn pull_again(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
+    pull_with(root, name, Some(Pull::Always), progress)
+}
+
+fn write(root: &Path, name: &str, text: &str) -> Result<()> {
+    let content = Content::File(text.as_bytes());
+    fs::create_dir_all(root)
+        .and_then(|()| Tree::open(root))
+        .and_then(|tree| replace(&tree, &path_of(name), content))
+        .with_context(|| format!("cannot write {}", file_of(root, name).display()))
+}
+
+fn delete(root: &Path, name: &str) -> Result<()> {
+    Tree::open(root)
+        .and_then(|tree| replace::remove(&tree, &path_of(name)))
+        .with_context(|| format!("cannot remove {}", file_of(root, name).display()))
+}
+
+/// Removes an image from the store, and its file if `fs import` wrote it.
+///
+/// # Errors
+/// When a configured container or image uses it, a container runs on it, or it cannot be removed.
+pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<()> {
+    let model = crate::runtime::model(root);
+    let users = users(&model, name);
+    if !users.is_empty() {
+        bail!("{name} is used by {}", users.join(", "));
+    }
+    crate::image::remove(&Store::open(root), name, &|| pinned(root), dry_run)?;
+    if dry_run {
+        return Ok(());
+    }
+    let path = file_of(root, name);
+    if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
+        delete(root, name)?;
+    }
+    Ok(())
+}
+
+fn users(model: &Model, name: &str) -> Vec<String> {
+    let on = |base: &Base| matches!(base, Base::Image(base) if base == name);
+    let containers = model.containers.values();
+    let containers =
+        containers.filter(|c| c.apps.iter().any(|a| a.image == name) || (!c.apps.is_empty() && on(&c.base)));
+    let images = model.images.values().filter(|i| i.base.as_ref().is_some_and(on));
+    containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
+}
+
+/// Removes what nobody needs.
+///
+/// # Errors
+/// When it cannot be told what is in use, or something cannot be removed.
+pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
+    let registries = crate::runtime::model(root).registries;
+    let retention = Retention { versions: registries.keep_versions, cache: registries.cache_size };
+    crate::image::prune(&Store::open(root), &|| pinned(root), retention, dry_run)
+}
+
+/// Removes former versions of an image beyond those that are kept, if a container runs on what is kept.
+///
+/// # Errors
+/// As for [`prune`].
+pub fn retire(root: &Path, name: &str) -> Result<Vec<Removed>> {
+    let keep = crate::runtime::model(root).registries.keep_versions;
+    crate::image::retire(&Store::open(root), name, &|| pinned(root), keep)
+}
+
+/// The store entries that containers run on, each with one of these containers.
+fn pinned(root: &Path) -> Result<BTreeMap<String, String>> {
+    let all = running(root)?.into_iter();
+    Ok(all.flat_map(|(name, entries)| entries.into_iter().map(move |entry| (entry, name.clone()))).collect())
+}
+
+/// The containers that run, each with the store entries that it runs on, by the links that prepare has made for them. The links of a
+/// container that does not run are leftovers.
+///
+/// # Errors
+/// The links cannot be read.
+pub fn running(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let directory = root.join(RUNTIME.trim_start_matches('/')).join("containers");
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    // If the service manager does not answer, every link counts.
+    let units = if systemd::is_live(root) { units::read().ok() } else { None };
+    for container in entries(&directory)? {
+        let name = container.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
+        let runs = |units: &units::Units| units.get(&Container::unit(&name)).is_some_and(units::Unit::is_active);
+        if !units.as_ref().is_none_or(runs) {
+            continue;
+        }
+        // Further applications have their links in a directory.
+        let apps = entries(&container.join("apps"))?;
+        for link in ["app", "base"].map(|link| container.join(link)).into_iter().chain(apps) {
+            // …/store/ENTRY/tree; other links lead elsewhere, or are not there yet.
+            let Ok(target) = fs::read_link(link) else { continue };
+            let entry = target.parent().filter(|entry| entry.parent().is_some_and(|store| store.ends_with("store")));
+            let entry = entry.and_then(Path::file_name).and_then(|entry| entry.to_str());
+            found.entry(name.clone()).or_default().extend(entry.map(str::to_owned));
+        }
+    }
+    Ok(found)
+}
+
+/// The paths in a directory that may be missing.
+fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
+    let all = match fs::read_dir(directory) {
+        Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => Err(error),
+    };
+    all.with_context(|| format!("cannot read {}", directory.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+    use crate::image::Silent;
+
+    fn tarball(path: &Path, file: &str) -> String {
+        let mut builder = tar::Builder::new(Vec::new());
+        let mut header = tar::Header::new_gnu();
+        header.set_size(0);
+        header.set_mode(0o755);
+        builder.append_data(&mut header, file, &b""[..]).unwrap();
+        fs::write(path, builder.into_inner().unwrap()).unwrap();
+        format!("rootfs:{}", path.display())
+    }
+
+    #[test]
+    fn from_import_to_removal() {
+        if !nix::unistd::geteuid().is_root() {
+            assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none(), "from_import_to_removal: needs root");
+            eprintln!("SKIP from_import_to_removal: needs root");
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let archive = root.join("x.tar");
+        let source = tarball(&archive, "one");
+        let wanted = |mode, force| Wanted { source: &source, mode, base: None, force };
+        let get = |force| import(root, "x", &wanted(ModeSetting::App, force), &Silent);
+        assert!(import(root, "../x", &wanted(ModeSetting::App, false), &Silent).is_err());
+        // An import that fails leaves no file behind.
+        assert!(import(root, "x", &wanted(ModeSetting::Base, false), &Silent).is_err());
+        assert!(!file_of(root, "x").exists());
+        get(false).unwrap();
+        get(false).unwrap();
+        assert!(import(root, "x", &wanted(ModeSetting::Base, false), &Silent).is_err());
+        assert!(fs::read_to_string(file_of(root, "x")).unwrap().ends_with("Mode=app\n"));
+
+        // A container runs on the first version while the second and third come.
+        let store = Store::open(root);
+        let first = store.lookup("x").unwrap().unwrap();
+        fs::write(first.tree.join("oci/env"), "A=b\n").unwrap();
+        let verify = || crate::image::verify(&store, Some("x")).unwrap();
+        assert!(verify().is_empty());
+        fs::write(first.tree.join("oci/root/more"), "").unwrap();
+        assert_eq!(verify(), ["x: `oci/root` was changed (time)", "x: `oci/root/more` was added"]);
+        let runtime = root.join("run/sdme/containers/web");
+        fs::create_dir_all(&runtime).unwrap();
+        fs::create_dir(runtime.join("apps")).unwrap();
+        symlink(&first.tree, runtime.join("apps/x")).unwrap();
+        tarball(&archive, "two");
+        get(true).unwrap();
+        let second = store.lookup("x").unwrap().unwrap();
+        tarball(&archive, "three");
+        get(true).unwrap();
+        fs::create_dir_all(root.join("var/lib/sdme/store/.import-1x")).unwrap();
+        // One former version is kept, unless the configuration says otherwise.
+        let leftover = Removed::Leftover(".import-1x".into());
+        assert_eq!(prune(root, true).unwrap(), std::slice::from_ref(&leftover));
+        assert!(retire(root, "x").unwrap().is_empty());
+        fs::write(root.join("etc/sdme/sdme.conf"), "[Defaults]\nKeepVersions=0\n").unwrap();
+        let entry = second.dir.file_name().unwrap().to_str().unwrap().to_owned();
+        let want = [Removed::Entry(entry), leftover];
+        assert_eq!(prune(root, true).unwrap(), want);
+        assert!(second.tree.exists());
+        assert_eq!(prune(root, false).unwrap(), want);
+        assert!(!second.dir.exists() && first.tree.exists() && prune(root, false).unwrap().is_empty());
+
+        // Not while a container is about to take hold of a version.
+        tarball(&archive, "four");
+        get(true).unwrap();
+        let hold = store.hold().unwrap();
+        let third = std::thread::scope(|scope| {
+            let pruning = scope.spawn(|| prune(root, false).unwrap());
+            std::thread::yield_now();
+            let third = fs::read_dir(root.join("var/lib/sdme/store")).unwrap().map(|entry| entry.unwrap().path());
+            let third = third.filter(|path| path.join("tree/oci/root/three").exists()).last().unwrap();
+            symlink(third.join("tree"), runtime.join("base")).unwrap();
+            drop(hold);
+            assert!(pruning.join().unwrap().is_empty());
+            third
+        });
+        assert!(third.exists());
+
+        // Not while it runs, not while it is configured.
+        assert!(remove(root, "x", false).unwrap_err().to_string().contains("the container web runs on"));
+        fs::remove_dir_all(&runtime).unwrap();
+        fs::write(root.join("etc/sdme/web.container"), "[Container]\nImage=x.image\n").unwrap();
+        assert_eq!(remove(root, "x", false).unwrap_err().to_string(), "x is used by web.container");
+        fs::remove_file(root.join("etc/sdme/web.container")).unwrap();
+        remove(root, "x", false).unwrap();
+        assert!(!file_of(root, "x").exists() && !first.dir.exists());
+        assert!(store.names().unwrap().is_empty() && remove(root, "x", false).is_err());
+    }
+
+    #[test]
+    fn downloads_within_the_limit() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let cache = root.join("var/lib/sdme/blobs/sha256");
+        fs::create_dir_all(&cache).unwrap();
+        fs::create_dir_all(root.join("var/lib/sdme/store/.locks")).unwrap();
+        for (age, name) in [(1, "new"), (3, "oldest"), (2, "old")] {
+            let file = fs::File::create(cache.join(name)).unwrap();
+            file.set_len(1000).unwrap();
+            file.set_modified(std::time::SystemTime::now() - std::time::Duration::from_secs(age)).unwrap();
+        }
+        fs::create_dir_all(root.join("etc/sdme")).unwrap();
+        fs::write(root.join("etc/sdme/sdme.conf"), "[Defaults]\nCacheSize=2K\n").unwrap();
+        assert_eq!(prune(root, false).unwrap(), [Removed::Download("oldest".into(), 1000)]);
+        assert!(!cache.join("oldest").exists() && cache.join("old").exists());
+        assert_eq!(crate::image::verify(&Store::open(root), None).unwrap().len(), 2);
+    }
+}

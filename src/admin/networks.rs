@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen network`: `.network` files written, listed and removed; and networks that have changed since they were started.
+
+use std::path::Path;
+
+use anyhow::{Result, anyhow, bail};
+
+use crate::admin::files;
+use crate::config::draft::Draft;
+use crate::config::keys::FileType;
+use crate::paths::RUNTIME;
+use crate::resolve::network::named::Named;
+use crate::runtime::systemd;
+use crate::started;
+
+/// Brings the networks up to date that a pod needs which is being started, if their files have changed since they were started.
+///
+/// # Errors
+/// A network cannot be changed.
+pub fn renew(unit: &str) -> Result<()> {
+    for network in started::networks_of(unit) {
+        if !started::is_current(&network) {
+            // Without its dependencies: the start of the pod is one of them.
+            systemd::systemctl(&["reload", "--job-mode=ignore-dependencies", &network])?;
+        }
+    }
+    Ok(())
+}
+
+/// A network and whether it is there.
+#[derive(Debug)]
+pub struct Listed {
+    /// The network.
+    pub network: Named,
+    /// Whether it is started.
+    pub active: bool,
+}
+
+/// Writes `/etc/sdme/NAME.network` with these keys. What it leads to is looked at before.
+///
+/// # Errors
+/// When there is such a network, the file cannot be written, or the configuration does not take it.
+pub fn new(root: &Path, name: &str, keys: &[(&str, String)], dry_run: bool) -> Result<()> {
+    if crate::runtime::model(root).networks.values().any(|network| network.name == name && exists(root, network)) {
+        bail!("there is a network {name} already");
+    }
+    let mut draft = Draft::default();
+    draft.section(FileType::Network.section());
+    keys.iter()
+        .try_for_each(|(key, value)| draft.own(FileType::Network, key, value))
+        .map_err(|message| anyhow!(message))?;
+    files::add(root, FileType::Network, name, &draft.to_string(), dry_run)
+}
+
+/// Whether the network is configured by a file; the default one needs none.
+fn exists(root: &Path, network: &Named) -> bool {
+    root.join(network.file.trim_start_matches('/')).exists()
+}
+
+/// All networks that can be used, by name.
+#[must_use]
+pub fn list(root: &Path) -> Vec<Listed> {
+    let networks = crate::runtime::model(root).networks.into_values();
+    networks.map(|network| Listed { active: is_active(root, &network.name), network }).collect()
+}
+
+fn is_active(root: &Path, name: &str) -> bool {
+    root.join(RUNTIME.trim_start_matches('/')).join("networks").join(name).exists()
+}
+
+/// Removes `/etc/sdme/NAME.network`. With `force` also if files refer to it, which are then rejected, and stops it first with its
+/// members if it is started.
+///
+/// # Errors
+/// When it is in use and `force` is not set, there is no such file, or it cannot be stopped or removed.
+pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
+    let file = files::file_name(FileType::Network, name);
+    let model = crate::runtime::model(root);
+    let network = model.networks.get(name);
+    if !files::path(root, &file).exists() {
+        match network.filter(|network| exists(root, network)) {
+            Some(network) => bail!("{name} is configured by {}; remove that file", network.file),
+            None => bail!("there is no network {name}"),
+        }
+    }
+    let members = network.map(|network| network.members.as_slice()).unwrap_or_default();
+    let of = |member: &String| model.pods.get(member).map_or_else(|| member.clone(), |pod| pod.file.to_string());
+    let users: Vec<String> = members.iter().map(of).collect();
+    let unit = is_active(root, name).then(|| Named::service(name));
+    files::withdraw(root, name, &users, unit.as_deref(), force, dry_run)?;
+    if dry_run {
+        return Ok(());
+    }
+    files::remove(root, &file)?;
+    systemd::reload(root)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use std::fs;
+
+    #[test]
+    fn from_first_to_last() {
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let subnet = |text: &str| [("Subnet", text.to_owned())];
+        new(root, "front", &subnet("10.1.0.0/24"), false).unwrap();
+        let text = fs::read_to_string(files::path(root, "front.network")).unwrap();
+        assert_eq!(text, "[Network]\nSubnet=10.1.0.0/24\n");
+        assert!(new(root, "front", &[], false).unwrap_err().to_string().contains("already"));
+        // What cannot be used is not left behind.
+        let error = format!("{:#}", new(root, "back", &subnet("10.1.0.0/16"), false).unwrap_err());
+        assert!(error.contains("overlaps with"), "{error}");
+        assert!(!files::path(root, "back.network").exists());
+        fs::write(root.join("etc/sdme/one.container"), "[Container]\nNetwork=front\n").unwrap();
+        let all = list(root);
+        assert!(all.len() == 1 && all.iter().all(|l| !l.active && l.network.members == ["one"]), "{all:?}");
+        assert_eq!(
+            remove(root, "front", false, false).unwrap_err().to_string(),
+            "front is used by /etc/sdme/one.container; change them, or use --force"
+        );
+        remove(root, "front", true, false).unwrap();
+        assert_eq!(remove(root, "front", true, false).unwrap_err().to_string(), "there is no network front");
+    }
+}

@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: MIT
+//! What `sdme-gen check` looks at as root beside the files: what a start will look at on this host. Every problem that it finds is a
+//! warning, because the problem may be solved before the start.
+
+use std::fs;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use nix::unistd::{Group, User};
+
+use crate::Compiled;
+use crate::admin::ps::units;
+use crate::config::envfile;
+use crate::diag::{Diagnostic, Location};
+use crate::image::Store;
+use crate::plan;
+use crate::resolve::app::mounts::What;
+use crate::resolve::model::{Container, Facts, Model};
+use crate::resolve::volume::Account;
+use crate::runtime::listening::Listening;
+use crate::runtime::prepare::refused::{no_application, no_check, no_device};
+use crate::runtime::prepare::{apparmor, links};
+use crate::runtime::systemd;
+
+/// What is looked at.
+pub const SUBJECTS: &str =
+    "sources of volumes, environment files, secrets, devices, profiles, ports in use, and what imported images are";
+
+/// Where systemd looks for credentials (systemd.exec(5), `ImportCredential=`).
+const CREDENTIALS: [&str; 7] = [
+    "/run/credentials/@system",
+    "/etc/credstore",
+    "/etc/credstore.encrypted",
+    "/run/credstore",
+    "/run/credstore.encrypted",
+    "/usr/lib/credstore",
+    "/usr/lib/credstore.encrypted",
+];
+
+/// Adds what is found to the diagnostics.
+pub fn add(root: &Path, compiled: &mut Compiled) {
+    let (model, facts) = (&compiled.model, &compiled.facts);
+    let mut found = Vec::new();
+    let units = if systemd::is_live(root) { units::read().ok() } else { None };
+    let store = Store::open(root);
+    for container in model.containers.values() {
+        mounts(root, container, (model, facts), &mut found);
+        environment(root, container, &mut found);
+        secrets(root, container, &mut found);
+        let running = units.as_ref().and_then(|units| units.get(&Container::unit(&container.name)));
+        if root == Path::new("/") {
+            devices(container, &mut found);
+            profile(container, &mut found);
+        }
+        // What runs has its images already, and they are compared by ps.
+        if !running.is_some_and(units::Unit::is_active) {
+            images(&store, container, (model, facts), &mut found);
+        }
+    }
+    owners(model, &mut found);
+    if let Some(units) = &units {
+        ports(model, units, &mut found);
+    }
+    found.retain(|problem| !compiled.diagnostics.contains(problem));
+    compiled.diagnostics.extend(found);
+    compiled.diagnostics.sort();
+    compiled.diagnostics.dedup();
+}
+
+fn below(root: &Path, path: &str) -> std::path::PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+fn start_of(container: &Container) -> Location {
+    Location::new(&container.file, 1)
+}
+
+fn mounts(root: &Path, container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
+    for placed in container.placed(model.stack(container, facts), facts) {
+        let (What::Host(path), Some(at)) = (&placed.mount.what, &placed.mount.at) else { continue };
+        if fs::metadata(below(root, path)).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+            let message =
+                format!("there is no {path} on this host; make it, or name a volume, which is made when it is missing");
+            found.push(Diagnostic::warning(at, message));
+        }
+    }
+}
+
+fn environment(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
+    for file in container.apps.iter().flat_map(|app| &app.environment_files) {
+        let path = &file.path;
+        match fs::read(below(root, path)) {
+            Err(error) if error.kind() == ErrorKind::NotFound && file.optional => {}
+            Err(error) => {
+                let message = format!(
+                    "EnvironmentFile=: cannot read {path}: {error}; write the file, or put - in front of its path"
+                );
+                found.push(Diagnostic::warning(&file.at, message));
+            }
+            Ok(bytes) => {
+                if let Err((line, message)) = envfile::parse(&bytes) {
+                    let message = format!("EnvironmentFile=: {path}:{line}: {message}");
+                    found.push(Diagnostic::warning(&file.at, message));
+                }
+            }
+        }
+    }
+}
+
+fn secrets(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
+    for (_, _, secret) in container.secrets() {
+        let name = &secret.value.name;
+        if !CREDENTIALS.iter().any(|directory| below(root, directory).join(name).exists()) {
+            let message = format!(
+                "there is no credential {name}; put it into /etc/credstore/{name}, or encrypted by systemd-creds(1) into \
+                 /etc/credstore.encrypted/{name}"
+            );
+            found.push(Diagnostic::warning(&secret.at, message));
+        }
+    }
+}
+
+fn devices(container: &Container, found: &mut Vec<Diagnostic>) {
+    for device in &container.devices {
+        let path = &device.value.source;
+        let message = match fs::metadata(path) {
+            Err(_) if device.value.optional => continue,
+            Ok(found) if found.is_dir() && device.value.is_directory() => continue,
+            Err(error) => format!("AddDevice={path}: {error}; load the driver, or remove the key"),
+            Ok(found) => match no_device(path, &found) {
+                Some(message) => message,
+                None => continue,
+            },
+        };
+        found.push(Diagnostic::warning(&device.at, message));
+    }
+}
+
+fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
+    let Some(profile) = &container.security.app_armor else { return };
+    if let Err(message) = apparmor::problem(profile) {
+        found.push(Diagnostic::warning(&profile.at, message));
+    }
+}
+
+fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
+    let stack = model.stack(container, facts);
+    let at = start_of(container);
+    if let Some(message) = no_application(container, stack) {
+        found.push(Diagnostic::warning(&at, message));
+        return;
+    }
+    // An image that is not imported is pulled by the start.
+    let missing = |image: &str| matches!(store.lookup(image), Ok(None));
+    if plan::images(container, model).into_iter().any(missing) {
+        return;
+    }
+    let apps = model.applications(container, facts);
+    if let Err(error) = links::layers(store, stack).and_then(|_| links::further(store, apps)) {
+        found.push(Diagnostic::warning(&at, format!("{error:#}; correct Image=, App=, Base= or Mode=")));
+    }
+    found.extend(apps.iter().filter_map(|app| no_check(app, facts)).map(|message| Diagnostic::warning(&at, message)));
+}
+
+/// Users and groups of the host that new volumes are to belong to.
+fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
+    for volume in model.volumes.values() {
+        let user = match &volume.owner.user {
+            Some(Account::Name(name)) if User::from_name(name).is_ok_and(|user| user.is_none()) => Some(("user", name)),
+            _ => None,
+        };
+        let group = match &volume.owner.group {
+            Some(Account::Name(name)) if Group::from_name(name).is_ok_and(|group| group.is_none()) => {
+                Some(("group", name))
+            }
+            _ => None,
+        };
+        for (what, name) in user.into_iter().chain(group) {
+            let message = format!("there is no {what} {name} on this host; write its number");
+            found.push(Diagnostic::warning(&Location::new(&volume.file, 1), message));
+        }
+    }
+}
+
+/// Ports that a program other than ours has.
+fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
+    let listening = Listening::read();
+    for pod in model.pods.values() {
+        let sockets = crate::plan::sockets(pod);
+        for (port, socket) in pod.proxied().zip(sockets) {
+            if units.get(&socket).is_some_and(units::Unit::is_active) || !listening.takes(port.address, port.host) {
+                continue;
+            }
+            // A port of a former file of ours closes when its container restarts.
+            let ours = units.iter().any(|(name, unit)| {
+                unit.is_active()
+                    && name.starts_with(&format!("sdme-publish-{}-", pod.name))
+                    && name.ends_with(&format!("{}.socket", port.host))
+            });
+            if !ours {
+                let message = format!(
+                    "port {} of the host is in use by another program; stop that program (ss -ltnp shows it), or publish another port",
+                    port.listen()
+                );
+                found.push(Diagnostic::warning(&port.at, message));
+            }
+        }
+    }
+}

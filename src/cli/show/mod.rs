@@ -1,0 +1,10 @@
+// SPDX-License-Identifier: MIT
+//! Verbs that show something and change nothing.
+
+pub mod check;
+pub mod diff;
+pub mod graph;
+pub mod ps;
+pub mod render;
+pub mod security;
+pub mod usage;

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen config`: what is the same for all containers.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::admin::defaults;
+use crate::cli::print_json;
+
+/// What to do with sdme.conf.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Show what is set
+    Get {
+        /// Show the value of this key only; exits with 1 if it is not set
+        key: Option<String>,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Set a key in /etc/sdme/sdme.conf
+    Set {
+        /// Name of the key
+        key: String,
+        /// Its value, several for a key that takes words; without one the key is taken out
+        #[arg(value_name = "VALUE")]
+        values: Vec<String>,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// The key of a name that an earlier tool gave it.
+fn current(key: String) -> String {
+    if key == "default_base_fs" { "BaseFs".to_owned() } else { key }
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it fails.
+pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+    match verb {
+        Verb::Get { key, json } => {
+            let key = key.map(current);
+            let mut all = defaults::get(root)?;
+            if let Some(key) = &key {
+                defaults::check(key)?;
+                all.retain(|(name, _)| name == key);
+            }
+            if json {
+                let map: serde_json::Map<_, _> = all.iter().map(|(k, v)| (k.clone(), v.as_str().into())).collect();
+                print_json(&map, out)?;
+            } else {
+                for (name, value) in &all {
+                    let line = if key.is_some() { value.clone() } else { format!("{name}={value}") };
+                    writeln!(out, "{line}")?;
+                }
+            }
+            Ok(if key.is_some() && all.is_empty() { ExitCode::FAILURE } else { ExitCode::SUCCESS })
+        }
+        Verb::Set { key, values, dry_run } => {
+            defaults::set(root, &current(key), &values, dry_run)?;
+            Ok(ExitCode::SUCCESS)
+        }
+    }
+}

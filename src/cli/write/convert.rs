@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen convert`: files of ours from what others describe containers with.
+
+use std::fs;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use clap::Subcommand;
+use walkdir::WalkDir;
+
+use super::compose;
+use crate::admin::files;
+use crate::convert::{Converted, Source, command_line, quadlet};
+use crate::runtime::systemd;
+use crate::text;
+
+/// The extensions of Quadlet's files.
+const KINDS: [&str; 9] = ["container", "pod", "network", "volume", "image", "kube", "build", "artifact", "quadlets"];
+
+/// What to convert.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Files of Podman's Quadlet; exits with 1 when a file came over in part or not at all
+    Quadlet {
+        /// Files, or directories of them with their subdirectories
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
+    /// A command line of docker run or podman run
+    Run {
+        /// The words of the command line
+        #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
+        words: Vec<String>,
+    },
+    /// A Compose project; exits with 3 when something of it was lost
+    Compose(compose::Options),
+}
+
+/// Converts, lists what has no counterpart on standard error, and prints the files, or writes them to /etc/sdme.
+///
+/// # Errors
+/// When something cannot be read, or a file is there already.
+pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
+    let (converted, summary) = match verb {
+        Verb::Compose(options) => return compose::run(options, root, write, out),
+        Verb::Quadlet { files } => {
+            let folder = quadlet(&read(files)?);
+            let complete = folder.partly.is_empty() && folder.lost.is_empty();
+            let summary = folder.summary();
+            (folder.converted, Some((summary, complete)))
+        }
+        Verb::Run { words } => (command_line(words).map_err(|message| anyhow!(message))?, None),
+    };
+    for note in &converted.notes {
+        eprintln!("{}", text::line(note));
+    }
+    if write {
+        install(&converted, root, out)?;
+    } else {
+        for (name, text) in &converted.files {
+            writeln!(out, "---{}/{name}---\n{}", files::DIRECTORY, text::lines(text))?;
+        }
+    }
+    let Some((summary, complete)) = summary else { return Ok(ExitCode::SUCCESS) };
+    eprintln!("{}", text::line(&summary));
+    Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn install(converted: &Converted, root: &Path, out: &mut dyn Write) -> Result<()> {
+    if let Some(name) = converted.files.keys().find(|name| files::path(root, name).symlink_metadata().is_ok()) {
+        bail!("there is {}/{name} already; nothing was written", files::DIRECTORY);
+    }
+    let changes: Vec<(&str, &str)> =
+        converted.files.iter().map(|(name, text)| (name.as_str(), text.as_str())).collect();
+    let problems = files::errors_of_all(root, &changes);
+    if !problems.is_empty() {
+        let reasons: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        bail!("nothing was written\n{}", reasons.join("\n"));
+    }
+    for (name, text) in &converted.files {
+        files::write(root, name, text)?;
+        writeln!(out, "write {}/{name}", files::DIRECTORY)?;
+    }
+    systemd::reload(root)
+}
+
+fn read(paths: &[PathBuf]) -> Result<Vec<Source>> {
+    let mut out = Vec::new();
+    for path in paths {
+        if !path.is_dir() {
+            out.push(source(path, None)?);
+            continue;
+        }
+        let entries = WalkDir::new(path).follow_links(true).sort_by_file_name();
+        for entry in entries {
+            let entry = entry.with_context(|| format!("cannot read {}", path.display()))?;
+            if !entry.file_type().is_file() {
+                continue;
+            }
+            let extension = entry.path().extension().unwrap_or_default().to_string_lossy();
+            let parent = entry.path().parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy();
+            if parent.ends_with(".d") && extension == "conf" {
+                out.push(source(entry.path(), Some(&parent))?);
+            } else if KINDS.contains(&&*extension) {
+                // Others are what the units use.
+                out.push(source(entry.path(), None)?);
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// A file, or a drop-in in the directory of that name.
+fn source(path: &Path, drop_in_of: Option<&str>) -> Result<Source> {
+    let cannot = || format!("cannot read {}", path.display());
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let name = drop_in_of.map_or_else(|| file.to_string(), |directory| format!("{directory}/{file}"));
+    let directory =
+        fs::canonicalize(path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new(".")));
+    let directory = directory.with_context(cannot)?.to_string_lossy().into_owned();
+    Ok(Source { name, directory, text: fs::read_to_string(path).with_context(cannot)? })
+}

@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen network`: networks with names.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::admin::networks;
+use crate::admin::networks::Listed;
+use crate::cli::print_json;
+
+/// What to do with networks.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write /etc/sdme/NAME.network
+    New {
+        /// Name of the network
+        name: String,
+        /// Give it these addresses: ADDRESS/LENGTH
+        #[arg(long, value_name = "RANGE")]
+        subnet: Vec<String>,
+        /// Give it IPv6 addresses, too
+        #[arg(long)]
+        ipv6: bool,
+        /// Give it no way out
+        #[arg(long)]
+        internal: bool,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List networks
+    Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove /etc/sdme/NAME.network, unless files refer to it or it is started
+    Rm {
+        /// Name of the network
+        name: String,
+        /// Remove it all the same, and stop it first with its members
+        #[arg(long, short)]
+        force: bool,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it fails.
+pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+    match verb {
+        Verb::New { name, subnet, ipv6, internal, dry_run } => {
+            let mut keys: Vec<(&str, String)> = subnet.into_iter().map(|range| ("Subnet", range)).collect();
+            keys.extend(
+                [(ipv6, "IPv6"), (internal, "Internal")].iter().filter(|f| f.0).map(|f| (f.1, "yes".to_owned())),
+            );
+            networks::new(root, &name, &keys, dry_run)?;
+        }
+        Verb::Ls { json } => list(&networks::list(root), json, out)?,
+        Verb::Rm { name, force, dry_run } => networks::remove(root, &name, force, dry_run)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
+    let state = |listed: &Listed| if listed.active { "active" } else { "inactive" };
+    let subnets = |listed: &Listed| listed.network.subnets.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if json {
+        let all: Vec<_> = all
+            .iter()
+            .map(|listed| {
+                let network = &listed.network;
+                serde_json::json!({
+                    "name": network.name, "file": &*network.file, "state": state(listed), "interface": network.interface,
+                    "subnets": subnets(listed), "internal": network.internal, "members": network.members
+                })
+            })
+            .collect();
+        return print_json(&all, out);
+    }
+    let width = all.iter().map(|listed| listed.network.name.len()).max().unwrap_or(0).max(4);
+    for listed in all {
+        let members = listed.network.members.join(",");
+        let members = if members.is_empty() { "-" } else { &members };
+        let way = if listed.network.internal { "internal" } else { "uplink" };
+        let (name, subnets) = (&listed.network.name, subnets(listed).join(","));
+        writeln!(out, "{name:width$}  {:8}  {way:8}  {subnets}  {members}", state(listed))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen pod`: networks that containers share.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::admin::pods;
+use crate::admin::pods::Listed;
+use crate::cli::print_json;
+
+/// What to do with pods.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Write /etc/sdme/NAME.pod
+    New {
+        /// Name of the pod
+        name: String,
+        /// Give it a way out
+        #[arg(long)]
+        uplink: bool,
+        /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]
+        #[arg(long, short, value_name = "PORT")]
+        publish: Vec<String>,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+    /// List pods, and containers with a network of their own
+    Ls {
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove /etc/sdme/NAME.pod, unless containers refer to it or it is started
+    Rm {
+        /// Name of the pod
+        name: String,
+        /// Remove it all the same, and stop it first
+        #[arg(long, short)]
+        force: bool,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it fails.
+pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+    match verb {
+        Verb::New { name, uplink, publish, dry_run } => pods::new(root, &name, uplink, &publish, dry_run)?,
+        Verb::Ls { json } => list(&pods::list(root), json, out)?,
+        Verb::Rm { name, force, dry_run } => pods::remove(root, &name, force, dry_run)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
+    let state = |listed: &Listed| if listed.active { "active" } else { "inactive" };
+    let network = |listed: &Listed| if listed.pod.wanted.uplink { "uplink" } else { "private" };
+    let ports = |listed: &Listed| listed.pod.wanted.ports.iter().map(ToString::to_string).collect::<Vec<_>>();
+    if json {
+        let all: Vec<_> = all
+            .iter()
+            .map(|listed| {
+                serde_json::json!({
+                    "name": listed.pod.name, "file": &*listed.pod.file, "state": state(listed),
+                    "network": network(listed), "address": listed.pod.cable.as_ref().map(|c| c.pod.to_string()),
+                    "ports": ports(listed), "members": listed.pod.members
+                })
+            })
+            .collect();
+        print_json(&all, out)?;
+        return Ok(());
+    }
+    let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);
+    for listed in all {
+        let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
+        let members = dash(listed.pod.members.clone());
+        let (name, ports) = (&listed.pod.name, dash(ports(listed)));
+        writeln!(out, "{name:width$}  {:8}  {:7}  {members}  {ports}", state(listed), network(listed))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen volume`: the volumes that are there.
+
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+use crate::admin::leftovers;
+use crate::admin::leftovers::Volume;
+use crate::cli::print_json;
+use crate::text;
+
+/// What to do with volumes.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// List volumes with the containers that use them
+    Ls {
+        /// List only volumes that no configured container and no running one uses
+        #[arg(long)]
+        unused: bool,
+        /// Print names only
+        #[arg(long, short, conflicts_with = "json")]
+        quiet: bool,
+        /// As JSON
+        #[arg(long)]
+        json: bool,
+    },
+    /// Remove volumes that no container uses, with all their content
+    Rm {
+        /// Names of the volumes
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Check it, and change nothing
+        #[arg(long)]
+        dry_run: bool,
+    },
+}
+
+/// Runs the verb.
+///
+/// # Errors
+/// When it fails.
+pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+    match verb {
+        Verb::Ls { unused, quiet, json } => {
+            let mut all = leftovers::volumes(root)?;
+            all.retain(|volume| !unused || volume.users.is_empty());
+            list(&all, *quiet, *json, out)?;
+        }
+        Verb::Rm { names, dry_run } => {
+            // Before the first is removed, all are looked at.
+            names.iter().try_for_each(|name| leftovers::remove_volume(root, name, true))?;
+            if !dry_run {
+                names.iter().try_for_each(|name| leftovers::remove_volume(root, name, false))?;
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(all: &[Volume], quiet: bool, json: bool, out: &mut dyn Write) -> Result<()> {
+    if json {
+        let all: Vec<_> = all
+            .iter()
+            .map(
+                |volume| serde_json::json!({"name": volume.name, "container": volume.anonymous, "users": volume.users}),
+            )
+            .collect();
+        return print_json(&all, out);
+    }
+    let width = all.iter().map(|volume| volume.name.chars().count()).max().unwrap_or(0).max(4);
+    if !quiet {
+        writeln!(out, "{:width$}  USED BY", "NAME")?;
+    }
+    for Volume { name, users, .. } in all {
+        let users = users.iter().cloned().collect::<Vec<_>>().join(", ");
+        let users = if users.is_empty() { "-" } else { &users };
+        let row = if quiet { name.clone() } else { format!("{name:width$}  {users}") };
+        writeln!(out, "{}", text::line(&row))?;
+    }
+    Ok(())
+}

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+//! From the files of a project to one model: each file interpolated, its `include` and `extends` resolved, all merged. Pure over
+//! [`Files`].
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::paths::{absolute, directory_of, make_absolute};
+use super::value::{Map, Value};
+use super::{Files, dotenv, merge, template, yaml};
+
+/// Most files that one project may be made of.
+const MOST_FILES: usize = 500;
+/// Most levels of files that include each other.
+const MOST_LEVELS: usize = 20;
+/// Sections whose entries have names, and that `include` takes over.
+const SECTIONS: [&str; 5] = ["services", "volumes", "networks", "secrets", "configs"];
+
+/// Variables by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// Reads the files of a project.
+pub struct Loader<'a> {
+    files: &'a dyn Files,
+    read: usize,
+    /// Variables without a value that were used.
+    pub unset: BTreeSet<String>,
+}
+
+/// Where relative paths begin, and what variables mean.
+#[derive(Clone, Copy)]
+struct Place<'a> {
+    directory: &'a str,
+    environment: &'a Environment,
+}
+
+impl<'a> Loader<'a> {
+    /// A loader that has read nothing yet.
+    pub fn new(files: &'a dyn Files) -> Self {
+        Self { files, read: 0, unset: BTreeSet::new() }
+    }
+
+    /// Merges the files of a project whose relative paths begin at `directory`.
+    ///
+    /// # Errors
+    /// A file that cannot be read or used, with its path.
+    pub fn project(&mut self, files: &[String], directory: &str, environment: &Environment) -> Result<Map, String> {
+        self.merged(files, Place { directory, environment }, &mut Vec::new())
+    }
+
+    /// The last `name:` of the files, variables replaced.
+    ///
+    /// # Errors
+    /// As for [`Loader::project`].
+    pub fn name(&mut self, files: &[String], environment: &Environment) -> Result<Option<String>, String> {
+        let mut found = None;
+        for file in files {
+            for document in self.raw(file)? {
+                if let Some(Value::Text(name)) = document.get("name") {
+                    let name = template::substitute(name, &|name| environment.get(name).cloned(), &mut |_| {});
+                    found = Some(name.map_err(|error| format!("{file}: name: {error}"))?);
+                }
+            }
+        }
+        Ok(found.filter(|name| !name.is_empty()))
+    }
+
+    fn merged(&mut self, files: &[String], place: Place<'_>, stack: &mut Vec<String>) -> Result<Map, String> {
+        let mut model = Map::default();
+        for file in files {
+            if stack.contains(file) || stack.len() >= MOST_LEVELS {
+                return Err(format!("{file}: the file is included by itself: {}", stack.join(", ")));
+            }
+            for mut document in self.documents(file, place.environment)? {
+                stack.push(file.clone());
+                self.include(file, &mut document, place, stack)?;
+                stack.pop();
+                self.extend(file, &mut document, place)?;
+                model = merge::files(model, &document).map_err(|error| format!("{file}: {error}"))?;
+            }
+        }
+        make_absolute(&mut model, place.directory, place.environment);
+        Ok(model)
+    }
+
+    fn raw(&mut self, file: &str) -> Result<Vec<Map>, String> {
+        self.read += 1;
+        if self.read > MOST_FILES {
+            return Err(format!("{file}: the project has more than {MOST_FILES} files"));
+        }
+        let text = self.files.read(file)?.ok_or_else(|| format!("{file}: there is no such file"))?;
+        let documents = yaml::documents(&text).map_err(|error| format!("{file}: {error}"))?;
+        let map = |value| match value {
+            Value::Map(map) => Ok(map),
+            other => Err(format!("{file}: the file has {} in place of a mapping", other.kind())),
+        };
+        documents.into_iter().map(map).collect()
+    }
+
+    fn documents(&mut self, file: &str, environment: &Environment) -> Result<Vec<Map>, String> {
+        let mut documents = self.raw(file)?;
+        for document in &mut documents {
+            let mut unset = |name: &str| {
+                self.unset.insert(name.to_owned());
+            };
+            template::interpolate(document, &|name| environment.get(name).cloned(), &mut unset)
+                .map_err(|error| format!("{file}: {error}"))?;
+            for section in SECTIONS {
+                let known = document.get(section);
+                if let Some(other) = known
+                    .filter(|value| !matches!(value, Value::Map(_) | Value::Null | Value::Reset | Value::Override(_)))
+                {
+                    return Err(format!("{file}: {section} must be a mapping, and is {}", other.kind()));
+                }
+            }
+        }
+        Ok(documents)
+    }
+
+    fn include(
+        &mut self,
+        file: &str,
+        document: &mut Map,
+        place: Place<'_>,
+        stack: &mut Vec<String>,
+    ) -> Result<(), String> {
+        let entries = match document.remove("include") {
+            None | Some(Value::Null) => return Ok(()),
+            Some(Value::List(entries)) => entries,
+            Some(other) => return Err(format!("{file}: include must be a list, and is {}", other.kind())),
+        };
+        for entry in entries {
+            let strings = |key: &str| texts(entry.get(key));
+            let paths = if entry.as_map().is_some() { strings("path") } else { texts(Some(&entry)) };
+            let paths: Vec<String> = paths.iter().map(|path| absolute(place.directory, path)).collect();
+            let Some(first) = paths.first() else { return Err(format!("{file}: an entry of include has no path")) };
+            let own = entry.get("project_directory").and_then(Value::scalar);
+            let directory = own.map_or_else(|| directory_of(first), |own| absolute(place.directory, &own));
+            let mut environment = place.environment.clone();
+            let given = strings("env_file");
+            if given.is_empty() {
+                let beside = absolute(&directory, ".env");
+                if let Some(text) = self.files.read(&beside)? {
+                    add_file(&mut environment, &beside, &text)?;
+                }
+            }
+            for path in given {
+                let path = absolute(place.directory, &path);
+                let text = self.files.read(&path)?.ok_or_else(|| format!("{path}: there is no such file"))?;
+                add_file(&mut environment, &path, &text)?;
+            }
+            let included = self.merged(&paths, Place { directory: &directory, environment: &environment }, stack)?;
+            take_over(file, document, &included)?;
+        }
+        Ok(())
+    }
+
+    fn extend(&mut self, file: &str, document: &mut Map, place: Place<'_>) -> Result<(), String> {
+        let Some(Value::Map(services)) = document.get("services") else { return Ok(()) };
+        let services = services.clone();
+        let mut all = Map::default();
+        for (name, _) in services.iter() {
+            all.set(name, self.extended(name, &services, file, place, &mut Vec::new())?);
+        }
+        document.set("services", Value::Map(all));
+        Ok(())
+    }
+
+    /// A service with what it extends.
+    fn extended(
+        &mut self,
+        name: &str,
+        services: &Map,
+        file: &str,
+        place: Place<'_>,
+        chain: &mut Vec<(String, String)>,
+    ) -> Result<Value, String> {
+        let service = services.get(name).ok_or_else(|| format!("{file}: there is no service {name} to extend"))?;
+        let mut service = service.clone();
+        let Value::Map(settings) = &mut service else { return Ok(service) };
+        let Some(extends) = settings.remove("extends").filter(|value| *value != Value::Null) else {
+            return Ok(service);
+        };
+        let here = (file.to_owned(), name.to_owned());
+        if chain.contains(&here) {
+            return Err(format!("{file}: the service {name} extends itself"));
+        }
+        chain.push(here);
+        let base = extends.scalar().or_else(|| extends.get("service")?.scalar());
+        let base = base.ok_or_else(|| format!("{file}: services.{name}.extends names no service"))?;
+        let from = match extends.get("file").and_then(Value::scalar) {
+            None => self.extended(&base, services, file, place, chain)?,
+            Some(other) => {
+                let other = absolute(place.directory, &other);
+                let mut model = Map::default();
+                for document in self.documents(&other, place.environment)? {
+                    model = merge::files(model, &document).map_err(|error| format!("{other}: {error}"))?;
+                }
+                let Some(Value::Map(theirs)) = model.get("services") else {
+                    return Err(format!("{other}: there are no services, but {file} extends {base} of it"));
+                };
+                let directory = directory_of(&other);
+                let there = Place { directory: &directory, environment: place.environment };
+                let from = self.extended(&base, theirs, &other, there, chain)?;
+                let mut alone = Map::default();
+                alone.set("services", Value::Map([(name.to_owned(), from)].into_iter().collect()));
+                make_absolute(&mut alone, &directory, place.environment);
+                alone.get("services").and_then(|services| services.get(name)).cloned().unwrap_or(Value::Null)
+            }
+        };
+        chain.pop();
+        if from == Value::Null {
+            return Ok(service);
+        }
+        merge::services(name, merge::untagged(from), service).map_err(|error| format!("{file}: {error}"))
+    }
+}
+
+/// Adds the variables of a file that are not set yet.
+///
+/// # Errors
+/// The file is not of the format, with its path.
+pub fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), String> {
+    let outside = environment.clone();
+    let added = dotenv::parse(text, &|name| outside.get(name).cloned()).map_err(|error| format!("{path}: {error}"))?;
+    for (name, value) in added {
+        environment.entry(name).or_insert(value);
+    }
+    Ok(())
+}
+
+fn take_over(file: &str, document: &mut Map, included: &Map) -> Result<(), String> {
+    for section in SECTIONS {
+        let Some(Value::Map(theirs)) = included.get(section) else { continue };
+        let mut ours = match document.get(section) {
+            Some(Value::Map(ours)) => ours.clone(),
+            _ => Map::default(),
+        };
+        for (name, value) in theirs.iter() {
+            match ours.get(name) {
+                Some(known) if known != value => {
+                    return Err(format!("{file}: {section}.{name} is also in an included file, and differs there"));
+                }
+                _ => ours.set(name, value.clone()),
+            }
+        }
+        document.set(section, Value::Map(ours));
+    }
+    Ok(())
+}
+
+/// One text, or a list of them.
+fn texts(value: Option<&Value>) -> Vec<String> {
+    match value {
+        Some(Value::List(items)) => items.iter().filter_map(Value::scalar).collect(),
+        Some(value) => value.scalar().into_iter().collect(),
+        None => Vec::new(),
+    }
+}

@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT
+//! What files written for Podman's Quadlet have that we say in another way: translated before keys and values are checked. Pure.
+
+mod mounts;
+
+use std::sync::Arc;
+
+use super::expand::{Context, named};
+use super::keys::{FileType, Kind, Status, is_of_service, keys};
+use super::podman;
+use super::settings::{application, parse_bool};
+use super::sources::{SourceFile, Sources};
+use super::variables;
+use crate::diag::{Diagnostic, Location};
+use crate::ini::{Entry, split_words};
+
+/// The label that means the same as `AutoUpdate=` (podman-auto-update(1)).
+const UPDATE_LABEL: &str = "io.containers.autoupdate=";
+
+/// Rewrites assignments that have another form here, and adds those that others stand for.
+pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut Vec<Diagnostic>) {
+    let own = file_type.section();
+    for entry in entries.iter_mut().filter(|entry| is_own(file_type, entry)) {
+        if let Some(value) = without_quotes(file_type, entry) {
+            entry.value = value;
+        }
+        if let Some(value) = with_escapes(file_type, entry) {
+            let message = format!("{}=: a backslash stands for itself in it; write \\\\ for a backslash", entry.key);
+            problems.push(Diagnostic::warning(&entry.at, message));
+            entry.value = value;
+        }
+        if entry.key == "VolatileTmp" && parse_bool(&entry.value) == Some(true) {
+            (entry.key, entry.value) = ("Tmpfs".to_owned(), "/tmp".to_owned());
+        }
+        if is_of_service(file_type, &entry.key) && &*entry.section == own && file_type != FileType::Defaults {
+            let message = format!(
+                "{}= belongs into [Service], and is read as if it stood there; move it to that section",
+                entry.key
+            );
+            problems.push(Diagnostic::warning(&entry.at, message));
+            entry.section = Arc::from("Service");
+        }
+    }
+    mounts::translate(file_type, entries, problems);
+    if file_type == FileType::Container {
+        let label = updating_label(entries);
+        entries.extend(label);
+    }
+    let more = podman::translated(file_type, entries, problems);
+    entries.extend(more);
+    entries.retain(|entry| {
+        let is_swap = file_type == FileType::Container && entry.key == podman::SWAP && &*entry.section == own;
+        if is_swap {
+            let message =
+                "MemorySwap= is not a key: it is read as PodmanArgs=--memory-swap; write MemorySwapMax= in [Service]";
+            problems.push(Diagnostic::warning(&entry.at, message));
+        }
+        !is_swap
+    });
+}
+
+/// Whether an assignment is of the file's own section, or of that of one of its applications.
+fn is_own(file_type: FileType, entry: &Entry) -> bool {
+    let own = file_type.section();
+    &*entry.section == own || application(file_type, &entry.section).is_some_and(|(section, _)| section == own)
+}
+
+/// The value inside of one pair of quotes around all of it, where a key has a single value.
+fn without_quotes(file_type: FileType, entry: &Entry) -> Option<String> {
+    let key = keys(file_type).iter().find(|key| key.name == entry.key)?;
+    let single = matches!(key.kind, Kind::Text | Kind::Flag | Kind::Choice(_));
+    let inner = entry.value.strip_prefix('"')?.strip_suffix('"')?;
+    (single && !inner.contains(['"', '\\'])).then(|| inner.to_owned())
+}
+
+/// The value with backslashes doubled that begin no escape sequence, as systemd takes them in command lines.
+fn with_escapes(file_type: FileType, entry: &Entry) -> Option<String> {
+    let key = keys(file_type).iter().find(|key| key.name == entry.key)?;
+    if !matches!(key.kind, Kind::Words | Kind::Line) || split_words(&entry.value).is_ok() {
+        return None;
+    }
+    let mut out = String::new();
+    let mut chars = entry.value.chars().peekable();
+    while let Some(c) = chars.next() {
+        out.push(c);
+        match (c, chars.peek()) {
+            ('\\', Some(next)) if "abfnrtvsxuU01234567\\\"' ".contains(*next) => out.extend(chars.next()),
+            ('\\', _) => out.push('\\'),
+            _ => {}
+        }
+    }
+    split_words(&out).is_ok().then_some(out)
+}
+
+/// The assignment that a label stands for, unless the key itself is there.
+fn updating_label(entries: &[Entry]) -> Option<Entry> {
+    if entries.iter().any(|entry| entry.key == "AutoUpdate" && &*entry.section == "Container") {
+        return None;
+    }
+    let labels = entries.iter().filter(|entry| entry.key == "Label" && &*entry.section == "Container");
+    let mut found = labels.flat_map(|entry| {
+        let words = split_words(&entry.value).unwrap_or_default();
+        words.into_iter().filter_map(move |word| Some((entry, word.strip_prefix(UPDATE_LABEL)?.to_owned())))
+    });
+    let (entry, value) = found.next_back()?;
+    let value = match value.as_str() {
+        "image" | "registry" => "registry",
+        "local" => "local",
+        _ => return None,
+    };
+    Some(Entry { key: "AutoUpdate".to_owned(), value: value.to_owned(), ..entry.clone() })
+}
+
+/// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
+/// of the unit is another one than Quadlet's.
+pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], problems: &mut Vec<Diagnostic>) {
+    let is_special = |entry: &Entry| is_own(file.file_type, entry) && entry.value.contains(['%', '$']);
+    let is_named = |entry: &Entry| ["Unit", "Service"].contains(&&*entry.section) && entry.value.contains('%');
+    if !entries.iter().any(|entry| is_special(entry) || is_named(entry)) {
+        return;
+    }
+    let name = unit_name(file, entries);
+    for entry in entries.iter_mut().filter(|entry| is_named(entry)) {
+        entry.value = named(&entry.value, &name);
+    }
+    let mut context = Context { name: &name, host: sources.host.as_deref(), ..Context::default() };
+    context.variables = variables::of_service(entries, &context, &sources.variables);
+    for entry in entries.iter_mut().filter(|entry| is_special(entry)) {
+        let key = keys(file.file_type).iter().find(|key| key.name == entry.key);
+        let words = key.is_some_and(|key| key.kind == Kind::Line);
+        let expanded = context.expand(&entry.value, words);
+        let warn = |remark| Diagnostic::warning(&entry.at, format!("{}=: {remark}", entry.key));
+        problems.extend(expanded.remarks.into_iter().map(warn));
+        entry.value = expanded.value;
+    }
+}
+
+/// The name that Quadlet gives to the unit of a file, without `.service`.
+#[must_use]
+pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
+    let suffix = match file.file_type {
+        FileType::Container | FileType::Defaults => String::new(),
+        other => format!("-{}", other.extension()),
+    };
+    let named = entries.iter().rev().find(|entry| entry.key == "ServiceName" && is_own(file.file_type, entry));
+    named.map_or_else(|| file.described() + &suffix, |entry| entry.value.clone())
+}
+
+/// What is to be said about an assignment of a key that has no effect, or another one than in Quadlet.
+#[must_use]
+pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Option<Diagnostic> {
+    if value.is_empty() {
+        return None;
+    }
+    let yes = parse_bool(value) == Some(true);
+    let status = keys(file_type).iter().find(|known| known.name == key).map(|known| known.status);
+    let why = match (key.as_str(), value.as_str()) {
+        (_, _) if matches!(status, Some(Status::Without(_))) => match status {
+            Some(Status::Without(why)) => why,
+            _ => return None,
+        },
+        ("EnvironmentHost" | "HttpProxy", _) if yes => {
+            "nothing of the host's environment is passed on; write Environment= for what is needed"
+        }
+        ("CgroupsMode", "disabled") => "the container always has a control group; remove the key",
+        ("LogDriver", "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
+        ("LogDriver", "k8s-file" | "json-file") => {
+            "the output goes to the journal; read it with sdme-gen logs, and remove the key"
+        }
+        ("HealthLogDestination", value) if !["local", "events_logger"].contains(&value) => {
+            "results of health checks go to the journal; remove the key"
+        }
+        ("SecurityLabelType", value) if value != "spc_t" => {
+            "the container gets no SELinux label; write AppArmor= or Strict=yes to confine it"
+        }
+        ("ExitPolicy", "stop") => {
+            "a pod stays when its last member stops, so that its ports stay open; stop the pod itself"
+        }
+        _ => return None,
+    };
+    Some(without(at, key, value, why))
+}
+
+fn without(at: &Location, key: &str, value: &str, why: &str) -> Diagnostic {
+    let value = if value.contains(char::is_whitespace) { "" } else { value };
+    Diagnostic::warning(at, format!("{key}={value} has no effect here: {why}"))
+}

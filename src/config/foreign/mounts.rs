@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT
+//! Mounts below `/dev`, `/proc`, `/sys` and on `/run`, which an application has already: what `Volume=` and `Mount=` ask for there in
+//! Podman's files. Pure.
+
+use crate::config::keys::FileType;
+use crate::diag::Diagnostic;
+use crate::ini::Entry;
+
+/// Paths below `/dev` that are no device nodes.
+const NO_DEVICES: [&str; 6] = ["/dev/hugepages", "/dev/log", "/dev/mqueue", "/dev/pts", "/dev/shm", "/dev/disk"];
+
+/// Rewrites assignments of `Volume=` and `Mount=`.
+pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut Vec<Diagnostic>) {
+    if !matches!(file_type, FileType::Container | FileType::Pod) {
+        return;
+    }
+    let own = file_type.section();
+    entries.retain_mut(|entry| {
+        if &*entry.section != own {
+            return true;
+        }
+        match entry.key.as_str() {
+            "Volume" => volume(file_type, entry, problems),
+            "Mount" => {
+                if let Some(value) = over_run(&entry.value) {
+                    (entry.key, entry.value) = ("Tmpfs".to_owned(), value);
+                }
+                true
+            }
+            _ => true,
+        }
+    });
+}
+
+/// Whether a volume stays. One that is a device becomes `AddDevice=`.
+fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>) -> bool {
+    let mut parts = entry.value.split(':');
+    let (Some(source), Some(target), options) = (parts.next(), parts.next(), parts.next().unwrap_or_default()) else {
+        return true;
+    };
+    let (source, target) = (source.trim_end_matches('/').to_owned(), target.trim_end_matches('/').to_owned());
+    let is_below =
+        |path: &str, top: &str| path == top || path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
+    if source == target && ["/proc", "/sys"].iter().any(|top| is_below(&target, top)) {
+        let message = format!(
+            "Volume={} has no effect here: the application has {target} already, as far as it is allowed to see it; remove it",
+            entry.value
+        );
+        problems.push(Diagnostic::warning(&entry.at, message));
+        return false;
+    }
+    let is_node = |path: &str| path.starts_with("/dev/") && !NO_DEVICES.iter().any(|top| is_below(path, top));
+    if file_type == FileType::Container && is_node(&source) && is_node(&target) {
+        let access = if options.split(',').any(|option| option == "ro") { ":r" } else { "" };
+        let value = format!("{source}:{target}{access}");
+        let message = format!(
+            "Volume={}: device nodes are not mounted; it is read as AddDevice={value}, write that",
+            entry.value
+        );
+        problems.push(Diagnostic::warning(&entry.at, message));
+        (entry.key, entry.value) = ("AddDevice".to_owned(), value);
+    }
+    true
+}
+
+/// The value of `Tmpfs=` for a file system in memory that `Mount=` asks for at `/run`.
+fn over_run(value: &str) -> Option<String> {
+    let (mut is_tmpfs, mut is_run, mut options) = (false, false, Vec::new());
+    for part in value.split(',') {
+        match part.split_once('=').unwrap_or((part, "")) {
+            ("type", kind) => is_tmpfs = kind == "tmpfs",
+            ("target" | "destination" | "dst", path) => is_run = path.trim_end_matches('/') == "/run",
+            ("tmpfs-size" | "size", size) => options.push(format!("size={size}")),
+            ("tmpfs-mode" | "mode", mode) => options.push(format!("mode={mode}")),
+            ("tmpcopyup" | "U" | "chown", _) => {}
+            ("ro" | "readonly", "" | "true") => options.push("ro".to_owned()),
+            _ => options.push(part.to_owned()),
+        }
+    }
+    let separator = if options.is_empty() { "" } else { ":" };
+    (is_tmpfs && is_run).then(|| format!("/run{separator}{}", options.join(",")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::diag::Location;
+
+    #[test]
+    fn what_the_application_has_already() {
+        for (key, value, becomes, warnings) in [
+            ("Volume", "/dev/dri:/dev/dri:ro", Some("AddDevice=/dev/dri:/dev/dri:r"), 1),
+            ("Volume", "/sys:/sys:ro", None, 1),
+            ("Volume", "/dev/shm:/dev/shm", Some("Volume=/dev/shm:/dev/shm"), 0),
+            ("Volume", "/dev:/host/dev", Some("Volume=/dev:/host/dev"), 0),
+            ("Volume", "data:/data", Some("Volume=data:/data"), 0),
+            ("Mount", "type=tmpfs,destination=/run,tmpfs-mode=755", Some("Tmpfs=/run:mode=755"), 0),
+            ("Mount", "type=tmpfs,dst=/run/lock", Some("Mount=type=tmpfs,dst=/run/lock"), 0),
+        ] {
+            let at = Location::new(&"a.container".into(), 3);
+            let mut entries = vec![Entry { section: "Container".into(), key: key.into(), value: value.into(), at }];
+            let mut problems = Vec::new();
+            translate(FileType::Container, &mut entries, &mut problems);
+            let found = entries.first().map(|entry| format!("{}={}", entry.key, entry.value));
+            assert_eq!((found.as_deref(), problems.len()), (becomes, warnings), "{value}");
+        }
+    }
+}

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: MIT
+//! `PodmanArgs=`: options of podman's commands become keys and settings of ours, or a message says what differs. Pure.
+
+mod options;
+mod special;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::keys::{FileType, Kind, keys};
+use super::values::systemd_size;
+use crate::diag::{Diagnostic, Location, suggestion};
+use crate::ini::{Entry, split_words};
+use crate::unit::config_word;
+use options::{Act, Opt, options};
+use special::Limits;
+
+/// The key.
+pub const KEY: &str = "PodmanArgs";
+
+/// What the option `--memory-swap` would be called as a key.
+pub const SWAP: &str = "MemorySwap";
+
+/// How many letters of an option may differ for it to count as a misspelt one, which is an error, as it is for podman.
+const MISSPELT: usize = 2;
+
+/// The assignments that the `PodmanArgs=` of a file stand for. They belong after those of the file: podman gets its options last.
+pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Diagnostic>) -> Vec<Entry> {
+    let own = file_type.section();
+    let mut all: Vec<(&Location, Vec<String>)> = Vec::new();
+    for entry in entries.iter().filter(|entry| entry.key == KEY && &*entry.section == own) {
+        if entry.value.is_empty() {
+            all.clear();
+        }
+        // What is wrong with its quotes is said as for any key.
+        all.extend(split_words(&entry.value).ok().map(|words| (&entry.at, words)));
+    }
+    // Not a key, but written by many as if it were one.
+    let swap = |entry: &&Entry| entry.key == SWAP && &*entry.section == own && file_type == FileType::Container;
+    all.extend(entries.iter().filter(swap).map(|entry| (&entry.at, vec![format!("--memory-swap={}", entry.value)])));
+    let known = options(file_type);
+    let mut out = Vec::new();
+    for (at, words) in all {
+        let mut limits = Limits::new(entries);
+        let words = words.iter().map(String::as_str).collect();
+        let mut reader = Reader { file_type, known: &known, at, words, out: &mut out, problems, limits: &mut limits };
+        while let Some(word) = reader.words.pop_front() {
+            reader.word(word);
+        }
+        reader.finish();
+    }
+    out
+}
+
+/// Whether a long option of the command that makes what a file describes takes a value.
+#[must_use]
+pub fn takes_value(file_type: FileType, long: &str) -> bool {
+    options(file_type).iter().any(|(name, _, takes, _)| *name == long && *takes)
+}
+
+/// Reads the words of one assignment.
+struct Reader<'a> {
+    file_type: FileType,
+    known: &'a [&'static Opt],
+    at: &'a Location,
+    /// What is still to be read.
+    words: VecDeque<&'a str>,
+    out: &'a mut Vec<Entry>,
+    problems: &'a mut Vec<Diagnostic>,
+    /// Limits that take several options.
+    limits: &'a mut Limits,
+}
+
+impl<'a> Reader<'a> {
+    fn word(&mut self, word: &'a str) {
+        if let Some(long) = word.strip_prefix("--") {
+            let (name, value) = long.split_once('=').map_or((long, None), |(name, value)| (name, Some(value)));
+            match self.known.iter().find(|(known, ..)| *known == name) {
+                Some(option) => self.option(option, value),
+                None => self.unknown(name, value.is_some()),
+            }
+            return;
+        }
+        let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
+            self.error(&format!("{word:?} is not an option; write options that begin with --"));
+            return;
+        };
+        // Short options can share a dash; a value follows at once or as the next word.
+        let mut rest = letters.chars();
+        while let Some(letter) = rest.next() {
+            let Some(option) = self.known.iter().find(|(_, short, ..)| *short == letter) else {
+                self.error(&format!("podman has no option -{letter}; remove it"));
+                return;
+            };
+            let value = rest.as_str().strip_prefix('=').unwrap_or(rest.as_str());
+            if option.2 {
+                self.option(option, Some(value).filter(|value| !value.is_empty()));
+                return;
+            }
+            self.option(option, None);
+        }
+    }
+
+    fn option(&mut self, (name, _, takes, act): &'static Opt, value: Option<&'a str>) {
+        let value = match (value, takes) {
+            (Some(value), _) => value,
+            (None, false) => "true",
+            (None, true) => match self.words.pop_front() {
+                Some(value) => value,
+                None => return self.error(&format!("--{name} has no value; write --{name}=VALUE")),
+            },
+        };
+        match *act {
+            Act::Key(key) => self.key(name, key, value),
+            Act::Flag(key) => self.key(name, key, if value == "false" { "no" } else { "yes" }),
+            Act::Service(key) => self.set("Service", key, &systemd_size(value)),
+            Act::Met => {}
+            Act::MetIf(values, _) if values.contains(&value) => {}
+            Act::MetIf(_, why) | Act::Without(why) => self.without(name, why),
+            Act::Refused(why) => self.error(&format!("--{name} cannot be used: {why}")),
+            Act::Special => self.special(name, value),
+        }
+    }
+
+    /// An option that no table has. A misspelt one may have been meant to restrict the container, so it is an error.
+    fn unknown(&mut self, name: &str, has_value: bool) {
+        if !has_value && self.words.front().is_some_and(|next| !next.starts_with('-')) {
+            self.words.pop_front();
+        }
+        let near = |known: &&str| strsim::damerau_levenshtein(name, known) <= MISSPELT;
+        let near = suggestion(name, self.known.iter().map(|(known, ..)| *known).filter(|known| near(known)));
+        if near.is_empty() {
+            self.without(name, "the option is unknown; remove it, or write the key that it stands for");
+        } else {
+            self.error(&format!("podman has no option --{name}{near}"));
+        }
+    }
+
+    /// Writes a key of the file's own section.
+    fn key(&mut self, option: &str, key: &'static str, value: &str) {
+        let Some(found) = keys(self.file_type).iter().find(|known| known.name == key) else {
+            let why = format!("the setting is that of a container; write {key}= in the .container files");
+            return self.without(option, &why);
+        };
+        let value = if found.kind == Kind::Words { config_word(value) } else { value.to_owned() };
+        self.set(self.file_type.section(), key, &value);
+    }
+
+    /// Writes an assignment.
+    fn set(&mut self, section: &str, key: &str, value: &str) {
+        let entry =
+            Entry { section: Arc::from(section), key: key.to_owned(), value: value.to_owned(), at: self.at.clone() };
+        self.out.push(entry);
+    }
+
+    fn without(&mut self, option: &str, why: &str) {
+        self.warn(&format!("--{option} has no effect here: {why}"));
+    }
+
+    fn warn(&mut self, message: &str) {
+        self.problems.push(Diagnostic::warning(self.at, format!("{KEY}=: {message}")));
+    }
+
+    fn error(&mut self, message: &str) {
+        self.problems.push(Diagnostic::error(self.at, format!("{KEY}=: {message}")));
+    }
+}

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT
+//! Files of Quadlet that do not describe one unit of ours: `.quadlets`, in which there are several (podman-quadlet-install(1)), and
+//! the kinds that are not read. Pure.
+
+/// The extension of files that hold several units.
+pub const EXTENSION: &str = "quadlets";
+
+/// The sections that tell the type of a unit; in lower case, they are the extensions.
+const SECTIONS: [&str; 8] = ["container", "pod", "volume", "network", "image", "kube", "build", "artifact"];
+
+/// What is said about a file of a kind of Quadlet that is not read, by its extension: why, and what to do; none for other extensions.
+#[must_use]
+pub fn unread(extension: &str) -> Option<&'static str> {
+    match extension {
+        "kube" => Some(
+            "this file is not read: Kubernetes files do not run here; write a .pod file, and a .container file for each container",
+        ),
+        "build" => {
+            Some("this file is not read: images are not built here; build the image elsewhere, and name it with Image=")
+        }
+        "artifact" => Some(
+            "this file is not read: artifacts are not pulled; name an image with Image=, or mount a file with Volume=",
+        ),
+        _ => None,
+    }
+}
+
+/// One unit of a `.quadlets` file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Part {
+    /// The file name that the unit would have in a file of its own.
+    pub name: String,
+    /// The line of the file at which the unit begins, from 1.
+    pub line: u32,
+    /// Its text, behind as many empty lines as there are lines above it: numbers of lines are those of the whole file.
+    pub text: Vec<u8>,
+}
+
+/// The units of a `.quadlets` file: parts separated by lines `---`, each with a comment `# FileName=NAME`, which gives the name without
+/// extension, and a section that tells the type. A single unit needs no such comment: it has `stem`, the name of the file.
+///
+/// # Errors
+/// For a part without a usable name or without a section of Quadlet: the line at which the part begins, and the message.
+#[must_use]
+pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, String)>> {
+    let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
+    let mut parts: Vec<(usize, &[&[u8]])> = Vec::new();
+    let mut start = 0;
+    for part in lines.split(|line| line.trim_ascii() == b"---") {
+        parts.push((start, part));
+        start += part.len() + 1;
+    }
+    parts.retain(|(_, part)| part.iter().any(|line| !line.trim_ascii().is_empty()));
+    let alone = parts.len() == 1;
+    parts.into_iter().map(|(start, part)| unit(start, part, alone.then_some(stem))).collect()
+}
+
+/// `start`: how many lines are above the part.
+fn unit(start: usize, part: &[&[u8]], stem: Option<&str>) -> Result<Part, (u32, String)> {
+    let blank = part.iter().take_while(|line| line.trim_ascii().is_empty()).count();
+    let line = u32::try_from(start + blank + 1).unwrap_or(u32::MAX);
+    let header = part.iter().find_map(|line| section(line));
+    let Some(extension) = header else {
+        let message = "this part of a .quadlets file has no section of Quadlet; write [Container], [Pod], [Volume], [Network] or [Image]";
+        return Err((line, message.to_owned()));
+    };
+    let stem = match (part.iter().find_map(|line| file_name(line)), stem) {
+        (Some(name), _) => name,
+        (None, Some(stem)) => stem.to_owned(),
+        (None, None) => {
+            let message = "this part of a .quadlets file has no name; write # FileName=NAME into it, without extension";
+            return Err((line, message.to_owned()));
+        }
+    };
+    let known = stem.rsplit_once('.').is_some_and(|(_, end)| SECTIONS.contains(&end));
+    if stem.is_empty() || stem.contains(['/', '\\']) || known {
+        let message = format!("FileName={stem} is not a name without path and extension; write # FileName=NAME");
+        return Err((line, message));
+    }
+    let mut text = b"\n".repeat(start);
+    text.extend(part.join(&b'\n'));
+    text.push(b'\n');
+    Ok(Part { name: format!("{stem}.{extension}"), line, text })
+}
+
+/// The extension that the header of a section stands for.
+fn section(line: &[u8]) -> Option<&'static str> {
+    let name = line.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
+    SECTIONS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
+}
+
+/// What a comment `# FileName=NAME` says.
+fn file_name(line: &[u8]) -> Option<String> {
+    let name = line.trim_ascii().strip_prefix(b"#")?.trim_ascii_start().strip_prefix(b"FileName=")?;
+    Some(String::from_utf8_lossy(name.trim_ascii()).into_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn units_keep_their_names_and_lines() {
+        let text = b"# FileName=web\n# the shop\n[Container]\nImage=x\n ---\n\n---\n\n#  FileName=data \n[Volume]\n---\n[Service]\n\
+            ---\n[Network]\n---\n# FileName=a/b\n[Pod]\n---\n# FileName=web.container\n[Container]\n";
+        let parts = split(text, "all");
+        let found = |index: usize| parts.get(index).cloned().unwrap();
+        let web = found(0).unwrap();
+        assert_eq!((web.name.as_str(), web.line), ("web.container", 1));
+        assert_eq!(web.text, b"# FileName=web\n# the shop\n[Container]\nImage=x\n");
+        let data = found(1).unwrap();
+        assert_eq!((data.name.as_str(), data.line), ("data.volume", 9));
+        assert_eq!(data.text, b"\n\n\n\n\n\n\n\n#  FileName=data \n[Volume]\n");
+        let errors: Vec<_> = parts.iter().skip(2).map(|part| part.clone().unwrap_err()).collect();
+        let wanted =
+            [(12, "no section"), (14, "no name"), (16, "FileName=a/b is not"), (19, "FileName=web.container is not")];
+        assert_eq!(errors.len(), wanted.len());
+        for ((line, message), (at, text)) in errors.iter().zip(wanted) {
+            assert!(*line == at && message.contains(text), "{line}: {message}");
+        }
+        let alone = split(b"[kube]\nYaml=x\n", "app");
+        assert_eq!(alone.first().unwrap().clone().unwrap().name, "app.kube");
+        assert!(split(b"\n---\n", "x").is_empty());
+    }
+}

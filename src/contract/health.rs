@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT
+//! The health of an application: what is checked, and what follows from the results. `prepare` writes the check, the
+//! launcher carries it out. The rules are Docker's (Dockerfile reference, HEALTHCHECK); startup checks and actions are
+//! podman's (podman-run(1), `--health-startup-*`, `--health-on-failure`). Pure.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contract::probe::Probe;
+
+/// Time between two checks where nothing is said, in milliseconds; also the limit of one.
+pub const INTERVAL: u64 = 30_000;
+/// Failures in a row that count as unhealthy where nothing is said.
+pub const RETRIES: u32 = 3;
+/// Time between two checks in the start period of an image that does not say, in milliseconds.
+pub const START_INTERVAL: u64 = 5_000;
+
+/// How it is found out how an application is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Test {
+    /// By a program with its arguments; without any, not at all.
+    Command(Vec<String>),
+    /// By a question that the launcher puts itself.
+    Probe(Probe),
+}
+
+impl Test {
+    /// Whether there is no test.
+    #[must_use]
+    pub fn is_none(&self) -> bool {
+        matches!(self, Self::Command(words) if words.is_empty())
+    }
+}
+
+impl Default for Test {
+    fn default() -> Self {
+        Self::Command(Vec::new())
+    }
+}
+
+/// A health check. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// What is checked.
+    pub test: Test,
+    /// Time between two checks, or none for checks by hand only.
+    pub interval: Option<u64>,
+    /// Time one check may take.
+    pub timeout: u64,
+    /// Failures in a row that make the application unhealthy.
+    pub retries: u32,
+    /// Time after the start in which failures do not count.
+    pub start_period: u64,
+    /// Time between two checks in the start period, until the first one passes.
+    pub start_interval: Option<u64>,
+    /// What is done with an application that has become unhealthy.
+    pub on_failure: OnFailure,
+    /// The check that comes first.
+    pub startup: Option<Startup>,
+}
+
+impl Default for Health {
+    fn default() -> Self {
+        Self {
+            test: Test::default(),
+            interval: Some(INTERVAL),
+            timeout: INTERVAL,
+            retries: RETRIES,
+            start_period: 0,
+            start_interval: None,
+            on_failure: OnFailure::None,
+            startup: None,
+        }
+    }
+}
+
+/// A check that is made in place of the other one until it has passed. Times are milliseconds.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Startup {
+    /// What is checked.
+    pub test: Test,
+    /// Time between two checks.
+    pub interval: u64,
+    /// Time one check may take.
+    pub timeout: u64,
+    /// Failures after which the application is restarted; 0 for never.
+    pub retries: u32,
+    /// How often it has to pass.
+    pub success: u32,
+}
+
+/// `HealthOnFailure=`
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnFailure {
+    /// Nothing but that it is told.
+    #[default]
+    None,
+    /// Its processes are killed, which is a failure to the service manager.
+    Kill,
+    /// Its service is restarted.
+    Restart,
+    /// Its service is stopped.
+    Stop,
+}
+
+impl Health {
+    /// The command of a check in Docker's form, or none where there is to be no check: `NONE`, `CMD` and words, or
+    /// `CMD-SHELL` and a line for the shell.
+    #[must_use]
+    pub fn command(test: &[String]) -> Option<Vec<String>> {
+        let (kind, rest) = test.split_first()?;
+        match kind.to_ascii_uppercase().as_str() {
+            "CMD" if !rest.is_empty() => Some(rest.to_vec()),
+            "CMD-SHELL" if !rest.is_empty() => Some(Self::shell(&rest.join(" "))),
+            _ => None,
+        }
+    }
+
+    /// The command that runs a line of shell.
+    #[must_use]
+    pub fn shell(line: &str) -> Vec<String> {
+        vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()]
+    }
+
+    /// Time between two checks until the application has started, where that is another one.
+    #[must_use]
+    pub fn first_interval(&self) -> Option<u64> {
+        let in_start_period = self.start_interval.filter(|_| self.start_period > 0);
+        self.startup.as_ref().map(|s| s.interval).or(in_start_period)
+    }
+}
+
+/// How an application is.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Status {
+    /// Nothing is known yet.
+    #[default]
+    Starting,
+    /// The last check passed, or not enough have failed since one did.
+    Healthy,
+    /// Too many checks in a row have failed.
+    Unhealthy,
+    /// It has ended.
+    Stopped,
+    /// It has failed, and is not started again.
+    Failed,
+}
+
+impl Status {
+    /// The word for it.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::Healthy => "healthy",
+            Self::Unhealthy => "unhealthy",
+            Self::Stopped => "stopped",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What is remembered from one check to the next.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct State {
+    /// What the application's service ran as at that time; another run starts over.
+    pub run: String,
+    /// The verdict so far.
+    pub status: Status,
+    /// Failures in a row that count.
+    pub failures: u32,
+    /// Passed startup checks in a row.
+    pub successes: u32,
+    /// Whether the startup check is over.
+    pub started: bool,
+    /// Whether the interval of the start is over.
+    pub settled: bool,
+}
+
+/// What a result calls for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// To go on.
+    Continue,
+    /// The usual interval from now on.
+    Settle,
+    /// What is done with an unhealthy application.
+    Fail(OnFailure),
+}
+
+impl State {
+    /// Whether the startup check is to be made.
+    #[must_use]
+    pub fn is_startup(&self, health: &Health) -> bool {
+        health.startup.is_some() && !self.started
+    }
+
+    /// Takes in a result; `age` is the application's, in milliseconds.
+    pub fn observe(&mut self, passed: bool, age: u64, health: &Health) -> Step {
+        match &health.startup {
+            Some(startup) if !self.started => self.observe_startup(passed, startup),
+            _ => self.observe_usual(passed, age, health),
+        }
+    }
+
+    fn observe_startup(&mut self, passed: bool, startup: &Startup) -> Step {
+        if !passed {
+            self.successes = 0;
+            self.failures += 1;
+            let over = startup.retries > 0 && self.failures >= startup.retries;
+            if over {
+                self.status = Status::Unhealthy;
+            }
+            return if over { Step::Fail(OnFailure::Restart) } else { Step::Continue };
+        }
+        self.successes += 1;
+        if self.successes < startup.success.max(1) {
+            return Step::Continue;
+        }
+        (self.started, self.settled, self.failures) = (true, true, 0);
+        Step::Settle
+    }
+
+    fn observe_usual(&mut self, passed: bool, age: u64, health: &Health) -> Step {
+        let before = self.status;
+        let spared = before == Status::Starting && age < health.start_period;
+        if passed {
+            (self.status, self.failures) = (Status::Healthy, 0);
+        } else if !spared {
+            self.failures = self.failures.saturating_add(1);
+            if self.failures >= health.retries.max(1) {
+                self.status = Status::Unhealthy;
+            }
+        }
+        if self.status == Status::Unhealthy && before != Status::Unhealthy {
+            return Step::Fail(health.on_failure);
+        }
+        let over = self.status != Status::Starting || age >= health.start_period;
+        if over && !self.settled {
+            self.settled = true;
+            return Step::Settle;
+        }
+        Step::Continue
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A health check that fails three times is enough, a success in between starts over, and it is told once.
+    #[test]
+    fn failures_in_a_row() {
+        use Status::{Healthy, Starting, Unhealthy};
+        let health = Health { on_failure: OnFailure::Kill, ..Health::default() };
+        let mut state = State { settled: true, ..State::default() };
+        let mut observe = |passed| (state.observe(passed, 1000, &health), state.status);
+        assert_eq!(observe(false), (Step::Continue, Starting));
+        assert_eq!(observe(true), (Step::Continue, Healthy));
+        for _ in 0..2 {
+            assert_eq!(observe(false), (Step::Continue, Healthy));
+        }
+        assert_eq!(observe(false), (Step::Fail(OnFailure::Kill), Unhealthy));
+        assert_eq!(observe(false), (Step::Continue, Unhealthy));
+        assert_eq!(observe(true), (Step::Continue, Healthy));
+    }
+
+    #[test]
+    fn the_start_period_spares_failures_until_the_first_success() {
+        let health = Health { start_period: 10_000, retries: 1, start_interval: Some(1000), ..Health::default() };
+        let mut state = State::default();
+        assert_eq!((state.observe(false, 9_999, &health), state.failures), (Step::Continue, 0));
+        let mut later = state.clone();
+        assert_eq!(later.observe(false, 10_000, &health), Step::Fail(OnFailure::None));
+        assert_eq!(state.observe(true, 2_000, &health), Step::Settle);
+        assert_eq!(state.observe(false, 3_000, &health), Step::Fail(OnFailure::None));
+        assert_eq!((health.first_interval(), Health::default().first_interval()), (Some(1000), None));
+    }
+
+    #[test]
+    fn the_startup_check_comes_first() {
+        let startup = Startup { test: Test::default(), interval: 1000, timeout: 1000, retries: 2, success: 2 };
+        let health = Health { startup: Some(startup), ..Health::default() };
+        let mut state = State::default();
+        assert!(state.is_startup(&health));
+        assert_eq!(state.observe(true, 0, &health), Step::Continue);
+        assert_eq!(state.observe(false, 0, &health), Step::Continue);
+        let mut failed = state.clone();
+        assert_eq!(failed.observe(false, 0, &health), Step::Fail(OnFailure::Restart));
+        assert_eq!(state.observe(true, 0, &health), Step::Continue);
+        assert_eq!(state.observe(true, 0, &health), Step::Settle);
+        assert!(!state.is_startup(&health) && state.status == Status::Starting);
+        state.observe(true, 0, &health);
+        assert_eq!(state.status, Status::Healthy);
+    }
+
+    #[test]
+    fn commands() {
+        let command = |words: &[&str]| Health::command(&words.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(command(&["CMD", "a", "b c"]), Some(vec!["a".into(), "b c".into()]));
+        assert_eq!(command(&["CMD-SHELL", "a || b"]), Some(Health::shell("a || b")));
+        for none in [&["NONE"][..], &[], &["CMD"], &["none"], &["curl"]] {
+            assert_eq!(command(none), None);
+        }
+    }
+}

@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: MIT
+//! Probes: questions to an application that need no program of its image. `HealthHttp=` and `HealthTcp=` ask for them, and the
+//! launcher puts them. Pure.
+//!
+//! A host is an address or `localhost`, because the launcher resolves no names. It speaks no TLS, which would take a library.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+use serde::{Deserialize, Serialize};
+
+/// What stands for this very network.
+const LOCALHOST: &str = "localhost";
+/// Longest path, as web servers usually limit it.
+const MAX_PATH: usize = 2048;
+
+/// A question to an application.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Probe {
+    /// An address, or `localhost`.
+    pub host: String,
+    /// Port of TCP.
+    pub port: u16,
+    /// What is asked for over HTTP; without, a connection is enough.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+}
+
+impl Probe {
+    /// Reads `[[http://]HOST][:PORT][/PATH]`, a URL of which the usual may be left out.
+    ///
+    /// # Errors
+    /// When it is none. The message says what is wrong, for behind `KEY=VALUE: `.
+    pub fn http(text: &str) -> Result<Self, String> {
+        if text.starts_with("https://") {
+            let remedy = "HealthTcp= for the port alone, or HealthCmd= and a program of the image";
+            return Err(format!("a probe does not speak TLS; write {remedy}"));
+        }
+        let rest = text.strip_prefix("http://").unwrap_or(text);
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, "/"),
+        };
+        if authority.is_empty() && rest.len() != text.len() {
+            return Err("there is no host behind http://".to_owned());
+        }
+        if path.len() > MAX_PATH || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
+            return Err("the path of a URL has no blanks, no # and ASCII characters only".to_owned());
+        }
+        let (host, port) = split(authority);
+        Ok(Self { host: self::host(host)?, port: self::port(port.unwrap_or("80"))?, path: Some(path.to_owned()) })
+    }
+
+    /// Reads `[HOST:]PORT`.
+    ///
+    /// # Errors
+    /// As for [`Self::http`].
+    pub fn tcp(text: &str) -> Result<Self, String> {
+        let (host, port) = match split(text) {
+            (host, Some(port)) => (host, port),
+            (port, None) => ("", port),
+        };
+        Ok(Self { host: self::host(host)?, port: self::port(port)?, path: None })
+    }
+
+    /// Where it is put, one after the other until there is an answer.
+    #[must_use]
+    pub fn addresses(&self) -> Vec<SocketAddr> {
+        let hosts = match self.host.parse() {
+            Ok(address) => vec![address],
+            Err(_) => vec![IpAddr::from(Ipv4Addr::LOCALHOST), IpAddr::from(Ipv6Addr::LOCALHOST)],
+        };
+        hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect()
+    }
+
+    /// The host as a URL and the `Host` field have it: with the port, unless that is the usual one.
+    #[must_use]
+    pub fn authority(&self) -> String {
+        let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
+        if self.port == 80 && self.path.is_some() { host } else { format!("{host}:{}", self.port) }
+    }
+}
+
+impl fmt::Display for Probe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.path {
+            Some(path) => write!(f, "GET http://{}{path}", self.authority()),
+            None => write!(f, "connection to {}", self.authority()),
+        }
+    }
+}
+
+/// Host and port, the host without the brackets that an address of IPv6 has.
+fn split(authority: &str) -> (&str, Option<&str>) {
+    if let Some((address, rest)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (address, rest.strip_prefix(':'));
+    }
+    match authority.rsplit_once(':') {
+        Some((host, port)) => (host, Some(port)),
+        None => (authority, None),
+    }
+}
+
+fn host(text: &str) -> Result<String, String> {
+    if text.is_empty() || text.eq_ignore_ascii_case(LOCALHOST) {
+        return Ok(LOCALHOST.to_owned());
+    }
+    match text.parse::<IpAddr>() {
+        Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(address.to_string()),
+        _ => Err(format!("{text} is neither localhost nor an address")),
+    }
+}
+
+fn port(text: &str) -> Result<u16, String> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| format!("{text:?} is no port from 1 to 65535"))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn urls() {
+        for (text, want) in [
+            ("/", "GET http://localhost/"),
+            ("/healthz?full=1", "GET http://localhost/healthz?full=1"),
+            (":8080", "GET http://localhost:8080/"),
+            (":8080/x", "GET http://localhost:8080/x"),
+            ("http://localhost:80/x", "GET http://localhost/x"),
+            ("http://LOCALHOST", "GET http://localhost/"),
+            ("127.0.0.1:81/x", "GET http://127.0.0.1:81/x"),
+            ("http://[::1]:8080/x", "GET http://[::1]:8080/x"),
+            ("http://[0::1]/x:y", "GET http://[::1]/x:y"),
+        ] {
+            assert_eq!(Probe::http(text).unwrap().to_string(), want, "{text}");
+        }
+        for (text, why) in [
+            ("https://localhost/", "does not speak TLS"),
+            ("http://", "no host behind"),
+            ("http:///x", "no host behind"),
+            ("http://example.org/", "example.org is neither localhost nor an address"),
+            ("example.org", "neither localhost nor"),
+            ("8080/x", "8080 is neither localhost nor"),
+            ("ftp://localhost/", "ftp is neither"),
+            ("http://0.0.0.0/", "neither"),
+            (":0/", "is no port"),
+            (":+80/", "is no port"),
+            (":65536/", "is no port"),
+            (":/", "is no port"),
+            ("/a b", "the path of a URL"),
+            ("/a\r\nX: y", "the path of a URL"),
+            ("/a#b", "the path of a URL"),
+        ] {
+            let error = Probe::http(text).unwrap_err();
+            assert!(error.contains(why), "{text}: {error}");
+        }
+    }
+
+    #[test]
+    fn connections() {
+        for (text, want) in [
+            ("5432", "connection to localhost:5432"),
+            (":80", "connection to localhost:80"),
+            ("localhost:80", "connection to localhost:80"),
+            ("10.0.0.1:80", "connection to 10.0.0.1:80"),
+            ("[::1]:80", "connection to [::1]:80"),
+        ] {
+            assert_eq!(Probe::tcp(text).unwrap().to_string(), want, "{text}");
+        }
+        for bad in ["", "0", "x", "db:5432", "80/", "[::1]", "70000"] {
+            assert!(Probe::tcp(bad).is_err(), "{bad}");
+        }
+        let addresses = Probe::tcp("80").unwrap().addresses();
+        assert_eq!(addresses, ["127.0.0.1:80", "[::1]:80"].map(|address| address.parse().unwrap()));
+        assert_eq!(Probe::tcp("10.0.0.1:80").unwrap().addresses(), ["10.0.0.1:80".parse().unwrap()]);
+    }
+}

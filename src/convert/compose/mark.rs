@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//! The first line of a file that was converted. It has a digest of the rest, so that the next conversion knows whether a person has
+//! changed the file since. Pure.
+
+use super::Outcome;
+use crate::image::digest::Digest;
+
+const START: &str = "# Written by sdme-gen convert compose for the project ";
+/// In place of the project, for a file that other projects share.
+const SHARED: &str = "*";
+const MIDDLE: &str = "; not replaced once it is changed (";
+
+/// Where a file comes from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Origin {
+    /// A conversion of this project wrote it, and nobody has changed it.
+    Converted(String),
+    /// A conversion wrote it for a network that projects share, and nobody has changed it.
+    Shared,
+    /// A conversion wrote it, and somebody has changed it.
+    Changed,
+    /// Somebody else wrote it.
+    Other,
+}
+
+/// Puts the mark into each file.
+pub fn mark(out: &mut Outcome) {
+    for (name, text) in &mut out.files {
+        let rest = format!("\n{text}");
+        let project = if out.shared.contains(name) { SHARED } else { &out.project };
+        *text = format!("{START}{project}{MIDDLE}{})\n{rest}", digest(&rest));
+    }
+}
+
+/// Where a file with this text comes from.
+#[must_use]
+pub fn origin(text: &str) -> Origin {
+    let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
+    let Some((project, end)) = first.strip_prefix(START).and_then(|first| first.split_once(MIDDLE)) else {
+        return Origin::Other;
+    };
+    if end.strip_suffix(')') == Some(digest(rest).as_str()) {
+        if project == SHARED { Origin::Shared } else { Origin::Converted(project.to_owned()) }
+    } else {
+        Origin::Changed
+    }
+}
+
+fn digest(text: &str) -> String {
+    Digest::of(text.as_bytes()).prefix16().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn a_changed_file_is_recognised() {
+        let mut out = Outcome { project: "shop".to_owned(), ..Outcome::default() };
+        for name in ["a.network", "b.network"] {
+            out.files.insert(name.to_owned(), "[Network]\nInternal=yes\n".to_owned());
+        }
+        out.shared.insert("b.network".to_owned());
+        mark(&mut out);
+        let text = out.files.get("a.network").unwrap();
+        assert_eq!(origin(text), Origin::Converted("shop".to_owned()));
+        assert_eq!(origin(&text.replace("yes", "no")), Origin::Changed);
+        assert_eq!(origin(out.files.get("b.network").unwrap()), Origin::Shared);
+        assert_eq!(origin("[Network]\n"), Origin::Other);
+    }
+}

@@ -1,0 +1,231 @@
+// SPDX-License-Identifier: MIT
+//! From a resolved Compose project to files of ours: a container for each service, a volume for each named volume, and a network for
+//! each network that a service uses. Every key is mapped, has no effect here, or is listed as lost. Pure over [`Files`].
+
+mod limits;
+mod mark;
+mod network;
+mod network_files;
+mod ports;
+mod process;
+mod service;
+mod shell;
+mod storage;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use mark::{Origin, origin};
+use service::Service;
+
+use super::{Builder, name, without_refused};
+use crate::compose::value::{Map, Value};
+use crate::compose::{Files, Resolved};
+use crate::config::keys::FileType;
+
+/// Something of a project that the files do not have.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Lost {
+    /// The service, or another part of the project.
+    pub subject: String,
+    /// The key.
+    pub key: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+impl std::fmt::Display for Lost {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}: {}", self.subject, self.key, self.reason)
+    }
+}
+
+/// What a project was converted to.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// The name of the project.
+    pub project: String,
+    /// Files by name, with their text.
+    pub files: BTreeMap<String, String>,
+    /// The files among them for networks that other projects share. Such a file is written only if there is none of its name.
+    pub shared: BTreeSet<String>,
+    /// The containers that start with the project.
+    pub start: Vec<String>,
+    /// Values of secrets and configs that the project itself has, by the names of credentials.
+    pub credentials: BTreeMap<String, String>,
+    /// What was lost.
+    pub lost: Vec<Lost>,
+    /// Other things worth knowing; nothing is lost by them.
+    pub remarks: Vec<String>,
+    /// Directories of the host that Docker would make.
+    pub directories: BTreeSet<String>,
+}
+
+/// What the services of a project need of each other.
+struct Context<'a> {
+    resolved: &'a Resolved,
+    files: &'a dyn Files,
+    /// Services and their settings.
+    services: &'a Map,
+    /// The names of containers by service.
+    containers: BTreeMap<&'a str, String>,
+    /// The names of `.volume` files, and the sources that take the place of such a file, by volume.
+    volumes: BTreeMap<&'a str, String>,
+    /// Services that others wait for to be healthy.
+    healthy: BTreeSet<String>,
+    /// Services that others wait for to end.
+    completed: BTreeSet<String>,
+    out: Outcome,
+}
+
+impl Context<'_> {
+    fn lose(&mut self, subject: &str, key: &str, reason: impl Into<String>) {
+        let lost = Lost { subject: subject.to_owned(), key: key.to_owned(), reason: reason.into() };
+        if !self.out.lost.contains(&lost) {
+            self.out.lost.push(lost);
+        }
+    }
+
+    /// Takes over the notes of a builder, each with the key first.
+    fn take_notes(&mut self, subject: &str, builder: &mut Builder) {
+        for note in std::mem::take(&mut builder.notes) {
+            let (key, reason) = note.split_once(": ").unwrap_or((&note, ""));
+            self.lose(subject, key, reason);
+        }
+    }
+}
+
+/// Converts a project.
+///
+/// # Errors
+/// A service is no mapping.
+pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String> {
+    let none = Map::default();
+    let services = resolved.model.get("services").and_then(Value::as_map).unwrap_or(&none);
+    let mut context = Context {
+        resolved,
+        files,
+        services,
+        containers: BTreeMap::new(),
+        volumes: BTreeMap::new(),
+        healthy: BTreeSet::new(),
+        completed: BTreeSet::new(),
+        out: Outcome { project: resolved.name.clone(), ..Outcome::default() },
+    };
+    for variable in &resolved.unset {
+        context.out.remarks.push(format!("the variable {variable} is not set, and is empty"));
+    }
+    let mut taken = BTreeSet::new();
+    for (service, settings) in services.iter() {
+        let Some(settings) = settings.as_map() else {
+            return Err(format!("the service {service} must be a mapping, and is {}", settings.kind()));
+        };
+        if settings.get("image").and_then(Value::scalar).is_none_or(|image| image.is_empty()) {
+            let (key, reason) = without_image(resolved, service, settings);
+            context.lose(service, key, reason);
+            continue;
+        }
+        let own = unique(&format!("{}-{}", name(&resolved.name), name(service)), &mut taken);
+        context.containers.insert(service, own);
+        conditions(settings, &mut context);
+    }
+    if context.containers.is_empty() {
+        return Ok(context.out);
+    }
+    storage::volumes(&mut context);
+    sections(&mut context);
+    let plan = network::plan(&mut context);
+    for (service, settings) in services.iter() {
+        let (Some(settings), Some(container)) = (settings.as_map(), context.containers.get(service).cloned()) else {
+            continue;
+        };
+        let builder = Service::convert(service, settings, &plan, &mut context);
+        if is_started(settings, context.resolved) {
+            context.out.start.push(container.clone());
+        }
+        context.out.files.insert(format!("{container}.container"), builder.draft.to_string());
+    }
+    let mut out = context.out;
+    without_problems(&mut out);
+    out.start.retain(|container| out.files.contains_key(&format!("{container}.container")));
+    mark::mark(&mut out);
+    Ok(out)
+}
+
+/// A name that no other file has.
+fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut name = wanted.to_owned();
+    let mut number = 1;
+    while !taken.insert(name.clone()) {
+        number += 1;
+        name = format!("{wanted}-{number}");
+    }
+    name
+}
+
+/// Whether a service starts with the project: its profile is active, and there is at least one container of it.
+fn is_started(settings: &Map, resolved: &Resolved) -> bool {
+    let replicas = settings.get("scale").or_else(|| settings.get("deploy")?.get("replicas")).and_then(Value::scalar);
+    replicas.as_deref() != Some("0") && resolved.is_active(&Value::Map(settings.clone()))
+}
+
+fn without_image(resolved: &Resolved, service: &str, settings: &Map) -> (&'static str, String) {
+    let build = settings.get("build");
+    let context = build.and_then(|build| build.scalar().or_else(|| build.get("context")?.scalar()));
+    match (build, context) {
+        (Some(_), context) => {
+            let image = format!("localhost/{}-{service}", resolved.name);
+            let context = context.unwrap_or_else(|| resolved.directory.clone());
+            let command = format!("podman build -t {image} {context}");
+            (
+                "build",
+                format!(
+                    "the service is not converted, as it has no image; run `{command}`, push the image, and set image:"
+                ),
+            )
+        }
+        (None, _) => ("image", "the service is not converted, as it has no image; set image:".to_owned()),
+    }
+}
+
+/// Notes what a service waits for.
+fn conditions(settings: &Map, context: &mut Context<'_>) {
+    let Some(Value::Map(dependencies)) = settings.get("depends_on") else { return };
+    for (other, dependency) in dependencies.iter() {
+        match dependency.get("condition").and_then(Value::scalar).as_deref() {
+            Some("service_healthy") => context.healthy.insert(other.to_owned()),
+            Some("service_completed_successfully") => context.completed.insert(other.to_owned()),
+            _ => continue,
+        };
+    }
+}
+
+/// Sections of the project that have no counterpart.
+fn sections(context: &mut Context<'_>) {
+    let known = ["version", "name", "services", "volumes", "networks", "secrets", "configs"];
+    let others = context
+        .resolved
+        .model
+        .iter()
+        .filter(|(key, value)| !known.contains(key) && !key.starts_with("x-") && **value != Value::Null);
+    for (key, _) in others {
+        context.lose("project", key, "this section has no counterpart and is ignored");
+    }
+}
+
+/// Takes out what `check` would refuse, and lists it.
+fn without_problems(out: &mut Outcome) {
+    for refused in without_refused(&mut out.files) {
+        let reason =
+            if refused.whole { format!("the file is not written: {}", refused.reason) } else { refused.reason };
+        out.lost.push(Lost { subject: refused.file, key: refused.line, reason });
+    }
+}
+
+/// The file of a volume, network or container in the making.
+fn builder(file_type: FileType) -> Builder {
+    Builder::new(file_type)
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//! The files of a project's networks. A file has the name that the network has in Docker, `PROJECT-NAME` or its own, so that projects
+//! which share a network mean the same file. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
+
+use super::service::words;
+use super::{Context, builder, unique};
+use crate::compose::value::{Map, Value};
+use crate::config::keys::FileType;
+use crate::convert::{Builder, name};
+use crate::resolve::network::named::is_interface;
+use crate::resolve::network::subnet::Subnet;
+
+/// A network of a project.
+#[derive(Debug, Clone, Default)]
+pub struct Network {
+    /// What it is called in `Network=`.
+    pub value: String,
+    /// The addresses that its file gives it. A network that others have made has none here.
+    subnets: Vec<Subnet>,
+}
+
+impl Network {
+    /// Checks that a member can ask for this address.
+    ///
+    /// # Errors
+    /// The address is in no subnet that the project gives the network.
+    pub fn address(&self, text: &str) -> Result<(), String> {
+        let address: IpAddr = text.parse().map_err(|_| format!("{text} is not an address"))?;
+        if self.subnets.iter().any(|subnet| subnet.has(address) && subnet.gateway != address) {
+            return Ok(());
+        }
+        Err(format!("{text} is not in a subnet that the project gives this network; the address is chosen"))
+    }
+}
+
+/// Writes the files of the networks that services use, and gives them by the names that the project has for them.
+pub fn networks(used: &BTreeSet<String>, context: &mut Context<'_>) -> BTreeMap<String, Network> {
+    let none = Value::Null;
+    let resolved = context.resolved;
+    let section = resolved.model.get("networks");
+    let mut all: BTreeMap<String, Network> = BTreeMap::new();
+    let mut written: BTreeMap<String, String> = BTreeMap::new();
+    for network in used {
+        let settings = section.and_then(|section| section.get(network)).unwrap_or(&none);
+        let external = settings.get("external").filter(|external| external.boolean() != Some(false));
+        let given = external.and_then(|external| external.get("name")).or_else(|| settings.get("name"));
+        let given = given.and_then(Value::scalar).filter(|given| !given.is_empty());
+        let own = given.unwrap_or_else(|| match external {
+            Some(_) => network.clone(),
+            None => format!("{}_{network}", resolved.name),
+        });
+        // Docker's own networks.
+        let driver = settings.get("driver").and_then(Value::scalar).unwrap_or_default();
+        let predefined = [own.as_str(), driver.as_str()].into_iter().find(|word| ["host", "none"].contains(word));
+        if let Some(value) = predefined.or((external.is_some() && own == "bridge").then_some("bridge")) {
+            all.insert(network.clone(), Network { value: value.to_owned(), subnets: Vec::new() });
+            continue;
+        }
+        let same = written.get(&own).and_then(|other| all.get(other)).cloned();
+        let known = same.unwrap_or_else(|| {
+            let (stem, subnets) = if external.is_some() {
+                (external_file(&own, context), Vec::new())
+            } else {
+                write(network, &own, settings, context)
+            };
+            Network { value: format!("{stem}.network"), subnets }
+        });
+        written.insert(own, network.clone());
+        all.insert(network.clone(), known);
+    }
+    all
+}
+
+/// Refers to a network that others have made, and gives the name of its file. The file is written only if there is none yet.
+pub fn external_file(own: &str, context: &mut Context<'_>) -> String {
+    let stem = name(own);
+    let file = format!("{stem}.network");
+    if !context.out.files.contains_key(&file) {
+        context.out.files.insert(file.clone(), builder(FileType::Network).draft.to_string());
+        context.out.shared.insert(file);
+    }
+    stem
+}
+
+fn write(network: &str, own: &str, settings: &Value, context: &mut Context<'_>) -> (String, Vec<Subnet>) {
+    let mut file = builder(FileType::Network);
+    let mut subnets = Vec::new();
+    for (key, value) in settings.as_map().into_iter().flat_map(Map::iter).filter(|(_, value)| **value != Value::Null) {
+        let text = value.scalar().unwrap_or_default();
+        match key {
+            "driver" if ["", "default", "bridge"].contains(&text.as_str()) => {}
+            "driver" => {
+                let reason = format!("the driver {text} has no counterpart; the network is a bridge of this host");
+                file.note(key, &reason);
+            }
+            "driver_opts" => value.as_map().into_iter().flat_map(Map::iter).for_each(|(option, value)| {
+                driver_option(option, &value.scalar().unwrap_or_default(), &mut file);
+            }),
+            "ipam" => addresses(value, &mut subnets, &mut file),
+            "internal" if value.boolean() == Some(true) => file.put(key, "Internal", "yes"),
+            "enable_ipv6" if value.boolean() == Some(true) => ipv6(key, settings, &mut file),
+            "enable_ipv4" if value.boolean() == Some(false) => {
+                file.note(key, "the members have addresses of IPv4, too");
+            }
+            "labels" => words(value).iter().for_each(|label| file.put(key, "Label", label)),
+            "internal" | "enable_ipv6" | "enable_ipv4" | "attachable" | "name" | "external" => {}
+            key if key.starts_with("x-") => {}
+            _ => file.note(key, "unknown key; it is ignored"),
+        }
+    }
+    // A file that was written for a network of this name by others is replaced.
+    context.out.shared.remove(&format!("{}.network", name(own)));
+    let others = context.out.files.keys().filter(|file| !context.out.shared.contains(*file));
+    let stems = others.filter_map(|file| file.strip_suffix(".network")).map(str::to_owned);
+    let stem = unique(&name(own), &mut stems.collect());
+    context.take_notes(&format!("network {network}"), &mut file);
+    context.out.files.insert(format!("{stem}.network"), file.draft.to_string());
+    (stem, subnets)
+}
+
+/// Unique local addresses of IPv6, unless the project has written a subnet.
+fn ipv6(origin: &str, settings: &Value, file: &mut Builder) {
+    let configs = settings.get("ipam").and_then(|ipam| ipam.get("config")).and_then(Value::as_list).unwrap_or_default();
+    let given = configs.iter().filter_map(|config| config.get("subnet")?.scalar()).any(|subnet| subnet.contains(':'));
+    if !given {
+        file.put(origin, "IPv6", "yes");
+    }
+}
+
+fn driver_option(option: &str, value: &str, file: &mut Builder) {
+    let key = format!("driver_opts.{option}");
+    match option.trim_start_matches("com.docker.network.") {
+        "driver.mtu" | "mtu" => file.put(&key, "Options", &format!("mtu={value}")),
+        "bridge.name" if is_interface(value) => file.put(&key, "InterfaceName", value),
+        "enable_ipv6" if ["true", "1"].contains(&value) => file.put(&key, "IPv6", "yes"),
+        "enable_ipv6" | "bridge.default_bridge" => {}
+        "bridge.enable_icc" | "bridge.enable_ip_masquerade" if ["true", "1", ""].contains(&value) => {}
+        "bridge.host_binding_ipv4" if ["", "0.0.0.0"].contains(&value) => {}
+        "bridge.enable_icc" => file.note(&key, "members of a network reach each other"),
+        "bridge.enable_ip_masquerade" => file.note(&key, "members reach other networks with the host's address"),
+        _ => file.note(&key, &format!("{value} has no counterpart")),
+    }
+}
+
+fn addresses(ipam: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
+    for (key, value) in ipam.as_map().into_iter().flat_map(Map::iter).filter(|(_, value)| **value != Value::Null) {
+        match key {
+            "driver" if value.scalar().is_some_and(|driver| ["", "default"].contains(&driver.as_str())) => {}
+            "config" => {
+                for config in value.as_list().unwrap_or_default() {
+                    pool(config, subnets, file);
+                }
+            }
+            key if key.starts_with("x-") => {}
+            _ => file.note(&format!("ipam.{key}"), "this has no counterpart; addresses are chosen by sdme-gen"),
+        }
+    }
+    if !subnets.is_empty() && subnets.iter().all(|subnet| !subnet.is_ipv4()) {
+        file.note("ipam.config", "the members have addresses of IPv6 only; add a subnet of IPv4");
+    }
+}
+
+/// One entry of `ipam.config`.
+fn pool(config: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
+    let text = |key: &str| config.get(key).and_then(Value::scalar).filter(|text| !text.is_empty());
+    let Some(subnet) = text("subnet") else {
+        if config.as_map().is_some_and(|map| map.iter().next().is_some()) {
+            file.note("ipam.config", "an entry without a subnet is ignored");
+        }
+        return;
+    };
+    match Subnet::parse(&subnet) {
+        Ok(parsed) => subnets.push(parsed),
+        Err(reason) => return file.note("ipam.config.subnet", &format!("{reason}; the addresses are chosen")),
+    }
+    file.put("ipam.config.subnet", "Subnet", &subnet);
+    if let Some(gateway) = text("gateway") {
+        match (subnets.last_mut(), gateway.parse::<IpAddr>()) {
+            (Some(subnet), Ok(address)) if subnet.has(address) => {
+                subnet.gateway = address;
+                file.put("ipam.config.gateway", "Gateway", &gateway);
+            }
+            _ => file.note("ipam.config.gateway", &format!("{gateway} is not in {subnet}")),
+        }
+    }
+    if let Some(range) = text("ip_range") {
+        file.put("ipam.config.ip_range", "IPRange", &range);
+    }
+    if config.get("aux_addresses").is_some() {
+        file.note("ipam.config.aux_addresses", "addresses are not kept free; limit the others with ip_range:");
+    }
+}

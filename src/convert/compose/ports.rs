@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: MIT
+//! The published ports of a service. Pure.
+
+use crate::compose::value::{Map, Value};
+use crate::convert::Builder;
+
+/// The ports of a service in our form. Ports that differ from what is asked for are noted.
+pub fn ports(settings: &Map, container: &mut Builder) -> Vec<String> {
+    let mut all = Vec::new();
+    for item in settings.get("ports").and_then(Value::as_list).unwrap_or_default() {
+        let part = |key: &str| item.get(key).and_then(Value::scalar).unwrap_or_default();
+        let text = item.scalar().unwrap_or_else(|| {
+            let address = part("host_ip");
+            let address =
+                if address.contains(':') { format!("[{}]", address.trim_matches(['[', ']'])) } else { address };
+            let protocol = if part("protocol").is_empty() { String::new() } else { format!("/{}", part("protocol")) };
+            format!("{address}:{}:{}{protocol}", part("published"), part("target"))
+        });
+        let (numbers, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
+        let protocol = protocol.to_ascii_lowercase();
+        let suffix = if protocol == "tcp" { String::new() } else { format!("/{protocol}") };
+        let (rest, inner) = numbers.rsplit_once(':').unwrap_or(("", numbers));
+        let (address, outer) = match rest.rsplit_once(':') {
+            Some((address, outer)) if !rest.ends_with(']') => (address, outer),
+            _ if rest.starts_with('[') || rest.contains('.') => (rest, ""),
+            _ => ("", rest),
+        };
+        let address = if address.contains(':') && !address.starts_with('[') {
+            format!("[{address}]")
+        } else {
+            address.to_owned()
+        };
+        let address = if address.is_empty() { address } else { format!("{address}:") };
+        let outer = if outer.is_empty() {
+            container.note("ports", &format!("{text} asks for any free port of the host; {inner} is taken"));
+            inner.to_owned()
+        } else if outer.contains('-') && !inner.contains('-') {
+            let first = outer.split('-').next().unwrap_or(outer).to_owned();
+            container.note("ports", &format!("{text} asks for a free port of a range; {first} is taken"));
+            first
+        } else {
+            outer.to_owned()
+        };
+        all.push(format!("{address}{outer}:{inner}{suffix}"));
+    }
+    all
+}

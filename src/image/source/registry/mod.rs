@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: MIT
+//! Registries: manifests and blobs over HTTPS, from the registry itself or a mirror of it, and over plain HTTP only on
+//! this machine's own loopback addresses and where the configuration says so.
+//!
+//! oci-client provides references. The requests are ours (`transport`, `tokens`, `proxy`), on the HTTP client that oci-client
+//! is built on: oci-client reads a manifest of any size into memory, does not go on with a download that broke off, does not
+//! wait as `Retry-After` says, does not ask for a new token when one expires, reads the first challenge of a registry only,
+//! and leaves redirects and proxies to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
+//! time they are taken from it. A layer is handed out while it comes, unless there is another endpoint to turn to if it
+//! turns out to be a wrong one. Must not trust anything a registry says about what it sends.
+
+mod credentials;
+mod download;
+mod proxy;
+#[cfg(test)]
+mod scripted;
+#[cfg(test)]
+mod tests;
+mod tls;
+mod tokens;
+mod transport;
+
+use std::collections::BTreeMap;
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc;
+
+use anyhow::{Context as _, Result, bail};
+use oci_client::Reference;
+
+use self::transport::Transport;
+use super::growing::{Growing, Growth};
+use super::{Blob, Source, Surroundings};
+use crate::config::source::RegistryRef;
+use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
+use crate::image::store::digest::Digest;
+use crate::image::store::local::is_local;
+use crate::rootdir::tree::start_writing;
+
+/// One image in a registry.
+pub struct Registry<'a> {
+    runtime: tokio::runtime::Runtime,
+    /// The mirrors and, last, the registry itself.
+    endpoints: Vec<Transport<'a>>,
+    /// Which of them is asked; those before it have failed.
+    current: AtomicUsize,
+    /// The digest the user asked for.
+    pinned: Option<Digest>,
+    /// Verified blobs, by digest.
+    cache: PathBuf,
+    /// Names of downloads: an image may have one layer twice.
+    serial: AtomicUsize,
+    around: Surroundings<'a>,
+}
+
+impl std::fmt::Debug for Registry<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Registry").field("current", &self.current).finish_non_exhaustive()
+    }
+}
+
+impl<'a> Registry<'a> {
+    /// Prepares to talk to the registry; does not talk to it yet. The cache and the scratch directory are on one file
+    /// system.
+    ///
+    /// # Errors
+    /// When credentials or certificates cannot be read, or there are no certificates to trust.
+    pub fn open(parts: &RegistryRef, around: Surroundings<'a>) -> Result<Self> {
+        let pinned = parts.digest.as_deref().map(Digest::parse).transpose()?;
+        let reference = |host: &str| -> Result<Reference> {
+            let (host, repository) = (host.to_owned(), parts.repository.clone());
+            Ok(match (&pinned, &parts.tag) {
+                (Some(digest), _) => Reference::with_digest(host, repository, digest.to_string()),
+                (None, Some(tag)) => Reference::with_tag(host, repository, tag.clone()),
+                (None, None) => bail!("the reference has neither tag nor digest"),
+            })
+        };
+        let mirrors = around.registries.mirrors.iter().filter(|(host, _)| *host == parts.registry);
+        let mut endpoints = Vec::new();
+        for (_, mirror) in mirrors {
+            let endpoint = Transport::new(mirror, reference(mirror)?, around, true);
+            endpoints.push(endpoint.with_context(|| format!("mirror {mirror}"))?);
+        }
+        endpoints.push(Transport::new(&parts.registry, reference(&parts.registry)?, around, false)?);
+        Ok(Self {
+            runtime: tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build()
+                .context("starting the network runtime")?,
+            endpoints,
+            current: AtomicUsize::new(0),
+            pinned,
+            cache: around.cache.to_owned(),
+            serial: AtomicUsize::new(0),
+            around,
+        })
+    }
+
+    /// Asks the endpoints in turn, beginning with the one that answered last.
+    async fn ask<T>(&self, request: impl AsyncFn(&Transport<'a>) -> Result<T>) -> Result<T> {
+        loop {
+            let at = self.current.load(Ordering::Relaxed);
+            let Some(endpoint) = self.endpoints.get(at) else { bail!("there is no registry to ask") };
+            match request(endpoint).await {
+                Err(error) if at + 1 < self.endpoints.len() && !is_local(&error) => {
+                    self.around
+                        .progress
+                        .warning(&format!("mirror {}: {error:#}; going on without it", endpoint.host()));
+                    // Of several downloads that fail together, one moves on for all.
+                    let _ = self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+                }
+                result => return result,
+            }
+        }
+    }
+
+    fn cached(&self, wanted: &BlobRef) -> Option<Blob> {
+        let path = self.cache.join(wanted.digest.hex());
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path).ok()?;
+        let mut blob = Blob::whole(file).ok()?;
+        match blob.verify(wanted) {
+            Ok(()) => {
+                // What was used last is removed last.
+                let _ = blob.touch();
+                Some(blob)
+            }
+            Err(error) => {
+                self.around.progress.warning(&format!("cache: {error}; fetching it again"));
+                // Renaming the new one over it does as well.
+                let _ = std::fs::remove_file(&path);
+                None
+            }
+        }
+    }
+
+    /// A verified blob. If it is the last endpoint that sends it, `begun` gets it before, unverified.
+    async fn fetch(&self, wanted: &BlobRef, stop: &AtomicBool, begun: &dyn Fn(Blob)) -> Result<Blob> {
+        if let Some(blob) = self.cached(wanted) {
+            return Ok(blob);
+        }
+        let serial = self.serial.fetch_add(1, Ordering::Relaxed);
+        let path = self.around.scratch.join(format!("blob-{serial}"));
+        let file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&path)
+            .context("creating a file for the download")?;
+        let growing = Growing::default();
+        let growth = growing.growth();
+        self.ask(async |endpoint| {
+            if self.current.load(Ordering::Relaxed) + 1 == self.endpoints.len() {
+                let file = file.try_clone().context("opening the download again")?;
+                begun(Blob::growing(file, wanted.size, growth));
+            }
+            download::download(endpoint, wanted, &file, growth, stop).await
+        })
+        .await
+        .with_context(|| format!("fetching blob {}", wanted.digest))?;
+        // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again. But the disk may begin:
+        // the image that is unpacked from it is synced, and this with it.
+        start_writing(&file);
+        std::fs::rename(&path, self.cache.join(wanted.digest.hex())).context("moving the download to the cache")?;
+        growing.complete();
+        Blob::whole(file)
+    }
+}
+
+impl Source for Registry<'_> {
+    fn top(&mut self) -> Result<Vec<u8>> {
+        self.runtime.block_on(self.around.deadline.wait(self.ask(async |endpoint| {
+            let bytes = endpoint.manifest(None).await?;
+            if let Some(pinned) = &self.pinned {
+                let found = Digest::of(&bytes);
+                if found != *pinned {
+                    bail!("the registry sent a manifest with the digest {found} instead of {pinned}");
+                }
+            }
+            Ok(bytes)
+        })))
+    }
+
+    fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {
+        if wanted.size > MAX_MANIFEST {
+            bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", wanted.size);
+        }
+        self.runtime.block_on(self.around.deadline.wait(self.ask(async |endpoint| {
+            let bytes = endpoint.manifest(Some(&wanted.digest)).await?;
+            if Digest::of(&bytes) != wanted.digest {
+                bail!("manifest {} does not have the content its digest says", wanted.digest);
+            }
+            Ok(bytes)
+        })))
+    }
+
+    fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
+        self.runtime.block_on(self.around.deadline.wait(self.fetch(wanted, &AtomicBool::new(false), &drop)))
+    }
+
+    /// Three downloads at a time, on a thread of their own, ahead of `take`.
+    fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
+        let stop = AtomicBool::new(false);
+        let next = AtomicUsize::new(0);
+        let (sender, receiver) = mpsc::channel();
+        let this = &*self;
+        let (stop, next) = (&stop, &next);
+        std::thread::scope(|scope| {
+            scope.spawn(move || {
+                let worker = async || {
+                    loop {
+                        let number = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(blob) = wanted.get(number) else { return };
+                        let begun = |blob| drop(sender.send((number, Arrival::Begun(blob))));
+                        let result = this.around.deadline.wait(this.fetch(blob, stop, &begun)).await;
+                        let result = result.with_context(|| format!("layer {}", blob.digest));
+                        if result.is_err() {
+                            stop.store(true, Ordering::Relaxed);
+                        }
+                        if sender.send((number, Arrival::Ended(result))).is_err() || stop.load(Ordering::Relaxed) {
+                            return;
+                        }
+                    }
+                };
+                this.runtime.block_on(async { tokio::join!(worker(), worker(), worker()) });
+            });
+            let result = in_order(&receiver, wanted.len(), take);
+            stop.store(true, Ordering::Relaxed);
+            result
+        })
+    }
+}
+
+/// What a download tells.
+enum Arrival {
+    /// Its first bytes can be read.
+    Begun(Blob),
+    /// All of it is there, verified, or will never be.
+    Ended(Result<Blob>),
+}
+
+/// What has come and was not asked for yet.
+struct Arrivals<'a> {
+    receiver: &'a mpsc::Receiver<(usize, Arrival)>,
+    begun: BTreeMap<usize, Blob>,
+    ended: BTreeMap<usize, Blob>,
+}
+
+impl Arrivals<'_> {
+    /// Waits for the next piece of news. The first failure that comes counts.
+    fn next(&mut self) -> Result<()> {
+        match self.receiver.recv().context("the downloads ended early")? {
+            (number, Arrival::Begun(blob)) => drop(self.begun.insert(number, blob)),
+            (number, Arrival::Ended(result)) => drop(self.ended.insert(number, result?)),
+        }
+        Ok(())
+    }
+}
+
+/// Brings what comes in any order into order.
+fn in_order(
+    receiver: &mpsc::Receiver<(usize, Arrival)>,
+    count: usize,
+    take: &mut dyn FnMut(usize, Blob) -> Result<()>,
+) -> Result<()> {
+    let mut arrivals = Arrivals { receiver, begun: BTreeMap::new(), ended: BTreeMap::new() };
+    for number in 0..count {
+        let blob = loop {
+            // One that has ended does not have to be waited for any more.
+            let (ended, begun) = (arrivals.ended.remove(&number), arrivals.begun.remove(&number));
+            if let Some(blob) = ended.or(begun) {
+                break blob;
+            }
+            arrivals.next()?;
+        };
+        let growth: Option<Arc<Growth>> = blob.growth().cloned();
+        take(number, blob).or_else(|error| {
+            // What reads from a download fails with it; why the download failed is the reason to tell.
+            while growth.as_ref().is_some_and(|growth| growth.failed()) {
+                arrivals.next()?;
+            }
+            Err(error)
+        })?;
+        while growth.is_some() && arrivals.ended.remove(&number).is_none() {
+            arrivals.next()?;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,348 @@
+// SPDX-License-Identifier: MIT
+//! Taking things out of the store again: versions that were superseded, what interrupted imports left, downloads beyond
+//! the limit, whole images. And looking whether what is there is sound.
+//!
+//! What is in use is the caller's to say. Must not remove anything while its name is being imported.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::fs::{self, File};
+use std::io::{BufReader, ErrorKind};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use anyhow::{Context as _, Result, bail};
+
+use super::digest::Digest;
+use super::record::FORMAT;
+use super::scratch::Scratch;
+use crate::image::source::Blob;
+use crate::image::store::{INVENTORY, Imported, LAYERS, NameLock, Store, check_name};
+use crate::image::unpack::{applayer, inventory};
+use crate::rootdir::tree::Tree;
+
+/// Asks for the store entries that containers run on, each with one of these containers.
+pub type Pinned<'a> = &'a dyn Fn() -> Result<BTreeMap<String, String>>;
+
+/// What is kept although nothing runs on it.
+#[derive(Debug, Clone, Copy)]
+pub struct Retention {
+    /// Former versions of each image, those that were replaced last.
+    pub versions: usize,
+    /// Bytes of downloads.
+    pub cache: u64,
+}
+
+/// Changed files of one image that are named.
+const MAX_CHANGES: usize = 10;
+
+/// Something that was, or would be, removed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Removed {
+    /// A store entry that no name stands for.
+    Entry(String),
+    /// A layer that no image has.
+    Layer(String),
+    /// The directory of an import that did not end.
+    Leftover(String),
+    /// A download, and its size.
+    Download(String, u64),
+}
+
+impl fmt::Display for Removed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Entry(name) => write!(f, "version {name}"),
+            Self::Layer(name) => write!(f, "layer {name}"),
+            Self::Leftover(name) => write!(f, "leftover {name}"),
+            Self::Download(name, size) => write!(f, "download {name} ({} MiB)", size >> 20),
+        }
+    }
+}
+
+/// The image that a store entry was made for: entries are called `NAME.DIGEST.HOW`.
+pub fn name_of(entry: &str) -> Option<&str> {
+    let (rest, _) = entry.rsplit_once('.')?;
+    let (name, _) = rest.rsplit_once('.')?;
+    check_name(name).ok().map(|()| name)
+}
+
+fn names(dir: &std::path::Path) -> Result<Vec<String>> {
+    let entries = match fs::read_dir(dir) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("reading `{}`", dir.display())),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry.with_context(|| format!("reading `{}`", dir.display()))?;
+        names.extend(entry.file_name().into_string().ok());
+    }
+    names.sort();
+    Ok(names)
+}
+
+/// The entries made for `name` that it no longer stands for, the one that was replaced last first. Versions that it has never
+/// stood for are the last ones: see [`crate::image::versions`].
+pub fn former(store: &Store, name: &str) -> Result<Vec<String>> {
+    let current = store.target(name);
+    let all = names(&store.entries())?.into_iter();
+    let mut former: Vec<(SystemTime, String)> = all
+        .filter(|entry| name_of(entry) == Some(name) && Some(entry) != current.as_ref())
+        .map(|entry| {
+            let replaced = fs::metadata(store.entries().join(&entry)).and_then(|found| found.modified());
+            (replaced.unwrap_or(SystemTime::UNIX_EPOCH), entry)
+        })
+        .collect();
+    former.sort();
+    Ok(former.into_iter().rev().map(|(_, entry)| entry).collect())
+}
+
+/// The entries of an image that are kept although nothing runs on them: `keep` former ones, of which those that failed do not
+/// count, and what an update or a rollback needs.
+fn kept(store: &Store, name: &str, keep: usize) -> Result<BTreeSet<String>> {
+    let updates = store.noted(name);
+    let refused = |entry: &String| {
+        let found = store.entry(name, entry);
+        found.is_none_or(|found| updates.refused.contains(&found.image.manifest) || found.is_unused())
+    };
+    let former = former(store, name)?.into_iter().filter(|entry| !refused(entry)).take(keep);
+    Ok(former.chain(store.target(name)).chain(updates.needed().cloned()).collect())
+}
+
+/// Whether an image has more former versions than are kept.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn has_superseded(store: &Store, name: &str, keep: usize) -> Result<bool> {
+    let kept = kept(store, name, keep)?;
+    Ok(former(store, name)?.iter().any(|entry| !kept.contains(entry)))
+}
+
+/// Removes the former versions of one image beyond those that are kept, and layers that only they had. Does nothing unless a container
+/// runs on the image or on a version that is kept: only then is it known that one of these works.
+///
+/// # Errors
+/// As for [`prune`].
+pub fn retire(store: &Store, name: &str, pinned: Pinned<'_>, keep: usize) -> Result<Vec<Removed>> {
+    let Some(_lock) = store.try_lock_name(name)? else { return Ok(Vec::new()) };
+    let guard = store.guard()?;
+    let pinned = pinned()?;
+    let former = former(store, name)?;
+    let kept = kept(store, name, keep)?;
+    if !kept.iter().any(|entry| pinned.contains_key(entry)) {
+        return Ok(Vec::new());
+    }
+    let mut removed = Vec::new();
+    let mut retired = Vec::new();
+    for entry in former.into_iter().filter(|entry| !kept.contains(entry) && !pinned.contains_key(entry)) {
+        retired.push(store.retire(&store.entries().join(&entry))?);
+        removed.push(Removed::Entry(entry));
+    }
+    let unused = unused(store, &removed)?;
+    unused.retire(store, &mut retired)?;
+    removed.extend(unused.names.iter().cloned().map(Removed::Layer));
+    drop((guard, unused));
+    drop(retired);
+    Ok(removed)
+}
+
+/// Removes what nobody needs; with `dry_run`, only says what that is. `pinned` tells the store entries that containers
+/// run on; while it is asked, no container can take hold of another one.
+///
+/// # Errors
+/// When the store cannot be read, or something cannot be removed.
+pub fn prune(store: &Store, pinned: Pinned<'_>, retention: Retention, dry_run: bool) -> Result<Vec<Removed>> {
+    let mut removed = Vec::new();
+    let Some(guard) = store.hold()? else { return Ok(removed) };
+    let mut leftovers = Vec::new();
+    for scratch in store.abandoned()? {
+        leftovers.push(Removed::Leftover(scratch.name().to_owned()));
+        if dry_run {
+            scratch.keep();
+        }
+    }
+    let pinned = pinned()?;
+    let mut retired = Vec::new();
+    let mut all_kept: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for entry in names(&store.entries())? {
+        let Some(name) = name_of(&entry).filter(|_| !entry.starts_with('.') && !pinned.contains_key(&entry)) else {
+            continue;
+        };
+        // Between getting its place and its link, a new entry looks like an old one.
+        let Some(_lock) = store.try_lock_name(name)? else { continue };
+        // The versions of an image that nothing stands for any more are not kept.
+        if store.target(name).is_none() {
+            if !dry_run {
+                retired.push(store.retire(&store.entries().join(&entry))?);
+            }
+            removed.push(Removed::Entry(entry));
+            continue;
+        }
+        if !all_kept.contains_key(name) {
+            all_kept.insert(name.to_owned(), kept(store, name, retention.versions)?);
+        }
+        if all_kept.get(name).is_some_and(|kept| kept.contains(&entry)) {
+            continue;
+        }
+        if !dry_run {
+            retired.push(store.retire(&store.entries().join(&entry))?);
+        }
+        removed.push(Removed::Entry(entry));
+    }
+    let unused = unused(store, &removed)?;
+    if !dry_run {
+        unused.retire(store, &mut retired)?;
+    }
+    removed.extend(unused.names.iter().cloned().map(Removed::Layer));
+    // Removing takes a while, and what is removed has no name any more.
+    drop((guard, unused));
+    drop(retired);
+    removed.extend(leftovers);
+    removed.extend(limit_cache(store, retention.cache, dry_run)?);
+    Ok(removed)
+}
+
+/// Layers that no entry has below its tree.
+#[derive(Default)]
+struct Unused {
+    names: Vec<String>,
+    /// No import can begin to count on one.
+    _lock: Option<NameLock>,
+}
+
+impl Unused {
+    fn retire(&self, store: &Store, retired: &mut Vec<Scratch>) -> Result<()> {
+        for layer in &self.names {
+            retired.push(store.retire(&store.layer(layer))?);
+        }
+        Ok(())
+    }
+}
+
+/// Finds them, as if what is in `removed` were gone. While an import may count on any layer, there are none.
+fn unused(store: &Store, removed: &[Removed]) -> Result<Unused> {
+    let Some(lock) = store.try_lock_name(LAYERS)? else { return Ok(Unused::default()) };
+    let mut layers = names(&store.layers())?;
+    let gone = |entry: &str| removed.iter().any(|removed| matches!(removed, Removed::Entry(name) if name == entry));
+    for entry in names(&store.entries())?.iter().filter(|entry| name_of(entry).is_some() && !gone(entry)) {
+        // What an entry needs whose record is damaged cannot be told.
+        let Ok(needed) = store.layers_of(entry) else { return Ok(Unused::default()) };
+        layers.retain(|layer| !needed.contains(layer));
+    }
+    Ok(Unused { names: layers, _lock: Some(lock) })
+}
+
+/// Removes downloads, those not used for the longest time first, until the others are within the limit. One that an
+/// import has open stays readable for it.
+pub(crate) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Vec<Removed>> {
+    let mut blobs = Vec::new();
+    for name in names(&store.blobs())? {
+        let Ok(found) = fs::symlink_metadata(store.blobs().join(&name)) else { continue };
+        blobs.push((found.modified().unwrap_or(SystemTime::UNIX_EPOCH), name, found.len()));
+    }
+    blobs.sort();
+    let mut total: u64 = blobs.iter().map(|(_, _, size)| size).sum();
+    let mut removed = Vec::new();
+    for (_, name, size) in blobs {
+        if total <= limit {
+            break;
+        }
+        total -= size;
+        if !dry_run {
+            match fs::remove_file(store.blobs().join(&name)) {
+                Err(error) if error.kind() != ErrorKind::NotFound => return Err(error).context("removing a download"),
+                _ => {}
+            }
+        }
+        removed.push(Removed::Download(name, size));
+    }
+    Ok(removed)
+}
+
+/// Removes an image with all its versions, unless `dry_run` asks only whether it could be. The caller has made sure that nothing uses it.
+///
+/// # Errors
+/// When there is none, it is being imported, a container runs on it, or it cannot be removed.
+pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> Result<()> {
+    check_name(name)?;
+    if store.target(name).is_none() {
+        bail!("there is no image `{name}`");
+    }
+    let Some(_lock) = store.try_lock_name(name)? else { bail!("`{name}` is being imported") };
+    let guard = store.guard()?;
+    let entries: Vec<String> =
+        names(&store.entries())?.into_iter().filter(|entry| name_of(entry) == Some(name)).collect();
+    let pinned = pinned()?;
+    if let Some((entry, container)) = entries.iter().find_map(|entry| pinned.get_key_value(entry)) {
+        bail!(
+            "the container {container} runs on `{name}` (version {entry}); run systemctl stop systemd-nspawn@{container}.service first"
+        );
+    }
+    if dry_run {
+        return Ok(());
+    }
+    store.unlink(name)?;
+    store.forget_updates(name);
+    let entries = entries.iter().map(|entry| store.entries().join(entry));
+    let mut retired = entries.map(|entry| store.retire(&entry)).collect::<Result<Vec<_>>>()?;
+    let unused = unused(store, &[])?;
+    unused.retire(store, &mut retired)?;
+    drop((guard, unused));
+    drop(retired);
+    Ok(())
+}
+
+/// What is not as it was imported, in an image's own tree and in layers that were not looked at before.
+fn changes(image: &Imported, seen: &mut BTreeSet<PathBuf>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    for tree in image.lower().iter().filter(|tree| seen.insert((*tree).clone())) {
+        let list = tree.with_file_name(INVENTORY);
+        let tree = Tree::open(tree).context("opening its files")?;
+        let list = File::open(list).context("opening the list of its files")?;
+        problems.extend(inventory::compare(&tree, applayer::EDITABLE, BufReader::new(list))?);
+    }
+    Ok(problems)
+}
+
+/// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
+///
+/// # Errors
+/// When the store cannot be read.
+pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
+    let mut problems = Vec::new();
+    let mut seen = BTreeSet::new();
+    let all = match name {
+        Some(name) => vec![name.to_owned()],
+        None => store.names()?,
+    };
+    for name in all {
+        match store.lookup(&name) {
+            Ok(Some(found)) if found.image.format != FORMAT => {
+                problems.push(format!("{name}: was imported by another version of this program; import it again"));
+            }
+            Ok(Some(found)) => match changes(&found, &mut seen) {
+                Ok(found) => {
+                    let more = found.len().saturating_sub(MAX_CHANGES);
+                    problems.extend(found.into_iter().take(MAX_CHANGES).map(|change| format!("{name}: {change}")));
+                    if more > 0 {
+                        problems.push(format!("{name}: and {more} more"));
+                    }
+                }
+                Err(error) => problems.push(format!("{name}: {error:#}")),
+            },
+            Ok(None) => problems.push(format!("{name}: is not there")),
+            Err(error) => problems.push(format!("{name}: {error:#}")),
+        }
+    }
+    if name.is_none() {
+        for blob in names(&store.blobs())? {
+            let found = File::open(store.blobs().join(&blob)).map_err(Into::into).and_then(Blob::whole);
+            let sound = found.and_then(|mut blob| blob.digest());
+            if !sound.is_ok_and(|digest: Digest| digest.hex() == blob) {
+                problems.push(format!("download {blob}: is damaged; it will be fetched again when it is needed"));
+            }
+        }
+    }
+    Ok(problems)
+}

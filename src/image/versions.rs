@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: MIT
+//! The versions of an image in the store, and what is remembered about its updates: `updates/NAME.json`.
+//!
+//! What is about to happen is written down before it happens, so that a power cut at any moment leaves a name that stands for a
+//! complete version, and a note by which the next start undoes a switch that was not finished. Must not know about containers.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File, OpenOptions};
+use std::io::Write as _;
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::PathBuf;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use anyhow::{Context as _, Result, anyhow, bail};
+use nix::fcntl::{Flock, FlockArg};
+use serde::{Deserialize, Serialize};
+
+use super::store::{Imported, Store, check_name, sync_dir};
+use crate::image::store::digest::read_limited;
+use crate::image::store::prune;
+
+/// Larger notes were not written by us.
+const MAX_NOTE: u64 = 1 << 20;
+
+/// What is remembered about the updates of one image.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Updates {
+    /// The reference this is about. Of another reference, nothing is remembered.
+    pub reference: String,
+    /// The digest that the source named when it was asked last.
+    pub latest: Option<String>,
+    /// When the source was asked last, in seconds since 1970.
+    pub checked: u64,
+    /// Digests that `sdme-gen update` does not try by itself: they failed, or somebody went back from them. Forgotten when
+    /// the source names another digest.
+    pub refused: BTreeSet<String>,
+    /// The digest that `sdme-gen download` is asked to fetch.
+    pub wanted: Option<String>,
+    /// Why it could not be fetched.
+    pub problem: Option<String>,
+    /// The store entry that was downloaded and is not used yet.
+    pub pending: Option<String>,
+    /// The store entry that the last update replaced.
+    pub former: Option<String>,
+    /// A switch that is not finished.
+    pub switch: Option<Switch>,
+}
+
+/// A switch from one version of an image to another one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Switch {
+    /// The store entry of before.
+    pub from: String,
+    /// The store entry of after.
+    pub to: String,
+}
+
+impl Updates {
+    /// Whether the image was put back to an earlier version than the one that its source names. Starts then use what is there,
+    /// whatever `Policy=` says.
+    #[must_use]
+    pub fn is_held(&self) -> bool {
+        !self.refused.is_empty()
+    }
+
+    /// Notes which digest the source names. A digest that was not refused ends what is known about refused ones.
+    pub fn named(&mut self, digest: &str, now: u64) {
+        self.latest = Some(digest.to_owned());
+        self.checked = now;
+        if !self.refused.contains(digest) {
+            self.refused.clear();
+        }
+    }
+
+    /// A word for what is known beyond the version that is used: `available`, `downloaded`, `rolled back`, or nothing.
+    #[must_use]
+    pub fn word(&self, current: &Imported) -> Option<&'static str> {
+        let latest = self.latest.as_ref().filter(|latest| **latest != current.image.manifest);
+        match latest {
+            Some(latest) if self.refused.contains(latest) => Some("rolled back"),
+            Some(_) if self.pending.is_some() => Some("downloaded"),
+            Some(_) => Some("available"),
+            None if self.is_held() && !self.refused.contains(&current.image.manifest) => Some("rolled back"),
+            None => None,
+        }
+    }
+
+    /// The store entries that an update or a rollback still needs.
+    pub(super) fn needed(&self) -> impl Iterator<Item = &String> {
+        let switch = self.switch.iter().flat_map(|switch| [&switch.from, &switch.to]);
+        self.pending.iter().chain(&self.former).chain(switch)
+    }
+}
+
+/// The time, in seconds since 1970.
+#[must_use]
+pub fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default()
+}
+
+/// Held by the only process that switches versions.
+#[derive(Debug)]
+pub struct UpdateLock {
+    _lock: Flock<File>,
+}
+
+impl Imported {
+    /// The name of its store entry.
+    #[must_use]
+    pub fn entry(&self) -> &str {
+        self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
+    }
+
+    /// Whether its image has never stood for it: its directory has the time 0 then.
+    pub(super) fn is_unused(&self) -> bool {
+        fs::metadata(&self.dir).and_then(|found| found.modified()).is_ok_and(|time| time == UNIX_EPOCH)
+    }
+
+    /// Notes that its image does not stand for it yet, so that it is not taken for a former version. Nothing is to be made in
+    /// its directory afterwards.
+    ///
+    /// # Errors
+    /// The time of its directory cannot be set.
+    pub fn set_unused(&self) -> Result<()> {
+        let set = File::open(&self.dir).and_then(|dir| dir.set_modified(UNIX_EPOCH));
+        set.with_context(|| format!("cannot set the time of `{}`", self.dir.display()))
+    }
+
+    /// When it was imported, in seconds since 1970: the time at which its directory was made.
+    #[must_use]
+    pub fn imported_at(&self) -> Option<u64> {
+        let written = fs::metadata(self.dir.join("tree")).and_then(|found| found.created()).ok()?;
+        written.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
+    }
+}
+
+impl Store {
+    fn notes(&self) -> PathBuf {
+        self.root().join("updates")
+    }
+
+    fn note(&self, name: &str) -> PathBuf {
+        self.notes().join(format!("{name}.json"))
+    }
+
+    /// What is remembered about the updates of the image `name`, which comes from `reference`. A note that cannot be read
+    /// counts as none: it was not written by this program.
+    #[must_use]
+    pub fn updates(&self, name: &str, reference: &str) -> Updates {
+        let noted = self.noted(name);
+        if noted.reference == reference {
+            return noted;
+        }
+        // A switch that was not finished is undone whatever the configuration asks for by now.
+        Updates { reference: reference.to_owned(), switch: noted.switch, ..Updates::default() }
+    }
+
+    /// Replaces what is remembered, and waits until the disk has it.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn note_updates(&self, name: &str, updates: &Updates) -> Result<()> {
+        check_name(name)?;
+        self.make_notes()?;
+        let (path, new) = (self.note(name), self.notes().join(format!(".{name}.new")));
+        let mut text = serde_json::to_vec_pretty(updates).context("rendering a note")?;
+        text.push(b'\n');
+        let written = (|| {
+            let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&new, &path)
+        })();
+        written.with_context(|| format!("cannot write `{}`", path.display()))?;
+        sync_dir(&self.notes())
+    }
+
+    fn make_notes(&self) -> Result<()> {
+        let made = fs::DirBuilder::new().recursive(true).mode(0o700).create(self.notes());
+        made.with_context(|| format!("cannot make `{}`", self.notes().display()))
+    }
+
+    /// Removes what is remembered about an image that is removed.
+    pub(super) fn forget_updates(&self, name: &str) {
+        // Without the image, the note has no effect.
+        let _ = fs::remove_file(self.note(name));
+    }
+
+    /// What is remembered about `name`, whatever its reference.
+    pub(super) fn noted(&self, name: &str) -> Updates {
+        if check_name(name).is_err() {
+            return Updates::default();
+        }
+        let file = OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(self.note(name));
+        let text = file.ok().and_then(|file| read_limited(file, MAX_NOTE, "the note").ok());
+        text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
+    }
+
+    /// For a process that switches versions: while it is held, nobody else does.
+    ///
+    /// # Errors
+    /// Another process has it, or the file cannot be opened.
+    pub fn lock_updates(&self) -> Result<UpdateLock> {
+        self.try_lock_updates()?.context("another sdme-gen update or rollback is running; try again when it has ended")
+    }
+
+    fn try_lock_updates(&self) -> Result<Option<UpdateLock>> {
+        self.make_notes()?;
+        let path = self.notes().join(".lock");
+        let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let file = file.with_context(|| format!("cannot open `{}`", path.display()))?;
+        Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| UpdateLock { _lock: lock }))
+    }
+
+    /// The version of `name` in a store entry.
+    ///
+    /// # Errors
+    /// There is none, or it is damaged.
+    pub fn version(&self, name: &str, entry: &str) -> Result<Imported> {
+        let own = check_name(entry).is_ok() && prune::name_of(entry) == Some(name);
+        let found = if own { self.entry(name, entry) } else { None };
+        found.ok_or_else(|| anyhow!("the version {} of {name} is not there", entry.escape_debug()))
+    }
+
+    /// The former versions of an image that a start could use, the one that was replaced last first.
+    ///
+    /// # Errors
+    /// The store cannot be read.
+    pub fn former_versions(&self, name: &str) -> Result<Vec<Imported>> {
+        check_name(name)?;
+        let all = prune::former(self, name)?.into_iter().filter_map(|entry| self.entry(name, &entry));
+        Ok(all.filter(|found| !found.is_unused()).collect())
+    }
+
+    /// Makes `name` stand for another one of its versions, in one step.
+    ///
+    /// # Errors
+    /// The version is not there, or the link cannot be replaced.
+    pub fn switch(&self, name: &str, entry: &str) -> Result<()> {
+        let _lock = self.lock_name(name)?;
+        self.version(name, entry)?;
+        self.link(name, entry)
+    }
+
+    /// Undoes a switch of `name` that was not finished, unless the process that switches is still there. Says whether there
+    /// was one.
+    ///
+    /// # Errors
+    /// The link or the note cannot be replaced.
+    pub fn undo_unfinished(&self, name: &str) -> Result<Option<Switch>> {
+        let mut noted = self.noted(name);
+        let Some(switch) = noted.switch.clone() else { return Ok(None) };
+        let Some(_updating) = self.try_lock_updates()? else { return Ok(None) };
+        let Some(_lock) = self.try_lock_name(name)? else { return Ok(None) };
+        if self.version(name, &switch.from).is_ok() {
+            self.link(name, &switch.from)?;
+        } else if self.version(name, &switch.to).is_err() {
+            bail!("both versions of {name} of an update that was not finished are gone; import it again");
+        }
+        noted.switch = None;
+        self.note_updates(name, &noted)?;
+        Ok(Some(switch))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn notes_are_of_one_reference() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path());
+        assert_eq!(store.updates("x", "a"), Updates { reference: "a".into(), ..Updates::default() });
+        let mut updates = store.updates("x", "a");
+        updates.named("sha256:1", 7);
+        updates.refused.insert("sha256:1".into());
+        updates.switch = Some(Switch { from: "x.1.1".into(), to: "x.2.2".into() });
+        store.note_updates("x", &updates).unwrap();
+        assert_eq!(store.updates("x", "a"), updates);
+        assert!(updates.is_held());
+        let other = store.updates("x", "b");
+        assert!(!other.is_held() && other.latest.is_none() && other.switch.is_some());
+        // The tag moves on.
+        updates.named("sha256:1", 8);
+        assert!(updates.is_held());
+        updates.named("sha256:2", 9);
+        assert!(!updates.is_held() && updates.checked == 9);
+        fs::write(store.note("x"), "{").unwrap();
+        assert_eq!(store.updates("x", "a").latest, None);
+        assert!(store.note_updates("../x", &updates).is_err());
+    }
+
+    #[test]
+    fn one_process_switches() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path());
+        let lock = store.lock_updates().unwrap();
+        assert!(store.lock_updates().unwrap_err().to_string().contains("is running"));
+        let switch = Some(Switch { from: "x.1.1".into(), to: "x.2.2".into() });
+        store.note_updates("x", &Updates { switch, ..Updates::default() }).unwrap();
+        assert_eq!(store.undo_unfinished("x").unwrap(), None);
+        drop(lock);
+        fs::create_dir_all(store.entries().join(".locks")).unwrap();
+        assert!(store.undo_unfinished("x").unwrap_err().to_string().contains("are gone"));
+    }
+}

@@ -1,0 +1,205 @@
+// SPDX-License-Identifier: MIT
+//! One application inside a container: its service, its files, and what it is started as. Pure.
+
+use super::health;
+use crate::config::settings::parse_bool;
+use crate::config::time::span;
+use crate::config::values;
+use crate::contract::health::Health;
+use crate::contract::process;
+use crate::contract::process::{Log, Process, User};
+use crate::output::tree::{Node, Place, Tree};
+use crate::plan::inside::UNITS;
+use crate::plan::network::pod;
+use crate::plan::nspawn::LAUNCHER;
+use crate::plan::{security, volumes};
+use crate::resolve::app::health::Notify;
+use crate::resolve::model::{App, Container, Facts, ImageFacts};
+use crate::unit::{UnitFile, env_assignment};
+
+/// What an application shares with the container around it, as with Docker.
+const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
+
+/// Plans its part of the configuration layer. Tells whether its health is checked.
+pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) -> bool {
+    let image = facts.images.get(&app.image);
+    let health = health::check(app, image);
+    let place = Place::Layer(container.name.clone());
+    let directory = app.directory();
+    let directory = directory.trim_start_matches('/');
+    tree.file(
+        place.clone(),
+        format!("{UNITS}/{}.service", app.unit()),
+        &service(app, container, facts, health.as_ref()),
+    );
+    tree.file(place.clone(), format!("{UNITS}/{}.socket", app.unit()), &commands(app, container));
+    if let Some(health) = &health {
+        health::plan(app, container, health, tree);
+    }
+    if app.first && container.apps.len() > 1 {
+        // The first one goes by two names.
+        tree.add(place.clone(), format!("oci/apps/{}", app.name), Node::Link("..".to_owned()));
+        if app.name != App::FIRST {
+            let alias = format!("{UNITS}/sdme-oci-{}.service", app.name);
+            tree.add(place.clone(), alias, Node::Link(format!("{}.service", app.unit())));
+        }
+    }
+    // Mount points, so that none is made in the upper layer.
+    for file in RESOLVER_FILES {
+        tree.file(place.clone(), format!("{directory}/root{file}"), &"");
+    }
+    if app.has_secret_variables() {
+        tree.file(place.clone(), format!("{directory}/{}", process::SECRET_ENVIRONMENT), &"");
+    }
+    let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
+    // Passwords are often among it.
+    tree.add(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), Node::Private(environment));
+    let known = image.and_then(|image| Some((image, image.users.get(&app.startup.identity)?.as_ref().ok()?)));
+    if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
+        // Its arguments may have passwords among them, too.
+        tree.add(place, format!("{directory}/{}", process::FILE), Node::Private(json + "\n"));
+    }
+    health.is_some()
+}
+
+/// What the launcher is to start.
+fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)) -> Process {
+    let startup = &app.startup;
+    // As with Docker, another entrypoint has no use for the arguments of the image's own.
+    let command = match (&startup.exec, &startup.entrypoint) {
+        (Some(arguments), _) => arguments.as_slice(),
+        (None, Some(_)) => &[],
+        (None, None) => &image.command,
+    };
+    let args = startup.entrypoint.as_ref().unwrap_or(&image.entrypoint).iter().chain(command).cloned().collect();
+    Process {
+        args,
+        cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
+        user: user.clone(),
+        capabilities: container.security.application,
+        private_pids: security::private_pids(app, container),
+        log: log(app, container),
+        sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+        masked_paths: startup.masked.clone(),
+        read_only_run: startup.read_only && !startup.read_only_tmpfs,
+    }
+}
+
+/// How its unit has it logged, which the launcher has to know for a stream of its own.
+fn log(app: &App, container: &Container) -> Log {
+    // By their numbers (syslog(3)).
+    const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
+    let written = |key: &str| app.service.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
+    let level = written("SyslogLevel").and_then(|name| (0..).zip(LEVELS).find(|(_, level)| *level == name));
+    // What has a specifier in it is for the service manager to know.
+    let own = written("SyslogIdentifier").filter(|text| !text.is_empty() && !text.contains('%'));
+    Log {
+        identifier: own.unwrap_or(identifier(app, container)).to_owned(),
+        unit: format!("{}.service", app.unit()),
+        level: level.map_or(6, |(number, _)| number),
+        prefix: written("SyslogLevelPrefix").and_then(parse_bool).unwrap_or(true),
+    }
+}
+
+/// What its lines in the journal are marked with.
+fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
+    if container.apps.len() > 1 { &app.name } else { &container.name }
+}
+
+fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Health>) -> UnitFile {
+    let several = container.apps.len() > 1;
+    let directory = app.directory();
+    let mut unit = UnitFile::generated_from(&container.file);
+    let what = if several { format!(" {}", app.name) } else { String::new() };
+    unit.set_literal("Unit", "Description", &format!("Application{what} of container {}", container.name));
+    // An application depends on nothing of the operating system but its journal.
+    unit.set("Unit", "DefaultDependencies", "no")
+        .set("Unit", "Requires", "systemd-journald.socket")
+        .set("Unit", "Wants", format!("{}.socket", app.unit()))
+        .set("Unit", "After", format!("systemd-journald.socket {}.socket", app.unit()))
+        .set("Unit", "Conflicts", "shutdown.target")
+        .set("Unit", "Before", "shutdown.target");
+    health::watched(app, health, &mut unit);
+    unit.set_literal("Service", "SyslogIdentifier", identifier(app, container));
+    unit.set("Service", "Type", if app.notify == Notify::Yes { "notify" } else { "exec" })
+        // The launcher passes signals on.
+        .set("Service", "KillMode", "mixed")
+        .set("Service", "RootDirectory", format!("{directory}/root"))
+        .set("Service", "MountAPIVFS", "yes")
+        // Handed over, not bound: in a user namespace, a directory cannot be bound without what is mounted in it.
+        .set("Service", "OpenFile", format!("{directory}:{}:read-only", process::HANDED_OVER))
+        .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{}", process::PROGRAM));
+    for file in RESOLVER_FILES {
+        unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
+    }
+    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)). No interval at all counts
+    // as not set, in spite of systemd.exec(5), and the journal's default then applies.
+    unit.set("Service", "LogRateLimitIntervalSec", "1ms").set("Service", "LogRateLimitBurst", "10000000").set(
+        "Service",
+        "ExecStart",
+        process::PROGRAM,
+    );
+    startup(app, facts.images.get(&app.image), container, &mut unit);
+    if app.notify == Notify::Yes {
+        // The launcher is the main process, the application a child of its.
+        unit.set("Service", "NotifyAccess", "all");
+    }
+    volumes::application(container, app, facts.images.get(&app.image), &mut unit);
+    pod::application(container, &mut unit);
+    security::application(app, container, facts, &mut unit);
+    for (key, value) in &app.unit {
+        unit.set("Unit", key, value.as_str());
+    }
+    for (key, value) in app.service.iter().filter(|(key, _)| key != security::FILTER) {
+        unit.set("Service", key, value.as_str());
+    }
+    unit
+}
+
+/// The socket through which the application's own init takes commands that run beside the application. The service manager
+/// opens it, because the application's filters may not let the init do that, and only root of the container can connect.
+fn commands(app: &App, container: &Container) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&container.file);
+    unit.set_literal("Unit", "Description", &format!("Commands beside {}", app.unit()));
+    unit.set("Unit", "DefaultDependencies", "no")
+        .set("Unit", "PartOf", format!("{}.service", app.unit()))
+        .set("Unit", "Conflicts", "shutdown.target")
+        .set("Unit", "Before", "shutdown.target")
+        .set("Socket", "ListenStream", format!("{}/{}", process::COMMAND_SOCKETS, app.unit()))
+        .set("Socket", "FileDescriptorName", process::COMMANDS)
+        .set("Socket", "SocketMode", "0600")
+        .set("Socket", "DirectoryMode", "0700")
+        .set("Socket", "RemoveOnStop", "yes")
+        // A request that an application has left unanswered must not start the application again.
+        .set("Socket", "FlushPending", "yes")
+        .set("Socket", "TriggerLimitIntervalSec", "0");
+    unit
+}
+
+/// What the service manager is better at than the launcher.
+fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &mut UnitFile) {
+    let startup = &app.startup;
+    let of_image =
+        || image.and_then(|i| i.stop_signal.as_ref()).map(|s| values::signal(s).unwrap_or_else(|| s.clone()));
+    if let Some(signal) = startup.stop_signal.clone().or_else(of_image) {
+        unit.set_literal("Service", "KillSignal", &signal);
+    }
+    if let Some(time) = startup.stop_timeout {
+        // Without any time at all, systemd would wait for ever.
+        unit.set("Service", "TimeoutStopSec", span(time.max(1)));
+    }
+    for (setting, value) in &startup.limits {
+        unit.set("Service", setting, value);
+    }
+    if startup.read_only {
+        unit.set("Service", "ReadOnlyPaths", "+/");
+    }
+    let mounts = container.mounts_of(app, image);
+    for (path, options) in startup.in_memory() {
+        // A volume takes the place of what is there unless asked otherwise.
+        if !startup.tmpfs.contains_key(&path) && mounts.iter().any(|mount| mount.target == path) {
+            continue;
+        }
+        unit.set_literal("Service", "TemporaryFileSystem", &format!("{path}:{options}"));
+    }
+}

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: MIT
+//! How containers find each other by name: what each is called in its networks, and the hosts file (hosts(5)) that each has of the
+//! others that run. Pure.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::values::HOST_GATEWAY;
+use crate::resolve::model::{Container, Model, Network};
+use crate::resolve::pod::Pod;
+
+/// What the host is called by docker and podman.
+const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
+
+/// What a container that runs is called, and what it has in its hosts file of its own.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// The container.
+    pub container: String,
+    /// Its host name.
+    pub host_name: String,
+    /// The pod whose network its applications are in.
+    pub pod: Option<String>,
+    /// What other members of the pod call it.
+    pub names: Vec<String>,
+    /// The networks with names that the pod is connected to.
+    pub networks: Vec<Connected>,
+    /// The lines of `AddHost=`.
+    pub own: String,
+    /// The address of the host.
+    pub gateway: Option<IpAddr>,
+}
+
+/// A network, and what a container is called there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Connected {
+    /// The network.
+    pub network: String,
+    /// The container's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// The container's names.
+    pub names: Vec<String>,
+    /// Whether the network tells its members about each other.
+    pub tells: bool,
+}
+
+/// The pod whose network the container's applications are in.
+fn pod<'a>(container: &Container, model: &'a Model) -> Option<&'a Pod> {
+    let connection = &container.connection;
+    let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else { return None };
+    model.pods.get(pod)
+}
+
+/// Whether the container finds others by name, and its hosts file has to be updated while it runs.
+#[must_use]
+pub fn is_shared(container: &Container, model: &Model) -> bool {
+    pod(container, model).is_some_and(|pod| !pod.own || !pod.networks.is_empty() || pod.members.len() > 1)
+}
+
+/// What the container is called.
+#[must_use]
+pub fn entry(container: &Container, model: &Model) -> Entry {
+    let pod = pod(container, model);
+    let mut names = vec![container.name.clone(), container.host_name.clone()];
+    // What podman calls the container of a Quadlet file without ContainerName=.
+    names.push(format!("systemd-{}", container.name));
+    names.extend(container.podman_name.clone());
+    let networks = pod.into_iter().flat_map(|pod| pod.networks.iter().map(move |a| (pod, a)));
+    let networks = networks.filter_map(|(pod, attachment)| {
+        let network = model.networks.get(&attachment.network)?;
+        let all = names.iter().chain([&pod.name]).chain(&attachment.aliases);
+        Some(Connected {
+            network: network.name.clone(),
+            addresses: attachment.addresses.iter().map(|(address, _)| *address).collect(),
+            names: unique(all),
+            tells: network.names,
+        })
+    });
+    Entry {
+        container: container.name.clone(),
+        host_name: container.host_name.clone(),
+        pod: pod.map(|pod| pod.name.clone()),
+        networks: networks.collect(),
+        names: unique(names.iter().chain(pod.map(|pod| &pod.name))),
+        own: container.hosts.clone(),
+        gateway: gateway(container, pod, model),
+    }
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.filter(|name| seen.insert(name.to_lowercase())).cloned().collect()
+}
+
+/// The address of the host in the network of the container's applications.
+fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<IpAddr> {
+    let Some(pod) = pod else {
+        let shares = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
+        return shares.then_some(IpAddr::from([127, 0, 0, 1]));
+    };
+    let networks = pod.networks.iter().filter_map(|a| model.networks.get(&a.network));
+    let named = networks.filter(|n| !n.internal).flat_map(|n| &n.subnets).next().map(|subnet| subnet.gateway);
+    named.or_else(|| pod.cable.as_ref().filter(|_| pod.wanted.uplink).map(|cable| cable.host.into()))
+}
+
+/// The hosts file of a container among `others` that run. What `AddHost=` says about a name comes before everything else, and the
+/// own names before those of others.
+#[must_use]
+pub fn hosts(own: &Entry, others: &[Entry]) -> String {
+    let mut out = String::new();
+    let mut known: BTreeSet<String> = BTreeSet::new();
+    for line in own.own.lines() {
+        match (line.strip_prefix(HOST_GATEWAY), own.gateway) {
+            (Some(names), Some(address)) => out += &format!("{address}{names}\n"),
+            (Some(_), None) => continue,
+            (None, _) => out += &format!("{line}\n"),
+        }
+        known.extend(line.split_ascii_whitespace().skip(1).map(str::to_lowercase));
+    }
+    let added = std::mem::take(&mut out);
+    let mut lines = |address: &str, names: &[String], known: &BTreeSet<String>| {
+        let names: Vec<&str> =
+            names.iter().filter(|n| !known.contains(&n.to_lowercase())).map(String::as_str).collect();
+        if !names.is_empty() {
+            out += &format!("{address} {}\n", names.join(" "));
+        }
+    };
+    let mut local = vec!["localhost".to_owned()];
+    local.extend(own.networks.is_empty().then(|| own.host_name.clone()));
+    for address in ["127.0.0.1", "::1"] {
+        lines(address, &local, &BTreeSet::new());
+    }
+    // Its own address, which is that of other members, too: a program that listens on its own name is to be reached.
+    for network in &own.networks {
+        network.addresses.iter().for_each(|address| lines(&address.to_string(), &network.names, &known));
+    }
+    known.extend(own.networks.iter().flat_map(|network| &network.names).map(|name| name.to_lowercase()));
+    let in_pod = |other: &&Entry| other.pod.is_some() && other.pod == own.pod && other.container != own.container;
+    for other in others.iter().filter(in_pod) {
+        lines("127.0.0.1", &other.names, &known);
+    }
+    known.extend(others.iter().filter(in_pod).flat_map(|other| &other.names).map(|name| name.to_lowercase()));
+    for other in others.iter().filter(|other| other.pod != own.pod) {
+        for network in other.networks.iter().filter(|network| network.tells) {
+            if own.networks.iter().any(|mine| mine.network == network.network) {
+                network.addresses.iter().for_each(|address| lines(&address.to_string(), &network.names, &known));
+            }
+        }
+    }
+    if let (Some(address), true) = (own.gateway, own.pod.is_some()) {
+        lines(&address.to_string(), &HOST.map(str::to_owned), &known);
+    }
+    out + &added
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn entry(name: &str, pod: &str, networks: &[(&str, &str)]) -> Entry {
+        let names = vec![name.to_owned()];
+        let networks = networks.iter().map(|(network, address)| Connected {
+            network: (*network).to_owned(),
+            addresses: vec![address.parse().unwrap()],
+            names: names.clone(),
+            tells: *network != "silent",
+        });
+        Entry {
+            container: name.to_owned(),
+            host_name: name.to_owned(),
+            pod: Some(pod.to_owned()),
+            networks: networks.collect(),
+            names: names.clone(),
+            ..Entry::default()
+        }
+    }
+
+    #[test]
+    fn who_is_found() {
+        let web = Entry {
+            own: "10.9.9.9 cache\nhost-gateway me\n".to_owned(),
+            gateway: Some("10.0.0.1".parse().unwrap()),
+            ..entry("web", "web", &[("front", "10.0.0.2"), ("silent", "10.2.0.2")])
+        };
+        let others = [
+            web.clone(),
+            entry("app", "app", &[("front", "10.0.0.3"), ("back", "10.1.0.3")]),
+            entry("cache", "cache", &[("front", "10.0.0.4")]),
+            entry("db", "db", &[("back", "10.1.0.5")]),
+            entry("mute", "mute", &[("silent", "10.2.0.6")]),
+            entry("helper", "web", &[("front", "10.0.0.2")]),
+        ];
+        assert_eq!(
+            hosts(&web, &others),
+            "127.0.0.1 localhost\n::1 localhost\n10.0.0.2 web\n10.2.0.2 web\n127.0.0.1 helper\n10.0.0.3 app\n\
+             10.0.0.1 host.containers.internal host.docker.internal\n10.9.9.9 cache\n10.0.0.1 me\n"
+        );
+    }
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: MIT
+//! The units of a pod, and what its members' units say about it. Pure.
+
+use crate::output::tree::{Place, Tree};
+use crate::paths::LIBEXECDIR;
+use crate::plan::network as named;
+use crate::plan::network::publish;
+use crate::resolve::model::{Container, Link, Model, Network};
+use crate::resolve::pod::{Cable, Pod};
+use crate::unit::UnitFile;
+
+/// Where a pod's network namespace is inside of a container whose application joins it.
+const INSIDE: &str = "/run/sdme/pod/netns";
+
+/// Plans the units.
+pub fn plan(pod: &Pod, model: &Model, tree: &mut Tree) {
+    tree.file(Place::Units, format!("{}.d/10-sdme.conf", Pod::service(&pod.name)), &network(pod, model));
+    if !pod.own {
+        tree.file(Place::Units, format!("{}.d/10-sdme.conf", Pod::target(&pod.name)), &members(pod));
+    }
+    publish::plan(pod, tree);
+}
+
+/// The drop-in of the target that starts the members. The network of a single container has none: the container starts its network.
+fn members(pod: &Pod) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&pod.file);
+    unit.set_literal("Unit", "SourcePath", &pod.file);
+    for member in &pod.starts {
+        unit.set("Unit", "Wants", Container::unit(member));
+    }
+    unit
+}
+
+/// The drop-in of the service that holds the network.
+fn network(pod: &Pod, model: &Model) -> UnitFile {
+    let mut unit = UnitFile::generated_from(&pod.file);
+    unit.set_literal("Unit", "SourcePath", &pod.file);
+    let what = if pod.own { "Network of container" } else { "Network of pod" };
+    unit.set_literal("Unit", "Description", &format!("{what} {}", pod.name));
+    // A port that is taken fails the pod, and nothing of it starts: `sdme-gen started` looks at these sockets, and says who has the
+    // port. `Wants=` with `PartOf=` is `Requires=` without the failure before any command of the pod.
+    for socket in publish::sockets(pod) {
+        unit.set("Unit", "Wants", socket.as_str()).set("Unit", "After", socket.as_str());
+        if !pod.wanted.on_demand {
+            unit.set("Unit", "PartOf", socket);
+        }
+    }
+    if pod.wanted.idle.is_some() {
+        unit.set("Unit", "PartOf", publish::demand(&pod.name));
+    }
+    if pod.own {
+        // Every start of the container makes it anew, also that of a restart.
+        unit.set("Unit", "PartOf", Container::unit(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
+    }
+    named::needs(pod, &mut unit);
+    for (key, value) in &pod.unit {
+        unit.set("Unit", key, value.as_str());
+    }
+    if let Some(cable) = &pod.cable {
+        link(pod, cable, &mut unit);
+    }
+    named::links(pod, model, &mut unit);
+    for (key, value) in &pod.service {
+        unit.set("Service", key, value.as_str());
+    }
+    unit
+}
+
+/// Links the pod with the host (`units/link`). What is made is removed by `units/sdme-pod@.service`, which stays when the pod's file is
+/// gone.
+fn link(pod: &Pod, cable: &Cable, unit: &mut UnitFile) {
+    let Cable { interface, host, pod: address } = cable;
+    unit.set("Service", "ExecStart", format!("{LIBEXECDIR}/link uplink {} {interface} {host} {address}", pod.name));
+    rules(&firewall(pod, cable), unit);
+}
+
+/// Gives a service nft commands on its standard input.
+pub(crate) fn rules(text: &str, unit: &mut UnitFile) {
+    unit.set("Service", "StandardInput", "data");
+    for line in text.lines() {
+        // Leading blanks are not kept, so the nesting shows in the braces only.
+        unit.set("Service", "StandardInputText", line.trim_start().replace('%', "%%"));
+    }
+}
+
+/// Commands that replace the table `name` by one with these chains.
+pub(crate) fn replace(name: &str, chains: &str) -> String {
+    format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n{chains}}}\n")
+}
+
+/// Who may talk to whom over the pod's link, and the ports that the kernel forwards, in one table. `units/sdme-pod@.service`
+/// deletes the table by its name.
+fn firewall(pod: &Pod, cable: &Cable) -> String {
+    let Cable { interface, pod: address, .. } = cable;
+    let mut out = format!(
+        "chain spoofed {{\n type filter hook prerouting priority raw\n \
+         iifname \"{interface}\" ip saddr != {address} drop\n \
+         iifname \"{interface}\" ip daddr 127.0.0.0/8 drop\n}}\n\
+         chain forward {{\n type filter hook forward priority filter\n \
+         ip daddr {address} oifname != \"{interface}\" drop\n \
+         ct state established,related accept\n ct status dnat accept\n oifname \"{interface}\" drop\n"
+    );
+    if !pod.wanted.uplink {
+        out += &format!(
+            " iifname \"{interface}\" drop\n}}\nchain input {{\n type filter hook input priority filter\n \
+             ct state established,related accept\n iifname \"{interface}\" drop\n"
+        );
+    }
+    out += "}\nchain outgoing {\n type nat hook postrouting priority srcnat\n";
+    if pod.wanted.uplink {
+        out += &format!(" ip saddr {address} oifname != \"{interface}\" masquerade\n");
+    }
+    // What comes from the host's loopback, or from the pod itself by way of a published port.
+    out += &format!(" ip saddr {{ 127.0.0.0/8, {address} }} oifname \"{interface}\" masquerade\n}}\n");
+    out += &publish::chains(pod, Some(cable.pod.into()), None);
+    replace(&format!("sdme-pod-{}", pod.name), &out)
+}
+
+/// Lets `unit` start after another unit, stop before it and restart with it. As `Requires=` but for one thing: if the other unit fails, a
+/// command of this one finds that out and says why, where systemd would say that a dependency has failed.
+pub fn depend_on(other: String, unit: &mut UnitFile) {
+    unit.set("Unit", "Wants", other.as_str()).set("Unit", "PartOf", other.as_str()).set("Unit", "After", other);
+}
+
+/// What a container's service says about its pods.
+pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
+    if let Some(other) = container.connection.joined.as_deref().map(Container::unit) {
+        depend_on(other, unit);
+    }
+    for pod in container.pods() {
+        // Not there without it, and in the new one after it was restarted. `BindsTo=` would stop a container that runs when a
+        // reload finds that its file names another pod, which is not there yet.
+        depend_on(Pod::service(pod), unit);
+        // Where the pod is there already, and is made anew for a network that it lacks.
+        if let Some(pod) = model.pods.get(pod) {
+            named::needs(pod, unit);
+        }
+        // A container that had the host's network until a restart leaves its port before the socket takes it.
+        for socket in model.pods.get(pod).filter(|pod| pod.own).map(publish::sockets).unwrap_or_default() {
+            unit.set("Unit", "After", socket);
+        }
+    }
+}
+
+/// The network namespace that systemd-nspawn is to run a container in, if it is that of a pod.
+#[must_use]
+pub fn namespace(container: &Container) -> Option<String> {
+    match &container.connection.network {
+        Network::Pod(pod) => Some(Pod::path(pod)),
+        _ => None,
+    }
+}
+
+/// What a container's `.nspawn` file says about networks.
+pub fn settings(container: &Container, file: &mut UnitFile) {
+    if let Some(pod) = &container.connection.oci_pod {
+        file.set("Files", "BindReadOnly", format!("{}:{INSIDE}", Pod::path(pod)));
+    }
+    let link = match &container.connection.network {
+        Network::Host | Network::Pod(_) => return,
+        Network::Alone => None,
+        Network::Veth => Some(("VirtualEthernet", "yes")),
+        Network::Bridge(bridge) => Some(("Bridge", bridge.as_str())),
+        Network::Zone(zone) => Some(("Zone", zone.as_str())),
+    };
+    file.set("Network", "Private", "yes");
+    if let Some((key, value)) = link {
+        file.set("Network", key, value);
+    }
+    for port in &container.connection.exposed {
+        let target = port.target.unwrap_or(port.host);
+        file.set("Network", "Port", format!("{}:{}:{target}", port.protocol, port.host));
+    }
+}
+
+/// Whether the application can reach the host's name servers, and has to be told where they are.
+#[must_use]
+pub fn needs_resolver(container: &Container, model: &Model) -> bool {
+    let connection = &container.connection;
+    if !container.resolver.is_empty() {
+        return true;
+    }
+    let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else {
+        return connection.network.configures_itself();
+    };
+    model.pods.get(pod).is_some_and(|pod| pod.wanted.uplink || has_way_out(pod, model))
+}
+
+/// Whether a network with a name that the pod is connected to has a way out.
+fn has_way_out(pod: &Pod, model: &Model) -> bool {
+    pod.networks.iter().filter_map(|a| model.networks.get(&a.network)).any(|network| !network.internal)
+}
+
+/// What an application's service says about networks.
+pub fn application(container: &Container, unit: &mut UnitFile) {
+    if container.connection.oci_pod.is_some() {
+        unit.set("Service", "NetworkNamespacePath", INSIDE);
+    }
+}
+
+/// What `[Install]` of a container starts: with `StartOnDemand=`, the sockets.
+#[must_use]
+pub fn installed(container: &Container, model: &Model) -> Vec<String> {
+    match model.pods.get(&container.name).filter(|pod| pod.own && pod.wanted.on_demand) {
+        Some(pod) => publish::sockets(pod),
+        None => vec![Container::unit(&container.name)],
+    }
+}
+
+/// What `[Install]` of a pod starts, and by what links.
+#[must_use]
+pub fn install(pod: &Pod) -> (Vec<String>, &[Link]) {
+    // The links of a pod of one are its container's.
+    let links = if pod.own { &[] } else { pod.install.as_slice() };
+    let units = if pod.wanted.on_demand { publish::sockets(pod) } else { vec![Pod::target(&pod.name)] };
+    (units, links)
+}

@@ -1,0 +1,233 @@
+// SPDX-License-Identifier: MIT
+//! `Health*=` and `Notify=`: what an application's health is told by, on top of what its image says. Pure.
+
+use crate::config::settings::{Settings, parse_bool};
+use crate::config::time::milliseconds;
+use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
+use crate::contract::probe::Probe;
+use crate::diag::{Diagnostic, Spanned};
+
+/// What counts as started.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Notify {
+    /// Its program runs.
+    #[default]
+    No,
+    /// It says so itself (`sd_notify(3)`).
+    Yes,
+    /// Its first health check has passed.
+    Healthy,
+}
+
+/// The keys as written. Times are milliseconds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct HealthSettings {
+    /// `HealthCmd=`, `HealthHttp=` or `HealthTcp=`: what is checked, or that nothing is.
+    test: Option<Test>,
+    /// `HealthInterval=`: a time, 0 for `disable`.
+    interval: Option<u64>,
+    timeout: Option<u64>,
+    retries: Option<u32>,
+    start_period: Option<u64>,
+    on_failure: OnFailure,
+    startup: Option<Startup>,
+}
+
+impl HealthSettings {
+    /// The check, given the one of the image. What is not written is the image's, as with Docker.
+    #[must_use]
+    pub fn on(&self, image: Option<&Health>) -> Option<Health> {
+        let mut health = image.cloned().unwrap_or_default();
+        if let Some(test) = &self.test {
+            health.test.clone_from(test);
+        }
+        if health.test.is_none() {
+            return None;
+        }
+        health.interval = self.interval.or(health.interval).filter(|time| *time > 0);
+        health.timeout = self.timeout.unwrap_or(health.timeout);
+        health.retries = self.retries.unwrap_or(health.retries);
+        health.start_period = self.start_period.unwrap_or(health.start_period);
+        health.on_failure = self.on_failure;
+        health.startup.clone_from(&self.startup);
+        Some(health)
+    }
+}
+
+/// Reads the keys of one application.
+pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {
+    let mut reader = Reader { settings, problems };
+    let test = test(&mut reader, ["HealthCmd", "HealthHttp", "HealthTcp"], command);
+    let interval = reader.read("HealthInterval", "a time, such as 30s, nor disable", |text| match text {
+        "disable" => Some(0),
+        time => positive(time),
+    });
+    let read = HealthSettings {
+        interval,
+        timeout: reader.time("HealthTimeout"),
+        retries: reader.read("HealthRetries", "a number from 1", |t| t.parse().ok().filter(|n| *n > 0)),
+        start_period: reader.read("HealthStartPeriod", "a time, such as 30s", milliseconds),
+        on_failure: match reader.text("HealthOnFailure").as_deref() {
+            Some("kill") => OnFailure::Kill,
+            Some("restart") => OnFailure::Restart,
+            Some("stop") => OnFailure::Stop,
+            _ => OnFailure::None,
+        },
+        startup: startup(&mut reader),
+        test,
+    };
+    let notify = reader.read("Notify", "no, yes or healthy", |text| match text {
+        "healthy" => Some(Notify::Healthy),
+        word => parse_bool(word).map(|yes| if yes { Notify::Yes } else { Notify::No }),
+    });
+    if notify == Some(Notify::Healthy) && read.test.as_ref().is_some_and(Test::is_none) {
+        reader.wrong("Notify", "Notify=healthy needs a health check, and HealthCmd=none says there is none");
+    }
+    if notify == Some(Notify::Healthy) && read.interval == Some(0) {
+        reader.wrong(
+            "Notify",
+            "Notify=healthy needs a health check by time, and HealthInterval=disable says there is none",
+        );
+    }
+    (read, notify.unwrap_or_default())
+}
+
+fn startup(reader: &mut Reader<'_>) -> Option<Startup> {
+    let number = |text: &str| text.parse().ok();
+    let tests = ["HealthStartupCmd", "HealthStartupHttp", "HealthStartupTcp"];
+    let test = test(reader, tests, |line| command(line).filter(|c| !c.is_empty()));
+    let interval = reader.time("HealthStartupInterval");
+    let timeout = reader.time("HealthStartupTimeout");
+    let retries = reader.read("HealthStartupRetries", "a number", number);
+    let success = reader.read("HealthStartupSuccess", "a number", number);
+    if let Some(test) = test {
+        let (interval, timeout) = (interval.unwrap_or(INTERVAL), timeout.unwrap_or(INTERVAL));
+        return Some(Startup { test, interval, timeout, retries: retries.unwrap_or(0), success: success.unwrap_or(1) });
+    }
+    let keys = ["HealthStartupInterval", "HealthStartupTimeout", "HealthStartupRetries", "HealthStartupSuccess"];
+    if tests.iter().all(|key| reader.text(key).is_none())
+        && let Some(key) = keys.into_iter().find(|key| reader.text(key).is_some())
+    {
+        reader.wrong(key, &format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp="));
+    }
+    None
+}
+
+/// Reads the keys of a command, a URL and a port, of which there can be only one: there is one check.
+fn test(
+    reader: &mut Reader<'_>,
+    [cmd, http, tcp]: [&str; 3],
+    command: impl Fn(&str) -> Option<Vec<String>>,
+) -> Option<Test> {
+    let mut written = [cmd, http, tcp].into_iter().filter(|key| reader.text(key).is_some());
+    if let (Some(first), Some(second)) = (written.next(), written.next()) {
+        reader.wrong(second, &format!("{second}= and {first}= cannot both be set; write one of them"));
+        return None;
+    }
+    let command = reader.read(cmd, "a command", command).map(Test::Command);
+    let http = reader.probe(http, Probe::http);
+    command.or(http).or_else(|| reader.probe(tcp, Probe::tcp))
+}
+
+/// Reads a command: a JSON list of words, `none`, `CMD` and words, `CMD-SHELL` and a line, or a line for the shell
+/// (podman-run(1), `--health-cmd`). One pair of quotes around the whole is dropped, as Quadlet does. No words mean none.
+fn command(text: &str) -> Option<Vec<String>> {
+    let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('"'));
+    let text = inner.unwrap_or(text);
+    if text.eq_ignore_ascii_case("none") {
+        return Some(Vec::new());
+    }
+    // The command `[` of the shell is none of the forms in JSON.
+    if text.starts_with('[') && !text.starts_with("[ ") && !text.starts_with("[[") {
+        let words: Vec<String> = serde_json::from_str(text).ok()?;
+        let typed = words.first().is_some_and(|w| ["CMD", "CMD-SHELL", "NONE"].contains(&w.as_str()));
+        return match words.as_slice() {
+            [] => None,
+            [none] if none == "NONE" => Some(Vec::new()),
+            _ if typed => Health::command(&words),
+            _ => Some(words),
+        };
+    }
+    let (kind, rest) = text.split_once(' ').unwrap_or((text, ""));
+    let command = match kind {
+        "CMD" => rest.split_ascii_whitespace().map(str::to_owned).collect(),
+        "CMD-SHELL" if !rest.trim().is_empty() => Health::shell(rest.trim()),
+        "CMD-SHELL" => Vec::new(),
+        _ => Health::shell(text),
+    };
+    Some(command).filter(|command| !command.is_empty())
+}
+
+/// A time that is not none.
+fn positive(text: &str) -> Option<u64> {
+    milliseconds(text).filter(|time| *time > 0)
+}
+
+struct Reader<'a> {
+    settings: &'a Settings,
+    problems: &'a mut Vec<Diagnostic>,
+}
+
+impl Reader<'_> {
+    fn text(&self, key: &str) -> Option<String> {
+        self.settings.text("Container", key).map(|written| written.value.to_owned())
+    }
+
+    fn read<T>(&mut self, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+        let Spanned { value, .. } = self.settings.text("Container", key)?;
+        let parsed = parse(value);
+        if parsed.is_none() {
+            self.wrong(key, &format!("{key}={value} is not {expected}"));
+        }
+        parsed
+    }
+
+    fn probe(&mut self, key: &str, parse: fn(&str) -> Result<Probe, String>) -> Option<Test> {
+        let text = self.text(key)?;
+        match parse(&text) {
+            Ok(probe) => Some(Test::Probe(probe)),
+            Err(why) => {
+                self.wrong(key, &format!("{key}={text}: {why}"));
+                None
+            }
+        }
+    }
+
+    fn time(&mut self, key: &str) -> Option<u64> {
+        self.read(key, "a time, such as 30s", positive)
+    }
+
+    fn wrong(&mut self, key: &str, message: &str) {
+        if let Some(written) = self.settings.text("Container", key) {
+            self.problems.push(Diagnostic::error(&written.at, message));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn commands() {
+        let words = |all: &[&str]| Some(all.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
+        assert_eq!(
+            command("curl -f http://localhost/ || exit 1"),
+            words(&["/bin/sh", "-c", "curl -f http://localhost/ || exit 1"])
+        );
+        assert_eq!(command("\"redis-cli ping\""), words(&["/bin/sh", "-c", "redis-cli ping"]));
+        assert_eq!(command("test \"$A\" = \"b\""), words(&["/bin/sh", "-c", "test \"$A\" = \"b\""]));
+        assert_eq!(command("[\"true\", \"a b\"]"), words(&["true", "a b"]));
+        assert_eq!(command("[\"CMD\", \"true\"]"), words(&["true"]));
+        assert_eq!(command("[\"CMD-SHELL\", \"a | b\"]"), words(&["/bin/sh", "-c", "a | b"]));
+        assert_eq!(command("CMD a b"), words(&["a", "b"]));
+        assert_eq!(command("CMD-SHELL a b"), words(&["/bin/sh", "-c", "a b"]));
+        for none in ["none", "NONE", "[\"NONE\"]"] {
+            assert_eq!(command(none), Some(Vec::new()));
+        }
+        for bad in ["[]", "[1]", "[\"a\"", "CMD", "CMD-SHELL", "[\"CMD\"]"] {
+            assert_eq!(command(bad), None, "{bad}");
+        }
+    }
+}

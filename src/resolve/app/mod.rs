@@ -1,0 +1,289 @@
+// SPDX-License-Identifier: MIT
+//! The applications of a container: which there are, what they are called, and the settings of each. Pure.
+
+pub mod health;
+pub mod mounts;
+pub mod reload;
+pub mod startup;
+
+use super::image::Images;
+use super::model::{App, Assignment};
+use super::references::{ImageRef, Names};
+use super::service::{Fixed, fixed, passed};
+use crate::config::keys::{FileType, Scope, keys, scope};
+use crate::config::settings::Settings;
+use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::diag::{Diagnostic, Spanned, suggestion};
+use crate::resolve::app::health::health;
+use crate::resolve::app::mounts::Place;
+use crate::resolve::app::reload::reload;
+use crate::resolve::app::startup::Startup;
+use crate::unit::is_env_name;
+
+/// Settings of the application's service that are ours.
+pub const TAKEN: [Fixed; 12] = [
+    fixed("DynamicUser", &["no"], "the launcher becomes the application's user; write User= in [Container]"),
+    fixed("Environment", &[], "the launcher sets the environment; write Environment= in [Container]"),
+    fixed("EnvironmentFile", &[], "the launcher sets the environment; write EnvironmentFile= in [Container]"),
+    fixed("ExecStart", &[], "it runs the launcher; write Exec= in [Container] for the application's arguments"),
+    fixed("Group", &[], "the launcher becomes the application's user; write Group= in [Container]"),
+    fixed("MountAPIVFS", &["yes"], "an application has /proc, /sys, /dev and /run; remove it"),
+    fixed("PassEnvironment", &[], "the launcher sets the environment; write Environment= in [Container]"),
+    fixed("RootDirectory", &[], "the image is the root directory; write Image= in [Container]"),
+    fixed("RootImage", &[], "the image is the root directory; write Image= in [Container]"),
+    fixed("Type", &[], "the type follows from what counts as started; write Notify= in [Container]"),
+    fixed("UnsetEnvironment", &[], "the environment is the image's and yours only; remove it"),
+    fixed("User", &[], "the launcher becomes the application's user; write User= in [Container]"),
+];
+
+/// Settings of a service's unit that `[App]` takes, although a unit file has them in another section than the rest
+/// (systemd.unit(5)).
+const OF_UNIT: [&str; 15] = [
+    "After",
+    "Before",
+    "BindsTo",
+    "FailureAction",
+    "FailureActionExitStatus",
+    "OnFailure",
+    "OnSuccess",
+    "PartOf",
+    "Requires",
+    "StartLimitAction",
+    "StartLimitBurst",
+    "StartLimitIntervalSec",
+    "SuccessAction",
+    "SuccessActionExitStatus",
+    "Wants",
+];
+
+fn is_of_unit(key: &str) -> bool {
+    OF_UNIT.contains(&key)
+}
+
+/// The longest name: it is part of the name of a mount unit, together with the container's, and of an upper directory.
+const LONGEST: usize = 64;
+
+/// An application that the container asks for.
+struct Wanted {
+    /// What its image is called.
+    stem: String,
+    /// The image, by name.
+    image: Spanned<String>,
+}
+
+/// Reads `Image=` and `App=` and everything that is for the applications.
+pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<App> {
+    let written = problems.len();
+    let wanted = wanted(settings, place.names, images, problems);
+    if wanted.is_empty() && problems.len() > written {
+        // Which applications there are is not known.
+        return Vec::new();
+    }
+    let alone = wanted.len() == 1;
+    if wanted.is_empty() {
+        without_any(settings, problems);
+    } else if !alone {
+        one_of_several(settings, &wanted, problems);
+    }
+    let mut apps: Vec<App> = Vec::with_capacity(wanted.len());
+    for (index, Wanted { stem, image }) in wanted.into_iter().enumerate() {
+        let name = if alone { App::FIRST.to_owned() } else { stem };
+        if let Some(message) = (!alone).then(|| bad_name(&name, index, &apps)).flatten() {
+            problems.push(Diagnostic::error(&image.at, message));
+        }
+        if let (false, Some(ModeSetting::Base)) = (alone, images.good.get(&image.value).map(|i| i.mode)) {
+            let message = "the image is an operating system and runs no application; name it with Base=";
+            problems.push(Diagnostic::error(&image.at, message));
+        }
+        apps.push(app((name, index == 0), image.value, alone, settings, place, problems));
+    }
+    for section in settings.applications() {
+        if !apps.is_empty() && !apps.iter().any(|a| a.name == section.value) {
+            let known: Vec<&str> = apps.iter().map(|a| a.name.as_str()).collect();
+            let near = suggestion(&section.value, known.iter().copied());
+            let message = if alone {
+                "; its only one needs no name: write [Container] and [App]".to_owned()
+            } else if near.is_empty() {
+                format!("; there are {}", known.join(", "))
+            } else {
+                near
+            };
+            let message = format!("this container has no application {}{message}", section.value);
+            problems.push(Diagnostic::error(&section.at, message));
+        }
+    }
+    apps
+}
+
+/// The images, the first application's first.
+fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<Wanted> {
+    let text = |key| settings.text("Container", key);
+    let (mode, pull) = (text("Mode"), text("Pull"));
+    let first = text("Image").map(|i| (true, Spanned { value: i.value.to_owned(), at: i.at }));
+    let further = settings.words("Container", "App").into_iter().map(|i| (false, i));
+    let mut wanted = Vec::new();
+    let mut sources = 0;
+    for (first, written) in first.into_iter().chain(further) {
+        let resolved = images.read(&written.value, names).and_then(|reference| {
+            let stem = stem(&reference);
+            let image = match &*reference {
+                ImageRef::File(name) => {
+                    if let Some(mode) = mode.as_ref().filter(|_| first) {
+                        let message = format!("Mode= belongs to the image; write Mode= in {name}.image");
+                        problems.push(Diagnostic::error(&mode.at, message));
+                    }
+                    images.name_of(&reference, ModeSetting::Auto, Pull::Missing)?
+                }
+                ImageRef::Source(..) => {
+                    sources += 1;
+                    let mode = mode.as_ref().filter(|_| first).map(|m| ModeSetting::from_choice(m.value));
+                    let pull = pull.as_ref().map(|p| Pull::from_choice(p.value));
+                    images.name_of(&reference, mode.unwrap_or_default(), pull.unwrap_or_default())?
+                }
+            };
+            Ok(Wanted { stem, image: Spanned { value: image, at: written.at.clone() } })
+        });
+        match resolved {
+            Ok(app) => wanted.push(app),
+            Err(message) => problems.push(Diagnostic::error(&written.at, message)),
+        }
+    }
+    if let (Some(pull), 0, Some(app)) = (pull, sources, wanted.first()) {
+        let message =
+            format!("Pull= has no effect here: it belongs to the image; write Policy= in {}.image", app.image.value);
+        problems.push(Diagnostic::warning(&pull.at, message));
+    }
+    if let (Some(mode), None, false) = (mode, text("Image"), wanted.is_empty()) {
+        problems.push(Diagnostic::error(&mode.at, "Mode= is about the image of Image=; remove it"));
+    }
+    wanted
+}
+
+/// What an application is called after: the `.image` file, or the last part of where the image comes from.
+fn stem(reference: &ImageRef) -> String {
+    let path = match reference {
+        ImageRef::File(name) => return name.clone(),
+        ImageRef::Source(ImageSource::Registry(registry), _) => &registry.repository,
+        ImageRef::Source(
+            ImageSource::Layout { path, .. }
+            | ImageSource::OciArchive { path, .. }
+            | ImageSource::DockerArchive { path, .. }
+            | ImageSource::Directory { path }
+            | ImageSource::Rootfs { path },
+            _,
+        ) => path,
+    };
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.split_once(".tar").map_or(last, |(stem, _)| stem).to_owned()
+}
+
+/// Why an application of several cannot have this name.
+fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
+    let instead = "write an .image file with another name, and that name here";
+    let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
+    if !plain || name.len() > LONGEST {
+        return Some(format!(
+            "{name:?} cannot be the name of an application, which has letters, digits, '.', '_' and '-', at most \
+             {LONGEST} of them; {instead}"
+        ));
+    }
+    if name.ends_with("-health") || name.ends_with("-health-gate") || (name == App::FIRST && index > 0) {
+        return Some(format!("the unit sdme-oci-{name}.service is something else already; {instead}"));
+    }
+    before.iter().any(|a| a.name == name).then(|| format!("two applications are called {name}; {instead}"))
+}
+
+/// Keys that make no sense in a clone of the host.
+fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let of_image = |name: &str| ["Base", "Mode", "Pull"].contains(&name);
+    for key in keys(FileType::Container) {
+        let of_any = ["Mount", "Volume"].contains(&key.name);
+        if (of_image(key.name) || (key.scope != Scope::Container && !of_any))
+            && let Some(found) = settings.words("Container", key.name).first()
+        {
+            let message = format!("{}= needs an Image=; without one the container is a clone of the host", key.name);
+            problems.push(Diagnostic::error(&found.at, message));
+        }
+    }
+    let sections = settings.section("App").map(|e| &e.at).chain(settings.applications().iter().map(|s| &s.at));
+    if let Some(at) = sections.min() {
+        let message = "an application's settings need an Image=; without one the container is a clone of the host";
+        problems.push(Diagnostic::error(at, message));
+    }
+}
+
+/// Keys that have to say whom they are for.
+fn one_of_several(settings: &Settings, wanted: &[Wanted], problems: &mut Vec<Diagnostic>) {
+    let sections: Vec<String> = wanted.iter().map(|w| format!("[Container {}]", w.stem)).collect();
+    let sections = sections.join(" or ");
+    for entry in settings.section("Container").filter(|e| scope(&e.key) == Scope::Process) {
+        let message = format!("{}= is for one application, and there are several; write it in {sections}", entry.key);
+        problems.push(Diagnostic::error(&entry.at, message));
+    }
+}
+
+fn app(
+    (name, first): (String, bool),
+    image: String,
+    alone: bool,
+    settings: &Settings,
+    place: Place<'_>,
+    problems: &mut Vec<Diagnostic>,
+) -> App {
+    // Unless the file names a user, podman runs the application as the one whose ID is kept.
+    let kept = super::mapping::kept_user(settings);
+    let settings = settings.of_application(&name, alone);
+    let mut startup = Startup::read(&settings, problems);
+    if startup.identity.user.is_none() && startup.identity.group.is_none() {
+        startup.identity.user = kept;
+    }
+    let environment = environment(&settings, problems);
+    let (health, notify) = health(&settings, problems);
+    let (unit, service) = passed(&settings, "App", &TAKEN, problems).into_iter().partition(|(key, _)| is_of_unit(key));
+    let reload = reload(&settings, problems);
+    let mounts = place.mounts(&settings, (!first).then_some(&name), problems);
+    let secrets = place.secrets(&settings, &mounts, problems);
+    let environment_files = place.environment_files(&settings, problems);
+    App {
+        name,
+        first,
+        image,
+        environment,
+        environment_files,
+        secrets,
+        mounts,
+        startup,
+        health,
+        notify,
+        reload,
+        unit,
+        service,
+    }
+}
+
+fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
+    let words = settings.words("Container", "Environment");
+    let mut out: Vec<Assignment> = Vec::with_capacity(words.len());
+    for word in words {
+        match word.value.split_once('=') {
+            Some((name, value)) if is_env_name(name) => {
+                // The last assignment of a variable counts.
+                out.retain(|(n, _)| n != name);
+                out.push((name.to_owned(), value.to_owned()));
+            }
+            Some((name, _)) => {
+                problems
+                    .push(Diagnostic::error(&word.at, format!("Environment=: {name:?} is not the name of a variable")));
+            }
+            None => {
+                let message = format!(
+                    "Environment={} has no effect here: nothing of the host's environment is passed on; write NAME=VALUE",
+                    word.value
+                );
+                problems.push(Diagnostic::warning(&word.at, message));
+            }
+        }
+    }
+    out
+}

@@ -1,0 +1,433 @@
+// SPDX-License-Identifier: MIT
+//! The values of `Network=`, and how a pod, or a container with a network of its own, is connected to networks with names. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::{IpAddr, Ipv6Addr};
+
+use crate::config::keys::FileType;
+use crate::config::settings::Settings;
+use crate::config::values::is_domain;
+use crate::diag::{Diagnostic, Location, Spanned, suggestion};
+use crate::resolve::machine_name;
+use crate::resolve::network::implicit::WORDS;
+use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
+use crate::resolve::network::{short, whole};
+use crate::resolve::pod::Pod;
+use crate::resolve::references::{Names, existing};
+
+/// A value of `Network=`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Written {
+    /// The host's network.
+    Host,
+    /// Loopback only.
+    None,
+    /// A network of its own.
+    Private,
+    /// The same with a way out.
+    Uplink,
+    /// A link of nspawn's.
+    Veth,
+    /// A link of nspawn's into a bridge of the host.
+    Bridge(String),
+    /// A link of nspawn's into a zone.
+    Zone(String),
+    /// The network of the container that this `.container` file describes.
+    Container(String),
+    /// A network with a name.
+    Named(Attachment),
+}
+
+/// A connection to a network with a name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attachment {
+    /// The network.
+    pub network: String,
+    /// Where it was written.
+    pub at: Location,
+    /// Addresses that were written.
+    pub pinned: Vec<Spanned<IpAddr>>,
+    /// Further names for the network's other members.
+    pub aliases: Vec<String>,
+    /// The interface inside; counted unless it was written.
+    pub interface: Option<String>,
+    /// The hardware address; it follows from the names unless it was written.
+    pub mac: Option<String>,
+    /// An address of each subnet of the network, with its length.
+    pub addresses: Vec<(IpAddr, u8)>,
+    /// The host's end of the link.
+    pub link: String,
+}
+
+impl Attachment {
+    fn new(network: &str, at: &Location) -> Self {
+        Self {
+            network: network.to_owned(),
+            at: at.clone(),
+            pinned: Vec::new(),
+            aliases: Vec::new(),
+            interface: None,
+            mac: None,
+            addresses: Vec::new(),
+            link: String::new(),
+        }
+    }
+
+    /// Its address of IPv4, or of IPv6.
+    #[must_use]
+    pub fn address(&self, ipv4: bool) -> Option<IpAddr> {
+        self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == ipv4)
+    }
+
+    fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), String> {
+        let address: IpAddr = word.value.parse().map_err(|_| format!("{key}={} is not an address", word.value))?;
+        if ipv4.is_some_and(|ipv4| address.is_ipv4() != ipv4) {
+            let kind = if address.is_ipv4() { "IPv4" } else { "IPv6" };
+            return Err(format!("{key}={address} is an address of {kind}"));
+        }
+        self.pinned.push(Spanned { value: address, at: word.at.clone() });
+        Ok(())
+    }
+
+    /// Takes `KEY=VALUE` behind a network's name.
+    fn option(&mut self, option: &str, at: &Location) -> Result<(), String> {
+        let (key, value) = option.split_once('=').unwrap_or((option, ""));
+        let word = Spanned { value, at: at.clone() };
+        match key {
+            "ip" => self.pin(key, &word, None),
+            "ip6" => self.pin(key, &word, Some(false)),
+            "alias" if is_domain(value) => {
+                self.aliases.push(value.to_owned());
+                Ok(())
+            }
+            "alias" => Err(format!("{value:?} is not a host name")),
+            "interface_name" if is_interface(value) => {
+                self.interface = Some(value.to_owned());
+                Ok(())
+            }
+            "interface_name" => Err(format!("{value:?} is not the name of an interface")),
+            "mac" if is_mac(value) => {
+                self.mac = Some(value.to_ascii_lowercase());
+                Ok(())
+            }
+            "mac" => Err(format!("{value:?} is not an address such as 02:00:00:12:34:56")),
+            _ => {
+                let known = ["ip", "ip6", "mac", "alias", "interface_name"];
+                Err(format!("{key:?} is not one of {}{}", known.join(", "), suggestion(key, known)))
+            }
+        }
+    }
+}
+
+/// A hardware address of a single interface: the lowest bit of the first byte is for groups.
+#[must_use]
+pub fn is_mac(text: &str) -> bool {
+    let bytes: Vec<Option<u8>> =
+        text.split(':').map(|b| u8::from_str_radix(b, 16).ok().filter(|_| b.len() == 2)).collect();
+    bytes.len() == 6
+        && bytes.iter().all(Option::is_some)
+        && bytes.first().is_some_and(|b| b.is_some_and(|b| b & 1 == 0))
+}
+
+/// Reads a value of `Network=`.
+///
+/// # Errors
+/// It means nothing.
+pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, String> {
+    const PLAIN: [(&str, Written); 5] = [
+        ("host", Written::Host),
+        ("none", Written::None),
+        ("private", Written::Private),
+        ("uplink", Written::Uplink),
+        ("veth", Written::Veth),
+    ];
+    let value = word.value.as_str();
+    if let Some((_, written)) = PLAIN.into_iter().find(|(name, _)| *name == value) {
+        return Ok(written);
+    }
+    // An interface name (linux/if.h, IFNAMSIZ), to which nspawn adds vz- for a zone.
+    let name = |name: &str, most: usize| {
+        let good = name.len() <= most && is_interface(name);
+        good.then(|| name.to_owned()).ok_or_else(|| {
+            format!("Network={value}: the name has to have 1 to {most} letters, digits, '-', '_' or '.'")
+        })
+    };
+    let (head, options) = value.split_once(':').unwrap_or((value, ""));
+    match head {
+        // What podman calls a network of the container's own with a way out.
+        "pasta" | "slirp4netns" => return Ok(Written::Uplink),
+        "bridge" if !options.is_empty() && !options.contains('=') => return name(options, 15).map(Written::Bridge),
+        "zone" if value.contains(':') => return name(options, 12).map(Written::Zone),
+        "container" => return joined(options, names).map_err(|message| format!("Network={value}: {message}")),
+        _ => {}
+    }
+    if let Some(container) = head.strip_suffix(".container") {
+        return joined(container, names).map_err(|message| format!("Network={value}: {message}"));
+    }
+    let mut attachment = Attachment::new(&network(head, value, names)?, &word.at);
+    for option in options.split(',').filter(|_| value.contains(':')) {
+        attachment.option(option, &word.at).map_err(|message| format!("Network={value}: {message}"))?;
+    }
+    Ok(Written::Named(attachment))
+}
+
+/// The `.container` file that describes a container of this name, or is called so.
+fn joined(name: &str, names: &Names) -> Result<Written, String> {
+    let file = names.renamed(name).first().map_or_else(|| name.to_owned(), |file| (*file).to_owned());
+    existing(FileType::Container, &file, names).map(|()| Written::Container(file))
+}
+
+/// The network that the first part of a value means.
+fn network(head: &str, value: &str, names: &Names) -> Result<String, String> {
+    if let Some(file) = head.strip_suffix(".network") {
+        let known = existing(FileType::Network, file, names).map(|()| names.network(file).to_owned());
+        return known.map_err(|message| message + "; write that file, in which [Network] is enough");
+    }
+    let known = names.get(&FileType::Network);
+    if known.is_some_and(|known| known.contains(head)) {
+        return Ok(names.network(head).to_owned());
+    }
+    // The default network of podman and docker.
+    if [DEFAULT, "podman", "default"].contains(&head) {
+        return Ok(DEFAULT.to_owned());
+    }
+    let machine = machine_name(head);
+    if names.file_of_network(&machine).is_some() || names.implicit_networks().any(|name| name == machine) {
+        return Ok(machine);
+    }
+    let hint = match head {
+        "pasta" | "slirp4netns" => "; Network=uplink gives it a way out".to_owned(),
+        _ => suggestion(head, known.into_iter().flatten().map(String::as_str).chain(WORDS)),
+    };
+    Err(format!("Network={value} is not one of {}, and there is no {head}.network{hint}", WORDS.join(", ")))
+}
+
+/// All values of `Network=` in a section, or else the `usual` ones. They have to agree. `IP=`, `IP6=` and `NetworkAlias=` add to
+/// them.
+pub fn read(
+    section: &str,
+    settings: &Settings,
+    usual: &[Spanned<String>],
+    names: &Names,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Spanned<Written>> {
+    let mut all: Vec<Spanned<Written>> = Vec::new();
+    let words = settings.words(section, "Network");
+    for word in if words.is_empty() { usual.to_vec() } else { words } {
+        let value = match written(&word, names) {
+            Ok(value) => value,
+            Err(message) => {
+                problems.push(Diagnostic::error(&word.at, message));
+                continue;
+            }
+        };
+        let contradiction = all.iter().find_map(|other| match (&other.value, &value) {
+            (Written::Named(a), Written::Named(b)) if a.network == b.network => {
+                Some(format!("Network={} repeats that of {}; remove one of the two", word.value, other.at))
+            }
+            (Written::Named(_), Written::Named(_)) => None,
+            _ => Some(format!("Network={} contradicts that of {}; remove one of the two", word.value, other.at)),
+        });
+        match contradiction {
+            Some(message) => problems.push(Diagnostic::error(&word.at, message)),
+            None => all.push(Spanned { value, at: word.at }),
+        }
+    }
+    let single = all.len() == 1;
+    for (key, ipv4) in [("IP", true), ("IP6", false)] {
+        let Some(word) = settings.text(section, key) else { continue };
+        let pinned = match all.first_mut().map(|first| &mut first.value) {
+            Some(Written::Named(attachment)) if single => attachment.pin(key, &word, Some(ipv4)),
+            Some(Written::Named(_)) => {
+                Err(format!("{key}= is for a single network; write Network=NAME:{}={}", key.to_lowercase(), word.value))
+            }
+            _ => Err(format!("{key}= needs a network with a name; write Network=bridge or Network=NAME.network")),
+        };
+        if let Err(message) = pinned {
+            problems.push(Diagnostic::error(&word.at, message));
+        }
+    }
+    for word in settings.words(section, "NetworkAlias") {
+        let mut given = false;
+        for network in &mut all {
+            if let Written::Named(attachment) = &mut network.value {
+                attachment.aliases.push(word.value.clone());
+                given = true;
+            }
+        }
+        let message = if !is_domain(&word.value) {
+            format!("NetworkAlias={} is not a host name", word.value)
+        } else if !given {
+            "NetworkAlias= needs a network with a name; write Network=bridge or Network=NAME.network".to_owned()
+        } else {
+            continue;
+        };
+        problems.push(Diagnostic::error(&word.at, message));
+    }
+    all
+}
+
+/// Checks that the networks can be used.
+pub fn usable(attachments: &[Attachment], networks: &Networks, problems: &mut Vec<Diagnostic>) {
+    for attachment in attachments {
+        if let Some(problem) = networks.bad.get(&attachment.network) {
+            let message = format!("{}.network cannot be used: {problem}", attachment.network);
+            problems.push(Diagnostic::error(&attachment.at, message));
+        }
+    }
+    let mut interfaces = BTreeSet::new();
+    for (attachment, interface) in attachments.iter().zip(interfaces_of(attachments)) {
+        if !interfaces.insert(interface.clone()) {
+            let message = format!("interface_name={interface} is that of another network of this file");
+            problems.push(Diagnostic::error(&attachment.at, message));
+        }
+    }
+}
+
+/// The interfaces inside: those that are written, and eth0, eth1 and so on by their place.
+#[must_use]
+pub fn interfaces_of(attachments: &[Attachment]) -> Vec<String> {
+    let name = |(index, attachment): (usize, &Attachment)| {
+        attachment.interface.clone().unwrap_or_else(|| format!("eth{index}"))
+    };
+    attachments.iter().enumerate().map(name).collect()
+}
+
+/// Gives all members of networks their addresses and links. Returns the pods that cannot be connected, with the reason.
+pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTreeMap<String, Diagnostic> {
+    let mut refused = BTreeMap::new();
+    let mut links: BTreeMap<String, String> = BTreeMap::new();
+    for pod in pods.values_mut() {
+        for attachment in &mut pod.networks {
+            let Some(network) = networks.good.get_mut(&attachment.network) else {
+                let reason = networks.bad.get(&attachment.network).map(ToString::to_string).unwrap_or_default();
+                let message = format!("{}.network cannot be used: {reason}", attachment.network);
+                refused.insert(pod.name.clone(), Diagnostic::error(&attachment.at, message));
+                continue;
+            };
+            network.members.push(pod.name.clone());
+            attachment.link = format!("sdmv{}", short(&format!("{} {}", pod.name, network.name), 11));
+            if let Some(other) = links.insert(attachment.link.clone(), pod.name.clone()) {
+                let message = format!("its network interface would be called as one of {other}; rename one of the two");
+                refused.insert(pod.name.clone(), Diagnostic::error(&whole(&pod.file), message));
+            }
+        }
+        if let Some(problem) = unforwardable(pod, networks) {
+            refused.entry(pod.name.clone()).or_insert(problem);
+        }
+    }
+    for network in networks.good.values() {
+        addresses(network, pods, &mut refused);
+    }
+    refused
+}
+
+/// Why a port of the pod cannot be forwarded by the kernel.
+fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
+    if pod.networks.is_empty() {
+        return None;
+    }
+    let named: Vec<&Named> = pod.networks.iter().filter_map(|a| networks.good.get(&a.network)).collect();
+    let open: Vec<&&Named> = named.iter().filter(|network| !network.internal).collect();
+    pod.forwarded().find_map(|port| {
+        let message = if port.address.is_some_and(|address| address == IpAddr::V6(Ipv6Addr::LOCALHOST)) {
+            "the kernel forwards nothing from ::1; publish TCP by proxy there"
+        } else if open.is_empty() {
+            "UDP and PublishMode=nft are forwarded by the kernel, which needs a network without Internal=yes"
+        } else if port.address.is_some_and(|address| address.is_ipv6()) && !open.iter().any(|n| n.has_ipv6()) {
+            "UDP and PublishMode=nft on an IPv6 address need a network with IPv6=yes"
+        } else {
+            return None;
+        };
+        Some(Diagnostic::error(&port.at, format!("PublishPort=: {message}")))
+    })
+}
+
+/// Gives the members of a network their addresses.
+fn addresses(network: &Named, pods: &mut BTreeMap<String, Pod>, refused: &mut BTreeMap<String, Diagnostic>) {
+    let of = |pod: &Pod| pod.networks.iter().find(|a| a.network == network.name).cloned();
+    let mut pins: Vec<(Spanned<IpAddr>, String)> = Vec::new();
+    for name in &network.members {
+        for pin in pods.get(name).and_then(of).into_iter().flat_map(|attachment| attachment.pinned) {
+            let ip = pin.value;
+            let message = if !network.subnets.iter().any(|subnet| subnet.has(ip)) {
+                let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
+                Some(format!("{ip} is not in the network {}, which has {}", network.name, subnets.join(" and ")))
+            } else if network.subnets.iter().any(|subnet| subnet.gateway == ip) {
+                Some(format!("{ip} is the host's address in the network {}; write another one", network.name))
+            } else {
+                let other = pins.iter().find(|(other, _)| other.value == ip);
+                other.map(|(other, _)| format!("{ip} is the address of {} already; write another one", other.at))
+            };
+            match message {
+                Some(message) => {
+                    refused.entry(name.clone()).or_insert(Diagnostic::error(&pin.at, message));
+                }
+                None => pins.push((pin, name.clone())),
+            }
+        }
+    }
+    let taken: Vec<IpAddr> = pins.iter().map(|(pin, _)| pin.value).collect();
+    for subnet in &network.subnets {
+        let pinned =
+            |name: &str| pins.iter().find(|(pin, n)| n == name && subnet.has(pin.value)).map(|(pin, _)| pin.value);
+        let others = network.members.iter().map(String::as_str).filter(|name| pinned(name).is_none());
+        let given = subnet.distribute(others, &taken);
+        for name in &network.members {
+            let Some(pod) = pods.get_mut(name) else { continue };
+            let Some(attachment) = pod.networks.iter_mut().find(|a| a.network == network.name) else { continue };
+            if let Some(address) = pinned(name).or_else(|| given.get(name.as_str()).copied()) {
+                attachment.addresses.push((address, subnet.length));
+            } else {
+                let message = format!("no address of {subnet} is left for it in the network {}", network.name);
+                refused.entry(name.clone()).or_insert(Diagnostic::error(&attachment.at, message));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic)]
+    use super::*;
+    use std::sync::Arc;
+
+    fn read(value: &str) -> Result<Written, String> {
+        let mut names = Names::default();
+        names.add(FileType::Network, "front", "front");
+        names.add(FileType::Network, "back", "rear");
+        names.add(FileType::Container, "db", "db");
+        written(&Spanned { value: value.to_owned(), at: Location::new(&Arc::from("f"), 1) }, &names)
+    }
+
+    #[test]
+    fn values() {
+        assert_eq!(read("bridge:br0").unwrap(), Written::Bridge("br0".into()));
+        assert_eq!(read("container:db").unwrap(), Written::Container("db".into()));
+        assert_eq!(read("db.container").unwrap(), Written::Container("db".into()));
+        let named = |value| if let Written::Named(named) = read(value).unwrap() { named } else { panic!("{value}") };
+        for (value, network) in [("front", "front"), ("front.network", "front"), ("back", "rear"), ("rear", "rear")] {
+            assert_eq!(named(value).network, network);
+        }
+        let options = named("bridge:ip=10.1.2.3,ip6=fd00::1,mac=02:00:00:00:00:0A,alias=a,alias=b,interface_name=net1");
+        assert_eq!((options.network.as_str(), options.pinned.len(), options.aliases.len()), ("bridge", 2, 2));
+        assert_eq!(options.mac.as_deref(), Some("02:00:00:00:00:0a"));
+        for bad in [
+            "zone:averylongname",
+            "bridge:",
+            "zone:a/b",
+            "web.network",
+            "x.container",
+            "front:",
+            "front:ip=x",
+            "front:foo=1",
+            "front:mac=01:00:00:00:00:00",
+            "front:ip6=10.0.0.1",
+            "front:alias=",
+            "front:interface_name=lo",
+        ] {
+            assert!(read(bad).is_err(), "{bad}");
+        }
+        assert!(read("fron").unwrap_err().ends_with("there is no fron.network; did you mean front?"));
+    }
+}

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT
+//! Networks that values of `Network=` name and no file describes. Podman has such a network after `podman network create`; here it has
+//! the settings of a `.network` file without keys. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::config::keys::FileType;
+use crate::diag::{Diagnostic, suggestion};
+use crate::resolve::container::bad_name;
+use crate::resolve::machine_name;
+use crate::resolve::network::join::Readable;
+use crate::resolve::references::Names;
+
+/// The values of `Network=` that are no names.
+pub const WORDS: [&str; 8] = ["host", "none", "private", "uplink", "veth", "bridge", "bridge:NAME", "zone:NAME"];
+
+/// What else stands in front of a colon, or is a word of Podman's.
+const OTHERS: [&str; 6] = ["zone", "container", "pasta", "slirp4netns", "podman", "default"];
+
+/// The names, and a warning at the first place of each. A word that is nearly another one is taken for a mistake.
+#[must_use]
+pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Vec<Diagnostic>) {
+    let mut found = BTreeSet::new();
+    let mut warnings = Vec::new();
+    let known = || names.get(&FileType::Network).into_iter().flatten().map(String::as_str);
+    let types = [FileType::Container, FileType::Pod, FileType::Defaults];
+    for ((file_type, _), (_, settings)) in readable.iter().filter(|((file_type, _), _)| types.contains(file_type)) {
+        for word in settings.words(file_type.section(), "Network") {
+            let head = word.value.split(':').next().unwrap_or_default();
+            let name = machine_name(head);
+            let is_file = head.ends_with(".network") || head.ends_with(".container");
+            let is_known = WORDS.contains(&head) || OTHERS.contains(&head) || names.file_of_network(&name).is_some();
+            if is_file
+                || is_known
+                || known().any(|file| file == head)
+                || bad_name(&name).is_some()
+                || !suggestion(head, known().chain(WORDS)).is_empty()
+            {
+                continue;
+            }
+            let message = format!(
+                "Network={head}: there is no {head}.network, so the network {name} has default settings; write that file to \
+                 choose them"
+            );
+            if found.insert(name) {
+                warnings.push(Diagnostic::warning(&word.at, message));
+            }
+        }
+    }
+    (found, warnings)
+}

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: MIT
+//! `Network=NAME.container` and `Network=container:NAME`: what network another container has. Pure.
+
+use std::collections::BTreeMap;
+
+use super::ports::parse;
+use crate::config::keys::FileType;
+use crate::config::settings::Settings;
+use crate::config::sources::SourceFile;
+use crate::diag::Spanned;
+use crate::resolve::network::attach::{Written, written};
+use crate::resolve::network::is_its_own;
+use crate::resolve::references::Names;
+use crate::resolve::security::preset;
+
+/// All files that can be read.
+pub type Readable<'a> = BTreeMap<(FileType, &'a str), (&'a SourceFile, Settings)>;
+
+/// What is needed to tell the network of a container from its file.
+#[derive(Clone, Copy)]
+pub struct Others<'a> {
+    /// The files.
+    pub readable: &'a Readable<'a>,
+    /// The names of all files.
+    pub names: &'a Names,
+    /// `Network=` of `sdme.conf`.
+    pub usual: &'a [Spanned<String>],
+}
+
+impl Others<'_> {
+    /// The pod whose network a container has, by the name of its file; nothing if it has the host's network.
+    ///
+    /// # Errors
+    /// Nobody can join its network.
+    pub fn network(&self, file: &str) -> Result<Option<String>, String> {
+        self.follow(file, &mut Vec::new())
+    }
+
+    fn follow(&self, file: &str, seen: &mut Vec<String>) -> Result<Option<String>, String> {
+        let Some((_, settings)) = self.readable.get(&(FileType::Container, file)) else {
+            return Err(format!("{file}.container cannot be used"));
+        };
+        if seen.iter().any(|other| other == file) {
+            let all: Vec<String> = seen.iter().map(|other| format!("{other}.container")).collect();
+            return Err(format!("{} would join each other's network", all.join(" and ")));
+        }
+        seen.push(file.to_owned());
+        if let Some(pod) = settings.text("Container", "Pod") {
+            return Ok(Some(self.names.pod(pod.value.strip_suffix(".pod").unwrap_or(pod.value)).to_owned()));
+        }
+        let own = || Ok(Some(self.names.machine(file).to_owned()));
+        let mut words = settings.words("Container", "Network");
+        if words.is_empty() && settings.text("Container", "OciPod").is_none() {
+            words = self.usual.to_vec();
+        }
+        let isolated = preset(settings).1.is_some();
+        let publishes = || {
+            let words = settings.words("Container", "PublishPort");
+            words.iter().filter_map(|word| parse(word).ok()).flatten().any(|port| !is_its_own(&port))
+        };
+        match words.first().map(|word| written(word, self.names)).transpose()? {
+            Some(Written::Named(_) | Written::Private | Written::Uplink) => own(),
+            Some(Written::Container(other)) => self.follow(&other, seen),
+            Some(Written::Host) if !isolated => Ok(None),
+            None if isolated || (settings.text("Container", "OciPod").is_none() && publishes()) => own(),
+            None if settings.text("Container", "OciPod").is_none() => Ok(None),
+            _ => Err(format!(
+                "the network of {file}.container cannot be joined; write Network=private or Network=uplink there"
+            )),
+        }
+    }
+}

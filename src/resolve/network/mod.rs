@@ -1,0 +1,574 @@
+// SPDX-License-Identifier: MIT
+//! The keys about networks, which `[Container]` and `[Pod]` share: what a container is connected to, what is published, and
+//! whether a connection starts it. Pure.
+
+pub mod attach;
+pub mod implicit;
+pub mod join;
+pub mod named;
+pub mod ports;
+pub mod slots;
+pub mod subnet;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use super::model::{Link, Network};
+use super::pod::{Pod, Pods};
+use super::references::{Names, existing};
+use super::security::preset;
+use crate::config::keys::FileType;
+use crate::config::settings::{Settings, parse_bool};
+use crate::diag::{Diagnostic, Location, Spanned};
+use crate::resolve::network::attach::{Attachment, Written};
+use crate::resolve::network::join::Others;
+use crate::resolve::network::named::Networks;
+use crate::resolve::network::ports::{Port, parse};
+use crate::resolve::network::slots::{distribute, hash};
+use crate::resolve::network::subnet::Subnet;
+
+/// What a file says about a network it has for itself.
+#[derive(Debug, Clone, Default)]
+pub struct Wanted {
+    /// `Network=uplink`
+    pub uplink: bool,
+    /// `PublishPort=`
+    pub ports: Vec<Port>,
+    /// `PublishMode=nft`: the kernel forwards TCP, too.
+    pub forward: bool,
+    /// `StartOnDemand=`
+    pub on_demand: bool,
+    /// `StopWhenIdle=`, in milliseconds.
+    pub idle: Option<u64>,
+}
+
+/// Reads the keys of a network of its own from `section`.
+/// `named` says whether there are networks with names, which may have IPv6.
+pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for word in settings.words(section, "PublishPort") {
+        match parse(&word) {
+            Ok(ports) => wanted.ports.extend(ports),
+            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+        }
+    }
+    wanted.forward = settings.text(section, "PublishMode").is_some_and(|mode| mode.value == "nft");
+    for port in &wanted.ports {
+        if let Err(message) = forwardable(port, wanted.forward, named) {
+            problems.push(Diagnostic::error(&port.at, message));
+        }
+    }
+    let demand = settings.text(section, "StartOnDemand");
+    let demand = demand.filter(|written| parse_bool(written.value) == Some(true));
+    wanted.on_demand = demand.is_some();
+    if let Some(at) = demand.map(|written| written.at)
+        && !wanted.ports.iter().any(|port| !wanted.forwards(port))
+    {
+        let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
+        problems.push(Diagnostic::error(&at, message));
+    }
+    if let Some(idle) = settings.text(section, "StopWhenIdle") {
+        match milliseconds(idle.value) {
+            _ if !wanted.on_demand => {
+                problems.push(Diagnostic::error(&idle.at, "StopWhenIdle= needs StartOnDemand=yes; write it, too"));
+            }
+            Some(time) => wanted.idle = Some(time),
+            None => {
+                let message = format!("StopWhenIdle={} is not a time; write 5min or 30s", idle.value);
+                problems.push(Diagnostic::error(&idle.at, message));
+            }
+        }
+    }
+    wanted
+}
+
+impl Wanted {
+    /// Whether the kernel forwards this port; otherwise it is a socket and a proxy.
+    #[must_use]
+    pub fn forwards(&self, port: &Port) -> bool {
+        self.forward || port.protocol == crate::resolve::network::ports::Protocol::Udp
+    }
+}
+
+fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
+    let wanted = Wanted { forward, ..Wanted::default() };
+    if !wanted.forwards(port) {
+        return Ok(());
+    }
+    if !named && port.address.is_some_and(|address| address.is_ipv6()) {
+        return Err(
+            "UDP and PublishMode=nft are forwarded by the kernel for IPv4 only, unless Network= names a network with \
+             IPv6=yes; publish TCP by proxy here"
+                .to_owned(),
+        );
+    }
+    if port.target.is_none() {
+        let host = port.host;
+        return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
+    }
+    Ok(())
+}
+
+/// A time of at least a second, with the units s, min, h (systemd.time(7)); seconds without one.
+fn milliseconds(value: &str) -> Option<u64> {
+    crate::config::access::delay(value).ok().filter(|time| *time >= 1000)
+}
+
+/// What a container is connected to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The network of the container as a whole.
+    pub network: Network,
+    /// The pod whose network its application joins, by name.
+    pub oci_pod: Option<String>,
+    /// Whether it starts with the pod.
+    pub start_with_pod: bool,
+    /// The container whose network it joins, by name.
+    pub joined: Option<String>,
+    /// The ports that systemd-nspawn publishes for a link of its own.
+    pub exposed: Vec<Port>,
+}
+
+/// What the keys of a `.container` file about networks refer to.
+#[derive(Clone, Copy)]
+pub struct Known<'a> {
+    /// The names of all files.
+    pub names: &'a Names,
+    /// Pods.
+    pub pods: &'a Pods,
+    /// Networks with names.
+    pub networks: &'a Networks,
+    /// The files of the other containers.
+    pub others: Others<'a>,
+}
+
+impl Known<'_> {
+    /// Whether the host has an address in the network that a container has come to.
+    #[must_use]
+    pub fn reaches_host(&self, outcome: &Outcome) -> bool {
+        let connection = &outcome.connection;
+        let pod = match (&connection.oci_pod, &connection.network) {
+            (None, Network::Host) => return true,
+            (Some(pod), _) | (None, Network::Pod(pod)) => pod,
+            _ => return false,
+        };
+        // The network of another container is known when all of them are.
+        let Some(pod) = outcome.own.as_ref().or_else(|| self.pods.good.get(pod)) else {
+            return connection.joined.is_some();
+        };
+        let open = |name: &str| self.networks.good.get(name).is_none_or(|network| !network.internal);
+        pod.wanted.uplink || pod.networks.iter().any(|attachment| open(&attachment.network))
+    }
+}
+
+/// What a container's keys about networks come to: its connection, and the pod that is its own, if it has one.
+pub struct Outcome {
+    /// The connection.
+    pub connection: Connection,
+    /// A pod of one, made for it.
+    pub own: Option<Pod>,
+    /// The ports of the host its application takes by itself.
+    pub claims: Vec<Port>,
+}
+
+/// Reads the keys of a `.container` file. `runs` says whether there is an application in it.
+pub fn container(
+    (name, file): (&str, &Arc<str>),
+    settings: &Settings,
+    Known { names, pods, networks, others }: Known<'_>,
+    runs: bool,
+    install: &[Link],
+    problems: &mut Vec<Diagnostic>,
+) -> Outcome {
+    let text = |key| settings.text("Container", key);
+    let pod = text("Pod").and_then(|written| member(&written, names, pods, problems));
+    let oci_pod = text("OciPod").and_then(|written| member(&written, names, pods, problems));
+    let usual = if text("Pod").is_some() || text("OciPod").is_some() { &[] } else { others.usual };
+    let all = if let Some(pod) = text("Pod") {
+        belong(&["Network", "NetworkAlias", "IP", "IP6"], pod.value, settings, problems);
+        Vec::new()
+    } else {
+        attach::read("Container", settings, usual, names, problems)
+    };
+    let attachments: Vec<Attachment> = all
+        .iter()
+        .filter_map(|network| if let Written::Named(named) = &network.value { Some(named.clone()) } else { None })
+        .collect();
+    attach::usable(&attachments, networks, problems);
+    let network = all.into_iter().next();
+    let network = isolated(network, settings, pod.is_some() || oci_pod.is_some(), problems);
+    let start = text("StartWithPod");
+    if let (Some(written), None, None) = (&start, text("Pod"), text("OciPod")) {
+        problems.push(Diagnostic::error(&written.at, "StartWithPod= needs a Pod= or OciPod="));
+    }
+    if let (Some(written), false) = (text("OciPod"), runs) {
+        problems
+            .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
+    }
+    let wanted = wanted("Container", settings, !attachments.is_empty(), problems);
+    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
+        belong(&PUBLISHING, joined.value, settings, problems);
+    }
+    let start_with_pod = start.and_then(|s| parse_bool(s.value)).unwrap_or(true);
+    let connection =
+        |network| Connection { network, oci_pod: oci_pod.clone(), start_with_pod, joined: None, exposed: Vec::new() };
+    let none = |network| Outcome { connection: connection(network), own: None, claims: Vec::new() };
+    if let Some(pod) = pod {
+        return none(Network::Pod(pod));
+    }
+    // What podman and docker do without being asked: the application's port cannot be another one in the host's network.
+    let elsewhere = wanted.ports.iter().find(|port| !is_its_own(port)).map(|port| port.at.clone());
+    let elsewhere = elsewhere.or_else(|| not_on_host(&wanted, settings));
+    let network = match (network, elsewhere) {
+        (None, Some(at)) if oci_pod.is_none() => Some(Spanned { value: Written::Uplink, at }),
+        (network, _) => network,
+    };
+    let Some(Spanned { value: network, at }) = network else {
+        if oci_pod.is_some() {
+            return none(Network::Alone);
+        }
+        let claims = on_host(&wanted, settings, problems);
+        return Outcome { connection: connection(Network::Host), own: None, claims };
+    };
+    let cut_off = |network: Network, problems: &mut Vec<Diagnostic>| {
+        let exposed = linked(&network, &wanted, settings, problems);
+        let claims = exposed.clone();
+        Outcome { connection: Connection { exposed, ..connection(network) }, own: None, claims }
+    };
+    match network {
+        Written::Host => {
+            if oci_pod.is_some() {
+                let message = "OciPod= needs a network that is not the host's; remove Network=host";
+                problems.push(Diagnostic::error(&at, message));
+            }
+            let claims = on_host(&wanted, settings, problems);
+            Outcome { connection: connection(Network::Host), own: None, claims }
+        }
+        Written::None => cut_off(Network::Alone, problems),
+        Written::Veth => cut_off(Network::Veth, problems),
+        Written::Bridge(bridge) => cut_off(Network::Bridge(bridge), problems),
+        Written::Zone(zone) => cut_off(Network::Zone(zone), problems),
+        Written::Container(file) => {
+            belong(&PUBLISHING, &format!("{file}.container"), settings, problems);
+            match others.network(&file) {
+                Ok(joined) => {
+                    let network = joined.map_or(Network::Host, Network::Pod);
+                    let joined = Some(names.machine(&file).to_owned());
+                    Outcome { connection: Connection { joined, ..connection(network) }, own: None, claims: Vec::new() }
+                }
+                Err(message) => {
+                    problems.push(Diagnostic::error(&at, format!("Network=: {message}")));
+                    none(Network::Alone)
+                }
+            }
+        }
+        Written::Private | Written::Uplink | Written::Named(_) => {
+            if let Some(other) = names.file_of_pod(name) {
+                let message = format!(
+                    "a network of its own is called {name} as the pod of {other}.pod is; write Pod={other}.pod or rename one"
+                );
+                problems.push(Diagnostic::error(&at, message));
+            }
+            let wanted = Wanted { uplink: network == Written::Uplink, ..wanted };
+            let own = Pod { networks: attachments, ..Pod::of_container(name, file, wanted, install) };
+            Outcome { connection: connection(Network::Pod(name.to_owned())), own: Some(own), claims: Vec::new() }
+        }
+    }
+}
+
+/// The ports of a network that systemd-nspawn makes. For a link, systemd-nspawn publishes ports; it knows no addresses of the host
+/// and asks no image (systemd.nspawn(5), `Port=`).
+fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
+    let is_link = network.configures_itself();
+    let refused: &[&str] = if is_link { &["StartOnDemand"] } else { &["PublishPort", "StartOnDemand"] };
+    for key in refused {
+        if let Some(written) = settings.text("Container", key) {
+            let message = format!(
+                "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
+            );
+            problems.push(Diagnostic::error(&written.at, message));
+        }
+    }
+    if !is_link {
+        return Vec::new();
+    }
+    for port in wanted.ports.iter().filter(|port| port.address.is_some() || port.target.is_none()) {
+        let message = format!(
+            "PublishPort=: systemd-nspawn publishes a port of this network on all addresses, and has to be told the \
+             application's port; write {}:PORT, or Network=uplink",
+            port.host
+        );
+        problems.push(Diagnostic::error(&port.at, message));
+    }
+    wanted.ports.clone()
+}
+
+/// The first port of the host's network that needs no privilege there: `net.ipv4.ip_unprivileged_port_start`, unless set.
+pub const FIRST_UNPRIVILEGED: u16 = 1024;
+
+/// Where a file without `Network=` asks for what the host's network does not allow: a port that an application with a user
+/// namespace cannot bind there, or a setting of the kernel that would be the host's.
+fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
+    let is_mapped = super::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
+    let port = wanted.ports.iter().find(|port| is_mapped && port.host < FIRST_UNPRIVILEGED);
+    let sysctl = settings.words("Container", "Sysctl").into_iter().find(|word| word.value.starts_with("net."));
+    port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))
+}
+
+/// The keys about what is published, which are those of whoever has the network.
+const PUBLISHING: [&str; 4] = ["PublishPort", "PublishMode", "StartOnDemand", "StopWhenIdle"];
+
+/// Refuses keys that are for another file to say.
+fn belong(keys: &[&str], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    for key in keys {
+        if let Some(written) = settings.text("Container", key) {
+            problems.push(Diagnostic::error(&written.at, format!("{key}= belongs into {file}; move it there")));
+        }
+    }
+}
+
+/// The network of a container, which is one of its own if a preset asks for that.
+fn isolated(
+    network: Option<Spanned<Written>>,
+    settings: &Settings,
+    in_pod: bool,
+    problems: &mut Vec<Diagnostic>,
+) -> Option<Spanned<Written>> {
+    let Some(by) = preset(settings).1 else { return network };
+    match network {
+        // Of sdme.conf.
+        Some(network) if network.value == Written::Host && settings.text("Container", "Network").is_none() => {
+            Some(Spanned { value: Written::Private, ..network })
+        }
+        Some(network) if network.value == Written::Host => {
+            let message = format!(
+                "{}=yes gives the container a network of its own; remove Network=, or use single settings",
+                by.value
+            );
+            problems.push(Diagnostic::error(&network.at, message));
+            Some(network)
+        }
+        None if !in_pod => Some(Spanned { value: Written::Private, at: by.at }),
+        network => network,
+    }
+}
+
+/// Whether the host's port is the one the application binds itself, in the host's network.
+#[must_use]
+pub fn is_its_own(port: &Port) -> bool {
+    port.target == Some(port.host) && port.address.is_none()
+}
+
+/// A container in the host's network publishes what it binds; there is nothing to do but to take note of it.
+fn on_host(wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
+    for port in &wanted.ports {
+        if is_its_own(port) {
+            continue;
+        }
+        let message = format!(
+            "PublishPort=: the container shares the host's network, where its application binds its own port itself; \
+             write Network=private to publish it on {}, or {}:{} if that is its own port",
+            port.listen(),
+            port.host,
+            port.host
+        );
+        problems.push(Diagnostic::error(&port.at, message));
+    }
+    for key in ["StartOnDemand", "PublishMode"] {
+        if let Some(written) = settings.text("Container", key) {
+            let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
+            problems.push(Diagnostic::error(&written.at, message));
+        }
+    }
+    wanted.ports.clone()
+}
+
+/// The pod in `Pod=` or `OciPod=`.
+fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Vec<Diagnostic>) -> Option<String> {
+    let found = match written.value.strip_suffix(".pod") {
+        None => Err(format!("{} is not the name of a .pod file; write NAME.pod", written.value)),
+        Some(name) => existing(FileType::Pod, name, names).and_then(|()| match pods.bad.get(name) {
+            Some(problem) => Err(format!("{name}.pod cannot be used: {problem}")),
+            None => Ok(names.pod(name).to_owned()),
+        }),
+    };
+    found.map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
+}
+
+/// Reads `Network=` of a `.pod` file: whether it has a link of its own to the host, and the networks with names.
+pub fn of_pod(
+    settings: &Settings,
+    names: &Names,
+    networks: &Networks,
+    problems: &mut Vec<Diagnostic>,
+) -> (bool, Vec<Attachment>) {
+    let (mut uplink, mut attachments) = (false, Vec::new());
+    for network in attach::read("Pod", settings, &[], names, problems) {
+        match network.value {
+            Written::Uplink => uplink = true,
+            Written::Private | Written::None => {}
+            Written::Named(attachment) => attachments.push(attachment),
+            _ => {
+                let message =
+                    "this value of Network= is for containers; a pod's is private, uplink, bridge or NAME.network";
+                problems.push(Diagnostic::error(&network.at, message));
+            }
+        }
+    }
+    attach::usable(&attachments, networks, problems);
+    (uplink, attachments)
+}
+
+/// The addresses that pods' links are given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Range {
+    first: u32,
+    /// Number of links it has room for; each takes four addresses.
+    links: u32,
+}
+
+impl Range {
+    /// What networks without `Subnet=` have, unless something else is written.
+    #[must_use]
+    pub fn networks() -> Self {
+        Self { first: u32::from_be_bytes([10, 216, 0, 0]), links: 1 << 17 }
+    }
+
+    /// The first address.
+    #[must_use]
+    pub fn first(&self) -> u32 {
+        self.first
+    }
+
+    /// The number of addresses.
+    #[must_use]
+    pub fn addresses(&self) -> u32 {
+        self.links.saturating_mul(4)
+    }
+
+    /// The same as a subnet, if it is large enough to be one.
+    #[must_use]
+    pub fn subnet(&self) -> Option<Subnet> {
+        Subnet::v4(self.first, u8::try_from(30 - self.links.ilog2()).ok()?)
+    }
+}
+
+impl Default for Range {
+    fn default() -> Self {
+        Self { first: u32::from_be_bytes([10, 213, 0, 0]), links: 1 << 14 }
+    }
+}
+
+/// Reads `ADDRESS/LENGTH` of `key`.
+///
+/// # Errors
+/// When it is no range of IPv4 addresses, or not one of a sensible size.
+pub fn range(key: &str, value: &str) -> Result<Range, String> {
+    let wrong = || format!("{key}={value} is no range of IPv4 addresses; write one such as 10.213.0.0/16");
+    let (address, length) = value.split_once('/').ok_or_else(wrong)?;
+    let address: std::net::Ipv4Addr = address.parse().map_err(|_| wrong())?;
+    let length: u32 = length.parse().ok().filter(|l| (8..=28).contains(l)).ok_or_else(wrong)?;
+    let first = u32::from(address);
+    if first & (u32::MAX >> length) != 0 {
+        return Err(format!("{key}={value}: the address is not the first one of the range"));
+    }
+    Ok(Range { first, links: 1 << (30 - length) })
+}
+
+impl Range {
+    /// Gives each name an address of its own. Names for which there is none left are missing in the result.
+    #[must_use]
+    pub fn distribute<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u32> {
+        let slots = distribute(names, self.links, BTreeMap::new());
+        slots.into_iter().map(|(name, slot)| (name, self.first + slot * 4)).collect()
+    }
+}
+
+/// The host's end of a pod's link. At most 15 characters: a longer name is replaced by its hash behind an underscore, which no
+/// pod's name has, so that no two names become one unless their hashes are equal.
+#[must_use]
+pub fn interface(pod: &str) -> String {
+    if pod.len() <= 10 { format!("sdme-{pod}") } else { format!("sdme_{}", short(pod, 10)) }
+}
+
+/// A hash of `text` as so many letters and digits.
+#[must_use]
+pub fn short(text: &str, length: usize) -> String {
+    const DIGITS: [char; 32] = [
+        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x',
+        'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
+    ];
+    let mut hash = hash(text);
+    let mut out = String::new();
+    for _ in 0..length {
+        let digit = usize::try_from(hash % 32).ok().and_then(|index| DIGITS.get(index));
+        out.extend(digit);
+        hash /= 32;
+    }
+    out
+}
+
+/// A problem for every pod but the first of those whose interfaces would have one name.
+pub fn interface_clash<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, &'a str)> {
+    let mut known: BTreeMap<String, &str> = BTreeMap::new();
+    let mut out = Vec::new();
+    for name in names {
+        match known.get(&interface(name)) {
+            Some(other) => out.push((name, *other)),
+            None => {
+                known.insert(interface(name), name);
+            }
+        }
+    }
+    out
+}
+
+/// The problem of a container whose pod cannot be.
+#[must_use]
+pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
+    let name = pod.rsplit('/').next().unwrap_or(pod);
+    Diagnostic::error(&whole(file), format!("{name} cannot be used: {problem}"))
+}
+
+/// The place of a file as a whole.
+#[must_use]
+pub fn whole(file: &Arc<str>) -> Location {
+    Location::new(file, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn interfaces_have_names_of_their_own() {
+        assert_eq!(interface("web"), "sdme-web");
+        assert_eq!(interface("a-long-pods"), interface("a-long-pods"));
+        let long: Vec<String> = (0..2000).map(|i| format!("a-pod-with-a-long-name-{i}")).collect();
+        assert!(long.iter().all(|name| interface(name).len() == 15));
+        assert_eq!(interface_clash(long.iter().map(String::as_str)), []);
+    }
+
+    #[test]
+    fn addresses_stay_when_others_come_and_go() {
+        let range = Range::default();
+        let names: Vec<String> = (0..200).map(|i| format!("pod{i}")).collect();
+        let all = range.distribute(names.iter().map(String::as_str));
+        let half = range.distribute(names.iter().map(String::as_str).filter(|n| n.len() % 2 == 0));
+        assert_eq!(all.len(), 200);
+        let moved = half.iter().filter(|(name, address)| all.get(*name) != Some(*address)).count();
+        assert!(moved <= 2, "{moved} have moved");
+        let mut addresses: Vec<u32> = all.values().copied().collect();
+        addresses.sort_unstable();
+        addresses.dedup();
+        assert_eq!(addresses.len(), 200);
+        let small = super::range("UplinkRange", "192.168.7.0/28").unwrap();
+        assert_eq!(small.distribute(names.iter().map(String::as_str)).len(), 4);
+        assert!(
+            super::range("UplinkRange", "10.0.0.1/16").is_err()
+                && super::range("UplinkRange", "10.0.0.0/30").is_err()
+                && super::range("UplinkRange", "x").is_err()
+        );
+    }
+}

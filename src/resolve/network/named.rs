@@ -1,0 +1,400 @@
+// SPDX-License-Identifier: MIT
+//! `.network` files: networks with names. Pure.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use super::subnet::Subnet;
+use crate::config::settings::{Settings, parse_bool};
+use crate::diag::{Diagnostic, Location, Severity, Spanned, errors_first, has_errors};
+use crate::resolve::container::{bad_name, labels};
+use crate::resolve::install;
+use crate::resolve::machine_name;
+use crate::resolve::model::{Assignment, Link};
+use crate::resolve::network::slots::{distribute, hash};
+use crate::resolve::network::{Range, short};
+use crate::resolve::references::{Names, unit_section};
+use crate::resolve::service;
+
+/// The name of the network that `Network=bridge` means.
+pub const DEFAULT: &str = "bridge";
+
+/// The length of the subnets that are chosen for networks.
+const LENGTH: u8 = 20;
+
+/// A network with a name.
+// Each is a key of the file, or follows from one.
+#[allow(clippy::struct_excessive_bools)]
+#[derive(Debug, Clone)]
+pub struct Named {
+    /// Its name.
+    pub name: String,
+    /// The file it was written in; the one that could describe it, for the default network.
+    pub file: Arc<str>,
+    /// The bridge.
+    pub interface: String,
+    /// Its addresses. One of IPv4 is missing until it is chosen.
+    pub subnets: Vec<Subnet>,
+    /// Whether a subnet of IPv4 is to be chosen.
+    choose: bool,
+    /// `Internal=`
+    pub internal: bool,
+    /// Whether the members find each other by name.
+    pub names: bool,
+    /// `DNS=`: addresses of name servers.
+    pub dns: Vec<String>,
+    /// `Options=mtu=`
+    pub mtu: Option<u16>,
+    /// Whether it stays without members, as `[Install]` starts it.
+    pub stays: bool,
+    /// Pods that are connected to it.
+    pub members: Vec<String>,
+    /// `[Unit]`, file references translated to units.
+    pub unit: Vec<Assignment>,
+    /// `[Service]`.
+    pub service: Vec<Assignment>,
+    /// Links that start it with other units.
+    pub install: Vec<Link>,
+}
+
+impl Named {
+    /// The unit of the network `name`.
+    #[must_use]
+    pub fn service(name: &str) -> String {
+        format!("sdme-network@{name}.service")
+    }
+
+    /// The network that a unit makes, if it makes one.
+    #[must_use]
+    pub fn of_service(unit: &str) -> Option<&str> {
+        unit.strip_prefix("sdme-network@")?.strip_suffix(".service")
+    }
+
+    /// The default network, which needs no file.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self::without_file(DEFAULT)
+    }
+
+    /// A network as that of a file without keys.
+    #[must_use]
+    pub fn without_file(name: &str) -> Self {
+        Self {
+            name: name.to_owned(),
+            file: Arc::from(format!("/etc/sdme/{name}.network")),
+            interface: interface(name),
+            subnets: Vec::new(),
+            choose: true,
+            internal: false,
+            names: true,
+            dns: Vec::new(),
+            mtu: None,
+            stays: false,
+            members: Vec::new(),
+            unit: Vec::new(),
+            service: Vec::new(),
+            install: Vec::new(),
+        }
+    }
+
+    /// Whether its members can have addresses of IPv6.
+    #[must_use]
+    pub fn has_ipv6(&self) -> bool {
+        self.subnets.iter().any(|subnet| !subnet.is_ipv4())
+    }
+
+    /// A hardware address of its own for `what` on this network; locally administered, and the same at every start.
+    #[must_use]
+    pub fn mac(&self, what: &str) -> String {
+        let hash = hash(&[what, " ", &self.name].concat()).to_be_bytes();
+        hash.iter().take(5).fold("02".to_owned(), |mac, byte| mac + &format!(":{byte:02x}"))
+    }
+}
+
+/// The bridge of a network that says nothing about it: at most 13 characters or exactly 14, where the link of a pod has 15.
+fn interface(name: &str) -> String {
+    if name.len() <= 8 { format!("sdme_{name}") } else { format!("sdme_{}", short(name, 9)) }
+}
+
+/// Reads a `.network` file.
+///
+/// # Errors
+/// All its problems.
+pub fn network(
+    name: &str,
+    file: &Arc<str>,
+    settings: &Settings,
+    names: &Names,
+    warnings: &mut Vec<Diagnostic>,
+) -> Result<Named, Vec<Diagnostic>> {
+    let mut problems = Vec::new();
+    let text = |key| settings.text("Network", key);
+    let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "network"));
+    if let Some(message) = bad(name) {
+        problems.push(Diagnostic::error(&Location::new(file, 1), message));
+    }
+    if let Some(written) = text("NetworkName")
+        && let Some(message) = bad(&machine_name(written.value))
+    {
+        problems.push(Diagnostic::error(&written.at, format!("NetworkName={}: {message}", written.value)));
+    }
+    labels(settings, "Network", &["Label"], &mut problems);
+    let flag = |key| text(key).is_some_and(|written| parse_bool(written.value) == Some(true));
+    if let Some(written) = text("NetworkDeleteOnStop")
+        && parse_bool(written.value) == Some(false)
+    {
+        let message =
+            "NetworkDeleteOnStop=no: the network ends with its last member; write WantedBy= in [Install] to keep it";
+        problems.push(Diagnostic::warning(&written.at, message));
+    }
+    if let Some(written) = text("Driver").filter(|written| written.value != "bridge") {
+        let message = format!(
+            "Driver={} is not supported: a network is a bridge; for another kind, make a bridge with systemd-networkd and \
+             write Network=bridge:NAME in the .container file",
+            written.value
+        );
+        problems.push(Diagnostic::error(&written.at, message));
+    }
+    let given = text("InterfaceName");
+    if let Some(written) = &given
+        && !is_interface(written.value)
+    {
+        let message = format!(
+            "InterfaceName={} is not the name of an interface, which has 1 to 15 letters, digits, '-', '_' or '.'",
+            written.value
+        );
+        problems.push(Diagnostic::error(&written.at, message));
+    }
+    let mut subnets = subnets(settings, &mut problems);
+    let choose = subnets.is_empty();
+    if flag("IPv6") && subnets.iter().all(Subnet::is_ipv4) {
+        subnets.extend(Subnet::unique_local(hash(name)));
+    }
+    let mut dns = Vec::new();
+    for word in settings.words("Network", "DNS") {
+        match word.value.parse::<IpAddr>() {
+            Ok(_) => dns.push(word.value),
+            Err(_) => problems.push(Diagnostic::error(&word.at, format!("DNS={} is not an address", word.value))),
+        }
+    }
+    let mtu = options(settings, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let service = service::network(settings, &mut problems);
+    let install = install::links(settings, names, &mut problems);
+    if has_errors(&problems) {
+        return Err(errors_first(problems));
+    }
+    warnings.append(&mut problems);
+    Ok(Named {
+        name: name.to_owned(),
+        file: Arc::clone(file),
+        interface: given.map_or_else(|| interface(name), |written| written.value.to_owned()),
+        subnets,
+        choose,
+        internal: flag("Internal"),
+        names: !flag("DisableDNS"),
+        dns,
+        mtu,
+        stays: !install.is_empty(),
+        members: Vec::new(),
+        unit,
+        service,
+        install,
+    })
+}
+
+/// Whether it can be the name of an interface (linux/if.h, IFNAMSIZ).
+#[must_use]
+pub fn is_interface(name: &str) -> bool {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
+    !name.is_empty() && name.len() <= 15 && name.bytes().all(plain) && !name.starts_with(['.', '-']) && name != "lo"
+}
+
+/// `Subnet=`, with what `Gateway=` and `IPRange=` say about each.
+fn subnets(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Subnet> {
+    let mut all: Vec<Spanned<Subnet>> = Vec::new();
+    for word in settings.words("Network", "Subnet") {
+        match Subnet::parse(&word.value) {
+            Ok(value) => match all.iter().find(|other| other.value.overlaps(&value)) {
+                Some(other) => {
+                    let message = format!("Subnet={value} overlaps with {} of {}", other.value, other.at);
+                    problems.push(Diagnostic::error(&word.at, message));
+                }
+                None => all.push(Spanned { value, at: word.at }),
+            },
+            Err(message) => problems.push(Diagnostic::error(&word.at, format!("Subnet={message}"))),
+        }
+    }
+    for word in settings.words("Network", "Gateway") {
+        let subnet = word.value.parse().map_err(|_| format!("Gateway={} is not an address", word.value));
+        let subnet = subnet.and_then(|address: IpAddr| {
+            let subnet = all.iter_mut().find(|subnet| subnet.value.has(address));
+            subnet.ok_or_else(|| format!("Gateway={address} is in no Subnet= of this file")).map(|s| (s, address))
+        });
+        match subnet {
+            Ok((subnet, address)) => subnet.value.gateway = address,
+            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+        }
+    }
+    for word in settings.words("Network", "IPRange") {
+        let mut found = false;
+        let limited: Result<(), String> = all.iter_mut().try_for_each(|subnet| {
+            found |= subnet.value.limit(&word.value)?;
+            Ok(())
+        });
+        let message = match limited {
+            Err(message) => format!("IPRange={}: {}", word.value, message),
+            Ok(()) if !found => format!("IPRange={} is no part of a Subnet= of this file", word.value),
+            Ok(()) => continue,
+        };
+        problems.push(Diagnostic::error(&word.at, message));
+    }
+    all.into_iter().map(|subnet| subnet.value).collect()
+}
+
+/// `Options=`: the MTU.
+fn options(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<u16> {
+    let mut mtu = None;
+    for word in settings.words("Network", "Options") {
+        for option in word.value.split(',') {
+            let (name, value) = option.split_once('=').unwrap_or((option, ""));
+            let (severity, message) = match (name, value) {
+                ("mtu" | "com.docker.network.driver.mtu", _) => match value.parse() {
+                    Ok(number @ 1280..) => {
+                        mtu = Some(number);
+                        continue;
+                    }
+                    _ => (Severity::Error, "the MTU is a number from 1280 to 65535"),
+                },
+                ("isolate", "true" | "strict" | "1") => continue,
+                ("isolate", _) => {
+                    (Severity::Warning, "networks never reach each other; connect a container to both of them instead")
+                }
+                ("vlan", _) => (
+                    Severity::Error,
+                    "the bridge has no VLANs; make one with systemd-networkd and write Network=bridge:NAME",
+                ),
+                _ => (
+                    Severity::Warning,
+                    "the option has no effect here: there are mtu=NUMBER and isolate=true; remove it",
+                ),
+            };
+            let message = format!("Options={option}: {message}");
+            problems.push(Diagnostic { at: word.at.clone(), severity, message });
+        }
+    }
+    mtu
+}
+
+/// All networks that can be used, by name, and those that cannot.
+#[derive(Debug, Default)]
+pub struct Networks {
+    /// Those that can be used.
+    pub good: BTreeMap<String, Named>,
+    /// The names of those that cannot, with the first reason.
+    pub bad: BTreeMap<String, Diagnostic>,
+}
+
+impl Networks {
+    /// Adds a network, unless its name, its bridge or one of its subnets is taken by another network.
+    ///
+    /// # Errors
+    /// It has the name, the bridge or addresses of another one.
+    pub fn add(&mut self, network: Named) -> Result<(), Vec<Diagnostic>> {
+        let at = Location::new(&network.file, 1);
+        let clash = self.good.values().find_map(|other| {
+            let file = &other.file;
+            if other.name == network.name {
+                return Some(format!("the network {} is {file}'s already; rename one of the two", other.name));
+            }
+            if other.interface == network.interface {
+                return Some(format!("its bridge {} is {file}'s already; write InterfaceName=", other.interface));
+            }
+            let pairs = other.subnets.iter().flat_map(|a| network.subnets.iter().map(move |b| (a, b)));
+            let (theirs, own) = pairs.into_iter().find(|(a, b)| a.overlaps(b))?;
+            Some(format!("the subnet {own} overlaps with {theirs} of {file}; write another Subnet="))
+        });
+        if let Some(message) = clash {
+            return Err(vec![Diagnostic::error(&at, message)]);
+        }
+        self.good.insert(network.name.clone(), network);
+        Ok(())
+    }
+
+    /// Refuses all networks for which a subnet would be chosen.
+    pub fn without(&mut self, message: &str) -> Vec<(Named, Diagnostic)> {
+        self.refuse(&self.without_subnet(), message)
+    }
+
+    /// The networks for which a subnet is to be chosen, by name.
+    fn without_subnet(&self) -> Vec<String> {
+        self.good.values().filter(|network| network.choose).map(|network| network.name.clone()).collect()
+    }
+
+    fn refuse(&mut self, names: &[String], message: &str) -> Vec<(Named, Diagnostic)> {
+        let refused = names.iter().filter_map(|name| self.good.remove(name));
+        let with_reason = |network: Named| {
+            let problem = Diagnostic::error(&Location::new(&network.file, 1), message);
+            (network, problem)
+        };
+        refused.map(with_reason).collect()
+    }
+
+    /// Chooses the subnets of networks without one: parts of `range`, of which `Subnet=` and `uplinks` may have taken some. Returns
+    /// the networks for which none is left.
+    pub fn choose(&mut self, range: Range, uplinks: Range) -> Vec<(Named, Diagnostic)> {
+        let size = 1_u32 << (32 - LENGTH);
+        let parts = (range.addresses() / size).max(1);
+        let part = |slot: u32| Subnet::v4(range.first().saturating_add(slot.saturating_mul(size)), LENGTH);
+        let written: Vec<&Subnet> = self.good.values().flat_map(|network| &network.subnets).collect();
+        let uplinks = uplinks.subnet();
+        let is_taken = |slot: &u32| {
+            part(*slot).is_none_or(|part| written.iter().copied().chain(&uplinks).any(|other| other.overlaps(&part)))
+        };
+        let taken = (0..parts).filter(is_taken).map(|slot| (slot, "")).collect();
+        let names = self.without_subnet();
+        let slots = distribute(names.iter().map(String::as_str), parts, taken);
+        let mut refused = Vec::new();
+        for name in &names {
+            let subnet = slots.get(name.as_str()).and_then(|slot| part(*slot));
+            match (subnet, self.good.get_mut(name)) {
+                (Some(subnet), Some(network)) => network.subnets.insert(0, subnet),
+                _ => refused.push(name.clone()),
+            }
+        }
+        self.refuse(&refused, "no addresses are left for it; write Subnet=, or a larger NetworkRange= into sdme.conf")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn bridges_have_names_of_their_own() {
+        let pods = ["bridge", "a-network-with-a-name", "12345678", "123456789"].map(interface);
+        assert_eq!(pods[0], "sdme_bridge");
+        assert!(pods.iter().all(|name| name.len() < 15 && is_interface(name)), "{pods:?}");
+    }
+
+    #[test]
+    fn subnets_are_chosen_beside_those_that_are_written() {
+        let mut networks = Networks::default();
+        for (name, subnet) in [("a", None), ("b", None), ("c", Some("10.216.0.0/14"))] {
+            let subnets: Vec<Subnet> = subnet.map(|text| Subnet::parse(text).unwrap()).into_iter().collect();
+            let choose = subnets.is_empty();
+            let network = Named { name: name.into(), interface: interface(name), subnets, choose, ..Named::usual() };
+            networks.add(network).unwrap();
+        }
+        assert!(networks.choose(Range::networks(), Range::default()).is_empty());
+        let all: Vec<String> = networks.good.values().flat_map(|n| &n.subnets).map(ToString::to_string).collect();
+        assert_eq!(all.len(), 3, "{all:?}");
+        let tight = crate::resolve::network::range("NetworkRange", "10.216.0.0/19").unwrap();
+        for network in networks.good.values_mut().filter(|network| network.choose) {
+            network.subnets.clear();
+        }
+        assert_eq!(networks.choose(tight, Range::default()).len(), 2);
+    }
+}

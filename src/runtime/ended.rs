@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+//! How a run of a container has ended, told by the status line of its unit: what the application printed last, and its exit status.
+//! Called when the container's service stops; the service manager passes what it knows (systemd.exec(5), `$SERVICE_RESULT`).
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::fd::IntoRawFd as _;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, UNIX_EPOCH};
+
+use anyhow::Result;
+use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use serde::Deserialize;
+
+use super::{failure, limits};
+use crate::cause::{self, Cause};
+use crate::paths::{container_runtime, container_state};
+use crate::resolve::model::Container;
+use crate::rootdir::tree::Tree;
+
+/// How long journalctl(1) may take to read a journal, which the container can have damaged.
+const PATIENCE: &str = "10";
+
+/// Tells how the container `name` has ended.
+pub fn tell(name: &str) {
+    let unit = Container::unit(name);
+    let variable = |name: &str| std::env::var(name).unwrap_or_default();
+    let (result, code, status) = (variable("SERVICE_RESULT"), variable("EXIT_CODE"), variable("EXIT_STATUS"));
+    if result.is_empty() {
+        return;
+    }
+    if result == "success" {
+        // Errors are ignored: the file is of an earlier run, and the next start removes it, too.
+        let _ = cause::forget(&unit);
+        cause::tell(&if code == "exited" { format!("exit status {status}") } else { String::new() });
+        return;
+    }
+    // A command before systemd-nspawn has written it down already.
+    if cause::of_this_run(&unit).is_none() {
+        let cause = why(name, &result, (&code, &status));
+        eprintln!("<3>{}", cause.text);
+        failure::record(&unit, &cause);
+    }
+}
+
+/// The argument of journalctl(1) for the journal that a container has kept: a descriptor, which journalctl takes over. The container may
+/// have made any directory on the way a symbolic link.
+///
+/// # Errors
+///
+/// When the container has none.
+pub fn kept_journal(container: &str) -> Result<String> {
+    let upper = Path::new(&container_state(container)).join("upper");
+    let journal = Tree::open(&upper).and_then(|tree| tree.open_dir(b"var/log/journal"))?;
+    fcntl(&journal, FcntlArg::F_SETFD(FdFlag::empty()))?;
+    Ok(format!("--directory=/proc/self/fd/{}", journal.into_raw_fd()))
+}
+
+/// Why the run has failed.
+fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
+    let unit = Container::unit(name);
+    let said = said(name);
+    let all = format!("sdme-gen logs {name} shows all messages");
+    let last = said.application.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
+    // A service manager that runs into a limit of the kernel ends before it can log why.
+    if let Some(text) = limits::shortage().filter(|_| result == "exit-code" && said.application.is_none()) {
+        return Cause::new("no resources", &text);
+    }
+    match result {
+        "timeout" => {
+            let (what, limit) = limit(&unit);
+            let health = said.check.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
+            let text =
+                format!("the {what} took longer than {limit} allows{last}{health}; raise it in [Service], {all}");
+            Cause::new("timeout", &text)
+        }
+        "oom-kill" => Cause::new("out of memory", &format!("the container ran out of memory{last}; raise Memory=")),
+        _ if code.is_empty() => {
+            let text = failure::message(&unit, "1", &[]).map(|text| format!(": {text}")).unwrap_or_default();
+            Cause::new(
+                "refused",
+                &format!("a command before the start failed{text}; correct ExecStartPre= in [Service]"),
+            )
+        }
+        _ if said.is_unhealthy => {
+            let check = said.check.unwrap_or_else(|| "the application is unhealthy".to_owned());
+            Cause::new("unhealthy", &format!("{check}; correct the application or HealthCmd=, {all}"))
+        }
+        _ if code == "exited" => {
+            // What follows the first error are its consequences.
+            let own = ["PRIORITY=3".to_owned()];
+            if said.application.is_none()
+                && let Some(text) = failure::message(&unit, "+1", &own)
+            {
+                let text = format!("systemd-nspawn cannot start the container: {text}; correct {name}.container");
+                return Cause::new(&format!("failed {status}"), &text);
+            }
+            Cause::new(&format!("failed {status}"), &format!("exit status {status}{last}; {all}"))
+        }
+        "watchdog" => Cause::new("failed", &format!("systemd-nspawn did not answer for three minutes{last}; {all}")),
+        _ => Cause::new("killed", &format!("systemd-nspawn was ended by the signal {status}{last}; {all}")),
+    }
+}
+
+/// What took too long, and the setting that limits it.
+fn limit(unit: &str) -> (&'static str, String) {
+    const UP: &str = "ActiveEnterTimestampMonotonic";
+    const BEGUN: &str = "InactiveExitTimestampMonotonic";
+    let output = Command::new("systemctl")
+        .args(["show", "--property", UP, "--property", BEGUN, "--property=TimeoutStartUSec,TimeoutStopUSec", unit])
+        .stdin(Stdio::null())
+        .output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let all: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let time = |name| all.get(name).and_then(|time| time.parse::<u64>().ok()).unwrap_or_default();
+    let value = |name| all.get(name).copied().unwrap_or_default();
+    if time(UP) < time(BEGUN) {
+        ("start", format!("TimeoutStartSec={}", value("TimeoutStartUSec")))
+    } else {
+        ("stop", format!("TimeoutStopSec={}", value("TimeoutStopUSec")))
+    }
+}
+
+/// What the journal of the container has about the run.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Said {
+    /// The last message of an application, or of the launcher on its behalf.
+    application: Option<String>,
+    /// The last failure of a health check.
+    check: Option<String>,
+    /// Whether an application was unhealthy in the end.
+    is_unhealthy: bool,
+}
+
+/// A message in the journal's JSON format (systemd.journal-fields(7)).
+#[derive(Deserialize)]
+struct Message {
+    #[serde(rename = "MESSAGE")]
+    text: Option<serde_json::Value>,
+    #[serde(rename = "_SYSTEMD_UNIT")]
+    unit: Option<String>,
+}
+
+/// Reads the journal that the container has kept.
+fn said(name: &str) -> Said {
+    let mut said = Said::default();
+    let Ok(journal) = kept_journal(name) else { return said };
+    // Prepare makes this directory at every start.
+    let begun = fs::metadata(Path::new(&container_runtime(name)).join("config")).and_then(|data| data.modified());
+    let begun = begun.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
+    let output = Command::new("timeout")
+        .args([PATIENCE, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
+        // What comes after the application's last message are messages of the service manager.
+        .args(["--lines=200".to_owned(), format!("--since=@{}", begun.as_secs())])
+        .arg(journal)
+        .stdin(Stdio::null())
+        .stderr(Stdio::null())
+        .output();
+    for line in output.map(|output| output.stdout).unwrap_or_default().split(|byte| *byte == b'\n') {
+        if let Ok(message) = serde_json::from_slice::<Message>(line) {
+            said.take(message);
+        }
+    }
+    said
+}
+
+impl Said {
+    fn take(&mut self, message: Message) {
+        let (Some(serde_json::Value::String(text)), Some(unit)) = (message.text, message.unit) else { return };
+        let Some(app) = unit.strip_prefix("sdme-oci-").and_then(|unit| unit.strip_suffix(".service")) else { return };
+        if app.ends_with("-health-gate") {
+            return;
+        }
+        if app.ends_with("-health") {
+            if text.starts_with("health check of ") {
+                self.check = Some(text);
+            } else {
+                self.is_unhealthy = text.ends_with(" is unhealthy");
+            }
+        } else if !text.trim().is_empty() && !text.starts_with(crate::contract::process::ENDED) {
+            self.application = Some(text);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn messages_that_count() {
+        let mut said = Said::default();
+        let mut take = |unit: &str, text: &str| {
+            let unit = Some(format!("{unit}.service"));
+            said.take(Message { text: Some(text.into()), unit });
+        };
+        take("sdme-oci-app", "cannot read config");
+        take("sdme-oci-app", "  ");
+        take("sdme-oci-app", &format!("{} 3", crate::contract::process::ENDED));
+        take("dbus-broker", "something else");
+        take("sdme-oci-app-health", "health check of sdme-oci-app failed, 3 in a row count: exit status 1");
+        take("sdme-oci-app-health", "sdme-oci-app is unhealthy");
+        take("sdme-oci-app-health-gate", "the application is unhealthy");
+        assert_eq!(said.application.as_deref(), Some("cannot read config"));
+        assert!(said.is_unhealthy && said.check.is_some_and(|text| text.ends_with("exit status 1")));
+    }
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT
+//! Whether a container's `AppArmor` profile is in force. The service manager does without one, and without a word, where the kernel
+//! has none.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Result, bail};
+
+use crate::diag::{Diagnostic, Spanned};
+
+/// What the kernel says (its documentation, admin-guide/LSM/apparmor).
+const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
+
+/// Refuses a profile that would not confine anything.
+///
+/// # Errors
+/// The kernel has no `AppArmor`, or the profile is not loaded.
+pub fn check(profile: &Spanned<String>) -> Result<()> {
+    match problem(profile) {
+        Err(message) => bail!("{}", Diagnostic::error(&profile.at, message)),
+        Ok(true) => Ok(()),
+        Ok(false) => {
+            let message = format!("the AppArmor profile {} is loaded, but denies nothing", profile.value);
+            eprintln!("<4>{}", Diagnostic::warning(&profile.at, message));
+            Ok(())
+        }
+    }
+}
+
+/// Whether a profile denies anything.
+///
+/// # Errors
+/// As for [`check`], the message without its place.
+pub fn problem(profile: &Spanned<String>) -> Result<bool, String> {
+    let name = &profile.value;
+    let without = "write AppArmor=unconfined to go without";
+    let Ok(profiles) = fs::read_to_string(PROFILES) else {
+        return Err(format!(
+            "the AppArmor profile {name} needs a kernel with AppArmor, and this one runs without; {without}"
+        ));
+    };
+    match mode(&profiles, name) {
+        None => {
+            let file = Path::new("/etc/apparmor.d").join(name);
+            let how = if file.is_file() {
+                format!("run apparmor_parser -r {}", file.display())
+            } else {
+                format!("put it into {} and load it with apparmor_parser", file.display())
+            };
+            Err(format!("the AppArmor profile {name} is not loaded; {how}, or {without}"))
+        }
+        Some(mode) => Ok(!["complain", "unconfined"].contains(&mode)),
+    }
+}
+
+/// The mode of a profile in the kernel's list, whose lines are like `NAME (enforce)`.
+fn mode<'a>(profiles: &'a str, name: &str) -> Option<&'a str> {
+    let lines = profiles.lines().filter_map(|line| line.rsplit_once(' '));
+    lines.filter(|(known, _)| *known == name).map(|(_, mode)| mode.trim_matches(['(', ')'])).next()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn modes() {
+        let list = "sdme (enforce)\nsdme-default (complain)\n/usr/bin/a b (kill)\n";
+        assert_eq!(mode(list, "sdme"), Some("enforce"));
+        assert_eq!(mode(list, "sdme-default"), Some("complain"));
+        assert_eq!((mode(list, "/usr/bin/a b"), mode(list, "sdme-def")), (Some("kill"), None));
+    }
+}

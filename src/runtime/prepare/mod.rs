@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
+//! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
+
+pub mod apparmor;
+pub mod base;
+pub mod environment;
+pub mod links;
+pub mod mountpoints;
+pub mod planned;
+pub mod ranges;
+pub mod refused;
+pub mod roots;
+pub mod stack;
+pub mod targets;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::io::ErrorKind;
+use std::net::IpAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::announce::{self, About, Event};
+use crate::config::keys::FileType;
+use crate::config::values::Device;
+use crate::image::digest::Digest;
+use crate::image::{Store, application_root};
+use crate::output::layer::write_layer;
+use crate::output::tree::{Node, Place, Tree as OutputTree};
+use crate::paths::{STATE, app_part, container_runtime, container_state, machine_root};
+use crate::plan::{self, needs_resolver};
+use crate::resolve::app::mounts::{Placed, What};
+use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, Stack};
+use crate::resolve::pod::Pod;
+use crate::resolve::userns;
+use crate::rootdir::tree::Tree;
+use crate::runtime::prepare::links::{further, layers, remove};
+use crate::runtime::{ended, failure, limits, names, systemd, volumes};
+use crate::started;
+
+/// Where nspawn looks first, and where we write (systemd.nspawn(5)).
+const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
+
+/// The root file systems of a container's applications, as their images have them.
+type Roots<'a> = BTreeMap<&'a str, Tree>;
+
+/// Prepares a start of the container `name` on this host.
+///
+/// # Errors
+/// The container is not configured or was rejected, an image is missing, or something cannot be written.
+pub fn prepare(name: &str) -> Result<()> {
+    let root = Path::new("/");
+    let lock = ranges::lock()?;
+    let (model, facts) = known(root, name);
+    let Some(container) = model.containers.get(name) else {
+        match model.rejection(FileType::Container, name) {
+            Some(problem) => bail!("{problem}"),
+            None => bail!("there is no {name}.container"),
+        }
+    };
+    let store = Store::open(root);
+    failure::dependencies(container, &model, &store)?;
+    renew_network(&model, container)?;
+    let stack = model.stack(container, &facts);
+    if let Some(problem) = refused::no_application(container, stack) {
+        bail!("{problem}");
+    }
+    if let Some(problem) = model.unused_settings(container, &facts) {
+        bail!("{problem}");
+    }
+    limits::check(stack)?;
+    devices(container)?;
+    for app in model.applications(container, &facts) {
+        if let Some(problem) = refused::no_check(app, &facts) {
+            bail!("{problem}");
+        }
+    }
+    if let Some(profile) = &container.security.app_armor {
+        apparmor::check(profile)?;
+    }
+    // From the look at the images to the links that keep them.
+    let hold = store.hold()?;
+    let (application, base) = layers(&store, stack)?;
+    if let Some(problem) = model.unknown_users(container, &facts).first() {
+        bail!("{problem}");
+    }
+    if let Some(problem) = model.unusable_profile(container, &facts) {
+        bail!("{problem}");
+    }
+    let range = range(&model, &facts, container)?;
+    let mut planned = OutputTree::default();
+    plan::start(container, &model, &facts, range, &mut planned);
+
+    let directory = PathBuf::from(container_runtime(name));
+    // For root only: the layers below have what other users of the host have no right to see.
+    fs::create_dir_all(&directory)
+        .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
+        .context("cannot make the runtime directory")?;
+    refuse_mounted(name)?;
+    stack::remove_leftovers(name);
+    let further = further(&store, model.applications(container, &facts))?;
+    links::keep(&directory, &application, &base, &further)?;
+    drop(hold);
+    let state = container_state(name);
+    for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
+        for part in ["upper", "work"] {
+            ranges::make(&Path::new(&state).join(part), range.unwrap_or_default())?;
+        }
+    }
+    drop(lock);
+    let placed = container.placed(stack, &facts);
+    let first = container.apps.iter().find(|app| app.first);
+    let apps: Vec<(&str, &[PathBuf])> = first
+        .map(|app| (app.name.as_str(), application.as_slice()))
+        .into_iter()
+        .chain(further.iter().map(|(app, lower)| (*app, lower.as_slice())))
+        .collect();
+    let open = |(app, lower): &(_, &[PathBuf])| {
+        Ok((*app, application_root(lower).with_context(|| format!("cannot open the image of {app}"))?))
+    };
+    let roots: Roots<'_> = match stack {
+        Stack::Application(..) => apps.iter().map(open).collect::<Result<_>>()?,
+        Stack::Clone | Stack::System(_) => Roots::new(),
+    };
+    let bottom = Tree::open(&base).with_context(|| format!("cannot open {}", base.display()))?;
+    let mounts: Vec<(&Placed<'_>, &Tree)> = placed
+        .iter()
+        .map(|placed| (placed, placed.app.and_then(|app| roots.get(app.name.as_str())).unwrap_or(&bottom)))
+        .collect();
+    mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &model))?;
+    configuration_layer(&planned, (&model, &facts), container, &mounts, (&roots, &bottom), &directory)?;
+    planned::remember(name, &planned).context("cannot note what was planned")?;
+    if let Some(first) = range {
+        let trees =
+            further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
+        let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
+        let paths: Vec<String> =
+            placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
+        ranges::check_mappable(trees.chain(usr).chain(paths.iter().map(Path::new)))?;
+        ranges::give(&directory.join("config"), first)?;
+    }
+    names::enrol(container, &model, range.unwrap_or_default())?;
+    note_base(name, stack)?;
+    settings(&planned, name)?;
+    let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
+    let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
+    stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
+    targets::check(name, &placed)?;
+    started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
+}
+
+/// What is known, after updates that were interrupted are undone.
+fn known(root: &Path, name: &str) -> (Model, Facts) {
+    let (model, facts) = super::known(root);
+    if undo_unfinished(&model, name) { super::known(root) } else { (model, facts) }
+}
+
+/// Puts the images of the container back that an update had switched when it was interrupted, for example by a power cut. If that
+/// fails, the start goes on with the version that is linked. Says whether an image was put back.
+fn undo_unfinished(model: &Model, name: &str) -> bool {
+    let Some(container) = model.containers.get(name) else { return false };
+    let store = Store::open(Path::new("/"));
+    let mut any = false;
+    for image in plan::images(container, model) {
+        match store.undo_unfinished(image) {
+            Ok(None) => {}
+            Ok(Some(_)) => {
+                let about = About { image, container: name, ..About::default() };
+                let text = format!("an update of {image} was interrupted; {name} starts on the former version");
+                announce::record(Event::Undone, about, &text);
+                any = true;
+            }
+            Err(error) => eprintln!("<4>an update of {image} that was interrupted cannot be undone: {error:#}"),
+        }
+    }
+    any
+}
+
+/// Takes apart what [`prepare`] has made for a start of the container `name`, whatever its configuration says by now.
+///
+/// # Errors
+/// When something cannot be unmounted or removed.
+pub fn release(name: &str) -> Result<()> {
+    ended::tell(name);
+    // Whatever comes of that, the rest is to be taken apart.
+    let left = names::leave(name);
+    stack::release(name)?;
+    let directory = PathBuf::from(container_runtime(name));
+    stack::unmounted(std::slice::from_ref(&directory))?;
+    remove(&directory).with_context(|| format!("cannot remove {}", directory.display()))?;
+    let settings = Path::new(SETTINGS[1]).join(format!("{name}.nspawn"));
+    remove(&settings).with_context(|| format!("cannot remove {}", settings.display()))?;
+    started::forget(&Container::unit(name)).context("cannot remove the copy of the unit")?;
+    left
+}
+
+/// Makes the container's own network anew if it is of an earlier start. It stops after the container, and a start that comes right
+/// after a stop takes the stop of the network back.
+fn renew_network(model: &Model, container: &Container) -> Result<()> {
+    let pod = Pod::service(&container.name);
+    if model.pods.get(&container.name).is_some_and(|pod| pod.own) && !started::is_current(&pod) {
+        // Without its dependencies: this start is one of them.
+        let restarted = systemd::systemctl(&["restart", "--job-mode=ignore-dependencies", &pod]);
+        failure::network(container)?;
+        restarted?;
+    }
+    Ok(())
+}
+
+/// The container's range of user and group IDs, by its first one, if it has a user namespace.
+fn range(model: &Model, facts: &Facts, container: &Container) -> Result<Option<u32>> {
+    let range = userns::ranges(model, facts).get(container.name.as_str()).copied();
+    if container.security.user_ns && range.is_none() {
+        bail!(
+            "no range of user IDs is left for {}; remove what is no longer needed from {STATE}/containers",
+            container.name
+        );
+    }
+    Ok(range)
+}
+
+/// Remembers what operating system the upper layer belongs to, and warns when it is put on another.
+fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
+    let base = match stack {
+        Stack::Clone => "the host itself",
+        Stack::Application(_, Base::Host) => "the host's /usr",
+        Stack::System(image) => image,
+        Stack::Application(_, Base::Image(image)) => image.as_str(),
+    };
+    let path = Path::new(&container_state(name)).join("base");
+    match fs::read_to_string(&path) {
+        Ok(known) if known == base => return Ok(()),
+        Ok(known) => eprintln!(
+            "<4>{name} was made on {known} and now runs on {base}; if the two do not get along, stop it and remove {}",
+            container_state(name)
+        ),
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", path.display())),
+    }
+    fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// Layers must not change under a mounted overlay. The units see to that; this is for calls by hand.
+fn refuse_mounted(name: &str) -> Result<()> {
+    let root = machine_root(name);
+    if stack::mounted()?.contains(&root) {
+        bail!("{root} is mounted; stop systemd-nspawn@{name}.service first; if nothing is left running, unmount it");
+    }
+    Ok(())
+}
+
+fn configuration_layer(
+    planned: &OutputTree,
+    (model, facts): (&Model, &Facts),
+    container: &Container,
+    mounts: &[(&Placed<'_>, &Tree)],
+    (roots, bottom): (&Roots<'_>, &Tree),
+    directory: &Path,
+) -> Result<()> {
+    let (old, new) = (directory.join("config"), directory.join("config.new"));
+    remove(&new).context("cannot remove an unfinished configuration layer")?;
+    write_layer(planned, &container.name, &new)?;
+    fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
+        .context("cannot write the machine ID")?;
+    // Without this directory, systemd-journald before 258 keeps the journal in memory. systemd-nspawn would make it, but follows
+    // links of the container on the way.
+    if new.join("var/log").is_dir() {
+        fs::create_dir(new.join("var/log/journal")).context("cannot make the journal's directory")?;
+    } else {
+        mountpoints::make("/var/log/journal", true, bottom, &new)?;
+    }
+    for app in model.applications(container, facts) {
+        environment::add(app, &new.join(app.directory().trim_start_matches('/')).join("container.env"))?;
+    }
+    if needs_resolver(container, model) {
+        let shared = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
+        resolver(&new.join("etc/resolv.conf"), &container.resolver, shared)?;
+    }
+    for app in model.applications(container, facts) {
+        let root = roots.get(app.name.as_str()).context("it has no root file system")?;
+        roots::complete(root, &new.join(app.directory().trim_start_matches('/')).join("root"))?;
+    }
+    for (placed, root) in mounts {
+        let Placed { app, mount, .. } = placed;
+        let layer = app.map_or(new.clone(), |app| new.join(app.directory().trim_start_matches('/')).join("root"));
+        let directory = match &mount.what {
+            What::Host(path) => Path::new(path).is_dir(),
+            What::Secret(_) => false,
+            What::Volume(_) | What::Tmpfs(_) => true,
+        };
+        if app.is_some() && !placed.is_of_service() {
+            mountpoints::make_own(&new.join(placed.place().trim_start_matches('/')), directory)?;
+        }
+        // Below another mount, the service manager makes the mount point in there if it is missing.
+        if !placed.is_covered() {
+            mountpoints::make(&mount.target, directory, root, &layer)?;
+        }
+    }
+    remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
+}
+
+/// Writes the host's name servers into `path`, unless something is there already, with what the container has of its own.
+/// Servers on the host's loopback are out of reach, unless its network is `shared`.
+fn resolver(path: &Path, own: &Resolver, shared: bool) -> Result<()> {
+    if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
+        return Ok(());
+    }
+    // systemd-resolved has what it was told by the network here, and itself in the other one.
+    let read = |path| fs::read_to_string(path).ok();
+    let upstream = read("/run/systemd/resolve/resolv.conf").filter(|_| !shared);
+    let text = upstream.or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
+    let text = reachable(&text, own, shared) + &own.text();
+    if !text.contains("nameserver") {
+        eprintln!("<4>the host has no name server that can be reached from another network; names are not resolved");
+    }
+    fs::write(path, text).context("cannot write resolv.conf")
+}
+
+/// The lines of resolv.conf(5) that mean the same in another network, and that `own` does not replace.
+fn reachable(text: &str, own: &Resolver, shared: bool) -> String {
+    let loopback = |address: &str| address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
+    let kept = text.lines().filter(|line| {
+        let mut words = line.split_ascii_whitespace();
+        match (words.next(), words.next()) {
+            (Some("nameserver"), Some(address)) => shared || !loopback(address),
+            (Some("search" | "domain"), _) => own.search.is_empty(),
+            (Some("options"), _) => own.options.is_empty(),
+            _ => false,
+        }
+    });
+    kept.flat_map(|line| [line, "\n"]).collect()
+}
+
+/// A machine ID of its own, the same at every start, that does not give the host's away (machine-id(5)).
+fn machine_id(name: &str) -> Result<String> {
+    let host = fs::read_to_string("/etc/machine-id").context("the host has no machine ID")?;
+    let digest = Digest::of(format!("sdme container {name} on {}", host.trim()).as_bytes());
+    let (hex, _) = digest.hex().split_at(32);
+    // Version 4, variant 1, as machine-id(5) recommends.
+    Ok(hex
+        .char_indices()
+        .map(|(i, c)| {
+            if i == 12 {
+                '4'
+            } else if i == 16 {
+                'a'
+            } else {
+                c
+            }
+        })
+        .collect())
+}
+
+/// Writes the `.nspawn` file to `/run`, unless `apply` or the administrator has put one into `/etc`: nspawn reads the
+/// first it finds.
+fn settings(planned: &OutputTree, name: &str) -> Result<()> {
+    let file = format!("{name}.nspawn");
+    let content = planned.below(&Place::Settings).find_map(|(path, node)| match node {
+        Node::File(content) if path == file => Some(content),
+        _ => None,
+    });
+    let content = content.context("the container has no settings")?;
+    let [fixed, ours] = SETTINGS.map(|d| Path::new(d).join(&file));
+    match fs::read_to_string(&fixed) {
+        Ok(text) => {
+            // Another range than that of the layers: the inside would own nothing of it.
+            let users = |text: &str| text.lines().find(|line| line.starts_with("PrivateUsers=")).map(str::to_owned);
+            if let (theirs, Some(wanted)) = (users(&text), users(content))
+                && theirs.as_ref() != Some(&wanted)
+            {
+                bail!("{} does not say {wanted}, as the configuration does; run sdme-gen apply", fixed.display());
+            }
+            if text != *content {
+                eprintln!(
+                    "<4>{} is used and differs from the configuration; sdme-gen apply brings it up to date",
+                    fixed.display()
+                );
+            }
+            return Ok(());
+        }
+        Err(e) if e.kind() == ErrorKind::NotFound => {}
+        Err(e) => return Err(e).with_context(|| format!("cannot read {}", fixed.display())),
+    }
+    let temporary = ours.with_extension("nspawn.new");
+    fs::create_dir_all(SETTINGS[1])
+        .and_then(|()| fs::write(&temporary, content))
+        .and_then(|()| fs::rename(&temporary, &ours))
+        .with_context(|| format!("cannot write {}", ours.display()))
+}
+
+/// Looks at the devices that the container is to have. One that may be missing is left out of its settings.
+fn devices(container: &Container) -> Result<()> {
+    let optional = |device: &&Device| device.optional && !Path::new(&device.source).exists();
+    for device in container.devices.iter().map(|device| &device.value).filter(|device| !optional(device)) {
+        let found = fs::metadata(&device.source).with_context(|| format!("AddDevice={}", device.source))?;
+        if let Some(problem) = refused::no_device(&device.source, &found)
+            && !(found.is_dir() && device.is_directory())
+        {
+            bail!("{problem}");
+        }
+    }
+    Ok(())
+}

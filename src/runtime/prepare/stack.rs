@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//! Mounts a container's layers on each other, and takes them apart again.
+
+use std::ffi::CString;
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result, bail};
+use nix::errno::Errno;
+use nix::fcntl::OFlag;
+use nix::libc;
+use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
+
+use crate::config::mount::Options;
+use crate::paths::{container_runtime, machine_root};
+use crate::plan::stack::Mount;
+use crate::resolve::userns::SIZE;
+use crate::rootdir::tree::{Tree, proc_path};
+
+/// Makes the mounts, and says which. `range` is the container's first user ID, if it has a user namespace.
+///
+/// # Errors
+/// One of them cannot be made; those before it are left to [`release`].
+pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<()> {
+    for mount in mounts {
+        one(name, mount, range).with_context(|| format!("cannot mount {}", mount.place()))?;
+    }
+    Ok(())
+}
+
+fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
+    match mount {
+        Mount::IdMapped { from, to } => {
+            // What is in images is nobody's business but their containers'.
+            DirBuilder::new().recursive(true).mode(0o700).create(to)?;
+            let first = range.context("it has no range of user IDs")?;
+            id_mapped(first, from, to)
+        }
+        Mount::Bind { from, to, options } => {
+            fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
+            // What was mounted there the last time may have been of another kind; neither removes what is in use.
+            let _ = fs::remove_file(to).or_else(|_| fs::remove_dir(to));
+            if Path::new(from).is_dir() {
+                fs::create_dir_all(to)?;
+            } else {
+                fs::File::create(to)?;
+            }
+            bind(from, to, *options)
+        }
+        Mount::Overlay { to, lower, state, no_suid } => {
+            // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
+            let suid = if *no_suid { MsFlags::MS_NOSUID } else { MsFlags::empty() };
+            overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid)
+        }
+    }
+}
+
+/// mount(8) knows how to have owners mapped.
+fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
+    let options = format!("bind,nodev,X-mount.idmap=b:0:{first}:{SIZE}");
+    let output = Command::new("mount").args(["--options", &options, "--", from, to]).output();
+    let output = output.context("cannot run mount")?;
+    if !output.status.success() {
+        bail!("{}", String::from_utf8_lossy(&output.stderr).trim());
+    }
+    Ok(())
+}
+
+/// Mounts what the administrator named, with flags for it and for all that is mounted below it.
+fn bind(from: &str, to: &str, options: Options) -> Result<()> {
+    let recursive = if options.recursive { MsFlags::MS_REC } else { MsFlags::empty() };
+    mount_at(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?;
+    let flags = [
+        (options.no_devices, libc::MOUNT_ATTR_NODEV),
+        (options.no_exec, libc::MOUNT_ATTR_NOEXEC),
+        (options.no_suid, libc::MOUNT_ATTR_NOSUID),
+    ];
+    let attr_set = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+    let attributes = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
+    let path = CString::new(to)?;
+    // SAFETY: the path and the structure are ours, and the kernel reads no more than its size (mount_setattr(2), which the C library
+    // may lack).
+    let changed = unsafe {
+        libc::syscall(
+            libc::SYS_mount_setattr,
+            libc::AT_FDCWD,
+            path.as_ptr(),
+            libc::AT_RECURSIVE | libc::AT_SYMLINK_NOFOLLOW,
+            &raw const attributes,
+            size_of::<libc::mount_attr>(),
+        )
+    };
+    if changed == 0 { Ok(()) } else { Err(Errno::last()).context("cannot set the flags of the mount") }
+}
+
+/// Further applications are mounted below the `root` of their container, whose files are its own: no link in there leads to
+/// another place.
+fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) -> Result<()> {
+    let options = format!("lowerdir={},upperdir={state}/upper,workdir={state}/work", lower.join(":"));
+    let inside = to.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
+    if inside.is_empty() {
+        fs::create_dir_all(to)?;
+    }
+    let place = Tree::open(Path::new(root))?.open_at(inside.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_PATH)?;
+    let path = proc_path(std::os::fd::AsFd::as_fd(&place));
+    if fs::read_link(&path)? != Path::new(to) {
+        bail!("a symbolic link is on the way to it");
+    }
+    mount_at(Some("overlay"), &path, Some("overlay"), flags, Some(options.as_str()))?;
+    eprintln!("<6>{to} is an overlay: {options}");
+    Ok(())
+}
+
+/// Takes everything apart that is mounted for a container, whatever its configuration says by now.
+///
+/// # Errors
+/// When something cannot be unmounted.
+pub fn release(name: &str) -> Result<()> {
+    // With all that is mounted below it: what it says there is the container's.
+    let root = machine_root(name);
+    let runtime = container_runtime(name) + "/";
+    for place in mounted()?.iter().rev().filter(|place| **place == root || place.starts_with(&runtime)) {
+        match umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
+            // Somebody else was faster.
+            Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
+            Err(error) => return Err(error).with_context(|| format!("cannot unmount {place}")),
+        }
+    }
+    remove_leftovers(name);
+    Ok(())
+}
+
+/// Removes what a killed systemd-nspawn leaves in `/run`, as `systemd-nspawn --cleanup` of systemd 258 and later does. With a
+/// mount for the container's sockets in place, the next systemd-nspawn refuses to start. Its place has changed between systemd 257
+/// and 262. Errors mean that there is nothing to remove.
+pub fn remove_leftovers(name: &str) {
+    let directory = Path::new("/run/systemd/nspawn");
+    let own = directory.join(name);
+    for export in [directory.join("unix-export").join(name), own.join("unix-export")] {
+        // Several mounts can be stacked there.
+        while umount2(&export, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}
+        let _ = fs::remove_dir(&export);
+    }
+    for empty in [directory.join("propagate").join(name), own.join("propagate"), own] {
+        let _ = fs::remove_dir(&empty);
+    }
+}
+
+/// Where something is mounted, in the order of mounting (`proc_pid_mountinfo(5)`).
+///
+/// # Errors
+/// When the mount table cannot be read.
+pub fn mounted() -> Result<Vec<String>> {
+    let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
+    Ok(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
+}
+
+/// Nothing may be mounted in any of `directories`: it is images and directories of the host, which removing would empty.
+///
+/// # Errors
+/// Something is, or the mount table cannot be read.
+pub fn unmounted(directories: &[PathBuf]) -> Result<()> {
+    let mut points = mounted()?.into_iter();
+    match points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) {
+        Some(point) => bail!("{point} is still mounted; unmount it first"),
+        None => Ok(()),
+    }
+}

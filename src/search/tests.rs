@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+//! Directories as people arrange them, below a root that is not this machine's.
+#![allow(clippy::unwrap_used)]
+
+use super::*;
+use std::fs;
+use std::os::unix::fs::symlink;
+
+/// A root with these files; a text that begins with `-> ` is a symbolic link.
+fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let root = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = root.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        match text.strip_prefix("-> ") {
+            Some(target) => symlink(target, path).unwrap(),
+            None => fs::write(path, text).unwrap(),
+        }
+    }
+    root
+}
+
+/// What is found: the name of each file with its path and its text, and the remarks.
+fn found(root: &Path) -> (Vec<(String, String, String)>, Vec<String>) {
+    let sources = search(&SearchPath::below(root));
+    let file = |file: &SourceFile| {
+        let text = match &file.main.content {
+            Ok(bytes) => String::from_utf8_lossy(bytes).trim().to_owned(),
+            Err(message) => format!("error: {message}"),
+        };
+        (format!("{}.{}", file.name, file.file_type.extension()), file.main.path.to_string(), text)
+    };
+    (sources.files.iter().map(file).collect(), sources.remarks.iter().map(ToString::to_string).collect())
+}
+
+fn names(root: &Path) -> Vec<String> {
+    found(root).0.into_iter().map(|(name, path, _)| format!("{name} {path}")).collect()
+}
+
+#[test]
+fn subdirectories_are_read_and_names_count_once() {
+    let root = root(&[
+        ("etc/sdme/web.container", "top"),
+        ("etc/sdme/a/web.container", "second"),
+        ("etc/sdme/a/b/db.container", "db"),
+        ("etc/sdme/a/b/loop", "-> /etc/sdme"),
+        ("etc/sdme/linked", "-> /srv/folder"),
+        ("srv/folder/cache.container", "cache"),
+        ("etc/sdme/.git/x.container", "hidden"),
+        ("etc/sdme/web.container.d/own.container", "a drop-in's neighbour"),
+        ("etc/sdme/a/db.container.d/10.conf", "drop-in"),
+        ("etc/sdme/a/sdme.conf", "not read"),
+        ("usr/share/sdme/p/db.container", "masked"),
+        ("usr/share/sdme/p/other.container", "other"),
+    ]);
+    let wanted = [
+        "cache.container /etc/sdme/linked/cache.container",
+        "db.container /etc/sdme/a/b/db.container",
+        "other.container /usr/share/sdme/p/other.container",
+        "web.container /etc/sdme/web.container",
+    ];
+    assert_eq!(names(root.path()), wanted);
+    let (_, remarks) = found(root.path());
+    let starts = [
+        "/etc/sdme/a/sdme.conf:1: warning: this file is not read in a subdirectory",
+        "/etc/sdme/a/web.container:1: warning: this file is not read as web.container: /etc/sdme/web.container has this name",
+    ];
+    assert!(
+        remarks.len() == 2 && remarks.iter().zip(starts).all(|(remark, start)| remark.starts_with(start)),
+        "{remarks:?}"
+    );
+    let sources = search(&SearchPath::below(root.path()));
+    let db = sources.files.iter().find(|file| file.name == "db").unwrap();
+    assert_eq!(db.drop_ins.iter().map(|text| &*text.path).collect::<Vec<_>>(), ["/etc/sdme/a/db.container.d/10.conf"]);
+}
+
+#[test]
+fn variables_of_services_are_read() {
+    let text = "[Container]\nImage=a:${TAG}\n[Service]\nEnvironmentFile=-%E/web/env\nEnvironmentFile=/nowhere\n";
+    let root = root(&[
+        ("etc/sdme/web.container", text),
+        ("etc/sdme/db.container", "[Container]\nImage=a\n[Service]\nEnvironmentFile=/etc/unused\n"),
+        ("etc/web/env", "# comment\nTAG='1.2'\n"),
+        ("etc/unused", "A=1\n"),
+    ]);
+    let sources = search(&SearchPath::below(root.path()));
+    let variables = vec![("TAG".to_owned(), "1.2".to_owned())];
+    assert_eq!(sources.variables, [("/etc/web/env".to_owned(), variables)].into());
+    let compiled = crate::compile(&sources, &crate::resolve::model::Facts::default());
+    assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
+    let model = crate::resolve::resolve(&sources);
+    assert!(
+        model.images.values().any(|image| image.source.to_string().ends_with("a:1.2")),
+        "{:?}",
+        model.images.keys()
+    );
+}
+
+#[test]
+fn images_are_no_configuration() {
+    let stranger = "run/sdme/containers/web/base/usr/lib/systemd/network/evil.container";
+    let root = root(&[
+        ("run/sdme/web.container", ""),
+        (stranger, "[Container]\nImage=a\n"),
+        ("run/sdme/job.container", "job"),
+    ]);
+    assert_eq!(names(root.path()), ["job.container /run/sdme/job.container"]);
+    assert!(found(root.path()).1.is_empty());
+}
+
+#[test]
+fn one_file_holds_several_units() {
+    let text =
+        "# FileName=web\n[Container]\nImage=a\n---\n# FileName=data\n[Volume]\n---\n[Pod]\n---\n# FileName=k\n[Kube]\n";
+    let root =
+        root(&[("etc/sdme/app/all.quadlets", text), ("etc/sdme/app/job.build", "[Build]\n"), ("etc/sdme/x.kube", "")]);
+    let (files, remarks) = found(root.path());
+    let path = "/etc/sdme/app/all.quadlets".to_owned();
+    let wanted = [
+        ("data.volume".to_owned(), path.clone(), "# FileName=data\n[Volume]".to_owned()),
+        ("web.container".to_owned(), path, "# FileName=web\n[Container]\nImage=a".to_owned()),
+    ];
+    let mut files = files;
+    files.sort();
+    assert_eq!(files, wanted);
+    let starts = [
+        "/etc/sdme/app/all.quadlets:8: this part of a .quadlets file has no name",
+        "/etc/sdme/app/all.quadlets:10: warning: this file is not read: Kubernetes",
+        "/etc/sdme/app/job.build:1: warning: this file is not read: images are not built here",
+    ];
+    assert!(
+        remarks.len() == 3 && remarks.iter().zip(starts).all(|(remark, start)| remark.starts_with(start)),
+        "{remarks:?}"
+    );
+    // Lines are those of the whole file.
+    let sources = search(&SearchPath::below(root.path()));
+    let problems = crate::compile(&sources, &crate::resolve::model::Facts::default()).diagnostics;
+    assert!(
+        problems.iter().any(|problem| problem.to_string().starts_with("/etc/sdme/app/all.quadlets:8: ")),
+        "{problems:?}"
+    );
+}
+
+#[test]
+fn links_stay_inside_the_root() {
+    let root = root(&[
+        ("etc/sdme/web.container", "-> /srv/web.container"),
+        ("srv/web.container", "inside"),
+        ("etc/sdme/up.container", "-> ../../../../../../../../srv/web.container"),
+        ("etc/sdme/masked.container", "-> /dev/null"),
+        ("usr/share/sdme/masked.container", "text"),
+        // Such a file is on every machine that runs this.
+        ("etc/sdme/host.container", "-> /etc/passwd"),
+        ("run/sdme", "-> /srv/run"),
+        ("srv/run/job.container", "job"),
+    ]);
+    let (files, remarks) = found(root.path());
+    let texts: Vec<(&str, &str)> = files.iter().map(|(name, _, text)| (name.as_str(), text.as_str())).collect();
+    let dangling = "error: this symbolic link leads nowhere; mend or remove it";
+    let wanted = [
+        ("host.container", dangling),
+        ("job.container", "job"),
+        ("up.container", "inside"),
+        ("web.container", "inside"),
+    ];
+    assert_eq!(texts, wanted);
+    assert!(remarks.is_empty(), "{remarks:?}");
+}

@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: MIT
+//! Reads the files of variables that `[Service]` sections name, where values of the same file have variables.
+
+use super::listing::Place;
+use crate::config::expand::Context;
+use crate::config::foreign;
+use crate::config::sources::{SourceFile, Sources};
+use crate::config::variables::{Files, paths};
+use crate::ini;
+use crate::unit::parse_env;
+
+/// Reads them all. One that cannot be read sets nothing.
+pub fn read(place: &Place, sources: &Sources) -> Files {
+    let mut found = Files::new();
+    for file in &sources.files {
+        for path in named(file, sources.host.as_deref()) {
+            let Some(bytes) = place.text(&path) else { continue };
+            let text = |bytes: Vec<u8>| String::from_utf8(bytes).ok();
+            let pairs = parse_env(&bytes).into_iter().filter_map(|(name, value)| Some((text(name)?, text(value)?)));
+            found.insert(path, pairs.collect());
+        }
+    }
+    found
+}
+
+/// The paths of the files that one file names, if it has a use for them.
+fn named(file: &SourceFile, host: Option<&str>) -> Vec<String> {
+    let texts = || std::iter::once(&file.main).chain(&file.drop_ins);
+    let has = |what: &str| {
+        let mut all = texts().filter_map(|text| std::str::from_utf8(text.content.as_deref().ok()?).ok());
+        all.any(|text| text.contains(what))
+    };
+    if !has("EnvironmentFile") || !has("${") {
+        return Vec::new();
+    }
+    let documents = texts().filter_map(|text| ini::parse(&text.path, text.content.as_deref().ok()?).ok());
+    let entries: Vec<ini::Entry> = documents.flat_map(|document| document.entries).collect();
+    let name = foreign::unit_name(file, &entries);
+    paths(&entries, &Context { name: &name, host, ..Context::default() })
+}

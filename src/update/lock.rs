@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen lock`: writes `/etc/sdme/sdme.lock`, and moves its digests with updates.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::{Result, bail};
+
+use crate::admin::files;
+use crate::config::lock::{FILE, Lock, Locked};
+use crate::diag::{Diagnostic, Location};
+use crate::image::{Imported, Store, now};
+use crate::resolve::model::{Image, Model};
+use crate::runtime::{pull, systemd};
+
+fn key(image: &Image) -> (String, String) {
+    (image.source.to_string(), image.platform.to_string())
+}
+
+/// Locks every image of the configuration to the version that is imported, and gives what was locked. An image that is not imported
+/// is refused: nobody knows its digest.
+///
+/// # Errors
+/// An image is not imported, or the file cannot be written.
+pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
+    let store = Store::open(root);
+    let mut lock = Lock::default();
+    for image in model.images.values() {
+        let found = store.lookup(&image.name)?;
+        let found = found.filter(|found| found.image.reference == image.source.to_string());
+        let Some(found) = found else {
+            bail!(
+                "the image {} is not imported; run systemctl start 'sdme-image@{}.service' first",
+                image.source,
+                image.name
+            );
+        };
+        let locked = Locked { digest: found.image.manifest.clone(), time: now() };
+        if let Some(other) =
+            lock.images.insert(key(image), locked.clone()).filter(|other| other.digest != locked.digest)
+        {
+            bail!(
+                "{} is imported as {} and as {}; run sdme-gen update, so that both are one",
+                image.source,
+                other.digest,
+                locked.digest
+            );
+        }
+    }
+    let known = model.lock.as_ref().and_then(|lock| lock.as_ref().ok());
+    for (key, locked) in &mut lock.images {
+        // What stays as it is keeps its time.
+        if let Some(known) = known.and_then(|known| known.images.get(key)).filter(|known| known.digest == locked.digest)
+        {
+            locked.clone_from(known);
+        }
+    }
+    if !dry_run {
+        files::write(root, FILE, &lock.render())?;
+        mark_all(root, &store)?;
+    }
+    Ok(lock)
+}
+
+/// Has starts find what they ask for without an import: the lock is part of what they ask for.
+fn mark_all(root: &Path, store: &Store) -> Result<()> {
+    let model = crate::runtime::model(root);
+    for image in model.images.values() {
+        if let Some(found) =
+            store.lookup(&image.name)?.filter(|found| Some(&found.image.manifest) == image.locked.as_ref())
+        {
+            pull::set_mark(&model, image, &found);
+        }
+    }
+    systemd::reload(root)
+}
+
+/// Moves the digests of images that the lock has to these versions.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn follow<'a>(model: &Model, versions: impl Iterator<Item = (&'a Image, &'a Imported)>) -> Result<()> {
+    let root = Path::new("/");
+    let Some(Ok(mut lock)) = crate::runtime::model(root).lock.filter(|_| model.lock.is_some()) else { return Ok(()) };
+    let before = lock.clone();
+    let versions: Vec<_> = versions.collect();
+    for (image, version) in &versions {
+        let digest = &version.image.manifest;
+        if let Some(locked) = lock.images.get_mut(&key(image)).filter(|locked| locked.digest != *digest) {
+            *locked = Locked { digest: digest.clone(), time: now() };
+        }
+    }
+    if lock == before {
+        return Ok(());
+    }
+    files::write(root, FILE, &lock.render())?;
+    let model = crate::runtime::model(root);
+    for (image, version) in versions {
+        if let Some(image) = model.images.get(&image.name) {
+            pull::set_mark(&model, image, version);
+        }
+    }
+    systemd::reload(root)
+}
+
+/// What is not as the lock says: a warning for each image.
+#[must_use]
+pub fn deviations(store: &Store, model: &Model) -> Vec<Diagnostic> {
+    if !matches!(model.lock, Some(Ok(_))) {
+        return Vec::new();
+    }
+    let at = Location::new(&Arc::from(format!("{}/{FILE}", files::DIRECTORY)), 1);
+    let one = |image: &Image| {
+        let Some(locked) = &image.locked else {
+            return Some(format!("the image {} is not locked; run sdme-gen lock", image.source));
+        };
+        let found = store.lookup(&image.name).ok().flatten()?.image.manifest;
+        let message = format!(
+            "the image {} is imported as {found} and locked to {locked}; restart its containers, or run sdme-gen lock",
+            image.source
+        );
+        (found != *locked).then_some(message)
+    };
+    model.images.values().filter_map(one).map(|message| Diagnostic::warning(&at, message)).collect()
+}
