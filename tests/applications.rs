@@ -17,10 +17,10 @@ use proptest::strategy::{Strategy as _, ValueTree as _};
 use proptest::test_runner::TestRunner;
 use sdme_gen::config::keys::FileType;
 use sdme_gen::config::sources::{SourceFile, Sources, Text};
+use sdme_gen::contract::process::User;
 use sdme_gen::output::tree::{Node, Place};
-use sdme_gen::process::User;
+use sdme_gen::resolve::app::startup::Identity;
 use sdme_gen::resolve::model::{Facts, ImageFacts};
-use sdme_gen::resolve::startup::Identity;
 use support::containers::{Container, NGINX, boot_with, quoted, ready};
 use support::host::Host;
 use support::run;
@@ -137,7 +137,8 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
     host.write(&format!("{}/oci/root/start.sh", script.upper()), text);
     host.ok(&format!("chmod 755 {0} {0}/oci {0}/oci/root && chmod +x {0}/oci/root/start.sh", script.upper()));
     start(host, "script", NGINX, "Entrypoint=/start.sh\n");
-    let expected = [(6, "as 0"), (3, "grave"), (6, "<8>none"), (6, "1"), (5, "no")];
+    let end = "the application ended with signal 15 (SIGTERM)";
+    let expected = [(6, "as 0"), (3, "grave"), (6, "<8>none"), (6, "1"), (6, end), (5, "no")];
     let mut found = messages(&script, "nginx", expected.len());
     // The two streams are two.
     found.sort_by_key(|(priority, _)| *priority == 5);

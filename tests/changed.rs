@@ -45,7 +45,8 @@ fn what_has_changed_is_restarted(host: &Host) {
     host.write("/etc/sdme/other.image", "[Image]\nImage=oci:/srv/own\nMode=app\nPolicy=newer\n");
     host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8090:80\n");
     write(host, "alone", &answers(8081, "alone"));
-    write(host, "ported", "Network=private\nPublishPort=8082:80\n");
+    host.write("/etc/sdme/back.network", "[Network]\n");
+    write(host, "ported", "Network=back\nPublishPort=8082:80\n");
     write(host, "member", "Pod=tier.pod\n");
     write(
         host,
@@ -65,7 +66,7 @@ fn what_has_changed_is_restarted(host: &Host) {
 
     // What the inside is told, a port of a container, and one of a pod, on which a container outside of the pod depends.
     write(host, "alone", &(answers(8081, "alone") + "Environment=NEW=yes\n"));
-    write(host, "ported", "Network=private\nPublishPort=8084:80\n");
+    write(host, "ported", "Network=back\nPublishPort=8084:80\n");
     host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8091:80\n");
     let dry = host.ok("sdme-gen restart --changed --dry-run");
     let lines = [
@@ -85,6 +86,21 @@ fn what_has_changed_is_restarted(host: &Host) {
     }
     host.fails("ss -Hltn | grep -E ':(8082|8090) '");
     assert_eq!(host.ok("sdme-gen restart --changed"), "");
+
+    // A network that is to stay is reloaded under its member; with another bridge, the member is restarted, too.
+    let before = processes(host);
+    host.write("/etc/sdme/back.network", "[Network]\n[Install]\nWantedBy=multi-user.target\n");
+    let reload = "back: files changed; reload sdme-network@back.service";
+    assert_eq!(host.ok("sdme-gen restart --changed").trim(), reload);
+    host.ok("test -e /run/sdme/networks/back/stays");
+    assert_eq!(restarted(host, &before), [""; 0]);
+    host.write("/etc/sdme/back.network", "[Network]\nInterfaceName=rear\n");
+    let lines = format!("{reload}\nported: files changed; restart systemd-nspawn@ported.service");
+    assert_eq!(host.ok("sdme-gen restart --changed").trim(), lines);
+    assert_eq!(restarted(host, &before), ["ported"]);
+    host.wait("curl -fsS http://127.0.0.1:8084/ && ip link show rear", 20);
+    assert_eq!(host.ok("sdme-gen restart --changed"), "");
+    assert_eq!(host.ok("sdme-gen ps --format '{{.Networks}}' ported").trim(), "back");
 
     // Another version of an image has come, and no file has changed.
     let before = processes(host);
@@ -106,6 +122,8 @@ fn what_has_changed_is_restarted(host: &Host) {
     );
     assert!(output.stderr.contains("sdme-gen: ported runs on: there is no ported.container any more"), "{output}");
     assert_eq!(restarted(host, &before), [""; 0]);
-    assert!(host.fails("sdme-gen restart --changed nobody").contains("nobody is no container or pod that runs"));
+    assert!(
+        host.fails("sdme-gen restart --changed nobody").contains("nobody is no container, pod or network that runs")
+    );
     host.fails("sdme-gen restart alone");
 }

@@ -57,7 +57,7 @@ fn the_verbs_do_what_they_say() {
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert_eq!(host.ok("systemctl show -P CPUQuotaPerSecUSec systemd-nspawn@web").trim(), "1.500000s");
     let graph = host.ok("sdme-gen graph web");
-    assert!(graph.contains("└─Requires sdme-image@nginx.service"), "{graph}");
+    assert!(graph.contains("└─Wants sdme-image@nginx.service"), "{graph}");
     // What it draws is what systemd was told.
     for line in graph.lines().filter(|line| line.contains("Requires ")) {
         let unit = line.split("Requires ").nth(1).unwrap().split(' ').next().unwrap();
@@ -104,9 +104,9 @@ fn the_verbs_do_what_they_say() {
         "/srv/shop/compose.yaml",
         format!("services:\n  web:\n    image: {NGINX}\n    ports: ['8083:80']\n    restart: unless-stopped\n"),
     );
-    host.ok("cd /srv/shop && sdme-gen convert --write compose && systemctl start sdme-pod@shop.target");
+    host.ok("cd /srv/shop && sdme-gen convert --write compose && systemctl start systemd-nspawn@shop-web");
     assert_eq!(host.wait_http("http://localhost:8083/", 10), WELCOME);
-    host.ok("sdme-gen check && sdme-gen rm -f moved web && sdme-gen pod rm -f shop");
+    host.ok("sdme-gen check && sdme-gen rm -f moved shop-web && sdme-gen network rm shop-default");
 
     // Templates.
     host.write("/etc/sdme/box@.container", "[Container]\nImage=nginx.image\nNetwork=private\nPublishPort=900%i:80\n");

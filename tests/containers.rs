@@ -313,7 +313,7 @@ fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     looked("yes");
     looked("no");
     assert_eq!(web.ok("ls /run/log/journal 2>/dev/null; ls /var/log/journal/*/system.journal | wc -l").trim(), "1");
-    let open = web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd");
+    let open = web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd || true");
     assert!(open.contains("socket:") && !open.contains("pressure"), "{open}");
 
     // Other settings are looked at, also those of before.
@@ -416,7 +416,7 @@ fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
     // A restart does not fall back on what was there before.
     new.configure(&file("oci:/srv/nowhere"));
     host.fails(&format!("systemctl restart {}", new.unit));
-    assert_eq!(new.property("ActiveState"), "inactive");
+    assert_eq!(new.property("ActiveState"), "failed");
     new.configure(&file("damaged.image")).systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
 }
@@ -429,7 +429,7 @@ fn an_interrupted_pull_leaves_nothing_and_the_next_one_works(host: &Host) {
     host.ok(&format!("systemctl start --no-block {}; {kill}", system.unit));
     host.wait("systemctl is-failed 'sdme-image@oci:-srv-images-base'", 10);
     host.ok("test ! -e /var/lib/sdme/fs/oci:-srv-images-base && ls -d /var/lib/sdme/store/.import-*");
-    assert_eq!(system.property("ActiveState"), "inactive");
+    host.wait(&format!("systemctl is-failed {}", system.unit), 10);
     system.systemctl("start");
     host.ok("systemctl -M system is-system-running");
     host.ok("! ls -A /var/lib/sdme/store | grep import");

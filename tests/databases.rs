@@ -117,7 +117,7 @@ fn services(host: &Host) -> Vec<Service<'_>> {
             "maria",
             "mariadb",
             3306,
-            "Volume=maria.volume:/var/lib/mysql\nEnvironment=\"MARIADB_ROOT_PASSWORD=50%% it's \\\"$HOME\\\"\"\n",
+            "Volume=maria.volume:/var/lib/mysql\nEnvironment=\"MARIADB_ROOT_PASSWORD=50%%%% it's \\\"$$HOME\\\"\"\n",
             "50%% it's \"$HOME\"",
             MARIADB,
         ),

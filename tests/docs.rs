@@ -39,6 +39,9 @@ fn page() -> String {
             let quadlet = if key.quadlet { "Quadlet" } else { "" };
             writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();
         }
+        for key in rows(|s| matches!(s, Status::Without(_))) {
+            write!(out, "\n`{}=` is accepted with a warning and has no effect: {}.\n", key.name, key.help).unwrap();
+        }
         for key in rows(|s| matches!(s, Status::Never(_))) {
             if let Status::Never(instead) = key.status {
                 write!(out, "\n`{}=` has no place here: {instead}.\n", key.name).unwrap();
@@ -62,7 +65,7 @@ fn links_lead_somewhere() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|e| e.unwrap().path());
     let mut seen = 0;
     for page in docs
-        .chain(["README.md", "SECURITY.md"].map(|page| root().join(page)))
+        .chain(["CONTRIBUTING.md", "README.md", "SECURITY.md"].map(|page| root().join(page)))
         .filter(|p| p.extension().is_some_and(|e| e == "md"))
     {
         let text = fs::read_to_string(&page).unwrap();

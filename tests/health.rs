@@ -208,6 +208,42 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     host.wait("systemctl is-active systemd-nspawn@web", 10);
 }
 
+/// Probes need nothing in the image. They are put in the network of the application: on the host nobody listens at this port.
+fn probes_are_put_in_the_network_of_the_application(host: &Host) {
+    let web = Container::new(host, "web");
+    let nginx = |more: &str| format!("[Container]\nImage={NGINX}\nNetwork=private\nHealthRetries=1\n{more}");
+    let status = |word: &str| format!("systemctl status --no-pager systemd-nspawn@web | grep 'Status:.*: {word}\"'");
+    let probes = |port: u16| {
+        format!(
+            "HealthHttp=/\nHealthInterval=500ms\nHealthTimeout=1s\nHealthStartupTcp={port}\nHealthStartupInterval=200ms\n\
+             Notify=healthy\n"
+        )
+    };
+    web.configure(&nginx(&probes(81)));
+    host.ok("systemctl start --no-block systemd-nspawn@web");
+    let journal = format!("journalctl -D {}/var/log/journal -o cat", web.upper());
+    host.wait(&format!("{journal} | grep 'connection to localhost:81: .*refused'"), 40);
+    assert_eq!(web.property("ActiveState"), "activating");
+    web.configure(&nginx(&probes(80))).systemctl("restart");
+    assert_eq!(listed(host, "web", "/health/app"), "healthy");
+    host.fails("curl -fsS --max-time 5 http://127.0.0.1/");
+    let log = |what: &str| host.wait(&format!("sdme-gen logs web | grep '{what}'"), 20);
+
+    // A bad answer, and none.
+    let page = "/usr/share/nginx/html/index.html";
+    host.ok(&format!("sdme-gen exec web -- mv {page} {page}.away"));
+    host.wait(&status("unhealthy"), 20);
+    log("GET http://localhost/: status 403");
+    host.ok(&format!("sdme-gen exec web -- mv {page}.away {page}"));
+    host.wait(&status("healthy"), 20);
+    host.ok("pkill -STOP -x nginx");
+    host.wait(&status("unhealthy"), 20);
+    log("no answer within 1 s");
+    host.ok("pkill -CONT -x nginx");
+    host.wait(&status("healthy"), 20);
+    web.systemctl("stop");
+}
+
 /// A copy of the nginx image with a health check, at `/srv/checked`; no builder of images at hand can write one.
 fn image_with_health_check(host: &Host, check: &serde_json::Value) {
     host.ok("cp -r /srv/images/nginx /srv/checked");
@@ -232,6 +268,7 @@ fn image_with_health_check(host: &Host, check: &serde_json::Value) {
 }
 
 fn an_image_brings_its_health_check_along(host: &Host) {
+    probes_are_put_in_the_network_of_the_application(host);
     let second = 1_000_000_000_u64;
     let check = serde_json::json!({
         "Test": ["CMD-SHELL", "test -e /tmp/good"], "Interval": second / 2, "Retries": 2, "StartPeriod": 60 * second,

@@ -259,7 +259,7 @@ fn pruned_at_the_moment_it_is_prepared() {
     host.ok("systemctl is-active systemd-nspawn@x && test -d /run/sdme/containers/x/app/oci/root/dir-1");
 
     assert_eq!(x.version_after("restart"), 2);
-    host.ok("sdme-gen prune");
+    host.ok("sdme-gen config set KeepVersions 0 && sdme-gen prune");
     assert!(!old.exists() && new.exists());
 }
 

@@ -5,16 +5,16 @@
 //! host, blocks `bash` are for where the software is built. The registry the pages pull from is on the host itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[macro_use]
 mod support;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use support::containers::ready;
 use support::host::Host;
 use support::packages::{install, package, with_packages};
-use support::{cache, image, repo};
+use support::{cache, image, registry, repo};
 
 /// Pages with commands for a host, in the order they are followed.
 const PAGES: [&str; 10] = [
@@ -88,35 +88,21 @@ fn no_command_is_left_out() {
     }
 }
 
-fn success(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A registry that has the images the pages pull, in place of docker.io; its files are in `outside`.
-fn registry(host: &Host, outside: &Path) {
-    let file = outside.join("registry.yml");
-    let text = format!(
-        "version: 0.1\nstorage:\n  filesystem:\n    rootdirectory: {}/registry\nhttp:\n  addr: 127.0.0.1:5000\n",
-        outside.display()
-    );
-    fs::write(&file, text).unwrap();
-    // It ends with the host.
-    drop(host.spawn_outside("docker-registry", &["serve", file.to_str().unwrap()]));
-    host.wait("bash -c '</dev/tcp/127.0.0.1/5000'", 10);
-    let images = [
-        ("nginx", "latest", "nginx:1.27"),
-        ("base", "latest", "debian:13"),
-        ("databases", "mariadb", "mariadb:11"),
-        ("databases", "redis", "redis:7"),
-    ];
+/// Starts a registry that has these images, in place of docker.io: layout, tag in it, name. Its files are in `outside`.
+fn registry_with(host: &Host, outside: &Path, images: &[(&str, &str, &str)]) {
+    drop(registry::serve(host, outside));
     for (layout, tag, name) in images {
-        let mut skopeo = host.outside("skopeo");
-        skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false"]);
-        skopeo.arg(format!("oci:{}:{tag}", image(layout).display()));
-        success(skopeo.arg(format!("docker://127.0.0.1:5000/library/{name}")));
+        registry::push(host, &image(layout), tag, &format!("library/{name}"));
     }
 }
+
+/// The images that the pages pull.
+const IMAGES: [(&str, &str, &str); 4] = [
+    ("nginx", "latest", "nginx:1.27"),
+    ("base", "latest", "debian:13"),
+    ("databases", "mariadb", "mariadb:11"),
+    ("databases", "redis", "redis:7"),
+];
 
 /// What is true after the block of a page with a line that begins like this; the page says so in words. Sections of the manual
 /// that this is about: base operating systems, nginx, a database, pods, applications in pods, groups, presets, user namespaces,
@@ -145,7 +131,7 @@ const ENDS: [(&str, &str, &str); 17] = [
     ("docs/nginx.md", "sed -i 's/MemoryMax", "systemctl show -P MemoryMax systemd-nspawn@web | grep -x 268435456"),
     ("docs/nginx.md", "sed -i 's/8080", "! curl -fsS http://localhost:8080/ && curl -fsS http://localhost:8081/"),
     ("docs/mysql.md", "systemctl restart", "test -d /var/lib/sdme/volumes/shop/mysql"),
-    ("docs/pods.md", "sdme-gen pod new tier", "sdme-gen ps --json | grep -c running | grep -x 5"),
+    ("docs/pods.md", "sdme-gen pod new tier", "sdme-gen ps --format '{{.State}}' | grep -cx running | grep -x 5"),
     ("docs/pods.md", "systemctl stop sdme-pod@tier.service", "! test -e /etc/sdme/tier.pod && ! machinectl show front"),
     (
         "docs/security.md",
@@ -206,7 +192,7 @@ fn every_page_can_be_followed() {
     let host =
         &with_packages(Host::builder("trixie", "manual").copy()).bind(&cache().join("images"), "/srv/images").boot();
     let outside = tempfile::tempdir().unwrap();
-    registry(host, outside.path());
+    registry_with(host, outside.path(), &IMAGES);
     host.fails("ls /usr/bin/sdme-gen /etc/sdme");
     install(host, &package);
     let mut seen = Vec::new();
@@ -231,4 +217,100 @@ fn every_page_can_be_followed() {
     }
     let missing: Vec<_> = ENDS.iter().enumerate().filter(|(index, _)| !seen.contains(index)).collect();
     assert!(missing.is_empty(), "{missing:?}");
+}
+
+on_every_suite!(the_manual_of_sdme_holds_word_for_word);
+
+fn on(suite: &str, _: &str, case: fn(&Host)) {
+    if !ready(suite, &["docker-registry", "skopeo", "dpkg-buildpackage", "image:databases"]) {
+        return;
+    }
+    let package = package("deb", "0.1.0");
+    let host = &with_packages(Host::builder(suite, "words")).bind(&cache().join("images"), "/srv/images").boot();
+    let outside = tempfile::tempdir().unwrap();
+    let images = [
+        ("base", "latest", "ubuntu:24.04"),
+        ("nginx", "latest", "nginx:latest"),
+        ("databases", "mariadb", "mysql:latest"),
+        ("databases", "redis", "redis:latest"),
+    ];
+    registry_with(host, outside.path(), &images);
+    install(host, &package);
+    host.write("/etc/sdme/sdme.conf", DEFAULTS);
+    case(host);
+}
+
+/// The commands of the manual of sdme, with `sdme-gen` in place of `sdme` and nothing else changed, and what it says of them.
+fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
+    let inside = |name: &str, command: &str| host.ok(&format!("systemd-run -M {name} --wait --pipe -q {command}"));
+    let open = |port: u16| host.wait(&format!("bash -c '</dev/tcp/127.0.0.1/{port}'"), 60);
+
+    // Base operating systems.
+    host.ok("sdme-gen fs import ubuntu docker.io/ubuntu:24.04 -v");
+    host.ok("sdme-gen new -r ubuntu builder");
+    assert!(inside("builder", "cat /etc/os-release").contains("VERSION_ID"));
+
+    // nginx on ubuntu.
+    host.ok("sdme-gen fs import nginx docker.io/nginx --base-fs=ubuntu -v");
+    assert!(host.read("/etc/sdme/nginx.image").contains("Base=ubuntu.image\n"));
+    host.ok("sdme-gen new -r nginx");
+    inside("nginx", "systemctl status sdme-oci-app.service");
+    assert!(inside("nginx", "cat /etc/os-release /oci/env").contains("PATH="));
+    assert_eq!(inside("nginx", "cat /oci/ports"), "80/tcp\n");
+    inside("nginx", "test -d /oci/root/etc/nginx");
+    assert_eq!(host.wait("curl -s http://localhost", 20), support::containers::WELCOME);
+    host.ok("sdme-gen rm -f nginx");
+
+    // MySQL, with a variable added to the image's.
+    host.ok("sdme-gen config set default_base_fs ubuntu");
+    assert_eq!(host.ok("sdme-gen config get default_base_fs"), "ubuntu\n");
+    host.ok("sdme-gen fs import mysql docker.io/mysql --base-fs=ubuntu -v");
+    host.ok("echo 'MARIADB_ROOT_PASSWORD=secret' | tee -a /var/lib/sdme/fs/mysql/oci/env");
+    assert_eq!(host.read("/var/lib/sdme/fs/mysql/oci/volumes"), "/var/lib/mysql\n");
+    assert_eq!(host.read("/var/lib/sdme/fs/mysql/oci/ports"), "3306/tcp\n");
+    host.ok("sdme-gen new -r mysql");
+    inside("mysql", "systemctl status sdme-oci-app.service");
+    inside("mysql", "grep -x MARIADB_ROOT_PASSWORD=secret /oci/env");
+    open(3306);
+    assert!(host.ok("sdme-gen exec mysql -- env").contains("MARIADB_ROOT_PASSWORD=secret"));
+    host.ok("systemctl stop systemd-nspawn@mysql");
+
+    // A directory of the host in place of the volume.
+    host.ok("mkdir /srv/mysql-data && sdme-gen create -r mysql --bind /srv/mysql-data:/oci/root/var/lib/mysql");
+    assert!(host.read("/etc/sdme/mysql-2.container").contains("Volume=/srv/mysql-data:/var/lib/mysql\n"));
+    host.ok("systemctl start systemd-nspawn@mysql-2");
+    open(3306);
+    host.wait("test -e /srv/mysql-data/ibdata1", 30);
+    host.ok("sdme-gen exec mysql-2 -- test -e /var/lib/mysql/ibdata1 && ! ls -d /var/lib/sdme/volumes/mysql-2@*");
+    host.ok("sdme-gen rm -f mysql mysql-2");
+
+    // The kind of an image. This one is an operating system only if that is said.
+    host.ok("sdme-gen fs import cache docker.io/redis --oci-mode=auto -v && sdme-gen fs ls | grep '^cache *app'");
+    host.ok("sdme-gen fs import cache2 docker.io/redis --oci-mode=app --base-fs=ubuntu && sdme-gen fs ls | grep '^cache2 *app'");
+    host.ok("sdme-gen fs import os docker.io/ubuntu:24.04 --oci-mode=base && sdme-gen fs ls | grep '^os *base'");
+    host.fails("sdme-gen fs import other docker.io/ubuntu:24.04 --oci-mode=base --base-fs=ubuntu");
+
+    // Pods: whole containers, applications, groups.
+    host.ok("sdme-gen pod new my-pod
+        sdme-gen new --pod=my-pod -r ubuntu db
+        sdme-gen new --pod=my-pod -r ubuntu app");
+    inside("db", "readlink /proc/self/ns/net");
+    assert_eq!(inside("db", "readlink /proc/self/ns/net"), inside("app", "readlink /proc/self/ns/net"));
+    host.ok("sdme-gen pod new web-pod && sdme-gen new --oci-pod=web-pod --hardened -r nginx web");
+    let page = "nsenter --net=/run/sdme/pods/web-pod/netns curl -s http://localhost";
+    assert_eq!(host.wait(page, 20), support::containers::WELCOME);
+    host.ok("sdme-gen pod new shared-pod
+        sdme-gen new --pod=shared-pod --oci-pod=shared-pod --hardened -r nginx both");
+    let list = host.ok("sdme-gen pod ls");
+    assert!(["my-pod", "web-pod", "shared-pod"].iter().all(|pod| list.contains(pod)), "{list}");
+    assert!(host.fails("sdme-gen pod rm my-pod").contains("db.container"));
+    host.ok("sdme-gen rm -f db app && sdme-gen pod rm -f my-pod");
+
+    // Ports, as systemd-nspawn writes them.
+    host.ok("sdme-gen create -r nginx --private-network --network-veth --port tcp:8080:80");
+    let text = host.read("/etc/sdme/nginx.container");
+    assert!(text.contains("Network=veth\n") && text.contains("PublishPort=8080:80/tcp\n"), "{text}");
+    host.ok("systemctl start systemd-nspawn@nginx && systemctl stop systemd-nspawn@nginx");
+    host.ok("sdme-gen config set default_base_fs \"\"");
+    host.fails("sdme-gen config get default_base_fs");
 }

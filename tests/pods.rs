@@ -173,7 +173,9 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     // A port that is taken, and a pod that cannot be: nothing starts, and everything says why.
     host.ok("systemd-run -q --unit=taken --socket-property=ListenStream=8080 true");
     host.fails(&format!("systemctl start {}", one.unit));
-    assert_eq!(one.property("ActiveState"), "inactive");
+    assert_eq!(one.property("ActiveState"), "failed");
+    let text = one.property("StatusText");
+    assert!(text.contains("port 8080 is taken by taken.socket") && text.contains("change PublishPort="), "{text}");
     // In the journal: it is said by a process so short-lived that journald may not find its unit for `systemctl status`.
     host.ok("systemctl is-failed sdme-publish-tier-8080.socket");
     host.wait("journalctl -b --no-pager | grep 'sdme-publish-tier-8080.socket: .*Address already in use'", 10);

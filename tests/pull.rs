@@ -10,7 +10,7 @@ use std::path::Path;
 use std::process::{Child, Command};
 use support::containers::{Container, WELCOME, boot, ready};
 use support::host::Host;
-use support::image;
+use support::{image, run};
 
 /// A registry in the host's network with its files, the certificate among them, in the host's `/srv`.
 struct Registry<'a> {
@@ -41,7 +41,7 @@ impl<'a> Registry<'a> {
         let mut skopeo = self.host.outside("skopeo");
         skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds=me:secret"]);
         skopeo.arg(format!("oci:{}:latest", layout.display()));
-        success(skopeo.arg(format!("docker://127.0.0.1:{}/team/nginx:{tag}", self.port)));
+        run(skopeo.arg(format!("docker://127.0.0.1:{}/team/nginx:{tag}", self.port)));
     }
 
     fn stop(mut self) {
@@ -51,11 +51,6 @@ impl<'a> Registry<'a> {
         self.child.wait().unwrap();
         self.host.fails(&format!("bash -c '</dev/tcp/127.0.0.1/{}'", self.port));
     }
-}
-
-fn success(command: &mut Command) {
-    let output = command.output().unwrap();
-    assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
 fn page(host: &Host) -> String {
@@ -69,14 +64,12 @@ fn a_start_pulls_from_a_registry_once() {
     }
     let directory = tempfile::tempdir().unwrap();
     let second = directory.path().join("second");
-    success(Command::new("cp").arg("-r").arg(image("nginx")).arg(&second));
+    run(Command::new("cp").arg("-r").arg(image("nginx")).arg(&second));
     std::fs::write(directory.path().join("index.html"), "second\n").unwrap();
-    success(
-        Command::new("umoci")
-            .args(["insert", "--image", &format!("{}:latest", second.display())])
-            .arg(directory.path().join("index.html"))
-            .arg("/usr/share/nginx/html/index.html"),
-    );
+    run(Command::new("umoci")
+        .args(["insert", "--image", &format!("{}:latest", second.display())])
+        .arg(directory.path().join("index.html"))
+        .arg("/usr/share/nginx/html/index.html"));
 
     let host = &boot("trixie", "http");
     let web = Container::new(host, "web");

@@ -30,6 +30,7 @@ fn the_service_is_a_whole_unit(host: &Host) {
     machinectl_knows_the_container(&web);
     links_of_administrators_start_it(&web);
     a_killed_container_starts_again(&web);
+    a_stop_at_any_moment_of_the_boot_takes_effect(&web);
     a_start_names_the_limit_it_runs_into(&web);
 }
 
@@ -114,6 +115,31 @@ fn a_killed_container_starts_again(web: &Container<'_>) {
     web.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     web.systemctl("stop");
+}
+
+/// The kernel discards the signal of a stop while the container's first process does not handle the signal yet. The service manager
+/// kills a container that does not stop, which takes as long as the timeout, and the unit's result says it.
+fn a_stop_at_any_moment_of_the_boot_takes_effect(web: &Container<'_>) {
+    let host = web.host;
+    let program = "trap \"echo >/data/ended; exit\" QUIT; echo >/data/started; while sleep 0.1; do :; done";
+    host.ok("mkdir -p /srv/moments");
+    web.configure(&format!("[Container]\nImage=nginx.image\nVolume=/srv/moments:/data\nExec=sh -c '{program}'\n"));
+    let mut seconds = 0.01;
+    // Until the stop comes after the application's start.
+    while host.run("test -e /srv/moments/started").status != 0 {
+        // Without the limit of starts in a row. A stop before systemd-nspawn runs ends the commands of ExecStartPre=.
+        let moment = format!(
+            "systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}
+            while [ $(systemctl show -P MainPID {unit}) = 0 ]; do sleep 0.01; done
+            sleep {seconds:.2}; timeout 40 systemctl stop {unit}; systemctl show -P Result {unit}",
+            unit = web.unit
+        );
+        assert_eq!(host.ok(&moment), "success\n", "stopped {seconds:.2} s after the start of systemd-nspawn");
+        seconds *= 1.25;
+        assert!(seconds < 30.0, "the application does not start");
+    }
+    // The application was asked to end, and was not killed.
+    host.ok("test -e /srv/moments/ended");
 }
 
 /// All hosts and containers of this kernel share the limit, so it stays as it is here: prepare runs in a user namespace that has a

@@ -61,10 +61,10 @@ fn forwards(host: &Host) -> bool {
     !answers.is_empty()
 }
 
-/// Everything about the host's network that a pod could change.
+/// Everything about the host's network that a pod could change. Why a start has failed stays until the next one.
 fn traces(host: &Host) -> BTreeSet<String> {
     let list = "grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf; ip -br link | cut -d' ' -f1; ip route;
-        nft list ruleset; lsns -t net -no NS; cut -d' ' -f5 /proc/self/mountinfo; cd /run; find netns sdme systemd/system;
+        nft list ruleset; lsns -t net -no NS; cut -d' ' -f5 /proc/self/mountinfo; cd /run; find netns sdme systemd/system ! -path 'sdme/failed*';
         systemctl list-units --no-legend --plain --state=active 'sdme-*' | cut -d' ' -f1";
     host.ok(list).lines().map(str::to_owned).collect()
 }

@@ -44,17 +44,17 @@ fn outputs_are_harmless(host: &Host) {
     container.ok(&format!("perl -e '{FILES}' '{ODD}'"));
 
     // A line of diff is a path. What is below the longest path is left out.
-    let differences = host.ok("sdme-gen diff web");
+    let differences = host.ok("sdme-gen diff --all web");
     assert!(differences.lines().any(|line| line == format!("A /srv/{}", escaped(ODD))), "{differences}");
     assert!(differences.lines().any(|line| line.ends_with("/...")), "{differences}");
-    let all: serde_json::Value = serde_json::from_str(&host.ok("sdme-gen diff --json web")).unwrap();
+    let all: serde_json::Value = serde_json::from_str(&host.ok("sdme-gen diff --all --json web")).unwrap();
     let has = |path: &str| all.as_array().unwrap().iter().any(|one| one["path"] == path);
     assert!(has(&format!("/srv/{ODD}")) && has(&format!("/srv/{ODD}.file")), "{all}");
 
     let mut named = Vec::new();
     for command in [
-        "diff web",
-        "diff --json web",
+        "diff --all web",
+        "diff --all --json web",
         "render",
         "graph",
         "graph --dot",
@@ -77,7 +77,8 @@ fn outputs_are_harmless(host: &Host) {
             named.push(command);
         }
     }
-    let expected = ["diff web", "diff --json web", "render", "graph", "graph --dot", "check", "check --json"];
+    let expected =
+        ["diff --all web", "diff --all --json web", "render", "graph", "graph --dot", "check", "check --json"];
     let missing: Vec<&str> = expected.into_iter().chain([IMPORT]).filter(|command| !named.contains(command)).collect();
     assert!(missing.is_empty(), "{missing:?} print nothing that was to be escaped");
     container.systemctl("stop");

@@ -64,15 +64,18 @@ impl Action {
     }
 }
 
+/// One edit of the table.
 #[derive(Debug)]
-struct Case {
+pub struct Case {
     name: String,
     title: String,
     group: String,
     action: Action,
-    before: (Files, Ports),
+    /// The files before the edit, and the ports that answer by then.
+    pub before: (Files, Ports),
     between: Files,
-    after: (Files, Ports),
+    /// The files after the edit, and the ports that answer when they have been acted upon.
+    pub after: (Files, Ports),
 }
 
 impl Case {
@@ -98,7 +101,6 @@ impl Case {
                 vec![("stop", gone), ("start", added), ("restart", stays(true))]
             }
             // A pod's target stops before the pod does, which a start right after that would take back.
-            // A pod's target stops before the pod does, which a start right after that would take back.
             Action::StopStart if self.before.0.all_units().iter().any(is_target) => {
                 vec![("stop", self.before.0.all_units()), ("", Vec::new()), ("start", new)]
             }
@@ -122,7 +124,7 @@ impl Case {
 }
 
 /// The table, with the placeholders of each case filled in.
-fn cases() -> Vec<Case> {
+pub fn cases() -> Vec<Case> {
     let mut all: Vec<Case> = Vec::new();
     let mut group = "";
     for line in include_str!("edits.txt").lines() {
@@ -166,14 +168,14 @@ fn cases() -> Vec<Case> {
 }
 
 /// All files of several cases, or all ports.
-fn files<'a>(all: impl IntoIterator<Item = &'a Files>) -> Files {
+pub fn files<'a>(all: impl IntoIterator<Item = &'a Files>) -> Files {
     all.into_iter().fold(Files::default(), |mut sum, files| {
         sum.extend(files);
         sum
     })
 }
 
-fn ports<'a>(all: impl IntoIterator<Item = &'a Ports>) -> Ports {
+pub fn ports<'a>(all: impl IntoIterator<Item = &'a Ports>) -> Ports {
     Ports(all.into_iter().flat_map(|ports| ports.0.clone()).collect())
 }
 
@@ -274,7 +276,7 @@ fn act(bench: &Bench, cases: &[&Case], which: impl Fn(&Case) -> bool, report: &m
 /// Commands that are all run, and say so when they fail or take too long.
 fn guarded(commands: &str) -> String {
     let lines: Vec<String> =
-        commands.lines().map(|line| format!("timeout 18 {line} || echo \"{line}: status $?\"\n")).collect();
+        commands.lines().map(|line| format!("timeout 45 {line} || echo \"{line}: status $?\"\n")).collect();
     lines.concat()
 }
 

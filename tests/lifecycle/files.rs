@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::host::Host;
+use crate::support::tiers::Machine;
 
 /// The files of `/etc/sdme` by name, but for the image's own. A text `-> TARGET` is a symbolic link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -23,6 +23,7 @@ impl Files {
             _ if text.starts_with(['[', '-']) => "",
             Some("container") => "[Container]\nImage=nginx.image\n",
             Some("pod") => "[Pod]\n",
+            Some("network") => "[Network]\n",
             Some("volume") => "[Volume]\n",
             Some("image") => "[Image]\n",
             _ => "",
@@ -32,7 +33,7 @@ impl Files {
     }
 
     /// Makes these the files of `/etc/sdme`, in place of all others. The image stays.
-    pub fn write(&self, host: &Host) {
+    pub fn write(&self, host: &impl Machine) {
         let mut script = "cd /etc/sdme && find . -type f,l ! -name nginx.image -delete\n".to_owned();
         for (name, text) in &self.0 {
             let path = if name.starts_with('/') { name.clone() } else { format!("/etc/sdme/{name}") };
@@ -45,7 +46,7 @@ impl Files {
     }
 
     /// Makes these the files and has systemd read them.
-    pub fn load(&self, host: &Host) {
+    pub fn load(&self, host: &impl Machine) {
         self.write(host);
         host.ok("systemctl daemon-reload");
     }
@@ -101,7 +102,7 @@ pub struct Ports(pub Vec<String>);
 
 impl Ports {
     /// The ports that do not answer as they must, asked all at once. A new application gets some seconds to listen.
-    pub fn dead(&self, host: &Host) -> Vec<String> {
+    pub fn dead(&self, host: &impl Machine) -> Vec<String> {
         let ask = |port: &String| {
             let (place, text) = port.split_once('=').unwrap_or((port, ""));
             let place = if place.contains(':') { place.to_owned() } else { format!("127.0.0.1:{place}") };

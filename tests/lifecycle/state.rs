@@ -4,7 +4,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::support::host::Host;
+use crate::support::tiers::Machine;
 
 /// Waits until systemd has no job left and no unit is between two states, then prints one line for each fact; each line begins
 /// with the kind of fact.
@@ -61,6 +61,8 @@ const LEFT_OUT: &[(&str, &str)] = &[
 /// Paths that stay after their first use, on every host, as empty directories.
 const STAYS: &[&str] = &[
     "path: /run/sdme/containers d",
+    "path: /run/sdme/names d",
+    "path: /run/sdme/networks d",
     "path: /run/sdme/pods d",
     "path: /run/sdme/secrets d",
     "path: /run/systemd/nspawn/unix-export d",
@@ -75,7 +77,7 @@ pub struct State(BTreeSet<String>);
 
 impl State {
     /// Reads the state of a host that has come to rest.
-    pub fn of(host: &Host) -> Self {
+    pub fn of(host: &impl Machine) -> Self {
         let lines = host.ok(SCRIPT);
         let known = |line: &str| {
             LEFT_OUT.iter().any(|(part, _)| line.contains(part)) || STAYS.iter().any(|stays| line.starts_with(stays))

@@ -76,6 +76,8 @@ pub fn quoted(word: &str) -> String {
     for character in word.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
+            // Specifiers and variables, which are replaced.
+            '%' | '$' => out.extend([character, character]),
             '\n' => out += "\\n",
             character if character.is_ascii_control() => out += &format!("\\x{:02x}", u32::from(character)),
             character if character.is_control() => out += &format!("\\u{:04x}", u32::from(character)),

@@ -7,20 +7,22 @@ use super::host::Host;
 const TOOLS: [(&str, &str); 2] = [
     (
         "/srv/server",
-        "use IO::Socket::INET; $| = 1; my ($proto, $port, $name) = @ARGV;
-my $s = IO::Socket::INET->new(LocalPort => $port, Proto => $proto, ReuseAddr => 1, ($proto eq 'tcp' ? (Listen => 50) : ()))
-  or die \"$!\";
-if ($proto eq 'udp') { while (1) { $s->recv(my $b, 2000); $s->send($name.' '.$s->peerhost) } }
+        "use IO::Socket::IP; $| = 1; my ($proto, $port, $name) = @ARGV;
+my @rest = (LocalPort => $port, Proto => $proto, V6Only => 0, ReuseAddr => 1, ($proto eq 'tcp' ? (Listen => 50) : ()));
+# There are networks without IPv6.
+my $s = IO::Socket::IP->new(LocalAddr => '::', @rest) || IO::Socket::IP->new(LocalAddr => '0.0.0.0', @rest) or die \"$!\";
+sub client { my $address = $_[0]->peerhost; $address =~ s/^::ffff://; return \"$name $address\" }
+if ($proto eq 'udp') { while (1) { $s->recv(my $b, 2000); $s->send(client($s)) } }
 while (my $c = $s->accept) {
   while (<$c>) { last if /^\\s*$/ }
-  print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n$name \".$c->peerhost.\"\\n\"; close $c
+  print $c \"HTTP/1.0 200 OK\\r\\n\\r\\n\".client($c).\"\\n\"; close $c
 }
 ",
     ),
     (
         "/srv/ask",
-        "use IO::Socket::INET; my ($host, $port) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 5;
-my $s = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'udp'); $s->send('?');
+        "use IO::Socket::IP; my ($host, $port) = @ARGV; $SIG{ALRM} = sub { exit 1 }; alarm 5;
+my $s = IO::Socket::IP->new(PeerAddr => $host, PeerPort => $port, Proto => 'udp'); $s->send('?');
 $s->recv(my $b, 2000) // exit 1; print \"$b\\n\" if $b;
 ",
     ),
@@ -32,7 +34,10 @@ pub fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
         "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
     ));
     let table = format!("{port:04X}");
-    host.wait(&format!("nsenter --net={netns} grep -q ':{table} 00000000:0000' /proc/net/{protocol}"), 10);
+    host.wait(
+        &format!("nsenter --net={netns} grep -q ':{table} 0*:0000' /proc/net/{protocol} /proc/net/{protocol}6"),
+        10,
+    );
 }
 
 /// What a server answers when it is asked from the network of `prefix`.

@@ -14,6 +14,12 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// An OCI layout with one image, tagged `one`, of these uncompressed archives.
 pub fn layout(path: &Path, layers: &[Vec<u8>]) -> PathBuf {
+    tagged(path, layers, &[("one", serde_json::json!({"Cmd": ["x"]}))])
+}
+
+/// An OCI layout of images that have the same uncompressed archives and differ in their tag and their configuration (`config` of the
+/// OCI image specification).
+pub fn tagged(path: &Path, layers: &[Vec<u8>], images: &[(&str, serde_json::Value)]) -> PathBuf {
     fs::create_dir_all(path.join("blobs/sha256")).unwrap();
     fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
     let blob = |media: &str, bytes: &[u8]| {
@@ -29,15 +35,19 @@ pub fn layout(path: &Path, layers: &[Vec<u8>]) -> PathBuf {
         descriptors.push(blob("layer.v1.tar+gzip", &encoder.finish().unwrap()));
     }
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
-    let config = serde_json::json!({"architecture": architecture, "os": "linux", "config": {"Cmd": ["x"]},
-                                    "rootfs": {"type": "layers", "diff_ids": diff_ids}});
-    let manifest = serde_json::json!({
-        "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
-        "config": blob("config.v1+json", &serde_json::to_vec(&config).unwrap()), "layers": descriptors
-    });
-    let mut entry = blob("manifest.v1+json", &serde_json::to_vec(&manifest).unwrap());
-    entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": "one"});
-    let index = serde_json::json!({"schemaVersion": 2, "manifests": [entry]});
+    let entry = |(tag, config): &(&str, serde_json::Value)| {
+        let config = serde_json::json!({"architecture": architecture, "os": "linux", "config": config,
+                                        "rootfs": {"type": "layers", "diff_ids": diff_ids}});
+        let manifest = serde_json::json!({
+            "schemaVersion": 2, "mediaType": "application/vnd.oci.image.manifest.v1+json",
+            "config": blob("config.v1+json", &serde_json::to_vec(&config).unwrap()), "layers": descriptors
+        });
+        let mut entry = blob("manifest.v1+json", &serde_json::to_vec(&manifest).unwrap());
+        entry["annotations"] = serde_json::json!({"org.opencontainers.image.ref.name": tag});
+        entry
+    };
+    let entries: Vec<_> = images.iter().map(entry).collect();
+    let index = serde_json::json!({"schemaVersion": 2, "manifests": entries});
     fs::write(path.join("index.json"), serde_json::to_vec(&index).unwrap()).unwrap();
     path.to_owned()
 }

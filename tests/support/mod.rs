@@ -9,6 +9,7 @@ pub mod containers;
 pub mod host;
 pub mod lan;
 pub mod packages;
+pub mod registry;
 pub mod tiers;
 pub mod vm;
 

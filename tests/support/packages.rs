@@ -3,9 +3,11 @@
 
 use super::host::{Builder, Host};
 use super::repo;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+
+use nix::fcntl::{Flock, FlockArg};
 
 /// Runs a program that must succeed, and returns what it wrote.
 ///
@@ -23,24 +25,29 @@ pub fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     text
 }
 
-/// Makes a package of `kind`, or `arch`, of what `make build` has built.
+/// Makes a package of `kind`, or `arch`, of what `make build` has built, unless it has been made of that already.
 ///
 /// # Panics
 /// If it cannot be made.
 pub fn package(kind: &str, version: &str) -> PathBuf {
-    // Tests of one file run side by side, and may ask for the same one.
-    static ONE: Mutex<()> = Mutex::new(());
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    run(repo("packaging/build"), &[kind, version]);
-    drop(guard);
-    let all = walkdir::WalkDir::new(repo("target/packages").join(kind));
-    let mut found = all.into_iter().filter_map(Result::ok).map(walkdir::DirEntry::into_path);
-    let named = |path: &PathBuf| {
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        let suffix = if kind == "arch" { ".pkg.tar.gz" } else { kind };
-        name.contains(version) && name.ends_with(suffix)
+    // Several test programs run side by side, and may ask for the same one. None is replaced while another test installs it.
+    let lock = File::create(repo("target/packages.lock")).unwrap();
+    let _guard = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
+    // `make build` writes the documents anew each time.
+    let built = repo("target/documents").metadata().unwrap().modified().unwrap();
+    let found = || {
+        let all = walkdir::WalkDir::new(repo("target/packages").join(kind)).into_iter().filter_map(Result::ok);
+        all.map(walkdir::DirEntry::into_path).find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let suffix = if kind == "arch" { ".pkg.tar.gz" } else { kind };
+            name.contains(version) && name.ends_with(suffix) && path.metadata().unwrap().modified().unwrap() > built
+        })
     };
-    found.find(named).unwrap_or_else(|| panic!("no package {version} of {kind}"))
+    if let Some(package) = found() {
+        return package;
+    }
+    run(repo("packaging/build"), &[kind, version]);
+    found().unwrap_or_else(|| panic!("no package {version} of {kind}"))
 }
 
 /// A host that has the Debian packages in `/srv/packages`.

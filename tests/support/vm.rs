@@ -3,7 +3,8 @@
 //! limits, `AppArmor`; see `tests/vm/start`. Its power is cut when the value that stands for it is dropped, or the test
 //! killed. Without hardware acceleration a boot takes half a minute: do as much as possible with one machine.
 
-use super::{Output, discard, repo, scratch};
+use super::{Output, cache, discard, repo, scratch};
+use nix::fcntl::{Flock, FlockArg};
 use std::fs::File;
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixStream;
@@ -26,6 +27,8 @@ pub struct Vm {
     power: Option<(Child, ChildStdin)>,
     agent: Mutex<Option<BufReader<UnixStream>>>,
     next_request: AtomicU32,
+    /// Locked: without hardware acceleration, a machine needs both processors.
+    _alone: Flock<File>,
 }
 
 impl Vm {
@@ -42,7 +45,10 @@ impl Vm {
     #[must_use]
     pub fn boot_with(name: &str, staged: &[PathBuf]) -> Self {
         let directory = scratch(name);
-        let mut vm = Self { directory, power: None, agent: Mutex::new(None), next_request: AtomicU32::new(0) };
+        let lock = File::create(cache().join(".vm.runs")).unwrap();
+        let alone = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error).unwrap();
+        let next_request = AtomicU32::new(0);
+        let mut vm = Self { directory, power: None, agent: Mutex::new(None), next_request, _alone: alone };
         vm.start(staged);
         vm
     }
@@ -83,7 +89,11 @@ impl Vm {
             if let Some((child, _)) = &mut self.power {
                 assert!(child.try_wait().unwrap().is_none(), "{}", self.context("the machine has ended"));
             }
-            assert!(Instant::now() < deadline, "{}", self.context("does not come up"));
+            if Instant::now() >= deadline {
+                let look = "systemctl list-jobs --no-pager; ps -eo pid,etimes,time,args --sort=-time | head -n 25";
+                let seen = self.ask(look, Duration::from_secs(60)).map(|output| output.stdout).unwrap_or_default();
+                panic!("{}\n{seen}", self.context("does not come up"));
+            }
             std::thread::sleep(Duration::from_millis(200));
         }
     }

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: why a container did not start, or ended, is said where people look: on the first screen of `systemctl status` of the unit
+//! that was started, in the last line of `sdme-gen logs`, and by the verb that started it; each time the cause and the remedy.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[macro_use]
+mod support;
+
+use std::fmt::Write as _;
+
+use support::containers::{Container, NGINX, boot, ready};
+use support::host::Host;
+
+/// A container that fails.
+struct Failure {
+    /// The container's name.
+    name: &'static str,
+    /// Commands before.
+    before: &'static str,
+    /// What follows `Image=` in its file, or, if that is a whole file, the file.
+    file: &'static str,
+    /// Whether it fails after `systemctl start` has succeeded.
+    later: bool,
+    /// What has to be said: causes and remedies.
+    said: &'static [&'static str],
+}
+
+const fn failure(name: &'static str, file: &'static str, said: &'static [&'static str]) -> Failure {
+    Failure { name, before: "", file, later: false, said }
+}
+
+impl Failure {
+    const fn after(self, before: &'static str) -> Self {
+        Self { before, ..self }
+    }
+
+    const fn later(self) -> Self {
+        Self { later: true, ..self }
+    }
+}
+
+const FAILURES: &[Failure] = &[
+    // Images.
+    failure("nolayout", "[Container]\nImage=oci:/srv/nowhere\n", &["oci:/srv/nowhere: ", "No such file or directory", "journalctl -u"]),
+    failure("down", "[Container]\nImage=down.image\n", &["127.0.0.1:1/a/b:1", "cannot be reached", "check the name of the registry and the network"])
+        .after("printf '[Image]\\nImage=127.0.0.1:1/a/b:1\\nRetry=0\\n' >/etc/sdme/down.image"),
+    failure("noimage", "[Container]\nImage=127.0.0.1:5000/team/ngnix:1\n", &["127.0.0.1:5000/team/ngnix:1", "the registry has no such image", "correct Image="]),
+    failure("notoci", "[Container]\nImage=oci:/etc\n", &["oci:/etc: ", "oci-layout", "journalctl -u"]),
+    failure("never", "[Container]\nImage=oci:/srv/never\nPull=never\n", &["has not been imported", "Pull=never", "journalctl -u"]),
+    failure("full", "[Container]\nImage=oci:/srv/other\n", &["No space left on device", "/var/lib/sdme/store", "make room there"])
+        .after("cp -r /srv/images/nginx /srv/other; mount -t tmpfs -o size=100k tmpfs /var/lib/sdme/store"),
+    failure("readonly", "[Container]\nImage=oci:/srv/other\n", &["Read-only file system", "/var/lib/sdme/store", "make it writable"])
+        .after("umount /var/lib/sdme/store; mount --bind /var/lib/sdme/store /var/lib/sdme/store; mount -o remount,bind,ro /var/lib/sdme/store"),
+    failure("base", "Base=nginx.image\n", &["cannot import the image oci:/srv/images/nginx", "InstallPackages=no"])
+        .after("umount /var/lib/sdme/store; printf '[Image]\\nImage=oci:/srv/images/nginx\\n' >/etc/sdme/nginx.image"),
+    // Ports and networks.
+    failure("taken", "Network=private\nPublishPort=8090:80\n", &["port 8090 is taken by systemd-socket", "holder.service", "stop that, or change PublishPort="])
+        .after("systemd-run -q --unit=holder systemd-socket-activate -l 8090 cat; until ss -ltn | grep -q :8090; do sleep 0.05; done"),
+    failure("socket", "Network=private\nPublishPort=127.0.0.1:8091:80\n", &["port 127.0.0.1:8091 is taken by mine.socket", "change PublishPort="])
+        .after("systemd-run -q --unit=mine --socket-property=ListenStream=127.0.0.1:8091 cat"),
+    failure("member", "Pod=tier.pod\n", &["port 8092 is taken by", "holder2.service", "change PublishPort="])
+        .after("printf '[Pod]\\nPublishPort=8092:80\\n' >/etc/sdme/tier.pod; systemd-run -q --unit=holder2 systemd-socket-activate -l 8092 cat; until ss -ltn | grep -q :8092; do sleep 0.05; done"),
+    failure("link", "Network=uplink\n", &["the network cannot be made: ", "File exists", "journalctl -u sdme-pod@link"])
+        .after("ip link add sdme-link type veth peer name other"),
+    failure("nobridge", "Network=bridge:nobr0\n", &["systemd-nspawn cannot start the container", "nobr0", "correct nobridge.container"]),
+    // What is mounted or read.
+    failure("nopath", "Volume=/srv/nothere:/data\n", &["nopath.container:3: there is no /srv/nothere on this host; make it"]),
+    failure("nosecret", "Secret=nope\n", &["there is no credential nope; put it into /etc/credstore/nope"]),
+    failure("noenv", "EnvironmentFile=/etc/none.env\n", &["noenv.container:3: cannot read /etc/none.env: No such file"]),
+    failure("badenv", "EnvironmentFile=/etc/bad.env\n", &["/etc/bad.env:1: this is not NAME=VALUE"]).after("echo oops >/etc/bad.env"),
+    failure("nodevice", "AddDevice=/dev/nothere\n", &["AddDevice=/dev/nothere: No such file or directory"]),
+    failure("notdevice", "AddDevice=/etc\n", &["AddDevice=/etc: /etc is not a path below /dev"]),
+    failure("nouser", "User=nosuch\n", &["nosuch", "etc/passwd"]),
+    failure("noprofile", "SeccompProfile=/etc/none.json\n", &["/etc/none.json", "No such file or directory"]),
+    failure("nocheck", "Notify=healthy\n", &["Notify=healthy needs a health check", "write HealthCmd="]),
+    failure("typo", "Environmnt=A=b\n", &["typo.container:3: unknown key Environmnt=", "did you mean Environment"]),
+    failure("before", "[Service]\nExecStartPre=sh -c 'echo no disk; exit 4'\n", &["a command before the start failed: no disk", "correct ExecStartPre= in [Service]"]),
+    // The application.
+    failure("config", "Exec=sh -c 'echo cannot read config >&2; exit 3'\n", &["exit status 3: cannot read config", "sdme-gen logs config"]).later(),
+    failure("command", "Exec=redis-serverr\n", &["exit status 127: cannot start redis-serverr: No such file or directory", "sdme-gen logs command"]).later(),
+    failure("killed", "Exec=sh -c 'echo going; kill -9 $$$$'\n", &["exit status 137: going", "sdme-gen logs killed"]).later(),
+    failure("slow", "Exec=sh -c 'echo serving; sleep 1; echo lost the database; exit 7'\n", &["exit status 7: lost the database", "sdme-gen logs slow"]).later(),
+    failure("job", "Exec=sh -c 'echo nothing to do; exit 5'\n[Service]\nType=oneshot\n", &["exit status 5: nothing to do", "sdme-gen logs job"]),
+    // Health and time.
+    failure("sick", "Notify=healthy\nHealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]),
+    failure("sick2", "HealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\nHealthOnFailure=kill\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]).later(),
+    failure("hang", "Notify=healthy\nHealthCmd=sh -c 'exit 1'\nHealthInterval=1s\nHealthRetries=60\nHealthStartPeriod=1min\n[Service]\nTimeoutStartSec=3s\n", &["the start took longer than TimeoutStartSec=3s allows", "sdme-gen logs hang"]),
+    failure("loop", "Exec=sh -c 'echo cannot read config; exit 3'\n[Service]\nRestart=on-failure\n", &["exit status 3: cannot read config", "sdme-gen logs loop"]).later(),
+];
+
+on_every_suite!(causes_are_where_people_look,);
+
+fn on(suite: &str, name: &str, case: fn(&Host)) {
+    if ready(suite, &["python3"]) {
+        case(&boot(suite, name.split('_').next().unwrap()));
+    }
+}
+
+fn causes_are_where_people_look(host: &Host) {
+    // Answers 404 to everything, as a registry does that has no such image.
+    let mut server = host
+        .spawn_outside("python3", &["-m", "http.server", "5000", "--bind", "127.0.0.1", "--directory", "/var/empty"]);
+    host.wait("ss -ltn | grep :5000", 10);
+    let mut wrong = String::new();
+    for failure in FAILURES {
+        check(host, failure, &mut wrong);
+    }
+    pods_say_why(host, &mut wrong);
+    new_says_why(host, &mut wrong);
+    server.kill().unwrap();
+    server.wait().unwrap();
+    assert!(wrong.is_empty(), "{wrong}");
+}
+
+/// Notes which of the texts are not in `text`.
+fn expect(place: &str, text: &str, said: &[&str], wrong: &mut String) {
+    for expected in said.iter().filter(|expected| !text.contains(**expected)) {
+        writeln!(wrong, "== {place}: no {expected:?} in\n{text}").unwrap();
+    }
+}
+
+/// The first screen of a terminal.
+fn status(host: &Host, unit: &str) -> String {
+    host.run(&format!("systemctl status -l --no-pager {unit} | head -n 24")).stdout
+}
+
+fn check(host: &Host, failure: &Failure, wrong: &mut String) {
+    let Failure { name, before, file, later, said } = failure;
+    let container = Container::new(host, name);
+    host.ok(before);
+    let image = if file.starts_with("[Container]") { String::new() } else { format!("[Container]\nImage={NGINX}\n") };
+    container.configure(&format!("{image}{file}"));
+    let start = host.run(&format!("systemctl start {}", container.unit));
+    if start.success() != *later || start.stderr.contains("dependency") {
+        writeln!(wrong, "== {name}: systemctl start: {start}").unwrap();
+    }
+    host.wait(&format!("systemctl is-failed {}", container.unit), 30);
+    expect(&format!("{name}: status"), &status(host, &container.unit), said, wrong);
+    let logs = host.run(&format!("sdme-gen logs {name} 2>&1 | tail -n 1"));
+    expect(&format!("{name}: logs"), &logs.stdout, said, wrong);
+    host.ok(&format!("systemctl stop {0}; systemctl reset-failed {0}", container.unit));
+}
+
+/// A pod's own units say why there is no network.
+fn pods_say_why(host: &Host, wrong: &mut String) {
+    host.fails("systemctl start sdme-pod@tier.target");
+    for unit in ["sdme-pod@tier.service", "sdme-pod@tier.target"] {
+        expect(unit, &status(host, unit), &["port 8092 is taken by", "change PublishPort="], wrong);
+    }
+}
+
+/// The verb that starts what it has written.
+fn new_says_why(host: &Host, wrong: &mut String) {
+    let cases: &[(&str, &[&str])] = &[
+        (
+            "n1 -i oci:/srv/nowhere",
+            &["cannot import the image oci:/srv/nowhere", "No such file or directory", "journalctl -u"],
+        ),
+        ("n2 -i oci:/srv/images/nginx -p 8094:80", &["port 8094 is taken by", "change PublishPort="]),
+        ("n3 -i oci:/srv/images/nginx -v /srv/nothere:/x", &["there is no /srv/nothere on this host; make it"]),
+        ("n4 -i oci:/srv/images/nginx --network-bridge nobr0", &["nobr0", "correct n4.container"]),
+    ];
+    host.ok("systemd-run -q --unit=holder3 systemd-socket-activate -l 8094 cat; until ss -ltn | grep -q :8094; do sleep 0.05; done");
+    for (arguments, said) in cases {
+        let output = host.fails(&format!("sdme-gen new -d {arguments}"));
+        expect(arguments, &output, said, wrong);
+    }
+}

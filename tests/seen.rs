@@ -1,0 +1,434 @@
+// SPDX-License-Identifier: MIT
+//! Tier 2: `sdme-gen ps` says what the service manager and the kernel say; what containers leave has a name and a verb; old
+//! versions of images go.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
+
+#[macro_use]
+mod support;
+
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use support::cache;
+use support::containers::{DEBIAN, NGINX, boot, ready};
+use support::host::Host;
+use support::tiers::answers;
+
+on_every_suite!(ps_shows_what_is, problems_of_a_start_are_found_before_it, leftovers_and_versions_go);
+
+fn on(suite: &str, _: &str, case: fn(&Host)) {
+    if ready(suite, &["image:base"]) {
+        case(&boot(suite, "seen"));
+    }
+}
+
+/// What `ps` has to say about a container.
+struct Expected {
+    /// The state in the table.
+    state: &'static str,
+    ports: &'static str,
+    /// A part of the note; nothing for no note.
+    note: &'static str,
+}
+
+fn row(host: &Host, name: &str) -> Option<Value> {
+    let all: Value = serde_json::from_str(&host.ok("sdme-gen ps -a --json")).unwrap();
+    all.as_array().unwrap().iter().find(|row| row["name"] == name).cloned()
+}
+
+/// Waits until `ps` shows what is expected, and compares the row with what the kernel and the service manager say at that time.
+fn expect(host: &Host, name: &str, state: &'static str, ports: &'static str, note: &'static str) {
+    let expected = Expected { state, ports, note };
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    loop {
+        let found = compare(host, name, &expected);
+        match found {
+            Ok(()) => return,
+            Err(problem) => {
+                assert!(std::time::Instant::now() < deadline, "{name}: {problem}\n{}", host.ok("sdme-gen ps -a"));
+            }
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200));
+    }
+}
+
+fn compare(host: &Host, name: &str, expected: &Expected) -> Result<(), String> {
+    let filter = format!(
+        "sdme-gen ps -a {name} --format '{{{{.Status}}}}|{{{{.Ports}}}}|{{{{.Note}}}}|{{{{.Uptime}}}}|{{{{.State}}}}'"
+    );
+    let line = host.ok(&filter);
+    let fields: Vec<&str> = line.trim_end().split('|').collect();
+    let status = fields[0].strip_suffix(fields[3]).unwrap_or(fields[0]).trim_end();
+    if status != expected.state {
+        return Err(format!("state {status}, not {}", expected.state));
+    }
+    if fields[1] != expected.ports {
+        return Err(format!("ports {}, not {}", fields[1], expected.ports));
+    }
+    let noted = if expected.note.is_empty() { fields[2].is_empty() } else { fields[2].contains(expected.note) };
+    if !noted {
+        return Err(format!("note {:?}, not {:?}", fields[2], expected.note));
+    }
+    // The service manager.
+    let active = host.run(&format!("systemctl is-active systemd-nspawn@{name}")).stdout;
+    let possible: &[&str] = match fields[4] {
+        "running" | "exited" | "restarting" => &["active", "activating"],
+        "starting" => &["activating"],
+        "stopping" => &["deactivating"],
+        "failed" => &["failed"],
+        "no image" | "no network" | "port taken" | "rejected" => &["inactive", "failed"],
+        _ => &["inactive"],
+    };
+    if !possible.contains(&active.trim()) {
+        return Err(format!("state {}, and the unit is {active}", fields[4]));
+    }
+    // The kernel.
+    for port in expected.ports.split(',').filter(|port| port.ends_with("tcp")) {
+        let number = port.split([':', '/']).find(|part| part.parse::<u16>().is_ok()).unwrap();
+        if !host.run(&format!("ss -Hltn | grep -q ':{number} '")).success() {
+            return Err(format!("port {number} is not open"));
+        }
+    }
+    Ok(())
+}
+
+fn write(host: &Host, name: &str, more: &str) {
+    host.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nImage=own.image\n{more}"));
+}
+
+/// An application that does what a shell is told.
+fn shell(script: &str) -> String {
+    format!("Entrypoint=/bin/sh -c\nExec=\"{script}\"\n")
+}
+
+fn ps_shows_what_is(host: &Host) {
+    host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
+    host.ok("cp -r /srv/images/nginx /srv/own");
+    host.write("/etc/sdme/other.image", "[Image]\nImage=oci:/srv/own\nMode=app\nPolicy=newer\n");
+    write(host, "plain", &answers(8100, "plain"));
+    write(host, "ported", "Network=private\nPublishPort=8101:80\nPublishPort=127.0.0.1:8102:80\n");
+    write(host, "member", "Pod=tier.pod\n");
+    host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8103:80\nPublishPort=5300:53/udp\n");
+    write(host, "ends", &shell("exit 3"));
+    write(host, "loop", &(shell("sleep 1; exit 4") + "[App]\nRestart=always\nRestartSec=1h\n[Service]\nRestart=no\n"));
+    write(host, "again", &(shell("exit 5") + "[Service]\nRestart=always\nRestartSec=1h\n"));
+    write(host, "taken", "Network=private\nPublishPort=8104:80\n");
+    write(host, "volume", "Volume=/srv/nothere:/srv\n");
+    write(host, "lazy", "Network=private\nPublishPort=8105:80\nStartOnDemand=yes\n");
+    write(host, "job", &(shell("exit 0") + "[Service]\nType=oneshot\nRemainAfterExit=yes\n"));
+    write(host, "wrong", "Imge=x\n");
+    host.write("/etc/sdme/missing.container", "[Container]\nImage=oci:/srv/nowhere\n");
+    host.write("/etc/sdme/imaged.container", "[Container]\nImage=other.image\nEntrypoint=sleep\nExec=1000\n");
+    host.ok("systemctl daemon-reload");
+
+    // Nothing has been started.
+    for name in ["plain", "ported", "member", "ends", "taken", "lazy", "imaged", "missing"] {
+        expect(host, name, "stopped", "", "");
+    }
+    expect(host, "wrong", "rejected", "", "wrong.container:3: unknown key Imge=");
+
+    // What can be started.
+    host.ok("systemctl start systemd-nspawn@plain systemd-nspawn@ported sdme-pod@tier.target systemd-nspawn@imaged");
+    expect(host, "plain", "running", "8100/tcp", "");
+    expect(host, "ported", "running", "8101:80/tcp,127.0.0.1:8102:80/tcp", "");
+    expect(host, "member", "running", "5300:53/udp,8103:80/tcp", "");
+    host.ok("systemctl start sdme-publish-lazy-8105.socket");
+    expect(host, "lazy", "stopped", "8105:80/tcp", "");
+    host.wait("curl -fsS http://127.0.0.1:8105/", 20);
+    expect(host, "lazy", "running", "8105:80/tcp", "");
+    host.ok("systemctl start systemd-nspawn@job");
+    expect(host, "job", "exited", "", "");
+
+    // What ends.
+    host.run("systemctl start systemd-nspawn@ends systemd-nspawn@loop systemd-nspawn@again");
+    expect(host, "ends", "failed 3", "", "exit status 3");
+    expect(host, "loop", "restarting", "", "");
+    expect(host, "again", "restarting 5", "", "exit status 5");
+    host.ok("systemctl stop systemd-nspawn@again systemd-nspawn@loop");
+    expect(host, "again", "stopped", "", "");
+    host.ok("systemctl kill --kill-whom=main -s KILL systemd-nspawn@imaged");
+    expect(host, "imaged", "killed", "", "signal KILL");
+    host.ok("systemctl start systemd-nspawn@imaged");
+
+    // Starts that fail.
+    host.fails("systemctl start systemd-nspawn@missing");
+    expect(host, "missing", "no image", "", "cannot import the image oci:/srv/nowhere");
+    host.fails("systemctl start systemd-nspawn@volume");
+    let refused = row(host, "volume").unwrap();
+    assert_eq!(refused["state"], "failed");
+    assert!(!refused["note"].as_str().unwrap().is_empty(), "{refused}");
+    host.ok("systemd-run --unit=thief systemd-socket-activate -l 8104 true");
+    host.wait("ss -Hltn | grep -q ':8104 '", 10);
+    host.fails("systemctl start systemd-nspawn@taken");
+    expect(host, "taken", "port taken", "", "port 8104 is taken by systemd-socket");
+    host.ok("systemctl stop thief && systemctl start systemd-nspawn@taken");
+    expect(host, "taken", "running", "8104:80/tcp", "");
+    host.fails("systemctl start systemd-nspawn@wrong");
+    expect(host, "wrong", "rejected", "", "unknown key Imge=");
+
+    // Files that change below what runs, before and after a reload.
+    write(host, "plain", &(answers(8100, "plain") + "Environment=A=1\n"));
+    write(host, "ported", "Network=private\nPublishPort=8111:80\n");
+    host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8113:80\n");
+    for reload in ["true", "systemctl daemon-reload"] {
+        host.ok(reload);
+        expect(host, "plain", "running (changed)", "8100/tcp", "sdme-gen restart --changed plain");
+        expect(
+            host,
+            "ported",
+            "running (changed)",
+            "8101:80/tcp,127.0.0.1:8102:80/tcp",
+            "files changed since its start",
+        );
+        expect(host, "member", "running", "5300:53/udp,8103:80/tcp", "its pod tier changed");
+    }
+    host.ok("sdme-gen restart --changed");
+    expect(host, "plain", "running", "8100/tcp", "");
+    expect(host, "ported", "running", "8111:80/tcp", "");
+    expect(host, "member", "running", "8113:80/tcp", "");
+    write(host, "ported", "Network=private\nPublishPort=8111:80\nImge=x\n");
+    host.ok("rm /etc/sdme/plain.container && systemctl daemon-reload");
+    expect(host, "ported", "running (rejected)", "8111:80/tcp", "unknown key Imge=");
+    expect(host, "plain", "running (removed)", "8100/tcp", "systemctl stop systemd-nspawn@plain.service");
+
+    // The image and the digest of what runs, after another one has come.
+    let before = row(host, "imaged").unwrap()["digests"][0].clone();
+    host.ok("rm -r /srv/own && cp -r /srv/images/base /srv/own && systemctl start sdme-image@other");
+    expect(host, "imaged", "running (changed)", "", "image changed");
+    assert_eq!(row(host, "imaged").unwrap()["digests"][0], before);
+    assert!(before.as_str().unwrap().starts_with("sha256:"), "{before}");
+    host.ok("systemctl restart systemd-nspawn@imaged");
+    assert_ne!(row(host, "imaged").unwrap()["digests"][0], before);
+
+    // A container without a file, when it has stopped: only with -a.
+    host.ok("systemctl stop systemd-nspawn@plain");
+    expect(host, "plain", "leftover", "", "sdme-gen rm plain");
+    assert!(!host.ok("sdme-gen ps -q").lines().any(|name| name == "plain"));
+    assert!(host.ok("sdme-gen ps -aq").lines().any(|name| name == "plain"));
+    assert!(host.ok("sdme-gen prune --dry-run").contains("container plain"));
+    host.ok("sdme-gen rm plain");
+    assert!(row(host, "plain").is_none());
+
+    // What is asked for, and how.
+    assert_eq!(host.ok("sdme-gen ps -q member imaged"), "imaged\nmember\n");
+    assert!(host.fails("sdme-gen ps nobody").contains("there is no container nobody"));
+    let table = host.ok("COLUMNS=80 sdme-gen ps");
+    let rows: Vec<&str> = table.lines().take_while(|line| !line.is_empty()).collect();
+    assert!(rows.len() > 10 && rows.iter().all(|row| row.chars().count() <= 80), "{table}");
+    let coloured = host.ok("script -qec 'stty cols 80; sdme-gen ps' /dev/null");
+    assert!(coloured.contains("\x1b[1;31mfailed 3\x1b[0m"), "{coloured}");
+    assert!(host.ok("setpriv --reuid=nobody --clear-groups sdme-gen ps -q 2>/dev/null").contains("member"));
+}
+
+/// Containers whose start fails by something on this host, each with a part of the warning and the line it is about.
+const PROBLEMS: [(&str, &str, u32, &str); 21] = [
+    ("bound", "Volume=/srv/nothere:/srv", 3, "there is no /srv/nothere on this host"),
+    ("relative", "Volume=./nothere:/srv", 3, "there is no /etc/sdme/nothere on this host"),
+    ("long", "Mount=type=bind,source=/srv/neither,target=/srv", 3, "there is no /srv/neither on this host"),
+    ("second", "Volume=data:/data\nVolume=/srv/nothere:/srv", 4, "there is no /srv/nothere on this host"),
+    ("variables", "EnvironmentFile=/srv/none.env", 3, "cannot read /srv/none.env"),
+    ("assignment", "EnvironmentFile=/srv/bad.env", 3, "/srv/bad.env:2: this is not NAME=VALUE"),
+    ("directory", "EnvironmentFile=/srv", 3, "cannot read /srv"),
+    ("secret", "Secret=nope", 3, "there is no credential nope"),
+    ("hidden", "Secret=never,type=env,target=A", 3, "there is no credential never"),
+    ("device", "AddDevice=/dev/nothere", 3, "AddDevice=/dev/nothere"),
+    ("node", "AddDevice=/dev/shm", 3, "is no device node"),
+    ("profile", "AppArmor=nothere", 3, "the AppArmor profile nothere"),
+    ("calls", "SeccompProfile=/srv/none.json", 3, "SeccompProfile=/srv/none.json"),
+    ("invalid", "SeccompProfile=/srv/bad.env", 3, "SeccompProfile=/srv/bad.env"),
+    ("port", "Network=private\nPublishPort=8204:80", 4, "port 8204 of the host is in use"),
+    ("address", "Network=private\nPublishPort=127.0.0.1:8206:80", 4, "port 127.0.0.1:8206 of the host is in use"),
+    ("user", "User=nosuch", 3, "user `nosuch`"),
+    ("group", "User=root\nGroup=nosuch", 3, "group `nosuch`"),
+    ("system", "App=debian.image", 1, "the image debian is a base operating system, not an application"),
+    ("healthy", "Notify=healthy", 1, "Notify=healthy needs a health check"),
+    ("owner", "Volume=owned.volume:/srv", 1, "there is no user nosuch on this host"),
+];
+
+fn problems_of_a_start_are_found_before_it(host: &Host) {
+    host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
+    host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
+    host.write("/srv/bad.env", "A=1\nB\n");
+    host.write("/etc/sdme/owned.volume", "[Volume]\nUser=nosuch\n");
+    write(host, "good", "Volume=data:/srv\n");
+    for (name, text, ..) in PROBLEMS {
+        write(host, name, &format!("{text}\n"));
+    }
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@own sdme-image@debian");
+    host.ok("systemd-run --unit=thief systemd-socket-activate -l 8204 -l 127.0.0.1:8206 true");
+    host.wait("ss -Hltn | grep -q ':8204 ' && ss -Hltn | grep -q ':8206 '", 10);
+    let found = host.run("sdme-gen check");
+    for (name, _, line, message) in PROBLEMS {
+        let file = if name == "owner" { "owned.volume" } else { &format!("{name}.container") };
+        let start = format!("/etc/sdme/{file}:{line}: ");
+        let named = found.stderr.lines().any(|found| found.starts_with(&start) && found.contains(message));
+        assert!(named, "{name}: {found}");
+        host.fails(&format!("systemctl start systemd-nspawn@{name}"));
+    }
+    assert!(!found.stderr.contains("good.container"), "{found}");
+    assert!(host.ok("sdme-gen check good 2>&1").is_empty());
+    let one = host.run("sdme-gen check bound secret");
+    assert_eq!(one.stderr.lines().count(), 2, "{one}");
+    assert!(host.fails("sdme-gen check nobody").contains("there is no file of the name nobody"));
+    host.ok("systemctl start systemd-nspawn@good");
+    let user = host.run("setpriv --reuid=nobody --clear-groups sdme-gen check good");
+    assert!(user.success() && user.stderr.contains("only root can check sources of volumes"), "{user}");
+}
+
+/// Makes `/srv/versions` an image that differs from the others in a label.
+fn version(host: &Host, number: usize) {
+    let hex =
+        |bytes: &[u8]| Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
+    let layout = cache().join("images/nginx");
+    let read = |path: &str| -> Value { serde_json::from_slice(&std::fs::read(layout.join(path)).unwrap()).unwrap() };
+    let path = |digest: &Value| format!("blobs/sha256/{}", digest.as_str().unwrap().trim_start_matches("sha256:"));
+    let mut index = read("index.json");
+    let mut manifest = read(&path(&index["manifests"][0]["digest"]));
+    let mut config = read(&path(&manifest["config"]["digest"]));
+    config["config"]["Labels"] = serde_json::json!({"version": number.to_string()});
+    let put = |document: &Value, descriptor: &mut Value| {
+        let text = serde_json::to_string(document).unwrap();
+        let digest = hex(text.as_bytes());
+        host.write(&format!("/srv/versions/blobs/sha256/{digest}"), &text);
+        descriptor["digest"] = format!("sha256:{digest}").into();
+        descriptor["size"] = text.len().into();
+    };
+    put(&config, &mut manifest["config"]);
+    put(&manifest, &mut index["manifests"][0]);
+    host.write("/srv/versions/index.json", serde_json::to_string(&index).unwrap());
+}
+
+/// The names in a directory of the host.
+fn names(host: &Host, directory: &str) -> Vec<String> {
+    host.ok(&format!("ls -A {directory} 2>/dev/null || :")).lines().map(str::to_owned).collect()
+}
+
+/// Everything in the directories of ours has a name that a command lists.
+fn assert_listed(host: &Host) {
+    let containers = host.ok("sdme-gen ps -aq");
+    let volumes = host.ok("sdme-gen volume ls -q");
+    let images: Value = serde_json::from_str(&host.ok("sdme-gen fs ls --json")).unwrap();
+    let pruned = host.ok("sdme-gen prune --dry-run");
+    let is_container = |name: &str| containers.lines().any(|known| known == name);
+    for directory in ["/var/lib/sdme/containers", "/run/sdme/containers", "/run/sdme/secrets", "/run/sdme/pods"] {
+        let unknown: Vec<String> = names(host, directory).into_iter().filter(|name| !is_container(name)).collect();
+        assert!(unknown.is_empty(), "{directory}: {unknown:?}\n{containers}");
+    }
+    for (directory, before, after) in [
+        ("/run/systemd/nspawn", "", ".nspawn"),
+        ("/run/sdme/started", "systemd-nspawn@", ".service"),
+        ("/run/sdme/failed", "systemd-nspawn@", ".service"),
+    ] {
+        let all = names(host, directory).into_iter();
+        let instances = all.filter_map(|name| Some(name.strip_prefix(before)?.strip_suffix(after)?.to_owned()));
+        let unknown: Vec<String> = instances.filter(|name| !is_container(name)).collect();
+        assert!(unknown.is_empty(), "{directory}: {unknown:?}\n{containers}");
+    }
+    for volume in names(host, "/var/lib/sdme/volumes").iter().filter(|name| !name.starts_with('.')) {
+        assert!(volumes.lines().any(|known| known == volume), "{volume}\n{volumes}");
+    }
+    let images = images.as_array().unwrap();
+    for entry in names(host, "/var/lib/sdme/store").iter().filter(|name| !name.starts_with('.')) {
+        let digest = entry.rsplit('.').nth(1).unwrap();
+        let digests =
+            images.iter().flat_map(|image| image["former"].as_array().unwrap().iter().chain([&image["digest"]]));
+        let known = digests.into_iter().any(|known| known.as_str().unwrap().starts_with(&format!("sha256:{digest}")));
+        assert!(known || pruned.contains(entry), "{entry}: {images:?}");
+    }
+    let links = host.ok("find /var/log/journal -maxdepth 1 -type l");
+    assert_eq!(links, "");
+}
+
+fn leftovers_and_versions_go(host: &Host) {
+    host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@own");
+    let all: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
+    for (number, name) in all.iter().enumerate() {
+        let port = 8300 + number;
+        write(
+            host,
+            name,
+            &format!("Network=private\nPublishPort={port}:80\nVolume=/anonymous\nVolume=shared:/shared\n"),
+        );
+    }
+    let units =
+        |names: &[String]| names.iter().map(|name| format!("systemd-nspawn@{name}")).collect::<Vec<_>>().join(" ");
+    let start = format!("systemctl daemon-reload && systemctl start {}", units(&all));
+    let started = host.run_for(&start, std::time::Duration::from_secs(300));
+    assert!(started.success(), "{started}");
+    assert_listed(host);
+    let kinds: Vec<Vec<String>> =
+        (0..5).map(|kind| all.iter().skip(kind).step_by(5).cloned().collect::<Vec<_>>()).collect();
+    let files =
+        |names: &[String]| names.iter().map(|name| format!("/etc/sdme/{name}.container")).collect::<Vec<_>>().join(" ");
+    let long = |command: &str| {
+        let output = host.run_for(command, std::time::Duration::from_secs(300));
+        assert!(output.success(), "{command}: {output}");
+    };
+    // By the verb; by removed files, and a stop before or after the reload; killed; changed, restarted and removed.
+    long(&format!("sdme-gen rm -f {}", kinds[0].join(" ")));
+    long(&format!("rm {} && systemctl daemon-reload && systemctl stop {}", files(&kinds[1]), units(&kinds[1])));
+    long(&format!("systemctl stop {} && rm {} && systemctl daemon-reload", units(&kinds[2]), files(&kinds[2])));
+    long(&format!(
+        "systemctl kill -s KILL {0}; rm {1}; systemctl daemon-reload; systemctl stop {0}",
+        units(&kinds[3]),
+        files(&kinds[3])
+    ));
+    for name in &kinds[4] {
+        write(host, name, "Volume=other:/other\n");
+    }
+    long(&format!(
+        "systemctl daemon-reload; systemctl stop {0}; rm {1}; systemctl daemon-reload",
+        units(&kinds[4]),
+        files(&kinds[4])
+    ));
+    assert_listed(host);
+    // A leftover does not keep an image, and a running container is named.
+    write(host, "user", "Entrypoint=sleep\nExec=1000\n");
+    host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@user && rm /etc/sdme/user.container /etc/sdme/own.image && systemctl daemon-reload");
+    assert!(host.fails("sdme-gen fs rm own").contains("the container user runs on"));
+    host.ok("systemctl stop systemd-nspawn@user && mkdir -p /run/sdme/containers/user && ln -s $(readlink -f /var/lib/sdme/fs/own)/tree /run/sdme/containers/user/app");
+    assert_listed(host);
+    host.ok("sdme-gen fs rm own");
+    // Every leftover has a verb.
+    let left = host.ok("sdme-gen ps -aq");
+    assert_eq!(left.lines().count(), 41, "{left}");
+    long(&format!("sdme-gen rm {}", left.split_whitespace().collect::<Vec<_>>().join(" ")));
+    assert_eq!(host.ok("sdme-gen ps -aq"), "");
+    let volumes = host.ok("sdme-gen volume ls -q --unused");
+    assert!(volumes.lines().any(|name| name == "shared") && volumes.lines().count() == 51, "{volumes}");
+    host.ok(&format!(
+        "sdme-gen volume rm {}",
+        volumes.split_whitespace().map(|name| format!("'{name}'")).collect::<Vec<_>>().join(" ")
+    ));
+    for directory in
+        ["/var/lib/sdme/containers", "/var/lib/sdme/store/[!.]*", "/run/sdme/containers", "/run/sdme/started"]
+    {
+        assert_eq!(names(host, directory), [""; 0], "{directory}");
+    }
+    assert_eq!(names(host, "/var/lib/sdme/volumes"), [".state"]);
+
+    // Versions: the former one stays, and what nothing runs on goes after a successful start.
+    host.ok("cp -r /srv/images/nginx /srv/versions");
+    host.write("/etc/sdme/versions.image", "[Image]\nImage=oci:/srv/versions\nMode=app\nPolicy=newer\n");
+    host.write(
+        "/etc/sdme/web.container",
+        "[Unit]\nStartLimitIntervalSec=0\n[Container]\nImage=versions.image\nEntrypoint=sleep\nExec=1000\n",
+    );
+    host.ok("systemctl daemon-reload");
+    let entries = "ls /var/lib/sdme/store | grep -c '^versions[.]'";
+    for number in 1..=20 {
+        version(host, number);
+        host.ok("systemctl restart systemd-nspawn@web");
+        assert!(host.ok("sdme-gen ps --format '{{.State}}|{{.Changed}}' web").starts_with("running|\n"));
+    }
+    host.wait(&format!("test $({entries}) = 2"), 20);
+    assert_listed(host);
+    let list = host.ok("sdme-gen fs ls");
+    assert_eq!(list.lines().filter(|line| line.starts_with("versions ")).count(), 2, "{list}");
+    assert!(list.contains("(former version)"), "{list}");
+    // What is asked for is kept; a version on which nothing could be started does not push out what works.
+    host.ok("sdme-gen config set KeepVersions 0 && sdme-gen prune");
+    assert_eq!(host.ok(entries), "1\n");
+    host.ok("systemctl cat sdme-prune.timer && systemctl start sdme-prune.service && ! systemctl is-enabled sdme-prune.timer");
+}
