@@ -76,6 +76,7 @@ impl Kind {
 
 on_every_suite!(
     containers_start_and_end_and_leave_nothing,
+    a_start_removes_what_an_interrupted_end_has_left,
     ten_at_once_share_an_image_and_leave_it_alone,
     the_start_limit_is_in_force,
     a_changed_configuration_takes_effect_with_a_restart,
@@ -156,6 +157,13 @@ fn live(host: &Host, kind: Kind) {
     let processes = namespace(&web);
     host.ok(&format!("kill -KILL {}", web.property("MainPID")));
     host.wait(&format!("systemctl is-failed {}", web.unit), 10);
+    web.systemctl("start");
+    kind.assert_up(&web);
+    // All processes at once, also those that would take the container apart, if they came to be in the same control group.
+    let killed = namespace(&web);
+    host.ok(&format!("systemctl kill --signal=KILL {}", web.unit));
+    host.wait(&format!("systemctl is-failed {}", web.unit), 10);
+    assert_gone(&web, &killed, &before);
     web.systemctl("start");
     kind.assert_up(&web);
     let second = namespace(&web);
@@ -255,6 +263,26 @@ fn the_start_limit_is_in_force(host: &Host) {
     host.fails("curl -s http://localhost/");
     web.systemctl("reset-failed").systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
+}
+
+fn a_start_removes_what_an_interrupted_end_has_left(host: &Host) {
+    let web = Container::new(host, "end");
+    web.configure(Kind::Usr.file());
+    Kind::Usr.prepare(host);
+    let drop_in = "/run/systemd/system/systemd-nspawn@end.service.d/end.conf";
+    host.write(drop_in, "[Service]\nExecStopPost=\n");
+    host.ok("systemctl daemon-reload");
+    web.systemctl("start");
+    Kind::Usr.assert_up(&web);
+    let by_hand = |host: &Host| host.run("sdme-gen prepare end");
+    assert!(by_hand(host).stderr.contains("end is mounted; stop systemd-nspawn@end.service first"));
+    web.systemctl("stop");
+    host.ok(&format!("mountpoint -q /var/lib/machines/end && rm {drop_in} && systemctl daemon-reload"));
+    assert!(by_hand(host).stderr.contains("if nothing is left running, unmount it"));
+    web.systemctl("start");
+    Kind::Usr.assert_up(&web);
+    web.systemctl("stop");
+    host.ok("! mountpoint -q /var/lib/machines/end && test ! -e /run/sdme/containers/end");
 }
 
 fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {

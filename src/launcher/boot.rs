@@ -9,6 +9,7 @@ use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
+use std::path::{Path, PathBuf};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ const LIMIT: Duration = Duration::from_secs(120);
 /// # Errors
 /// The command cannot be run.
 pub fn boot(unit: &str, command: &[&str]) -> Result<Infallible> {
+    forget_commands_before();
     let nspawn = getpid();
     // SAFETY: this process has a single thread.
     if matches!(unsafe { fork() }.context("cannot start a process")?, ForkResult::Child) {
@@ -42,6 +44,25 @@ pub fn boot(unit: &str, command: &[&str]) -> Result<Infallible> {
     let words = command.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()?;
     let program = words.first().context("no command is given")?;
     execvp(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))
+}
+
+/// Removes the control group that systemd has made for the commands before this one, which have ended.
+///
+/// `systemctl kill --signal=KILL` kills the groups of a unit as a whole (`cgroup.kill`). Linux 6.18 then kills each process that is
+/// created in such a group later on, as systemd creates the command that takes the container apart. In a group that systemd makes for
+/// that command anew, it runs. If the group cannot be removed, the next start takes the container apart.
+fn forget_commands_before() {
+    let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    if let Some(group) = commands(&own) {
+        let _ = fs::remove_dir(group);
+    }
+}
+
+/// Where systemd runs the commands of a unit whose main process has the control groups `own`, as `/proc/PID/cgroup` has them
+/// (`cgroups(7)`): beside the group of `DelegateSubgroup=`.
+fn commands(own: &str) -> Option<PathBuf> {
+    let (unit, _) = own.lines().find_map(|line| line.strip_prefix("0::"))?.rsplit_once('/')?;
+    Some(Path::new("/sys/fs/cgroup").join(unit.trim_start_matches('/')).join(".control"))
 }
 
 /// Waits until the container's first process can receive the signal of a stop. If the container is already being stopped, systemd-nspawn
@@ -108,6 +129,13 @@ fn receives(status: &str, nspawn: Pid) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_commands_of_a_unit_have_a_group_beside_the_programs() {
+        let group = commands("0::/machine.slice/systemd-nspawn@web.service/supervisor\n").unwrap();
+        assert_eq!(group, Path::new("/sys/fs/cgroup/machine.slice/systemd-nspawn@web.service/.control"));
+        assert_eq!(commands("1:cpu:/a\n"), None);
+    }
 
     #[test]
     fn only_a_first_process_that_gets_the_signal_is_taken() {

@@ -43,6 +43,13 @@ pub fn property(unit: &str, name: &str) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// Whether this process is a command of the service `unit`: its control group is the unit's or below it (`cgroups(7)`).
+#[must_use]
+pub fn is_part_of(unit: &str) -> bool {
+    let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    groups.lines().any(|line| line.split('/').any(|part| part == unit))
+}
+
 /// Has systemd read what was changed below `root`, if that is the system that runs here.
 ///
 /// # Errors

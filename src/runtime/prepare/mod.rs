@@ -99,8 +99,7 @@ pub fn prepare(name: &str) -> Result<()> {
     fs::create_dir_all(&directory)
         .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
         .context("cannot make the runtime directory")?;
-    refuse_mounted(name)?;
-    stack::remove_leftovers(name);
+    clear(name)?;
     let further = further(&store, model.applications(container, &facts))?;
     links::keep(&directory, &application, &base, &further)?;
     drop(hold);
@@ -243,13 +242,21 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Layers must not change under a mounted overlay. The units see to that; this is for calls by hand.
-fn refuse_mounted(name: &str) -> Result<()> {
+/// Takes apart what an earlier run has left, since layers must not change under a mounted overlay. When the container's service starts,
+/// nothing of the container runs, and a mount is there only if the end of the earlier run was interrupted. A call by hand can meet a
+/// running container.
+fn clear(name: &str) -> Result<()> {
     let root = machine_root(name);
-    if stack::mounted()?.contains(&root) {
-        bail!("{root} is mounted; stop systemd-nspawn@{name}.service first; if nothing is left running, unmount it");
+    if !stack::mounted()?.contains(&root) {
+        stack::remove_leftovers(name);
+        return Ok(());
     }
-    Ok(())
+    let unit = Container::unit(name);
+    if !systemd::is_part_of(&unit) {
+        bail!("{root} is mounted; stop {unit} first; if nothing is left running, unmount it");
+    }
+    eprintln!("<5>the end of the last run was interrupted; what it has left is removed");
+    stack::release(name)
 }
 
 fn configuration_layer(
