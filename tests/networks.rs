@@ -6,13 +6,13 @@
 #[macro_use]
 mod support;
 
-use std::collections::BTreeMap;
 use std::process::Command;
-use support::containers::{Container, boot_with, ready};
+use support::containers::{boot_with, ready};
 use support::host::Host;
 use support::lan::{self, ask, serve};
+use support::matrix::{addresses, answers_in, assert_matrix, assert_up, files, units};
 use support::run;
-use support::tiers::{answers, in_pod, nginx};
+use support::tiers::{in_pod, nginx};
 
 on_every_suite!(members_of_a_network_find_and_reach_each_other_and_nobody_else, projects_serve_and_members_come_and_go,);
 
@@ -28,82 +28,9 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// Each container, the pod it is in, the networks of that, and the lines of its own.
-const CONTAINERS: [(&str, &str, &[&str], &str); 8] = [
-    ("edge", "edge", &["front"], "Network=front\nPublishPort=8081:8080\nPublishPort=5353:53/udp\nUserNS=auto\n"),
-    (
-        "api",
-        "api",
-        &["front", "back"],
-        "Network=front.network\nNetwork=back:ip=10.5.0.77\nNetworkAlias=service\n\
-        PublishPort=8082:8080\nPublishMode=nft\nAddHost=edge-by-hand:192.0.2.2\nAddHost=hosted:host-gateway\n",
-    ),
-    ("tool", "tool", &["front"], "Network=front\nHardened=yes\n"),
-    ("db", "db", &["back", "vault"], "Network=back\nNetwork=vault:alias=database\n"),
-    ("cache", "cache", &["vault"], "Network=vault\n"),
-    ("helper", "pair", &["back"], "Pod=pair.pod\n"),
-    ("worker", "pair", &["back"], "Pod=pair.pod\n"),
-    ("lone", "lone", &["bridge"], "Network=bridge\n"),
-];
-
-/// The port that a container's application listens on; members of a pod share their network.
-fn port(name: &str) -> u16 {
-    if name == "worker" { 8090 } else { 8080 }
-}
-
 fn write(host: &Host) {
-    host.write("/etc/sdme/front.network", "[Network]\nIPv6=yes\n");
-    host.write("/etc/sdme/back.network", "[Network]\nSubnet=10.5.0.0/24\nInterfaceName=rear\n");
-    host.write("/etc/sdme/vault.network", "[Network]\nInternal=yes\n");
-    host.write("/etc/sdme/pair.pod", "[Pod]\nNetwork=back\n");
-    for (name, _, _, lines) in CONTAINERS {
-        host.write(&format!("/etc/sdme/{name}.container"), nginx(&format!("{lines}{}", answers(port(name), name))));
-    }
-}
-
-/// What is answered in `from` by each of `addresses`, all asked at once; a dash by those that cannot be reached.
-fn answers_in(host: &Host, from: &str, addresses: &[String]) -> Vec<String> {
-    let ask = |(index, address): (usize, &String)| {
-        let url = if address.contains("http") { address.clone() } else { format!("http://{address}/") };
-        format!("(curl -sS --max-time 3 {url} >/tmp/a{index} 2>/dev/null || echo - >/tmp/a{index}) &")
-    };
-    let asked: String = addresses.iter().enumerate().map(ask).collect();
-    let read = (0..addresses.len()).fold(String::new(), |all, index| all + &format!("cat /tmp/a{index}; "));
-    let output = Container::new(host, from).ok(&format!("{asked} wait; {read}"));
-    output.lines().map(str::to_owned).collect()
-}
-
-/// The addresses of a pod by IP version, as it has them.
-fn addresses(host: &Host, pod: &str) -> Vec<String> {
-    let output = host.ok(&format!("{} ip -o address show scope global", in_pod(pod)));
-    let address = |line: &str| line.split_whitespace().nth(3).map(|a| a.split('/').next().unwrap().to_owned());
-    output.lines().filter_map(address).collect()
-}
-
-/// Who reaches whom, by name and by every address.
-fn assert_matrix(host: &Host) {
-    let addresses: BTreeMap<&str, Vec<String>> =
-        CONTAINERS.iter().map(|(name, pod, ..)| (*name, addresses(host, pod))).collect();
-    for (from, from_pod, own, _) in CONTAINERS {
-        let mut asked = Vec::new();
-        let mut expected = Vec::new();
-        for (to, to_pod, theirs, _) in CONTAINERS {
-            let shared = own.iter().any(|network| theirs.contains(network));
-            let answer = |reached: bool| if reached { to.to_owned() } else { "-".to_owned() };
-            asked.push(format!("{to}:{}", port(to)));
-            expected.push(answer(shared));
-            for (index, address) in addresses[to].iter().enumerate() {
-                // The addresses are in the order of the networks; the first network has one of each version.
-                let network = if address.contains(':') { theirs[0] } else { *theirs.get(index).unwrap_or(&theirs[0]) };
-                let network = if to == "api" { if address == "10.5.0.77" { "back" } else { "front" } } else { network };
-                let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };
-                asked.push(format!("{host}:{}", port(to)));
-                expected.push(answer(own.contains(&network) || from_pod == to_pod));
-            }
-        }
-        let found = answers_in(host, from, &asked);
-        let table: Vec<_> = asked.iter().zip(&found).zip(&expected).filter(|((_, f), e)| f != e).collect();
-        assert!(table.is_empty() && found.len() == expected.len(), "{from}: {table:?} of {found:?}");
+    for (name, text) in files() {
+        host.write(&format!("/etc/sdme/{name}"), text);
     }
 }
 
@@ -113,12 +40,9 @@ fn members_of_a_network_find_and_reach_each_other_and_nobody_else(host: &Host) {
     host.ok("rm -f /etc/resolv.conf && touch /etc/resolv.conf");
     write(host);
     host.ok("sdme-gen check && systemctl daemon-reload");
-    let units: Vec<String> = CONTAINERS.iter().map(|(name, ..)| format!("systemd-nspawn@{name}")).collect();
-    let units = units.join(" ");
+    let units = units();
     host.ok(&format!("systemctl start {units}"));
-    for (name, pod, ..) in CONTAINERS {
-        host.wait(&format!("{} curl -fsS http://127.0.0.1:{}/ | grep -x {name}", in_pod(pod), port(name)), 30);
-    }
+    assert_up(host, 30);
     assert_matrix(host);
     let listed = host.ok("sdme-gen network ls");
     assert!(listed.lines().any(|l| l.starts_with("back") && l.ends_with("10.5.0.0/24  api,db,pair")), "{listed}");
@@ -171,33 +95,34 @@ fn names(host: &Host) {
 
 fn publishing(host: &Host) {
     const OUTSIDE: &str = "ip netns exec outside";
-    serve(host, "/run/sdme/pods/edge/netns", "udp", 53, "edge");
-    for (prefix, url, name) in [
-        ("", "127.0.0.1:8081", "edge"),
-        ("", "[::1]:8081", "edge"),
-        ("", "127.0.0.1:8082", "api"),
-        (OUTSIDE, "192.0.2.1:8081", "edge"),
-        (OUTSIDE, "192.0.2.1:8082", "api"),
-    ] {
-        let answer = host.ok(&format!("{prefix} curl -fsS --max-time 10 http://{url}/"));
-        assert_eq!(answer.trim(), name, "{prefix} {url}");
+    for name in ["edge", "api"] {
+        serve(host, &format!("/run/sdme/pods/{name}/netns"), "udp", 53, name);
     }
-    assert_eq!(ask(host, OUTSIDE, "udp", "192.0.2.1", 5353).unwrap(), "edge 192.0.2.2\n");
+    for url in ["127.0.0.1:8081", "[::1]:8081", "127.0.0.1:8082"] {
+        let name = if url.ends_with("8081") { "edge" } else { "api" };
+        assert_eq!(host.ok(&format!("curl -fsS --max-time 10 http://{url}/")).trim(), name, "{url}");
+    }
     // From another member, of the same network and of another one, through the host.
     for from in ["tool", "helper"] {
         let asked = ["host.docker.internal:8081".into(), "host.docker.internal:8082".into()];
         assert_eq!(answers_in(host, from, &asked), ["edge", "api"], "{from}");
     }
-    // IPv6 by the kernel, at the host's own address.
+    // By a proxy and by the kernel, by both protocols and both versions of IP, from the host, from outside, and from another member.
     host.ok("ip -6 address add 2001:db8::1/64 dev outside0 nodad && ip -n outside -6 address add 2001:db8::2/64 dev eth0 nodad");
-    let answer = host.ok(&format!("{OUTSIDE} curl -fsS --max-time 10 'http://[2001:db8::1]:8082/'"));
-    assert_eq!(answer.trim(), "api");
-    // UDP over IPv6: from outside, from the host, and from another member through the host.
-    for (prefix, client) in
-        [(OUTSIDE.to_owned(), "2001:db8::2"), (String::new(), "2001:db8::1"), (in_pod("tool"), "fd")]
-    {
-        let answer = ask(host, &prefix, "udp", "2001:db8::1", 5353).unwrap();
-        assert!(answer.starts_with(&format!("edge {client}")), "{prefix}: {answer}");
+    for (name, web, datagrams) in [("edge", 8081, 5353), ("api", 8082, 5354)] {
+        for (address, url, clients) in [
+            ("192.0.2.1", "192.0.2.1", ["192.0.2.1", "192.0.2.2", "10."]),
+            ("2001:db8::1", "[2001:db8::1]", ["2001:db8::1", "2001:db8::2", "fd"]),
+        ] {
+            let from = [String::new(), OUTSIDE.to_owned(), in_pod("tool")];
+            for (prefix, client) in from.iter().zip(clients) {
+                let what = format!("{prefix} {address} of {name}");
+                let page = host.run(&format!("{prefix} curl -fsS --max-time 10 'http://{url}:{web}/'"));
+                assert_eq!(page.stdout.trim(), name, "{what}: {page}");
+                let answer = ask(host, prefix, "udp", address, datagrams).unwrap();
+                assert!(answer.starts_with(&format!("{name} {client}")), "{what}: {answer}");
+            }
+        }
     }
     // An application that listens on its own address only.
     let own = addresses(host, "tool").remove(0);
@@ -246,10 +171,18 @@ fn changes(host: &Host) {
     host.write(path, text);
     host.write("/etc/sdme/back.network", "[Network]\nSubnet=10.5.0.0/24\nInterfaceName=rear\n");
     host.ok("systemctl daemon-reload && systemctl restart sdme-network@back.service");
-    for (name, pod, ..) in CONTAINERS {
-        host.wait(&format!("{} curl -fsS http://127.0.0.1:{}/ | grep -x {name}", in_pod(pod), port(name)), 30);
-    }
+    assert_up(host, 30);
     assert!(host.ok("ip -o -4 address show dev rear").contains("10.5.0.1/24"));
+    // A network that is removed, and one that comes back.
+    let path = |name: &str| format!("/etc/sdme/{name}.container");
+    host.write(&path("db"), host.read(&path("db")).replace("Network=vault:alias=database\n", ""));
+    host.write(&path("cache"), host.read(&path("cache")).replace("Network=vault", "Network=back"));
+    host.ok("rm /etc/sdme/vault.network && sdme-gen check && systemctl daemon-reload && sdme-gen restart --changed");
+    host.wait("! ip link show sdme_vault", 30);
+    assert_eq!(answers_in(host, "db", &["cache:8080".into(), "pair:8080".into()]), ["cache", "helper"]);
+    write(host);
+    host.ok("sdme-gen check && systemctl daemon-reload && sdme-gen restart --changed");
+    assert_up(host, 30);
     // Contradictions name both lines, and nothing changes.
     host.write("/etc/sdme/lone.container", nginx("Network=bridge\nNetwork=host\n"));
     let output = host.fails("sdme-gen check");
@@ -292,10 +225,11 @@ configs: {site: {content: 'server { listen 80; location / { proxy_pass http://fr
 secrets: {password: {environment: PASSWORD}}
 ";
 
-/// A member of a network that does nothing.
+/// A member of a network that does nothing, and may be started as often as a fast machine can.
 fn idle(network: &str) -> String {
     nginx(&format!(
-        "Network={network}\nVolume=/srv/programs:/programs:ro\nEntrypoint=/programs/member\nExec=keep localhost 100000\n"
+        "Network={network}\nVolume=/srv/programs:/programs:ro\nEntrypoint=/programs/member\nExec=keep localhost 100000\n\
+         [Unit]\nStartLimitIntervalSec=0\n"
     ))
 }
 

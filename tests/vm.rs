@@ -11,7 +11,7 @@ use std::process::Command;
 use support::containers::{NGINX, WELCOME, installed};
 use support::tiers::{self, assert_tiers, nginx};
 use support::vm::Vm;
-use support::{image, require};
+use support::{image, matrix, require};
 
 /// Containers, pods and their published port, none of which anybody started by hand.
 fn assert_served(vm: &Vm) {
@@ -116,6 +116,35 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
 }
 
 /// Containers under the profile that comes with the program, which the boot has loaded, and under one that does not exist.
+/// Names and addresses in networks are after a reboot what they were, and so is who reaches whom.
+#[test]
+fn networks_are_the_same_after_a_reboot() {
+    if !require(&["root", "cpio", "make", "build", "image:nginx", "tree:qemu", "vm"]) {
+        return;
+    }
+    let staged = installed();
+    let write = |path: &str, content: &str| {
+        let path = staged.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, content).unwrap();
+    };
+    for (name, text) in matrix::files() {
+        let starts = if name.ends_with(".container") { "[Install]\nWantedBy=multi-user.target\n" } else { "" };
+        write(&format!("etc/sdme/{name}"), &(text + starts));
+    }
+    write("etc/systemd/system/systemd-nspawn@.service.d/slow.conf", "[Service]\nTimeoutStartSec=5min\n");
+    copy(&image("nginx"), &staged.path().join("srv/images/nginx"));
+    let mut vm = Vm::boot_with("matrix", &[staged.path().to_owned()]);
+    let addresses = |vm: &Vm| matrix::CONTAINERS.map(|(_, pod, ..)| matrix::addresses(vm, pod));
+    matrix::assert_up(&vm, 120);
+    matrix::assert_matrix(&vm);
+    let before = addresses(&vm);
+    vm.reboot();
+    matrix::assert_up(&vm, 120);
+    matrix::assert_matrix(&vm);
+    assert_eq!(addresses(&vm), before);
+}
+
 fn assert_confined_by_apparmor(vm: &Vm) {
     vm.ok("grep -x 'sdme-default (enforce)' /sys/kernel/security/apparmor/profiles");
     let configure = |name: &str, text: &str| {

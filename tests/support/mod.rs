@@ -8,6 +8,7 @@
 pub mod containers;
 pub mod host;
 pub mod lan;
+pub mod matrix;
 pub mod packages;
 pub mod registry;
 pub mod tiers;
