@@ -251,7 +251,11 @@ const DEPENDENCIES: [&str; 16] = [
     "Wants",
 ];
 
-/// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units.
+/// The target that Quadlet has every container want and wait for.
+const ONLINE: &str = "network-online.target";
+
+/// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units. What waits for `network-online.target` wants it,
+/// too: nothing else may, and Quadlet's files need not say so.
 pub fn unit_section<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     names: &Names,
@@ -268,6 +272,13 @@ pub fn unit_section<'a>(
         if !words.is_empty() || entry.value.trim().is_empty() {
             out.push((entry.key.clone(), words.join(" ")));
         }
+    }
+    let named = |keys: &[&str]| {
+        let of_keys = out.iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        of_keys.flat_map(|(_, value)| value.split_whitespace()).any(|word| word == ONLINE)
+    };
+    if named(&["After"]) && !named(&["BindsTo", "Requires", "Requisite", "Wants"]) {
+        out.push(("Wants".to_owned(), ONLINE.to_owned()));
     }
     out
 }
@@ -328,7 +339,7 @@ fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagno
     }
     // What Quadlet has user units wait for.
     if word == "podman-user-wait-network-online.service" {
-        return Some("network-online.target".to_owned());
+        return Some(ONLINE.to_owned());
     }
     let file = types.iter().find(|t| t.extension() == extension).map(|t| (*t, stem));
     let Some((file_type, name)) = file.or_else(|| names.of_unit(word)) else {
