@@ -166,6 +166,7 @@ pub fn pod(
     Startup::read(&handed, &mut problems);
     let (uplink, attachments) = of_pod(settings, names, networks, &mut problems);
     let wanted = Wanted { uplink, ..wanted("Pod", settings, !attachments.is_empty(), &mut problems) };
+    attach::opened(&attachments, networks, &wanted.ports, &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::pod(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);

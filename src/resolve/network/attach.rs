@@ -11,6 +11,7 @@ use crate::diag::{Diagnostic, Location, Spanned, suggestion};
 use crate::resolve::machine_name;
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
+use crate::resolve::network::ports::Port;
 use crate::resolve::network::{short, whole};
 use crate::resolve::pod::Pod;
 use crate::resolve::references::{Names, existing};
@@ -320,6 +321,19 @@ pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTre
         addresses(network, pods, &mut refused);
     }
     refused
+}
+
+/// Warns of ports that a proxy opens on the host for members of networks without a way out: with Podman, these ports are closed.
+pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], problems: &mut Vec<Diagnostic>) {
+    let internal = |attachment: &Attachment| networks.good.get(&attachment.network).is_some_and(|n| n.internal);
+    if attachments.is_empty() || !attachments.iter().all(internal) {
+        return;
+    }
+    if let Some(port) = ports.iter().find(|port| !port.address.is_some_and(|address| address.is_loopback())) {
+        let message = "PublishPort= opens the port on the host although the network has Internal=yes, unlike Podman; remove it, \
+                       or publish at 127.0.0.1, if other machines are not to reach it";
+        problems.push(Diagnostic::warning(&port.at, message));
+    }
 }
 
 /// Why a port of the pod cannot be forwarded by the kernel.

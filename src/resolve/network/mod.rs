@@ -206,6 +206,7 @@ pub fn container(
             .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
     }
     let wanted = wanted("Container", settings, !attachments.is_empty(), problems);
+    attach::opened(&attachments, networks, &wanted.ports, problems);
     if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
         belong(&PUBLISHING, joined.value, settings, problems);
     }
