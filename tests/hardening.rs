@@ -216,6 +216,7 @@ fn single_settings_take_effect(host: &Host) {
             "AddCapability=SYS_PTRACE\nDropCapability=CHOWN mknod\nNoNewPrivileges=no\nSystemCallFilter=~getpriority\n",
             "",
         ),
+        ("user", "User=65534:65534\nAddCapability=SYS_PTRACE NET_BIND_SERVICE\nVolume=report:/srv:U\n", ""),
         ("least", "DropCapability=all\nAddCapability=NET_BIND_SERVICE\nSeccompProfile=/etc/sdme/deny.json\n", ""),
     ];
     for (name, text, more) in containers {
@@ -230,7 +231,9 @@ fn single_settings_take_effect(host: &Host) {
     let report = |name: &str| {
         let container = Container::new(host, name);
         container.systemctl("start");
-        host.wait(&format!("cat {}/oci/root/srv/report", container.upper()), 30)
+        let directory =
+            if name == "user" { "/var/lib/sdme/volumes/report".into() } else { container.upper() + "/oci/root/srv" };
+        host.wait(&format!("cat {directory}/report"), 30)
     };
     // capabilities(7): CAP_CHOWN is bit 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
     let status = |capabilities: u64, no_new_privileges: u8, errno: u8| {
@@ -249,6 +252,12 @@ fn single_settings_take_effect(host: &Host) {
     assert!(kept("openat") && !kept("pivot_root") && !kept("io_uring"));
     assert_eq!(report("single"), status(dockers & !1 & !(1 << 27) | 1 << 19, 0, 1));
     assert_eq!(report("least"), status(1 << 10, 1, 38));
+    // As another user than root, what is added by name and nothing else.
+    let user = status(1 << 10 | 1 << 19, 1, 0);
+    assert_eq!(
+        report("user"),
+        user.replace("CapBnd:\t0000000000080400", &format!("CapBnd:\t{:016x}", dockers | 1 << 19))
+    );
 
     // What is said beforehand.
     let said = host.ok("sdme-gen check --security");

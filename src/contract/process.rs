@@ -48,6 +48,9 @@ pub struct Process {
     pub user: User,
     /// The capabilities it can have at most.
     pub capabilities: Capabilities,
+    /// The capabilities that it keeps as another user than root (capabilities(7), "ambient").
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kept: Option<Capabilities>,
     /// Whether the service manager has made the PID namespace and the mounts (`PrivatePIDs=`): the launcher then has no
     /// privilege to, and nothing of it is left to be hidden.
     #[serde(default)]

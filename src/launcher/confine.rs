@@ -49,6 +49,36 @@ pub fn keep_only(kept: Capabilities) -> Result<()> {
     .context("cannot drop capabilities")
 }
 
+/// Has the capabilities of this process outlast that it becomes another user than root, until [`hand_on`] chooses among them.
+///
+/// # Errors
+/// The kernel refuses.
+pub fn outlast_root() -> Result<()> {
+    // SAFETY: prctl(2) with numbers only.
+    let set = unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) };
+    if set < 0 { Err(io::Error::last_os_error()).context("cannot keep capabilities") } else { Ok(()) }
+}
+
+/// Reduces the capabilities of this process to `kept`, and has them passed on to the program that it executes as another user than root:
+/// they become ambient (capabilities(7)).
+///
+/// # Errors
+/// The kernel refuses.
+pub fn hand_on(kept: Capabilities) -> Result<()> {
+    change(|[effective, permitted, inheritable], word| {
+        let kept = u32::try_from(kept.0 >> (32 * word) & u64::from(u32::MAX)).unwrap_or(0);
+        *permitted &= kept;
+        (*effective, *inheritable) = (*permitted, *permitted);
+    })
+    .context("cannot keep capabilities")?;
+    for number in (0..64u64).filter(|number| kept.0 >> number & 1 == 1) {
+        // One that this process does not have is refused, and cannot be passed on.
+        // SAFETY: prctl(2) with numbers only.
+        unsafe { libc::prctl(libc::PR_CAP_AMBIENT, libc::PR_CAP_AMBIENT_RAISE, number, 0, 0) };
+    }
+    Ok(())
+}
+
 /// Changes the capabilities of this process: effective, permitted and inheritable, once for the lower 32 and once for the
 /// upper 32 (`linux/capability.h`).
 fn change(set: impl Fn(&mut [u32; 3], usize)) -> io::Result<()> {

@@ -13,6 +13,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdout, execve, setgid, setgroups, setsid, setuid};
 use sdme_gen::contract::process::Process;
 
+use super::confine::{hand_on, outlast_root};
 use super::environment::{DEFAULT_PATH, Environment};
 
 /// Executes the program, with its output into the two pipes.
@@ -59,7 +60,13 @@ pub fn execute(process: &Process, environment: &Environment, passed: u16) -> Res
         Err(error) if error.downcast_ref() == Some(&nix::Error::EACCES) => true,
         entered => entered.map(|()| false)?,
     };
-    become_user(process)?;
+    if let Some(kept) = process.kept {
+        outlast_root()?;
+        become_user(process)?;
+        hand_on(kept)?;
+    } else {
+        become_user(process)?;
+    }
     if denied {
         enter(&process.cwd)?;
     }

@@ -31,6 +31,8 @@ pub struct Security {
     pub app_no_new_privileges: bool,
     /// Capabilities that the container gets on top of systemd-nspawn's own.
     pub added: Capabilities,
+    /// Those that `AddCapability=` names one by one.
+    pub named: Capabilities,
     /// Capabilities that it loses.
     pub dropped: Capabilities,
     /// Capabilities of the applications.
@@ -148,6 +150,8 @@ pub fn security(
     let (add, drop) =
         (capabilities("AddCapability", settings, problems), capabilities("DropCapability", settings, problems));
     let (added, dropped) = (union(&add), union(&drop));
+    let named = add.iter().map(|set| set.value).filter(|set| *set != Capabilities::ALL);
+    let named = named.fold(Capabilities::NONE, Capabilities::with);
     for Spanned { value, at } in &drop {
         let both = value.common(added);
         if !both.is_empty() && *value != Capabilities::ALL && added != Capabilities::ALL {
@@ -208,6 +212,7 @@ pub fn security(
         no_new_privileges: nnp.unwrap_or(preset >= Preset::Hardened),
         app_no_new_privileges: nnp.unwrap_or(true),
         added,
+        named,
         dropped: taken,
         application,
         filter,

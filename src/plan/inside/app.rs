@@ -77,6 +77,8 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
         user: user.clone(),
         capabilities: container.security.application,
+        // As with Podman, what is asked for by name. Root has all of them anyway.
+        kept: Some(container.security.named).filter(|named| user.uid != 0 && !named.is_empty()),
         private_pids: security::private_pids(app, container),
         log: log(app, container),
         sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
