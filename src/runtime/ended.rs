@@ -11,10 +11,12 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use anyhow::Result;
 use nix::fcntl::{FcntlArg, FdFlag, fcntl};
+use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
 use super::{failure, limits};
 use crate::cause::{self, Cause};
+use crate::config::time;
 use crate::paths::{container_runtime, container_state};
 use crate::resolve::model::Container;
 use crate::rootdir::tree::Tree;
@@ -37,11 +39,42 @@ pub fn tell(name: &str) {
         return;
     }
     // A command before systemd-nspawn has written it down already.
-    if cause::of_this_run(&unit).is_none() {
-        let cause = why(name, &result, (&code, &status));
+    let known = cause::of_this_run(&unit);
+    let is_new = known.is_none();
+    let mut cause = known.unwrap_or_else(|| why(name, &result, (&code, &status)));
+    if is_new {
         eprintln!("<3>{}", cause.text);
+    }
+    let is_last = meets_start_limit(&unit);
+    if is_last {
+        cause.text += &format!("; systemctl reset-failed {unit} permits another start");
+    }
+    if is_new || is_last {
         failure::record(&unit, &cause);
     }
+}
+
+/// Whether systemd will probably refuse the next start: as many starts as `StartLimitBurst=` permits (systemd.unit(5)) follow each
+/// other so quickly, if the earlier runs took as long as this one, that all are in `StartLimitIntervalSec=`.
+fn meets_start_limit(unit: &str) -> bool {
+    let shown =
+        properties(unit, "NRestarts,StartLimitBurst,StartLimitIntervalUSec,RestartUSec,InactiveExitTimestampMonotonic");
+    let number = |name| shown.get(name).and_then(|text: &String| text.parse::<u64>().ok()).unwrap_or_default();
+    let span = |name| shown.get(name).and_then(|text: &String| time::milliseconds(text)).unwrap_or_default();
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
+    let run = now.saturating_sub(Duration::from_micros(number("InactiveExitTimestampMonotonic")));
+    let turn = run + Duration::from_millis(span("RestartUSec"));
+    let burst = number("StartLimitBurst");
+    let before = u32::try_from(burst.saturating_sub(1)).unwrap_or(u32::MAX);
+    let all = turn.checked_mul(before).unwrap_or(Duration::MAX);
+    burst > 0 && number("NRestarts") >= before.into() && all < Duration::from_millis(span("StartLimitIntervalUSec"))
+}
+
+/// Properties of a unit, by name; none if the service manager does not answer.
+fn properties(unit: &str, names: &str) -> BTreeMap<String, String> {
+    let output = Command::new("systemctl").args(["show", "--property", names, unit]).stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The argument of journalctl(1) for the journal that a container has kept: a descriptor, which journalctl takes over. The container may
@@ -107,14 +140,9 @@ fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
 fn limit(unit: &str) -> (&'static str, String) {
     const UP: &str = "ActiveEnterTimestampMonotonic";
     const BEGUN: &str = "InactiveExitTimestampMonotonic";
-    let output = Command::new("systemctl")
-        .args(["show", "--property", UP, "--property", BEGUN, "--property=TimeoutStartUSec,TimeoutStopUSec", unit])
-        .stdin(Stdio::null())
-        .output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let all: BTreeMap<&str, &str> = text.lines().filter_map(|line| line.split_once('=')).collect();
+    let all = properties(unit, &[UP, BEGUN, "TimeoutStartUSec", "TimeoutStopUSec"].join(","));
     let time = |name| all.get(name).and_then(|time| time.parse::<u64>().ok()).unwrap_or_default();
-    let value = |name| all.get(name).copied().unwrap_or_default();
+    let value = |name| all.get(name).map(String::as_str).unwrap_or_default();
     if time(UP) < time(BEGUN) {
         ("start", format!("TimeoutStartSec={}", value("TimeoutStartUSec")))
     } else {
