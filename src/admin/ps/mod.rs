@@ -39,7 +39,7 @@ pub struct Listed {
     /// Its name.
     pub name: String,
     /// `running`, `starting`, `restarting`, `stopping`, `stopped`, `failed`, `exited` for a job that has ended and remains active,
-    /// `rejected` for a file that cannot be used, `no image`, `port taken` or `no network` for a start that failed by that, and
+    /// `rejected` for a file that cannot be used, `importing` while an image is imported that its start needs, `no image`, `port taken` or `no network` for a start that failed by that, and
     /// `leftover` for files of a container that is not there any more.
     pub state: String,
     /// Why it has failed, in a word or two: `failed 3`, `unhealthy`, `timeout`.
@@ -157,6 +157,7 @@ impl Host {
             _ if is_active => state,
             _ if self.rejected().any(|rejected| rejected.name == name) => "rejected",
             _ if container.is_none() => "leftover",
+            _ if container.is_some_and(|container| self.is_imported(container)) => "importing",
             Some(why) => why,
             None => state,
         };
@@ -225,6 +226,12 @@ impl Host {
     /// The images that a start of a container needs.
     fn images_of<'a>(&self, container: &'a Container) -> impl Iterator<Item = &'a str> + use<'a> {
         plan::images(container, &self.model).into_iter()
+    }
+
+    /// Whether an image that a start of a container needs is being imported.
+    fn is_imported(&self, container: &Container) -> bool {
+        let is_starting = |image| self.units.get(&Image::service(image)).is_some_and(units::Unit::is_starting);
+        self.images_of(container).any(is_starting)
     }
 
     /// Why a container that does not run was not started, if a unit that it needs has failed.

@@ -26,6 +26,12 @@ impl Unit {
         !["inactive", "failed"].contains(&self.active.as_str())
     }
 
+    /// Whether it is being started.
+    #[must_use]
+    pub fn is_starting(&self) -> bool {
+        self.active == "activating"
+    }
+
     /// Whether it has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {

@@ -141,7 +141,7 @@ fn style(listed: &Listed, column: usize) -> Option<&'static str> {
     match column {
         1 => match listed.state.as_str() {
             "failed" | "rejected" | "no image" | "port taken" | "no network" => Some(RED),
-            "restarting" | "starting" | "stopping" | "leftover" => Some(YELLOW),
+            "restarting" | "starting" | "stopping" | "importing" | "leftover" => Some(YELLOW),
             _ if !listed.changed.is_empty() => Some(YELLOW),
             _ => None,
         },
