@@ -21,6 +21,10 @@ const LONGEST: usize = 3584;
 /// The most that is read of a file. The service that imports images may write its own, and parses archives of strangers.
 const LIMIT: u64 = 1 << 13;
 
+/// The exit status of a container's service if its start was refused: `EX_CONFIG`, a mistake in the configuration (systemd.exec(5),
+/// "Process Exit Codes"). The unit file has it in `RestartPreventExitStatus=`.
+pub const REFUSED: u8 = 78;
+
 /// Why a unit has failed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {

@@ -71,9 +71,9 @@ const FAILURES: &[Failure] = &[
     failure("badenv", "EnvironmentFile=/etc/bad.env\n", &["/etc/bad.env:1: this is not NAME=VALUE"]).after("echo oops >/etc/bad.env"),
     failure("nodevice", "AddDevice=/dev/nothere\n", &["AddDevice=/dev/nothere: No such file or directory"]),
     failure("notdevice", "AddDevice=/etc\n", &["AddDevice=/etc: /etc is not a path below /dev"]),
-    failure("nouser", "User=nosuch\n", &["nosuch", "etc/passwd"]),
+    failure("nouser", "User=nosuch\n[Service]\nRestart=always\n", &["nosuch", "etc/passwd"]),
     failure("noprofile", "SeccompProfile=/etc/none.json\n", &["/etc/none.json", "No such file or directory"]),
-    failure("nocheck", "Notify=healthy\n", &["Notify=healthy needs a health check", "write HealthCmd="]),
+    failure("nocheck", "Notify=healthy\n[Service]\nRestart=always\n", &["Notify=healthy needs a health check", "write HealthCmd="]),
     failure("typo", "Environmnt=A=b\n", &["typo.container:3: unknown key Environmnt=", "did you mean Environment"]),
     failure("before", "[Service]\nExecStartPre=sh -c 'echo no disk; exit 4'\n", &["a command before the start failed: no disk", "correct ExecStartPre= in [Service]"]),
     // The application.

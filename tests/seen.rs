@@ -14,11 +14,16 @@ use support::containers::{DEBIAN, NGINX, boot, ready};
 use support::host::Host;
 use support::tiers::answers;
 
-on_every_suite!(ps_shows_what_is, problems_of_a_start_are_found_before_it, leftovers_and_versions_go);
+on_every_suite!(
+    ps_shows_what_is,
+    ps_shows_how_starts_and_runs_fare,
+    problems_of_a_start_are_found_before_it,
+    leftovers_and_versions_go
+);
 
-fn on(suite: &str, _: &str, case: fn(&Host)) {
+fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &["image:base"]) {
-        case(&boot(suite, "seen"));
+        case(&boot(suite, name));
     }
 }
 
@@ -76,7 +81,7 @@ fn compare(host: &Host, name: &str, expected: &Expected) -> Result<(), String> {
         "starting" => &["activating"],
         "stopping" => &["deactivating"],
         "failed" => &["failed"],
-        "no image" | "no network" | "port taken" | "rejected" => &["inactive", "failed"],
+        "no image" | "no network" | "port taken" | "rejected" | "importing" => &["inactive", "failed"],
         _ => &["inactive"],
     };
     if !possible.contains(&active.trim()) {
@@ -218,6 +223,108 @@ fn ps_shows_what_is(host: &Host) {
     let coloured = host.ok("script -qec 'stty cols 80; sdme-gen ps' /dev/null");
     assert!(coloured.contains("\x1b[1;31mfailed 3\x1b[0m"), "{coloured}");
     assert!(host.ok("setpriv --reuid=nobody --clear-groups sdme-gen ps -q 2>/dev/null").contains("member"));
+}
+
+/// The health of the application of a container, as `ps` shows it.
+fn expect_health(host: &Host, name: &str, word: &str) {
+    host.wait(&format!("sdme-gen ps --format '{{{{.Health}}}}' {name} | grep -x '{word}'"), 30);
+}
+
+fn ps_shows_how_starts_and_runs_fare(host: &Host) {
+    const STAYS: &str = "Entrypoint=sleep\nExec=1000\n";
+    host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
+    host.write("/etc/sdme/paused.image", "[Image]\nImage=127.0.0.1:5001/a/b:1\nRetry=0\n");
+    host.write("/etc/sdme/paused.container", "[Container]\nImage=paused.image\n");
+    write(host, "patient", &shell("trap 'sleep 3; exit 0' TERM; while :; do sleep 0.1; done"));
+    let checked =
+        |command: &str, more: &str| format!("{STAYS}HealthCmd={command}\nHealthInterval=1s\nHealthRetries=2\n{more}");
+    write(host, "waits", &checked("false", "HealthRetries=90\nNotify=healthy\n"));
+    write(host, "hangs", &checked("false", "HealthRetries=90\nNotify=healthy\n[Service]\nTimeoutStartSec=3s\n"));
+    write(host, "well", &checked("true", ""));
+    write(host, "sick", &checked("false", ""));
+    write(host, "ended", &checked("false", "HealthOnFailure=kill\n"));
+    write(host, "before", &format!("{STAYS}[Service]\nExecStartPre=false\n"));
+    write(host, "often", &(shell("exit 6") + "[Service]\nRestart=always\n"));
+    write(host, "nobody", &format!("{STAYS}User=nosuch\n[Service]\nRestart=always\n"));
+    write(host, "works", &(shell("sleep 100") + "[Service]\nType=oneshot\n"));
+    write(host, "closed", "Network=private\nPublishPort=8121:80\n");
+    write(host, "nolink", &format!("{STAYS}Network=uplink\n"));
+    write(host, "lost", &format!("{STAYS}Pod=bad.pod\n"));
+    host.write("/etc/sdme/bad.pod", "[Pod]\nPublishPrt=1\n");
+    write(host, "joined", &format!("{STAYS}Network=closed.container\n"));
+    write(host, "signal", &(shell("kill -SEGV $$$$")));
+    host.ok("systemctl daemon-reload && systemctl start sdme-image@own");
+    expect(host, "lost", "rejected", "", "bad.pod");
+
+    // A registry that takes connections and does not answer.
+    host.ok("systemd-run -q --unit=silent perl -MIO::Socket::INET -e \
+             'my $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1:5001), Listen => 9) or die; sleep 1000'");
+    host.wait("ss -Hltn | grep -q ':5001 '", 10);
+    host.ok("systemctl start --no-block systemd-nspawn@paused");
+    expect(host, "paused", "importing", "", "");
+    host.ok("systemctl stop silent");
+    expect(host, "paused", "no image", "", "127.0.0.1:5001/a/b:1");
+
+    // Starts and stops on their way, and their ends.
+    host.ok("systemctl start --no-block systemd-nspawn@waits systemd-nspawn@hangs systemd-nspawn@works systemd-nspawn@patient");
+    expect(host, "waits", "starting", "", "");
+    expect(host, "works", "running", "", "");
+    expect(host, "patient", "running", "", "");
+    host.ok("systemctl stop --no-block systemd-nspawn@patient");
+    expect(host, "patient", "stopping", "", "");
+    expect(host, "patient", "stopped", "", "");
+    expect(host, "hangs", "timeout", "", "TimeoutStartSec=3s");
+    host.ok("systemctl stop systemd-nspawn@waits systemd-nspawn@works");
+    expect(host, "waits", "stopped", "", "");
+    expect(host, "works", "stopped", "", "");
+    host.fails("systemctl start systemd-nspawn@before");
+    expect(host, "before", "refused", "", "a command before the start failed");
+
+    // Starts that are not repeated, and those that are repeated too often.
+    host.fails("systemctl start systemd-nspawn@nobody");
+    expect(host, "nobody", "refused", "", "nosuch");
+    assert_eq!(host.ok("systemctl show -P NRestarts,ExecMainStatus systemd-nspawn@nobody"), "0\n78\n");
+    host.run("systemctl start systemd-nspawn@often");
+    expect(
+        host,
+        "often",
+        "failed 6",
+        "",
+        "; systemctl reset-failed systemd-nspawn@often.service permits another start",
+    );
+    let status = host.run("systemctl status --no-pager systemd-nspawn@often | head -n 24").stdout;
+    assert!(
+        status.contains("exit status 6") && status.contains("reset-failed systemd-nspawn@often.service"),
+        "{status}"
+    );
+    host.ok("systemctl reset-failed systemd-nspawn@often.service");
+    expect(host, "often", "stopped", "", "");
+    host.run("systemctl start systemd-nspawn@signal");
+    expect(host, "signal", "failed 139", "", "exit status 139");
+
+    // Health.
+    host.ok("systemctl start systemd-nspawn@well systemd-nspawn@sick systemd-nspawn@ended");
+    expect_health(host, "well", "healthy");
+    expect_health(host, "sick", "unhealthy");
+    expect(host, "sick", "running", "", "");
+    expect(host, "ended", "unhealthy", "", "health check of sdme-oci-app failed");
+
+    // Networks: a socket that was closed below a container, a link that is somebody else's, another container's network.
+    host.ok("systemctl start systemd-nspawn@joined");
+    expect(host, "closed", "running", "8121:80/tcp", "");
+    expect(host, "joined", "running", "", "");
+    host.ok("systemctl stop sdme-publish-closed-8121.socket");
+    expect(host, "closed", "running", "", "port 8121/tcp is not open; run systemctl restart sdme-pod@closed.service");
+    host.ok("systemctl restart sdme-pod@closed.service");
+    expect(host, "closed", "running", "8121:80/tcp", "");
+    host.ok("ip link add sdme-nolink type veth peer name other");
+    host.fails("systemctl start systemd-nspawn@nolink");
+    expect(host, "nolink", "no network", "", "File exists");
+    host.ok("ip link del sdme-nolink && systemctl start systemd-nspawn@nolink");
+    expect(host, "nolink", "running", "", "");
+    // The image of a container that runs may go from the configuration.
+    host.ok("rm /etc/sdme/own.image && systemctl daemon-reload");
+    expect(host, "nolink", "running (rejected)", "", "own.image");
 }
 
 /// Containers whose start fails by something on this host, each with a part of the warning and the line it is about.

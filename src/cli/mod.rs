@@ -400,10 +400,13 @@ fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Resul
     command(container).map(|()| ExitCode::SUCCESS)
 }
 
-/// As [`in_service_of`], for a command before a start. If it fails, the status of the unit says why.
+/// As [`in_service_of`], for the command before a start. If it fails, the status of the unit says why.
 fn starting(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
-    let command =
-        |container: &str| failure::of_command(&Container::unit(container), failure::of_start, || command(container));
+    let unit = Container::unit(container);
+    let command = |container: &str| {
+        let outcome = failure::of_command(&unit, failure::of_start, || command(container));
+        outcome.or_else(|error| failure::leave_to_program(&unit, error))
+    };
     in_service_of(container, command)
 }
 

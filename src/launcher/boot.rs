@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! Becomes systemd-nspawn on the host, and makes sure that a stop of the container takes effect while the container boots.
+//! Becomes systemd-nspawn on the host, unless the start was refused, and makes sure that a stop of the container takes effect while the
+//! container boots.
 //!
 //! systemd-nspawn passes a stop on as one `SIGRTMIN+3` to the container's first process. The kernel discards a signal for the
 //! first process of a PID namespace as long as that process neither blocks nor handles the signal (`pid_namespaces(7)`). A stop in the
 //! first moments of a boot would thus be lost, and the service manager would kill the container after `TimeoutStopSec=`.
 
-use std::convert::Infallible;
 use std::ffi::CString;
 use std::fs;
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::prctl::set_pdeathsig;
 use nix::sys::signal::Signal;
 use nix::unistd::{ForkResult, Pid, execvp, fork, getpid, getppid};
+use sdme_gen::cause;
 
 use super::{manager, status};
 
@@ -28,10 +30,15 @@ const INTERVAL: Duration = Duration::from_millis(10);
 const LIMIT: Duration = Duration::from_secs(120);
 
 /// Starts a watcher and runs `command`, which is systemd-nspawn with its arguments, in this process. `unit` is the container's service.
+/// Returns at once if the command before this one has refused the start, and has written down why. Unlike the failure of a command in
+/// `ExecStartPre=`, the exit status of this program can keep `Restart=` from trying again.
 ///
 /// # Errors
 /// The command cannot be run.
-pub fn boot(unit: &str, command: &[&str]) -> Result<Infallible> {
+pub fn boot(unit: &str, command: &[&str]) -> Result<ExitCode> {
+    if cause::of_this_run(unit).is_some() {
+        return Ok(ExitCode::from(cause::REFUSED));
+    }
     forget_commands_before();
     let nspawn = getpid();
     // SAFETY: this process has a single thread.
@@ -43,7 +50,9 @@ pub fn boot(unit: &str, command: &[&str]) -> Result<Infallible> {
     }
     let words = command.iter().map(|word| CString::new(*word)).collect::<Result<Vec<_>, _>>()?;
     let program = words.first().context("no command is given")?;
-    execvp(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))
+    execvp(program, &words)
+        .map(|never| match never {})
+        .with_context(|| format!("cannot run {}", program.to_string_lossy()))
 }
 
 /// Removes the control group that systemd has made for the commands before this one, which have ended.

@@ -55,7 +55,7 @@ fn main() -> ExitCode {
         (Some("await-health"), [app]) => health::wait(app),
         (Some("status"), []) => host::tell_after_boot(),
         (Some("ended"), units) => ended::ended(units),
-        (Some("boot"), [unit, command @ ..]) => boot::boot(unit, command).map(|never| match never {}),
+        (Some("boot"), [unit, command @ ..]) => boot::boot(unit, command),
         _ => run().map(|never| match never {}),
     };
     match ended {

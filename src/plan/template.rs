@@ -4,11 +4,12 @@
 //! The service is a whole unit file of that name, so that it does not have the dependencies of the template. The settings were
 //! compared with the templates of systemd 257 and 262.
 
+use crate::cause;
 use crate::paths::LIBEXECDIR;
 use crate::unit::UnitFile;
 
 /// The lines at the head of the unit file, for an administrator who knows the template.
-const COMMENT: [&str; 9] = [
+const COMMENT: [&str; 10] = [
     "This file replaces systemd-nspawn@.service for this container. It has the settings of that template (systemd 257 to 262)",
     "and those of the container, with these differences from the template:",
     "- There is no RequiresMountsFor= of /var/lib/machines: prepare mounts the root directory there, and systemd would delay",
@@ -16,6 +17,7 @@ const COMMENT: [&str; 9] = [
     "- ExecStart= has no --network-veth and no -U: the .nspawn file has the network and the user namespace.",
     "- sdme-oci-run boot becomes systemd-nspawn. A child of it watches the first moments of the boot, in which the container",
     "  would lose the signal of a stop, and sends that signal again.",
+    "  It ends with status 78 if prepare has refused the start, and Restart= does not try again then.",
     "- There are no loop devices, encrypted disks and kernel modules for them: systemd-nspawn gets a directory, not a disk image.",
     "- There is no systemd-nspawn --cleanup: release removes what a killed systemd-nspawn leaves behind.",
 ];
@@ -71,7 +73,7 @@ pub fn command(namespace: Option<&str>, unit: &mut UnitFile) {
         .set("Service", "SyslogIdentifier", "systemd-nspawn");
 }
 
-/// Adds the settings of the service. A job has no limit for its start, which lasts until its end, and systemd refuses
+/// Adds the settings of the service. `Restart=` does not repeat a start that its files or images forbid. A job has no limit for its start, which lasts until its end, and systemd refuses
 /// `RestartForceExitStatus=` for a job: exit status 133 is a restart that was requested inside the container.
 pub fn service(is_job: bool, unit: &mut UnitFile) {
     if is_job {
@@ -80,6 +82,7 @@ pub fn service(is_job: bool, unit: &mut UnitFile) {
         unit.set("Service", "Type", "notify").set("Service", "RestartForceExitStatus", "133");
         unit.set("Service", "TimeoutSec", "2min");
     }
+    unit.set("Service", "RestartPreventExitStatus", cause::REFUSED.to_string());
     // Prepare and release set the status line, too; `main`, the default, hears systemd-nspawn only.
     unit.set("Service", "NotifyAccess", "exec");
     for (key, value) in SERVICE {

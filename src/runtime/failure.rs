@@ -18,6 +18,7 @@ use crate::resolve;
 use crate::resolve::model::{Container, Image, Model};
 use crate::resolve::network::named::Named;
 use crate::resolve::pod::Pod;
+use crate::runtime::systemd;
 use crate::started;
 
 /// A start that fails because of another unit.
@@ -31,6 +32,31 @@ impl std::fmt::Display for Unmet {
 }
 
 impl std::error::Error for Unmet {}
+
+/// A start that the container's files or images forbid, so that another try would end in the same way.
+#[derive(Debug)]
+pub struct Refused(pub String);
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// Leaves it to the program of `unit` to end the start that has failed with `error`, if it is to end without another try. That program
+/// is `sdme-oci-run boot`, and ends with the status of [`cause::REFUSED`] when it finds the cause of this run.
+///
+/// # Errors
+/// Any other error: the command has to fail.
+pub fn leave_to_program(unit: &str, error: Error) -> Result<()> {
+    if error.is::<Refused>() && systemd::is_part_of(unit) && cause::of_this_run(unit).is_some() {
+        eprintln!("<3>{error}");
+        return Ok(());
+    }
+    Err(error)
+}
 
 /// Runs a command of `unit`. If the command fails, writes down why.
 ///

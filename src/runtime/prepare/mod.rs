@@ -15,13 +15,14 @@ pub mod stack;
 pub mod targets;
 
 use std::collections::BTreeMap;
+use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, bail};
 
 use crate::announce::{self, About, Event};
 use crate::config::keys::FileType;
@@ -37,6 +38,7 @@ use crate::resolve::model::{Base, Container, Facts, Model, Network, Resolver, St
 use crate::resolve::pod::Pod;
 use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
+use crate::runtime::failure::Refused;
 use crate::runtime::prepare::links::{further, layers, remove};
 use crate::runtime::{ended, failure, limits, names, systemd, volumes};
 use crate::started;
@@ -57,7 +59,7 @@ pub fn prepare(name: &str) -> Result<()> {
     let (model, facts) = known(root, name);
     let Some(container) = model.containers.get(name) else {
         match model.rejection(FileType::Container, name) {
-            Some(problem) => bail!("{problem}"),
+            Some(problem) => return Err(refused(problem)),
             None => bail!("there is no {name}.container"),
         }
     };
@@ -66,16 +68,16 @@ pub fn prepare(name: &str) -> Result<()> {
     renew_network(&model, container)?;
     let stack = model.stack(container, &facts);
     if let Some(problem) = refused::no_application(container, stack) {
-        bail!("{problem}");
+        return Err(refused(problem));
     }
     if let Some(problem) = model.unused_settings(container, &facts) {
-        bail!("{problem}");
+        return Err(refused(problem));
     }
     limits::check(stack)?;
     devices(container)?;
     for app in model.applications(container, &facts) {
         if let Some(problem) = refused::no_check(app, &facts) {
-            bail!("{problem}");
+            return Err(refused(problem));
         }
     }
     if let Some(profile) = &container.security.app_armor {
@@ -85,7 +87,7 @@ pub fn prepare(name: &str) -> Result<()> {
     let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
     if let Some(problem) = model.unknown_users(container, &facts).first() {
-        bail!("{problem}");
+        return Err(refused(problem));
     }
     if let Some(problem) = model.unusable_profile(container, &facts) {
         bail!("{problem}");
@@ -149,6 +151,11 @@ pub fn prepare(name: &str) -> Result<()> {
     stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
     targets::check(name, &placed)?;
     started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
+}
+
+/// A start that is not worth another try.
+fn refused(problem: impl Display) -> Error {
+    Refused(problem.to_string()).into()
 }
 
 /// What is known, after updates that were interrupted are undone.
