@@ -25,6 +25,20 @@ pub fn unread(extension: &str) -> Option<&'static str> {
     }
 }
 
+/// The images that a `.build` file makes, as [`plain`] has them (podman-build.unit(5), `ImageTag=`).
+pub fn made(text: &[u8]) -> Vec<String> {
+    let text = String::from_utf8_lossy(text);
+    let tags = text.lines().filter_map(|line| line.trim().strip_prefix("ImageTag")?.trim_start().strip_prefix('='));
+    tags.map(|tag| plain(tag.trim()).to_owned()).collect()
+}
+
+/// An image's name without what podman adds to one that it has built.
+#[must_use]
+pub fn plain(image: &str) -> &str {
+    let image = image.strip_prefix("localhost/").unwrap_or(image);
+    image.strip_suffix(":latest").unwrap_or(image)
+}
+
 /// One unit of a `.quadlets` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {

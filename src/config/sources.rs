@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The configuration files as they were found: names, contents, drop-ins. Pure; `crate::search` fills it.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::keys::FileType;
@@ -40,6 +41,8 @@ pub struct Sources {
     pub remarks: Vec<Diagnostic>,
     /// The files of variables that `[Service]` sections name.
     pub variables: Files,
+    /// The images that `.build` files make, as [`super::quadlets::plain`] has them, each with the path of its file.
+    pub built: BTreeMap<String, String>,
     /// `sdme.lock`, if there is one.
     pub lock: Option<Text>,
 }

@@ -56,6 +56,7 @@ pub fn resolve(sources: &Sources) -> Model {
         |file: &&SourceFile| Settings::load_on(file, sources).and_then(|settings| implemented(file).map(|()| settings));
     let loaded = halves(&files, |files| files.iter().map(load).collect());
     let mut names = Names::default();
+    names.add_built(&sources.built);
     for (file, settings) in files.iter().zip(&loaded) {
         let settings = settings.as_ref().ok();
         names.add(file.file_type, &file.name, &described(file, settings));

@@ -8,6 +8,7 @@ use super::pod::Pod;
 use crate::config::access::Access;
 use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
+use crate::config::quadlets::plain;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Diagnostic, suggestion};
 use crate::ini::Entry;
@@ -28,9 +29,16 @@ pub struct Names {
     units: BTreeMap<String, (FileType, String)>,
     /// Networks that no file describes.
     implicit: BTreeSet<String>,
+    /// Images that `.build` files make, and the paths of these.
+    built: BTreeMap<String, String>,
 }
 
 impl Names {
+    /// Notes images that `.build` files make.
+    pub fn add_built(&mut self, built: &BTreeMap<String, String>) {
+        self.built.clone_from(built);
+    }
+
     /// Notes networks that no file describes.
     pub fn add_networks(&mut self, names: BTreeSet<String>) {
         self.implicit.extend(names);
@@ -170,6 +178,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
     if let Some(name) = value.strip_suffix(".build") {
         return Err(format!(
             "Image={value}: images are not built here; build {name} elsewhere and write its reference"
+        ));
+    }
+    // A registry would have somebody else's image of that name.
+    if let Some(file) = names.built.get(plain(value)) {
+        return Err(format!(
+            "Image={value}: {file} makes this image, and images are not built here; build it elsewhere, and write a reference \
+             that it can be pulled by, or oci-archive:PATH"
         ));
     }
     let Some(name) = value.strip_suffix(".image") else {

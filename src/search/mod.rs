@@ -101,6 +101,7 @@ pub fn search(path: &SearchPath) -> Sources {
             }
         }
     }
+    sources.built = std::mem::take(&mut found.built);
     let any_drop_ins = listings.iter().any(|l| l.names.keys().any(|n| n.ends_with(".d")));
     sources.files = halves(&found.candidates, |candidates| {
         let file = |candidate: &Candidate<'_>| {
@@ -119,12 +120,17 @@ pub fn search(path: &SearchPath) -> Sources {
     sources
 }
 
+/// The extension of files that say how an image is made.
+const BUILD: &str = "build";
+
 /// What is to be read, each name of a type once.
 #[derive(Default)]
 struct Found<'a> {
     candidates: Vec<Candidate<'a>>,
     /// Where in `candidates` a name is.
     seen: BTreeMap<(FileType, String), usize>,
+    /// What `.build` files make, and their paths.
+    built: BTreeMap<String, String>,
 }
 
 impl<'a> Found<'a> {
@@ -147,6 +153,9 @@ impl<'a> Found<'a> {
                 Some((stem, quadlets::EXTENSION)) => self.units(listing, (name, stem), regular, remarks),
                 Some((_, extension)) if unread(extension).is_some() && listing.has_content(name, regular) => {
                     remarks.extend(unread(extension).map(remark));
+                    if let (BUILD, Some(Ok(text))) = (extension, listing.text(name, regular).map(|text| text.content)) {
+                        self.built.extend(quadlets::made(&text).into_iter().map(|image| (image, path.clone())));
+                    }
                 }
                 _ => remarks.extend(listing.remark(name)),
             },
@@ -182,6 +191,10 @@ impl<'a> Found<'a> {
                 }
                 (None, Some((_, extension))) => {
                     remarks.extend(unread(extension).map(|message| Diagnostic::warning(&at(part.line), message)));
+                    if extension == BUILD {
+                        let file = text.path.to_string();
+                        self.built.extend(quadlets::made(&part.text).into_iter().map(|image| (image, file.clone())));
+                    }
                 }
                 (None, None) => {}
             }

@@ -109,6 +109,24 @@ fn images_are_no_configuration() {
 }
 
 #[test]
+fn an_image_of_a_build_file_is_not_somebody_elses() {
+    let part = "# FileName=two\n[Build]\nImageTag = two:1\n---\n# FileName=three\n[Container]\nImage=two:1\n";
+    let root = root(&[
+        ("etc/sdme/one.build", "[Build]\nImageTag=localhost/one:latest\n"),
+        ("etc/sdme/all.quadlets", part),
+        ("etc/sdme/first.container", "[Container]\nImage=one\n"),
+        ("etc/sdme/other.container", "[Container]\nImage=quay.io/team/one\n"),
+    ]);
+    let sources = search(&SearchPath::below(root.path()));
+    let problems = crate::compile(&sources, &crate::resolve::model::Facts::default()).diagnostics;
+    let errors = problems.iter().map(ToString::to_string).filter(|problem| problem.contains("makes this image"));
+    let errors: Vec<String> = errors.collect();
+    let [one, two] = errors.as_slice() else { panic!("{problems:?}") };
+    assert!(one.starts_with("/etc/sdme/first.container:2: Image=one: /etc/sdme/one.build makes this image"), "{one}");
+    assert!(two.starts_with("/etc/sdme/all.quadlets:7: Image=two:1: /etc/sdme/all.quadlets makes"), "{two}");
+}
+
+#[test]
 fn one_file_holds_several_units() {
     let text =
         "# FileName=web\n[Container]\nImage=a\n---\n# FileName=data\n[Volume]\n---\n[Pod]\n---\n# FileName=k\n[Kube]\n";
