@@ -91,7 +91,9 @@ impl Host {
         if listed.state != "running" {
             return None;
         }
-        let planned = pods.iter().filter_map(|pod| self.model.pods.get(pod));
+        // The ports of a container whose network this one joins are said with that one.
+        let planned =
+            pods.iter().filter_map(|pod| self.model.pods.get(pod)).filter(|pod| !pod.own || pod.name == *name);
         let missing = planned.flat_map(|pod| pod.wanted.ports.iter().map(move |port| (pod, port))).find(|(_, port)| {
             let address = port.listen();
             let open = |open: &String| {
