@@ -216,13 +216,13 @@ fn single_settings_take_effect(host: &Host) {
             "AddCapability=SYS_PTRACE\nDropCapability=CHOWN mknod\nNoNewPrivileges=no\nSystemCallFilter=~getpriority\n",
             "",
         ),
-        ("user", "User=65534:65534\nAddCapability=SYS_PTRACE NET_BIND_SERVICE\nVolume=report:/srv:U\n", ""),
+        ("user", "User=65534:65534\nAddCapability=SYS_PTRACE NET_BIND_SERVICE\n", ""),
         ("least", "DropCapability=all\nAddCapability=NET_BIND_SERVICE\nSeccompProfile=/etc/sdme/deny.json\n", ""),
     ];
     for (name, text, more) in containers {
         let file = format!(
             "[Container]\nImage=oci:/srv/images/minbase\nMode=app\n{text}Environment=PROBE={}\n\
-             Exec=sh -c 'echo \"$PROBE\" | base64 -d | sh >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n{more}",
+             Exec=sh -c 'echo \"$PROBE\" | base64 -d | sh >/tmp/new && mv /tmp/new /tmp/report; exec sleep infinity'\n{more}",
             packed(probe)
         );
         host.write(&format!("/etc/sdme/{name}.container"), file);
@@ -231,9 +231,7 @@ fn single_settings_take_effect(host: &Host) {
     let report = |name: &str| {
         let container = Container::new(host, name);
         container.systemctl("start");
-        let directory =
-            if name == "user" { "/var/lib/sdme/volumes/report".into() } else { container.upper() + "/oci/root/srv" };
-        host.wait(&format!("cat {directory}/report"), 30)
+        host.wait(&format!("cat {}/oci/root/tmp/report", container.upper()), 30)
     };
     // capabilities(7): CAP_CHOWN is bit 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
     let status = |capabilities: u64, no_new_privileges: u8, errno: u8| {

@@ -12,6 +12,7 @@ use crate::admin::applications::Logs;
 use crate::admin::changed;
 use crate::admin::changed::Outdated;
 use crate::cli::show::usage;
+use crate::runtime::systemd;
 use crate::text;
 
 /// What to do.
@@ -92,20 +93,21 @@ pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Restarts what has changed; networks are reloaded. What cannot be restarted, because its file is rejected or gone, runs on.
+/// Restarts what has changed; networks are reloaded. What cannot be restarted, because its file is rejected or gone, runs on, unless it
+/// was a network and its last member has left it by that.
 fn restart(names: &[String], dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
-    let (refused, outdated): (Vec<_>, Vec<_>) =
+    let (mut refused, outdated): (Vec<_>, Vec<_>) =
         changed::outdated(names)?.into_iter().partition(|outdated| outdated.problem.is_some());
     for one in &outdated {
         let (Outdated { name, unit, older, .. }, verb) = (one, one.verb());
         let older: Vec<&str> = older.iter().copied().collect();
         writeln!(out, "{name}: {} changed; {verb} {unit}", older.join(" and "))?;
     }
+    let restarted = if dry_run || outdated.is_empty() { Ok(()) } else { changed::restart(&outdated) };
+    refused.retain(|outdated| systemd::stays(&outdated.unit));
     for Outdated { name, problem, .. } in &refused {
         eprintln!("sdme-gen: {name} runs on: {}", text::line(problem.as_deref().unwrap_or_default()));
     }
-    if !dry_run && !outdated.is_empty() {
-        changed::restart(&outdated)?;
-    }
+    restarted?;
     Ok(if refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

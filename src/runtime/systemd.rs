@@ -68,6 +68,12 @@ pub fn is_active(root: &Path, unit: &str) -> bool {
     output.is_ok_and(|o| !["inactive", "failed", ""].contains(&String::from_utf8_lossy(&o.stdout).trim()))
 }
 
+/// Whether a unit is active and no job waits to change that.
+#[must_use]
+pub fn stays(unit: &str) -> bool {
+    property(unit, "ActiveState") == "active" && ["", "0"].contains(&property(unit, "Job").as_str())
+}
+
 /// Makes the service manager forget that a unit has failed.
 pub fn forget_failure(root: &Path, unit: &str) {
     if is_live(root) {
