@@ -47,7 +47,7 @@ install:
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
 	for script in forward link network; do $(INSTALL) -D -m 0755 units/$$script $(DESTDIR)$(LIBEXECDIR)/$$script || exit 1; done
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
-	for unit in units/*.service units/*.target units/*.timer; do \
+	for unit in units/*.service units/*.target units/*.timer units/*.path; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	sed 's/sdme-gen pull/sdme-gen download/; s/^Description=Image/Description=Download of a new version of image/' \
 	  $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/sdme-image@.service >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/sdme-download@.service

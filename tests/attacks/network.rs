@@ -186,8 +186,19 @@ fn forwarding_that_is_on_stays_on(host: &Host) {
     assert!(forwards(host));
     host.ok("sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0");
 
-    // Somebody else needs it from now on: that stays when the last pod goes.
+    // Somebody else switches it on and off again while a pod runs.
     services("start", host, &["second"]);
+    assert!(!forwards(host));
+    host.ok("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0");
+    host.wait("! nft list table ip sdme-forward", 10);
+    assert!(forwards(host), "others are not served when they have switched it on");
+    assert_reaches_out(host, "second");
+    host.ok("sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0");
+    host.wait("nft list table ip sdme-forward", 10);
+    assert!(!forwards(host));
+    assert_reaches_out(host, "second");
+
+    // Somebody else needs it from now on: that stays when the last pod goes.
     host.ok("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0");
     services("stop", host, &["second"]);
     assert_traces(host, &before);
