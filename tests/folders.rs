@@ -3,21 +3,16 @@
 //! replaced by a small server that listens on the ports of the real one, and every published port answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[path = "support/layout.rs"]
-#[allow(dead_code, reason = "other files make layouts of one image")]
-mod layout;
 #[macro_use]
 mod support;
 
 use std::fs;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
-use layout::tagged;
 use support::containers::{boot_with, ready};
 use support::host::Host;
-use support::{lan, registry, repo, run};
+use support::servers::{answer, published, serve};
+use support::{lan, repo};
 
 on_every_suite!(folders_of_quadlet_files_run_as_they_are);
 
@@ -52,57 +47,6 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     }
 }
 
-/// The files of every image: the server under all its names, and a shell for health checks.
-fn files(root: &Path) {
-    let bin = root.join("usr/bin");
-    for directory in ["usr/bin", "etc", "tmp", "data", "run", "lib64"] {
-        fs::create_dir_all(root.join(directory)).unwrap();
-    }
-    let source = repo("tests/programs/serve.c");
-    run(Command::new("gcc").args(["-O1", "-static", "-w", "-o"]).arg(bin.join("serve")).arg(source));
-    for name in ["wget", "store_ready", "cache-server", "node"] {
-        symlink("serve", bin.join(name)).unwrap();
-    }
-    symlink("usr/bin", root.join("bin")).unwrap();
-    fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
-    // A dynamic shell with its libraries, at the paths that the loader looks at.
-    let list = Command::new("ldd").arg("/bin/dash").output().unwrap().stdout;
-    let list = String::from_utf8(list).unwrap();
-    let libraries = list.split_whitespace().filter(|word| word.starts_with('/'));
-    for path in libraries.chain(["/bin/sh"]) {
-        let to = root.join(path.trim_start_matches('/'));
-        fs::create_dir_all(to.parent().unwrap()).unwrap();
-        fs::copy(path, to).unwrap();
-    }
-}
-
-/// Fills a registry, which stands for docker.io.
-fn images(host: &Host, outside: &Path) {
-    let root = outside.join("root");
-    files(&root);
-    let mut archive = tar::Builder::new(Vec::new());
-    archive.follow_symlinks(false);
-    archive.append_dir_all(".", &root).unwrap();
-    let archive = archive.into_inner().unwrap();
-    let config = |(image, ports): &(&'static str, &str)| {
-        let probe = ports.split('/').next().unwrap();
-        let name = image.split(':').next().unwrap();
-        let environment =
-            [format!("PORTS={ports}"), format!("NAME={name}"), format!("PROBE={probe}"), "PATH=/usr/bin".to_owned()];
-        (*image, serde_json::json!({"Entrypoint": ["/usr/bin/serve"], "Env": environment}))
-    };
-    let images: Vec<_> = IMAGES.iter().map(config).collect();
-    let names: Vec<String> = (0..images.len()).map(|number| format!("image-{number}")).collect();
-    let tags: Vec<_> = names.iter().zip(&images).map(|(name, (_, config))| (name.as_str(), config.clone())).collect();
-    let layout = tagged(&outside.join("layout"), &[archive], &tags);
-
-    drop(registry::serve(host, outside));
-    for (name, (image, _)) in names.iter().zip(&images) {
-        registry::push(host, &layout, name, &format!("library/{image}"));
-    }
-    host.write("/etc/sdme/sdme.conf", "[Defaults]\nMirror=docker.io 127.0.0.1:5000\n");
-}
-
 /// The files of all folders, with their extension.
 fn quadlets(extension: &str) -> Vec<PathBuf> {
     let all = walkdir::WalkDir::new(repo("tests/folders")).sort_by_file_name();
@@ -121,22 +65,8 @@ fn container(path: &Path) -> String {
     named.map_or_else(|| stem(path), str::to_owned)
 }
 
-/// What a file publishes: address, port of the host, port of the container, protocol.
-fn published(text: &str) -> Vec<(String, u16, u16, String)> {
-    let ports = text.lines().filter_map(|line| line.strip_prefix("PublishPort="));
-    ports
-        .map(|port| {
-            let (places, protocol) = port.split_once('/').unwrap_or((port, "tcp"));
-            let mut places: Vec<&str> = places.split(':').collect();
-            let (inner, outer) = (places.pop().unwrap(), places.pop().unwrap());
-            let address = places.pop().unwrap_or("127.0.0.1");
-            (address.to_owned(), outer.parse().unwrap(), inner.parse().unwrap(), protocol.to_owned())
-        })
-        .collect()
-}
-
 fn folders_of_quadlet_files_run_as_they_are(host: &Host, outside: &Path) {
-    images(host, outside);
+    serve(host, outside, &IMAGES, &["wget", "store_ready", "cache-server", "node"]);
     lan::tools(host);
     host.ok("cd /srv/folders && for folder in *; do cp -r $folder/. /; done");
     let report = host.ok("sdme-gen check 2>&1");
@@ -161,12 +91,9 @@ fn folders_of_quadlet_files_run_as_they_are(host: &Host, outside: &Path) {
 
     let mut count = 0;
     for file in pods.iter().chain(&containers) {
-        for (address, outer, inner, protocol) in published(&text(file)) {
-            let answer = match protocol.as_str() {
-                "udp" => host.wait(&format!("perl /srv/ask {address} {outer} | grep ."), 30),
-                _ => host.wait_http(&format!("http://{address}:{outer}/"), 30),
-            };
-            assert_eq!(answer.trim().rsplit(' ').next(), Some(&*inner.to_string()), "{}: {answer}", file.display());
+        for port in published(&text(file)) {
+            let (name, inner) = answer(host, &port);
+            assert_eq!(inner, port.2, "{}: {name}", file.display());
             count += 1;
         }
     }

@@ -8,9 +8,11 @@
 pub mod containers;
 pub mod host;
 pub mod lan;
+pub mod layout;
 pub mod matrix;
 pub mod packages;
 pub mod registry;
+pub mod servers;
 pub mod tiers;
 pub mod vm;
 
