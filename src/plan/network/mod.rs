@@ -90,9 +90,9 @@ fn firewall(network: &Named) -> String {
 }
 
 /// What a pod's service needs started for its networks.
-pub fn needs(pod: &Pod, unit: &mut UnitFile) {
+pub fn needs(pod: &Pod, depend_on: fn(String, &mut UnitFile), unit: &mut UnitFile) {
     for attachment in &pod.networks {
-        crate::plan::network::pod::depend_on(Named::service(&attachment.network), unit);
+        depend_on(Named::service(&attachment.network), unit);
     }
 }
 

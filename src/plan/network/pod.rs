@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The units of a pod, and what its members' units say about it. Pure.
 
+use crate::config::settings::parse_bool;
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::plan::network as named;
@@ -52,7 +53,7 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
         // Every start of the container makes it anew, also that of a restart.
         unit.set("Unit", "PartOf", Container::unit(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
     }
-    named::needs(pod, &mut unit);
+    named::needs(pod, depend_on, &mut unit);
     for (key, value) in &pod.unit {
         unit.set("Unit", key, value.as_str());
     }
@@ -122,8 +123,17 @@ pub fn depend_on(other: String, unit: &mut UnitFile) {
     unit.set("Unit", "Wants", other.as_str()).set("Unit", "PartOf", other.as_str()).set("Unit", "After", other);
 }
 
+/// As [`depend_on`], for a job, which may have ended. systemd hands a stop on from the network to the job, even if the job has ended,
+/// and from there to all containers that require the job (`Requires=`): they would stop as soon as the job's network is not needed.
+fn come_after(other: String, unit: &mut UnitFile) {
+    unit.set("Unit", "Wants", other.as_str()).set("Unit", "After", other);
+}
+
 /// What a container's service says about its pods.
 pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
+    let remains =
+        container.service.iter().any(|(key, value)| key == "RemainAfterExit" && parse_bool(value) == Some(true));
+    let depend_on = if container.is_job() && !remains { come_after } else { depend_on };
     if let Some(other) = container.connection.joined.as_deref().map(Container::unit) {
         depend_on(other, unit);
     }
@@ -133,7 +143,7 @@ pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
         depend_on(Pod::service(pod), unit);
         // Where the pod is there already, and is made anew for a network that it lacks.
         if let Some(pod) = model.pods.get(pod) {
-            named::needs(pod, unit);
+            named::needs(pod, depend_on, unit);
         }
         // A container that had the host's network until a restart leaves its port before the socket takes it.
         for socket in model.pods.get(pod).filter(|pod| pod.own).map(publish::sockets).unwrap_or_default() {
