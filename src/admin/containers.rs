@@ -76,9 +76,10 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     if !is_there {
         let sources = search(&SearchPath::from_environment(root));
         let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.described() == name);
-        // A subdirectory is as good a place.
+        // A subdirectory is as good a place. The link of an instance goes, its template stays.
+        let own = other.map_or_else(|| file.clone(), |other| files::file_name(FileType::Container, &other.name));
         let below = other.and_then(|other| other.main.path.strip_prefix(files::DIRECTORY)?.strip_prefix('/'));
-        if let Some(path) = below.filter(|path| path.ends_with(&format!("/{file}"))) {
+        if let Some(path) = below.filter(|path| path.rsplit('/').next() == Some(&own)) {
             path.clone_into(&mut file);
             is_there = true;
         } else if let Some(other) = other {
@@ -167,6 +168,22 @@ mod tests {
         assert_eq!(name(None), "host");
         files::add(dir.path(), FileType::Container, "host", "[Container]\n", false).unwrap();
         assert_eq!(name(None), "host-2");
+    }
+
+    #[test]
+    fn the_link_of_an_instance_is_removed_and_its_template_stays() {
+        let dir = tempfile::tempdir().unwrap();
+        files::write(dir.path(), "web@.container", "[Container]\nImage=nginx\n").unwrap();
+        for index in 1..=2 {
+            files::link(dir.path(), &format!("web@{index}.container"), "web@.container").unwrap();
+        }
+        let left = dir.path().join("var/lib/sdme/containers/web-1/upper");
+        fs::create_dir_all(&left).unwrap();
+        let removed = remove(dir.path(), "web-1", false, false).unwrap();
+        assert_eq!(removed, ["/etc/sdme/web@1.container", "/var/lib/sdme/containers/web-1"]);
+        assert!(!left.exists());
+        let there = |file| files::path(dir.path(), file).symlink_metadata().is_ok();
+        assert_eq!(["web@.container", "web@1.container", "web@2.container"].map(there), [true, false, true]);
     }
 
     #[test]

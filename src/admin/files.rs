@@ -90,6 +90,17 @@ pub fn write(root: &Path, file: &str, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {DIRECTORY}/{file}"))
 }
 
+/// Makes a symbolic link to a file beside it, in one step.
+///
+/// # Errors
+/// It cannot be made.
+pub fn link(root: &Path, file: &str, target: &str) -> Result<()> {
+    fs::create_dir_all(root)
+        .and_then(|()| Tree::open(root))
+        .and_then(|tree| replace::replace(&tree, &relative(file), Content::Link(target)))
+        .with_context(|| format!("cannot make the link {DIRECTORY}/{file}"))
+}
+
 /// Writes a file in one step, whether it is there or not, and has systemd read it.
 ///
 /// # Errors
