@@ -37,22 +37,40 @@ pub(super) fn without_refused(files: &mut BTreeMap<String, String>) -> Vec<Refus
         }
         // Later lines first, so that the numbers of earlier ones stay right.
         errors.sort_by(|a, b| b.at.cmp(&a.at));
+        // A file may be refused because of a line of another one, so whole files go only when no line is left that can go.
+        let (files_at_fault, lines): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
+            errors.into_iter().partition(|problem| is_whole(&line_of(problem, files)));
         let mut seen = BTreeSet::new();
-        for problem in errors {
+        for problem in if lines.is_empty() { files_at_fault } else { lines } {
             if seen.insert(problem.at.clone()) {
                 all.extend(remove(problem, files));
             }
         }
     }
+    let gone: BTreeSet<String> =
+        all.iter().filter(|refused| refused.whole).map(|refused| refused.file.clone()).collect();
+    all.retain(|refused| refused.whole || !gone.contains(&refused.file));
     all
+}
+
+/// Whether a file cannot be used without this line.
+fn is_whole(line: &str) -> bool {
+    ESSENTIAL.iter().any(|key| line.starts_with(key)) || !line.contains('=')
+}
+
+/// The line that a problem is about.
+fn line_of(problem: &Diagnostic, files: &BTreeMap<String, String>) -> String {
+    let index = usize::try_from(problem.at.line).unwrap_or_default().saturating_sub(1);
+    let text = files.get(&*problem.at.file).map(String::as_str).unwrap_or_default();
+    text.lines().nth(index).unwrap_or_default().to_owned()
 }
 
 fn remove(problem: &Diagnostic, files: &mut BTreeMap<String, String>) -> Option<Refused> {
     let file = problem.at.file.to_string();
     let text = files.get(&file)?;
     let index = usize::try_from(problem.at.line).unwrap_or_default().saturating_sub(1);
-    let line = text.lines().nth(index).unwrap_or_default().to_owned();
-    let whole = ESSENTIAL.iter().any(|key| line.starts_with(key)) || !line.contains('=');
+    let line = line_of(problem, files);
+    let whole = is_whole(&line);
     if whole {
         files.remove(&file);
         return Some(Refused { file, line, reason: problem.message.clone(), whole });
