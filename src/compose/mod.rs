@@ -42,6 +42,8 @@ pub trait Files {
     fn read(&self, path: &str) -> Result<Option<String>, String>;
     /// What there is at a path.
     fn kind(&self, path: &str) -> Kind;
+    /// The names of what is in a directory, in order; none if it cannot be read.
+    fn list(&self, directory: &str) -> Vec<String>;
 }
 
 /// What to resolve.

@@ -22,6 +22,11 @@ impl Files for Given {
             None => Kind::Missing,
         }
     }
+
+    fn list(&self, directory: &str) -> Vec<String> {
+        let inside = |path: &String| path.strip_prefix(directory)?.strip_prefix('/').map(str::to_owned);
+        self.0.keys().filter_map(inside).collect()
+    }
 }
 
 fn given(files: &[(&str, &str)]) -> Given {

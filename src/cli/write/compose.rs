@@ -23,7 +23,7 @@ use crate::text;
 const CREDENTIALS: &str = "/etc/credstore";
 
 /// The exit status when something was lost.
-const LOST: u8 = 3;
+pub const LOST: u8 = 3;
 
 /// Which project, and what to do.
 #[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
@@ -78,6 +78,13 @@ impl Files for Host {
             Err(_) => Kind::Missing,
         }
     }
+
+    fn list(&self, directory: &str) -> Vec<String> {
+        let entries = fs::read_dir(directory).into_iter().flatten().flatten();
+        let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
+        names.sort();
+        names
+    }
 }
 
 /// Converts a project; lists what was lost on standard error.
@@ -90,7 +97,7 @@ pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> 
     if options.json {
         let lost = |lost: &crate::convert::compose::Lost| serde_json::json!({"subject": lost.subject, "key": lost.key, "reason": lost.reason});
         let document = serde_json::json!({
-            "project": outcome.project, "files": outcome.files, "directories": outcome.directories,
+            "project": outcome.project, "files": outcome.files, "links": outcome.links, "directories": outcome.directories,
             "credentials": outcome.credentials.keys().collect::<Vec<_>>(), "start": outcome.start,
             "lost": outcome.lost.iter().map(lost).collect::<Vec<_>>(), "remarks": outcome.remarks,
         });
@@ -105,6 +112,9 @@ pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> 
     } else if !options.json {
         for (name, text) in &outcome.files {
             writeln!(out, "---{}/{name}---\n{}", files::DIRECTORY, text::lines(text))?;
+        }
+        for (name, target) in &outcome.links {
+            writeln!(out, "---{}/{name} -> {target}---", files::DIRECTORY)?;
         }
         for name in outcome.credentials.keys() {
             writeln!(out, "---{CREDENTIALS}/{}---\n# The value is not shown; --write writes it.\n", text::line(name))?;
@@ -157,14 +167,21 @@ enum Step {
 /// alone what a person has written or changed.
 fn install(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<()> {
     let present = present(root)?;
+    let links = outcome.links.iter().map(|(name, target)| (name.clone(), link(target)));
+    let wanted: BTreeMap<String, String> = outcome.files.clone().into_iter().chain(links).collect();
+    // A link is ours if the file is that it leads to.
+    let ours = |text: &str| {
+        let file = text.strip_prefix(LINK).map_or(Some(text), |target| present.get(target).map(String::as_str));
+        file.map_or(Origin::Other, origin)
+    };
     let mut steps: BTreeMap<&str, Step> = BTreeMap::new();
-    for (name, text) in &outcome.files {
+    for (name, text) in &wanted {
         let step = match present.get(name) {
             None => Step::Write,
             Some(known) if known == text => continue,
             // Whoever has written it describes the network.
             Some(_) if outcome.shared.contains(name) => continue,
-            Some(known) => match origin(known) {
+            Some(known) => match ours(known) {
                 Origin::Converted(project) if project == outcome.project => Step::Update,
                 // The project describes this network, and until now others only referred to it.
                 Origin::Shared => Step::Update,
@@ -173,14 +190,19 @@ fn install(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -
         };
         steps.insert(name, step);
     }
-    for (name, text) in present.iter().filter(|(name, _)| !outcome.files.contains_key(*name)) {
-        if origin(text) == Origin::Converted(outcome.project.clone()) {
+    for (name, text) in present.iter().filter(|(name, _)| !wanted.contains_key(*name)) {
+        if ours(text) == Origin::Converted(outcome.project.clone()) {
             steps.insert(name, Step::Remove);
         }
     }
-    let text_of = |name: &str| outcome.files.get(name).map(String::as_str).unwrap_or_default();
+    let text_of = |name: &str| wanted.get(name).map(String::as_str).unwrap_or_default();
+    // What a link shows is the file that it leads to.
+    let shown = |name: &str| {
+        let text = text_of(name);
+        text.strip_prefix(LINK).map_or(text, text_of)
+    };
     let changes: Vec<(&str, &str)> =
-        steps.iter().filter(|(_, step)| **step != Step::Keep).map(|(name, _)| (*name, text_of(name))).collect();
+        steps.iter().filter(|(_, step)| **step != Step::Keep).map(|(name, _)| (*name, shown(name))).collect();
     let problems = files::errors_of_all(root, &changes);
     if !problems.is_empty() {
         let reasons: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -209,6 +231,8 @@ fn install(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -
             difference(known, text, out)?;
         } else if *step == Step::Remove {
             files::remove(root, name)?;
+        } else if let Some(target) = text.strip_prefix(LINK) {
+            files::link(root, name, target)?;
         } else {
             files::write(root, name, text)?;
         }
@@ -263,6 +287,13 @@ fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
+/// What the text of a symbolic link begins with, as no file of ours does.
+const LINK: &str = "-> ";
+
+fn link(target: &str) -> String {
+    format!("{LINK}{target}")
+}
+
 /// The files of `/etc/sdme` by name. Those that are no UTF-8 count as empty: nobody converted them.
 fn present(root: &Path) -> Result<BTreeMap<String, String>> {
     let directory = below(root, files::DIRECTORY);
@@ -273,9 +304,11 @@ fn present(root: &Path) -> Result<BTreeMap<String, String>> {
     let mut all = BTreeMap::new();
     for entry in entries {
         let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
-        // A symbolic link is somebody's, whatever it leads to.
         let text = match entry.file_type() {
             Ok(kind) if kind.is_file() => fs::read_to_string(entry.path()).unwrap_or_default(),
+            Ok(kind) if kind.is_symlink() => {
+                fs::read_link(entry.path()).map(|target| link(&target.to_string_lossy())).unwrap_or_default()
+            }
             _ => String::new(),
         };
         all.insert(entry.file_name().to_string_lossy().into_owned(), text);

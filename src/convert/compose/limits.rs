@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Limits, restarts and `deploy` of a service. Pure.
 
-use super::service::words;
+use super::{Context, cdi};
 use crate::compose::value::{Map, Value};
 use crate::convert::Builder;
 
@@ -40,11 +40,8 @@ pub fn restart(settings: &Map, active: bool, container: &mut Builder) {
 }
 
 /// Writes `deploy`, but for the restart policy. Everything for Swarm alone has no effect.
-pub fn deploy(value: &Value, settings: &Map, container: &mut Builder) {
+pub fn deploy(value: &Value, settings: &Map, container: &mut Builder, context: &Context<'_>) {
     let part = |path: &[&str]| path.iter().try_fold(value, |value, key| value.get(key));
-    if let Some(replicas) = part(&["replicas"]) {
-        self::replicas("deploy.replicas", replicas, container);
-    }
     for (path, key) in [
         (["resources", "limits", "memory"], "MemoryMax"),
         (["resources", "reservations", "memory"], "MemoryLow"),
@@ -63,26 +60,7 @@ pub fn deploy(value: &Value, settings: &Map, container: &mut Builder) {
         }
     }
     for device in part(&["resources", "reservations", "devices"]).and_then(Value::as_list).unwrap_or_default() {
-        let capabilities = device.get("capabilities").map(words).unwrap_or_default().join(", ");
-        let driver =
-            device.get("driver").and_then(Value::scalar).map(|driver| format!(" of {driver}")).unwrap_or_default();
-        container.note(
-            "deploy.resources.reservations.devices",
-            &format!("the device ({capabilities}{driver}) is not passed on; name its device nodes in devices:"),
-        );
-    }
-}
-
-/// Notes that there are several containers of a service. A service without any does not start with the project.
-pub fn replicas(key: &str, value: &Value, container: &mut Builder) {
-    match value.scalar().as_deref() {
-        None | Some("0" | "1") => {}
-        Some(number) => container.note(
-            key,
-            &format!(
-                "one container runs, not {number}; for more, make the file a template NAME@.container and link NAME@1.container to it"
-            ),
-        ),
+        cdi::request("deploy.resources.reservations.devices", device, container, context);
     }
 }
 

@@ -2,19 +2,22 @@
 //! From a resolved Compose project to files of ours: a container for each service, a volume for each named volume, and a network for
 //! each network that a service uses. Every key is mapped, has no effect here, or is listed as lost. Pure over [`Files`].
 
+mod cdi;
 mod limits;
 mod mark;
 mod network;
 mod network_files;
-mod ports;
-mod process;
-mod service;
+pub(super) mod ports;
+pub(super) mod process;
+mod replicas;
+pub(super) mod service;
 mod shell;
 mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use mark::{Origin, origin};
+use replicas::Place;
 use service::Service;
 
 use super::{Builder, name, without_refused};
@@ -46,6 +49,8 @@ pub struct Outcome {
     pub project: String,
     /// Files by name, with their text.
     pub files: BTreeMap<String, String>,
+    /// Symbolic links by name, with the file beside them that each leads to: the instances of templates.
+    pub links: BTreeMap<String, String>,
     /// The files among them for networks that other projects share. Such a file is written only if there is none of its name.
     pub shared: BTreeSet<String>,
     /// The containers that start with the project.
@@ -61,13 +66,13 @@ pub struct Outcome {
 }
 
 /// What the services of a project need of each other.
-struct Context<'a> {
+pub(super) struct Context<'a> {
     resolved: &'a Resolved,
     files: &'a dyn Files,
     /// Services and their settings.
     services: &'a Map,
-    /// The names of containers by service.
-    containers: BTreeMap<&'a str, String>,
+    /// The files of the containers by service.
+    containers: BTreeMap<&'a str, Place>,
     /// The names of `.volume` files, and the sources that take the place of such a file, by volume.
     volumes: BTreeMap<&'a str, String>,
     /// Services that others wait for to be healthy.
@@ -124,8 +129,9 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
             context.lose(service, key, reason);
             continue;
         }
-        let own = unique(&format!("{}-{}", name(&resolved.name), name(service)), &mut taken);
-        context.containers.insert(service, own);
+        let containers = replicas::number(service, settings, &mut context);
+        let wanted = format!("{}-{}", name(&resolved.name), name(service));
+        context.containers.insert(service, Place::new(&wanted, containers, &mut taken));
         conditions(settings, &mut context);
     }
     if context.containers.is_empty() {
@@ -134,19 +140,23 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
     storage::volumes(&mut context);
     sections(&mut context);
     let plan = network::plan(&mut context);
+    let mut started = Vec::new();
     for (service, settings) in services.iter() {
-        let (Some(settings), Some(container)) = (settings.as_map(), context.containers.get(service).cloned()) else {
+        let (Some(settings), Some(place)) = (settings.as_map(), context.containers.get(service).cloned()) else {
             continue;
         };
         let builder = Service::convert(service, settings, &plan, &mut context);
+        context.out.files.insert(format!("{}.container", place.file()), builder.draft.to_string());
         if is_started(settings, context.resolved) {
-            context.out.start.push(container.clone());
+            started.push(place);
         }
-        context.out.files.insert(format!("{container}.container"), builder.draft.to_string());
     }
-    let mut out = context.out;
+    let Context { mut out, containers, .. } = context;
+    replicas::expand(&mut out, &containers);
     without_problems(&mut out);
-    out.start.retain(|container| out.files.contains_key(&format!("{container}.container")));
+    replicas::collapse(&mut out, &containers);
+    started.retain(|place| out.files.contains_key(&format!("{}.container", place.file())));
+    out.start = started.iter().flat_map(Place::names).collect();
     mark::mark(&mut out);
     Ok(out)
 }

@@ -78,9 +78,8 @@ fn connection(service: &str, settings: &Map, context: &mut Context<'_>) -> Conne
         "private" | "pasta" | "slirp4netns" => Connection::Alone("uplink".to_owned()),
         "service" | "container" => {
             let joined = if kind == "service" { Some(argument.to_owned()) } else { with_name(argument, context) };
-            let file = joined.and_then(|other| context.containers.get(other.as_str()));
-            if let Some(file) = file {
-                return Connection::Joined(format!("{file}.container"));
+            if let Some(place) = joined.and_then(|other| context.containers.get(other.as_str())) {
+                return Connection::Joined(format!("{}.container", place.first()));
             }
             let reason = format!(
                 "the project has no container for {argument}, whose network is to be joined; the service is in the project's network; \
@@ -102,7 +101,7 @@ fn with_name(container: &str, context: &Context<'_>) -> Option<String> {
     let found = all.find(|(service, settings)| {
         let named = settings.get("container_name").and_then(Value::scalar);
         named.as_deref() == Some(container)
-            || context.containers.get(service).map(String::as_str) == generated.strip_suffix("-1")
+            || context.containers.get(service).is_some_and(|place| place.is_called(&generated))
     });
     found.map(|(service, _)| service.to_owned())
 }

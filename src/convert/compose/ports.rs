@@ -16,32 +16,37 @@ pub fn ports(settings: &Map, container: &mut Builder) -> Vec<String> {
             let protocol = if part("protocol").is_empty() { String::new() } else { format!("/{}", part("protocol")) };
             format!("{address}:{}:{}{protocol}", part("published"), part("target"))
         });
-        let (numbers, protocol) = text.split_once('/').unwrap_or((&text, "tcp"));
-        let protocol = protocol.to_ascii_lowercase();
-        let suffix = if protocol == "tcp" { String::new() } else { format!("/{protocol}") };
-        let (rest, inner) = numbers.rsplit_once(':').unwrap_or(("", numbers));
-        let (address, outer) = match rest.rsplit_once(':') {
-            Some((address, outer)) if !rest.ends_with(']') => (address, outer),
-            _ if rest.starts_with('[') || rest.contains('.') => (rest, ""),
-            _ => ("", rest),
-        };
-        let address = if address.contains(':') && !address.starts_with('[') {
-            format!("[{address}]")
-        } else {
-            address.to_owned()
-        };
-        let address = if address.is_empty() { address } else { format!("{address}:") };
-        let outer = if outer.is_empty() {
-            container.note("ports", &format!("{text} asks for any free port of the host; {inner} is taken"));
-            inner.to_owned()
-        } else if outer.contains('-') && !inner.contains('-') {
-            let first = outer.split('-').next().unwrap_or(outer).to_owned();
-            container.note("ports", &format!("{text} asks for a free port of a range; {first} is taken"));
-            first
-        } else {
-            outer.to_owned()
-        };
-        all.push(format!("{address}{outer}:{inner}{suffix}"));
+        let (port, differs) = port(&text);
+        if let Some(reason) = differs {
+            container.note("ports", &reason);
+        }
+        all.push(port);
     }
     all
+}
+
+/// A port as Docker writes it in our form, and how it differs from what is asked for.
+pub fn port(text: &str) -> (String, Option<String>) {
+    let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
+    let protocol = protocol.to_ascii_lowercase();
+    let suffix = if protocol == "tcp" { String::new() } else { format!("/{protocol}") };
+    let (rest, inner) = numbers.rsplit_once(':').unwrap_or(("", numbers));
+    let (address, outer) = match rest.rsplit_once(':') {
+        Some((address, outer)) if !rest.ends_with(']') => (address, outer),
+        _ if rest.starts_with('[') || rest.contains('.') => (rest, ""),
+        _ => ("", rest),
+    };
+    let address =
+        if address.contains(':') && !address.starts_with('[') { format!("[{address}]") } else { address.to_owned() };
+    let address = if address.is_empty() { address } else { format!("{address}:") };
+    let (outer, differs) = if outer.is_empty() {
+        (inner.to_owned(), Some(format!("{text} asks for any free port of the host; {inner} is taken")))
+    } else if outer.contains('-') && !inner.contains('-') {
+        let first = outer.split('-').next().unwrap_or(outer).to_owned();
+        let reason = format!("{text} asks for a free port of a range; {first} is taken");
+        (first, Some(reason))
+    } else {
+        (outer.to_owned(), None)
+    };
+    (format!("{address}{outer}:{inner}{suffix}"), differs)
 }

@@ -132,8 +132,8 @@ pub fn health(value: &Value, container: &mut Builder) {
         Some(([kind, rest @ ..], true)) if kind == "CMD" && !rest.is_empty() => {
             json("healthcheck.test", "HealthCmd", rest, container);
         }
-        Some(([kind, line], true)) if kind == "CMD-SHELL" => shell_line(line, container),
-        Some(([line], false)) if !line.trim().is_empty() => shell_line(line, container),
+        Some(([kind, line], true)) if kind == "CMD-SHELL" => shell_line("healthcheck.test", line, container),
+        Some(([line], false)) if !line.trim().is_empty() => shell_line("healthcheck.test", line, container),
         Some((other, _)) if !other.is_empty() => {
             container.note("healthcheck.test", "it has neither CMD, CMD-SHELL nor NONE first");
         }
@@ -165,16 +165,16 @@ pub fn health(value: &Value, container: &mut Builder) {
 }
 
 /// A line for the shell. What is no plain line of ours is written as the words that run it.
-fn shell_line(line: &str, container: &mut Builder) {
+pub fn shell_line(origin: &str, line: &str, container: &mut Builder) {
     let plain = !line.starts_with('[')
         && !line.contains(char::is_control)
         && line.trim() == line
         && !line.ends_with('\\')
         && line != "none";
     if plain {
-        container.put("healthcheck.test", "HealthCmd", line);
+        container.put(origin, "HealthCmd", line);
     } else {
         let words = ["/bin/sh", "-c", line.trim_end_matches('\n')].map(str::to_owned);
-        json("healthcheck.test", "HealthCmd", &words, container);
+        json(origin, "HealthCmd", &words, container);
     }
 }

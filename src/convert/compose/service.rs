@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! One service: every key of the Compose Specification, and what it becomes. Pure.
 
+use super::cdi;
 use super::limits;
 use super::network::Plan;
 use super::ports::ports;
@@ -61,7 +62,7 @@ const NOTHING: [&str; 18] = [
 ];
 
 /// Keys without a counterpart, and what to do instead.
-const WITHOUT: [(&str, &str); 25] = [
+const WITHOUT: [(&str, &str); 24] = [
     ("blkio_config", "set IOWeight= and the like in [Service]"),
     ("cgroup_parent", "set Slice= in [Service]"),
     ("cpu_count", "this is for Windows"),
@@ -75,7 +76,6 @@ const WITHOUT: [(&str, &str); 25] = [
         "external_links",
         "containers of other projects are found by their names in a network that both projects have; name it in networks:",
     ),
-    ("gpus", "GPUs are not passed on; name the device nodes of the GPU in devices:"),
     ("isolation", "this is for Windows"),
     ("mem_swappiness", "this has no counterpart"),
     ("memswap_limit", "set MemorySwapMax= in [Service], without the memory itself"),
@@ -152,14 +152,15 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
         "healthcheck" => process::health(value, container),
         "user" => process::user(value, container),
         "volumes" => storage::mounts(value, container, context),
-        "devices" => storage::devices(value, container),
+        "devices" => storage::devices(value, container, context),
+        "gpus" => cdi::gpus(key, value, container, context),
         "secrets" | "configs" => storage::secrets(key, value, container, context),
-        "deploy" => limits::deploy(value, settings, container),
+        "deploy" => limits::deploy(value, settings, container, context),
         "ulimits" => limits::ulimits(value, container),
         "mem_limit" | "mem_reservation" | "cpus" | "cpu_shares" | "cpu_quota" | "cpu_period" => {
             limits::resource(key, value, settings, container);
         }
-        "hostname" => host_name(value, container),
+        "hostname" => host_name(&value.scalar().unwrap_or_default(), container),
         "extra_hosts" => hosts(value, container),
         "security_opt" => security(value, container),
         "privileged" => {
@@ -185,9 +186,6 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
         key if NOTHING.contains(&key) || key.starts_with("x-") => {}
         _ => container.note(key, "unknown key; it is ignored"),
     }
-    if key == "scale" {
-        limits::replicas("scale", value, container);
-    }
     if key == "build" {
         let image = settings.get("image").and_then(Value::scalar).unwrap_or_default();
         container.note(key, &format!("nothing is built here; {image} is pulled from its registry"));
@@ -206,7 +204,8 @@ pub fn words(value: &Value) -> Vec<String> {
     }
 }
 
-fn is_empty(value: &Value) -> bool {
+/// Whether a list or mapping has nothing in it.
+pub fn is_empty(value: &Value) -> bool {
     match value {
         Value::List(items) => items.is_empty(),
         Value::Map(map) => map.is_empty(),
@@ -232,11 +231,22 @@ fn depends(settings: &Map, container: &mut Builder, context: &Context<'_>) {
         }
     }
     for (other, required) in others {
+        // A service that does not start with the project is not started by those that can do without it.
+        let starts = context
+            .services
+            .get(&other)
+            .and_then(Value::as_map)
+            .is_none_or(|other| is_started(other, context.resolved));
+        if !required && !starts {
+            continue;
+        }
         match context.containers.get(other.as_str()) {
-            Some(file) => {
+            Some(place) => {
                 let key = if required { "Requires" } else { "Wants" };
-                container.set("depends_on", "Unit", key, &format!("{file}.container"));
-                container.set("depends_on", "Unit", "After", &format!("{file}.container"));
+                for file in place.all() {
+                    container.set("depends_on", "Unit", key, &format!("{file}.container"));
+                    container.set("depends_on", "Unit", "After", &format!("{file}.container"));
+                }
             }
             None if required => container.note("depends_on", &format!("there is no container for the service {other}")),
             None => {}
@@ -244,8 +254,8 @@ fn depends(settings: &Map, container: &mut Builder, context: &Context<'_>) {
     }
 }
 
-fn host_name(value: &Value, container: &mut Builder) {
-    let text = value.scalar().unwrap_or_default();
+/// Writes a host name; characters that it cannot have become dashes.
+pub fn host_name(text: &str, container: &mut Builder) {
     let labels: Vec<String> = text.split('.').map(name).collect();
     let plain = labels.join(".");
     if plain != text {

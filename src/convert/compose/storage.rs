@@ -4,7 +4,7 @@
 use std::collections::BTreeSet;
 
 use super::service::words;
-use super::{Context, builder, unique};
+use super::{Context, builder, cdi, unique};
 use crate::compose::value::{Map, Value};
 use crate::compose::{Kind, is_path};
 use crate::config::keys::FileType;
@@ -191,7 +191,7 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
 }
 
 /// Writes the devices of a service.
-pub fn devices(value: &Value, container: &mut Builder) {
+pub fn devices(value: &Value, container: &mut Builder, context: &Context<'_>) {
     for item in value.as_list().unwrap_or_default() {
         let text = |key: &str| item.get(key).and_then(Value::scalar);
         let device = item.scalar().or_else(|| {
@@ -202,6 +202,7 @@ pub fn devices(value: &Value, container: &mut Builder) {
         });
         match device {
             Some(device) if device.starts_with('/') => container.put("devices", "AddDevice", &device),
+            Some(device) if cdi::named("devices", &device, container, context) => {}
             Some(device) => {
                 container.note("devices", &format!("{device} is no device node; name the nodes below /dev"));
             }

@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: MIT
+//! Devices by the names of the Container Device Interface (CDI): what the files of a vendor say about a device, such as the nodes and
+//! libraries of a GPU, is written into the container. Pure over [`Files`](crate::compose::Files).
+
+use std::collections::BTreeSet;
+
+use super::Context;
+use super::service::words;
+use crate::compose::value::{Map, Value};
+use crate::compose::{absolute, yaml};
+use crate::convert::Builder;
+
+/// Where vendors put their files (the CDI specification).
+const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/run/cdi"];
+
+/// What is asked for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Wanted {
+    All,
+    Number(usize),
+    Names(Vec<String>),
+}
+
+/// A file of a vendor.
+struct Vendor {
+    path: String,
+    /// `VENDOR/CLASS`
+    kind: String,
+    content: Map,
+}
+
+impl Vendor {
+    fn devices(&self) -> impl Iterator<Item = (String, &Value)> {
+        let devices = self.content.get("devices").and_then(Value::as_list).unwrap_or_default();
+        devices.iter().filter_map(|device| Some((device.get("name")?.scalar()?, device)))
+    }
+}
+
+/// Writes the GPUs of `gpus:`, which is `all`, a number, or a list of requests.
+pub fn gpus(key: &str, value: &Value, container: &mut Builder, context: &Context<'_>) {
+    match value {
+        Value::List(requests) => requests.iter().for_each(|request| self::request(key, request, container, context)),
+        other => {
+            let count = ("count".to_owned(), Value::Text(other.scalar().unwrap_or_default()));
+            request(key, &Value::Map([count].into_iter().collect()), container, context);
+        }
+    }
+}
+
+/// Writes the devices of one request: `driver`, `count` or `device_ids`, and `capabilities`.
+pub fn request(key: &str, request: &Value, container: &mut Builder, context: &Context<'_>) {
+    let driver = request.get("driver").and_then(Value::scalar).unwrap_or_default();
+    let capabilities = request.get("capabilities").map(words).unwrap_or_else(|| vec!["gpu".to_owned()]);
+    let wanted = match (request.get("device_ids").map(words), request.get("count").and_then(Value::scalar)) {
+        (Some(names), _) => Wanted::Names(names),
+        (None, Some(count)) => count.parse().map_or(Wanted::All, Wanted::Number),
+        (None, None) => Wanted::All,
+    };
+    let is_gpu = capabilities.iter().any(|capability| capability == "gpu");
+    let fits = |vendor: &Vendor| match driver.as_str() {
+        "" => vendor.kind.ends_with("/gpu"),
+        driver => vendor.kind == format!("{driver}.com/gpu"),
+    };
+    let done = match &wanted {
+        Wanted::Names(names) if driver == "cdi" => names.iter().all(|name| named(key, name, container, context)),
+        _ if is_gpu => vendors(context).iter().find(|vendor| fits(vendor)).is_some_and(|vendor| {
+            let names = chosen(vendor, &wanted);
+            names.is_some_and(|names| edits(key, vendor, &names, container))
+        }),
+        _ => false,
+    };
+    if !done {
+        let driver = if driver.is_empty() { driver } else { format!(" of {driver}") };
+        let reason = format!(
+            "the device ({}{driver}) is not passed on, as no file in /etc/cdi and /run/cdi describes it; make such a file with the \
+             vendor's tools and convert again, or name its device nodes in devices:",
+            capabilities.join(", ")
+        );
+        container.note(key, &reason);
+    }
+}
+
+/// Writes the device `VENDOR/CLASS=NAME`; gives whether there is a file for it.
+pub fn named(key: &str, name: &str, container: &mut Builder, context: &Context<'_>) -> bool {
+    let Some((kind, device)) = name.split_once('=') else { return false };
+    let all = vendors(context);
+    let known = |vendor: &&Vendor| vendor.kind == kind && vendor.devices().any(|(name, _)| name == device);
+    all.iter().find(known).is_some_and(|vendor| edits(key, vendor, &[device.to_owned()], container))
+}
+
+/// The names of devices that fulfil a request.
+fn chosen(vendor: &Vendor, wanted: &Wanted) -> Option<Vec<String>> {
+    let all: Vec<String> = vendor.devices().map(|(name, _)| name).collect();
+    let has = |name: &str| all.iter().any(|known| known == name);
+    match wanted {
+        Wanted::Names(names) => names.iter().all(|name| has(name)).then(|| names.clone()),
+        Wanted::All if has("all") => Some(vec!["all".to_owned()]),
+        Wanted::All => Some(all),
+        // A device may have further names, such as its UUID.
+        Wanted::Number(number) => {
+            let names: Vec<String> = (0..*number).map(|index| index.to_string()).collect();
+            names.iter().all(|name| has(name)).then_some(names)
+        }
+    }
+}
+
+/// Writes what a vendor's file says about devices and about all of them together.
+fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) -> bool {
+    let devices = vendor.devices().filter(|(name, _)| names.contains(name)).map(|(_, device)| device);
+    let own: Vec<&Value> = devices.filter_map(|device| device.get("containerEdits")).collect();
+    let mut written = BTreeSet::new();
+    let mut hooks = false;
+    for edits in own.into_iter().chain(vendor.content.get("containerEdits")) {
+        let list = |key: &str| edits.get(key).and_then(Value::as_list).unwrap_or_default();
+        let text = |item: &Value, key: &str| item.get(key).and_then(Value::scalar);
+        let mut put = |ours: &str, value: String| {
+            if written.insert((ours.to_owned(), value.clone())) {
+                container.put(key, ours, &value);
+            }
+        };
+        for node in list("deviceNodes") {
+            let Some(path) = text(node, "path") else { continue };
+            let source = text(node, "hostPath").unwrap_or_else(|| path.clone());
+            let permissions = text(node, "permissions").map(|letters| format!(":{letters}")).unwrap_or_default();
+            put(
+                "AddDevice",
+                if source == path && permissions.is_empty() { path } else { format!("{source}:{path}{permissions}") },
+            );
+        }
+        for mount in list("mounts") {
+            let (Some(from), Some(to)) = (text(mount, "hostPath"), text(mount, "containerPath")) else { continue };
+            let options = mount.get("options").map(words).unwrap_or_default();
+            let read_only = if options.iter().any(|option| option == "ro") { ":ro" } else { "" };
+            put("Volume", format!("{from}:{to}{read_only}"));
+        }
+        for variable in list("env").iter().filter_map(Value::scalar) {
+            put("Environment", variable);
+        }
+        hooks |= !list("hooks").is_empty();
+    }
+    if hooks {
+        let reason = format!(
+            "the hooks of {} are not run; run ldconfig in the image, or set LD_LIBRARY_PATH to the directories of the libraries",
+            vendor.path
+        );
+        container.note(key, &reason);
+    }
+    true
+}
+
+fn vendors(context: &Context<'_>) -> Vec<Vendor> {
+    let mut all = Vec::new();
+    for directory in DIRECTORIES {
+        let names = context.files.list(directory);
+        for name in names.iter().filter(|name| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))) {
+            let path = absolute(directory, name);
+            // A file that cannot be read describes no device; the request says what is missing.
+            let text = context.files.read(&path).ok().flatten().unwrap_or_default();
+            let documents = yaml::documents(&text).unwrap_or_default();
+            let content = documents.into_iter().find_map(|document| match document {
+                Value::Map(map) => Some(map),
+                _ => None,
+            });
+            let Some(content) = content else { continue };
+            let Some(kind) = content.get("kind").and_then(Value::scalar) else { continue };
+            all.push(Vendor { path, kind, content });
+        }
+    }
+    all
+}
