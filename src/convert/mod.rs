@@ -8,7 +8,7 @@ mod refused;
 mod run;
 
 pub use quadlet::{Folder, Source, quadlet};
-pub use run::command_line;
+pub use run::{command_line, script};
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,9 +31,14 @@ pub struct Converted {
 }
 
 impl Converted {
-    /// Adds what is wrong with the files, taken together.
+    /// Takes out what `check` would refuse, and lists it with what else is to be known about the files, taken together.
     #[must_use]
     fn checked(mut self) -> Self {
+        for refused in without_refused(&mut self.files) {
+            let what = if refused.whole { "the file is left out" } else { "the line is left out" };
+            let line = if refused.line.is_empty() { String::new() } else { format!("{}: ", refused.line) };
+            self.notes.push(format!("{}: {line}{}; {what}", refused.file, refused.reason));
+        }
         self.notes
             .extend(compile(&sources(&self.files), &Facts::default()).diagnostics.iter().map(ToString::to_string));
         self
@@ -95,18 +100,6 @@ impl Builder {
         self.notes.push(format!("{origin}: {text}"));
     }
 
-    /// `PublishPort=` of docker: a port alone is published on one picked at random, which there is none of here.
-    fn publish(&mut self, origin: &str, port: &str) {
-        let (numbers, protocol) = port.split_once('/').map_or((port, ""), |(n, p)| (n, p));
-        if numbers.contains(':') {
-            self.put(origin, "PublishPort", port);
-        } else {
-            self.note(origin, &format!("a host port picked at random; {numbers}:{numbers} is published"));
-            let protocol = if protocol.is_empty() { String::new() } else { format!("/{protocol}") };
-            self.put(origin, "PublishPort", &format!("{numbers}:{numbers}{protocol}"));
-        }
-    }
-
     /// The restart policy of docker.
     fn restart(&mut self, origin: &str, policy: &str) {
         match policy.split(':').next().unwrap_or_default() {
@@ -117,8 +110,9 @@ impl Builder {
             }
             "on-failure" | "on_failure" => {
                 self.set(origin, "Service", "Restart", "on-failure");
-                if policy.contains(':') {
-                    self.note(origin, "the number of attempts; StartLimitBurst= in [Unit] limits them");
+                if let Some((_, attempts)) = policy.split_once(':').filter(|(_, attempts)| *attempts != "0") {
+                    self.set(origin, "Unit", "StartLimitBurst", attempts);
+                    self.set(origin, "Unit", "StartLimitIntervalSec", "1h");
                 }
             }
             other => self.note(origin, &format!("{other:?} is no restart policy")),

@@ -12,7 +12,7 @@ use walkdir::WalkDir;
 
 use super::compose;
 use crate::admin::files;
-use crate::convert::{Converted, Source, command_line, quadlet};
+use crate::convert::{Converted, Source, command_line, quadlet, script};
 use crate::runtime::systemd;
 use crate::text;
 
@@ -28,9 +28,9 @@ pub enum Verb {
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// A command line of docker run or podman run
+    /// A command line of docker run, podman run or nerdctl run, or a file of several; exits with 3 when something was lost
     Run {
-        /// The words of the command line
+        /// The words of the command line; or only the file that has the command lines, - for standard input
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
         words: Vec<String>,
     },
@@ -51,7 +51,7 @@ pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result
             let summary = folder.summary();
             (folder.converted, Some((summary, complete)))
         }
-        Verb::Run { words } => (command_line(words).map_err(|message| anyhow!(message))?, None),
+        Verb::Run { words } => (command_lines(words)?, None),
     };
     for note in &converted.notes {
         eprintln!("{}", text::line(note));
@@ -63,9 +63,34 @@ pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result
             writeln!(out, "---{}/{name}---\n{}", files::DIRECTORY, text::lines(text))?;
         }
     }
-    let Some((summary, complete)) = summary else { return Ok(ExitCode::SUCCESS) };
+    let Some((summary, complete)) = summary else {
+        return Ok(if converted.notes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(compose::LOST) });
+    };
     eprintln!("{}", text::line(&summary));
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Converts a command line, or all those of a file. Relative paths begin at the working directory.
+fn command_lines(words: &[String]) -> Result<Converted> {
+    let directory = std::env::current_dir().context("cannot find the working directory")?;
+    let directory = directory.to_str().ok_or_else(|| anyhow!("{}: the path is not UTF-8", directory.display()))?;
+    let text = match words {
+        [word] if word == "-" => Some(std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?),
+        [word] if Path::new(word).is_file() => {
+            Some(fs::read_to_string(word).with_context(|| format!("cannot read {word}"))?)
+        }
+        _ => None,
+    };
+    let converted = match text {
+        Some(text) => {
+            // Variables that are not UTF-8 cannot be in a file of ours either.
+            let variables = std::env::vars_os()
+                .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+            script(&text, directory, &variables.collect())
+        }
+        None => command_line(words, directory),
+    };
+    converted.map_err(|message| anyhow!(message))
 }
 
 fn install(converted: &Converted, root: &Path, out: &mut dyn Write) -> Result<()> {

@@ -52,10 +52,37 @@ pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Dia
     out
 }
 
-/// Whether a long option of the command that makes what a file describes takes a value.
+/// An option of the command that makes what a file describes, by its long name or its short one: the long name, and whether a value
+/// follows.
 #[must_use]
-pub fn takes_value(file_type: FileType, long: &str) -> bool {
-    options(file_type).iter().any(|(name, _, takes, _)| *name == long && *takes)
+pub fn option(file_type: FileType, name: &str) -> Option<(&'static str, bool)> {
+    let is_short = |short: char| short != ' ' && name.chars().eq([short]);
+    let found = options(file_type).into_iter().find(|(long, short, ..)| *long == name || is_short(*short));
+    found.map(|(long, _, takes, _)| (*long, *takes))
+}
+
+/// A section, a key and a value.
+pub type Assignment = (String, String, String);
+
+/// The assignments that options of a command line stand for, each a word `--NAME=VALUE` whose value is written as in a file; and what
+/// has no counterpart.
+#[must_use]
+pub fn assignments(file_type: FileType, words: &[String]) -> (Vec<Assignment>, Vec<String>) {
+    let at = Location::new(&Arc::from(""), 1);
+    let known = options(file_type);
+    let (mut out, mut problems, mut limits) = (Vec::new(), Vec::new(), Limits::default());
+    let words = words.iter().map(String::as_str).collect();
+    let (out_of, noted) = (&mut out, &mut problems);
+    let mut reader =
+        Reader { file_type, known: &known, at: &at, words, out: out_of, problems: noted, limits: &mut limits };
+    while let Some(word) = reader.words.pop_front() {
+        reader.word(word);
+    }
+    reader.finish();
+    let prefix = format!("{KEY}=: ");
+    let message = |problem: &Diagnostic| problem.message.trim_start_matches(&prefix).to_owned();
+    let assignment = |entry: Entry| (entry.section.to_string(), entry.key, entry.value);
+    (out.into_iter().map(assignment).collect(), problems.iter().map(message).collect())
 }
 
 /// Reads the words of one assignment.
