@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT
+//! Any files as a Compose project: the file of the project, one that overrides it, variables, an included file and an `env_file`, each
+//! a piece of the data. Nothing panics, what is resolved stays within bounds, and what is converted passes `check`.
+#![no_main]
+
+use std::collections::BTreeMap;
+
+use libfuzzer_sys::fuzz_target;
+use sdme_gen::compile;
+use sdme_gen::compose::{Files, Kind, Request, dotenv, resolve};
+use sdme_gen::config::keys::FileType;
+use sdme_gen::config::sources::{SourceFile, Sources, Text};
+use sdme_gen::convert::compose::compose;
+use sdme_gen::diag::Severity;
+use sdme_gen::resolve::model::Facts;
+
+/// The files that the pieces of the data are, in order.
+const NAMES: [&str; 5] = ["compose.yaml", "compose.override.yaml", ".env", "more/compose.yaml", "service.env"];
+
+/// More text than this comes of no project of this size: aliases and variables are bounded.
+const MOST: usize = 64 << 20;
+
+struct Given(BTreeMap<String, String>);
+
+impl Files for Given {
+    fn read(&self, path: &str) -> Result<Option<String>, String> {
+        Ok(self.0.get(path).cloned())
+    }
+
+    fn kind(&self, path: &str) -> Kind {
+        if self.0.contains_key(path) { Kind::File } else { Kind::Missing }
+    }
+
+    fn list(&self, directory: &str) -> Vec<String> {
+        let inside = |path: &String| path.strip_prefix(directory)?.strip_prefix('/').map(str::to_owned);
+        self.0.keys().filter_map(inside).collect()
+    }
+}
+
+fuzz_target!(|data: &[u8]| {
+    let pieces = data.split(|byte| *byte == 0xff).zip(NAMES);
+    let files = pieces.map(|(piece, name)| (format!("/srv/shop/{name}"), String::from_utf8_lossy(piece).into_owned()));
+    let files = Given(files.collect());
+    if let Some(text) = files.0.get("/srv/shop/service.env") {
+        let _ = dotenv::parse(text, &|_| None);
+        let _ = dotenv::parse_raw(text, &|_| None);
+    }
+    let request = Request { directory: "/srv/shop".to_owned(), ..Request::default() };
+    let Ok(resolved) = resolve(&request, &files) else { return };
+    assert!(format!("{:?}", resolved.model).len() < MOST);
+    let Ok(outcome) = compose(&resolved, &files) else { return };
+    let instances = outcome.links.iter().map(|(link, target)| (link, &outcome.files[target]));
+    let source = |(name, text): (&String, &String)| {
+        let (stem, extension) = name.rsplit_once('.').unwrap();
+        let file_type = FileType::ALL.into_iter().find(|known| known.extension() == extension).unwrap();
+        let main = Text { path: name.as_str().into(), content: Ok(text.clone().into_bytes()) };
+        SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() }
+    };
+    let sources = Sources { files: outcome.files.iter().chain(instances).map(source).collect(), ..Sources::default() };
+    let problems = compile(&sources, &Facts::default()).diagnostics;
+    let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+    assert!(errors.is_empty(), "{errors:?}");
+});
