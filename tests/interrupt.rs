@@ -4,8 +4,6 @@
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "support/layout.rs"]
-mod layout;
 mod support;
 
 use std::collections::hash_map::RandomState;
@@ -108,7 +106,7 @@ fn archive(path: &Path, version: usize, files: usize, program: Option<&Path>) {
     add(second, "dir-0/.wh.gone", "");
     let layers = layers.map(|builder| builder.into_inner().unwrap());
     let directory = tempfile::tempdir().unwrap();
-    layout::layout(directory.path(), &layers);
+    support::layout::layout(directory.path(), &layers);
     let mut builder = tar::Builder::new(fs::File::create(path).unwrap());
     builder.append_dir_all(".", directory.path()).unwrap();
     builder.into_inner().unwrap();

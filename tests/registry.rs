@@ -13,8 +13,6 @@
     clippy::format_push_string
 )]
 
-#[path = "support/layout.rs"]
-mod layout;
 mod support;
 
 use std::collections::BTreeMap;
@@ -25,11 +23,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use layout::hex;
 use sdme_gen::config::access::Access;
 use sdme_gen::config::source::{ImageSource, RegistryRef};
 use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
 use sdme_gen::rootdir::tree::proc_path;
+use support::layout::hex;
 
 /// Set in the child process that runs one test with another `SSL_CERT_FILE`: it is read from the environment, which a
 /// process with threads must not change.
@@ -105,7 +103,7 @@ fn layout(dir: &Path) -> PathBuf {
             builder.into_inner().unwrap()
         })
         .collect();
-    layout::layout(&dir.join("layout"), &layers)
+    support::layout::layout(&dir.join("layout"), &layers)
 }
 
 fn push(layout: &Path, registry: &Registry, name: &str, extra: &[&str]) {

@@ -17,7 +17,7 @@ fn result(line: &str) -> String {
         Ok(converted) => {
             let notes = converted.notes.iter().map(|note| format!("! {note}\n"));
             let lines = |text: &str| {
-                text.lines().filter(|line| !line.is_empty()).map(|line| format!("{line}\n")).collect::<String>()
+                text.lines().filter(|line| !line.is_empty()).fold(String::new(), |out, line| out + line + "\n")
             };
             let files = converted.files.iter().map(|(name, text)| format!("@ {name}\n{}", lines(text)));
             files.chain(notes).collect()

@@ -5,8 +5,6 @@
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
-#[path = "support/layout.rs"]
-mod layout;
 mod support;
 
 use std::collections::BTreeMap;
@@ -17,10 +15,10 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use layout::{hex, layout};
 use sdme_gen::config::source::{ImageSource, ModeSetting};
 use sdme_gen::image::{Request, Silent, Store, import};
 use sdme_gen::rootdir::tree::proc_path;
+use support::layout::{hex, layout};
 use tar::{EntryType, Header};
 
 fn run(command: &mut Command) -> Vec<u8> {

@@ -26,12 +26,12 @@ struct Vendor {
     path: String,
     /// `VENDOR/CLASS`
     kind: String,
-    content: Map,
+    file: Map,
 }
 
 impl Vendor {
     fn devices(&self) -> impl Iterator<Item = (String, &Value)> {
-        let devices = self.content.get("devices").and_then(Value::as_list).unwrap_or_default();
+        let devices = self.file.get("devices").and_then(Value::as_list).unwrap_or_default();
         devices.iter().filter_map(|device| Some((device.get("name")?.scalar()?, device)))
     }
 }
@@ -50,7 +50,7 @@ pub fn gpus(key: &str, value: &Value, container: &mut Builder, context: &Context
 /// Writes the devices of one request: `driver`, `count` or `device_ids`, and `capabilities`.
 pub fn request(key: &str, request: &Value, container: &mut Builder, context: &Context<'_>) {
     let driver = request.get("driver").and_then(Value::scalar).unwrap_or_default();
-    let capabilities = request.get("capabilities").map(words).unwrap_or_else(|| vec!["gpu".to_owned()]);
+    let capabilities = request.get("capabilities").map_or_else(|| vec!["gpu".to_owned()], words);
     let wanted = match (request.get("device_ids").map(words), request.get("count").and_then(Value::scalar)) {
         (Some(names), _) => Wanted::Names(names),
         (None, Some(count)) => count.parse().map_or(Wanted::All, Wanted::Number),
@@ -110,7 +110,7 @@ fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) 
     let own: Vec<&Value> = devices.filter_map(|device| device.get("containerEdits")).collect();
     let mut written = BTreeSet::new();
     let mut hooks = false;
-    for edits in own.into_iter().chain(vendor.content.get("containerEdits")) {
+    for edits in own.into_iter().chain(vendor.file.get("containerEdits")) {
         let list = |key: &str| edits.get(key).and_then(Value::as_list).unwrap_or_default();
         let text = |item: &Value, key: &str| item.get(key).and_then(Value::scalar);
         let mut put = |ours: &str, value: String| {
@@ -157,13 +157,13 @@ fn vendors(context: &Context<'_>) -> Vec<Vendor> {
             // A file that cannot be read describes no device; the request says what is missing.
             let text = context.files.read(&path).ok().flatten().unwrap_or_default();
             let documents = yaml::documents(&text).unwrap_or_default();
-            let content = documents.into_iter().find_map(|document| match document {
+            let vendor = documents.into_iter().find_map(|document| match document {
                 Value::Map(map) => Some(map),
                 _ => None,
             });
-            let Some(content) = content else { continue };
-            let Some(kind) = content.get("kind").and_then(Value::scalar) else { continue };
-            all.push(Vendor { path, kind, content });
+            let Some(file) = vendor else { continue };
+            let Some(kind) = file.get("kind").and_then(Value::scalar) else { continue };
+            all.push(Vendor { path, kind, file });
         }
     }
     all

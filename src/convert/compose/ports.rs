@@ -16,11 +16,11 @@ pub fn ports(settings: &Map, container: &mut Builder) -> Vec<String> {
             let protocol = if part("protocol").is_empty() { String::new() } else { format!("/{}", part("protocol")) };
             format!("{address}:{}:{}{protocol}", part("published"), part("target"))
         });
-        let (port, differs) = port(&text);
+        let (written, differs) = port(&text);
         if let Some(reason) = differs {
             container.note("ports", &reason);
         }
-        all.push(port);
+        all.push(written);
     }
     all
 }
