@@ -3,6 +3,7 @@
 //!
 //! The parser is a port of libyaml, as is the one of the reference implementation, so both accept the same texts.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use libyaml_safer::{Error, Event, EventData, Parser, ScalarStyle};
@@ -19,7 +20,9 @@ const MOST_LEVELS: usize = 64;
 /// # Errors
 /// Text that is no YAML, a key that is given twice, an unknown alias, or aliases that expand to too much; with the line.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    let mut bytes = text.as_bytes();
+    // The parser panics at a block of text (`|` or `>`) whose last line the end of the file ends.
+    let ended = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
+    let mut bytes = ended.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut bytes);
     let mut reader = Reader { parser, anchors: BTreeMap::new(), expanded: 0 };
@@ -301,6 +304,9 @@ mod tests {
         assert_eq!(command.get("s").unwrap().get("tty"), Some(&Value::Bool(true)));
         assert_eq!(one("\u{feff}a: 1\n").get("a"), Some(&Value::Number("1".to_owned())));
         assert_eq!(one("a:\tb\n").get("a"), Some(&Value::Text("b".to_owned())));
+        for text in ["a: |\n  b", "a: >\n  b", "a:\n |\n  b", "a: |\n  b\n\n  "] {
+            assert_eq!(one(text).get("a"), Some(&Value::Text("b\n".to_owned())), "{text:?}");
+        }
         let two = documents("a: 1\n---\n---\nb: !reset null\nc: !override [1]\n").unwrap();
         assert_eq!(two.len(), 2, "{two:?}");
         assert_eq!(two.get(1).unwrap().get("b"), Some(&Value::Reset));
