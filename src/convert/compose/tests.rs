@@ -48,7 +48,7 @@ fn lines<'a>(outcome: &'a Outcome, file: &str) -> Vec<&'a str> {
 }
 
 /// Settings of the service, lines of its file (after `!`, lines that are not there), and parts of what is lost.
-const SETTINGS: [(&str, &[&str], &[&str]); 62] = [
+const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
     // What runs.
     ("command: prog --re '^\\d+'", &["Exec=prog --re \"^\\\\d+\""], &[]),
     ("command: [\n  \"a\"\n]\ntty: true", &["Exec=a"], &[]),
@@ -76,6 +76,18 @@ const SETTINGS: [(&str, &[&str], &[&str]); 62] = [
     ),
     ("privileged: true", &[], &["privileged: "]),
     ("frobnicate: 1", &[], &["frobnicate: unknown key"]),
+    // Variables and merge keys, wherever they stand.
+    (
+        "cpus: '${C:-1.5}'\nnetwork_mode: '${M:-host}'\ndeploy: {restart_policy: {condition: '${R:-any}'}}",
+        &["CPUQuota=150%", "Network=host", "Restart=always"],
+        &[],
+    ),
+    ("x-e: &e {A: '1', B: '2'}\nenvironment:\n  <<: *e\n  B: '3'", &["Environment=A=1", "Environment=B=3"], &[]),
+    (
+        "x-d: &d {gone: {condition: service_started, required: false}}\ndepends_on:\n  <<: *d",
+        &["!Requires=", "!After="],
+        &[],
+    ),
     // Health checks.
     (
         "healthcheck: {test: [CMD, a, 'b c'], interval: 1m30s, timeout: 5s, retries: 2, start_period: 0s}",
