@@ -33,11 +33,15 @@ pub enum Event {
     RollbackFailed,
     /// A switch that was interrupted was undone.
     Undone,
+    /// An update is not made, because volumes cannot be copied before.
+    NoSnapshot,
+    /// A volume was put back to what it was before an update.
+    Restored,
 }
 
 impl Event {
     /// All events, in the order in which the documentation lists them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 12] = [
         Self::Available,
         Self::Downloaded,
         Self::Unavailable,
@@ -48,6 +52,8 @@ impl Event {
         Self::RolledBack,
         Self::RollbackFailed,
         Self::Undone,
+        Self::NoSnapshot,
+        Self::Restored,
     ];
 
     /// The message ID.
@@ -64,6 +70,8 @@ impl Event {
             Self::RolledBack => "588fdef37ac3415aa9a4653f4ee6581a",
             Self::RollbackFailed => "8d087cfd6e894e449a3638a49a0a10b8",
             Self::Undone => "cafd1df7e7b249b68b736c0c5cba3679",
+            Self::NoSnapshot => "9bdc2ace5734405dae7c03067cb4ec8a",
+            Self::Restored => "78c7904f57394ea0942be06dcac31c31",
         }
     }
 
@@ -71,8 +79,8 @@ impl Event {
     fn priority(self) -> u8 {
         match self {
             Self::RollbackFailed => 2,
-            Self::Unavailable | Self::Failed => 3,
-            Self::RolledBack | Self::Undone => 4,
+            Self::Unavailable | Self::Failed | Self::NoSnapshot => 3,
+            Self::RolledBack | Self::Undone | Self::Restored => 4,
             Self::Available | Self::Downloaded | Self::Refused | Self::Switched | Self::Updated => 5,
         }
     }

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use support::containers::{Container, boot_with, ready};
 use support::host::Host;
-use support::{image, registry, run};
+use support::{registry, run};
 
 on_every_suite!(one_container, several_containers, a_registry);
 
@@ -30,24 +30,14 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
 
 /// Layouts of one image in several versions, which answer with their names, or do not.
 fn versions(directory: &Path) {
-    let copy = |name: &str| {
-        let layout = directory.join(name);
-        run(Command::new("cp").arg("-r").arg(image("nginx")).arg(&layout));
-        format!("{}:latest", layout.display())
-    };
+    let copy = |name: &str| support::versions::copy("nginx", directory, name, "latest");
     for name in ["one", "two", "three", "four"] {
-        let tag = copy(name);
-        let page = directory.join(format!("{name}.html"));
-        std::fs::write(&page, format!("{name}\n")).unwrap();
-        run(Command::new("umoci").args(["insert", "--image", &tag]).arg(page).arg("/usr/share/nginx/html/index.html"));
+        support::versions::page(directory, name);
     }
     let broken = copy("broken");
     run(Command::new("umoci").args(["insert", "--image", &broken, "--whiteout", "/usr/share/nginx/html/index.html"]));
     for (name, command) in [("crash", "echo it crashes; exit 3"), ("hang", "exec sleep 1000")] {
-        let tag = copy(name);
-        let mut umoci = Command::new("umoci");
-        umoci.args(["config", "--image", &tag, "--clear", "config.entrypoint", "--clear", "config.cmd"]);
-        run(umoci.args(["--config.cmd", "sh", "--config.cmd", "-c", "--config.cmd", command]));
+        support::versions::command(&copy(name), command);
     }
     let other = copy("other");
     run(Command::new("umoci").args(["config", "--image", &other, "--architecture", "riscv64"]));

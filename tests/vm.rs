@@ -8,7 +8,9 @@ mod support;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
+use std::time::{Duration, Instant};
 use support::containers::{NGINX, WELCOME, installed};
+use support::random::Random;
 use support::tiers::{self, assert_tiers, nginx};
 use support::vm::Vm;
 use support::{image, matrix, require};
@@ -189,4 +191,70 @@ fn copy(from: &Path, to: &Path) {
 
 fn run(program: &str, arguments: &[&str]) {
     assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
+}
+
+/// The moments of power cuts unless `SDME_TEST_MOMENTS` says otherwise. Each takes a boot of the emulated machine.
+const MOMENTS: u64 = 3;
+
+/// A service whose image alternates between two versions, and whose machine loses its power at random moments of updates:
+/// `SDME_TEST_SEED=SEED SDME_TEST_MOMENTS=COUNT` chooses the moments.
+#[test]
+fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
+    if !require(&["root", "cpio", "make", "build", "umoci", "image:nginx", "tree:qemu", "vm"]) {
+        return;
+    }
+    let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
+    let seed = number("SDME_TEST_SEED").unwrap_or(1);
+    let staged = installed();
+    let path = |path: &str| staged.path().join(path);
+    for directory in ["etc/sdme", "srv/versions", "etc/systemd/system.conf.d"] {
+        fs::create_dir_all(path(directory)).unwrap();
+    }
+    for version in ["one", "two"] {
+        support::versions::page(&path("srv/versions"), version);
+    }
+    copy(&path("srv/versions/one"), &path("srv/app"));
+    let container = "[Container]\nImage=oci:/srv/app\nAutoUpdate=registry\nUpdateSettle=1s\nNotify=healthy\nHealthHttp=:80/\n\
+        HealthInterval=500ms\nHealthRetries=100\n[Service]\nTimeoutStartSec=5min\n[Install]\nWantedBy=machines.target\n";
+    fs::write(path("etc/sdme/web.container"), container).unwrap();
+    // Every update imports its version.
+    fs::write(path("etc/sdme/sdme.conf"), "[Defaults]\nKeepVersions=0\n").unwrap();
+    fs::write(path("etc/systemd/system.conf.d/slow.conf"), "[Manager]\nDefaultTimeoutStartSec=5min\n").unwrap();
+
+    let mut vm = Vm::boot_with("update", &[staged.path().to_owned()]);
+    let page = |vm: &Vm| vm.wait("curl -fsS --max-time 10 http://localhost/", 120).trim().to_owned();
+    let put =
+        |vm: &Vm, version: &str| vm.ok(&format!("rm -rf /srv/app && cp -r /srv/versions/{version} /srv/app && sync"));
+    let other = |version: &str| if version == "one" { "two" } else { "one" };
+    assert_eq!(page(&vm), "one");
+    put(&vm, "two");
+    let begin = Instant::now();
+    vm.ok("sdme-gen update");
+    let whole = u64::try_from(begin.elapsed().as_millis()).unwrap();
+    assert_eq!(page(&vm), "two");
+
+    let mut random = Random::new(seed);
+    let mut story = format!("SDME_TEST_SEED={seed}, an update takes {whole} ms\n");
+    let mut before = "two".to_owned();
+    for _ in 0..number("SDME_TEST_MOMENTS").unwrap_or(MOMENTS) {
+        let after = other(&before);
+        put(&vm, after);
+        // The last moments are those after the update.
+        let moment = random.below(whole + whole / 8);
+        vm.ok("systemd-run --quiet sdme-gen update");
+        std::thread::sleep(Duration::from_millis(moment));
+        vm.power_cut();
+        vm.power_on();
+        let found = page(&vm);
+        let undone = vm.ok("journalctl -q -b -o cat MESSAGE_ID=cafd1df7e7b249b68b736c0c5cba3679 | wc -l");
+        story += &format!("{before} -> {after}, cut after {moment} ms: {found}; undone: {undone}");
+        assert!(found == before || found == after, "{story}");
+        assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n", "{story}");
+        before = found;
+    }
+    eprintln!("{story}");
+    // Updates go on after all that.
+    put(&vm, other(&before));
+    vm.ok("sdme-gen update");
+    assert_eq!(page(&vm), other(&before), "{story}");
 }

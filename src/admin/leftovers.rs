@@ -141,6 +141,13 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     }
     let directory = Tree::open(&above).with_context(|| format!("cannot open {}", above.display()))?;
     tree::remove(directory.root(), name.as_bytes()).with_context(|| format!("cannot remove the volume {name}"))?;
+    // A copy that is to be put back would bring the volume back.
+    for kind in ["snapshots", "restores"].map(|kind| above.join(".state").join(kind)) {
+        if kind.is_dir() {
+            let removed = Tree::open(&kind).and_then(|directory| tree::remove(directory.root(), name.as_bytes()));
+            removed.with_context(|| format!("cannot remove {}", kind.join(name).display()))?;
+        }
+    }
     for kind in ["locks", "unfinished"] {
         let path = above.join(".state").join(kind).join(name);
         match fs::remove_file(&path) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! `UpdateSettle=`, in `.container` files and in `sdme.conf`. Pure.
+//! `UpdateSettle=` and `UpdateSnapshot=`, in `.container` files and in `sdme.conf`. Pure.
 
-use super::settings::Settings;
+use super::settings::{Settings, parse_bool};
 use super::time::milliseconds;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Spanned};
 
 /// `UpdateSettle=` unless it is set, in milliseconds.
 pub const SETTLE: u64 = 30_000;
@@ -20,4 +20,11 @@ pub fn settle(settings: &Settings, section: &str, problems: &mut Vec<Diagnostic>
         problems.push(Diagnostic::error(&written.at, message));
     }
     time
+}
+
+/// Reads `UpdateSnapshot=` of a section, whose value the key table has already checked.
+#[must_use]
+pub fn snapshot(settings: &Settings, section: &str) -> Option<Spanned<bool>> {
+    let written = settings.text(section, "UpdateSnapshot")?;
+    Some(Spanned { value: parse_bool(written.value)?, at: written.at })
 }

@@ -48,12 +48,15 @@ pub struct Updates {
 }
 
 /// A switch from one version of an image to another one.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Switch {
     /// The store entry of before.
     pub from: String,
     /// The store entry of after.
     pub to: String,
+    /// Volumes that are copied before a container starts on the version of after, and put back when the switch is undone.
+    pub volumes: BTreeSet<String>,
 }
 
 impl Updates {
@@ -244,11 +247,11 @@ impl Store {
     }
 
     /// Undoes a switch of `name` that was not finished, unless the process that switches is still there. Says whether there
-    /// was one.
+    /// was one. `before` is called before the note about the switch is removed; if it fails, the note stays.
     ///
     /// # Errors
-    /// The link or the note cannot be replaced.
-    pub fn undo_unfinished(&self, name: &str) -> Result<Option<Switch>> {
+    /// The link or the note cannot be replaced, or `before` fails.
+    pub fn undo_unfinished(&self, name: &str, before: &dyn Fn(&Switch) -> Result<()>) -> Result<Option<Switch>> {
         let mut noted = self.noted(name);
         let Some(switch) = noted.switch.clone() else { return Ok(None) };
         let Some(_updating) = self.try_lock_updates()? else { return Ok(None) };
@@ -258,6 +261,7 @@ impl Store {
         } else if self.version(name, &switch.to).is_err() {
             bail!("both versions of {name} of an update that was not finished are gone; import it again");
         }
+        before(&switch)?;
         noted.switch = None;
         self.note_updates(name, &noted)?;
         Ok(Some(switch))
@@ -269,6 +273,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn switch() -> Switch {
+        Switch { from: "x.1.1".into(), to: "x.2.2".into(), volumes: ["data".into()].into() }
+    }
+
     #[test]
     fn notes_are_of_one_reference() {
         let dir = tempfile::tempdir().unwrap();
@@ -277,7 +285,7 @@ mod tests {
         let mut updates = store.updates("x", "a");
         updates.named("sha256:1", 7);
         updates.refused.insert("sha256:1".into());
-        updates.switch = Some(Switch { from: "x.1.1".into(), to: "x.2.2".into() });
+        updates.switch = Some(switch());
         store.note_updates("x", &updates).unwrap();
         assert_eq!(store.updates("x", "a"), updates);
         assert!(updates.is_held());
@@ -299,11 +307,11 @@ mod tests {
         let store = Store::open(dir.path());
         let lock = store.lock_updates().unwrap();
         assert!(store.lock_updates().unwrap_err().to_string().contains("is running"));
-        let switch = Some(Switch { from: "x.1.1".into(), to: "x.2.2".into() });
+        let switch = Some(switch());
         store.note_updates("x", &Updates { switch, ..Updates::default() }).unwrap();
-        assert_eq!(store.undo_unfinished("x").unwrap(), None);
+        assert_eq!(store.undo_unfinished("x", &|_| Ok(())).unwrap(), None);
         drop(lock);
         fs::create_dir_all(store.entries().join(".locks")).unwrap();
-        assert!(store.undo_unfinished("x").unwrap_err().to_string().contains("are gone"));
+        assert!(store.undo_unfinished("x", &|_| Ok(())).unwrap_err().to_string().contains("are gone"));
     }
 }

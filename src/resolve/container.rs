@@ -56,6 +56,7 @@ pub fn container(
     let (memory, tasks) = limits(settings, &mut problems);
     let auto_update = settings.text("Container", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
     let update_settle = update::settle(settings, "Container", &mut problems);
+    let update_snapshot = update::snapshot(settings, "Container");
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::container(settings, &mut problems);
     let install = links(settings, names, &mut problems);
@@ -114,6 +115,7 @@ pub fn container(
         security,
         auto_update,
         update_settle,
+        update_snapshot,
         unit,
         service,
         install,

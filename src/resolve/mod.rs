@@ -299,6 +299,7 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
     }
     let mut problems = Vec::new();
     model.update_settle = update::settle(settings, "Defaults", &mut problems);
+    model.update_snapshot = update::snapshot(settings, "Defaults");
     if !problems.is_empty() {
         model.reject(file, problems, Vec::new());
         return;

@@ -101,6 +101,8 @@ pub struct Model {
     pub installers: Installers,
     /// `UpdateSettle=` of `sdme.conf`, in milliseconds.
     pub update_settle: Option<u64>,
+    /// `UpdateSnapshot=` of `sdme.conf`.
+    pub update_snapshot: Option<Spanned<bool>>,
     /// `sdme.lock`, or what is wrong with it.
     pub lock: Option<Result<Lock, Diagnostic>>,
     /// Files that cannot be used.
@@ -192,6 +194,8 @@ pub struct Container {
     pub auto_update: Option<AutoUpdate>,
     /// `UpdateSettle=` of the file, in milliseconds.
     pub update_settle: Option<u64>,
+    /// `UpdateSnapshot=` of the file.
+    pub update_snapshot: Option<Spanned<bool>>,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.
@@ -407,6 +411,13 @@ impl Model {
     #[must_use]
     pub fn update_settle(&self, container: &Container) -> u64 {
         container.update_settle.or(self.update_settle).unwrap_or(SETTLE)
+    }
+
+    /// The place of the `UpdateSnapshot=yes` that counts for a container, if its volumes are copied before an update.
+    #[must_use]
+    pub fn update_snapshot<'a>(&'a self, container: &'a Container) -> Option<&'a Location> {
+        let written = container.update_snapshot.as_ref().or(self.update_snapshot.as_ref());
+        written.filter(|written| written.value).map(|written| &written.at)
     }
 
     /// The first problem of a file that cannot be used.

@@ -58,6 +58,15 @@ pub fn leave_to_program(unit: &str, error: Error) -> Result<()> {
     Err(error)
 }
 
+/// The word for a start that fails because volumes cannot be copied for an update, or put back.
+pub const NO_SNAPSHOT: &str = "no snapshot";
+
+/// A start that fails because of that.
+#[must_use]
+pub fn no_snapshot(error: &Error) -> Unmet {
+    Unmet(Cause::new(NO_SNAPSHOT, &format!("{error:#}")))
+}
+
 /// Runs a command of `unit`. If the command fails, writes down why.
 ///
 /// # Errors

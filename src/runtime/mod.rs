@@ -10,6 +10,7 @@ pub mod ports;
 pub mod prepare;
 pub mod pull;
 pub mod secrets;
+pub mod snapshots;
 pub mod systemd;
 pub mod taken;
 mod volumes;

@@ -70,29 +70,39 @@ struct Paths {
 
 impl Paths {
     fn of(name: &str) -> Result<Self> {
-        let volume = PathBuf::from(volume(name));
-        let above = volume.parent().context("a volume has no parent directory")?;
-        let private = above.join(PRIVATE);
-        let [locks, staged, unfinished] = ["locks", "new", "unfinished"].map(|kind| private.join(kind));
-        for directory in [Path::new(STATE), above, &private, &locks, &staged, &unfinished] {
-            match DirBuilder::new().mode(0o700).create(directory) {
-                Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
-                other => other.with_context(|| format!("cannot make {}", directory.display()))?,
-            }
-        }
-        Ok(Self { lock: locks.join(name), staged: staged.join(name), unfinished: unfinished.join(name), volume })
+        let of = |kind| private(kind).map(|directory| directory.join(name));
+        let (lock, staged, unfinished) = (of("locks")?, of("new")?, of("unfinished")?);
+        Ok(Self { volume: PathBuf::from(volume(name)), lock, staged, unfinished })
     }
+}
+
+/// Makes a directory beside the volumes that no container can reach, for what is called as volumes are.
+pub(super) fn private(kind: &str) -> Result<PathBuf> {
+    let above = Path::new(STATE).join("volumes");
+    let private = above.join(PRIVATE);
+    let directory = private.join(kind);
+    for directory in [Path::new(STATE), &above, &private, &directory] {
+        match DirBuilder::new().mode(0o700).create(directory) {
+            Err(e) if e.kind() == ErrorKind::AlreadyExists => {}
+            other => other.with_context(|| format!("cannot make {}", directory.display()))?,
+        }
+    }
+    Ok(directory)
+}
+
+/// Waits until no other start prepares the volume, and has others wait as long as the result lives.
+pub(super) fn lock(name: &str) -> Result<Flock<File>> {
+    let path = Paths::of(name)?.lock;
+    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+    let lock = lock.with_context(|| format!("cannot open {}", path.display()))?;
+    let locked = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, error)| error);
+    locked.with_context(|| format!("cannot lock {}", path.display()))
 }
 
 fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
     let paths = Paths::of(name)?;
-    let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&paths.lock);
-    let lock = lock.with_context(|| format!("cannot open {}", paths.lock.display()))?;
     // Two containers that share a new volume may start at once.
-    let _lock = match Flock::lock(lock, FlockArg::LockExclusive) {
-        Ok(lock) => lock,
-        Err((_, error)) => return Err(error).with_context(|| format!("cannot lock {}", paths.lock.display())),
-    };
+    let _lock = lock(name)?;
     let owner = model.volumes.get(name).map(|v| &v.owner);
     let fill = |directory: &File| -> Result<()> {
         if mount.options.copy

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod plan;
 pub mod rollback;
 pub mod rollout;
+pub mod snapshot;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -20,8 +21,8 @@ use crate::admin::images;
 use crate::announce::{About, Event, announce};
 use crate::config::source::{AutoUpdate, ImageSource};
 use crate::image::{Imported, Store, now};
-use crate::resolve::model::{Image, Model};
-use crate::runtime::{pull, systemd};
+use crate::resolve::model::{Container, Facts, Image, Model};
+use crate::runtime::{pull, snapshots, systemd};
 use check::Answer;
 use plan::{Rollout, Targets};
 use rollout::{Change, Host, Purpose};
@@ -85,6 +86,7 @@ impl Report {
 /// Everything that one run needs.
 struct Run<'a> {
     model: &'a Model,
+    facts: &'a Facts,
     store: &'a Store,
     targets: Targets,
     options: Options,
@@ -98,14 +100,14 @@ struct Run<'a> {
 /// containers is in the report.
 pub fn update(names: &[String], options: Options) -> Result<Report> {
     let root = Path::new("/");
-    let model = crate::runtime::model(root);
+    let (model, facts) = crate::runtime::known(root);
     let targets = plan::targets(&model, names).map_err(|message| anyhow!(message))?;
     if let Some(Err(problem)) = &model.lock {
         bail!("{problem}");
     }
     let store = Store::open(root);
     let _lock = store.lock_updates()?;
-    let mut run = Run { model: &model, store: &store, targets, options, report: Report::default() };
+    let mut run = Run { model: &model, facts: &facts, store: &store, targets, options, report: Report::default() };
     if !options.dry_run {
         run.undo_unfinished()?;
     }
@@ -116,28 +118,34 @@ pub fn update(names: &[String], options: Options) -> Result<Report> {
 impl Run<'_> {
     /// Ends what an earlier run that was interrupted has begun.
     fn undo_unfinished(&self) -> Result<()> {
+        let mut restarts = BTreeSet::new();
         for image in self.model.images.values() {
             let mut updates = self.store.updates(&image.name, &image.source.to_string());
             let Some(switch) = updates.switch.take() else { continue };
             if self.store.version(&image.name, &switch.from).is_ok() {
                 self.store.switch(&image.name, &switch.from)?;
             }
+            snapshots::give_back(&switch.volumes)?;
             self.store.note_updates(&image.name, &updates)?;
             let about = About { image: &image.name, ..About::default() };
             announce(Event::Undone, about, &format!("an update of {} was interrupted; it is undone", image.name));
             let running = images::running(Path::new("/"))?;
             let units = crate::admin::ps::units::read()?;
             for container in self.model.containers.values() {
-                let unit = crate::resolve::model::Container::unit(&container.name);
+                let unit = Container::unit(&container.name);
                 let uses = crate::plan::images(container, self.model).contains(&image.name.as_str());
                 let is_new = running.get(&container.name).is_some_and(|entries| entries.contains(&switch.to));
                 let failed = units.get(&unit).is_some_and(crate::admin::ps::units::Unit::has_failed);
                 if uses && (is_new || failed) {
-                    rollout::restart(&unit)?;
+                    restarts.insert(unit);
                 }
             }
         }
-        Ok(())
+        // No update is unfinished now.
+        snapshots::sweep();
+        // A volume is put back when nothing uses it.
+        rollout::stop(&restarts)?;
+        restarts.iter().try_for_each(|unit| rollout::restart(unit))
     }
 
     fn go(&mut self) -> Result<()> {
@@ -268,6 +276,7 @@ impl Run<'_> {
         let missing = needed.into_iter().find(|image| bad.contains(*image)).cloned();
         let reason = stopped.clone().map(|failed| format!("the update of {failed} failed before"));
         let reason = reason.or(missing.map(|image| format!("the image {image} is unavailable")));
+        let reason = reason.or_else(|| self.no_snapshot(part));
         let of_part: Vec<Change> = part.images.iter().filter_map(|name| changes.get(name)).cloned().collect();
         if self.options.dry_run || reason.is_some() {
             let word = if reason.is_some() { "skipped" } else { "would update" };
@@ -283,7 +292,7 @@ impl Run<'_> {
         for change in &of_part {
             pull::set_mark(self.model, &change.image, &change.to);
         }
-        let host = Host { store: self.store, model: self.model, members: &self.targets.members };
+        let host = Host { store: self.store, model: self.model, facts: self.facts, members: &self.targets.members };
         let outcome = host.run(&of_part, &part.members, Purpose::Update)?;
         for name in &outcome.updated {
             self.container(name, "updated", None);
@@ -307,6 +316,22 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Why the volumes cannot be copied that are to be before the containers of `part` start on new versions.
+    fn no_snapshot(&self, part: &Rollout) -> Option<String> {
+        if self.options.dry_run {
+            return None;
+        }
+        let units = match crate::admin::ps::units::read() {
+            Ok(units) => units,
+            Err(error) => return Some(format!("{error:#}")),
+        };
+        let known = (self.model, self.facts);
+        let problem = snapshot::problem(&part.members, &self.targets.members, known, &units)?;
+        let images = part.images.iter().map(String::as_str).collect::<Vec<_>>().join(" ");
+        announce(Event::NoSnapshot, About { image: &images, ..About::default() }, &problem);
+        Some(problem)
     }
 
     fn container(&mut self, name: &str, status: &str, reason: Option<String>) {

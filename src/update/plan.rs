@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::source::AutoUpdate;
+use crate::diag::Location;
 use crate::plan::images as images_of;
 use crate::resolve::model::{Container, Model, Network};
 
@@ -16,6 +17,8 @@ pub struct Member {
     pub pod: Option<String>,
     /// `UpdateSettle=`, in milliseconds.
     pub settle: u64,
+    /// The place of its `UpdateSnapshot=yes`, if it has that.
+    pub snapshot: Option<Location>,
 }
 
 /// What an update concerns.
@@ -108,6 +111,7 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
                 images: images.iter().map(|image| (*image).to_owned()).collect(),
                 pod: pod_of(container, model).cloned(),
                 settle: model.update_settle(container),
+                snapshot: model.update_snapshot(container).cloned(),
             };
             targets.members.insert(container.name.clone(), member);
         }
@@ -178,7 +182,8 @@ mod tests {
     use super::*;
 
     fn member(images: &[&str], pod: Option<&str>) -> Member {
-        Member { images: images.iter().map(|i| (*i).to_owned()).collect(), pod: pod.map(str::to_owned), settle: 0 }
+        let images = images.iter().map(|i| (*i).to_owned()).collect();
+        Member { images, pod: pod.map(str::to_owned), ..Member::default() }
     }
 
     fn set(names: &[&str]) -> BTreeSet<String> {

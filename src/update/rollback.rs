@@ -23,7 +23,7 @@ const SHORTEST: usize = 6;
 /// There is no such name or version, or another update is running.
 pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Change>, Outcome)> {
     let root = Path::new("/");
-    let model = crate::runtime::model(root);
+    let (model, facts) = crate::runtime::known(root);
     let store = Store::open(root);
     let containers = named(&model, name);
     let of_containers = containers.iter().flat_map(|container| crate::plan::images(container, &model));
@@ -60,9 +60,9 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
     for change in &changes {
         pull::set_mark(&model, &change.image, &change.to);
     }
-    // Whoever goes back by hand looks at the result: nothing is waited for beyond the start.
+    // Whoever goes back by hand looks at the result: nothing is waited for beyond the start. The containers keep their data.
     let settings: BTreeMap<String, Member> = BTreeMap::new();
-    let host = Host { store: &store, model: &model, members: &settings };
+    let host = Host { store: &store, model: &model, facts: &facts, members: &settings };
     let outcome = host.run(&changes, &members, Purpose::Rollback)?;
     tell_others(&model, &changes, &members)?;
     Ok((changes, outcome))

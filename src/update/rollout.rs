@@ -10,16 +10,16 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::lock;
 use super::plan::Member;
+use super::{lock, snapshot};
 use crate::admin::ps::units;
 use crate::admin::ps::units::Units;
 use crate::admin::{images, ps};
 use crate::announce::{About, Event, announce};
 use crate::cause;
 use crate::image::{Imported, Store, Switch, Updates};
-use crate::resolve::model::{Container, Image, Model};
-use crate::runtime::systemd;
+use crate::resolve::model::{Container, Facts, Image, Model};
+use crate::runtime::{failure, snapshots, systemd};
 
 /// Time between two looks at a container that was restarted.
 const LOOK: Duration = Duration::from_millis(250);
@@ -55,6 +55,8 @@ pub struct Host<'a> {
     pub store: &'a Store,
     /// The configuration.
     pub model: &'a Model,
+    /// What is known about this machine.
+    pub facts: &'a Facts,
     /// The containers that may be restarted.
     pub members: &'a BTreeMap<String, Member>,
 }
@@ -91,9 +93,14 @@ impl Host<'_> {
     pub fn run(&self, changes: &[Change], members: &[String], purpose: Purpose) -> Result<Outcome> {
         let all: Vec<&Change> = changes.iter().collect();
         let running = units::read()?;
+        let volumes: BTreeSet<String> = members.iter().flat_map(|name| self.copied(name)).collect();
         for change in changes {
             let mut updates = self.updates(change);
-            updates.switch = Some(Switch { from: change.from.entry().to_owned(), to: change.to.entry().to_owned() });
+            updates.switch = Some(Switch {
+                from: change.from.entry().to_owned(),
+                to: change.to.entry().to_owned(),
+                volumes: volumes.clone(),
+            });
             if purpose == Purpose::Rollback {
                 updates.refused.insert(change.from.image.manifest.clone());
             }
@@ -107,9 +114,11 @@ impl Host<'_> {
         let text = format!("switched {} to {to}", names(&all));
         announce(Event::Switched, About { image: &names(&all), from: &from, to: &to, ..About::default() }, &text);
         let mut outcome = Outcome::default();
-        for name in members {
+        let mut touched = Vec::new();
+        for (index, name) in members.iter().enumerate() {
             let own: Vec<&Change> = self.changes_of(name, changes);
-            match self.advance(name, &own, &running) {
+            let later = members.get(index + 1..).unwrap_or_default();
+            match self.advance(name, &own, later, &running, &mut touched) {
                 Ok(false) => {}
                 Ok(true) => {
                     let (from, to) = digests(&own);
@@ -132,14 +141,30 @@ impl Host<'_> {
             }
         }
         match (outcome.failed.clone(), purpose) {
-            (Some((failed, _)), Purpose::Update) => self.undo(changes, &failed, &mut outcome)?,
+            (Some((failed, _)), Purpose::Update) => self.undo(changes, &failed, &touched, &volumes, &mut outcome)?,
             (Some((failed, _)), Purpose::Rollback) => {
                 outcome.broken.push(failed);
                 self.finish(changes, false)?;
             }
             (None, purpose) => self.finish(changes, purpose == Purpose::Update)?,
         }
+        snapshots::forget(&volumes);
         Ok(outcome)
+    }
+
+    fn copied(&self, name: &str) -> BTreeSet<String> {
+        snapshot::copied(name, self.members, (self.model, self.facts))
+    }
+
+    /// Stops what runs of `later` and shares a volume with a container that is about to start: nothing may change the volume while
+    /// it is copied. Each of them is started in its turn.
+    fn part(&self, name: &str, later: &[String], before: &Units, touched: &mut Vec<String>) -> Result<()> {
+        let copied = self.copied(name);
+        let shares = |other: &&String| !snapshot::mounted(other, (self.model, self.facts)).is_disjoint(&copied);
+        let runs = |other: &&String| before.get(&Container::unit(other)).is_some_and(units::Unit::is_active);
+        let others: Vec<&String> = later.iter().filter(runs).filter(shares).collect();
+        touched.extend(others.iter().map(|other| (*other).clone()));
+        stop(&others.iter().map(|other| Container::unit(other)).collect())
     }
 
     /// The changes that concern a container.
@@ -186,14 +211,23 @@ impl Host<'_> {
 
     /// Restarts a container that runs on an earlier version, and waits until it has passed its checks. Says whether it was
     /// one that runs.
-    fn advance(&self, name: &str, changes: &[&Change], before: &Units) -> Result<bool> {
+    fn advance(
+        &self,
+        name: &str,
+        changes: &[&Change],
+        later: &[String],
+        before: &Units,
+        touched: &mut Vec<String>,
+    ) -> Result<bool> {
         let unit = Container::unit(name);
         if before.get(&unit).is_none_or(|unit| unit.word(false) != "running") {
             return Ok(false);
         }
         let wanted: BTreeSet<&str> = changes.iter().map(|change| change.to.entry()).collect();
         let runs_on = images::running(Path::new("/"))?.remove(name).unwrap_or_default();
+        touched.push(name.to_owned());
         if !wanted.iter().all(|entry| runs_on.contains(*entry)) {
+            self.part(name, later, before, touched)?;
             restart(&unit)?;
         }
         let time = self.members.get(name).map_or(0, |member| member.settle);
@@ -202,9 +236,19 @@ impl Host<'_> {
         Ok(true)
     }
 
-    /// Goes back to the former versions after `failed` has failed, and restarts what ran on the new ones.
-    fn undo(&self, changes: &[Change], failed: &str, outcome: &mut Outcome) -> Result<()> {
-        let guilty = self.changes_of(failed, changes);
+    /// Goes back to the former versions after `failed` has failed, and restarts what ran on the new ones. Volumes that were copied are
+    /// put back by these starts.
+    fn undo(
+        &self,
+        changes: &[Change],
+        failed: &str,
+        touched: &[String],
+        volumes: &BTreeSet<String>,
+        outcome: &mut Outcome,
+    ) -> Result<()> {
+        // A version is not to blame if a volume could not be copied before it was started.
+        let is_tried = cause::of(&Container::unit(failed)).is_none_or(|cause| cause.word != failure::NO_SNAPSHOT);
+        let guilty = if is_tried { self.changes_of(failed, changes) } else { Vec::new() };
         for change in &guilty {
             let mut updates = self.updates(change);
             updates.refused.insert(change.to.image.manifest.clone());
@@ -212,8 +256,21 @@ impl Host<'_> {
             self.store.note_updates(&change.image.name, &updates)?;
         }
         self.link(changes, |change| &change.from)?;
-        let moved = std::mem::take(&mut outcome.updated);
-        for name in std::iter::once(failed.to_owned()).chain(moved) {
+        snapshots::give_back(volumes)?;
+        outcome.updated.clear();
+        let mut back: Vec<&str> = vec![failed];
+        for name in touched.iter().map(String::as_str) {
+            if !back.contains(&name) {
+                back.push(name);
+            }
+        }
+        let uses = |name: &&&str| !snapshot::mounted(name, (self.model, self.facts)).is_disjoint(volumes);
+        let stopped = back.iter().filter(uses).map(|name| Container::unit(name)).collect();
+        if let Err(error) = stop(&stopped) {
+            // The starts below tell what comes of that.
+            eprintln!("sdme-gen: {error:#}");
+        }
+        for name in back.into_iter().map(str::to_owned) {
             let own = self.changes_of(&name, changes);
             let (to, from) = digests(&own);
             let about = About { image: &names(&own), container: &name, from: &from, to: &to };
@@ -231,6 +288,18 @@ impl Host<'_> {
         }
         self.back(changes)
     }
+}
+
+/// Stops containers.
+///
+/// # Errors
+/// One of them cannot be stopped.
+pub fn stop(units: &BTreeSet<String>) -> Result<()> {
+    if units.is_empty() {
+        return Ok(());
+    }
+    let units = units.iter().map(String::as_str);
+    systemd::quietly(&std::iter::once("stop").chain(units).collect::<Vec<_>>())
 }
 
 /// Restarts a container. Limits on the number of starts are for starts that nobody has decided on.

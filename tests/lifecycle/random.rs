@@ -11,6 +11,7 @@ use crate::bench::Bench;
 use crate::files::{Files, Ports};
 use crate::state::State;
 use crate::support::containers::ready;
+use crate::support::random::Random;
 
 on_every_suite!(any_sequence_ends_in_what_the_files_say);
 
@@ -31,24 +32,6 @@ fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
     }
 }
 
-/// Random numbers (xorshift64*): enough for tests, and the same everywhere for the same seed.
-#[derive(Debug)]
-struct Random(u64);
-
-impl Random {
-    /// A number below `limit`.
-    fn below(&mut self, limit: u64) -> u64 {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) % limit
-    }
-
-    fn pick<'a>(&mut self, all: &[&'a str]) -> &'a str {
-        all[usize::try_from(self.below(all.len() as u64)).unwrap()]
-    }
-}
-
 /// The files as they are, and what was done so far.
 #[derive(Debug)]
 struct Sequence {
@@ -61,7 +44,7 @@ impl Sequence {
     /// A sequence that begins with some containers and pods.
     fn new(seed: u64) -> Self {
         // Neighbouring seeds are to have different beginnings; zero would stay zero.
-        let random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+        let random = Random::new(seed);
         let mut this = Self { random, files: Files::default(), log: String::new() };
         (1..=PODS).for_each(|number| this.edit_pod(number));
         (1..=CONTAINERS).for_each(|number| this.edit_container(number));

@@ -11,9 +11,11 @@ pub mod lan;
 pub mod layout;
 pub mod matrix;
 pub mod packages;
+pub mod random;
 pub mod registry;
 pub mod servers;
 pub mod tiers;
+pub mod versions;
 pub mod vm;
 
 use std::fmt;

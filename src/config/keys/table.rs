@@ -17,6 +17,7 @@ const ALIAS_HELP: &str = "Further name for the other members of its networks";
 const LABELED: &str = "the container gets no SELinux label; write AppArmor= or Strict=yes to confine it";
 const LOG_DRIVERS: &[&str] = &["journald", "passthrough", "passthrough-tty", "none", "k8s-file", "json-file"];
 const SETTLE_HELP: &str = "Time that a container has to run after an update before the update goes on (default: 30s)";
+const SNAPSHOT_HELP: &str = "Before an update starts a container on a new version, copy its volumes by reflinks; put the copies back if the update fails (default: no)";
 const MODES: &[&str] = &["proxy", "nft"];
 const PORT_HELP: &str =
     "[[IP:]HOST-PORT:]CONTAINER-PORT[/tcp|udp], or ranges of ports; without a container port the one the image exposes";
@@ -147,6 +148,7 @@ pub const CONTAINER: &[Key] = &[
     ours("StartOnDemand", Kind::Flag, DEMAND_HELP),
     ours("StopWhenIdle", Kind::Text, IDLE_HELP),
     ours("UpdateSettle", Kind::Text, SETTLE_HELP),
+    ours("UpdateSnapshot", Kind::Flag, SNAPSHOT_HELP),
     ours("Strict", Kind::Flag, "Hardened, with Docker's capabilities at most, system call filters and AppArmor"),
     ours(
         "SystemCallFilter",
@@ -422,6 +424,7 @@ pub const DEFAULTS: &[Key] = &[
         "IPv4 addresses for networks without Subnet=, 4096 for each; 10.216.0.0/13 unless set",
     ),
     ours("UpdateSettle", Kind::Text, SETTLE_HELP),
+    ours("UpdateSnapshot", Kind::Flag, SNAPSHOT_HELP),
     ours(
         "UplinkRange",
         Kind::Text,

@@ -56,15 +56,17 @@ fn versions_come_and_go() {
 
     // A switch that nobody finishes is undone, once.
     store.switch("app", two.entry()).unwrap();
-    let switch = Switch { from: one.entry().to_owned(), to: two.entry().to_owned() };
+    let switch = Switch { from: one.entry().to_owned(), to: two.entry().to_owned(), ..Switch::default() };
     updates.switch = Some(switch.clone());
     store.note_updates("app", &updates).unwrap();
     let lock = store.lock_updates().unwrap();
-    assert_eq!(store.undo_unfinished("app").unwrap(), None);
+    assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), None);
     drop(lock);
-    assert_eq!(store.undo_unfinished("app").unwrap(), Some(switch));
+    // Nothing is forgotten before what hangs on the switch is undone, too.
+    assert!(store.undo_unfinished("app", &|_| anyhow::bail!("not now")).is_err());
+    assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), Some(switch));
     assert_eq!(current().image.manifest, first);
-    assert_eq!(store.undo_unfinished("app").unwrap(), None);
+    assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), None);
 
     // Of former versions, those that failed do not count.
     let third = version(&mut world, "3");

@@ -14,7 +14,7 @@ pub mod roots;
 pub mod stack;
 pub mod targets;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
@@ -40,7 +40,7 @@ use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
 use crate::runtime::prepare::links::{further, layers, remove};
-use crate::runtime::{ended, failure, limits, names, systemd, volumes};
+use crate::runtime::{ended, failure, limits, names, snapshots, systemd, volumes};
 use crate::started;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).
@@ -131,6 +131,7 @@ pub fn prepare(name: &str) -> Result<()> {
         .iter()
         .map(|placed| (placed, placed.app.and_then(|app| roots.get(app.name.as_str())).unwrap_or(&bottom)))
         .collect();
+    snapshots::before_start(container, &model, &facts, &store).map_err(|error| failure::no_snapshot(&error))?;
     mounts.iter().try_for_each(|(placed, root)| volumes::make_ready(placed, root, &model))?;
     configuration_layer(&planned, (&model, &facts), container, &mounts, (&roots, &bottom), &directory)?;
     planned::remember(name, &planned).context("cannot note what was planned")?;
@@ -161,17 +162,22 @@ fn refused(problem: impl Display) -> Error {
 /// What is known, after updates that were interrupted are undone.
 fn known(root: &Path, name: &str) -> (Model, Facts) {
     let (model, facts) = super::known(root);
-    if undo_unfinished(&model, name) { super::known(root) } else { (model, facts) }
+    if undo_unfinished(&model, &facts, name) { super::known(root) } else { (model, facts) }
 }
 
 /// Puts the images of the container back that an update had switched when it was interrupted, for example by a power cut. If that
 /// fails, the start goes on with the version that is linked. Says whether an image was put back.
-fn undo_unfinished(model: &Model, name: &str) -> bool {
+fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
     let Some(container) = model.containers.get(name) else { return false };
     let store = Store::open(Path::new("/"));
     let mut any = false;
-    for image in plan::images(container, model) {
-        match store.undo_unfinished(image) {
+    let mut images: BTreeSet<&str> = plan::images(container, model).into_iter().collect();
+    // The update may have been that of another container with which this one shares a volume.
+    if snapshots::any(&snapshots::volumes(container, model, facts, false)) {
+        images.extend(model.images.keys().map(String::as_str));
+    }
+    for image in images {
+        match store.undo_unfinished(image, &|switch| snapshots::give_back(&switch.volumes)) {
             Ok(None) => {}
             Ok(Some(_)) => {
                 let about = About { image, container: name, ..About::default() };

@@ -1,0 +1,249 @@
+// SPDX-License-Identifier: MIT
+//! Copies of volumes that prepare makes before a container starts on the new version of an image, and their return when the update
+//! fails (`UpdateSnapshot=`).
+//!
+//! Prepare does both, because the container does not run then, whoever has asked for the start: a connection to a published port may
+//! start a container at any time. Three directories that no container can reach say how far a copy is: `snapshots/.NAME` is not
+//! complete, `snapshots/NAME` is complete, and `restores/NAME` is to take the place of the volume at the next start. Each step is one
+//! rename, so that a power cut between two steps leaves a state from which the next start goes on. Only file names of the volumes'
+//! parent directory are used here; what is in a volume is copied by cp(1) while nothing changes it, and removed by descriptor.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::{fsync, syncfs};
+
+use crate::announce::{About, Event, record};
+use crate::image::Store;
+use crate::paths::{STATE, machine_root, volume};
+use crate::plan;
+use crate::resolve::app::mounts::What;
+use crate::resolve::model::{Container, Facts, Model};
+use crate::rootdir::tree::{self, Tree};
+use crate::runtime::prepare::stack;
+use crate::runtime::volumes::{lock, private};
+
+const SNAPSHOTS: &str = "snapshots";
+const RESTORES: &str = "restores";
+
+/// The volumes that a container mounts, as far as `facts` tell; with `written`, only those that it can change.
+#[must_use]
+pub fn volumes(container: &Container, model: &Model, facts: &Facts, written: bool) -> BTreeSet<String> {
+    let placed = container.placed(model.stack(container, facts), facts).into_iter().map(|placed| placed.mount);
+    let changed = placed.filter(|mount| !written || !mount.options.read_only);
+    let names = changed.filter_map(|mount| if let What::Volume(name) = mount.what { Some(name) } else { None });
+    names.collect()
+}
+
+/// The path of a copy, whether or not it is there.
+fn place(kind: &str, name: &str) -> PathBuf {
+    Path::new(STATE).join("volumes/.state").join(kind).join(name)
+}
+
+fn exists(path: &Path) -> Result<bool> {
+    match fs::symlink_metadata(path) {
+        Ok(_) => Ok(true),
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
+        Err(error) => Err(error).with_context(|| format!("cannot look at {}", path.display())),
+    }
+}
+
+fn rename(from: &Path, to: &Path) -> Result<()> {
+    let synced =
+        |path: &Path| path.parent().map_or(Ok(()), |above| -> io::Result<()> { Ok(fsync(File::open(above)?)?) });
+    let renamed = fs::rename(from, to).and_then(|()| synced(to)).and_then(|()| synced(from));
+    renamed.with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
+}
+
+/// Removes a copy with all that is in it.
+fn remove(kind: &str, name: &str) -> Result<()> {
+    let path = place(kind, name);
+    if !exists(&path)? {
+        return Ok(());
+    }
+    let removed = Tree::open(&private(kind)?).and_then(|above| tree::remove(above.root(), name.as_bytes()));
+    removed.with_context(|| format!("cannot remove {}", path.display()))
+}
+
+/// Before a container starts: puts the copies back that an update which failed has left, and copies the volumes that an update asks
+/// for. Says nothing about volumes that are not there yet.
+///
+/// # Errors
+/// A volume cannot be copied or put back, or another container uses it meanwhile.
+pub fn before_start(container: &Container, model: &Model, facts: &Facts, store: &Store) -> Result<()> {
+    let asked = asked(container, model, store)?;
+    for name in volumes(container, model, facts, false) {
+        let back = exists(&place(RESTORES, &name))?;
+        let copy = asked.contains(&name) && !exists(&place(SNAPSHOTS, &name))?;
+        if !back && !copy {
+            continue;
+        }
+        let _lock = lock(&name)?;
+        alone(&name, container, model, facts)?;
+        if back {
+            restore(&name)?;
+            let about = About { container: &container.name, ..About::default() };
+            record(Event::Restored, about, &format!("the volume {name} is as it was before the update"));
+        }
+        if copy {
+            take(&name)?;
+        }
+    }
+    Ok(())
+}
+
+/// The volumes that an update which is running wants copied before this container starts.
+fn asked(container: &Container, model: &Model, store: &Store) -> Result<BTreeSet<String>> {
+    let mut asked = BTreeSet::new();
+    for image in plan::images(container, model).into_iter().filter_map(|image| model.images.get(image)) {
+        let Some(switch) = store.updates(&image.name, &image.source.to_string()).switch else { continue };
+        // Once the update goes back, the former version is linked again.
+        if store.lookup(&image.name)?.is_some_and(|linked| linked.entry() == switch.to) {
+            asked.extend(switch.volumes);
+        }
+    }
+    Ok(asked)
+}
+
+/// Makes sure that no other container changes a volume now, or keeps the directory that is replaced.
+fn alone(name: &str, container: &Container, model: &Model, facts: &Facts) -> Result<()> {
+    let mounted = stack::mounted()?;
+    let others = model.containers.values().map(|other| &**other).filter(|other| other.name != container.name);
+    let runs = |other: &&Container| mounted.contains(&machine_root(&other.name));
+    let user = others.filter(runs).find(|other| volumes(other, model, facts, false).contains(name));
+    match user {
+        Some(other) => bail!(
+            "the volume {name} cannot be copied or put back for an update while {0} uses it; stop {0} first",
+            other.name
+        ),
+        None => Ok(()),
+    }
+}
+
+/// Copies a volume. A directory and nothing else, so that a rename can put it back.
+fn take(name: &str) -> Result<()> {
+    let from = PathBuf::from(volume(name));
+    if !exists(&from)? {
+        return Ok(());
+    }
+    plain(name)?;
+    private(SNAPSHOTS)?;
+    let unfinished = format!(".{name}");
+    remove(SNAPSHOTS, &unfinished)?;
+    let path = place(SNAPSHOTS, &unfinished);
+    clone(&from, &path)
+        .and_then(|()| Ok(syncfs(File::open(&path)?)?))
+        .with_context(|| format!("cannot copy the volume {name} for the update"))?;
+    rename(&path, &place(SNAPSHOTS, name))
+}
+
+/// cp(1) follows no symbolic link in what it copies, and keeps owners, modes, times, attributes and hard links.
+fn clone(from: &Path, to: &Path) -> Result<()> {
+    let output = Command::new("cp")
+        .args(["--archive", "--reflink=always", "--no-target-directory", "--"])
+        .args([from, to])
+        .env("LC_ALL", "C")
+        .stdin(Stdio::null())
+        .output()
+        .context("cannot run cp")?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        bail!("{}", said.lines().next().unwrap_or("cp failed"));
+    }
+    Ok(())
+}
+
+/// Puts a copy in the place of its volume. If an earlier attempt was interrupted, the volume may have no name now.
+fn restore(name: &str) -> Result<()> {
+    let (path, replaced) = (PathBuf::from(volume(name)), format!(".{name}"));
+    remove(RESTORES, &replaced)?;
+    if exists(&path)? {
+        plain(name)?;
+        rename(&path, &place(RESTORES, &replaced))?;
+    }
+    rename(&place(RESTORES, name), &path)?;
+    remove(RESTORES, &replaced)
+}
+
+/// Makes sure that the name of a volume is that of a directory which a rename can replace.
+fn plain(name: &str) -> Result<()> {
+    let path = volume(name);
+    let found = fs::symlink_metadata(&path).with_context(|| format!("cannot look at {path}"))?;
+    if !found.is_dir() {
+        bail!("{path} is not a directory but a symbolic link or a file; replace it by the directory itself");
+    }
+    if stack::mounted()?.contains(&path) {
+        bail!("{path} is a mount of its own, which cannot be replaced; mount the file system on {STATE}/volumes");
+    }
+    Ok(())
+}
+
+/// Looks whether volumes can be copied and put back, before anything is stopped for that.
+///
+/// # Errors
+/// Why they cannot, and what to do.
+pub fn check(names: &BTreeSet<String>) -> Result<()> {
+    let directory = private(SNAPSHOTS)?;
+    // The name of a volume begins with a letter or a digit.
+    let [probe, copy] = ["..probe", "..copy"].map(|file| directory.join(file));
+    let shared = fs::write(&probe, "x").map_err(Into::into).and_then(|()| clone(&probe, &copy));
+    for file in [&probe, &copy] {
+        // Best effort: the next look replaces them.
+        let _ = fs::remove_file(file);
+    }
+    if let Err(error) = shared {
+        bail!(
+            "the file system of {STATE}/volumes cannot copy by reflinks ({error:#}); put that directory on btrfs or xfs, or remove \
+             UpdateSnapshot="
+        );
+    }
+    for name in names {
+        if exists(Path::new(&volume(name)))? {
+            plain(name)?;
+        }
+    }
+    Ok(())
+}
+
+/// Has the next start of a container put the copies of these volumes back.
+///
+/// # Errors
+/// A copy cannot be renamed.
+pub fn give_back(names: &BTreeSet<String>) -> Result<()> {
+    for name in names {
+        let copy = place(SNAPSHOTS, name);
+        if exists(&copy)? {
+            private(RESTORES)?;
+            remove(RESTORES, name)?;
+            rename(&copy, &place(RESTORES, name))?;
+        }
+    }
+    Ok(())
+}
+
+/// Removes the copies of these volumes, which no update needs any more.
+pub fn forget(names: &BTreeSet<String>) {
+    for name in names {
+        for file in [name.clone(), format!(".{name}")] {
+            if let Err(error) = remove(SNAPSHOTS, &file) {
+                eprintln!("sdme-gen: {error:#}");
+            }
+        }
+    }
+}
+
+/// Whether an update has left a copy of one of these volumes.
+#[must_use]
+pub fn any(names: &BTreeSet<String>) -> bool {
+    names.iter().any(|name| place(SNAPSHOTS, name).exists())
+}
+
+/// Removes all copies that updates have left. Called when no update is unfinished.
+pub fn sweep() {
+    let entries = fs::read_dir(place(SNAPSHOTS, "")).into_iter().flatten().flatten();
+    forget(&entries.filter_map(|entry| entry.file_name().into_string().ok()).collect());
+}
