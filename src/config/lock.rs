@@ -19,7 +19,7 @@ const HEAD: &str = "# Written by sdme-gen lock; sdme-gen update moves the digest
 /// What an image is held to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locked {
-    /// The digest of its manifest for its platform.
+    /// The digest of its index, which is the same on machines of all platforms; of its manifest where there is no index.
     pub digest: String,
     /// When it was locked, in seconds since 1970.
     pub time: u64,

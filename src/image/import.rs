@@ -22,7 +22,7 @@ use crate::image::kind::install::Wanted;
 use crate::image::kind::mode;
 use crate::image::kind::user;
 use crate::image::source::deadline::Deadline;
-use crate::image::source::manifest::Platform;
+use crate::image::source::manifest::{Address, Platform};
 use crate::image::store::digest::{Digest, Meter};
 use crate::image::store::prune;
 use crate::image::store::record::{ImageRecord, Known};
@@ -57,7 +57,7 @@ pub struct Request<'a> {
     pub install: InstallSetting,
     /// The commands that install packages.
     pub installers: &'a Installers,
-    /// The digest that its manifest has to have, if `sdme.lock` or an update says so.
+    /// The digest that its manifest or its index has to have, if `sdme.lock` or an update says so.
     pub digest: Option<&'a str>,
     /// Bounds on its size.
     pub limits: Limits,
@@ -103,7 +103,7 @@ impl Request<'_> {
 
     fn suits(&self, found: &Imported, reference: &str) -> bool {
         found.image.suits(reference, self.mode, self.platform)
-            && self.digest.is_none_or(|digest| found.image.manifest == digest)
+            && self.digest.is_none_or(|digest| found.image.is(digest))
             // Commands that were not run do not matter.
             && (found.image.requested_installation == self.installation()
                 || (found.image.installed.is_none() && self.install != InstallSetting::Yes))
@@ -169,11 +169,11 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
     .with_context(|| format!("importing image `{}` from {reference}", request.name))
 }
 
-/// The digest that the source names now; for registries, with one request for a manifest.
+/// What the source's image is addressed by now; for registries, with one request for a manifest.
 ///
 /// # Errors
 /// When the source cannot be asked, or has no image for the platform.
-pub fn latest(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Digest> {
+pub fn latest(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Address> {
     store.prepare()?;
     let scratch = store.scratch()?;
     let platform = Platform::of(request.platform);
@@ -223,7 +223,10 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
     if let Some(digest) = request.digest {
         let entry = Store::entry_name(request.name, &Digest::parse(digest)?, request.mode, &request.installation());
         let there = store.entry(request.name, &entry);
-        if let Some(found) = there.filter(|found| request.suits(found, reference)) {
+        // The name of an entry tells nothing about the index.
+        let others = store.lookup(request.name).unwrap_or_default().into_iter();
+        let others = others.chain(store.former_versions(request.name).unwrap_or_default());
+        if let Some(found) = there.into_iter().chain(others).find(|found| request.suits(found, reference)) {
             return Ok(found);
         }
     }
@@ -244,17 +247,22 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         progress,
     };
     let mut origin = source::open(&asked(request), around)?;
-    let digest = origin.identify()?;
-    if let Some(wanted) = request.digest.filter(|wanted| *wanted != digest.to_string()) {
+    let address = origin.identify()?;
+    let Address { digest, index } = &address;
+    let named = [Some(digest), index.as_ref()].map(|digest| digest.map(ToString::to_string));
+    if let Some(wanted) = request.digest.filter(|wanted| !named.contains(&Some((*wanted).to_owned()))) {
         bail!(
             "the image there has the digest {digest} and not {wanted}, which is asked for; run sdme-gen update {}",
             request.name
         );
     }
-    let entry = Store::entry_name(request.name, &digest, request.mode, &request.installation());
+    let entry = Store::entry_name(request.name, digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
-        if !request.suits(&found, reference) {
+        let [_, index] = named;
+        let is_new = index.is_some() && index != found.image.index;
+        if is_new || !request.suits(&found, reference) {
+            found.image.index = index.or(found.image.index);
             reference.clone_into(&mut found.image.reference);
             found.image.requested_platform = request.platform.to_string();
             Store::rewrite(&found)?;
@@ -262,7 +270,7 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         progress.message(&format!("{}: {digest} is up to date", request.name));
         return Ok(found);
     }
-    let known = Known { reference, digest: &digest, mode: request.mode, platform: request.platform };
+    let known = Known { reference, address: &address, mode: request.mode, platform: request.platform };
     // What the store has of the layers stays until the entry says that it needs it.
     let _layers = store.use_layers()?;
     let contents = unpack(&mut *origin, known, request, store, &scratch, around)?;

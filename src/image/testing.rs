@@ -227,6 +227,17 @@ impl LayoutDir {
 
     /// Adds an image; layers are stored plain, gzip and zstd in turn. Gives the digests of manifest, config, layers.
     pub fn image(&mut self, tag: Option<&str>, config: serde_json::Value, layers: &[Archive]) -> Vec<Digest> {
+        self.image_for(&Platform::host().architecture, tag, config, layers)
+    }
+
+    /// As [`Self::image`], for an architecture.
+    pub fn image_for(
+        &mut self,
+        architecture: &str,
+        tag: Option<&str>,
+        config: serde_json::Value,
+        layers: &[Archive],
+    ) -> Vec<Digest> {
         let mut descriptors = Vec::new();
         let mut diff_ids = Vec::new();
         let mut digests = Vec::new();
@@ -250,7 +261,7 @@ impl LayoutDir {
             digests.push(digest);
         }
         let document = serde_json::json!({
-            "architecture": Platform::host().architecture, "os": "linux", "config": config,
+            "architecture": architecture, "os": "linux", "config": config,
             "rootfs": {"type": "layers", "diff_ids": diff_ids}
         });
         let config = serde_json::to_vec(&document).unwrap();

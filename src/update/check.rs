@@ -5,12 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::image::{Progress, Request, Silent, Store, latest};
+use crate::image::{Address, Progress, Request, Silent, Store, latest};
 use crate::resolve::model::{Image, Model};
 use crate::runtime::pull;
 
-/// The digest that a source names, or why it cannot be asked.
-pub type Answer = Result<String, String>;
+/// What a source's image is addressed by, or why the source cannot be asked.
+pub type Answer = Result<Address, String>;
 
 /// Sources that are asked at the same time.
 const AT_ONCE: usize = 8;
@@ -40,5 +40,5 @@ fn one(store: &Store, model: &Model, image: &Image, progress: &dyn Progress) -> 
         let request = Request { digest: None, ..pull::request(model, image)? };
         latest(store, &request, progress)
     };
-    asked().map(|digest| digest.to_string()).map_err(|error| format!("{error:#}"))
+    asked().map_err(|error| format!("{error:#}"))
 }

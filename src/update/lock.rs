@@ -35,9 +35,9 @@ pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
                 image.name
             );
         };
-        let locked = Locked { digest: found.image.manifest.clone(), time: now() };
+        let locked = Locked { digest: found.image.shared().to_owned(), time: now() };
         if let Some(other) =
-            lock.images.insert(key(image), locked.clone()).filter(|other| other.digest != locked.digest)
+            lock.images.insert(key(image), locked.clone()).filter(|other| !found.image.is(&other.digest))
         {
             bail!(
                 "{} is imported as {} and as {}; run sdme-gen update, so that both are one",
@@ -66,8 +66,9 @@ pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
 fn mark_all(root: &Path, store: &Store) -> Result<()> {
     let model = crate::runtime::model(root);
     for image in model.images.values() {
-        if let Some(found) =
-            store.lookup(&image.name)?.filter(|found| Some(&found.image.manifest) == image.locked.as_ref())
+        if let Some(found) = store
+            .lookup(&image.name)?
+            .filter(|found| image.locked.as_ref().is_some_and(|locked| found.image.is(locked)))
         {
             pull::set_mark(&model, image, &found);
         }
@@ -85,9 +86,8 @@ pub fn follow<'a>(model: &Model, versions: impl Iterator<Item = (&'a Image, &'a 
     let before = lock.clone();
     let versions: Vec<_> = versions.collect();
     for (image, version) in &versions {
-        let digest = &version.image.manifest;
-        if let Some(locked) = lock.images.get_mut(&key(image)).filter(|locked| locked.digest != *digest) {
-            *locked = Locked { digest: digest.clone(), time: now() };
+        if let Some(locked) = lock.images.get_mut(&key(image)).filter(|locked| !version.image.is(&locked.digest)) {
+            *locked = Locked { digest: version.image.shared().to_owned(), time: now() };
         }
     }
     if lock == before {
@@ -114,12 +114,13 @@ pub fn deviations(store: &Store, model: &Model) -> Vec<Diagnostic> {
         let Some(locked) = &image.locked else {
             return Some(format!("the image {} is not locked; run sdme-gen lock", image.source));
         };
-        let found = store.lookup(&image.name).ok().flatten()?.image.manifest;
+        let found = store.lookup(&image.name).ok().flatten()?.image;
         let message = format!(
-            "the image {} is imported as {found} and locked to {locked}; restart its containers, or run sdme-gen lock",
-            image.source
+            "the image {} is imported as {} and locked to {locked}; restart its containers, or run sdme-gen lock",
+            image.source,
+            found.shared()
         );
-        (found != *locked).then_some(message)
+        (!found.is(locked)).then_some(message)
     };
     model.images.values().filter_map(one).map(|message| Diagnostic::warning(&at, message)).collect()
 }

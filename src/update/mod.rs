@@ -192,6 +192,7 @@ impl Run<'_> {
         report.current = Some(current.image.manifest.clone());
         let mut updates = self.store.updates(name, &reference);
         let status = |report: &mut ImageReport, status: &str| status.clone_into(&mut report.status);
+        let mut shared = None;
         match answer {
             Some(Err(why)) => {
                 status(&mut report, "unavailable");
@@ -200,7 +201,9 @@ impl Run<'_> {
                 report.reason = Some(why);
                 return Ok((report, None));
             }
-            Some(Ok(digest)) => {
+            Some(Ok(address)) => {
+                let digest = address.digest.to_string();
+                shared = Some(address.shared().to_string());
                 updates.named(&digest, now());
                 if !self.options.dry_run {
                     self.store.note_updates(name, &updates)?;
@@ -237,7 +240,8 @@ impl Run<'_> {
         let pending = updates.pending.as_ref().and_then(|entry| self.store.version(name, entry).ok());
         let to = match pending.filter(|pending| pending.image.manifest == latest) {
             Some(pending) => pending,
-            None => match pull::fetch(self.store, image, &latest) {
+            // By the digest of the index if there is one, which sdme.lock takes.
+            None => match pull::fetch(self.store, image, shared.as_ref().unwrap_or(&latest)) {
                 Ok(found) => {
                     announce(Event::Downloaded, about, &format!("{reference}: downloaded {latest}"));
                     found

@@ -14,7 +14,7 @@ use super::{Blob, LayerInfo, Origin, Surroundings};
 use crate::config::source::ImageSource;
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::json::respell;
-use crate::image::source::manifest::{MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
+use crate::image::source::manifest::{Address, MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
 use crate::image::store::digest::{Digest, read_limited};
 
 /// One image of `manifest.json` (moby's image specification 1.2).
@@ -97,8 +97,8 @@ fn select(mut items: Vec<Item>, reference: Option<&str>) -> Result<Item> {
 }
 
 impl Origin for DockerArchive<'_> {
-    fn identify(&mut self) -> Result<Digest> {
-        self.config().map(|bytes| Digest::of(&bytes))
+    fn identify(&mut self) -> Result<Address> {
+        self.config().map(|bytes| Digest::of(&bytes).into())
     }
 
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)> {

@@ -5,7 +5,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::{Blob, LayerInfo, Origin, Source};
 use crate::image::kind::imageconfig::ImageConfig;
-use crate::image::source::manifest::{BlobRef, Chosen, MAX_CONFIG, Platform, choose, latest};
+use crate::image::source::manifest::{Address, BlobRef, Chosen, MAX_CONFIG, Platform, choose, latest};
 use crate::image::store::digest::{Digest, read_limited};
 
 /// An image in a [`Source`].
@@ -35,12 +35,12 @@ impl<'a> Manifested<'a> {
 }
 
 impl Origin for Manifested<'_> {
-    fn identify(&mut self) -> Result<Digest> {
+    fn identify(&mut self) -> Result<Address> {
         let chosen = choose(&mut *self.source, self.platform)?;
-        Ok(self.chosen.insert(chosen).digest.clone())
+        Ok(self.chosen.insert(chosen).address.clone())
     }
 
-    fn latest(&mut self) -> Result<Digest> {
+    fn latest(&mut self) -> Result<Address> {
         latest(&mut *self.source, self.platform)
     }
 

@@ -36,7 +36,7 @@ use crate::config::access::{Access, Registries};
 use crate::config::source::ImageSource;
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::deadline::Deadline;
-use crate::image::source::manifest::{BlobRef, Pick, Platform};
+use crate::image::source::manifest::{Address, BlobRef, Pick, Platform};
 use crate::image::store::digest::Digest;
 
 /// One image.
@@ -45,14 +45,14 @@ pub trait Origin {
     ///
     /// # Errors
     /// When the image is not there, or is none.
-    fn identify(&mut self) -> Result<Digest>;
+    fn identify(&mut self) -> Result<Address>;
 
     /// As [`Origin::identify`], for a caller that does not need the image itself: with one request for a manifest where an
     /// index names the digest.
     ///
     /// # Errors
     /// As for [`Origin::identify`].
-    fn latest(&mut self) -> Result<Digest> {
+    fn latest(&mut self) -> Result<Address> {
         self.identify()
     }
 

@@ -7,8 +7,7 @@ use anyhow::Result;
 
 use super::{Blob, LayerInfo, Origin, regular};
 use crate::image::kind::imageconfig::ImageConfig;
-use crate::image::source::manifest::Platform;
-use crate::image::store::digest::Digest;
+use crate::image::source::manifest::{Address, Platform};
 
 /// Such an archive. It is known by the digest of the whole file.
 #[derive(Debug)]
@@ -29,8 +28,8 @@ impl<'a> Rootfs<'a> {
 }
 
 impl Origin for Rootfs<'_> {
-    fn identify(&mut self) -> Result<Digest> {
-        Blob::whole(regular(&self.path)?)?.digest()
+    fn identify(&mut self) -> Result<Address> {
+        Blob::whole(regular(&self.path)?)?.digest().map(Into::into)
     }
 
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)> {

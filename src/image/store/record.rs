@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::digest::Digest;
 use crate::config::source::{ModeSetting, PlatformSetting};
 use crate::contract::health::{Health, START_INTERVAL, Test};
 use crate::image::kind::imageconfig::{Healthcheck, ImageConfig};
 use crate::image::kind::user::User;
+use crate::image::source::manifest::Address;
 use crate::resolve::model::Mode;
 use crate::unit::render_env;
 
@@ -29,6 +29,9 @@ pub struct ImageRecord {
     pub reference: String,
     /// Digest of its manifest for its platform; of its configuration or archive where it has no manifest.
     pub manifest: String,
+    /// Digest of the index that its reference stands for, which names the manifests for all platforms.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub index: Option<String>,
     /// The mode that was asked for.
     #[serde(with = "setting")]
     pub requested_mode: ModeSetting,
@@ -76,7 +79,7 @@ pub struct Known<'a> {
     /// The reference in full.
     pub reference: &'a str,
     /// What it is addressed by.
-    pub digest: &'a Digest,
+    pub address: &'a Address,
     /// `Mode=`
     pub mode: ModeSetting,
     /// `Arch=` and `Variant=`
@@ -84,6 +87,18 @@ pub struct Known<'a> {
 }
 
 impl ImageRecord {
+    /// Whether a digest is that of its manifest or of its index.
+    #[must_use]
+    pub fn is(&self, digest: &str) -> bool {
+        self.manifest == digest || self.index.as_deref() == Some(digest)
+    }
+
+    /// The digest by which machines of all platforms can ask for the image.
+    #[must_use]
+    pub fn shared(&self) -> &str {
+        self.index.as_ref().unwrap_or(&self.manifest)
+    }
+
     /// Whether this is what would be imported again for the same wishes.
     #[must_use]
     pub fn suits(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
@@ -106,7 +121,8 @@ impl ImageRecord {
         let record = Self {
             format: FORMAT,
             reference: known.reference.to_owned(),
-            manifest: known.digest.to_string(),
+            manifest: known.address.digest.to_string(),
+            index: known.address.index.as_ref().map(ToString::to_string),
             requested_mode: known.mode,
             requested_platform: known.platform.to_string(),
             requested_installation: String::new(),

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::*;
+use crate::image::digest::Digest;
 use crate::image::prune;
 use crate::image::{Retention, Switch, Updates, download, latest};
 
@@ -29,12 +30,12 @@ fn versions_come_and_go() {
     let request = Request::new("app", &source);
     let current = || store.lookup("app").unwrap().unwrap();
     let first = version(&mut world, "1");
-    assert_eq!(latest(&store, &request, &Silent).unwrap().to_string(), first);
+    assert_eq!(latest(&store, &request, &Silent).unwrap(), Digest::parse(&first).unwrap().into());
     let one = world.import(None).unwrap();
 
     // A download changes nothing, and is no former version.
     let second = version(&mut world, "2");
-    assert_eq!(latest(&store, &request, &Silent).unwrap().to_string(), second);
+    assert_eq!(latest(&store, &request, &Silent).unwrap().digest.to_string(), second);
     let two = download(&store, &Request { digest: Some(&second), ..request }, &Silent).unwrap();
     two.set_unused().unwrap();
     assert_eq!((current().image.manifest, two.image.manifest.clone()), (first.clone(), second.clone()));
@@ -78,4 +79,58 @@ fn versions_come_and_go() {
     assert_eq!(pruned(&store), 1);
     let left: Vec<String> = store.former_versions("app").unwrap().into_iter().map(|v| v.image.manifest).collect();
     assert_eq!((left, current().image.manifest), (vec![first], second));
+}
+
+/// A digest that machines of several architectures share: that of the index.
+#[test]
+fn an_index_is_asked_for_on_every_platform() {
+    if !root("image::index") {
+        return;
+    }
+    let mut world = world();
+    let mut entries = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let layers = [Archive::new().file("etc/passwd", "app:x:10:20::/srv:\n").file("for", architecture)];
+        world.layout.image_for(architecture, None, app_config(), &layers);
+        let mut entry = world.layout.index.pop().unwrap();
+        entry["platform"] = json!({"os": "linux", "architecture": architecture});
+        entries.push(entry);
+    }
+    let (store, source) = (world.store.clone(), world.source(None));
+    let media = "application/vnd.oci.image.index.v1+json";
+    let mut index = |entries: &[serde_json::Value]| {
+        let bytes = serde_json::to_vec(&json!({"schemaVersion": 2, "mediaType": media, "manifests": entries})).unwrap();
+        let digest = world.layout.blob(&bytes).to_string();
+        world.layout.index = vec![json!({"mediaType": media, "digest": digest, "size": bytes.len()})];
+        world.layout.write_index();
+        digest
+    };
+    let digest = index(&entries);
+    let mut manifests = Vec::new();
+    for architecture in ["amd64", "arm64"] {
+        let platform = PlatformSetting::new(Some(architecture), None).unwrap();
+        let request = Request { platform: &platform, digest: Some(&digest), ..Request::new(architecture, &source) };
+        let found = import(&store, &request, &Silent).unwrap();
+        assert_eq!(fs::read_to_string(path_of(&found.root().unwrap()).join("for")).unwrap(), architecture);
+        assert_eq!((found.image.shared(), found.image.is(&digest)), (digest.as_str(), true));
+        let address = latest(&store, &Request { digest: None, ..request }, &Silent).unwrap();
+        assert_eq!(
+            (address.shared().to_string(), address.digest.to_string()),
+            (digest.clone(), found.image.manifest.clone())
+        );
+        // It is there: the source need not have it any more.
+        let gone = ImageSource::Layout { path: "/no/such/layout".into(), tag: None };
+        assert_eq!(found, import(&store, &Request { pull: Pull::Always, ..request }, &Silent).unwrap());
+        assert!(import(&store, &Request { source: &gone, ..request }, &Silent).is_err());
+        manifests.push(found.image.manifest);
+    }
+    assert_ne!(manifests.first(), manifests.last());
+
+    // Another index with the same manifests: what is there is the image of that, too, once the source was asked.
+    let other = index(&entries.iter().rev().cloned().collect::<Vec<_>>());
+    let platform = PlatformSetting::new(Some("amd64"), None).unwrap();
+    let request = Request { platform: &platform, digest: Some(&other), ..Request::new("amd64", &source) };
+    let found = import(&store, &request, &Silent).unwrap();
+    assert_eq!((Some(&found.image.manifest), found.image.shared()), (manifests.first(), other.as_str()));
+    assert!(import(&store, &Request { digest: Some(&digest), ..request }, &Silent).is_err());
 }

@@ -47,7 +47,30 @@ pub struct Chosen {
     /// The document.
     pub manifest: ImageManifest,
     /// What it is addressed by.
+    pub address: Address,
+}
+
+/// What an image is addressed by.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Address {
+    /// The digest of its manifest for one platform; of its configuration or archive where it has no manifest.
     pub digest: Digest,
+    /// The digest of the index that its name stands for, which is the same for all platforms.
+    pub index: Option<Digest>,
+}
+
+impl From<Digest> for Address {
+    fn from(digest: Digest) -> Self {
+        Self { digest, index: None }
+    }
+}
+
+impl Address {
+    /// The digest by which machines of all platforms can ask for the image.
+    #[must_use]
+    pub fn shared(&self) -> &Digest {
+        self.index.as_ref().unwrap_or(&self.digest)
+    }
 }
 
 /// A descriptor's digest and size, checked for form.
@@ -86,31 +109,32 @@ struct Probe {
 pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
     match descend(source, platform, false)? {
         Found::Manifest(chosen) => Ok(*chosen),
-        Found::Named(digest) => bail!("the manifest {digest} was not read"),
+        Found::Named(address) => bail!("the manifest {} was not read", address.digest),
     }
 }
 
-/// The digest of the manifest for `platform`. Where an index names it, the manifest itself is not read.
+/// What the image for `platform` is addressed by. Where an index names its manifest, the manifest itself is not read.
 ///
 /// # Errors
 /// As for [`choose`].
-pub fn latest(source: &mut dyn Source, platform: &Platform) -> Result<Digest> {
+pub fn latest(source: &mut dyn Source, platform: &Platform) -> Result<Address> {
     Ok(match descend(source, platform, true)? {
-        Found::Manifest(chosen) => chosen.digest,
-        Found::Named(digest) => digest,
+        Found::Manifest(chosen) => chosen.address,
+        Found::Named(address) => address,
     })
 }
 
 /// Where an index has led to.
 enum Found {
     Manifest(Box<Chosen>),
-    /// An index names a manifest of this digest.
-    Named(Digest),
+    /// An index names a manifest that is addressed so.
+    Named(Address),
 }
 
 /// Follows indexes to a manifest, or to the name of one if that is enough.
 fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -> Result<Found> {
     let mut bytes = source.top()?;
+    let mut outermost = None;
     for level in 0..=MAX_NESTING {
         if bytes.len() as u64 > MAX_MANIFEST {
             bail!("a manifest of {} bytes is larger than {MAX_MANIFEST}", bytes.len());
@@ -133,13 +157,20 @@ fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -
             reduce(&mut document);
             let manifest: ImageManifest = serde_json::from_value(document).context(malformed)?;
             check(&manifest)?;
-            return Ok(Found::Manifest(Box::new(Chosen { manifest, digest: Digest::of(&bytes) })));
+            return Ok(Found::Manifest(Box::new(Chosen {
+                manifest,
+                address: Address { digest: Digest::of(&bytes), index: outermost },
+            })));
+        }
+        // The index of a layout is about everything in the layout, and changes with any of it.
+        if outermost.is_none() && (level > 0 || source.pick() == Pick::Any) {
+            outermost = Some(Digest::of(&bytes));
         }
         let pick = if level == 0 { source.pick() } else { Pick::Any };
         let entries = Entry::all(&mut document);
         let wanted = index::select(&entries, pick, platform)?;
         if name_is_enough && index::is_manifest(&entries, &wanted) {
-            return Ok(Found::Named(wanted.digest));
+            return Ok(Found::Named(Address { digest: wanted.digest, index: outermost }));
         }
         bytes = source.manifest(&wanted).with_context(|| format!("manifest {}", wanted.digest))?;
         if Digest::of(&bytes) != wanted.digest {
