@@ -135,8 +135,8 @@ fn a_database(host: &Host, kind: &str) {
     ask(host, "create table kept as select 1 as it");
 
     put(host, "two");
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (0, vec!["db updated".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (0, vec!["db updated".to_owned()]), "{report}");
     assert_eq!(ask(host, "select it from kept"), "1\n");
     assert_no_copies(host);
     assert_eq!(told(host, RESTORED), "");
@@ -144,8 +144,8 @@ fn a_database(host: &Host, kind: &str) {
     // The next version damages the data.
     ask(host, "insert into kept values (2)");
     put(host, "bad");
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (1, vec!["db rolled back".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (1, vec!["db rolled back".to_owned()]), "{report}");
     assert_eq!(ask(host, "select it from kept order by it"), "1\n2\n");
     assert_eq!(told(host, RESTORED), "the volume pg is as it was before the update\n");
     assert_no_copies(host);
@@ -171,8 +171,8 @@ fn a_database(host: &Host, kind: &str) {
     db.configure(file);
     host.ok("systemctl start systemd-nspawn@other");
     let before = db.property("InvocationID");
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (1, vec!["db skipped".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (1, vec!["db skipped".to_owned()]), "{report}");
     let message = "/etc/sdme/db.container:5: the volume pg cannot be copied while other uses it";
     assert!(report.contains(message) && told(host, NO_SNAPSHOT).contains(message), "{report}");
     assert_eq!(db.property("InvocationID"), before);
@@ -202,8 +202,8 @@ fn shared_volumes(host: &Host, kind: &str) {
 
     put(host, "two");
     let before = runs();
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (1, vec!["a skipped".to_owned(), "b skipped".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (1, vec!["a skipped".to_owned(), "b skipped".to_owned()]), "{report}");
     let message = "/etc/sdme/sdme.conf:2: the file system of /var/lib/sdme/volumes cannot copy by reflinks (";
     assert!(report.contains(message) && told(host, NO_SNAPSHOT).contains(message), "{report}");
     assert_eq!((runs(), pages().as_str()), (before, "one\none\n"));
@@ -222,15 +222,15 @@ fn shared_volumes(host: &Host, kind: &str) {
     host.write("/etc/outside", "untouched\n");
     host.ok("ln -s /etc/outside /var/lib/sdme/volumes/data/link");
     put(host, "three");
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (0, vec!["a updated".to_owned(), "b updated".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (0, vec!["a updated".to_owned(), "b updated".to_owned()]), "{report}");
     assert_eq!((pages().as_str(), host.read("/var/lib/sdme/volumes/data/file").as_str()), ("three\nthree\n", "two\n"));
     assert_no_copies(host);
 
     // The first one fails, and the second one was stopped for the copy: both are back, with the data of before.
     put(host, "bad");
-    let (status, states, report) = update(host);
-    assert_eq!((status, states), (1, vec!["a rolled back".to_owned(), "b rolled back".to_owned()]), "{report}");
+    let (status, containers, report) = update(host);
+    assert_eq!((status, containers), (1, vec!["a rolled back".to_owned(), "b rolled back".to_owned()]), "{report}");
     assert_eq!((pages().as_str(), host.read("/var/lib/sdme/volumes/data/file").as_str()), ("three\nthree\n", "two\n"));
     assert_no_copies(host);
     let link = host.ok("readlink /var/lib/sdme/volumes/data/link; cat /etc/outside");

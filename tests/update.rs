@@ -4,6 +4,9 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
+#[path = "support/layout.rs"]
+#[allow(dead_code)]
+mod layout;
 #[macro_use]
 mod support;
 
@@ -11,7 +14,7 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::containers::{Container, boot_with, ready};
 use support::host::Host;
 use support::{registry, run};
@@ -41,6 +44,25 @@ fn versions(directory: &Path) {
     }
     let other = copy("other");
     run(Command::new("umoci").args(["config", "--image", &other, "--architecture", "riscv64"]));
+    copy("foreign");
+    indexed(&directory.join("foreign"), "riscv64");
+    support::versions::page(directory, "five");
+    indexed(&directory.join("five"), if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
+}
+
+/// Puts an index between the name of an image in a layout and the image: it is for one architecture.
+fn indexed(layout: &Path, architecture: &str) {
+    let mut top: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
+    let mut entry = top["manifests"][0].take();
+    let name = entry["annotations"].take();
+    entry["platform"] = json!({"os": "linux", "architecture": architecture});
+    let media = "application/vnd.oci.image.index.v1+json";
+    let index = json!({"schemaVersion": 2, "mediaType": media, "manifests": [entry]}).to_string();
+    let hex = layout::hex(index.as_bytes());
+    std::fs::write(layout.join("blobs/sha256").join(&hex), &index).unwrap();
+    let digest = format!("sha256:{hex}");
+    top["manifests"] = json!([{"mediaType": media, "digest": digest, "size": index.len(), "annotations": name}]);
+    std::fs::write(layout.join("index.json"), top.to_string()).unwrap();
 }
 
 /// Puts a version in place at `layout`, which containers name as their source.
@@ -152,11 +174,15 @@ fn one_container(host: &Host, _: &Path) {
         assert_eq!(web.property("InvocationID"), run);
     }
     web.configure(&file("/srv/app", 8080, "")).systemctl("restart");
-    // A version for other machines, and no version: nothing stops.
+    // A version for other machines, an index without this architecture, and no version: nothing stops.
     let run = web.property("InvocationID");
-    put(host, "other", "/srv/app");
-    let (status, report) = update(host, "");
-    assert_eq!((status, states(&report).0), (1, vec!["unavailable".to_owned()]), "{report}");
+    for version in ["other", "foreign"] {
+        put(host, version, "/srv/app");
+        let (status, report) = update(host, "");
+        assert_eq!((status, states(&report).0), (1, vec!["unavailable".to_owned()]), "{report}");
+        let reason = report["images"][0]["reason"].as_str().unwrap();
+        assert!(reason.contains("riscv64"), "{reason}");
+    }
     host.ok("rm -r /srv/app");
     assert_eq!(update(host, "").0, 1);
     assert_eq!(web.property("InvocationID"), run);
@@ -185,9 +211,17 @@ fn one_container(host: &Host, _: &Path) {
     );
     host.ok("sdme-gen check");
     let lock = host.read("/etc/sdme/sdme.lock");
-    put(host, "one", "/srv/app");
+    // An image with an index is locked to that, which machines of other architectures can use, too.
+    put(host, "five", "/srv/app");
     assert_eq!(states(&update(host, "").1).1, ["web updated"]);
-    assert_ne!(host.read("/etc/sdme/sdme.lock"), lock);
+    let index: Value = serde_json::from_str(&host.read("/srv/app/index.json")).unwrap();
+    let digest = index["manifests"][0]["digest"].as_str().unwrap();
+    let moved = host.read("/etc/sdme/sdme.lock");
+    assert!(moved != lock && moved.contains(digest), "{moved}");
+    host.ok("sdme-gen check && sdme-gen lock");
+    assert_eq!(host.read("/etc/sdme/sdme.lock"), moved);
+    web.systemctl("restart");
+    assert_eq!(page(host, 8080), "five\n");
     // Another machine's lock: the next start uses what it says.
     host.write("/etc/sdme/sdme.lock", &lock);
     let said = host.run("sdme-gen check");
@@ -352,12 +386,16 @@ fn a_registry(host: &Host, directory: &Path) {
     assert_eq!((status, states(&report).0), (1, vec!["unavailable".to_owned()]), "{report}");
     std::fs::write(&data, whole).unwrap();
 
-    // No space for it.
+    // No space for it, before the download and after it: nothing stops, or the container is back.
     host.run("dd if=/dev/zero of=/var/lib/sdme/filler bs=1M");
     host.fails("sdme-gen update");
-    host.ok("rm /var/lib/sdme/filler");
     assert_eq!(web.property("InvocationID"), run);
     assert_eq!(page(host, 8080), "one\n");
+    host.ok("rm /var/lib/sdme/filler && sdme-gen update --download");
+    host.run("dd if=/dev/zero of=/var/lib/sdme/filler bs=4K");
+    host.fails("sdme-gen update");
+    assert_eq!(page(host, 8080), "one\n");
+    host.ok("rm /var/lib/sdme/filler");
 
     // All is well; then back with the registry off.
     assert_eq!(states(&update(host, "").1).1, ["web updated"]);

@@ -360,6 +360,43 @@ mod tests {
         assert!(store.names().unwrap().is_empty() && remove(root, "x", false).is_err());
     }
 
+    /// A file that an administrator wrote is never rewritten, and what it says counts.
+    #[test]
+    fn files_of_the_administrator_stay_as_they_are() {
+        if !nix::unistd::geteuid().is_root() {
+            assert!(
+                std::env::var_os("SDME_TEST_REQUIRE").is_none(),
+                "files_of_the_administrator_stay_as_they_are: needs root"
+            );
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let root = dir.path();
+        let (archive, store) = (root.join("x.tar"), Store::open(root));
+        let source = tarball(&archive, "one");
+        let text = format!("# ours\n[Image]\nImage={source}\nMode=app\nRetry=5\n");
+        fs::create_dir_all(root.join("etc/sdme")).unwrap();
+        fs::write(file_of(root, "x"), &text).unwrap();
+        let get = |source: &str, mode, force| import(root, "x", &Wanted { source, mode, base: None, force }, &Silent);
+        let digest = || store.lookup("x").unwrap().unwrap().image.manifest;
+        let mut known = BTreeSet::new();
+        for (force, content) in [(false, "one"), (true, "two"), (true, "three")] {
+            tarball(&archive, content);
+            get(&source, ModeSetting::App, force).unwrap();
+            assert!(known.insert(digest()), "the source was asked again");
+        }
+        tarball(&archive, "four");
+        pull_again(root, "x", &Silent).unwrap();
+        assert!(known.insert(digest()));
+        let other = tarball(&root.join("y.tar"), "other");
+        let error = get(&other, ModeSetting::App, true).unwrap_err().to_string();
+        assert!(error.contains("was written by hand and names another source"), "{error}");
+        let error = get(&source, ModeSetting::Base, true).unwrap_err().to_string();
+        assert!(error.contains("was written by hand and says Mode=app"), "{error}");
+        assert_eq!(fs::read_to_string(file_of(root, "x")).unwrap(), text);
+        assert!(!known.insert(digest()));
+    }
+
     #[test]
     fn downloads_within_the_limit() {
         let dir = tempfile::tempdir().unwrap();

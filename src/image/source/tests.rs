@@ -209,6 +209,18 @@ fn docker_archives() {
         let error = bench.error(&format!("docker-archive:{path}:app:3"));
         assert!(error.contains("it has: docker.io/library/app:1, l.io:5/app:2"), "{error}");
     }
+    // Some programs write the keys in lower case.
+    let document = json!({
+        "architecture": Platform::host().architecture, "os": "linux", "config": config(),
+        "rootfs": {"type": "layers", "diff_ids": [ids[0].to_string()]}
+    });
+    let lower = json!([{"config": "config.json", "repoTags": ["app:1"], "layers": ["layer.tar"]}]);
+    let archive = Archive::new()
+        .with(EntryType::Regular, b"layer.tar", &layers()[0].finish(), |_| {})
+        .file("config.json", &document.to_string())
+        .file("manifest.json", &lower.to_string());
+    let path = bench.write("lower", &archive.finish());
+    assert!(bench.get(&format!("docker-archive:{path}:app:1")).is_ok());
     let mut wrong = ids.clone();
     wrong[1] = Digest::of(b"");
     let path = bench.write("wrong", &docker(&wrong, &[]).finish());

@@ -219,6 +219,17 @@ fn an_unknown_user_is_a_matter_of_the_container() {
     assert!(error.contains("user `ghost` is not in the image's etc/passwd"), "{error}");
 }
 
+/// Some programs write the kernel's name of a processor into an image.
+#[test]
+fn an_architecture_may_have_its_name_of_the_kernel() {
+    if !root("image::an_architecture_may_have_its_name_of_the_kernel") {
+        return;
+    }
+    let mut world = world();
+    world.layout.image_for(std::env::consts::ARCH, None, app_config(), &app_layers());
+    world.import(None).unwrap();
+}
+
 #[test]
 fn an_application_without_a_command_is_taken() {
     if !root("image::an_application_without_a_command_is_taken") {
