@@ -137,6 +137,7 @@ fn receives(status: &str, nspawn: Pid) -> bool {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
