@@ -202,8 +202,11 @@ fn one_container(host: &Host, _: &Path) {
     web.configure(&file("/srv/app", 8080, ""));
     assert_eq!(states(&update(host, "").1).1, ["web updated"]);
     assert_eq!(page(host, 8080), "four\n");
+    locked(host, &web);
+}
 
-    // The lock.
+/// The digests of `sdme-gen lock`, on a host whose container runs on the fourth version.
+fn locked(host: &Host, web: &Container<'_>) {
     let locked = host.ok("sdme-gen lock");
     assert!(
         host.read("/etc/sdme/sdme.lock").contains(" - oci:/srv/app") && locked.contains("oci:/srv/app"),

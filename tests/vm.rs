@@ -194,7 +194,7 @@ fn run(program: &str, arguments: &[&str]) {
 }
 
 /// The moments of power cuts unless `SDME_TEST_MOMENTS` says otherwise. Each takes a boot of the emulated machine.
-const MOMENTS: u64 = 3;
+const MOMENTS: u64 = 2;
 
 /// A service whose image alternates between two versions, and whose machine loses its power at random moments of updates:
 /// `SDME_TEST_SEED=SEED SDME_TEST_MOMENTS=COUNT` chooses the moments.
@@ -235,6 +235,7 @@ fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
 
     let mut random = Random::new(seed);
     let mut story = format!("SDME_TEST_SEED={seed}, an update takes {whole} ms\n");
+    eprint!("{story}");
     let mut before = "two".to_owned();
     for _ in 0..number("SDME_TEST_MOMENTS").unwrap_or(MOMENTS) {
         let after = other(&before);
@@ -247,12 +248,13 @@ fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
         vm.power_on();
         let found = page(&vm);
         let undone = vm.ok("journalctl -q -b -o cat MESSAGE_ID=cafd1df7e7b249b68b736c0c5cba3679 | wc -l");
-        story += &format!("{before} -> {after}, cut after {moment} ms: {found}; undone: {undone}");
+        let line = format!("{before} -> {after}, cut after {moment} ms: {found}; undone: {undone}");
+        eprint!("{line}");
+        story += &line;
         assert!(found == before || found == after, "{story}");
         assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n", "{story}");
         before = found;
     }
-    eprintln!("{story}");
     // Updates go on after all that.
     put(&vm, other(&before));
     vm.ok("sdme-gen update");
