@@ -5,6 +5,7 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use libyaml_safer::{Error, Event, EventData, Parser, ScalarStyle};
 
@@ -25,7 +26,7 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
     let mut bytes = ended.as_bytes();
     let mut parser = Parser::new();
     parser.set_input_string(&mut bytes);
-    let mut reader = Reader { parser, anchors: BTreeMap::new(), expanded: 0 };
+    let mut reader = Reader { parser, anchors: BTreeMap::new(), expanded: 0, line: 1 };
     let mut all = Vec::new();
     loop {
         let event = reader.next()?;
@@ -46,14 +47,23 @@ struct Reader<'a> {
     /// Values by anchor, each with its size.
     anchors: BTreeMap<String, (Value, usize)>,
     expanded: usize,
+    /// Where the last event ended.
+    line: u64,
 }
 
 impl Reader<'_> {
     fn next(&mut self) -> Result<Event, String> {
-        self.parser.parse().map_err(|error: Error| match error.problem_mark() {
+        // The parser (libyaml-safer 0.3) panics at a tag with a comma right behind it, `[!tag,b]`, which is an error elsewhere.
+        let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
+        let parsed = parsed.map_err(|_| {
+            format!("line {} or later: the text is no YAML, such as a tag in front of a comma; correct it", self.line)
+        })?;
+        let event = parsed.map_err(|error: Error| match error.problem_mark() {
             Some(mark) => format!("line {}: {}", mark.line + 1, error.problem()),
             None => error.to_string(),
-        })
+        })?;
+        self.line = event.end_mark.line + 1;
+        Ok(event)
     }
 
     fn value(&mut self, event: Event, levels: usize) -> Result<Value, String> {
@@ -318,6 +328,7 @@ mod tests {
     fn errors_name_the_line() {
         for (text, part) in [
             ("a: [", "line 2: "),
+            ("a: 1\nb: [!tag,b]\n", "line 2 or later: the text is no YAML"),
             ("a: 1\nb: 2\na: 3\n", "line 3: the key a is given twice"),
             ("a: *x\n", "unknown anchor x"),
             ("<<: 5\n", "<< needs a mapping"),
