@@ -77,12 +77,19 @@ fn remove(kind: &str, name: &str) -> Result<()> {
 pub fn before_start(container: &Container, model: &Model, facts: &Facts, store: &Store) -> Result<()> {
     let asked = asked(container, model, store)?;
     for name in volumes(container, model, facts, false) {
-        let back = exists(&place(RESTORES, &name))?;
-        let copy = asked.contains(&name) && !exists(&place(SNAPSHOTS, &name))?;
-        if !back && !copy {
+        let due = || -> Result<(bool, bool)> {
+            let back = exists(&place(RESTORES, &name))?;
+            Ok((back, asked.contains(&name) && !exists(&place(SNAPSHOTS, &name))?))
+        };
+        if due()? == (false, false) {
             continue;
         }
         let _lock = lock(&name)?;
+        // After a power cut, several containers that share a volume start at once. One of them has put it back, and uses it by now.
+        let (back, copy) = due()?;
+        if !back && !copy {
+            continue;
+        }
         alone(&name, container, model, facts)?;
         if back {
             restore(&name)?;

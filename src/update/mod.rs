@@ -10,6 +10,7 @@ pub mod plan;
 pub mod rollback;
 pub mod rollout;
 pub mod snapshot;
+mod unfinished;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -21,8 +22,8 @@ use crate::admin::images;
 use crate::announce::{About, Event, announce};
 use crate::config::source::{AutoUpdate, ImageSource};
 use crate::image::{Imported, Store, now};
-use crate::resolve::model::{Container, Facts, Image, Model};
-use crate::runtime::{pull, snapshots, systemd};
+use crate::resolve::model::{Facts, Image, Model};
+use crate::runtime::{pull, systemd};
 use check::Answer;
 use plan::{Rollout, Targets};
 use rollout::{Change, Host, Purpose};
@@ -109,45 +110,13 @@ pub fn update(names: &[String], options: Options) -> Result<Report> {
     let _lock = store.lock_updates()?;
     let mut run = Run { model: &model, facts: &facts, store: &store, targets, options, report: Report::default() };
     if !options.dry_run {
-        run.undo_unfinished()?;
+        unfinished::undo(&store, &model)?;
     }
     run.go()?;
     Ok(run.report)
 }
 
 impl Run<'_> {
-    /// Ends what an earlier run that was interrupted has begun.
-    fn undo_unfinished(&self) -> Result<()> {
-        let mut restarts = BTreeSet::new();
-        for image in self.model.images.values() {
-            let mut updates = self.store.updates(&image.name, &image.source.to_string());
-            let Some(switch) = updates.switch.take() else { continue };
-            if self.store.version(&image.name, &switch.from).is_ok() {
-                self.store.switch(&image.name, &switch.from)?;
-            }
-            snapshots::give_back(&switch.volumes)?;
-            self.store.note_updates(&image.name, &updates)?;
-            let about = About { image: &image.name, ..About::default() };
-            announce(Event::Undone, about, &format!("an update of {} was interrupted; it is undone", image.name));
-            let running = images::running(Path::new("/"))?;
-            let units = crate::admin::ps::units::read()?;
-            for container in self.model.containers.values() {
-                let unit = Container::unit(&container.name);
-                let uses = crate::plan::images(container, self.model).contains(&image.name.as_str());
-                let is_new = running.get(&container.name).is_some_and(|entries| entries.contains(&switch.to));
-                let failed = units.get(&unit).is_some_and(crate::admin::ps::units::Unit::has_failed);
-                if uses && (is_new || failed) {
-                    restarts.insert(unit);
-                }
-            }
-        }
-        // No update is unfinished now.
-        snapshots::sweep();
-        // A volume is put back when nothing uses it.
-        rollout::stop(&restarts)?;
-        restarts.iter().try_for_each(|unit| rollout::restart(unit))
-    }
-
     fn go(&mut self) -> Result<()> {
         let asked: Vec<&Image> = self
             .targets
