@@ -4,9 +4,6 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
-#[path = "support/layout.rs"]
-#[allow(dead_code)]
-mod layout;
 #[macro_use]
 mod support;
 
@@ -17,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 use support::containers::{Container, boot_with, ready};
 use support::host::Host;
-use support::{registry, run};
+use support::{layout, registry, run};
 
 on_every_suite!(one_container, several_containers, a_registry);
 

@@ -26,6 +26,7 @@ pub fn unread(extension: &str) -> Option<&'static str> {
 }
 
 /// The images that a `.build` file makes, as [`plain`] has them (podman-build.unit(5), `ImageTag=`).
+#[must_use]
 pub fn made(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
     let tags = text.lines().filter_map(|line| line.trim().strip_prefix("ImageTag")?.trim_start().strip_prefix('='));

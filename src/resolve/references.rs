@@ -288,11 +288,11 @@ pub fn unit_section<'a>(
             out.push((entry.key.clone(), words.join(" ")));
         }
     }
-    let named = |keys: &[&str]| {
+    let mentioned = |keys: &[&str]| {
         let of_keys = out.iter().filter(|(key, _)| keys.contains(&key.as_str()));
         of_keys.flat_map(|(_, value)| value.split_whitespace()).any(|word| word == ONLINE)
     };
-    if named(&["After"]) && !named(&["BindsTo", "Requires", "Requisite", "Wants"]) {
+    if mentioned(&["After"]) && !mentioned(&["BindsTo", "Requires", "Requisite", "Wants"]) {
         out.push(("Wants".to_owned(), ONLINE.to_owned()));
     }
     out

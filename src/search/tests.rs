@@ -121,7 +121,8 @@ fn an_image_of_a_build_file_is_not_somebody_elses() {
     let problems = crate::compile(&sources, &crate::resolve::model::Facts::default()).diagnostics;
     let errors = problems.iter().map(ToString::to_string).filter(|problem| problem.contains("makes this image"));
     let errors: Vec<String> = errors.collect();
-    let [two, one] = errors.as_slice() else { panic!("{problems:?}") };
+    assert_eq!(errors.len(), 2, "{problems:?}");
+    let (two, one) = (errors.first().unwrap(), errors.last().unwrap());
     assert!(one.starts_with("/etc/sdme/first.container:2: Image=one: /etc/sdme/one.build makes this image"), "{one}");
     assert!(two.starts_with("/etc/sdme/all.quadlets:7: Image=two:1: /etc/sdme/all.quadlets makes"), "{two}");
 }
