@@ -4,6 +4,8 @@
 use std::fs;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
+use std::thread::sleep;
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
@@ -134,10 +136,24 @@ pub fn withdraw(
         _ if !force && !users.is_empty() => {
             bail!("{name} is used by {}; change them, or use --force", users.join(", "))
         }
-        Some(unit) if !force => bail!("{name} is started; run systemctl stop {unit}, or use --force"),
+        Some(unit) if !force && !ends(root, unit) => {
+            bail!("{name} is started; run systemctl stop {unit}, or use --force")
+        }
         Some(unit) if root == Path::new("/") && !dry_run => systemd::systemctl(&["stop", unit]),
         _ => Ok(()),
     }
+}
+
+/// Whether a unit is about to end by itself: a network ends a moment after the last container in it.
+fn ends(root: &Path, unit: &str) -> bool {
+    systemd::is_live(root)
+        && (0..30).any(|_| {
+            let ended = !systemd::is_active(root, unit);
+            if !ended {
+                sleep(Duration::from_millis(100));
+            }
+            ended
+        })
 }
 
 /// Removes a file; whoever calls has systemd read that.
