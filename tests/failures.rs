@@ -137,6 +137,8 @@ fn check(host: &Host, failure: &Failure, wrong: &mut String) {
     }
     host.wait(&format!("systemctl is-failed {}", container.unit), 30);
     expect(&format!("{name}: status"), &status(host, &container.unit), said, wrong);
+    let row = host.run(&format!("sdme-gen ps -a {name} --format '{{{{.Note}}}}'"));
+    expect(&format!("{name}: ps"), &row.stdout, said, wrong);
     let logs = host.run(&format!("sdme-gen logs {name} 2>&1 | tail -n 1"));
     expect(&format!("{name}: logs"), &logs.stdout, said, wrong);
     host.ok(&format!("systemctl stop {0}; systemctl reset-failed {0}", container.unit));
