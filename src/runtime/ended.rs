@@ -2,7 +2,6 @@
 //! How a run of a container has ended, told by the status line of its unit: what the application printed last, and its exit status.
 //! Called when the container's service stops; the service manager passes what it knows (systemd.exec(5), `$SERVICE_RESULT`).
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::os::fd::IntoRawFd as _;
 use std::path::Path;
@@ -14,7 +13,7 @@ use nix::fcntl::{FcntlArg, FdFlag, fcntl};
 use nix::time::{ClockId, clock_gettime};
 use serde::Deserialize;
 
-use super::{failure, limits};
+use super::{failure, limits, systemd};
 use crate::cause::{self, Cause};
 use crate::config::time;
 use crate::paths::{container_runtime, container_state};
@@ -57,8 +56,10 @@ pub fn tell(name: &str) {
 /// Whether systemd will probably refuse the next start: as many starts as `StartLimitBurst=` permits (systemd.unit(5)) follow each
 /// other so quickly, if the earlier runs took as long as this one, that all are in `StartLimitIntervalSec=`.
 fn meets_start_limit(unit: &str) -> bool {
-    let shown =
-        properties(unit, "NRestarts,StartLimitBurst,StartLimitIntervalUSec,RestartUSec,InactiveExitTimestampMonotonic");
+    let shown = systemd::properties(
+        unit,
+        "NRestarts,StartLimitBurst,StartLimitIntervalUSec,RestartUSec,InactiveExitTimestampMonotonic",
+    );
     let number = |name| shown.get(name).and_then(|text: &String| text.parse::<u64>().ok()).unwrap_or_default();
     let span = |name| shown.get(name).and_then(|text: &String| time::milliseconds(text)).unwrap_or_default();
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).map(Duration::from).unwrap_or_default();
@@ -68,13 +69,6 @@ fn meets_start_limit(unit: &str) -> bool {
     let before = u32::try_from(burst.saturating_sub(1)).unwrap_or(u32::MAX);
     let all = turn.checked_mul(before).unwrap_or(Duration::MAX);
     burst > 0 && number("NRestarts") >= before.into() && all < Duration::from_millis(span("StartLimitIntervalUSec"))
-}
-
-/// Properties of a unit, by name; none if the service manager does not answer.
-fn properties(unit: &str, names: &str) -> BTreeMap<String, String> {
-    let output = Command::new("systemctl").args(["show", "--property", names, unit]).stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
 }
 
 /// The argument of journalctl(1) for the journal that a container has kept: a descriptor, which journalctl takes over. The container may
@@ -140,7 +134,7 @@ fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
 fn limit(unit: &str) -> (&'static str, String) {
     const UP: &str = "ActiveEnterTimestampMonotonic";
     const BEGUN: &str = "InactiveExitTimestampMonotonic";
-    let all = properties(unit, &[UP, BEGUN, "TimeoutStartUSec", "TimeoutStopUSec"].join(","));
+    let all = systemd::properties(unit, &[UP, BEGUN, "TimeoutStartUSec", "TimeoutStopUSec"].join(","));
     let time = |name| all.get(name).and_then(|time| time.parse::<u64>().ok()).unwrap_or_default();
     let value = |name| all.get(name).map(String::as_str).unwrap_or_default();
     if time(UP) < time(BEGUN) {

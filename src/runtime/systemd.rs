@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The system manager, spoken to as an administrator does: by `systemctl` and `machinectl`.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -43,6 +44,14 @@ pub fn property(unit: &str, name: &str) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
+/// Properties of a unit, by name; `names` are separated by commas. None if the service manager does not answer.
+#[must_use]
+pub fn properties(unit: &str, names: &str) -> BTreeMap<String, String> {
+    let output = Command::new("systemctl").args(["show", "--property", names, unit]).stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+}
+
 /// Whether this process is a command of the service `unit`: its control group is the unit's or below it (`cgroups(7)`).
 #[must_use]
 pub fn is_part_of(unit: &str) -> bool {
@@ -64,8 +73,7 @@ pub fn is_active(root: &Path, unit: &str) -> bool {
     if !is_live(root) {
         return false;
     }
-    let output = Command::new("systemctl").args(["show", "-P", "ActiveState", unit]).output();
-    output.is_ok_and(|o| !["inactive", "failed", ""].contains(&String::from_utf8_lossy(&o.stdout).trim()))
+    !["inactive", "failed", ""].contains(&property(unit, "ActiveState").as_str())
 }
 
 /// Whether a unit is active and no job waits to change that.
