@@ -144,6 +144,18 @@ pub fn withdraw(
     }
 }
 
+/// Removes a file that nothing uses any more, and has systemd read that; with `dry_run`, nothing.
+///
+/// # Errors
+/// As for [`remove`].
+pub fn drop_file(root: &Path, file: &str, dry_run: bool) -> Result<()> {
+    if dry_run {
+        return Ok(());
+    }
+    remove(root, file)?;
+    systemd::reload(root)
+}
+
 /// Whether a unit is about to end by itself: a network ends a moment after the last container in it.
 fn ends(root: &Path, unit: &str) -> bool {
     systemd::is_live(root)

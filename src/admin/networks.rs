@@ -88,11 +88,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()>
     let users: Vec<String> = members.iter().map(of).collect();
     let unit = is_active(root, name).then(|| Named::service(name));
     files::withdraw(root, name, &users, unit.as_deref(), force, dry_run)?;
-    if dry_run {
-        return Ok(());
-    }
-    files::remove(root, &file)?;
-    systemd::reload(root)
+    files::drop_file(root, &file, dry_run)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::cause;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
 use crate::resolve::pod::Pod;
-use crate::runtime::{failure, systemd, taken};
+use crate::runtime::{failure, taken};
 use crate::started;
 
 /// A pod and whether its network is there.
@@ -86,11 +86,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()>
     if !files::path(root, &file).exists() {
         bail!("there is no pod {name}");
     }
-    if dry_run {
-        return Ok(());
-    }
-    files::remove(root, &file)?;
-    systemd::reload(root)
+    files::drop_file(root, &file, dry_run)
 }
 
 #[cfg(test)]
