@@ -17,7 +17,7 @@ const COMMENT: [&str; 10] = [
     "- ExecStart= has no --network-veth and no -U: the .nspawn file has the network and the user namespace.",
     "- sdme-oci-run boot becomes systemd-nspawn. A child of it watches the first moments of the boot, in which the container",
     "  would lose the signal of a stop, and sends that signal again.",
-    "  It ends with status 78 if prepare has refused the start, and Restart= does not try again then.",
+    "  sdme-oci-run ends with status 78 if prepare has refused the start, and Restart= does not try again then.",
     "- There are no loop devices, encrypted disks and kernel modules for them: systemd-nspawn gets a directory, not a disk image.",
     "- There is no systemd-nspawn --cleanup: release removes what a killed systemd-nspawn leaves behind.",
 ];
