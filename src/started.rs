@@ -197,7 +197,7 @@ pub fn networks_of(unit: &str) -> Vec<String> {
 
 /// The units of the volumes that a unit needs mounted.
 fn mounts(text: &str) -> Vec<String> {
-    let paths = text.lines().filter_map(|line| line.strip_prefix("RequiresMountsFor=")).flat_map(str::split_whitespace);
+    let paths = text.lines().filter_map(|line| line.strip_prefix("WantsMountsFor=")).flat_map(str::split_whitespace);
     let volumes = paths.filter(|path| path.starts_with(&volume("")));
     volumes.map(|path| format!("{}.mount", escape_path(path))).collect()
 }

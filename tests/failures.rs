@@ -66,6 +66,12 @@ const FAILURES: &[Failure] = &[
     failure("nobridge", "Network=bridge:nobr0\n", &["systemd-nspawn cannot start the container", "nobr0", "correct nobridge.container"]),
     // What is mounted or read.
     failure("nopath", "Volume=/srv/nothere:/data\n", &["nopath.container:3: there is no /srv/nothere on this host; make it"]),
+    failure("nomount", "Volume=broken.volume:/data\n", &["the volume broken cannot be mounted from tmpfs: ", "/var/lib/sdme/volumes/broken", "correct Device=, Type= or Options= in /etc/sdme/broken.volume"])
+        .after("printf '[Volume]\\nDevice=tmpfs\\nType=tmpfs\\nOptions=nonsense=1\\n' >/etc/sdme/broken.volume"),
+    failure("noblock", "Volume=gone.volume:/data\n", &["the volume gone cannot be mounted from /dev/nothere; correct Device="])
+        .after("printf '[Volume]\\nDevice=/dev/nothere\\nType=ext4\\n' >/etc/sdme/gone.volume; mkdir /etc/systemd/system/dev-nothere.device.d; printf '[Unit]\\nJobRunningTimeoutSec=1\\n' >/etc/systemd/system/dev-nothere.device.d/time.conf"),
+    failure("nodisk", "Volume=/srv/disk/data:/data\n", &["/srv/disk is not mounted: ", "systemctl status 'srv-disk.mount' shows why"])
+        .after("mkdir -p /srv/disk/data; printf '[Mount]\\nWhat=tmpfs\\nWhere=/srv/disk\\nType=tmpfs\\nOptions=nonsense=1\\n' >/etc/systemd/system/srv-disk.mount"),
     failure("nosecret", "Secret=nope\n", &["there is no credential nope; put it into /etc/credstore/nope"]),
     failure("noenv", "EnvironmentFile=/etc/none.env\n", &["noenv.container:3: cannot read /etc/none.env: No such file"]),
     failure("badenv", "EnvironmentFile=/etc/bad.env\n", &["/etc/bad.env:1: this is not NAME=VALUE"]).after("echo oops >/etc/bad.env"),

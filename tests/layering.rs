@@ -166,6 +166,7 @@ const MAY_NAME: [(&str, &str); 13] = [
         "src/runtime/prepare/stack.rs",
         "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
     ),
+    ("src/runtime/mounted.rs", "compares the names of mounts, and opens nothing"),
     ("src/runtime/volumes.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
     (
         "src/runtime/snapshots.rs",

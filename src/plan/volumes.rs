@@ -27,13 +27,14 @@ pub(crate) fn restricted<'a>(
     })
 }
 
-/// What has to be mounted on the host before, and as long as, the container is there. A volume may be a mount of its own.
+/// What has to be mounted on the host before, and as long as, the container is there. A volume may be a mount of its own. The start
+/// looks whether these mounts are there and says why not, which `RequiresMountsFor=` would prevent.
 pub(crate) fn needs(container: &Container, unit: &mut UnitFile) {
     let mut paths: Vec<String> = container.written_mounts().filter_map(Mount::path).collect();
     paths.sort();
     paths.dedup();
     for path in paths {
-        unit.set("Unit", "RequiresMountsFor", unit_path(&path));
+        unit.set("Unit", "WantsMountsFor", unit_path(&path));
     }
 }
 

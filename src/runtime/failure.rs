@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Why starts fail, written where an administrator looks first: in the status of the unit that was started.
 //!
-//! A container depends on its images and its network by `Wants=`, so that its own commands run when one of these has failed, and say
-//! why. A dependency by `Requires=` would end the start before any command of the container, without a cause.
+//! A container depends on its images, its network and its mounts by `Wants=`, so that its own commands run when one of these has
+//! failed, and say why. A dependency by `Requires=` would end the start before any command of the container, without a cause.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -18,12 +18,18 @@ use crate::resolve;
 use crate::resolve::model::{Container, Image, Model};
 use crate::resolve::network::named::Named;
 use crate::resolve::pod::Pod;
-use crate::runtime::systemd;
+use crate::runtime::{mounted, systemd};
 use crate::started;
 
 /// A start that fails because of another unit.
 #[derive(Debug)]
 pub struct Unmet(Cause);
+
+impl Unmet {
+    pub(super) const fn new(cause: Cause) -> Self {
+        Self(cause)
+    }
+}
 
 impl std::fmt::Display for Unmet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -163,6 +169,7 @@ pub fn networks(pod: &str) -> Result<(), Unmet> {
 pub fn dependencies(container: &Container, model: &Model, store: &Store) -> Result<()> {
     cause::forget(&Container::unit(&container.name)).context("cannot remove the cause of an earlier failure")?;
     network(container)?;
+    mounted::check(container, model)?;
     Ok(images(container, model, store)?)
 }
 
@@ -208,7 +215,11 @@ pub fn stopped(unit: &str) {
 /// A message of the programs that the present run of `unit` has started, among those that match: the last one with `1` as `lines`, the
 /// first one with `+1` (journalctl(1)).
 pub(crate) fn message(unit: &str, lines: &str, matches: &[String]) -> Option<String> {
-    let run = std::env::var("INVOCATION_ID").ok()?;
+    message_of(unit, &std::env::var("INVOCATION_ID").ok()?, lines, matches)
+}
+
+/// The same of a certain run of `unit`, by its invocation (systemd.exec(5), `$INVOCATION_ID`).
+pub(super) fn message_of(unit: &str, run: &str, lines: &str, matches: &[String]) -> Option<String> {
     // A message may be on its way.
     let _ = Command::new("journalctl").arg("--sync").stdin(Stdio::null()).stderr(Stdio::null()).status();
     let output = Command::new("journalctl")

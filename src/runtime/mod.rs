@@ -5,6 +5,7 @@ pub mod ended;
 pub mod failure;
 mod limits;
 pub mod listening;
+mod mounted;
 mod names;
 pub mod ports;
 pub mod prepare;

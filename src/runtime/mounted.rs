@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: MIT
+//! Whether the file systems are mounted that a container's volumes and paths of the host are on.
+//!
+//! The container's unit has `WantsMountsFor=` for them: a mount that fails leaves it to this module to end the start with a cause. With
+//! `RequiresMountsFor=` the service manager would end it, and name the mount only.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Command, Stdio};
+
+use crate::cause::Cause;
+use crate::paths::volume;
+use crate::resolve::app::mounts::Mount;
+use crate::resolve::model::{Container, Model};
+use crate::runtime::failure::{Unmet, message_of};
+use crate::unit::escape_path;
+
+/// Properties of a mount unit, by name.
+type Properties = BTreeMap<String, String>;
+
+/// Looks whether the mounts are there that the container `container` needs. They come before it, so one that is not there has failed.
+///
+/// # Errors
+/// One is not there.
+pub(super) fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
+    let paths: BTreeSet<String> = container.written_mounts().filter_map(Mount::path).collect();
+    let units: BTreeSet<String> = paths.iter().flat_map(|path| mount_units(path)).collect();
+    if units.is_empty() {
+        return Ok(());
+    }
+    match properties(&units).iter().find(|mount| is_missing(mount)) {
+        Some(mount) => Err(Unmet::new(Cause::new("not mounted", &text(mount, model)))),
+        None => Ok(()),
+    }
+}
+
+/// The names of the units that would mount `path` or a directory on the way to it (systemd.mount(5)).
+fn mount_units(path: &str) -> impl Iterator<Item = String> + '_ {
+    let ends = path.char_indices().filter(|(at, c)| *at > 0 && *c == '/').map(|(at, _)| at).chain([path.len()]);
+    ends.filter_map(|end| path.get(..end))
+        .filter(|path| *path != "/")
+        .map(|path| format!("{}.mount", escape_path(path)))
+}
+
+/// Whether systemd has settings for this mount and could not follow them. A condition of the unit that is not met is no failure;
+/// without a time, the service manager has not come to look at it.
+fn is_missing(mount: &Properties) -> bool {
+    let is = |name: &str, value: &str| mount.get(name).is_some_and(|found| found == value);
+    is("LoadState", "loaded")
+        && !mount.get("FragmentPath").is_none_or(String::is_empty)
+        && !is("ActiveState", "active")
+        && !is("ActiveState", "reloading")
+        && (!is("ConditionResult", "no") || is("ConditionTimestampMonotonic", "0"))
+}
+
+fn properties(units: &BTreeSet<String>) -> Vec<Properties> {
+    let names = "Id,LoadState,FragmentPath,ActiveState,ConditionResult,ConditionTimestampMonotonic,InvocationID,Where";
+    let output =
+        Command::new("systemctl").args(["show", "--property", names, "--"]).args(units).stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let line = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.split("\n\n").map(|block| block.lines().filter_map(line).collect()).collect()
+}
+
+/// The cause and the remedy.
+fn text(mount: &Properties, model: &Model) -> String {
+    let get = |name: &str| mount.get(name).map(String::as_str).unwrap_or_default();
+    let (unit, place) = (get("Id"), get("Where"));
+    let said = message_of(unit, get("InvocationID"), "+1", &[]);
+    let reason = said.map(|text| format!(": {}", text.trim_end_matches('.'))).unwrap_or_default();
+    let own = model.volumes.values().find(|known| volume(&known.name) == place);
+    match own.and_then(|own| Some((own, own.device.as_ref()?))) {
+        Some((own, device)) => format!(
+            "the volume {} cannot be mounted from {}{reason}; correct Device=, Type= or Options= in {}, or see systemctl status '{unit}'",
+            own.name, device.what, own.file
+        ),
+        None => format!("{place} is not mounted{reason}; systemctl status '{unit}' shows why"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing)]
+    use super::*;
+
+    #[test]
+    fn every_directory_on_the_way_may_be_a_mount() {
+        let units: Vec<String> = mount_units("/srv/my data").collect();
+        assert_eq!(units, ["srv.mount", "srv-my\\x20data.mount"]);
+        assert_eq!(mount_units("/").count(), 0);
+    }
+
+    #[test]
+    fn a_mount_without_settings_and_one_whose_condition_is_not_met_are_not_missing() {
+        let mount = |lines: &[(&str, &str)]| -> Properties {
+            lines.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+        };
+        let failed = [("LoadState", "loaded"), ("FragmentPath", "/run/x.mount"), ("ActiveState", "failed")];
+        assert!(is_missing(&mount(&failed)));
+        assert!(!is_missing(&mount(&[failed[0], ("FragmentPath", ""), failed[2]])));
+        assert!(!is_missing(&mount(&[failed[0], failed[1], ("ActiveState", "active")])));
+        let skipped = [("ActiveState", "inactive"), ("ConditionResult", "no"), ("ConditionTimestampMonotonic", "71")];
+        assert!(!is_missing(&mount(&[failed[0], failed[1], skipped[0], skipped[1], skipped[2]])));
+        assert!(is_missing(&mount(&[
+            failed[0],
+            failed[1],
+            skipped[0],
+            skipped[1],
+            ("ConditionTimestampMonotonic", "0")
+        ])));
+        assert!(!is_missing(&mount(&[("LoadState", "not-found"), failed[1], failed[2]])));
+    }
+}
