@@ -332,6 +332,7 @@ const KINDS: [Kind; 36] = [
             "'s to say",
             "need an Image=",
             "is for containers; ",
+            "has the host's network; write",
         ],
     },
     Kind {

@@ -144,7 +144,7 @@ const CONTROLLED: [&str; 8] =
     ["container_state(", "machine_root(", "(volume(", " volume(", "(\"upper\")", "/upper", "}/root", "join(\"root\")"];
 
 /// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
-const MAY_NAME: [(&str, &str); 13] = [
+const MAY_NAME: [(&str, &str); 14] = [
     ("src/admin/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
     ("src/runtime/ended.rs", "opens the journal of a stopped container through rootdir and hands over the descriptor"),
     ("src/admin/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),

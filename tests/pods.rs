@@ -16,6 +16,7 @@ use support::tiers::{self, answers, in_pod, nginx};
 on_every_suite!(
     tiers_talk_inside_and_not_with_each_other,
     members_have_what_their_pod_says,
+    a_pod_with_the_hosts_network,
     members_come_and_go_with_their_pod,
     ports_are_published_on_every_kind_of_address,
     a_container_starts_on_the_first_connection_and_stops_when_idle,
@@ -72,6 +73,29 @@ fn members_have_what_their_pod_says(host: &Host) {
         exec(&back, "! test -e /dev/own");
     }
     host.ok("systemctl stop sdme-pod@shop-1.service && systemctl is-active systemd-nspawn@front-2");
+}
+
+/// Its members have the host's network, find each other by name, and start and stop together.
+fn a_pod_with_the_hosts_network(host: &Host) {
+    pod(host, "open", "Network=host\nPublishPort=8095:8095\n");
+    write(host, "left", &nginx(&format!("Pod=open.pod\n{}", answers(8095, "left"))));
+    write(host, "right", &nginx(&format!("Pod=open.pod\n{}", answers(8096, "right"))));
+    reload(host);
+    host.ok("systemctl start sdme-pod@open.target");
+    assert_eq!(host.wait_http("http://127.0.0.1:8095/", 20).trim(), "left");
+    let name = "sdme-gen exec left -- cat /etc/hosts </dev/null | grep -E '^127.0.0.1.*\\bright\\b'";
+    host.wait(name, 10);
+    let namespace = |container: &str| {
+        host.ok(&format!("readlink /proc/$(systemctl show -P MainPID systemd-nspawn@{container})/ns/net"))
+    };
+    assert_eq!(namespace("right"), host.ok("readlink /proc/1/ns/net"));
+    assert!(host.ok("sdme-gen ps right").contains("running"), "{}", host.ok("sdme-gen ps"));
+    host.ok("systemctl restart sdme-pod@open.target");
+    assert_eq!(host.wait_http("http://127.0.0.1:8096/", 20).trim(), "right");
+    host.ok("systemctl stop sdme-pod@open.target");
+    for unit in ["systemd-nspawn@left", "systemd-nspawn@right", "sdme-pod@open.service"] {
+        assert_state(host, unit, "inactive");
+    }
 }
 
 fn pod(host: &Host, name: &str, text: &str) {

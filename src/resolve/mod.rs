@@ -40,7 +40,8 @@ use join::{Others, Readable};
 use model::Network;
 use model::{Base, Container, Model, Rejected};
 use named::{DEFAULT, Named, Networks};
-use network::{Connection, Known, Range};
+use network::range::Range;
+use network::{Connection, Known};
 use pod::{Pod, Pods};
 use references::{ImageRef, Names, unit_of};
 use volume::Volumes;
@@ -494,7 +495,7 @@ fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
-    network::range(key, written.value).map_err(|message| {
+    network::range::range(key, written.value).map_err(|message| {
         let problem = Diagnostic::error(&written.at, message);
         let refusal = format!("its address is not known; mend {problem}");
         model.reject(file, vec![problem], Vec::new());

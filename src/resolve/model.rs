@@ -211,10 +211,10 @@ impl Container {
         ["systemd-nspawn@", name, ".service"].concat()
     }
 
-    /// The pods whose networks it joins.
+    /// The pods that it is in, or whose networks its application joins.
     #[must_use]
     pub fn pods(&self) -> Vec<&str> {
-        let outer = if let Network::Pod(pod) = &self.connection.network { Some(pod) } else { None };
+        let outer = self.connection.outer_pod();
         let mut pods: Vec<&str> = outer.into_iter().chain(&self.connection.oci_pod).map(String::as_str).collect();
         pods.dedup();
         pods
@@ -475,7 +475,7 @@ impl Model {
             return None;
         };
         // What a pod says to all its members is not for this one.
-        let in_pod = matches!(container.connection.network, Network::Pod(_));
+        let in_pod = container.connection.outer_pod().is_some();
         let usual = Startup {
             read_only_tmpfs: app.startup.read_only_tmpfs,
             shm_size: app.startup.shm_size.filter(|_| in_pod),

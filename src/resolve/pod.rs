@@ -9,8 +9,9 @@ use std::sync::Arc;
 use super::container::{bad_name, environs, labels};
 use super::install;
 use super::machine_name;
-use super::model::{Assignment, Container, Link, Network};
-use super::network::{Outcome, Range, Wanted, interface, interface_clash, of_pod, wanted, whole};
+use super::model::{Assignment, Container, Link};
+use super::network::range::{Range, interface, interface_clash};
+use super::network::{Outcome, PodNetwork, Wanted, of_pod, on_host, wanted, whole};
 use super::references::{Names, unit_section};
 use super::service;
 use super::volume::Volumes;
@@ -32,6 +33,8 @@ pub struct Pod {
     pub file: Arc<str>,
     /// Whether it is a container's own network, without a `.pod` file.
     pub own: bool,
+    /// Whether its members have the host's network. It has none, and what is published is what they bind.
+    pub host: bool,
     /// Whether that container is a job: see [`Container::is_job`].
     pub job: bool,
     /// What is published, and how it starts and stops.
@@ -108,6 +111,7 @@ impl Pod {
             name: name.to_owned(),
             file: Arc::clone(file),
             own: true,
+            host: false,
             job: false,
             wanted,
             cable: None,
@@ -122,18 +126,19 @@ impl Pod {
 
     /// Whether it has a link of its own to the host, for its way out or for ports that the kernel forwards.
     fn is_linked(&self) -> bool {
-        self.networks.is_empty()
+        !self.host
+            && self.networks.is_empty()
             && (self.wanted.uplink || self.wanted.ports.iter().any(|port| self.wanted.forwards(port)))
     }
 
     /// The ports that the kernel forwards.
     pub fn forwarded(&self) -> impl Iterator<Item = &Port> {
-        self.wanted.ports.iter().filter(|port| self.wanted.forwards(port))
+        self.wanted.ports.iter().filter(|port| !self.host && self.wanted.forwards(port))
     }
 
     /// The ports that have a socket and a proxy.
     pub fn proxied(&self) -> impl Iterator<Item = &Port> {
-        self.wanted.ports.iter().filter(|port| !self.wanted.forwards(port))
+        self.wanted.ports.iter().filter(|port| !self.host && !self.wanted.forwards(port))
     }
 }
 
@@ -164,9 +169,12 @@ pub fn pod(
     Place { container: name, file, names, volumes }.mounts(&handed, None, &mut problems);
     environs(&handed, &mut problems);
     Startup::read(&handed, &mut problems);
-    let (uplink, attachments) = of_pod(settings, names, networks, &mut problems);
+    let PodNetwork { host, uplink, attachments } = of_pod(settings, names, networks, &mut problems);
     let wanted = Wanted { uplink, ..wanted("Pod", settings, !attachments.is_empty(), &mut problems) };
     attach::opened(&attachments, networks, &wanted.ports, &mut problems);
+    if host {
+        on_host("Pod", &wanted, settings, &mut problems);
+    }
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::pod(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
@@ -174,7 +182,14 @@ pub fn pod(
         return Err(errors_first(problems));
     }
     warnings.append(&mut problems);
-    Ok(Pod { own: false, networks: attachments, unit, service, ..Pod::of_container(name, file, wanted, &install) })
+    Ok(Pod {
+        own: false,
+        host,
+        networks: attachments,
+        unit,
+        service,
+        ..Pod::of_container(name, file, wanted, &install)
+    })
 }
 
 impl Pods {
@@ -257,7 +272,7 @@ impl Pods {
         }
         for container in containers.values() {
             let connection = &container.connection;
-            let outer = if let Network::Pod(pod) = &connection.network { Some(pod) } else { None };
+            let outer = connection.outer_pod();
             for (pod, starts) in [(outer, true), (connection.oci_pod.as_ref(), outer.is_none())] {
                 let Some(pod) = pod.and_then(|name| self.good.get_mut(name)) else { continue };
                 if !pod.members.contains(&container.name) {

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::config::source::AutoUpdate;
 use crate::diag::Location;
 use crate::plan::images as images_of;
-use crate::resolve::model::{Container, Model, Network};
+use crate::resolve::model::{Container, Model};
 
 /// A container that an update restarts when one of its images changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -42,8 +42,7 @@ pub struct Rollout {
 
 /// The pod that a container is in with others.
 fn pod_of<'a>(container: &'a Container, model: &Model) -> Option<&'a String> {
-    let outer = if let Network::Pod(pod) = &container.connection.network { Some(pod) } else { None };
-    let pods = container.connection.oci_pod.iter().chain(outer);
+    let pods = container.connection.oci_pod.iter().chain(container.connection.outer_pod());
     pods.into_iter().find(|pod| model.pods.get(*pod).is_some_and(|pod| !pod.own))
 }
 

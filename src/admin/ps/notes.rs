@@ -91,9 +91,10 @@ impl Host {
         if listed.state != "running" {
             return None;
         }
-        // The ports of a container whose network this one joins are said with that one.
-        let planned =
-            pods.iter().filter_map(|pod| self.model.pods.get(pod)).filter(|pod| !pod.own || pod.name == *name);
+        // The ports of a container whose network this one joins are said with that one, and in the host's network applications open
+        // their ports themselves.
+        let known = pods.iter().filter_map(|pod| self.model.pods.get(pod));
+        let planned = known.filter(|pod| !pod.host && (!pod.own || pod.name == *name));
         let missing = planned.flat_map(|pod| pod.wanted.ports.iter().map(move |port| (pod, port))).find(|(_, port)| {
             let address = port.listen();
             let open = |open: &String| {

@@ -32,7 +32,10 @@ fn settings(container: &Container) -> Vec<(&'static str, String)> {
         Preset::Strict => "strict",
     };
     let network = match &container.connection.network {
-        Network::Host => "the host's".to_owned(),
+        Network::Host => match &container.connection.host_pod {
+            Some(pod) => format!("the host's, as {pod}.pod"),
+            None => "the host's".to_owned(),
+        },
         Network::Alone => "loopback only".to_owned(),
         Network::Pod(pod) if *pod == container.name => "its own".to_owned(),
         Network::Pod(pod) => format!("{pod}.pod"),

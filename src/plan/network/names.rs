@@ -49,8 +49,7 @@ pub struct Connected {
 /// The pod whose network the container's applications are in.
 fn pod<'a>(container: &Container, model: &'a Model) -> Option<&'a Pod> {
     let connection = &container.connection;
-    let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else { return None };
-    model.pods.get(pod)
+    model.pods.get(connection.oci_pod.as_ref().or(connection.outer_pod())?)
 }
 
 /// Whether the container finds others by name, and its hosts file has to be updated while it runs.
@@ -100,6 +99,9 @@ fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<Ip
         let shares = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         return shares.then_some(IpAddr::from([127, 0, 0, 1]));
     };
+    if pod.host {
+        return Some(IpAddr::from([127, 0, 0, 1]));
+    }
     let networks = pod.networks.iter().filter_map(|a| model.networks.get(&a.network));
     let named = networks.filter(|n| !n.internal).flat_map(|n| &n.subnets).next().map(|subnet| subnet.gateway);
     named.or_else(|| pod.cable.as_ref().filter(|_| pod.wanted.uplink).map(|cable| cable.host.into()))

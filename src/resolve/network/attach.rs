@@ -12,7 +12,8 @@ use crate::resolve::machine_name;
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
 use crate::resolve::network::ports::Port;
-use crate::resolve::network::{short, whole};
+use crate::resolve::network::range::short;
+use crate::resolve::network::whole;
 use crate::resolve::pod::Pod;
 use crate::resolve::references::{Names, existing};
 

@@ -46,7 +46,11 @@ impl Others<'_> {
         }
         seen.push(file.to_owned());
         if let Some(pod) = settings.text("Container", "Pod") {
-            return Ok(Some(self.names.pod(pod.value.strip_suffix(".pod").unwrap_or(pod.value)).to_owned()));
+            let file = pod.value.strip_suffix(".pod").unwrap_or(pod.value);
+            let host = self.readable.get(&(FileType::Pod, file)).is_some_and(|(_, settings)| {
+                settings.words("Pod", "Network").iter().any(|network| network.value == "host")
+            });
+            return Ok((!host).then(|| self.names.pod(file).to_owned()));
         }
         let own = || Ok(Some(self.names.machine(file).to_owned()));
         let mut words = settings.words("Container", "Network");

@@ -7,10 +7,10 @@ pub mod implicit;
 pub mod join;
 pub mod named;
 pub mod ports;
+pub mod range;
 pub mod slots;
 pub mod subnet;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::model::{Link, Network};
@@ -24,8 +24,6 @@ use crate::resolve::network::attach::{Attachment, Written};
 use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
 use crate::resolve::network::ports::{Port, parse};
-use crate::resolve::network::slots::{distribute, hash};
-use crate::resolve::network::subnet::Subnet;
 
 /// What a file says about a network it has for itself.
 #[derive(Debug, Clone, Default)]
@@ -121,12 +119,22 @@ pub struct Connection {
     pub network: Network,
     /// The pod whose network its application joins, by name.
     pub oci_pod: Option<String>,
+    /// The pod that it is in and that has no network of its own: the container has the host's, too.
+    pub host_pod: Option<String>,
     /// Whether it starts with the pod.
     pub start_with_pod: bool,
     /// The container whose network it joins, by name.
     pub joined: Option<String>,
     /// The ports that systemd-nspawn publishes for a link of its own.
     pub exposed: Vec<Port>,
+}
+
+impl Connection {
+    /// The pod that the container as a whole is in, by name.
+    #[must_use]
+    pub fn outer_pod(&self) -> Option<&String> {
+        if let Network::Pod(pod) = &self.network { Some(pod) } else { self.host_pod.as_ref() }
+    }
 }
 
 /// What the keys of a `.container` file about networks refer to.
@@ -198,24 +206,25 @@ pub fn container(
     let network = all.into_iter().next();
     let network = isolated(network, settings, pod.is_some() || oci_pod.is_some(), problems);
     let start = text("StartWithPod");
-    if let (Some(written), None, None) = (&start, text("Pod"), text("OciPod")) {
-        problems.push(Diagnostic::error(&written.at, "StartWithPod= needs a Pod= or OciPod="));
-    }
-    if let (Some(written), false) = (text("OciPod"), runs) {
-        problems
-            .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
-    }
     let wanted = wanted("Container", settings, !attachments.is_empty(), problems);
     attach::opened(&attachments, networks, &wanted.ports, problems);
     if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
         belong(&PUBLISHING, joined.value, settings, problems);
     }
     let start_with_pod = start.and_then(|s| parse_bool(s.value)).unwrap_or(true);
-    let connection =
-        |network| Connection { network, oci_pod: oci_pod.clone(), start_with_pod, joined: None, exposed: Vec::new() };
+    let host_pod = pod.clone().filter(|pod| pods.good.get(pod).is_some_and(|pod| pod.host));
+    let connection = |network| Connection {
+        network,
+        oci_pod: oci_pod.clone(),
+        host_pod: host_pod.clone(),
+        start_with_pod,
+        joined: None,
+        exposed: Vec::new(),
+    };
     let none = |network| Outcome { connection: connection(network), own: None, claims: Vec::new() };
+    membership(host_pod.is_some(), oci_pod.as_deref(), settings, (pods, runs), problems);
     if let Some(pod) = pod {
-        return none(Network::Pod(pod));
+        return none(if host_pod.is_some() { Network::Host } else { Network::Pod(pod) });
     }
     // What podman and docker do without being asked: the application's port cannot be another one in the host's network.
     let elsewhere = wanted.ports.iter().find(|port| !is_its_own(port)).map(|port| port.at.clone());
@@ -228,7 +237,7 @@ pub fn container(
         if oci_pod.is_some() {
             return none(Network::Alone);
         }
-        let claims = on_host(&wanted, settings, problems);
+        let claims = on_host("Container", &wanted, settings, problems);
         return Outcome { connection: connection(Network::Host), own: None, claims };
     };
     let cut_off = |network: Network, problems: &mut Vec<Diagnostic>| {
@@ -242,7 +251,7 @@ pub fn container(
                 let message = "OciPod= needs a network that is not the host's; remove Network=host";
                 problems.push(Diagnostic::error(&at, message));
             }
-            let claims = on_host(&wanted, settings, problems);
+            let claims = on_host("Container", &wanted, settings, problems);
             Outcome { connection: connection(Network::Host), own: None, claims }
         }
         Written::None => cut_off(Network::Alone, problems),
@@ -274,6 +283,39 @@ pub fn container(
             let own = Pod { networks: attachments, ..Pod::of_container(name, file, wanted, install) };
             Outcome { connection: connection(Network::Pod(name.to_owned())), own: Some(own), claims: Vec::new() }
         }
+    }
+}
+
+/// Looks at the keys about pods: whether the container can be in these pods. `in_host_pod` says whether its pod has the host's network,
+/// `runs` whether there is an application in the container.
+fn membership(
+    in_host_pod: bool,
+    oci_pod: Option<&str>,
+    settings: &Settings,
+    (pods, runs): (&Pods, bool),
+    problems: &mut Vec<Diagnostic>,
+) {
+    let text = |key| settings.text("Container", key);
+    if let (Some(written), None, None) = (text("StartWithPod"), text("Pod"), text("OciPod")) {
+        problems.push(Diagnostic::error(&written.at, "StartWithPod= needs a Pod= or OciPod="));
+    }
+    if let (Some(written), false) = (text("OciPod"), runs) {
+        problems
+            .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
+    }
+    if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text("Pod")) {
+        let message = format!(
+            "{} has the host's network, and {}=yes is for a network of its own; remove one of the two",
+            written.value, by.value
+        );
+        problems.push(Diagnostic::error(&written.at, message));
+    }
+    if let Some(written) = text("OciPod")
+        && oci_pod.and_then(|pod| pods.good.get(pod)).is_some_and(|pod| pod.host)
+    {
+        let message =
+            format!("{} has the host's network; write Pod={} instead of OciPod=", written.value, written.value);
+        problems.push(Diagnostic::error(&written.at, message));
     }
 }
 
@@ -360,14 +402,19 @@ pub fn is_its_own(port: &Port) -> bool {
     port.target == Some(port.host) && port.address.is_none()
 }
 
-/// A container in the host's network publishes what it binds; there is nothing to do but to take note of it.
-fn on_host(wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
+/// A container or pod in the host's network publishes what it binds; there is nothing to do but to take note of it.
+pub(super) fn on_host(
+    section: &str,
+    wanted: &Wanted,
+    settings: &Settings,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Port> {
     for port in &wanted.ports {
         if is_its_own(port) {
             continue;
         }
         let message = format!(
-            "PublishPort=: the container shares the host's network, where its application binds its own port itself; \
+            "PublishPort=: this file asks for the host's network, where an application binds its own port itself; \
              write Network=private to publish it on {}, or {}:{} if that is its own port",
             port.listen(),
             port.host,
@@ -376,7 +423,7 @@ fn on_host(wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>)
         problems.push(Diagnostic::error(&port.at, message));
     }
     for key in ["StartOnDemand", "PublishMode"] {
-        if let Some(written) = settings.text("Container", key) {
+        if let Some(written) = settings.text(section, key) {
             let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
             problems.push(Diagnostic::error(&written.at, message));
         }
@@ -396,131 +443,33 @@ fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Ve
     found.map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
 }
 
-/// Reads `Network=` of a `.pod` file: whether it has a link of its own to the host, and the networks with names.
-pub fn of_pod(
-    settings: &Settings,
-    names: &Names,
-    networks: &Networks,
-    problems: &mut Vec<Diagnostic>,
-) -> (bool, Vec<Attachment>) {
-    let (mut uplink, mut attachments) = (false, Vec::new());
+/// What `Network=` of a `.pod` file comes to.
+#[derive(Debug, Default)]
+pub struct PodNetwork {
+    /// Its members have the host's network.
+    pub host: bool,
+    /// It has a link of its own to the host.
+    pub uplink: bool,
+    /// The networks with names.
+    pub attachments: Vec<Attachment>,
+}
+
+/// Reads `Network=` of a `.pod` file.
+pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems: &mut Vec<Diagnostic>) -> PodNetwork {
+    let mut out = PodNetwork::default();
     for network in attach::read("Pod", settings, &[], names, problems) {
         match network.value {
-            Written::Uplink => uplink = true,
+            Written::Host => out.host = true,
+            Written::Uplink => out.uplink = true,
             Written::Private | Written::None => {}
-            Written::Named(attachment) => attachments.push(attachment),
+            Written::Named(attachment) => out.attachments.push(attachment),
             _ => {
-                let message =
-                    "this value of Network= is for containers; a pod's is private, uplink, bridge or NAME.network";
+                let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
                 problems.push(Diagnostic::error(&network.at, message));
             }
         }
     }
-    attach::usable(&attachments, networks, problems);
-    (uplink, attachments)
-}
-
-/// The addresses that pods' links are given.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Range {
-    first: u32,
-    /// Number of links it has room for; each takes four addresses.
-    links: u32,
-}
-
-impl Range {
-    /// What networks without `Subnet=` have, unless something else is written.
-    #[must_use]
-    pub fn networks() -> Self {
-        Self { first: u32::from_be_bytes([10, 216, 0, 0]), links: 1 << 17 }
-    }
-
-    /// The first address.
-    #[must_use]
-    pub fn first(&self) -> u32 {
-        self.first
-    }
-
-    /// The number of addresses.
-    #[must_use]
-    pub fn addresses(&self) -> u32 {
-        self.links.saturating_mul(4)
-    }
-
-    /// The same as a subnet, if it is large enough to be one.
-    #[must_use]
-    pub fn subnet(&self) -> Option<Subnet> {
-        Subnet::v4(self.first, u8::try_from(30 - self.links.ilog2()).ok()?)
-    }
-}
-
-impl Default for Range {
-    fn default() -> Self {
-        Self { first: u32::from_be_bytes([10, 213, 0, 0]), links: 1 << 14 }
-    }
-}
-
-/// Reads `ADDRESS/LENGTH` of `key`.
-///
-/// # Errors
-/// When it is no range of IPv4 addresses, or not one of a sensible size.
-pub fn range(key: &str, value: &str) -> Result<Range, String> {
-    let wrong = || format!("{key}={value} is no range of IPv4 addresses; write one such as 10.213.0.0/16");
-    let (address, length) = value.split_once('/').ok_or_else(wrong)?;
-    let address: std::net::Ipv4Addr = address.parse().map_err(|_| wrong())?;
-    let length: u32 = length.parse().ok().filter(|l| (8..=28).contains(l)).ok_or_else(wrong)?;
-    let first = u32::from(address);
-    if first & (u32::MAX >> length) != 0 {
-        return Err(format!("{key}={value}: the address is not the first one of the range"));
-    }
-    Ok(Range { first, links: 1 << (30 - length) })
-}
-
-impl Range {
-    /// Gives each name an address of its own. Names for which there is none left are missing in the result.
-    #[must_use]
-    pub fn distribute<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u32> {
-        let slots = distribute(names, self.links, BTreeMap::new());
-        slots.into_iter().map(|(name, slot)| (name, self.first + slot * 4)).collect()
-    }
-}
-
-/// The host's end of a pod's link. At most 15 characters: a longer name is replaced by its hash behind an underscore, which no
-/// pod's name has, so that no two names become one unless their hashes are equal.
-#[must_use]
-pub fn interface(pod: &str) -> String {
-    if pod.len() <= 10 { format!("sdme-{pod}") } else { format!("sdme_{}", short(pod, 10)) }
-}
-
-/// A hash of `text` as so many letters and digits.
-#[must_use]
-pub fn short(text: &str, length: usize) -> String {
-    const DIGITS: [char; 32] = [
-        'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h', 'i', 'j', 'k', 'm', 'n', 'p', 'q', 'r', 's', 't', 'u', 'v', 'w', 'x',
-        'y', 'z', '2', '3', '4', '5', '6', '7', '8', '9',
-    ];
-    let mut hash = hash(text);
-    let mut out = String::new();
-    for _ in 0..length {
-        let digit = usize::try_from(hash % 32).ok().and_then(|index| DIGITS.get(index));
-        out.extend(digit);
-        hash /= 32;
-    }
-    out
-}
-
-/// A problem for every pod but the first of those whose interfaces would have one name.
-pub fn interface_clash<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, &'a str)> {
-    let mut known: BTreeMap<String, &str> = BTreeMap::new();
-    let mut out = Vec::new();
-    for name in names {
-        match known.get(&interface(name)) {
-            Some(other) => out.push((name, *other)),
-            None => {
-                known.insert(interface(name), name);
-            }
-        }
-    }
+    attach::usable(&out.attachments, networks, problems);
     out
 }
 
@@ -535,41 +484,4 @@ pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnos
 #[must_use]
 pub fn whole(file: &Arc<str>) -> Location {
     Location::new(file, 1)
-}
-
-#[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used)]
-    use super::*;
-
-    #[test]
-    fn interfaces_have_names_of_their_own() {
-        assert_eq!(interface("web"), "sdme-web");
-        assert_eq!(interface("a-long-pods"), interface("a-long-pods"));
-        let long: Vec<String> = (0..2000).map(|i| format!("a-pod-with-a-long-name-{i}")).collect();
-        assert!(long.iter().all(|name| interface(name).len() == 15));
-        assert_eq!(interface_clash(long.iter().map(String::as_str)), []);
-    }
-
-    #[test]
-    fn addresses_stay_when_others_come_and_go() {
-        let range = Range::default();
-        let names: Vec<String> = (0..200).map(|i| format!("pod{i}")).collect();
-        let all = range.distribute(names.iter().map(String::as_str));
-        let half = range.distribute(names.iter().map(String::as_str).filter(|n| n.len() % 2 == 0));
-        assert_eq!(all.len(), 200);
-        let moved = half.iter().filter(|(name, address)| all.get(*name) != Some(*address)).count();
-        assert!(moved <= 2, "{moved} have moved");
-        let mut addresses: Vec<u32> = all.values().copied().collect();
-        addresses.sort_unstable();
-        addresses.dedup();
-        assert_eq!(addresses.len(), 200);
-        let small = super::range("UplinkRange", "192.168.7.0/28").unwrap();
-        assert_eq!(small.distribute(names.iter().map(String::as_str)).len(), 4);
-        assert!(
-            super::range("UplinkRange", "10.0.0.1/16").is_err()
-                && super::range("UplinkRange", "10.0.0.0/30").is_err()
-                && super::range("UplinkRange", "x").is_err()
-        );
-    }
 }

@@ -12,8 +12,8 @@ use crate::resolve::container::{bad_name, labels};
 use crate::resolve::install;
 use crate::resolve::machine_name;
 use crate::resolve::model::{Assignment, Link};
+use crate::resolve::network::range::{Range, short};
 use crate::resolve::network::slots::{distribute, hash};
-use crate::resolve::network::{Range, short};
 use crate::resolve::references::{Names, unit_section};
 use crate::resolve::service;
 
@@ -391,7 +391,7 @@ mod tests {
         assert!(networks.choose(Range::networks(), Range::default()).is_empty());
         let all: Vec<String> = networks.good.values().flat_map(|n| &n.subnets).map(ToString::to_string).collect();
         assert_eq!(all.len(), 3, "{all:?}");
-        let tight = crate::resolve::network::range("NetworkRange", "10.216.0.0/19").unwrap();
+        let tight = crate::resolve::network::range::range("NetworkRange", "10.216.0.0/19").unwrap();
         for network in networks.good.values_mut().filter(|network| network.choose) {
             network.subnets.clear();
         }
