@@ -7,8 +7,6 @@
 #[cfg(feature = "image")]
 pub mod admin;
 pub mod announce;
-#[cfg(feature = "image")]
-pub mod catalogue;
 pub mod cause;
 pub mod config;
 pub mod contract;

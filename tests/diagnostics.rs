@@ -12,8 +12,9 @@ use std::path::Path;
 use std::process::Command;
 
 use cases::{Case, cases};
-use sdme_gen::catalogue::{kind, kinds};
 use sdme_gen::compile;
+use sdme_gen::diag::catalogue::KINDS;
+use sdme_gen::diag::{Code, Diagnostic};
 use sdme_gen::resolve::model::Facts;
 use sdme_gen::search::{SearchPath, search};
 
@@ -51,9 +52,8 @@ fn wrong_files_lead_to_these_diagnostics() {
         all.iter().filter_map(|case| Some(format!("{}: {}", case.title, case.failures().first()?))).collect();
     assert!(failed.is_empty(), "{}", failed.join("\n"));
     assert!(all.iter().all(|case| !case.wanted.is_empty()));
-    let codes: BTreeSet<&str> =
-        all.iter().flat_map(|c| &c.wanted).filter_map(|l| Some(kind(l.split_once(": ")?.1).code)).collect();
-    let missing: Vec<&str> = kinds().map(|k| k.code).filter(|code| !codes.contains(code)).collect();
+    let codes: BTreeSet<Code> = all.iter().flat_map(Case::diagnostics).map(|found| found.problem.code).collect();
+    let missing: Vec<Code> = KINDS.iter().map(|kind| kind.code).filter(|code| !codes.contains(code)).collect();
     assert!(missing.is_empty(), "no case of {missing:?}");
 }
 
@@ -87,7 +87,11 @@ fn check_says_the_same_and_changes_nothing() {
         let parsed: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
         let parsed = parsed.as_array().unwrap();
         assert_eq!(parsed.len(), lines.lines().count(), "{}", case.title);
-        assert!(parsed.iter().all(|p| p["code"].is_string() && p["line"].is_u64()), "{}", case.title);
+        let complete = |p: &serde_json::Value| {
+            let (message, remedy) = (p["message"].as_str().unwrap(), p["remedy"].as_str().unwrap());
+            p["code"].is_string() && p["line"].is_u64() && message.ends_with(remedy)
+        };
+        assert!(parsed.iter().all(complete), "{}", case.title);
         assert_eq!(list(), before, "{}", case.title);
     }
 }
@@ -96,23 +100,23 @@ fn check_says_the_same_and_changes_nothing() {
 const GENERIC: [&str; 2] = ["Entrypoint=", "Timezone="];
 
 /// The diagnostics of a fixture.
-fn of_fixture(path: &Path) -> Vec<String> {
+fn of_fixture(path: &Path) -> Vec<Diagnostic> {
     let sources = search(&SearchPath::below(path));
-    compile(&sources, &Facts::default()).diagnostics.iter().map(ToString::to_string).collect()
+    compile(&sources, &Facts::default()).diagnostics
 }
 
 #[test]
 fn hardly_any_has_the_generic_code() {
-    let tables = ["wrong.txt", "quadlet.txt"].into_iter().flat_map(cases).flat_map(|case| case.compile().0);
+    let tables = ["wrong.txt", "quadlet.txt"].into_iter().flat_map(cases).flat_map(|case| case.diagnostics());
     let fixtures = fs::read_dir(root().join("tests/fixtures")).unwrap().map(|entry| entry.unwrap().path());
-    let all: BTreeSet<String> =
+    let all: BTreeSet<Diagnostic> =
         tables.chain(fixtures.filter(|path| path.is_dir()).flat_map(|path| of_fixture(&path))).collect();
     assert!(all.len() > 150, "{}", all.len());
-    let generic = |line: &&String| {
-        let message = line.split_once(": ").unwrap().1.trim_start_matches("warning: ");
-        kind(message).code == "S301" && !GENERIC.iter().any(|listed| message.starts_with(listed))
+    let generic = |found: &&Diagnostic| {
+        let problem = &found.problem;
+        problem.code == Code::Value && !GENERIC.iter().any(|listed| problem.cause.starts_with(listed))
     };
-    let found: Vec<&String> = all.iter().filter(generic).collect();
+    let found: Vec<String> = all.iter().filter(generic).map(ToString::to_string).collect();
     assert!(found.is_empty(), "{found:#?}");
 }
 
@@ -124,7 +128,7 @@ fn page() -> String {
          A file with a problem is not used: it becomes a unit that fails with the same text, and other files are not\n\
          affected. A warning changes nothing.\n",
     );
-    for kind in kinds() {
+    for kind in KINDS {
         let example = Case {
             files: kind.example.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect(),
             ..Case::default()
@@ -159,13 +163,43 @@ fn the_page_is_the_catalogue() {
 
 #[test]
 fn every_example_is_one_of_its_kind() {
-    for kind in kinds().filter(|kind| kind.code != "S101") {
+    for kind in KINDS.iter().filter(|kind| kind.code != Code::Unreadable) {
         let files = kind.example.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
-        let (diagnostics, _) = Case { files, ..Case::default() }.compile();
-        let of_kind = |line: &String| {
-            let message = line.split_once(": ").unwrap().1;
-            sdme_gen::catalogue::kind(message).code == kind.code
-        };
-        assert!(diagnostics.iter().any(of_kind), "{}: {diagnostics:?}", kind.code);
+        let diagnostics = Case { files, ..Case::default() }.diagnostics();
+        assert!(diagnostics.iter().any(|found| found.problem.code == kind.code), "{}: {diagnostics:?}", kind.code);
+    }
+}
+
+/// Words of many messages, each in place of a value that a user has written.
+const WORDS: [&str; 12] = [
+    "unknown key X= in [Container]",
+    "x.image cannot be used: a:1: y",
+    "is not one of a, b",
+    "there is no x.pod",
+    "remove one of the two",
+    "is not a time; write 5s",
+    "Secret=: no",
+    "is {} already; rename one",
+    "S301",
+    "has no effect here: x",
+    "invalid tag in x",
+    "; did you mean Image?",
+];
+
+#[test]
+fn text_of_users_changes_no_code() {
+    let with = |key: &str, value: &str| {
+        let text = format!("[Container]\nImage=nginx\n{key}={value}\n");
+        let case = Case { files: vec![("web.container".to_owned(), text)], ..Case::default() };
+        case.diagnostics().into_iter().map(|found| (found.severity, found.problem.code)).collect::<BTreeSet<_>>()
+    };
+    let keys =
+        ["Pull", "Timezone", "Memory", "WorkingDir", "StopSignal", "StopTimeout", "Notify", "Entrypont", "Rootfs"];
+    for key in keys {
+        let usual = with(key, "no such thing");
+        assert!(!usual.is_empty(), "{key}");
+        for word in WORDS {
+            assert_eq!(with(key, &format!("no; {word}")), usual, "{key}={word}");
+        }
     }
 }

@@ -11,7 +11,7 @@ use nix::unistd::{Group, User};
 use crate::Compiled;
 use crate::admin::ps::units;
 use crate::config::envfile;
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 use crate::image::Store;
 use crate::plan;
 use crate::resolve::app::mounts::What;
@@ -81,7 +81,7 @@ fn mounts(root: &Path, container: &Container, (model, facts): (&Model, &Facts), 
         if fs::metadata(below(root, path)).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
             let message =
                 format!("there is no {path} on this host; make it, or name a volume, which is made when it is missing");
-            found.push(Diagnostic::warning(at, message));
+            found.push(Diagnostic::warning(at, Code::MissingFile.problem(message)));
         }
     }
 }
@@ -95,12 +95,12 @@ fn environment(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) 
                 let message = format!(
                     "EnvironmentFile=: cannot read {path}: {error}; write the file, or put - in front of its path"
                 );
-                found.push(Diagnostic::warning(&file.at, message));
+                found.push(Diagnostic::warning(&file.at, Code::MissingFile.problem(message)));
             }
             Ok(bytes) => {
                 if let Err((line, message)) = envfile::parse(&bytes) {
                     let message = format!("EnvironmentFile=: {path}:{line}: {message}");
-                    found.push(Diagnostic::warning(&file.at, message));
+                    found.push(Diagnostic::warning(&file.at, Code::Variable.problem(message)));
                 }
             }
         }
@@ -115,7 +115,7 @@ fn secrets(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
                 "there is no credential {name}; put it into /etc/credstore/{name}, or encrypted by systemd-creds(1) into \
                  /etc/credstore.encrypted/{name}"
             );
-            found.push(Diagnostic::warning(&secret.at, message));
+            found.push(Diagnostic::warning(&secret.at, Code::Secret.problem(message)));
         }
     }
 }
@@ -132,14 +132,14 @@ fn devices(container: &Container, found: &mut Vec<Diagnostic>) {
                 None => continue,
             },
         };
-        found.push(Diagnostic::warning(&device.at, message));
+        found.push(Diagnostic::warning(&device.at, Code::Mount.problem(message)));
     }
 }
 
 fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
     let Some(profile) = &container.security.app_armor else { return };
     if let Err(message) = apparmor::problem(profile) {
-        found.push(Diagnostic::warning(&profile.at, message));
+        found.push(Diagnostic::warning(&profile.at, Code::Confinement.problem(message)));
     }
 }
 
@@ -147,7 +147,7 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
     let stack = model.stack(container, facts);
     let at = start_of(container);
     if let Some(message) = no_application(container, stack) {
-        found.push(Diagnostic::warning(&at, message));
+        found.push(Diagnostic::warning(&at, Code::Confinement.problem(message)));
         return;
     }
     // An image that is not imported is pulled by the start.
@@ -157,9 +157,16 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
     }
     let apps = model.applications(container, facts);
     if let Err(error) = links::layers(store, stack).and_then(|_| links::further(store, apps)) {
-        found.push(Diagnostic::warning(&at, format!("{error:#}; correct Image=, App=, Base= or Mode=")));
+        found.push(Diagnostic::warning(
+            &at,
+            Code::UnusableFile.problem(format!("{error:#}; correct Image=, App=, Base= or Mode=")),
+        ));
     }
-    found.extend(apps.iter().filter_map(|app| no_check(app, facts)).map(|message| Diagnostic::warning(&at, message)));
+    found.extend(
+        apps.iter()
+            .filter_map(|app| no_check(app, facts))
+            .map(|message| Diagnostic::warning(&at, Code::HealthCheck.problem(message))),
+    );
 }
 
 /// Users and groups of the host that new volumes are to belong to.
@@ -177,7 +184,7 @@ fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
         };
         for (what, name) in user.into_iter().chain(group) {
             let message = format!("there is no {what} {name} on this host; write its number");
-            found.push(Diagnostic::warning(&Location::new(&volume.file, 1), message));
+            found.push(Diagnostic::warning(&Location::new(&volume.file, 1), Code::User.problem(message)));
         }
     }
 }
@@ -202,7 +209,7 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
                     "port {} of the host is in use by another program; stop that program (ss -ltnp shows it), or publish another port",
                     port.listen()
                 );
-                found.push(Diagnostic::warning(&port.at, message));
+                found.push(Diagnostic::warning(&port.at, Code::Conflict.problem(message)));
             }
         }
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! How registries are spoken to: keys of `.image` files and of `sdme.conf`, parsed. Pure.
 
-use crate::diag::Location;
+use crate::diag::{Code, Location, Problem};
 
 /// Settings of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,10 +62,10 @@ impl Default for Registries {
 ///
 /// # Errors
 /// When there is no user.
-pub fn credentials(value: &str) -> Result<(String, String), String> {
+pub fn credentials(value: &str) -> Result<(String, String), Problem> {
     let (user, password) = value.split_once(':').unwrap_or((value, ""));
     if user.is_empty() || value.chars().any(char::is_control) {
-        return Err("Creds= has no user name; write USER:PASSWORD".to_owned());
+        return Err(Code::User.problem("Creds= has no user name; write USER:PASSWORD"));
     }
     Ok((user.to_owned(), password.to_owned()))
 }
@@ -74,9 +74,9 @@ pub fn credentials(value: &str) -> Result<(String, String), String> {
 ///
 /// # Errors
 /// When it is not absolute.
-pub fn path(key: &str, value: &str) -> Result<String, String> {
+pub fn path(key: &str, value: &str) -> Result<String, Problem> {
     if !value.starts_with('/') || value.chars().any(char::is_control) {
-        return Err(format!("{key}={value} is not an absolute path"));
+        return Err(Code::Path.problem(format!("{key}={value} is not an absolute path")));
     }
     Ok(value.to_owned())
 }
@@ -85,28 +85,29 @@ pub fn path(key: &str, value: &str) -> Result<String, String> {
 ///
 /// # Errors
 /// When it is no number, or one that nobody waits for.
-pub fn retries(value: &str) -> Result<u32, String> {
+pub fn retries(value: &str) -> Result<u32, Problem> {
     let number = value.parse().ok().filter(|n| *n <= 100);
-    number.ok_or_else(|| format!("Retry={value} is not a number from 0 to 100"))
+    number.ok_or_else(|| Code::Quantity.problem(format!("Retry={value} is not a number from 0 to 100")))
 }
 
 /// Reads `RetryDelay=`, in milliseconds.
 ///
 /// # Errors
 /// When it is no time, or longer than a day.
-pub fn delay(value: &str) -> Result<u64, String> {
+pub fn delay(value: &str) -> Result<u64, Problem> {
     let time = super::time::milliseconds(value).filter(|time| *time <= 86_400_000);
-    time.ok_or_else(|| format!("RetryDelay={value} is not a time; write 5s or 500ms"))
+    time.ok_or_else(|| Code::Quantity.problem(format!("RetryDelay={value} is not a time; write 5s or 500ms")))
 }
 
 /// Reads `ImportTimeout=`; `None` for no limit.
 ///
 /// # Errors
 /// When it is not a time.
-pub fn import_timeout(value: &str, at: &Location) -> Result<Option<ImportTimeout>, String> {
+pub fn import_timeout(value: &str, at: &Location) -> Result<Option<ImportTimeout>, Problem> {
     let milliseconds = if value == "infinity" { Some(0) } else { super::time::milliseconds(value) };
-    let milliseconds =
-        milliseconds.ok_or_else(|| format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity"))?;
+    let milliseconds = milliseconds.ok_or_else(|| {
+        Code::Quantity.problem(format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity"))
+    })?;
     let set = || ImportTimeout { milliseconds, written: value.to_owned(), at: at.clone() };
     Ok((milliseconds > 0).then(set))
 }
@@ -115,7 +116,7 @@ pub fn import_timeout(value: &str, at: &Location) -> Result<Option<ImportTimeout
 ///
 /// # Errors
 /// When it is nothing of that kind.
-pub fn size(value: &str) -> Result<u64, String> {
+pub fn size(value: &str) -> Result<u64, Problem> {
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at(end);
     let shift = match unit {
@@ -127,28 +128,31 @@ pub fn size(value: &str) -> Result<u64, String> {
         _ => None,
     };
     let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
-    bytes.ok_or_else(|| format!("CacheSize={value} is not a size; write 10G or 500M"))
+    bytes.ok_or_else(|| Code::Quantity.problem(format!("CacheSize={value} is not a size; write 10G or 500M")))
 }
 
 /// Reads `KeepVersions=`.
 ///
 /// # Errors
 /// When it is not a number from 0 to 1000.
-pub fn keep_versions(value: &str) -> Result<usize, String> {
+pub fn keep_versions(value: &str) -> Result<usize, Problem> {
     let number = value.parse().ok().filter(|number| *number <= 1000);
-    number.ok_or_else(|| format!("KeepVersions={value} is not a number from 0 to 1000"))
+    number.ok_or_else(|| Code::Quantity.problem(format!("KeepVersions={value} is not a number from 0 to 1000")))
 }
 
 /// Reads the words of `Mirror=`: a registry and its mirror, in turn.
 ///
 /// # Errors
 /// When one has no counterpart or is no host.
-pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, String> {
+pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, Problem> {
     words
         .chunks(2)
-        .map(|pair| match pair {
-            [registry, mirror] => Ok((host("Mirror", registry)?, host("Mirror", mirror)?)),
-            _ => Err("Mirror= takes a registry and its mirror; write Mirror=docker.io mirror.example.org".to_owned()),
+        .map(|pair| {
+            let [registry, mirror] = pair else {
+                let text = "Mirror= takes a registry and its mirror; write Mirror=docker.io mirror.example.org";
+                return Err(Code::ImageReference.problem(text));
+            };
+            Ok((host("Mirror", registry)?, host("Mirror", mirror)?))
         })
         .collect()
 }
@@ -157,11 +161,11 @@ pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, String> {
 ///
 /// # Errors
 /// When it is none.
-pub fn host(key: &str, value: &str) -> Result<String, String> {
+pub fn host(key: &str, value: &str) -> Result<String, Problem> {
     if super::source::is_host(value) {
         Ok(value.to_owned())
     } else {
-        Err(format!("{key}=: {value:?} is not a registry; write HOST or HOST:PORT"))
+        Err(Code::ImageReference.problem(format!("{key}=: {value:?} is not a registry; write HOST or HOST:PORT")))
     }
 }
 

@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use super::source::is_digest;
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 
 /// The name of the file.
 pub const FILE: &str = "sdme.lock";
@@ -51,7 +51,8 @@ impl Lock {
                 let at = Location::new(path, u32::try_from(index + 1).unwrap_or(u32::MAX));
                 return Err(Diagnostic::error(
                     &at,
-                    "this is not DIGEST TIME PLATFORM REFERENCE; write the file with sdme-gen lock",
+                    Code::Assignment
+                        .problem("this is not DIGEST TIME PLATFORM REFERENCE; write the file with sdme-gen lock"),
                 ));
             };
             let platform = if platform == "-" { "" } else { platform };

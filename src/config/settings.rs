@@ -6,7 +6,7 @@ use std::sync::Arc;
 use super::foreign;
 use super::keys::{FileType, Kind, Scope, keys, scope, supported};
 use super::sources::{SourceFile, Sources, Text, instance};
-use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors, suggestion};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors, suggestion};
 use crate::ini::{Document, Entry, parse, split_words};
 
 /// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
@@ -70,8 +70,8 @@ impl Settings {
         }
         // There are no dependencies here that it could switch off: a value that can be read is right.
         for entry in entries.iter().filter(|e| &*e.section == QUADLET) {
-            if let Err(message) = check_quadlet(entry) {
-                problems.push(Diagnostic::error(&entry.at, message));
+            if let Err(problem) = check_quadlet(entry) {
+                problems.push(Diagnostic::error(&entry.at, problem));
             }
         }
         let own = file.file_type.section();
@@ -85,12 +85,13 @@ impl Settings {
             let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
             let placed = || match section {
                 Some(_) if own && scope(&entry.key) == Scope::Container => {
-                    Err(format!("{}= concerns the whole container; write it in [Container]", entry.key))
+                    let text = format!("{}= concerns the whole container; write it in [Container]", entry.key);
+                    Err(Code::OneApplication.problem(text))
                 }
                 _ => Ok(()),
             };
-            if let Err(message) = checked.and_then(|()| placed()) {
-                problems.push(Diagnostic::error(&entry.at, message));
+            if let Err(problem) = checked.and_then(|()| placed()) {
+                problems.push(Diagnostic::error(&entry.at, problem));
             } else if own {
                 problems.extend(foreign::remark(file.file_type, entry));
             }
@@ -201,7 +202,9 @@ impl Settings {
 fn read(text: &Text) -> Result<Document, Vec<Diagnostic>> {
     match &text.content {
         Ok(bytes) => parse(&text.path, bytes),
-        Err(message) => Err(vec![Diagnostic::error(&Location::new(&text.path, 1), message.clone())]),
+        Err(message) => {
+            Err(vec![Diagnostic::error(&Location::new(&text.path, 1), Code::Unreadable.problem(message.clone()))])
+        }
     }
 }
 
@@ -225,39 +228,40 @@ fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<D
         let known = std::iter::once(own).chain(passed.iter().copied());
         let message =
             format!("unknown section [{name}] in a .{} file{}", file_type.extension(), suggestion(name, known));
-        problems.push(Diagnostic::error(at, message));
+        problems.push(Diagnostic::error(at, Code::UnknownSection.problem(message)));
     }
 }
 
-fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), String> {
+fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), Problem> {
     const KNOWN: &str = "DefaultDependencies";
     if key != KNOWN {
-        return Err(format!("unknown key {key}= in [{QUADLET}]{}", suggestion(key, [KNOWN])));
+        let text = format!("unknown key {key}= in [{QUADLET}]{}", suggestion(key, [KNOWN]));
+        return Err(Code::UnknownKey.problem(text));
     }
     check_value(KNOWN, Kind::Flag, value)
 }
 
-fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), String> {
+fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), Problem> {
     let key = supported(file_type, &entry.key)?;
     check_value(key.name, key.kind, &entry.value)
 }
 
-fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), String> {
+fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), Problem> {
     if value.is_empty() {
         return Ok(());
     }
+    let quoting = |message: String| Code::Quoting.problem(format!("{name}=: {message}"));
     match kind {
         Kind::Text => Ok(()),
         Kind::Flag if parse_bool(value).is_some() => Ok(()),
-        Kind::Flag => Err(format!("{name}={value} is not a boolean; write yes or no")),
+        Kind::Flag => Err(Code::Choice.problem(format!("{name}={value} is not a boolean; write yes or no"))),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
-        Kind::Choice(words) => Err(format!(
-            "{name}={value} is not one of {}{}",
-            words.join(", "),
-            suggestion(value, words.iter().copied())
-        )),
-        Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|e| format!("{name}=: {e}")),
-        Kind::Lines => unquoted(value).map(drop).map_err(|e| format!("{name}=: {e}")),
+        Kind::Choice(words) => {
+            let near = suggestion(value, words.iter().copied());
+            Err(Code::Choice.problem(format!("{name}={value} is not one of {}{near}", words.join(", "))))
+        }
+        Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|e| e.to_string()).map_err(quoting),
+        Kind::Lines => unquoted(value).map(drop).map_err(quoting),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use super::settings::{Settings, parse_bool};
 use super::time::milliseconds;
-use crate::diag::{Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Spanned};
 
 /// `UpdateSettle=` unless it is set, in milliseconds.
 pub const SETTLE: u64 = 30_000;
@@ -17,7 +17,7 @@ pub fn settle(settings: &Settings, section: &str, problems: &mut Vec<Diagnostic>
     let time = milliseconds(written.value).filter(|time| *time <= LONGEST);
     if time.is_none() {
         let message = format!("UpdateSettle={} is not a time up to a day; write 30s or 2min", written.value);
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Quantity.problem(message)));
     }
     time
 }

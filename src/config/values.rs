@@ -3,6 +3,7 @@
 
 use std::net::IpAddr;
 
+use crate::diag::{Code, Problem};
 use crate::ini::split_words;
 
 /// Resource limits by the names that Docker gives them (getrlimit(2)), and systemd's settings for them.
@@ -104,7 +105,7 @@ impl Device {
 ///
 /// # Errors
 /// When a path is not below `/dev`, or the last part is none of the letters.
-pub fn device(value: &str) -> Result<Device, String> {
+pub fn device(value: &str) -> Result<Device, Problem> {
     let (value, optional) = value.strip_prefix('-').map_or((value, false), |device| (device, true));
     let is_access = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
     let parts: Vec<&str> = value.split(':').collect();
@@ -113,12 +114,15 @@ pub fn device(value: &str) -> Result<Device, String> {
         [source, access] if is_access(access) => (*source, *source, *access),
         [source, target] => (*source, *target, "rwm"),
         [source, target, access] if is_access(access) => (*source, *target, *access),
-        _ => return Err(format!("AddDevice={value} is no device; write DEVICE:INSIDE:rwm")),
+        _ => return Err(Code::Mount.problem(format!("AddDevice={value} is no device; write DEVICE:INSIDE:rwm"))),
     };
     let path = |path: &str| {
         let path = inner_path("AddDevice", path)?;
         let good = path.strip_prefix("/dev/").is_some_and(|rest| !rest.is_empty() && !rest.contains(['%', ' ']));
-        if good { Ok(path) } else { Err(format!("AddDevice={value}: {path} is not a path below /dev")) }
+        if good {
+            return Ok(path);
+        }
+        Err(Code::Mount.problem(format!("AddDevice={value}: {path} is not a path below /dev")))
     };
     Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned(), optional })
 }
@@ -127,23 +131,29 @@ pub fn device(value: &str) -> Result<Device, String> {
 ///
 /// # Errors
 /// When it is neither.
-pub fn command(key: &str, value: &str) -> Result<Vec<String>, String> {
+pub fn command(key: &str, value: &str) -> Result<Vec<String>, Problem> {
     if value.starts_with('[') {
-        return serde_json::from_str(value)
-            .map_err(|_| format!("{key}={value} is not a JSON array of words; write [\"PROGRAM\", \"ARGUMENT\"]"));
+        return serde_json::from_str(value).map_err(|_| {
+            Code::Value
+                .problem(format!("{key}={value} is not a JSON array of words; write [\"PROGRAM\", \"ARGUMENT\"]"))
+        });
     }
-    split_words(value).map_err(|e| format!("{key}=: {e}"))
+    split_words(value).map_err(|e| Code::Quoting.problem(format!("{key}=: {e}")))
 }
 
 /// Reads `Ulimit=NAME=SOFT[:HARD]`: systemd's setting and its value.
 ///
 /// # Errors
 /// When there is no such limit, or a value is no number.
-pub fn ulimit(value: &str) -> Result<(&'static str, String), String> {
+pub fn ulimit(value: &str) -> Result<(&'static str, String), Problem> {
+    let wrong = |text| Code::KernelSetting.problem(text);
     let (name, limits) = value.split_once('=').unwrap_or((value, ""));
     let Some((_, setting)) = LIMITS.iter().find(|(known, _)| *known == name) else {
         let names: Vec<&str> = LIMITS.iter().map(|(name, _)| *name).collect();
-        return Err(format!("Ulimit={value} is no limit; write NAME=SOFT:HARD with one of {}", names.join(", ")));
+        return Err(wrong(format!(
+            "Ulimit={value} is no limit; write NAME=SOFT:HARD with one of {}",
+            names.join(", ")
+        )));
     };
     let one = |text: &str| match text {
         "-1" | "unlimited" => Some(u64::MAX),
@@ -151,10 +161,10 @@ pub fn ulimit(value: &str) -> Result<(&'static str, String), String> {
     };
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let (Some(low), Some(high)) = (one(soft), one(hard)) else {
-        return Err(format!("Ulimit={value}: write {name}=SOFT:HARD, numbers or unlimited"));
+        return Err(wrong(format!("Ulimit={value} has no numbers; write {name}=SOFT:HARD, numbers or unlimited")));
     };
     if low > high {
-        return Err(format!("Ulimit={value}: the soft limit is above the hard one"));
+        return Err(wrong(format!("Ulimit={value}: the soft limit is above the hard one")));
     }
     let text = |limit: u64| if limit == u64::MAX { "infinity".to_owned() } else { limit.to_string() };
     Ok((setting, if low == high { text(low) } else { format!("{}:{}", text(low), text(high)) }))
@@ -164,25 +174,27 @@ pub fn ulimit(value: &str) -> Result<(&'static str, String), String> {
 ///
 /// # Errors
 /// When it is not absolute, or leads upwards.
-pub fn inner_path(key: &str, value: &str) -> Result<String, String> {
+pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
     let good = value.starts_with('/')
         && !value.chars().any(char::is_control)
         && !value.split('/').any(|part| part == ".." || part == ".");
-    good.then(|| value.to_owned()).ok_or_else(|| format!("{key}=: {value:?} is not an absolute path"))
+    good.then(|| value.to_owned())
+        .ok_or_else(|| Code::Path.problem(format!("{key}=: {value:?} is not an absolute path")))
 }
 
 /// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Docker's.
 ///
 /// # Errors
 /// When the path is none, or an option is unknown.
-pub fn tmpfs(value: &str) -> Result<(String, String), String> {
+pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
     let (path, given) = value.split_once(':').unwrap_or((value, ""));
     let path = inner_path("Tmpfs", path)?;
+    let wrong = |text: String| Err(Code::Mount.problem(text));
     if path.trim_end_matches('/').is_empty() {
-        return Err("Tmpfs=/ would hide the image".to_owned());
+        return wrong("Tmpfs=/ would hide the image".to_owned());
     }
     if path.contains(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\')) {
-        return Err(format!(
+        return wrong(format!(
             "Tmpfs={value}: the path has a blank, a quote or a backslash, which systemd does not take"
         ));
     }
@@ -194,11 +206,11 @@ pub fn tmpfs(value: &str) -> Result<(String, String), String> {
             // What Podman calls the behaviour there is.
             None if option == "notmpcopyup" => continue,
             None if option == "tmpcopyup" => {
-                return Err(format!("Tmpfs={value}: the image's content is not copied; use Volume= for that"));
+                return wrong(format!("Tmpfs={value}: the image's content is not copied; use Volume= for that"));
             }
             _ => {
                 let known = [&FLAGS[..], &OPTIONS[..]].concat().join(", ");
-                return Err(format!("Tmpfs={value}: {option:?} is not one of {known}"));
+                return wrong(format!("Tmpfs={value}: {option:?} is not one of {known}"));
             }
         }
         options.push(',');
@@ -215,7 +227,7 @@ fn plain(text: &str) -> bool {
 ///
 /// # Errors
 /// When it is no size.
-pub fn size(key: &str, value: &str) -> Result<u64, String> {
+pub fn size(key: &str, value: &str) -> Result<u64, Problem> {
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at(end);
     let shift = match unit.to_ascii_lowercase().as_str() {
@@ -227,7 +239,9 @@ pub fn size(key: &str, value: &str) -> Result<u64, String> {
         _ => None,
     };
     let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
-    bytes.filter(|b| *b > 0).ok_or_else(|| format!("{key}={value} is not a size; write 512m or 2g"))
+    bytes
+        .filter(|b| *b > 0)
+        .ok_or_else(|| Code::Quantity.problem(format!("{key}={value} is not a size; write 512m or 2g")))
 }
 
 /// Reads the name or number of a signal, as systemd writes it (systemd.kill(5)). Docker allows to leave out `SIG`.
@@ -259,18 +273,19 @@ pub fn signal(value: &str) -> Option<String> {
 ///
 /// # Errors
 /// When the setting is not one of a namespace that the container has.
-pub fn sysctl(value: &str) -> Result<(String, String), String> {
+pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
+    let wrong = |text| Err(Code::KernelSetting.problem(text));
     let Some((name, text)) = value.split_once('=') else {
-        return Err(format!("Sysctl={value}: write NAME=VALUE"));
+        return wrong(format!("Sysctl={value} is no setting; write NAME=VALUE"));
     };
     let name = name.replace('/', ".");
     let parts = name.split('.');
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     if !parts.clone().all(plain) || text.is_empty() || text.contains('\n') {
-        return Err(format!("Sysctl={value}: write NAME=VALUE"));
+        return wrong(format!("Sysctl={value} is no setting; write NAME=VALUE"));
     }
     if !SYSCTLS.iter().any(|known| *known == name || (known.ends_with('.') && name.starts_with(known))) {
-        return Err(format!("Sysctl={value} would change the host's kernel; set it there, in sysctl.d(5)"));
+        return wrong(format!("Sysctl={value} would change the host's kernel; set it there, in sysctl.d(5)"));
     }
     Ok((name, text.to_owned()))
 }
@@ -282,17 +297,18 @@ pub const HOST_GATEWAY: &str = "host-gateway";
 ///
 /// # Errors
 /// When it is no address or no name.
-pub fn host_line(value: &str) -> Result<String, String> {
+pub fn host_line(value: &str) -> Result<String, Problem> {
+    let wrong = |text| Err(Code::Address.problem(text));
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
     let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
     let address = match bare.parse::<IpAddr>() {
         Ok(address) => address.to_string(),
         Err(_) if bare == HOST_GATEWAY => bare.to_owned(),
-        Err(_) => return Err(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS")),
+        Err(_) => return wrong(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS")),
     };
     let names: Vec<&str> = names.split(';').collect();
     if !names.iter().all(|name| is_domain(name)) {
-        return Err(format!("AddHost={value}: {:?} is not a host name; write NAME:ADDRESS", names.join(";")));
+        return wrong(format!("AddHost={value}: {:?} is not a host name; write NAME:ADDRESS", names.join(";")));
     }
     Ok(format!("{address} {}\n", names.join(" ")))
 }

@@ -196,7 +196,7 @@ fn entries(document: &ini::Document, directory: &str, siblings: &Siblings, build
             match supported(builder.file_type, &entry.key) {
                 // Written as it is: quotes mean the same.
                 Ok(_) => builder.set(&origin, own, &entry.key, &absolute(directory, &entry.key, &entry.value)),
-                Err(message) => builder.note(&entry.at.to_string(), &message),
+                Err(problem) => builder.note(&entry.at.to_string(), &problem.to_string()),
             }
         }
     }

@@ -73,12 +73,12 @@ fn remove(problem: &Diagnostic, files: &mut BTreeMap<String, String>) -> Option<
     let whole = is_whole(&line);
     if whole {
         files.remove(&file);
-        return Some(Refused { file, line, reason: problem.message.clone(), whole });
+        return Some(Refused { file, line, reason: problem.problem.to_string(), whole });
     }
     let kept: Vec<&str> = text.lines().enumerate().filter(|(at, _)| *at != index).map(|(_, line)| line).collect();
     let kept = kept.join("\n") + "\n";
-    let reason =
-        problem.message.strip_prefix(&line).map_or(problem.message.as_str(), |rest| rest.trim_start_matches(": "));
+    let text = problem.problem.to_string();
+    let reason = text.strip_prefix(&line).map_or(text.as_str(), |rest| rest.trim_start_matches(": "));
     let refused = Refused { file: file.clone(), line, reason: reason.to_owned(), whole };
     files.insert(file, kept);
     Some(refused)

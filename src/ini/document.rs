@@ -6,7 +6,7 @@ use std::sync::Arc;
 use ini_core::{Item, Parser};
 
 use super::lines::logical_lines;
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 
 /// One assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -64,14 +64,18 @@ pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>>
             }
             Item::Property(key, value) => match (&section, value) {
                 _ if broken => {}
-                (_, None) => problems
-                    .push(Diagnostic::error(&at, "not an assignment; write KEY=VALUE, [SECTION] or a # comment")),
+                (_, None) => problems.push(Diagnostic::error(
+                    &at,
+                    Code::Assignment.problem("not an assignment; write KEY=VALUE, [SECTION] or a # comment"),
+                )),
                 (_, Some(_)) if key.is_empty() => {
-                    problems.push(Diagnostic::error(&at, "no key before the =; write KEY=VALUE"));
+                    problems
+                        .push(Diagnostic::error(&at, Code::Assignment.problem("no key before the =; write KEY=VALUE")));
                 }
                 (None, Some(_)) => problems.push(Diagnostic::error(
                     &at,
-                    format!("{key}= stands before any section; begin with a line such as [Container]"),
+                    Code::Assignment
+                        .problem(format!("{key}= stands before any section; begin with a line such as [Container]")),
                 )),
                 (Some(section), Some(value)) => document.entries.push(Entry {
                     section: Arc::clone(section),
@@ -84,7 +88,8 @@ pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>>
                 broken = true;
                 problems.push(Diagnostic::error(
                     &at,
-                    format!("invalid section header {text:?}; write [SECTION] alone on its line"),
+                    Code::SectionHeader
+                        .problem(format!("invalid section header {text:?}; write [SECTION] alone on its line")),
                 ));
             }
             Item::SectionEnd | Item::Comment(_) | Item::Blank => {}
@@ -98,8 +103,9 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
         let newlines = bytes.iter().take(offset).filter(|b| **b == b'\n').count();
         Location::new(file, u32::try_from(newlines).unwrap_or(u32::MAX).saturating_add(1))
     };
-    let text = std::str::from_utf8(bytes)
-        .map_err(|e| Diagnostic::error(&line_of(e.valid_up_to()), "not UTF-8 text; save the file as UTF-8"))?;
+    let text = std::str::from_utf8(bytes).map_err(|e| {
+        Diagnostic::error(&line_of(e.valid_up_to()), Code::NotText.problem("not UTF-8 text; save the file as UTF-8"))
+    })?;
     let plain = |b: u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
     // Most files are of plain characters, of which bytes tell; without an early end many at a time.
     if text.bytes().fold(true, |all, b| all & plain(b)) {
@@ -109,7 +115,8 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     match control {
         Some((offset, c)) => Err(Diagnostic::error(
             &line_of(offset),
-            format!("control character {}; this does not look like a text file", c.escape_unicode()),
+            Code::NotText
+                .problem(format!("control character {}; this does not look like a text file", c.escape_unicode())),
         )),
         None => Ok(text),
     }

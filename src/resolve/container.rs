@@ -15,7 +15,7 @@ use crate::config::settings::Settings;
 use crate::config::source::{AutoUpdate, ModeSetting};
 use crate::config::update;
 use crate::config::values;
-use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 use crate::resolve::app::mounts::Place;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -30,18 +30,21 @@ pub fn container(
     settings: &Settings,
     (known, volumes): (Known<'_>, &Volumes),
     images: &mut Images,
-    default_base: &Result<Base, String>,
+    default_base: &Result<Base, Problem>,
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<(Container, Outcome), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let names = known.names;
     if let Some(message) = bad_name(name) {
-        problems.push(Diagnostic::error(&Location::new(file, 1), message));
+        problems.push(Diagnostic::error(&Location::new(file, 1), Code::Name.problem(message)));
     }
     if let Some(written) = settings.text("Container", "ContainerName")
         && let Some(message) = bad_name(&machine_name(written.value))
     {
-        problems.push(Diagnostic::error(&written.at, format!("ContainerName={}: {message}", written.value)));
+        problems.push(Diagnostic::error(
+            &written.at,
+            Code::Name.problem(format!("ContainerName={}: {message}", written.value)),
+        ));
     }
     let podman_name = podman_name(name, file, settings, &mut problems);
     let place = Place { container: name, file, names, volumes };
@@ -65,31 +68,31 @@ pub fn container(
         && !known.reaches_host(&outcome)
     {
         let message = "AddHost=: host-gateway needs a network with a way to the host, such as Network=uplink";
-        problems.push(Diagnostic::error(&at, message));
+        problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
     }
     let security = security(settings, &mut outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
             let message = "would change the host's network; give the container another with Network= or Pod=";
-            problems.push(Diagnostic::error(at, format!("Sysctl=: {name} {message}")));
+            problems.push(Diagnostic::error(at, Code::KernelSetting.problem(format!("Sysctl=: {name} {message}"))));
         }
         for port in outcome.claims.iter().filter(|port| security.user_ns && port.host < network::FIRST_UNPRIVILEGED) {
             let message = "in the host's network, an application with a user namespace binds no port below";
             let message =
                 format!("PublishPort={}: {message} {}; write Network=private", port.host, network::FIRST_UNPRIVILEGED);
-            problems.push(Diagnostic::error(&port.at, message));
+            problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
         }
     }
     if let (Preset::Strict, Some(device)) = (security.preset, settings.words("Container", "AddDevice").first()) {
         let message = "AddDevice= cannot be used with Strict=yes, whose applications have devices of their own; \
                        write Hardened=yes";
-        problems.push(Diagnostic::error(&device.at, message));
+        problems.push(Diagnostic::error(&device.at, Code::Combination.problem(message)));
     }
     let profile = security.seccomp_profile.as_ref().filter(|_| apps.iter().any(|app| app.startup.mounts()));
     if let Some(profile) = profile {
         let message =
             "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no: no profile allows to mount";
-        problems.push(Diagnostic::error(&profile.at, message));
+        problems.push(Diagnostic::error(&profile.at, Code::Combination.problem(message)));
     }
     if has_errors(&problems) {
         return Err(errors_first(problems));
@@ -136,12 +139,12 @@ fn devices(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<v
                 "AddDevice={value} has no effect here: names of CDI are not known; write AddDevice= for each device node, and \
                  Volume= for the driver's files"
             );
-            problems.push(Diagnostic::warning(&at, message));
+            problems.push(Diagnostic::warning(&at, Code::NoEffect.problem(message)));
             continue;
         }
         match values::device(&value) {
             Ok(value) => devices.push(Spanned { value, at }),
-            Err(message) => problems.push(Diagnostic::error(&at, message)),
+            Err(problem) => problems.push(Diagnostic::error(&at, problem)),
         }
     }
     devices
@@ -153,22 +156,25 @@ fn base(
     settings: &Settings,
     names: &Names,
     images: &mut Images,
-    default_base: &Result<Base, String>,
+    default_base: &Result<Base, Problem>,
     problems: &mut Vec<Diagnostic>,
 ) -> Base {
     let own = settings.text("Container", "Base").and_then(|written| {
         let base = base_ref(written.value, names);
         match base.and_then(|b: BaseRef| images.base_of(&b)) {
             Ok(base) => Some(Spanned { value: base, at: written.at }),
-            Err(message) => {
-                problems.push(Diagnostic::error(&written.at, message));
+            Err(problem) => {
+                problems.push(Diagnostic::error(&written.at, problem));
                 None
             }
         }
     });
     let of_image = apps.first().and_then(|a| images.good.get(&a.image));
     if let (Some(base), Some(ModeSetting::Base)) = (&own, of_image.map(|i| i.mode)) {
-        problems.push(Diagnostic::error(&base.at, "the image says Mode=base and has nothing below it; remove Base="));
+        problems.push(Diagnostic::error(
+            &base.at,
+            Code::Combination.problem("the image says Mode=base and has nothing below it; remove Base="),
+        ));
     }
     let whole = own.is_some();
     let base = own.map(|b| b.value).or_else(|| of_image.and_then(|i| i.base.clone()));
@@ -178,8 +184,8 @@ fn base(
     let base = match (base, default_base, &written) {
         (Some(base), ..) => base,
         (None, Ok(base), _) => base.clone(),
-        (None, Err(message), Some(at)) if needed => {
-            problems.push(Diagnostic::error(at, message.clone()));
+        (None, Err(problem), Some(at)) if needed => {
+            problems.push(Diagnostic::error(at, problem.clone()));
             Base::Host
         }
         (None, Err(_), _) => Base::Host,
@@ -190,7 +196,7 @@ fn base(
     if let (Some(image), Some(at)) = (differs, &written) {
         let message =
             format!("{}.image asks for another base than the first application's; write Base= here", image.name);
-        problems.push(Diagnostic::error(at, message));
+        problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
     }
     base
 }
@@ -210,7 +216,7 @@ fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut 
         "{key}{written} cannot be the name of a machine: the container is called {name}, and others find it by both names; \
          write {name}"
     );
-    problems.push(Diagnostic::warning(&at, message));
+    problems.push(Diagnostic::warning(&at, Code::Name.problem(message)));
     Some(written)
 }
 
@@ -219,11 +225,12 @@ fn host_name(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Stri
     if bad_name(written.value).is_some() && bad_name(&machine_name(written.value)).is_none() {
         let name = machine_name(written.value);
         let message = format!("HostName={}: a host name has no underscore; it becomes {name}", written.value);
-        problems.push(Diagnostic::warning(&written.at, message));
+        problems.push(Diagnostic::warning(&written.at, Code::Differs.problem(message)));
         return Some(name);
     }
     if let Some(message) = bad_name(written.value) {
-        problems.push(Diagnostic::error(&written.at, format!("HostName={}: {message}", written.value)));
+        problems
+            .push(Diagnostic::error(&written.at, Code::Name.problem(format!("HostName={}: {message}", written.value))));
     }
     Some(written.value.to_owned())
 }
@@ -234,7 +241,7 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
     if !written.value.split('/').all(part) {
         let message =
             format!("Timezone={} is not a time zone; write local or a name such as Europe/Berlin", written.value);
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Value.problem(message)));
     }
     Some(written.value.to_owned())
 }
@@ -255,7 +262,10 @@ fn asks_for_host(settings: &Settings) -> Option<Location> {
 pub fn labels(settings: &Settings, section: &str, keys: &[&str], problems: &mut Vec<Diagnostic>) {
     for key in keys {
         for label in settings.words(section, key).iter().filter(|label| !label.value.contains('=')) {
-            problems.push(Diagnostic::error(&label.at, format!("{key}=: {:?} is not NAME=VALUE", label.value)));
+            problems.push(Diagnostic::error(
+                &label.at,
+                Code::Variable.problem(format!("{key}=: {:?} is not NAME=VALUE", label.value)),
+            ));
         }
     }
 }
@@ -264,14 +274,14 @@ pub fn labels(settings: &Settings, section: &str, keys: &[&str], problems: &mut 
 fn values_of<T>(
     key: &str,
     settings: &Settings,
-    read: impl Fn(&str) -> Result<T, String>,
+    read: impl Fn(&str) -> Result<T, Problem>,
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<T> {
     let mut good = Vec::new();
     for word in settings.words("Container", key) {
         match read(&word.value) {
             Ok(value) => good.push(value),
-            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+            Err(problem) => problems.push(Diagnostic::error(&word.at, problem)),
         }
     }
     good
@@ -280,15 +290,17 @@ fn values_of<T>(
 fn resolver(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Resolver {
     let server = |value: &str| {
         let good = value.parse::<IpAddr>().is_ok();
-        good.then(|| value.to_owned()).ok_or_else(|| format!("DNS={value} is not an address"))
+        good.then(|| value.to_owned()).ok_or_else(|| Code::Address.problem(format!("DNS={value} is not an address")))
     };
     let search = |value: &str| {
         let good = value == "." || values::is_domain(value);
-        good.then(|| value.to_owned()).ok_or_else(|| format!("DNSSearch={value} is not a domain; . is for none"))
+        let wrong = || Code::Address.problem(format!("DNSSearch={value} is not a domain; . is for none"));
+        good.then(|| value.to_owned()).ok_or_else(wrong)
     };
     let option = |value: &str| {
         let good = !value.contains(char::is_whitespace) && !value.is_empty();
-        good.then(|| value.to_owned()).ok_or_else(|| format!("DNSOption={value:?} is not an option of resolv.conf(5)"))
+        let wrong = || Code::Address.problem(format!("DNSOption={value:?} is not an option of resolv.conf(5)"));
+        good.then(|| value.to_owned()).ok_or_else(wrong)
     };
     Resolver {
         servers: values_of("DNS", settings, server, problems),
@@ -304,13 +316,13 @@ fn limits(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<u64>, 
         _ => value
             .parse()
             .map(|number: u64| number.to_string())
-            .map_err(|_| format!("PidsLimit={value} is not a number; -1 is for no limit")),
+            .map_err(|_| Code::Quantity.problem(format!("PidsLimit={value} is not a number; -1 is for no limit"))),
     };
-    let mut problem = |at: &Location, message| problems.push(Diagnostic::error(at, message));
+    let mut wrong = |at: &Location, problem| problems.push(Diagnostic::error(at, problem));
     let memory = settings.text("Container", "Memory");
-    let memory = memory.and_then(|m| values::size("Memory", m.value).map_err(|e| problem(&m.at, e)).ok());
+    let memory = memory.and_then(|m| values::size("Memory", m.value).map_err(|problem| wrong(&m.at, problem)).ok());
     let limit = settings.text("Container", "PidsLimit");
-    let limit = limit.and_then(|l| tasks(l.value).map_err(|e| problem(&l.at, e)).ok());
+    let limit = limit.and_then(|l| tasks(l.value).map_err(|problem| wrong(&l.at, problem)).ok());
     (memory, limit)
 }
 

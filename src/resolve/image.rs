@@ -13,7 +13,7 @@ use crate::config::access::{self, Access};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.
@@ -38,7 +38,7 @@ pub enum BaseRef {
 ///
 /// # Errors
 /// As for [`image_ref`].
-pub fn base_ref(value: &str, names: &Names) -> Result<BaseRef, String> {
+pub fn base_ref(value: &str, names: &Names) -> Result<BaseRef, Problem> {
     if value == "host" { Ok(BaseRef::Host) } else { image_ref(value, names).map(BaseRef::Image) }
 }
 
@@ -59,15 +59,17 @@ pub fn draft(
         Some(value) if value.value.ends_with(".image") => {
             let message =
                 format!("Image={}: an image cannot be another image; write a reference or oci:PATH", value.value);
-            problems.push(Diagnostic::error(&value.at, message));
+            problems.push(Diagnostic::error(&value.at, Code::ImageReference.problem(message)));
             None
         }
-        Some(value) => {
-            value.value.parse::<ImageSource>().map_err(|m| problems.push(Diagnostic::error(&value.at, m))).ok()
-        }
+        Some(value) => value
+            .value
+            .parse::<ImageSource>()
+            .map_err(|m| problems.push(Diagnostic::error(&value.at, Code::ImageReference.problem(m))))
+            .ok(),
         None => {
             let message = "no Image= in [Image]; write Image= and a reference such as docker.io/library/nginx:1.27";
-            problems.push(Diagnostic::error(&Location::new(file, 1), message));
+            problems.push(Diagnostic::error(&Location::new(file, 1), Code::ImageReference.problem(message)));
             None
         }
     };
@@ -75,8 +77,8 @@ pub fn draft(
     let mode = source.as_ref().map_or(written, |source| written.of(source));
     let base = text("Base").and_then(|b| match base_ref(b.value, names) {
         Ok(value) => Some(Spanned { value, at: b.at }),
-        Err(message) => {
-            problems.push(Diagnostic::error(&b.at, message));
+        Err(problem) => {
+            problems.push(Diagnostic::error(&b.at, problem));
             None
         }
     });
@@ -85,18 +87,18 @@ pub fn draft(
             ModeSetting::Base => "a base image has nothing below it; remove Base= or Mode=base",
             _ => "a bare root file system is taken for an operating system; remove Base=, or write Mode=app",
         };
-        problems.push(Diagnostic::error(&base.at, message));
+        problems.push(Diagnostic::error(&base.at, Code::Combination.problem(message)));
     }
     let install = text("InstallPackages").map(|i| InstallSetting::from_choice(i.value)).unwrap_or_default();
     if let (ModeSetting::App, InstallSetting::Yes, Some(at)) = (mode, install, text("InstallPackages")) {
         let message = "nothing is installed into an application; remove InstallPackages= or Mode=app";
-        problems.push(Diagnostic::error(&at.at, message));
+        problems.push(Diagnostic::error(&at.at, Code::Combination.problem(message)));
     }
     let platform = match PlatformSetting::new(text("Arch").map(|a| a.value), text("Variant").map(|v| v.value)) {
         Ok(platform) => platform,
         Err(message) => {
             let at = text("Arch").or_else(|| text("Variant")).map_or_else(|| Location::new(file, 1), |a| a.at);
-            problems.push(Diagnostic::error(&at, message));
+            problems.push(Diagnostic::error(&at, Code::ImageReference.problem(message)));
             PlatformSetting::default()
         }
     };
@@ -136,10 +138,10 @@ fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
         settings: &Settings,
         key: &str,
         problems: &mut Vec<Diagnostic>,
-        parse: impl Fn(&str) -> Result<T, String>,
+        parse: impl Fn(&str) -> Result<T, Problem>,
     ) -> Option<T> {
         let written = settings.text("Image", key)?;
-        parse(written.value).map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
+        parse(written.value).map_err(|problem| problems.push(Diagnostic::error(&written.at, problem))).ok()
     }
     let usual = Access::default();
     Access {
@@ -194,7 +196,7 @@ impl Images {
     ///
     /// # Errors
     /// As for [`image_ref`].
-    pub fn read(&mut self, value: &str, names: &Names) -> Result<Rc<ImageRef>, String> {
+    pub fn read(&mut self, value: &str, names: &Names) -> Result<Rc<ImageRef>, Problem> {
         if let Some(known) = self.read.get(value) {
             return Ok(Rc::clone(known));
         }
@@ -207,23 +209,25 @@ impl Images {
     ///
     /// # Errors
     /// The file was rejected, or the same source was written elsewhere with another mode or pull policy.
-    pub fn name_of(&mut self, reference: &ImageRef, mode: ModeSetting, pull: Pull) -> Result<String, String> {
+    pub fn name_of(&mut self, reference: &ImageRef, mode: ModeSetting, pull: Pull) -> Result<String, Problem> {
         match reference {
             ImageRef::File(name) => match self.bad.get(name).and_then(|p| p.first()) {
-                Some(problem) => Err(format!("{name}.image cannot be used: {problem}")),
+                Some(problem) => Err(Code::UnusableFile.problem(format!("{name}.image cannot be used: {problem}"))),
                 None => Ok(name.clone()),
             },
             ImageRef::Source(source, name) => {
                 // The longest unit name that holds it is sdme-image@NAME.service, 255 bytes (systemd.unit(5)).
                 if name.len() > 230 {
-                    return Err(format!("the reference {source} is too long for a unit name; write an .image file"));
+                    let text = format!("the reference {source} is too long for a unit name; write an .image file");
+                    return Err(Code::ImageReference.problem(text));
                 }
                 let image = || implicit_image(source, name, mode, pull);
                 let known = self.good.entry(name.clone()).or_insert_with(image);
                 if known.mode != mode.of(source) || known.pull != pull {
-                    return Err(format!(
+                    let text = format!(
                         "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
-                    ));
+                    );
+                    return Err(Code::Conflict.problem(text));
                 }
                 Ok(name.clone())
             }
@@ -234,11 +238,13 @@ impl Images {
     ///
     /// # Errors
     /// As for [`Images::name_of`].
-    pub fn base_of(&mut self, reference: &BaseRef) -> Result<Base, String> {
+    pub fn base_of(&mut self, reference: &BaseRef) -> Result<Base, Problem> {
         let BaseRef::Image(reference) = reference else { return Ok(Base::Host) };
         let name = self.name_of(reference, ModeSetting::Base, Pull::Missing)?;
         match self.good.get(&name).map(|i| i.mode) {
-            Some(ModeSetting::App) => Err(format!("{name}.image says Mode=app and cannot be a base")),
+            Some(ModeSetting::App) => {
+                Err(Code::Combination.problem(format!("{name}.image says Mode=app and cannot be a base")))
+            }
             _ => Ok(Base::Image(name)),
         }
     }
@@ -259,8 +265,8 @@ pub fn connect(drafts: Vec<ImageDraft>, images: &mut Images) {
         if let Some(base) = base {
             match chain(&name, &next) {
                 None => bases.push((name.clone(), base)),
-                Some(message) => {
-                    images.bad.insert(name, vec![Diagnostic::error(&base.at, message)]);
+                Some(problem) => {
+                    images.bad.insert(name, vec![Diagnostic::error(&base.at, problem)]);
                     continue;
                 }
             }
@@ -274,26 +280,30 @@ pub fn connect(drafts: Vec<ImageDraft>, images: &mut Images) {
                     image.base = Some(found);
                 }
             }
-            Err(message) => {
+            Err(problem) => {
                 images.good.remove(&name);
-                images.bad.insert(name, vec![Diagnostic::error(&base.at, message)]);
+                images.bad.insert(name, vec![Diagnostic::error(&base.at, problem)]);
             }
         }
     }
 }
 
 /// What is wrong with the bases below `name`, if there is more than one.
-fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<String> {
+fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<Problem> {
     let mut path = vec![name];
     while let Some(base) = path.last().and_then(|last| next.get(*last)) {
         let seen = path.contains(&base.as_str());
         path.push(base);
         if seen {
-            return Some(format!("Base= goes in a circle: {}", path.join(".image -> ") + ".image"));
+            let text = format!("Base= goes in a circle: {}", path.join(".image -> ") + ".image");
+            return Some(Code::Circle.problem(text));
         }
     }
     let base = path.get(1)?;
-    (path.len() > 2).then(|| format!("{base}.image has a Base= itself and cannot be a base; name the lowest one here"))
+    (path.len() > 2).then(|| {
+        let text = format!("{base}.image has a Base= itself and cannot be a base; name the lowest one here");
+        Code::Combination.problem(text)
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use super::model::Link;
 use super::references::{Names, existing, unit_of};
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
-use crate::diag::{Diagnostic, suggestion};
+use crate::diag::{Code, Diagnostic, Problem, suggestion};
 use crate::ini::Entry;
 
 const KEYS: [(&str, &str); 3] = [("WantedBy", "wants"), ("RequiredBy", "requires"), ("UpheldBy", "upholds")];
@@ -22,7 +22,7 @@ pub fn links(settings: &Settings, names: &Names, problems: &mut Vec<Diagnostic>)
             // An empty assignment starts the list over, as for every list.
             Ok((directory, _)) if entry.value.is_empty() => out.retain(|l| l.directory != directory),
             Ok((_, links)) => out.extend(links),
-            Err(message) => problems.push(Diagnostic::error(&entry.at, message)),
+            Err(problem) => problems.push(Diagnostic::error(&entry.at, problem)),
         }
     }
     out.sort();
@@ -30,15 +30,19 @@ pub fn links(settings: &Settings, names: &Names, problems: &mut Vec<Diagnostic>)
     out
 }
 
-fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>), String> {
+fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>), Problem> {
     let key = entry.key.as_str();
     let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
+        let install = |text: &str| Code::Install.problem(text);
         return Err(match key {
             // systemd refuses a link from a plain name to an instance.
-            "Alias" => "Alias= is not possible: the unit is an instance of a template; remove it".to_owned(),
-            "DefaultInstance" => "DefaultInstance= is for a template, whose name ends in @; remove it".to_owned(),
-            "Also" => format!("{key}= has no effect on a generated unit; remove it"),
-            _ => format!("unknown key {key}= in [Install]{}", suggestion(key, KEYS.map(|(k, _)| k))),
+            "Alias" => install("Alias= is not possible: the unit is an instance of a template; remove it"),
+            "DefaultInstance" => install("DefaultInstance= is for a template, whose name ends in @; remove it"),
+            "Also" => install("Also= has no effect on a generated unit; remove it"),
+            _ => {
+                let near = suggestion(key, KEYS.map(|(k, _)| k));
+                Code::UnknownKey.problem(format!("unknown key {key}= in [Install]{near}"))
+            }
         });
     };
     let links = entry.value.split_whitespace().filter_map(|unit| link(key, unit, directory, names).transpose());
@@ -46,9 +50,10 @@ fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>),
 }
 
 /// None for a unit that a volume would have: the volume is there whenever a container needs it.
-fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result<Option<Link>, String> {
+fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result<Option<Link>, Problem> {
     if unit.contains('%') {
-        return Err(format!("{key}={unit}: specifiers are not expanded here; write the name out"));
+        let text = format!("{key}={unit}: specifiers are not expanded here; write the name out");
+        return Err(Code::Install.problem(text));
     }
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
     let file = unit.rsplit_once('.').and_then(|(stem, extension)| {
@@ -61,7 +66,8 @@ fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result
     }
     let known = unit.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && TYPES.contains(&suffix));
     if unit.contains('/') || unit.len() > 255 || !known {
-        return Err(format!("{key}={unit} is not the name of a unit; write one such as machines.target"));
+        let text = format!("{key}={unit} is not the name of a unit; write one such as machines.target");
+        return Err(Code::Install.problem(text));
     }
     Ok(Some(Link { unit: unit.to_owned(), directory }))
 }

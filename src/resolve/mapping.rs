@@ -2,7 +2,7 @@
 //! User namespaces as podman describes them (podman-run(1), `--userns`, `--uidmap`): what is meant by them here. Pure.
 
 use crate::config::settings::Settings;
-use crate::diag::{Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Spanned};
 
 /// Keys with mappings of IDs.
 const MAPS: [&str; 4] = ["UIDMap", "GIDMap", "SubUIDMap", "SubGIDMap"];
@@ -14,7 +14,7 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
         let Some(mapping) = settings.words("Container", key).into_iter().next() else { continue };
         if let Some(host) = written.as_ref().filter(|written| ["no", "host"].contains(&written.value)) {
             let message = format!("{key}= cannot be used with UserNS={}; remove one of the two", host.value);
-            problems.push(Diagnostic::error(&mapping.at, message));
+            problems.push(Diagnostic::error(&mapping.at, Code::Combination.problem(message)));
             return None;
         }
         let message = format!(
@@ -22,7 +22,7 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
              their owner's number inside; change their owner to a number that the application has",
             mapping.value
         );
-        problems.push(Diagnostic::warning(&mapping.at, message));
+        problems.push(Diagnostic::warning(&mapping.at, Code::Differs.problem(message)));
         return Some(Spanned { value: "auto", at: mapping.at });
     }
     let Spanned { value, at } = written?;
@@ -37,14 +37,14 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
                          write UserNS=auto",
                         super::userns::SIZE
                     );
-                    problems.push(Diagnostic::warning(&at, message));
+                    problems.push(Diagnostic::warning(&at, Code::Differs.problem(message)));
                 }
             }
             Some(Spanned { value: "auto", at })
         }
         "private" | "nomap" => Some(Spanned { value: "auto", at }),
         "keep-id" => {
-            problems.push(Diagnostic::warning(&at, keep_id(options)));
+            problems.push(Diagnostic::warning(&at, Code::Differs.problem(keep_id(options))));
             Some(Spanned { value: "auto", at })
         }
         "" => None,

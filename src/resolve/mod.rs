@@ -33,7 +33,7 @@ use crate::config::settings::Settings;
 use crate::config::source::{AutoUpdate, ModeSetting};
 use crate::config::sources::{SourceFile, Sources};
 use crate::config::update;
-use crate::diag::{Diagnostic, Location, errors_first};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first};
 use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};
 use join::{Others, Readable};
@@ -98,7 +98,7 @@ pub fn resolve(sources: &Sources) -> Model {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
             let message = format!("the container {described} is {other}.container's already; rename one of the two");
-            model.warnings.push(Diagnostic::error(&Location::new(path, 1), message));
+            model.warnings.push(Diagnostic::error(&Location::new(path, 1), Code::Conflict.problem(message)));
             continue;
         }
         let known = Known { names: &names, pods: &pods, networks: &networks, others };
@@ -139,7 +139,10 @@ pub fn resolve(sources: &Sources) -> Model {
 /// Holds images to the digests in `sdme.lock`.
 fn apply_lock(sources: &Sources, model: &mut Model) {
     let Some(file) = &sources.lock else { return };
-    let text = file.content.as_ref().map_err(|message| Diagnostic::error(&Location::new(&file.path, 1), message));
+    let text = file
+        .content
+        .as_ref()
+        .map_err(|message| Diagnostic::error(&Location::new(&file.path, 1), Code::Unreadable.problem(message)));
     let lock = text.and_then(|bytes| Lock::parse(&file.path, &String::from_utf8_lossy(bytes)));
     match &lock {
         Ok(lock) => {
@@ -181,7 +184,7 @@ fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option
         "ServiceName={}: the unit is called {unit}; files here may use either name, write that one elsewhere",
         written.value
     );
-    (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, message))
+    (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, Code::Differs.problem(message)))
 }
 
 /// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
@@ -207,7 +210,7 @@ fn unclaimed(
             "ContainerName={}: {other}.container has that name, so this container is called {own}; rename one of the two",
             written.value
         );
-        model.warnings.push(Diagnostic::warning(&written.at, message));
+        model.warnings.push(Diagnostic::warning(&written.at, Code::Differs.problem(message)));
     }
 }
 
@@ -240,7 +243,7 @@ fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
         FileType::Image if file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']) => {
             Err(vec![Diagnostic::error(
                 &at,
-                "an image's file name has letters, digits, '.', '_' and '-' only; rename it",
+                Code::Name.problem("an image's file name has letters, digits, '.', '_' and '-' only; rename it"),
             )])
         }
         _ => Ok(()),
@@ -307,9 +310,9 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
     }
     match read() {
         Ok(registries) => model.registries = registries,
-        Err((key, message)) => {
+        Err((key, problem)) => {
             let at = settings.text("Defaults", key).map_or_else(|| Location::new(&file.main.path, 1), |w| w.at);
-            model.reject(file, vec![Diagnostic::error(&at, message)], Vec::new());
+            model.reject(file, vec![Diagnostic::error(&at, problem)], Vec::new());
         }
     }
 }
@@ -321,11 +324,11 @@ fn default_base(
     names: &Names,
     images: &mut Images,
     model: &mut Model,
-) -> Result<Base, String> {
+) -> Result<Base, Problem> {
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(format!("the base is not known, write Base= here or mend {problem}"));
+        return Err(Code::UnusableFile.problem(format!("the base is not known, write Base= here or mend {problem}")));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
     let Some(written) = settings.text("Defaults", "BaseFs") else { return Ok(Base::Host) };
@@ -335,11 +338,11 @@ fn default_base(
     } else {
         base_ref(written.value, names)
     };
-    reference.and_then(|r| images.base_of(&r)).map_err(|message| {
-        let problem = Diagnostic::error(&written.at, message);
+    reference.and_then(|r| images.base_of(&r)).map_err(|problem| {
+        let problem = Diagnostic::error(&written.at, problem);
         let refusal = format!("the base is not known, write Base= here or mend {problem}");
         model.reject(file, vec![problem], Vec::new());
-        refusal
+        Code::UnusableFile.problem(refusal)
     })
 }
 
@@ -385,7 +388,7 @@ fn volumes(
 }
 
 /// `.network` files, and the default network.
-fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, String>, model: &mut Model) -> Networks {
+fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Problem>, model: &mut Model) -> Networks {
     let mut networks = Networks::default();
     for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Network) {
         let name = names.network(&rejected.name).to_owned();
@@ -404,14 +407,14 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Stri
         let at = Location::new(&network.file, 1);
         if networks.add(network).is_err() {
             // Somebody has given its bridge to another network.
-            let problem = Diagnostic::error(&at, "its bridge is that of another network");
+            let problem = Diagnostic::error(&at, Code::Conflict.problem("its bridge is that of another network"));
             networks.bad.insert(name.to_owned(), problem);
         }
     }
     let range = addresses(readable, model, "NetworkRange", Range::networks());
     let chosen = match (&range, uplinks) {
         (Ok(range), Ok(uplinks)) => networks.choose(*range, *uplinks),
-        (Err(message), _) | (_, Err(message)) => networks.without(message),
+        (Err(problem), _) | (_, Err(problem)) => networks.without(problem),
     };
     for (network, problem) in chosen {
         networks.bad.insert(network.name.clone(), problem.clone());
@@ -435,7 +438,7 @@ fn is_file(names: &Names, network: &str) -> bool {
 }
 
 /// What is known about pods once all containers are: who is in them, and their addresses.
-fn settle_pods(mut pods: Pods, range: &Result<Range, String>, networks: &mut Networks, model: &mut Model) {
+fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Networks, model: &mut Model) {
     let reject = |model: &mut Model, name: &String, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
         if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
             let problems = vec![problem(&file)];
@@ -463,7 +466,9 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, String>, networks: &mut Net
     for name in missing {
         let other = model.containers.get(&name).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
         let message = format!("{other}.container, whose network it joins, cannot be used");
-        reject(model, &name, &|file| Diagnostic::error(&network::whole(file), message.clone()));
+        reject(model, &name, &|file| {
+            Diagnostic::error(&network::whole(file), Code::UnusableFile.problem(message.clone()))
+        });
     }
     model.pods = pods.good;
     name_servers(networks, model);
@@ -481,25 +486,25 @@ fn name_servers(networks: &Networks, model: &mut Model) {
 }
 
 /// `UplinkRange=` of `sdme.conf`.
-fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, String> {
+fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, Problem> {
     addresses(readable, model, "UplinkRange", Range::default())
 }
 
 /// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
 /// that may be somebody else's.
-fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range) -> Result<Range, String> {
+fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range) -> Result<Range, Problem> {
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(format!("its address is not known; mend {problem}"));
+        return Err(Code::UnusableFile.problem(format!("its address is not known; mend {problem}")));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
     network::range::range(key, written.value).map_err(|message| {
-        let problem = Diagnostic::error(&written.at, message);
+        let problem = Diagnostic::error(&written.at, Code::Address.problem(message));
         let refusal = format!("its address is not known; mend {problem}");
         model.reject(file, vec![problem], Vec::new());
-        refusal
+        Code::UnusableFile.problem(refusal)
     })
 }
 
@@ -508,7 +513,7 @@ fn reject_cycles(model: &mut Model) {
         if let Some(container) = model.containers.remove(&name) {
             let Container { file, install, .. } = *container;
             let message = format!("{name}.container waits for itself: {circle}");
-            let problems = vec![Diagnostic::error(&Location::new(&file, 1), message)];
+            let problems = vec![Diagnostic::error(&Location::new(&file, 1), Code::Circle.problem(message))];
             model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
         }
     }

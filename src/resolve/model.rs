@@ -19,7 +19,7 @@ use crate::config::update::SETTLE;
 use crate::config::values::Device;
 use crate::contract::health::Health;
 use crate::contract::process::User;
-use crate::diag::{Diagnostic, Location, Severity, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Severity, Spanned};
 use crate::resolve::app::health::{HealthSettings, Notify};
 use crate::resolve::app::mounts::Mount;
 use crate::resolve::app::reload::Reload;
@@ -450,7 +450,7 @@ impl Model {
         let wrong = self.applications(container, facts).iter().filter_map(|app| {
             let message = facts.images.get(&app.image)?.users.get(&app.startup.identity)?.as_ref().err()?;
             let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::new(&container.file, 1));
-            Some(Diagnostic::error(&at, format!("{message}; write a name that is, or a number")))
+            Some(Diagnostic::error(&at, Code::User.problem(format!("{message}; write a name that is, or a number"))))
         });
         wrong.collect()
     }
@@ -464,7 +464,7 @@ impl Model {
         // As for other files that a start needs: it may be there by then.
         let missing = message.contains("No such file");
         let severity = if missing { Severity::Warning } else { Severity::Error };
-        Some(Diagnostic { at: written.at.clone(), severity, message })
+        Some(Diagnostic { at: written.at.clone(), severity, problem: Code::Confinement.problem(message) })
     }
 
     /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system
@@ -495,7 +495,7 @@ impl Model {
         let message = format!(
             "{what} is for an application, and the image {image} is an operating system; remove it, or write Mode=app"
         );
-        Some(Diagnostic::error(&Location::new(&container.file, 1), message))
+        Some(Diagnostic::error(&Location::new(&container.file, 1), Code::Combination.problem(message)))
     }
 
     /// The applications of `container`, of which an operating system or a clone of the host has none.

@@ -16,7 +16,7 @@ use super::references::{Names, unit_section};
 use super::service;
 use super::volume::Volumes;
 use crate::config::settings::Settings;
-use crate::diag::{Diagnostic, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Problem, errors_first, has_errors};
 use crate::resolve::app::mounts::Place;
 use crate::resolve::app::startup::Startup;
 use crate::resolve::network::attach;
@@ -156,12 +156,13 @@ pub fn pod(
     let mut problems = Vec::new();
     let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "pod"));
     if let Some(message) = bad(name) {
-        problems.push(Diagnostic::error(&whole(file), message));
+        problems.push(Diagnostic::error(&whole(file), Code::Name.problem(message)));
     }
     if let Some(written) = settings.text("Pod", "PodName")
         && let Some(message) = bad(&machine_name(written.value))
     {
-        problems.push(Diagnostic::error(&written.at, format!("PodName={}: {message}", written.value)));
+        problems
+            .push(Diagnostic::error(&written.at, Code::Name.problem(format!("PodName={}: {message}", written.value))));
     }
     labels(settings, "Pod", &["Label"], &mut problems);
     // Here, and not in each member's name.
@@ -210,7 +211,7 @@ impl Pods {
     pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<(), Vec<Diagnostic>> {
         if let Some(other) = self.good.get(&pod.name) {
             let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
-            return Err(vec![Diagnostic::error(&whole(&pod.file), message)]);
+            return Err(vec![Diagnostic::error(&whole(&pod.file), Code::Conflict.problem(message))]);
         }
         self.handed.insert(file.to_owned(), settings.for_members());
         self.add(pod)
@@ -240,23 +241,21 @@ impl Pods {
     pub fn settle(
         &mut self,
         containers: &BTreeMap<String, Box<Container>>,
-        range: &Result<Range, String>,
+        range: &Result<Range, Problem>,
         networks: &mut Networks,
     ) -> Vec<(Pod, Diagnostic)> {
         // The container a pod was made for may have been rejected since.
         self.good.retain(|name, pod| !pod.own || containers.contains_key(name));
         let settled = attach::settle(&mut self.good, networks);
-        let mut refused: BTreeMap<String, String> = BTreeMap::new();
+        let mut refused: BTreeMap<String, Problem> = BTreeMap::new();
         let linked: Vec<String> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
         for (name, other) in interface_clash(linked.iter().map(String::as_str)) {
-            refused.insert(
-                name.to_owned(),
-                format!("the network interface would be called as the one of {other}; rename one"),
-            );
+            let text = format!("the network interface would be called as the one of {other}; rename one");
+            refused.insert(name.to_owned(), Code::Conflict.problem(text));
         }
         let linked = || linked.iter().map(String::as_str);
         match range {
-            Err(message) => refused.extend(linked().map(|name| (name.to_owned(), message.clone()))),
+            Err(problem) => refused.extend(linked().map(|name| (name.to_owned(), problem.clone()))),
             Ok(range) => {
                 let addresses = range.distribute(linked());
                 for name in linked() {
@@ -265,7 +264,7 @@ impl Pods {
                         pod.cable = Some(Cable { interface: interface(name), host, pod: inside });
                     } else {
                         let message = "no address is left for it; write a larger UplinkRange= into sdme.conf";
-                        refused.insert(name.to_owned(), message.to_owned());
+                        refused.insert(name.to_owned(), Code::Exhausted.problem(message));
                     }
                 }
             }
@@ -283,9 +282,9 @@ impl Pods {
                 }
             }
         }
-        let refuse = |(name, message): (String, String)| {
+        let refuse = |(name, problem): (String, Problem)| {
             let pod = self.good.remove(&name)?;
-            let problem = Diagnostic::error(&whole(&pod.file), message);
+            let problem = Diagnostic::error(&whole(&pod.file), problem);
             Some((pod, problem))
         };
         let mut out: Vec<(Pod, Diagnostic)> = refused.into_iter().filter_map(refuse).collect();

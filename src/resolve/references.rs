@@ -10,7 +10,7 @@ use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::quadlets::plain;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Diagnostic, suggestion};
+use crate::diag::{Code, Diagnostic, Problem, suggestion};
 use crate::ini::Entry;
 use crate::resolve::network::named::Named;
 use crate::unit::escape_instance;
@@ -174,21 +174,22 @@ pub enum ImageRef {
 ///
 /// # Errors
 /// A file that does not exist, or a reference that cannot be read.
-pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
+pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
+    let wrong = |text| Err(Code::ImageReference.problem(text));
     if let Some(name) = value.strip_suffix(".build") {
-        return Err(format!(
+        return wrong(format!(
             "Image={value}: images are not built here; build {name} elsewhere and write its reference"
         ));
     }
     // A registry would have somebody else's image of that name.
     if let Some(file) = names.built.get(plain(value)) {
-        return Err(format!(
+        return wrong(format!(
             "Image={value}: {file} makes this image, and images are not built here; build it elsewhere, and write a reference \
              that it can be pulled by, or oci-archive:PATH"
         ));
     }
     let Some(name) = value.strip_suffix(".image") else {
-        let source: ImageSource = value.parse()?;
+        let source: ImageSource = value.parse().map_err(|message: String| Code::ImageReference.problem(message))?;
         let name = escape_instance(&source.to_string());
         return Ok(ImageRef::Source(source, name));
     };
@@ -199,7 +200,7 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, String> {
 ///
 /// # Errors
 /// There is none.
-pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), String> {
+pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), Problem> {
     let extension = file_type.extension();
     let known = names.get(&file_type);
     if known.is_some_and(|k| k.contains(name)) {
@@ -207,7 +208,7 @@ pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), St
     }
     let near = suggestion(name, known.into_iter().flatten().map(String::as_str));
     let near = near.strip_suffix('?').map_or(String::new(), |n| format!("{n}.{extension}?"));
-    Err(format!("there is no {name}.{extension}{near}"))
+    Err(Code::MissingFile.problem(format!("there is no {name}.{extension}{near}")))
 }
 
 /// The image for a source written directly into a `.container` file.
@@ -235,14 +236,14 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
 ///
 /// # Errors
 /// File types that have no unit yet.
-pub fn unit_of(file_type: FileType, name: &str) -> Result<String, String> {
+pub fn unit_of(file_type: FileType, name: &str) -> Result<String, Problem> {
     match file_type {
         FileType::Container => Ok(Container::unit(name)),
         FileType::Image => Ok(Image::service(name)),
         FileType::Pod => Ok(Pod::service(name)),
         FileType::Network => Ok(Named::service(name)),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
-        FileType::Defaults => Err(format!("{name}.conf has no unit")),
+        FileType::Defaults => Err(Code::MissingFile.problem(format!("{name}.conf has no unit"))),
     }
 }
 
@@ -349,7 +350,7 @@ fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagno
     if WITHOUT_UNIT.contains(&extension) {
         let message =
             format!("{}={word} has no effect here: there is no unit for such a file; remove the name", entry.key);
-        problems.push(Diagnostic::warning(&entry.at, message));
+        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
         return None;
     }
     // What Quadlet has user units wait for.
@@ -362,7 +363,7 @@ fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagno
         return Some(word.to_owned());
     };
     let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, names.described(file_type, name)));
-    unit.map_err(|message| problems.push(Diagnostic::error(&entry.at, message)))
+    unit.map_err(|problem| problems.push(Diagnostic::error(&entry.at, problem)))
         .ok()
         .filter(|_| file_type != FileType::Volume)
 }
@@ -382,7 +383,7 @@ fn starter(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
         "{}={word}: that unit starts {service}, which is not the unit of any file here; write {key}={unit} in {word}",
         entry.key
     );
-    Some(Diagnostic::warning(&entry.at, message))
+    Some(Diagnostic::warning(&entry.at, Code::UnknownUnit.problem(message)))
 }
 
 /// What is to be said about a unit that is neither of a file nor known as one of the host.
@@ -403,5 +404,5 @@ fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> 
         |near| format!("{near}.service?"),
     );
     let message = format!("{}={word} is not the unit of any file here: {what}{near}", entry.key);
-    Some(Diagnostic::warning(&entry.at, message))
+    Some(Diagnostic::warning(&entry.at, Code::UnknownUnit.problem(message)))
 }

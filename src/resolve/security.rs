@@ -5,7 +5,7 @@ use super::model::Network;
 use super::network::Connection;
 use crate::config::settings::{Settings, parse_bool};
 use crate::contract::capability::Capabilities;
-use crate::diag::{Diagnostic, Location, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Location, Spanned, suggestion};
 
 /// How much is asked for at once.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -142,7 +142,10 @@ pub fn security(
         && strict.value == "Strict"
         && parse_bool(hardened.value) == Some(false)
     {
-        problems.push(Diagnostic::error(&hardened.at, "Strict=yes is Hardened=yes and more; remove one of the two"));
+        problems.push(Diagnostic::error(
+            &hardened.at,
+            Code::Combination.problem("Strict=yes is Hardened=yes and more; remove one of the two"),
+        ));
     }
     let user_ns = user_ns(settings, by.as_ref(), connection, problems);
     let nnp = text("NoNewPrivileges").and_then(|w| parse_bool(w.value));
@@ -157,29 +160,32 @@ pub fn security(
         if !both.is_empty() && *value != Capabilities::ALL && added != Capabilities::ALL {
             problems.push(Diagnostic::error(
                 at,
-                format!("{both} is dropped here and added elsewhere; remove one of the two"),
+                Code::Combination.problem(format!("{both} is dropped here and added elsewhere; remove one of the two")),
             ));
         }
         let needed = value.common(Capabilities::of(&NEEDED));
         if !runs && !needed.is_empty() && *value != Capabilities::ALL {
             let message =
                 format!("DropCapability=: the operating system inside does not start without {needed}; remove it");
-            problems.push(Diagnostic::error(at, message));
+            problems.push(Diagnostic::error(at, Code::Confinement.problem(message)));
         }
         let joins = matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some();
         if joins && !value.common(Capabilities::of(&["NET_ADMIN"])).is_empty() && *value != Capabilities::ALL {
             let message =
                 "CAP_NET_ADMIN puts the application into another pod than the container; remove OciPod=, or this";
-            problems.push(Diagnostic::error(at, message));
+            problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
         }
     }
     // One of the two may be `all`: what is named in the other one is the exception.
     let (added, dropped) = match (added == Capabilities::ALL, dropped == Capabilities::ALL) {
         (true, true) => {
             let at = drop.first().map(|d| &d.at);
-            problems.extend(
-                at.map(|at| Diagnostic::error(at, "all capabilities are dropped and added; remove one of the two")),
-            );
+            problems.extend(at.map(|at| {
+                Diagnostic::error(
+                    at,
+                    Code::Combination.problem("all capabilities are dropped and added; remove one of the two"),
+                )
+            }));
             (Capabilities::NONE, Capabilities::NONE)
         }
         (true, false) => (added.without(dropped), dropped),
@@ -237,7 +243,7 @@ fn user_ns(
                 "{}=yes gives the container a user namespace; remove UserNS=, or use single settings",
                 by.value
             );
-            problems.push(Diagnostic::error(at, message));
+            problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
             return false;
         }
         (Some((value, at)), _) => {
@@ -245,7 +251,7 @@ fn user_ns(
                 "UserNS={value} is not one of auto, no; with auto, the container has 65536 IDs of its own, and its \
                  files belong to whom they should inside"
             );
-            problems.push(Diagnostic::error(at, message));
+            problems.push(Diagnostic::error(at, Code::Choice.problem(message)));
             return false;
         }
         (None, Some(by)) => (true, &by.at),
@@ -260,7 +266,7 @@ fn user_ns(
                 let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
                 let message = "OciPod= and a user namespace cannot be used with another network: the container as a whole \
                                joins the pod; remove Network= or Pod=, or the user namespace";
-                problems.push(Diagnostic::error(&at, message));
+                problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
             }
         }
     }
@@ -272,7 +278,9 @@ fn capabilities(key: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) 
     for word in settings.words("Container", key) {
         match Capabilities::parse(&word.value) {
             Ok(value) => out.push(Spanned { value, at: word.at }),
-            Err(message) => problems.push(Diagnostic::error(&word.at, format!("{key}=: {message}"))),
+            Err(message) => {
+                problems.push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("{key}=: {message}"))));
+            }
         }
     }
     out
@@ -294,12 +302,16 @@ fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
         }
         let name = word.value.strip_prefix('~').unwrap_or(&word.value);
         if let Err(message) = system_call(name) {
-            problems.push(Diagnostic::error(&word.at, format!("SystemCallFilter=: {message}")));
+            problems
+                .push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("SystemCallFilter=: {message}"))));
         }
         let sign = if denied || word.value.starts_with('~') { "~" } else { "" };
         let opposite = if sign.is_empty() { format!("~{name}") } else { name.to_owned() };
         if out.contains(&opposite) {
-            problems.push(Diagnostic::error(&word.at, format!("SystemCallFilter=: {name} is both allowed and denied")));
+            problems.push(Diagnostic::error(
+                &word.at,
+                Code::Confinement.problem(format!("SystemCallFilter=: {name} is both allowed and denied")),
+            ));
         }
         out.push(format!("{sign}{name}"));
     }
@@ -339,7 +351,7 @@ fn app_armor(
             "AppArmor={} is not the name of a profile; write {APP_ARMOR}, another profile that is loaded, or unconfined",
             written.value
         );
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Confinement.problem(message)));
     }
     Some(Spanned { value: written.value.to_owned(), at: written.at })
 }
@@ -348,13 +360,13 @@ fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnosti
     let written = settings.text("Container", "SeccompProfile")?;
     if !runs {
         let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
     } else if written.value == "unconfined" {
         let message = "SeccompProfile=unconfined has no effect here: systemd-nspawn always has a filter; write SystemCallFilter= for more";
-        problems.push(Diagnostic::warning(&written.at, message));
+        problems.push(Diagnostic::warning(&written.at, Code::NoEffect.problem(message)));
         return None;
-    } else if let Err(message) = crate::config::access::path("SeccompProfile", written.value) {
-        problems.push(Diagnostic::error(&written.at, message));
+    } else if let Err(problem) = crate::config::access::path("SeccompProfile", written.value) {
+        problems.push(Diagnostic::error(&written.at, problem));
     }
     Some(Spanned { value: written.value.to_owned(), at: written.at })
 }

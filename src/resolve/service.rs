@@ -3,7 +3,7 @@
 
 use super::model::Assignment;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 
 /// A setting that a service cannot do its work with. An empty value, and a value that asks for what is the case anyway, is
@@ -124,7 +124,7 @@ pub fn container(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Ass
         let wrong = |key: &str, remedy: &str| {
             let entry = last(settings, key).filter(|entry| !entry.value.is_empty())?;
             let message = format!("{key}={} cannot be used with Type=oneshot; {remedy}", entry.value);
-            Some(Diagnostic::error(&entry.at, message))
+            Some(Diagnostic::error(&entry.at, Code::Combination.problem(message)))
         };
         if last(settings, "Restart").is_some_and(|entry| ENDLESS.contains(&entry.value.as_str())) {
             problems.extend(wrong("Restart", "write Restart=on-failure"));
@@ -173,7 +173,7 @@ pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
             _ => "write it in [Service] of the .container files that use the volume".to_owned(),
         };
         let message = format!("{key}= in [Service] has no effect here: no process runs for a volume; {advice}");
-        problems.push(Diagnostic::warning(&entry.at, message));
+        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
     }
 }
 
@@ -202,7 +202,10 @@ impl Fixed {
 }
 
 fn refused(entry: &Entry, advice: &str) -> Diagnostic {
-    Diagnostic::error(&entry.at, format!("{}= cannot be set in [{}]: {advice}", entry.key, entry.section))
+    Diagnostic::error(
+        &entry.at,
+        Code::OwnSetting.problem(format!("{}= cannot be set in [{}]: {advice}", entry.key, entry.section)),
+    )
 }
 
 /// The assignment that counts of a setting with one value.

@@ -10,7 +10,7 @@ use super::references::{Names, unit_section};
 use super::service;
 use crate::config::mount;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 
 /// A volume that has a file.
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Volumes {
         if let Some((other, _)) = self.good.iter().find(|(_, v)| v.name == volume.name) {
             let message =
                 format!("{other}.volume is about the volume {} already; write another VolumeName=", volume.name);
-            return Err(vec![Diagnostic::error(&Location::new(&volume.file, 1), message)]);
+            return Err(vec![Diagnostic::error(&Location::new(&volume.file, 1), Code::Conflict.problem(message))]);
         }
         self.good.insert(file.to_owned(), volume);
         Ok(())
@@ -91,10 +91,13 @@ impl Volumes {
     ///
     /// # Errors
     /// The file was rejected.
-    pub fn of_file(&self, file: &str) -> Result<&Volume, String> {
-        self.good.get(file).ok_or_else(|| match self.bad.get(file) {
-            Some(problem) => format!("{file}.volume cannot be used: {problem}"),
-            None => format!("{file}.volume cannot be used"),
+    pub fn of_file(&self, file: &str) -> Result<&Volume, Problem> {
+        self.good.get(file).ok_or_else(|| {
+            let text = match self.bad.get(file) {
+                Some(problem) => format!("{file}.volume cannot be used: {problem}"),
+                None => format!("{file}.volume cannot be used"),
+            };
+            Code::UnusableFile.problem(text)
         })
     }
 
@@ -102,7 +105,7 @@ impl Volumes {
     ///
     /// # Errors
     /// The file called so was rejected.
-    pub fn by_name(&self, name: &str) -> Result<Option<&Volume>, String> {
+    pub fn by_name(&self, name: &str) -> Result<Option<&Volume>, Problem> {
         if self.bad.contains_key(name) {
             return self.of_file(name).map(Some);
         }
@@ -132,7 +135,7 @@ pub fn volume(
     let (name, at) =
         text("VolumeName").map_or_else(|| (described, Location::new(file, 1)), |written| (written.value, written.at));
     if let Err(message) = mount::name(name) {
-        problems.push(Diagnostic::error(&at, message));
+        problems.push(Diagnostic::error(&at, Code::Name.problem(message)));
     }
     let owner = Owner {
         user: account(settings, "User", "UID", &mut problems),
@@ -148,7 +151,7 @@ pub fn volume(
                 "{}= has no effect here: a volume without Device= has no unit; write it in the .container files that use it",
                 entry.key
             );
-            problems.push(Diagnostic::warning(&entry.at, message));
+            problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
         }
     }
     // A volume is there when a container needs it, so that [Install] has nothing to do.
@@ -166,7 +169,7 @@ fn account(settings: &Settings, by_name: &str, by_id: &str, problems: &mut Vec<D
     let (named, numbered) = (settings.text("Volume", by_name), settings.text("Volume", by_id));
     if let (Some(_), Some(second)) = (&named, &numbered) {
         let message = format!("{by_id}= says the same as {by_name}=; remove one of them");
-        problems.push(Diagnostic::error(&second.at, message));
+        problems.push(Diagnostic::error(&second.at, Code::Combination.problem(message)));
     }
     let number = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX && !text.starts_with('+'));
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
@@ -178,10 +181,13 @@ fn account(settings: &Settings, by_name: &str, by_id: &str, problems: &mut Vec<D
         {
             Ok(Account::Name((*value).to_owned()))
         }
-        None if key == by_name => Err(Diagnostic::error(at, format!("{key}={value} is neither a name nor a number"))),
-        None => {
-            Err(Diagnostic::error(at, format!("{key}={value} is not a number; write {by_name}={value} for a name")))
+        None if key == by_name => {
+            Err(Diagnostic::error(at, Code::User.problem(format!("{key}={value} is neither a name nor a number"))))
         }
+        None => Err(Diagnostic::error(
+            at,
+            Code::Quantity.problem(format!("{key}={value} is not a number; write {by_name}={value} for a name")),
+        )),
     };
     let written = named.map(|n| (by_name, n)).or(numbered.map(|n| (by_id, n)));
     written.and_then(|(key, value)| read(key, &value).map_err(|problem| problems.push(problem)).ok())
@@ -192,7 +198,10 @@ fn device(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Device>
     let Some(what) = text("Device") else {
         for key in ["Type", "Options"] {
             if let Some(written) = text(key) {
-                problems.push(Diagnostic::error(&written.at, format!("{key}= is about Device=; write that, too")));
+                problems.push(Diagnostic::error(
+                    &written.at,
+                    Code::Combination.problem(format!("{key}= is about Device=; write that, too")),
+                ));
             }
         }
         return None;
@@ -200,11 +209,14 @@ fn device(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Device>
     for written in [text("Type"), text("Options")].into_iter().flatten() {
         if written.value.contains(char::is_whitespace) {
             let message = format!("{:?} has blanks in it; options are separated by commas", written.value);
-            problems.push(Diagnostic::error(&written.at, message));
+            problems.push(Diagnostic::error(&written.at, Code::Value.problem(message)));
         }
     }
     if what.value.starts_with('.') {
-        problems.push(Diagnostic::error(&what.at, format!("Device={} is not an absolute path", what.value)));
+        problems.push(Diagnostic::error(
+            &what.at,
+            Code::Path.problem(format!("Device={} is not an absolute path", what.value)),
+        ));
     }
     let owned = |key| text(key).map(|t| t.value.to_owned());
     let (mut fs_type, mut options) = (owned("Type"), owned("Options"));

@@ -14,7 +14,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::classify;
 use crate::config::keys::FileType;
 use crate::config::sources::Text;
-use crate::diag::{Diagnostic, Location, suggestion};
+use crate::diag::{Code, Diagnostic, Location, suggestion};
 use crate::paths::RUNTIME;
 
 /// No configuration file is larger than this; systemd's own limit for one line.
@@ -99,7 +99,7 @@ pub fn all<'a>(place: &'a Place, top: &str, group: usize, remarks: &mut Vec<Diag
             let message = format!(
                 "more than {MOST_DIRECTORIES} directories are below this one, and the others are not read; move directories without configuration elsewhere"
             );
-            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(top), 1), message));
+            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(top), 1), Code::NotRead.problem(message)));
             break;
         }
         let listing = Listing::read(place, &path, group, path == top);
@@ -210,7 +210,10 @@ impl<'a> Listing<'a> {
             return None;
         }
         let at = Location::new(&Arc::from(path), 1);
-        Some(Diagnostic::warning(&at, format!("this file is not read; did you mean {stem}.{right}")))
+        Some(Diagnostic::warning(
+            &at,
+            Code::NotRead.problem(format!("this file is not read; did you mean {stem}.{right}")),
+        ))
     }
 }
 

@@ -13,7 +13,7 @@ use crate::config::keys::FileType;
 use crate::config::lock;
 use crate::config::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 use listing::{Listing, Place};
@@ -137,7 +137,9 @@ impl<'a> Found<'a> {
     /// Looks at a name of a directory.
     fn add(&mut self, listing: &'a Listing<'a>, name: &'a str, regular: bool, remarks: &mut Vec<Diagnostic>) {
         let path = listing.path_of(name);
-        let remark = |message: &str| Diagnostic::warning(&Location::new(&Arc::from(path.as_str()), 1), message);
+        let remark = |message: &str| {
+            Diagnostic::warning(&Location::new(&Arc::from(path.as_str()), 1), Code::NotRead.problem(message))
+        };
         match classify(name) {
             Some((FileType::Defaults, _)) if !listing.top => {
                 remarks.push(remark(
@@ -174,13 +176,13 @@ impl<'a> Found<'a> {
         let at = |line: u32| Location::new(&text.path, line);
         let bytes = match &text.content {
             Ok(bytes) => bytes,
-            Err(message) => return remarks.push(Diagnostic::error(&at(1), message.clone())),
+            Err(message) => return remarks.push(Diagnostic::error(&at(1), Code::Unreadable.problem(message.clone()))),
         };
         for part in quadlets::split(bytes, stem) {
             let part = match part {
                 Ok(part) => part,
                 Err((line, message)) => {
-                    remarks.push(Diagnostic::error(&at(line), message));
+                    remarks.push(Diagnostic::error(&at(line), Code::NotRead.problem(message)));
                     continue;
                 }
             };
@@ -190,7 +192,10 @@ impl<'a> Found<'a> {
                     self.take(Candidate { file_type, stem, group: listing.group, path, content }, part.line, remarks);
                 }
                 (None, Some((_, extension))) => {
-                    remarks.extend(unread(extension).map(|message| Diagnostic::warning(&at(part.line), message)));
+                    remarks.extend(
+                        unread(extension)
+                            .map(|message| Diagnostic::warning(&at(part.line), Code::NotRead.problem(message))),
+                    );
                     if extension == BUILD {
                         let file = text.path.to_string();
                         self.built.extend(quadlets::made(&part.text).into_iter().map(|image| (image, file.clone())));
@@ -217,7 +222,10 @@ impl<'a> Found<'a> {
                 "this file is not read as {name}.{extension}: {} has this name, too; rename one of the two",
                 first.path
             );
-            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(candidate.path.as_str()), line), message));
+            remarks.push(Diagnostic::warning(
+                &Location::new(&Arc::from(candidate.path.as_str()), line),
+                Code::NotRead.problem(message),
+            ));
         }
     }
 }

@@ -8,7 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::admin::files;
 use crate::config::lock::{FILE, Lock, Locked};
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 use crate::image::{Imported, Store, now};
 use crate::resolve::model::{Image, Model};
 use crate::runtime::{pull, systemd};
@@ -122,5 +122,10 @@ pub fn deviations(store: &Store, model: &Model) -> Vec<Diagnostic> {
         );
         (!found.is(locked)).then_some(message)
     };
-    model.images.values().filter_map(one).map(|message| Diagnostic::warning(&at, message)).collect()
+    model
+        .images
+        .values()
+        .filter_map(one)
+        .map(|message| Diagnostic::warning(&at, Code::Conflict.problem(message)))
+        .collect()
 }

@@ -12,12 +12,13 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 
-use sdme_gen::compile;
 use sdme_gen::contract::process::User;
+use sdme_gen::diag::Diagnostic;
 use sdme_gen::output::tree::{Node, Place, Tree};
 use sdme_gen::resolve::app::startup::Identity;
 use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
 use sdme_gen::search::{SearchPath, search};
+use sdme_gen::{Compiled, compile};
 
 /// A case.
 #[derive(Debug, Clone, Default)]
@@ -59,8 +60,18 @@ pub fn cases(table: &str) -> Vec<Case> {
 }
 
 impl Case {
-    /// Its diagnostics, and the tree.
+    /// Its diagnostics as text, and the tree.
     pub fn compile(&self) -> (Vec<String>, Tree) {
+        let compiled = self.compiled();
+        (compiled.diagnostics.iter().map(ToString::to_string).collect(), compiled.tree)
+    }
+
+    /// Its diagnostics.
+    pub fn diagnostics(&self) -> Vec<Diagnostic> {
+        self.compiled().diagnostics
+    }
+
+    fn compiled(&self) -> Compiled {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in &self.files {
             let path = match name.strip_prefix('/') {
@@ -76,8 +87,7 @@ impl Case {
                 fs::write(&path, unescaped(&text)).unwrap();
             }
         }
-        let compiled = compile(&search(&SearchPath::below(root.path())), &facts());
-        (compiled.diagnostics.iter().map(ToString::to_string).collect(), compiled.tree)
+        compile(&search(&SearchPath::below(root.path())), &facts())
     }
 
     /// What differs from what is wanted.

@@ -7,10 +7,9 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::Compiled;
-use crate::catalogue;
 use crate::cli::print_json;
 use crate::config::keys::FileType;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::{Diagnostic, Problem, Severity};
 use crate::resolve::model::Model;
 use crate::text;
 
@@ -77,12 +76,13 @@ fn as_json(diagnostic: &Diagnostic) -> serde_json::Value {
     let severity = if diagnostic.severity == Severity::Error { "error" } else { "warning" };
     serde_json::json!({
         "file": &*diagnostic.at.file, "line": diagnostic.at.line, "severity": severity,
-        "code": catalogue::kind(&diagnostic.message).code, "message": diagnostic.message
+        "code": diagnostic.problem.code.to_string(), "message": diagnostic.problem.to_string(),
+        "remedy": diagnostic.problem.remedy
     })
 }
 
 fn line(diagnostic: &Diagnostic, colour: bool) -> String {
-    let code = catalogue::kind(&diagnostic.message).code;
+    let Problem { code, cause, remedy } = &diagnostic.problem;
     if !colour {
         return format!("{diagnostic} [{code}]");
     }
@@ -91,16 +91,15 @@ fn line(diagnostic: &Diagnostic, colour: bool) -> String {
         Severity::Warning => ("\x1b[1;33m", "warning"),
     };
     // Only the colours are control characters: a message may quote an image.
-    let (at, message) = (text::line(&diagnostic.at.to_string()), text::line(&diagnostic.message));
-    let (problem, remedy) = message.split_once("; ").unwrap_or((&message, ""));
-    let remedy = if remedy.is_empty() { String::new() } else { format!("; \x1b[32m{remedy}\x1b[0m") };
-    format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {problem}{remedy} \x1b[2m[{code}]\x1b[0m")
+    let (at, cause) = (text::line(&diagnostic.at.to_string()), text::line(cause));
+    let remedy = if remedy.is_empty() { String::new() } else { format!("; \x1b[32m{}\x1b[0m", text::line(remedy)) };
+    format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {cause}{remedy} \x1b[2m[{code}]\x1b[0m")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::diag::Location;
+    use crate::diag::{Code, Location};
 
     #[test]
     fn files_by_name() {
@@ -113,12 +112,12 @@ mod tests {
     #[test]
     fn plain_and_coloured() {
         let at = Location::new(&"a.container".into(), 3);
-        let problem = Diagnostic::error(&at, "unknown key X= in [Pod]; did you mean Y?");
+        let problem = Diagnostic::error(&at, Code::UnknownKey.problem("unknown key X= in [Pod]; did you mean Y?"));
         assert_eq!(line(&problem, false), "a.container:3: unknown key X= in [Pod]; did you mean Y? [S204]");
         let coloured = line(&problem, true);
         assert!(coloured.starts_with("\x1b[1ma.container:3\x1b[0m: \x1b[1;31merror\x1b[0m: unknown key X= in [Pod]; "));
         assert!(coloured.ends_with("\x1b[32mdid you mean Y?\x1b[0m \x1b[2m[S204]\x1b[0m"), "{coloured}");
-        let odd = line(&Diagnostic::error(&at, "user `\x1b[2J\n`"), true);
+        let odd = line(&Diagnostic::error(&at, Code::User.problem("user `\x1b[2J\n`")), true);
         assert!(odd.contains("user `\\u{1b}[2J\\n`"), "{odd}");
     }
 }

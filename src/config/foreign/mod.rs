@@ -11,7 +11,7 @@ use super::podman;
 use super::settings::{application, parse_bool};
 use super::sources::{SourceFile, Sources};
 use super::variables;
-use crate::diag::{Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Location};
 use crate::ini::{Entry, split_words};
 
 /// The label that means the same as `AutoUpdate=` (podman-auto-update(1)).
@@ -26,7 +26,7 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
         }
         if let Some(value) = with_escapes(file_type, entry) {
             let message = format!("{}=: a backslash stands for itself in it; write \\\\ for a backslash", entry.key);
-            problems.push(Diagnostic::warning(&entry.at, message));
+            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
             entry.value = value;
         }
         if entry.key == "VolatileTmp" && parse_bool(&entry.value) == Some(true) {
@@ -37,7 +37,7 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
                 "{}= belongs into [Service], and is read as if it stood there; move it to that section",
                 entry.key
             );
-            problems.push(Diagnostic::warning(&entry.at, message));
+            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
             entry.section = Arc::from("Service");
         }
     }
@@ -53,7 +53,7 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
         if is_swap {
             let message =
                 "MemorySwap= is not a key: it is read as PodmanArgs=--memory-swap; write MemorySwapMax= in [Service]";
-            problems.push(Diagnostic::warning(&entry.at, message));
+            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
         }
         !is_swap
     });
@@ -129,7 +129,7 @@ pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], probl
         let key = keys(file.file_type).iter().find(|key| key.name == entry.key);
         let words = key.is_some_and(|key| key.kind == Kind::Line);
         let expanded = context.expand(&entry.value, words);
-        let warn = |remark| Diagnostic::warning(&entry.at, format!("{}=: {remark}", entry.key));
+        let warn = |remark| Diagnostic::warning(&entry.at, Code::Differs.problem(format!("{}=: {remark}", entry.key)));
         problems.extend(expanded.remarks.into_iter().map(warn));
         entry.value = expanded.value;
     }
@@ -183,5 +183,5 @@ pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Opti
 
 fn without(at: &Location, key: &str, value: &str, why: &str) -> Diagnostic {
     let value = if value.contains(char::is_whitespace) { "" } else { value };
-    Diagnostic::warning(at, format!("{key}={value} has no effect here: {why}"))
+    Diagnostic::warning(at, Code::NoEffect.problem(format!("{key}={value} has no effect here: {why}")))
 }

@@ -3,7 +3,7 @@
 //! Podman's files. Pure.
 
 use crate::config::keys::FileType;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 
 /// Paths below `/dev` that are no device nodes.
@@ -46,7 +46,7 @@ fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>
             "Volume={} has no effect here: the application has {target} already, as far as it is allowed to see it; remove it",
             entry.value
         );
-        problems.push(Diagnostic::warning(&entry.at, message));
+        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
         return false;
     }
     let is_node = |path: &str| path.starts_with("/dev/") && !NO_DEVICES.iter().any(|top| is_below(path, top));
@@ -57,7 +57,7 @@ fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>
             "Volume={}: device nodes are not mounted; it is read as AddDevice={value}, write that",
             entry.value
         );
-        problems.push(Diagnostic::warning(&entry.at, message));
+        problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
         (entry.key, entry.value) = ("AddDevice".to_owned(), value);
     }
     true

@@ -3,7 +3,7 @@
 
 mod table;
 
-use crate::diag::suggestion;
+use crate::diag::{Code, Problem, suggestion};
 
 /// The file types, told apart by their extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -154,13 +154,16 @@ pub fn scope(name: &str) -> Scope {
 ///
 /// # Errors
 /// The message for a key that is unknown, or has no place here.
-pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, String> {
+pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, Problem> {
     let Some(key) = keys(file_type).iter().find(|k| k.name == name) else {
-        return Err(unknown(file_type, name));
+        return Err(Code::UnknownKey.problem(unknown(file_type, name)));
     };
     match key.status {
         Status::Supported | Status::Without(_) => Ok(key),
-        Status::Never(instead) => Err(format!("{name}= is a known Quadlet key, not supported here; {instead}")),
+        Status::Never(instead) => {
+            let text = format!("{name}= is a known Quadlet key, not supported here; {instead}");
+            Err(Code::UnsupportedKey.problem(text))
+        }
     }
 }
 
@@ -224,7 +227,7 @@ mod tests {
 
     #[test]
     fn messages() {
-        let message = |name| supported(FileType::Container, name).unwrap_err();
+        let message = |name| supported(FileType::Container, name).unwrap_err().to_string();
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
         assert!(
             message("Rootfs")

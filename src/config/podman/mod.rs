@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use super::keys::{FileType, Kind, keys};
 use super::values::systemd_size;
-use crate::diag::{Diagnostic, Location, suggestion};
+use crate::diag::{Code, Diagnostic, Location, suggestion};
 use crate::ini::{Entry, split_words};
 use crate::unit::config_word;
 use options::{Act, Opt, options};
@@ -80,7 +80,7 @@ pub fn assignments(file_type: FileType, words: &[String]) -> (Vec<Assignment>, V
     }
     reader.finish();
     let prefix = format!("{KEY}=: ");
-    let message = |problem: &Diagnostic| problem.message.trim_start_matches(&prefix).to_owned();
+    let message = |found: &Diagnostic| found.problem.to_string().trim_start_matches(&prefix).to_owned();
     let assignment = |entry: Entry| (entry.section.to_string(), entry.key, entry.value);
     (out.into_iter().map(assignment).collect(), problems.iter().map(message).collect())
 }
@@ -109,14 +109,14 @@ impl<'a> Reader<'a> {
             return;
         }
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
-            self.error(&format!("{word:?} is not an option; write options that begin with --"));
+            self.error(Code::UnknownKey, &format!("{word:?} is not an option; write options that begin with --"));
             return;
         };
         // Short options can share a dash; a value follows at once or as the next word.
         let mut rest = letters.chars();
         while let Some(letter) = rest.next() {
             let Some(option) = self.known.iter().find(|(_, short, ..)| *short == letter) else {
-                self.error(&format!("podman has no option -{letter}; remove it"));
+                self.error(Code::UnknownKey, &format!("podman has no option -{letter}; remove it"));
                 return;
             };
             let value = rest.as_str().strip_prefix('=').unwrap_or(rest.as_str());
@@ -134,7 +134,7 @@ impl<'a> Reader<'a> {
             (None, false) => "true",
             (None, true) => match self.words.pop_front() {
                 Some(value) => value,
-                None => return self.error(&format!("--{name} has no value; write --{name}=VALUE")),
+                None => return self.error(Code::Value, &format!("--{name} has no value; write --{name}=VALUE")),
             },
         };
         match *act {
@@ -144,7 +144,7 @@ impl<'a> Reader<'a> {
             Act::Met => {}
             Act::MetIf(values, _) if values.contains(&value) => {}
             Act::MetIf(_, why) | Act::Without(why) => self.without(name, why),
-            Act::Refused(why) => self.error(&format!("--{name} cannot be used: {why}")),
+            Act::Refused(why) => self.error(Code::UnsupportedKey, &format!("--{name} cannot be used: {why}")),
             Act::Special => self.special(name, value),
         }
     }
@@ -159,7 +159,7 @@ impl<'a> Reader<'a> {
         if near.is_empty() {
             self.without(name, "the option is unknown; remove it, or write the key that it stands for");
         } else {
-            self.error(&format!("podman has no option --{name}{near}"));
+            self.error(Code::UnknownKey, &format!("podman has no option --{name}{near}"));
         }
     }
 
@@ -181,14 +181,14 @@ impl<'a> Reader<'a> {
     }
 
     fn without(&mut self, option: &str, why: &str) {
-        self.warn(&format!("--{option} has no effect here: {why}"));
+        self.warn(Code::NoEffect, &format!("--{option} has no effect here: {why}"));
     }
 
-    fn warn(&mut self, message: &str) {
-        self.problems.push(Diagnostic::warning(self.at, format!("{KEY}=: {message}")));
+    fn warn(&mut self, code: Code, message: &str) {
+        self.problems.push(Diagnostic::warning(self.at, code.problem(format!("{KEY}=: {message}"))));
     }
 
-    fn error(&mut self, message: &str) {
-        self.problems.push(Diagnostic::error(self.at, format!("{KEY}=: {message}")));
+    fn error(&mut self, code: Code, message: &str) {
+        self.problems.push(Diagnostic::error(self.at, code.problem(format!("{KEY}=: {message}"))));
     }
 }

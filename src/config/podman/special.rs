@@ -4,6 +4,7 @@
 use super::Reader;
 use crate::config::keys::FileType;
 use crate::config::values;
+use crate::diag::Code;
 use crate::ini::Entry;
 
 /// Limits that two options, or an option and a key, say together.
@@ -45,7 +46,7 @@ impl Reader<'_> {
             "cpus" => match value.parse::<f64>() {
                 Ok(0.0) => {}
                 Ok(cpus) if cpus > 0.0 => self.set("Service", "CPUQuota", &percent(cpus)),
-                _ => self.error(&format!("--cpus={value} is not a number of processors; write 1.5")),
+                _ => self.error(Code::Quantity, &format!("--cpus={value} is not a number of processors; write 1.5")),
             },
             "cpu-period" => self.limits.period = value.parse().ok().filter(|time| *time > 0.0),
             "cpu-quota" => self.limits.quota = value.parse().ok().filter(|time| *time > 0.0),
@@ -82,6 +83,7 @@ impl Reader<'_> {
             "privileged" => {
                 self.key(option, "AddCapability", "all");
                 self.warn(
+                    Code::Differs,
                     "--privileged differs from Podman: the applications get all capabilities, but no device of the host, and \
                      the system call filter stays; write AddDevice= and SystemCallFilter= for what they need",
                 );
@@ -90,7 +92,12 @@ impl Reader<'_> {
                 "always" | "unless-stopped" => self.set("Service", "Restart", "always"),
                 "on-failure" => self.set("Service", "Restart", "on-failure"),
                 "no" | "" => {}
-                other => self.error(&format!("--restart={other} is not a policy; write Restart= in [Service]")),
+                other => {
+                    self.error(
+                        Code::Choice,
+                        &format!("--restart={other} is not a policy; write Restart= in [Service]"),
+                    );
+                }
             },
             "sdnotify" => match value {
                 "healthy" => self.key(option, "Notify", "healthy"),
@@ -116,12 +123,14 @@ impl Reader<'_> {
         let total = values::size("--memory-swap", &swap);
         match (swap.as_str(), total, self.limits.memory) {
             ("-1", ..) => self.set("Service", "MemorySwapMax", "infinity"),
-            (_, Err(message), _) => self.error(&message),
+            (_, Err(problem), _) => self.error(problem.code, &problem.to_string()),
             (_, Ok(total), Some(memory)) if total >= memory => {
                 self.set("Service", "MemorySwapMax", &(total - memory).to_string());
             }
-            (_, Ok(_), Some(_)) => self.error("--memory-swap is less than the memory; write at least as much"),
-            (_, Ok(_), None) => self.error("--memory-swap needs --memory; write Memory=, too"),
+            (_, Ok(_), Some(_)) => {
+                self.error(Code::Quantity, "--memory-swap is less than the memory; write at least as much");
+            }
+            (_, Ok(_), None) => self.error(Code::Combination, "--memory-swap needs --memory; write Memory=, too"),
         }
     }
 
@@ -141,9 +150,10 @@ impl Reader<'_> {
                 let scaled = 1.0 + (weight - low) * 9999.0 / (high - low);
                 self.set("Service", setting, &format!("{scaled:.0}"));
             }
-            _ => self.error(&format!(
-                "--{option}={value} is not a number from {low} to {high}; write {setting}= in [Service]"
-            )),
+            _ => self.error(
+                Code::Value,
+                &format!("--{option}={value} is not a number from {low} to {high}; write {setting}= in [Service]"),
+            ),
         }
     }
 
@@ -152,7 +162,8 @@ impl Reader<'_> {
             Some((device, rate)) if device.starts_with('/') && !device.contains(char::is_whitespace) => {
                 self.set("Service", setting, &format!("{device} {}", values::systemd_size(rate)));
             }
-            _ => self.error(&format!("--{option}={value} is not DEVICE:RATE; write {setting}= in [Service]")),
+            _ => self
+                .error(Code::Value, &format!("--{option}={value} is not DEVICE:RATE; write {setting}= in [Service]")),
         }
     }
 
@@ -184,7 +195,7 @@ impl Reader<'_> {
                 _ => self.without(option, "the container gets no SELinux label; remove the option"),
             },
             ("proc-opts", _) => self.without(option, "/proc has the options of systemd; write ProtectProc= in [App]"),
-            (other, _) => self.error(&format!("podman has no --security-opt={other}; remove it")),
+            (other, _) => self.error(Code::UnknownKey, &format!("podman has no --security-opt={other}; remove it")),
         }
     }
 }

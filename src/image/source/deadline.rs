@@ -77,6 +77,6 @@ mod tests {
             assert_eq!(access::import_timeout(off, &at).unwrap(), None);
         }
         Deadline::from_now(None).check().unwrap();
-        assert!(access::import_timeout("soon", &at).unwrap_err().starts_with("ImportTimeout=soon is not a time"));
+        assert!(access::import_timeout("soon", &at).unwrap_err().cause.starts_with("ImportTimeout=soon is not a time"));
     }
 }

@@ -5,7 +5,7 @@ use crate::config::settings::{Settings, parse_bool};
 use crate::config::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
-use crate::diag::{Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Spanned};
 
 /// What counts as started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -58,15 +58,16 @@ impl HealthSettings {
 pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {
     let mut reader = Reader { settings, problems };
     let test = test(&mut reader, ["HealthCmd", "HealthHttp", "HealthTcp"], command);
-    let interval = reader.read("HealthInterval", "a time, such as 30s, nor disable", |text| match text {
-        "disable" => Some(0),
-        time => positive(time),
-    });
+    let interval =
+        reader.read(Code::Quantity, "HealthInterval", "a time, such as 30s, nor disable", |text| match text {
+            "disable" => Some(0),
+            time => positive(time),
+        });
     let read = HealthSettings {
         interval,
         timeout: reader.time("HealthTimeout"),
-        retries: reader.read("HealthRetries", "a number from 1", |t| t.parse().ok().filter(|n| *n > 0)),
-        start_period: reader.read("HealthStartPeriod", "a time, such as 30s", milliseconds),
+        retries: reader.read(Code::Quantity, "HealthRetries", "a number from 1", |t| t.parse().ok().filter(|n| *n > 0)),
+        start_period: reader.read(Code::Quantity, "HealthStartPeriod", "a time, such as 30s", milliseconds),
         on_failure: match reader.text("HealthOnFailure").as_deref() {
             Some("kill") => OnFailure::Kill,
             Some("restart") => OnFailure::Restart,
@@ -76,15 +77,20 @@ pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSet
         startup: startup(&mut reader),
         test,
     };
-    let notify = reader.read("Notify", "no, yes or healthy", |text| match text {
+    let notify = reader.read(Code::HealthCheck, "Notify", "no, yes or healthy", |text| match text {
         "healthy" => Some(Notify::Healthy),
         word => parse_bool(word).map(|yes| if yes { Notify::Yes } else { Notify::No }),
     });
     if notify == Some(Notify::Healthy) && read.test.as_ref().is_some_and(Test::is_none) {
-        reader.wrong("Notify", "Notify=healthy needs a health check, and HealthCmd=none says there is none");
+        reader.wrong(
+            Code::Combination,
+            "Notify",
+            "Notify=healthy needs a health check, and HealthCmd=none says there is none",
+        );
     }
     if notify == Some(Notify::Healthy) && read.interval == Some(0) {
         reader.wrong(
+            Code::Combination,
             "Notify",
             "Notify=healthy needs a health check by time, and HealthInterval=disable says there is none",
         );
@@ -98,8 +104,8 @@ fn startup(reader: &mut Reader<'_>) -> Option<Startup> {
     let test = test(reader, tests, |line| command(line).filter(|c| !c.is_empty()));
     let interval = reader.time("HealthStartupInterval");
     let timeout = reader.time("HealthStartupTimeout");
-    let retries = reader.read("HealthStartupRetries", "a number", number);
-    let success = reader.read("HealthStartupSuccess", "a number", number);
+    let retries = reader.read(Code::Quantity, "HealthStartupRetries", "a number", number);
+    let success = reader.read(Code::Quantity, "HealthStartupSuccess", "a number", number);
     if let Some(test) = test {
         let (interval, timeout) = (interval.unwrap_or(INTERVAL), timeout.unwrap_or(INTERVAL));
         return Some(Startup { test, interval, timeout, retries: retries.unwrap_or(0), success: success.unwrap_or(1) });
@@ -108,7 +114,11 @@ fn startup(reader: &mut Reader<'_>) -> Option<Startup> {
     if tests.iter().all(|key| reader.text(key).is_none())
         && let Some(key) = keys.into_iter().find(|key| reader.text(key).is_some())
     {
-        reader.wrong(key, &format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp="));
+        reader.wrong(
+            Code::Combination,
+            key,
+            &format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp="),
+        );
     }
     None
 }
@@ -121,10 +131,14 @@ fn test(
 ) -> Option<Test> {
     let mut written = [cmd, http, tcp].into_iter().filter(|key| reader.text(key).is_some());
     if let (Some(first), Some(second)) = (written.next(), written.next()) {
-        reader.wrong(second, &format!("{second}= and {first}= cannot both be set; write one of them"));
+        reader.wrong(
+            Code::Combination,
+            second,
+            &format!("{second}= and {first}= cannot both be set; write one of them"),
+        );
         return None;
     }
-    let command = reader.read(cmd, "a command", command).map(Test::Command);
+    let command = reader.read(Code::HealthCheck, cmd, "a command", command).map(Test::Command);
     let http = reader.probe(http, Probe::http);
     command.or(http).or_else(|| reader.probe(tcp, Probe::tcp))
 }
@@ -173,11 +187,11 @@ impl Reader<'_> {
         self.settings.text("Container", key).map(|written| written.value.to_owned())
     }
 
-    fn read<T>(&mut self, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
+    fn read<T>(&mut self, code: Code, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
         let Spanned { value, .. } = self.settings.text("Container", key)?;
         let parsed = parse(value);
         if parsed.is_none() {
-            self.wrong(key, &format!("{key}={value} is not {expected}"));
+            self.wrong(code, key, &format!("{key}={value} is not {expected}"));
         }
         parsed
     }
@@ -187,19 +201,19 @@ impl Reader<'_> {
         match parse(&text) {
             Ok(probe) => Some(Test::Probe(probe)),
             Err(why) => {
-                self.wrong(key, &format!("{key}={text}: {why}"));
+                self.wrong(Code::HealthCheck, key, &format!("{key}={text}: {why}"));
                 None
             }
         }
     }
 
     fn time(&mut self, key: &str) -> Option<u64> {
-        self.read(key, "a time, such as 30s", positive)
+        self.read(Code::Quantity, key, "a time, such as 30s", positive)
     }
 
-    fn wrong(&mut self, key: &str, message: &str) {
+    fn wrong(&mut self, code: Code, key: &str, message: &str) {
         if let Some(written) = self.settings.text("Container", key) {
-            self.problems.push(Diagnostic::error(&written.at, message));
+            self.problems.push(Diagnostic::error(&written.at, code.problem(message)));
         }
     }
 }

@@ -13,7 +13,7 @@ use super::service::{Fixed, fixed, passed};
 use crate::config::keys::{FileType, Scope, keys, scope};
 use crate::config::settings::Settings;
 use crate::config::source::{ImageSource, ModeSetting, Pull};
-use crate::diag::{Diagnostic, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Spanned, suggestion};
 use crate::resolve::app::health::health;
 use crate::resolve::app::mounts::Place;
 use crate::resolve::app::reload::reload;
@@ -89,11 +89,11 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
     for (index, Wanted { stem, image }) in wanted.into_iter().enumerate() {
         let name = if alone { App::FIRST.to_owned() } else { stem };
         if let Some(message) = (!alone).then(|| bad_name(&name, index, &apps)).flatten() {
-            problems.push(Diagnostic::error(&image.at, message));
+            problems.push(Diagnostic::error(&image.at, Code::OneApplication.problem(message)));
         }
         if let (false, Some(ModeSetting::Base)) = (alone, images.good.get(&image.value).map(|i| i.mode)) {
             let message = "the image is an operating system and runs no application; name it with Base=";
-            problems.push(Diagnostic::error(&image.at, message));
+            problems.push(Diagnostic::error(&image.at, Code::Combination.problem(message)));
         }
         apps.push(app((name, index == 0), image.value, alone, settings, place, problems));
     }
@@ -109,7 +109,7 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
                 near
             };
             let message = format!("this container has no application {}{message}", section.value);
-            problems.push(Diagnostic::error(&section.at, message));
+            problems.push(Diagnostic::error(&section.at, Code::OneApplication.problem(message)));
         }
     }
     apps
@@ -130,7 +130,7 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
                 ImageRef::File(name) => {
                     if let Some(mode) = mode.as_ref().filter(|_| first) {
                         let message = format!("Mode= belongs to the image; write Mode= in {name}.image");
-                        problems.push(Diagnostic::error(&mode.at, message));
+                        problems.push(Diagnostic::error(&mode.at, Code::Combination.problem(message)));
                     }
                     images.name_of(&reference, ModeSetting::Auto, Pull::Missing)?
                 }
@@ -145,16 +145,19 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
         });
         match resolved {
             Ok(app) => wanted.push(app),
-            Err(message) => problems.push(Diagnostic::error(&written.at, message)),
+            Err(problem) => problems.push(Diagnostic::error(&written.at, problem)),
         }
     }
     if let (Some(pull), 0, Some(app)) = (pull, sources, wanted.first()) {
         let message =
             format!("Pull= has no effect here: it belongs to the image; write Policy= in {}.image", app.image.value);
-        problems.push(Diagnostic::warning(&pull.at, message));
+        problems.push(Diagnostic::warning(&pull.at, Code::NoEffect.problem(message)));
     }
     if let (Some(mode), None, false) = (mode, text("Image"), wanted.is_empty()) {
-        problems.push(Diagnostic::error(&mode.at, "Mode= is about the image of Image=; remove it"));
+        problems.push(Diagnostic::error(
+            &mode.at,
+            Code::Combination.problem("Mode= is about the image of Image=; remove it"),
+        ));
     }
     wanted
 }
@@ -203,13 +206,13 @@ fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
             && let Some(found) = settings.words("Container", key.name).first()
         {
             let message = format!("{}= needs an Image=; without one the container is a clone of the host", key.name);
-            problems.push(Diagnostic::error(&found.at, message));
+            problems.push(Diagnostic::error(&found.at, Code::Combination.problem(message)));
         }
     }
     let sections = settings.section("App").map(|e| &e.at).chain(settings.applications().iter().map(|s| &s.at));
     if let Some(at) = sections.min() {
         let message = "an application's settings need an Image=; without one the container is a clone of the host";
-        problems.push(Diagnostic::error(at, message));
+        problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
     }
 }
 
@@ -219,7 +222,7 @@ fn one_of_several(settings: &Settings, wanted: &[Wanted], problems: &mut Vec<Dia
     let sections = sections.join(" or ");
     for entry in settings.section("Container").filter(|e| scope(&e.key) == Scope::Process) {
         let message = format!("{}= is for one application, and there are several; write it in {sections}", entry.key);
-        problems.push(Diagnostic::error(&entry.at, message));
+        problems.push(Diagnostic::error(&entry.at, Code::OneApplication.problem(message)));
     }
 }
 
@@ -273,15 +276,17 @@ fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assig
                 out.push((name.to_owned(), value.to_owned()));
             }
             Some((name, _)) => {
-                problems
-                    .push(Diagnostic::error(&word.at, format!("Environment=: {name:?} is not the name of a variable")));
+                problems.push(Diagnostic::error(
+                    &word.at,
+                    Code::Variable.problem(format!("Environment=: {name:?} is not the name of a variable")),
+                ));
             }
             None => {
                 let message = format!(
                     "Environment={} has no effect here: nothing of the host's environment is passed on; write NAME=VALUE",
                     word.value
                 );
-                problems.push(Diagnostic::warning(&word.at, message));
+                problems.push(Diagnostic::warning(&word.at, Code::NoEffect.problem(message)));
             }
         }
     }

@@ -8,7 +8,7 @@ use crate::config::mount::{self, Options, Source, Written};
 use crate::config::secret::{self, Form, Secret};
 use crate::config::settings::Settings;
 use crate::config::values;
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 use crate::paths;
 use crate::resolve::model::{App, Container, EnvironmentFile, Facts, ImageFacts, Stack};
 use crate::resolve::references::{Names, existing};
@@ -88,22 +88,25 @@ impl Place<'_> {
         let mut out: Vec<Mount> = Vec::new();
         let long_and_short = ["Volume", "Mount"].map(|key| settings.lines("Container", key));
         for Spanned { value, at } in long_and_short.iter().flatten() {
-            let remarks = mount::remarks(value).map(|remark| Diagnostic::warning(at, format!("{value}: {remark}")));
+            let remarks = mount::remarks(value)
+                .map(|remark| Diagnostic::warning(at, Code::NoEffect.problem(format!("{value}: {remark}"))));
             problems.extend(remarks);
         }
         for (key, written, at) in volumes.chain(long) {
+            let written = written.map_err(|message| Code::Mount.problem(message));
             let resolved = written.and_then(|written| self.resolve(written, further, at.clone())).and_then(|mount| {
                 let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
                 match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
                     Some(other) => {
-                        Err(format!("{} is the target of {other} already; remove one of them", mount.target))
+                        let text = format!("{} is the target of {other} already; remove one of them", mount.target);
+                        Err(Code::Conflict.problem(text))
                     }
                     None => Ok(mount),
                 }
             });
             match resolved {
                 Ok(mount) => out.push(mount),
-                Err(message) => problems.push(Diagnostic::error(&at, format!("{key}=: {message}"))),
+                Err(problem) => problems.push(Diagnostic::error(&at, problem.of(&format!("{key}=")))),
             }
         }
         out
@@ -118,17 +121,20 @@ impl Place<'_> {
     ) -> Vec<Spanned<Secret>> {
         let mut out: Vec<Spanned<Secret>> = Vec::new();
         for Spanned { value, at } in settings.words("Container", "Secret") {
-            let read = secret::secret(&value).and_then(|secret| {
+            let read = secret::secret(&value).map_err(|text| Code::Secret.problem(text)).and_then(|secret| {
                 let mounted = |m: &&Mount| matches!(&secret.form, Form::File { target, .. } if *target == m.target);
                 let other = mounts.iter().find(mounted).and_then(|m| m.at.as_ref());
                 match other.or(out.iter().find(|s| same_place(&s.value, &secret)).map(|s| &s.at)) {
-                    Some(other) => Err(format!("{other} is about the same place already; remove one of them")),
+                    Some(other) => {
+                        let text = format!("{other} is about the same place already; remove one of them");
+                        Err(Code::Conflict.problem(text))
+                    }
                     None => Ok(secret),
                 }
             });
             match read {
                 Ok(value) => out.push(Spanned { value, at }),
-                Err(message) => problems.push(Diagnostic::error(&at, format!("Secret=: {message}"))),
+                Err(problem) => problems.push(Diagnostic::error(&at, problem.of("Secret="))),
             }
         }
         out
@@ -143,13 +149,13 @@ impl Place<'_> {
             let relative = if written.starts_with(['/', '.']) { written.to_owned() } else { format!("./{written}") };
             match self.path(&relative) {
                 Ok(path) => out.push(EnvironmentFile { path, optional, at }),
-                Err(message) => problems.push(Diagnostic::error(&at, format!("EnvironmentFile=: {message}"))),
+                Err(problem) => problems.push(Diagnostic::error(&at, problem.of("EnvironmentFile="))),
             }
         }
         out
     }
 
-    fn resolve(&self, written: Written, further: Option<&str>, at: Location) -> Result<Mount, String> {
+    fn resolve(&self, written: Written, further: Option<&str>, at: Location) -> Result<Mount, Problem> {
         let Written { source, target, mut options } = written;
         let what = match source {
             Source::Path(path) => What::Host(self.path(&path)?),
@@ -173,11 +179,11 @@ impl Place<'_> {
     ///
     /// # Errors
     /// The path is not absolute.
-    pub fn path(&self, written: &str) -> Result<String, String> {
+    pub fn path(&self, written: &str) -> Result<String, Problem> {
         let directory = self.file.rsplit_once('/').map_or("", |(directory, _)| directory);
         let path = if written.starts_with('.') { format!("{directory}/{written}") } else { written.to_owned() };
         if !path.starts_with('/') {
-            return Err(format!("{written} is not a path; write /{written} or ./{written}"));
+            return Err(Code::Path.problem(format!("{written} is not a path; write /{written} or ./{written}")));
         }
         let mut parts = Vec::new();
         for part in path.split('/') {

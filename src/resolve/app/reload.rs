@@ -3,7 +3,7 @@
 
 use crate::config::settings::Settings;
 use crate::config::values;
-use crate::diag::Diagnostic;
+use crate::diag::{Code, Diagnostic};
 
 /// What an application is told to reload its configuration by.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,12 +20,15 @@ pub fn reload(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Rel
     let command = (!command.is_empty()).then_some(Reload::Command(command));
     let Some(signal) = settings.text("Container", "ReloadSignal") else { return command };
     if command.is_some() {
-        problems.push(Diagnostic::error(&signal.at, "ReloadSignal= and ReloadCmd= exclude each other; remove one"));
+        problems.push(Diagnostic::error(
+            &signal.at,
+            Code::Combination.problem("ReloadSignal= and ReloadCmd= exclude each other; remove one"),
+        ));
     }
     let name = values::signal(signal.value);
     if name.is_none() {
         let message = format!("ReloadSignal={} is not a signal; write SIGHUP or HUP", signal.value);
-        problems.push(Diagnostic::error(&signal.at, message));
+        problems.push(Diagnostic::error(&signal.at, Code::Signal.problem(message)));
     }
     name.map(Reload::Signal)
 }

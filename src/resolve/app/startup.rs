@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::time::milliseconds;
 use crate::config::values;
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can
 /// resolve them.
@@ -88,10 +88,14 @@ impl Startup {
             identity_at,
             working_dir: reader.text("WorkingDir", |value| values::inner_path("WorkingDir", value)),
             stop_signal: reader.text("StopSignal", |value| {
-                values::signal(value).ok_or_else(|| format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
+                values::signal(value).ok_or_else(|| {
+                    Code::Signal.problem(format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
+                })
             }),
             stop_timeout: reader.text("StopTimeout", |value| {
-                milliseconds(value).ok_or_else(|| format!("StopTimeout={value} is not a time; write 10, 1.5s or 2min"))
+                milliseconds(value).ok_or_else(|| {
+                    Code::Quantity.problem(format!("StopTimeout={value} is not a time; write 10, 1.5s or 2min"))
+                })
             }),
             limits: reader.words("Ulimit", values::ulimit).into_iter().map(|(limit, _)| limit).collect(),
             tmpfs: reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount).collect(),
@@ -123,18 +127,18 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     /// The value of a key, if it is there and good.
-    fn text<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Option<T> {
+    fn text<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
         let written = self.settings.text("Container", key)?;
-        read(written.value).map_err(|message| self.problems.push(Diagnostic::error(&written.at, message))).ok()
+        read(written.value).map_err(|problem| self.problems.push(Diagnostic::error(&written.at, problem))).ok()
     }
 
     /// The good ones of the values of a key, and where they were written.
-    fn words<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, String>) -> Vec<(T, Location)> {
+    fn words<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Problem>) -> Vec<(T, Location)> {
         let mut good = Vec::new();
         for word in self.settings.words("Container", key) {
             match read(&word.value) {
                 Ok(value) => good.push((value, word.at)),
-                Err(message) => self.problems.push(Diagnostic::error(&word.at, message)),
+                Err(problem) => self.problems.push(Diagnostic::error(&word.at, problem)),
             }
         }
         good
@@ -155,7 +159,8 @@ impl Reader<'_> {
         let account = |key: &'static str| {
             move |value: &str| {
                 let good = !value.is_empty() && !value.contains(|c: char| c.is_control() || c.is_whitespace());
-                good.then(|| value.to_owned()).ok_or_else(|| format!("{key}={value:?} is no name and no number"))
+                good.then(|| value.to_owned())
+                    .ok_or_else(|| Code::User.problem(format!("{key}={value:?} is no name and no number")))
             }
         };
         let user = self.text("User", account("User"));
@@ -163,14 +168,14 @@ impl Reader<'_> {
         let written = |key| self.settings.text("Container", key);
         if let (Some(user), Some(group)) = (written("User").filter(|u| u.value.contains(':')), written("Group")) {
             let message = format!("User={} has a group already; write one of the two", user.value);
-            self.problems.push(Diagnostic::error(&group.at, message));
+            self.problems.push(Diagnostic::error(&group.at, Code::Combination.problem(message)));
         }
         let mut more = self.words("GroupAdd", account("GroupAdd"));
         let kept = more.iter().find(|(name, _)| name == KEEP_GROUPS).map(|(_, at)| at.clone());
         if let Some(at) = kept {
             let message =
                 "GroupAdd=keep-groups has no effect here: no user's groups are there to be kept; write their numbers";
-            self.problems.push(Diagnostic::warning(&at, message));
+            self.problems.push(Diagnostic::warning(&at, Code::NoEffect.problem(message)));
             more.retain(|(name, _)| name != KEEP_GROUPS);
         }
         let at = written("User").or_else(|| written("Group")).map(|w| w.at);

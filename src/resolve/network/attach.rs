@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
-use crate::diag::{Diagnostic, Location, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
 use crate::resolve::machine_name;
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
@@ -81,20 +81,23 @@ impl Attachment {
         self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == ipv4)
     }
 
-    fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), String> {
-        let address: IpAddr = word.value.parse().map_err(|_| format!("{key}={} is not an address", word.value))?;
+    fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), Problem> {
+        let wrong = |text| Code::Address.problem(text);
+        let address: IpAddr =
+            word.value.parse().map_err(|_| wrong(format!("{key}={} is not an address", word.value)))?;
         if ipv4.is_some_and(|ipv4| address.is_ipv4() != ipv4) {
             let kind = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            return Err(format!("{key}={address} is an address of {kind}"));
+            return Err(wrong(format!("{key}={address} is an address of {kind}")));
         }
         self.pinned.push(Spanned { value: address, at: word.at.clone() });
         Ok(())
     }
 
     /// Takes `KEY=VALUE` behind a network's name.
-    fn option(&mut self, option: &str, at: &Location) -> Result<(), String> {
+    fn option(&mut self, option: &str, at: &Location) -> Result<(), Problem> {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         let word = Spanned { value, at: at.clone() };
+        let wrong = |text| Err(Code::Address.problem(text));
         match key {
             "ip" => self.pin(key, &word, None),
             "ip6" => self.pin(key, &word, Some(false)),
@@ -102,20 +105,21 @@ impl Attachment {
                 self.aliases.push(value.to_owned());
                 Ok(())
             }
-            "alias" => Err(format!("{value:?} is not a host name")),
+            "alias" => wrong(format!("{value:?} is not a host name")),
             "interface_name" if is_interface(value) => {
                 self.interface = Some(value.to_owned());
                 Ok(())
             }
-            "interface_name" => Err(format!("{value:?} is not the name of an interface")),
+            "interface_name" => wrong(format!("{value:?} is not the name of an interface")),
             "mac" if is_mac(value) => {
                 self.mac = Some(value.to_ascii_lowercase());
                 Ok(())
             }
-            "mac" => Err(format!("{value:?} is not an address such as 02:00:00:12:34:56")),
+            "mac" => wrong(format!("{value:?} is not an address such as 02:00:00:12:34:56")),
             _ => {
                 let known = ["ip", "ip6", "mac", "alias", "interface_name"];
-                Err(format!("{key:?} is not one of {}{}", known.join(", "), suggestion(key, known)))
+                let near = suggestion(key, known);
+                Err(Code::Choice.problem(format!("{key:?} is not one of {}{near}", known.join(", "))))
             }
         }
     }
@@ -135,7 +139,7 @@ pub fn is_mac(text: &str) -> bool {
 ///
 /// # Errors
 /// It means nothing.
-pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, String> {
+pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem> {
     const PLAIN: [(&str, Written); 5] = [
         ("host", Written::Host),
         ("none", Written::None),
@@ -151,7 +155,8 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, String>
     let name = |name: &str, most: usize| {
         let good = name.len() <= most && is_interface(name);
         good.then(|| name.to_owned()).ok_or_else(|| {
-            format!("Network={value}: the name has to have 1 to {most} letters, digits, '-', '_' or '.'")
+            let text = format!("Network={value}: the name has to have 1 to {most} letters, digits, '-', '_' or '.'");
+            Code::Address.problem(text)
         })
     };
     let (head, options) = value.split_once(':').unwrap_or((value, ""));
@@ -160,30 +165,30 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, String>
         "pasta" | "slirp4netns" => return Ok(Written::Uplink),
         "bridge" if !options.is_empty() && !options.contains('=') => return name(options, 15).map(Written::Bridge),
         "zone" if value.contains(':') => return name(options, 12).map(Written::Zone),
-        "container" => return joined(options, names).map_err(|message| format!("Network={value}: {message}")),
+        "container" => return joined(options, names).map_err(|problem| problem.of(&format!("Network={value}"))),
         _ => {}
     }
     if let Some(container) = head.strip_suffix(".container") {
-        return joined(container, names).map_err(|message| format!("Network={value}: {message}"));
+        return joined(container, names).map_err(|problem| problem.of(&format!("Network={value}")));
     }
     let mut attachment = Attachment::new(&network(head, value, names)?, &word.at);
     for option in options.split(',').filter(|_| value.contains(':')) {
-        attachment.option(option, &word.at).map_err(|message| format!("Network={value}: {message}"))?;
+        attachment.option(option, &word.at).map_err(|problem| problem.of(&format!("Network={value}")))?;
     }
     Ok(Written::Named(attachment))
 }
 
 /// The `.container` file that describes a container of this name, or is called so.
-fn joined(name: &str, names: &Names) -> Result<Written, String> {
+fn joined(name: &str, names: &Names) -> Result<Written, Problem> {
     let file = names.renamed(name).first().map_or_else(|| name.to_owned(), |file| (*file).to_owned());
     existing(FileType::Container, &file, names).map(|()| Written::Container(file))
 }
 
 /// The network that the first part of a value means.
-fn network(head: &str, value: &str, names: &Names) -> Result<String, String> {
+fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if let Some(file) = head.strip_suffix(".network") {
         let known = existing(FileType::Network, file, names).map(|()| names.network(file).to_owned());
-        return known.map_err(|message| message + "; write that file, in which [Network] is enough");
+        return known.map_err(|problem| problem.or("write that file, in which [Network] is enough"));
     }
     let known = names.get(&FileType::Network);
     if known.is_some_and(|known| known.contains(head)) {
@@ -201,7 +206,8 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, String> {
         "pasta" | "slirp4netns" => "; Network=uplink gives it a way out".to_owned(),
         _ => suggestion(head, known.into_iter().flatten().map(String::as_str).chain(WORDS)),
     };
-    Err(format!("Network={value} is not one of {}, and there is no {head}.network{hint}", WORDS.join(", ")))
+    let text = format!("Network={value} is not one of {}, and there is no {head}.network{hint}", WORDS.join(", "));
+    Err(Code::MissingFile.problem(text))
 }
 
 /// All values of `Network=` in a section, or else the `usual` ones. They have to agree. `IP=`, `IP6=` and `NetworkAlias=` add to
@@ -218,8 +224,8 @@ pub fn read(
     for word in if words.is_empty() { usual.to_vec() } else { words } {
         let value = match written(&word, names) {
             Ok(value) => value,
-            Err(message) => {
-                problems.push(Diagnostic::error(&word.at, message));
+            Err(problem) => {
+                problems.push(Diagnostic::error(&word.at, problem));
                 continue;
             }
         };
@@ -231,7 +237,7 @@ pub fn read(
             _ => Some(format!("Network={} contradicts that of {}; remove one of the two", word.value, other.at)),
         });
         match contradiction {
-            Some(message) => problems.push(Diagnostic::error(&word.at, message)),
+            Some(message) => problems.push(Diagnostic::error(&word.at, Code::Combination.problem(message))),
             None => all.push(Spanned { value, at: word.at }),
         }
     }
@@ -241,12 +247,17 @@ pub fn read(
         let pinned = match all.first_mut().map(|first| &mut first.value) {
             Some(Written::Named(attachment)) if single => attachment.pin(key, &word, Some(ipv4)),
             Some(Written::Named(_)) => {
-                Err(format!("{key}= is for a single network; write Network=NAME:{}={}", key.to_lowercase(), word.value))
+                let option = key.to_lowercase();
+                let text = format!("{key}= is for a single network; write Network=NAME:{option}={}", word.value);
+                Err(Code::Combination.problem(text))
             }
-            _ => Err(format!("{key}= needs a network with a name; write Network=bridge or Network=NAME.network")),
+            _ => {
+                let text = format!("{key}= needs a network with a name; write Network=bridge or Network=NAME.network");
+                Err(Code::Combination.problem(text))
+            }
         };
-        if let Err(message) = pinned {
-            problems.push(Diagnostic::error(&word.at, message));
+        if let Err(problem) = pinned {
+            problems.push(Diagnostic::error(&word.at, problem));
         }
     }
     for word in settings.words(section, "NetworkAlias") {
@@ -264,7 +275,7 @@ pub fn read(
         } else {
             continue;
         };
-        problems.push(Diagnostic::error(&word.at, message));
+        problems.push(Diagnostic::error(&word.at, Code::Address.problem(message)));
     }
     all
 }
@@ -274,14 +285,14 @@ pub fn usable(attachments: &[Attachment], networks: &Networks, problems: &mut Ve
     for attachment in attachments {
         if let Some(problem) = networks.bad.get(&attachment.network) {
             let message = format!("{}.network cannot be used: {problem}", attachment.network);
-            problems.push(Diagnostic::error(&attachment.at, message));
+            problems.push(Diagnostic::error(&attachment.at, Code::UnusableFile.problem(message)));
         }
     }
     let mut interfaces = BTreeSet::new();
     for (attachment, interface) in attachments.iter().zip(interfaces_of(attachments)) {
         if !interfaces.insert(interface.clone()) {
             let message = format!("interface_name={interface} is that of another network of this file");
-            problems.push(Diagnostic::error(&attachment.at, message));
+            problems.push(Diagnostic::error(&attachment.at, Code::Conflict.problem(message)));
         }
     }
 }
@@ -304,14 +315,15 @@ pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTre
             let Some(network) = networks.good.get_mut(&attachment.network) else {
                 let reason = networks.bad.get(&attachment.network).map(ToString::to_string).unwrap_or_default();
                 let message = format!("{}.network cannot be used: {reason}", attachment.network);
-                refused.insert(pod.name.clone(), Diagnostic::error(&attachment.at, message));
+                refused
+                    .insert(pod.name.clone(), Diagnostic::error(&attachment.at, Code::UnusableFile.problem(message)));
                 continue;
             };
             network.members.push(pod.name.clone());
             attachment.link = format!("sdmv{}", short(&format!("{} {}", pod.name, network.name), 11));
             if let Some(other) = links.insert(attachment.link.clone(), pod.name.clone()) {
                 let message = format!("its network interface would be called as one of {other}; rename one of the two");
-                refused.insert(pod.name.clone(), Diagnostic::error(&whole(&pod.file), message));
+                refused.insert(pod.name.clone(), Diagnostic::error(&whole(&pod.file), Code::Conflict.problem(message)));
             }
         }
         if let Some(problem) = unforwardable(pod, networks) {
@@ -333,7 +345,7 @@ pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], p
     if let Some(port) = ports.iter().find(|port| !port.address.is_some_and(|address| address.is_loopback())) {
         let message = "PublishPort= opens the port on the host although the network has Internal=yes, unlike Podman; remove it, \
                        or publish at 127.0.0.1, if other machines are not to reach it";
-        problems.push(Diagnostic::warning(&port.at, message));
+        problems.push(Diagnostic::warning(&port.at, Code::Port.problem(message)));
     }
 }
 
@@ -354,7 +366,7 @@ fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
         } else {
             return None;
         };
-        Some(Diagnostic::error(&port.at, format!("PublishPort=: {message}")))
+        Some(Diagnostic::error(&port.at, Code::Port.problem(format!("PublishPort=: {message}"))))
     })
 }
 
@@ -376,7 +388,7 @@ fn addresses(network: &Named, pods: &mut BTreeMap<String, Pod>, refused: &mut BT
             };
             match message {
                 Some(message) => {
-                    refused.entry(name.clone()).or_insert(Diagnostic::error(&pin.at, message));
+                    refused.entry(name.clone()).or_insert(Diagnostic::error(&pin.at, Code::Address.problem(message)));
                 }
                 None => pins.push((pin, name.clone())),
             }
@@ -395,7 +407,9 @@ fn addresses(network: &Named, pods: &mut BTreeMap<String, Pod>, refused: &mut BT
                 attachment.addresses.push((address, subnet.length));
             } else {
                 let message = format!("no address of {subnet} is left for it in the network {}", network.name);
-                refused.entry(name.clone()).or_insert(Diagnostic::error(&attachment.at, message));
+                refused
+                    .entry(name.clone())
+                    .or_insert(Diagnostic::error(&attachment.at, Code::Exhausted.problem(message)));
             }
         }
     }
@@ -407,7 +421,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    fn read(value: &str) -> Result<Written, String> {
+    fn read(value: &str) -> Result<Written, Problem> {
         let mut names = Names::default();
         names.add(FileType::Network, "front", "front");
         names.add(FileType::Network, "back", "rear");
@@ -443,6 +457,6 @@ mod tests {
         ] {
             assert!(read(bad).is_err(), "{bad}");
         }
-        assert!(read("fron").unwrap_err().ends_with("there is no fron.network; did you mean front?"));
+        assert!(read("fron").unwrap_err().to_string().ends_with("there is no fron.network; did you mean front?"));
     }
 }

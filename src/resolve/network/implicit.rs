@@ -5,7 +5,7 @@
 use std::collections::BTreeSet;
 
 use crate::config::keys::FileType;
-use crate::diag::{Diagnostic, suggestion};
+use crate::diag::{Code, Diagnostic, suggestion};
 use crate::resolve::container::bad_name;
 use crate::resolve::machine_name;
 use crate::resolve::network::join::Readable;
@@ -43,7 +43,7 @@ pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Ve
                  choose them"
             );
             if found.insert(name) {
-                warnings.push(Diagnostic::warning(&word.at, message));
+                warnings.push(Diagnostic::warning(&word.at, Code::MissingFile.problem(message)));
             }
         }
     }

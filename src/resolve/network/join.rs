@@ -7,7 +7,7 @@ use super::ports::parse;
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::config::sources::SourceFile;
-use crate::diag::Spanned;
+use crate::diag::{Code, Problem, Spanned};
 use crate::resolve::network::attach::{Written, written};
 use crate::resolve::network::is_its_own;
 use crate::resolve::references::Names;
@@ -32,17 +32,17 @@ impl Others<'_> {
     ///
     /// # Errors
     /// Nobody can join its network.
-    pub fn network(&self, file: &str) -> Result<Option<String>, String> {
+    pub fn network(&self, file: &str) -> Result<Option<String>, Problem> {
         self.follow(file, &mut Vec::new())
     }
 
-    fn follow(&self, file: &str, seen: &mut Vec<String>) -> Result<Option<String>, String> {
+    fn follow(&self, file: &str, seen: &mut Vec<String>) -> Result<Option<String>, Problem> {
         let Some((_, settings)) = self.readable.get(&(FileType::Container, file)) else {
-            return Err(format!("{file}.container cannot be used"));
+            return Err(Code::UnusableFile.problem(format!("{file}.container cannot be used")));
         };
         if seen.iter().any(|other| other == file) {
             let all: Vec<String> = seen.iter().map(|other| format!("{other}.container")).collect();
-            return Err(format!("{} would join each other's network", all.join(" and ")));
+            return Err(Code::Circle.problem(format!("{} would join each other's network", all.join(" and "))));
         }
         seen.push(file.to_owned());
         if let Some(pod) = settings.text("Container", "Pod") {
@@ -68,9 +68,10 @@ impl Others<'_> {
             Some(Written::Host) if !isolated => Ok(None),
             None if isolated || (settings.text("Container", "OciPod").is_none() && publishes()) => own(),
             None if settings.text("Container", "OciPod").is_none() => Ok(None),
-            _ => Err(format!(
-                "the network of {file}.container cannot be joined; write Network=private or Network=uplink there"
-            )),
+            _ => {
+                let text = "cannot be joined; write Network=private or Network=uplink there";
+                Err(Code::Combination.problem(format!("the network of {file}.container {text}")))
+            }
         }
     }
 }

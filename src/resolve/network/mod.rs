@@ -19,7 +19,7 @@ use super::references::{Names, existing};
 use super::security::preset;
 use crate::config::keys::FileType;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Spanned};
 use crate::resolve::network::attach::{Attachment, Written};
 use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
@@ -47,13 +47,13 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
     for word in settings.words(section, "PublishPort") {
         match parse(&word) {
             Ok(ports) => wanted.ports.extend(ports),
-            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
         }
     }
     wanted.forward = settings.text(section, "PublishMode").is_some_and(|mode| mode.value == "nft");
     for port in &wanted.ports {
         if let Err(message) = forwardable(port, wanted.forward, named) {
-            problems.push(Diagnostic::error(&port.at, message));
+            problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
         }
     }
     let demand = settings.text(section, "StartOnDemand");
@@ -63,17 +63,20 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
         && !wanted.ports.iter().any(|port| !wanted.forwards(port))
     {
         let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
-        problems.push(Diagnostic::error(&at, message));
+        problems.push(Diagnostic::error(&at, Code::Port.problem(message)));
     }
     if let Some(idle) = settings.text(section, "StopWhenIdle") {
         match milliseconds(idle.value) {
             _ if !wanted.on_demand => {
-                problems.push(Diagnostic::error(&idle.at, "StopWhenIdle= needs StartOnDemand=yes; write it, too"));
+                problems.push(Diagnostic::error(
+                    &idle.at,
+                    Code::Combination.problem("StopWhenIdle= needs StartOnDemand=yes; write it, too"),
+                ));
             }
             Some(time) => wanted.idle = Some(time),
             None => {
                 let message = format!("StopWhenIdle={} is not a time; write 5min or 30s", idle.value);
-                problems.push(Diagnostic::error(&idle.at, message));
+                problems.push(Diagnostic::error(&idle.at, Code::Quantity.problem(message)));
             }
         }
     }
@@ -249,7 +252,7 @@ pub fn container(
         Written::Host => {
             if oci_pod.is_some() {
                 let message = "OciPod= needs a network that is not the host's; remove Network=host";
-                problems.push(Diagnostic::error(&at, message));
+                problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
             }
             let claims = on_host("Container", &wanted, settings, problems);
             Outcome { connection: connection(Network::Host), own: None, claims }
@@ -266,8 +269,8 @@ pub fn container(
                     let joined = Some(names.machine(&file).to_owned());
                     Outcome { connection: Connection { joined, ..connection(network) }, own: None, claims: Vec::new() }
                 }
-                Err(message) => {
-                    problems.push(Diagnostic::error(&at, format!("Network=: {message}")));
+                Err(problem) => {
+                    problems.push(Diagnostic::error(&at, problem.of("Network=")));
                     none(Network::Alone)
                 }
             }
@@ -277,7 +280,7 @@ pub fn container(
                 let message = format!(
                     "a network of its own is called {name} as the pod of {other}.pod is; write Pod={other}.pod or rename one"
                 );
-                problems.push(Diagnostic::error(&at, message));
+                problems.push(Diagnostic::error(&at, Code::Conflict.problem(message)));
             }
             let wanted = Wanted { uplink: network == Written::Uplink, ..wanted };
             let own = Pod { networks: attachments, ..Pod::of_container(name, file, wanted, install) };
@@ -297,25 +300,28 @@ fn membership(
 ) {
     let text = |key| settings.text("Container", key);
     if let (Some(written), None, None) = (text("StartWithPod"), text("Pod"), text("OciPod")) {
-        problems.push(Diagnostic::error(&written.at, "StartWithPod= needs a Pod= or OciPod="));
+        problems
+            .push(Diagnostic::error(&written.at, Code::Combination.problem("StartWithPod= needs a Pod= or OciPod=")));
     }
     if let (Some(written), false) = (text("OciPod"), runs) {
-        problems
-            .push(Diagnostic::error(&written.at, "OciPod= is for an application; use Pod= for an operating system"));
+        problems.push(Diagnostic::error(
+            &written.at,
+            Code::Combination.problem("OciPod= is for an application; use Pod= for an operating system"),
+        ));
     }
     if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text("Pod")) {
         let message = format!(
             "{} has the host's network, and {}=yes is for a network of its own; remove one of the two",
             written.value, by.value
         );
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
     }
     if let Some(written) = text("OciPod")
         && oci_pod.and_then(|pod| pods.good.get(pod)).is_some_and(|pod| pod.host)
     {
         let message =
             format!("{} has the host's network; write Pod={} instead of OciPod=", written.value, written.value);
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
     }
 }
 
@@ -329,7 +335,7 @@ fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mu
             let message = format!(
                 "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
             );
-            problems.push(Diagnostic::error(&written.at, message));
+            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
         }
     }
     if !is_link {
@@ -341,7 +347,7 @@ fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mu
              application's port; write {}:PORT, or Network=uplink",
             port.host
         );
-        problems.push(Diagnostic::error(&port.at, message));
+        problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
     }
     wanted.ports.clone()
 }
@@ -365,7 +371,10 @@ const PUBLISHING: [&str; 4] = ["PublishPort", "PublishMode", "StartOnDemand", "S
 fn belong(keys: &[&str], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     for key in keys {
         if let Some(written) = settings.text("Container", key) {
-            problems.push(Diagnostic::error(&written.at, format!("{key}= belongs into {file}; move it there")));
+            problems.push(Diagnostic::error(
+                &written.at,
+                Code::Combination.problem(format!("{key}= belongs into {file}; move it there")),
+            ));
         }
     }
 }
@@ -388,7 +397,7 @@ fn isolated(
                 "{}=yes gives the container a network of its own; remove Network=, or use single settings",
                 by.value
             );
-            problems.push(Diagnostic::error(&network.at, message));
+            problems.push(Diagnostic::error(&network.at, Code::Combination.problem(message)));
             Some(network)
         }
         None if !in_pod => Some(Spanned { value: Written::Private, at: by.at }),
@@ -414,33 +423,33 @@ pub(super) fn on_host(
             continue;
         }
         let message = format!(
-            "PublishPort=: this file asks for the host's network, where an application binds its own port itself; \
-             write Network=private to publish it on {}, or {}:{} if that is its own port",
-            port.listen(),
-            port.host,
-            port.host
+            "PublishPort={port} has no effect here: in the host's network, an application binds its own port itself; write \
+             Network=private to publish it"
         );
-        problems.push(Diagnostic::error(&port.at, message));
+        problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
     }
     for key in ["StartOnDemand", "PublishMode"] {
         if let Some(written) = settings.text(section, key) {
             let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
-            problems.push(Diagnostic::error(&written.at, message));
+            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
         }
     }
-    wanted.ports.clone()
+    wanted.ports.iter().filter(|port| is_its_own(port)).cloned().collect()
 }
 
 /// The pod in `Pod=` or `OciPod=`.
 fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let found = match written.value.strip_suffix(".pod") {
-        None => Err(format!("{} is not the name of a .pod file; write NAME.pod", written.value)),
+        None => {
+            let text = format!("{} is not the name of a .pod file; write NAME.pod", written.value);
+            Err(Code::MissingFile.problem(text))
+        }
         Some(name) => existing(FileType::Pod, name, names).and_then(|()| match pods.bad.get(name) {
-            Some(problem) => Err(format!("{name}.pod cannot be used: {problem}")),
+            Some(problem) => Err(Code::UnusableFile.problem(format!("{name}.pod cannot be used: {problem}"))),
             None => Ok(names.pod(name).to_owned()),
         }),
     };
-    found.map_err(|message| problems.push(Diagnostic::error(&written.at, message))).ok()
+    found.map_err(|problem| problems.push(Diagnostic::error(&written.at, problem))).ok()
 }
 
 /// What `Network=` of a `.pod` file comes to.
@@ -465,7 +474,7 @@ pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems:
             Written::Named(attachment) => out.attachments.push(attachment),
             _ => {
                 let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
-                problems.push(Diagnostic::error(&network.at, message));
+                problems.push(Diagnostic::error(&network.at, Code::Combination.problem(message)));
             }
         }
     }
@@ -477,7 +486,7 @@ pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems:
 #[must_use]
 pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
     let name = pod.rsplit('/').next().unwrap_or(pod);
-    Diagnostic::error(&whole(file), format!("{name} cannot be used: {problem}"))
+    Diagnostic::error(&whole(file), Code::UnusableFile.problem(format!("{name} cannot be used: {problem}")))
 }
 
 /// The place of a file as a whole.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use super::subnet::Subnet;
 use crate::config::settings::{Settings, parse_bool};
-use crate::diag::{Diagnostic, Location, Severity, Spanned, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, Severity, Spanned, errors_first, has_errors};
 use crate::resolve::container::{bad_name, labels};
 use crate::resolve::install;
 use crate::resolve::machine_name;
@@ -132,12 +132,15 @@ pub fn network(
     let text = |key| settings.text("Network", key);
     let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "network"));
     if let Some(message) = bad(name) {
-        problems.push(Diagnostic::error(&Location::new(file, 1), message));
+        problems.push(Diagnostic::error(&Location::new(file, 1), Code::Name.problem(message)));
     }
     if let Some(written) = text("NetworkName")
         && let Some(message) = bad(&machine_name(written.value))
     {
-        problems.push(Diagnostic::error(&written.at, format!("NetworkName={}: {message}", written.value)));
+        problems.push(Diagnostic::error(
+            &written.at,
+            Code::Name.problem(format!("NetworkName={}: {message}", written.value)),
+        ));
     }
     labels(settings, "Network", &["Label"], &mut problems);
     let flag = |key| text(key).is_some_and(|written| parse_bool(written.value) == Some(true));
@@ -146,7 +149,7 @@ pub fn network(
     {
         let message =
             "NetworkDeleteOnStop=no: the network ends with its last member; write WantedBy= in [Install] to keep it";
-        problems.push(Diagnostic::warning(&written.at, message));
+        problems.push(Diagnostic::warning(&written.at, Code::NoEffect.problem(message)));
     }
     if let Some(written) = text("Driver").filter(|written| written.value != "bridge") {
         let message = format!(
@@ -154,7 +157,7 @@ pub fn network(
              write Network=bridge:NAME in the .container file",
             written.value
         );
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Choice.problem(message)));
     }
     let given = text("InterfaceName");
     if let Some(written) = &given
@@ -164,7 +167,7 @@ pub fn network(
             "InterfaceName={} is not the name of an interface, which has 1 to 15 letters, digits, '-', '_' or '.'",
             written.value
         );
-        problems.push(Diagnostic::error(&written.at, message));
+        problems.push(Diagnostic::error(&written.at, Code::Address.problem(message)));
     }
     let mut subnets = subnets(settings, &mut problems);
     let choose = subnets.is_empty();
@@ -175,7 +178,10 @@ pub fn network(
     for word in settings.words("Network", "DNS") {
         match word.value.parse::<IpAddr>() {
             Ok(_) => dns.push(word.value),
-            Err(_) => problems.push(Diagnostic::error(&word.at, format!("DNS={} is not an address", word.value))),
+            Err(_) => problems.push(Diagnostic::error(
+                &word.at,
+                Code::Address.problem(format!("DNS={} is not an address", word.value)),
+            )),
         }
     }
     let mtu = options(settings, &mut problems);
@@ -219,11 +225,13 @@ fn subnets(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Subnet> {
             Ok(value) => match all.iter().find(|other| other.value.overlaps(&value)) {
                 Some(other) => {
                     let message = format!("Subnet={value} overlaps with {} of {}", other.value, other.at);
-                    problems.push(Diagnostic::error(&word.at, message));
+                    problems.push(Diagnostic::error(&word.at, Code::Conflict.problem(message)));
                 }
                 None => all.push(Spanned { value, at: word.at }),
             },
-            Err(message) => problems.push(Diagnostic::error(&word.at, format!("Subnet={message}"))),
+            Err(message) => {
+                problems.push(Diagnostic::error(&word.at, Code::Address.problem(format!("Subnet={message}"))));
+            }
         }
     }
     for word in settings.words("Network", "Gateway") {
@@ -234,7 +242,7 @@ fn subnets(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Subnet> {
         });
         match subnet {
             Ok((subnet, address)) => subnet.value.gateway = address,
-            Err(message) => problems.push(Diagnostic::error(&word.at, message)),
+            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Address.problem(message))),
         }
     }
     for word in settings.words("Network", "IPRange") {
@@ -248,7 +256,7 @@ fn subnets(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Subnet> {
             Ok(()) if !found => format!("IPRange={} is no part of a Subnet= of this file", word.value),
             Ok(()) => continue,
         };
-        problems.push(Diagnostic::error(&word.at, message));
+        problems.push(Diagnostic::error(&word.at, Code::Address.problem(message)));
     }
     all.into_iter().map(|subnet| subnet.value).collect()
 }
@@ -259,29 +267,33 @@ fn options(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<u16> {
     for word in settings.words("Network", "Options") {
         for option in word.value.split(',') {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let (severity, message) = match (name, value) {
+            let (severity, code, message) = match (name, value) {
                 ("mtu" | "com.docker.network.driver.mtu", _) => match value.parse() {
                     Ok(number @ 1280..) => {
                         mtu = Some(number);
                         continue;
                     }
-                    _ => (Severity::Error, "the MTU is a number from 1280 to 65535"),
+                    _ => (Severity::Error, Code::Quantity, "the MTU is a number from 1280 to 65535"),
                 },
                 ("isolate", "true" | "strict" | "1") => continue,
-                ("isolate", _) => {
-                    (Severity::Warning, "networks never reach each other; connect a container to both of them instead")
-                }
+                ("isolate", _) => (
+                    Severity::Warning,
+                    Code::NoEffect,
+                    "networks never reach each other; connect a container to both of them instead",
+                ),
                 ("vlan", _) => (
                     Severity::Error,
+                    Code::Choice,
                     "the bridge has no VLANs; make one with systemd-networkd and write Network=bridge:NAME",
                 ),
                 _ => (
                     Severity::Warning,
+                    Code::NoEffect,
                     "the option has no effect here: there are mtu=NUMBER and isolate=true; remove it",
                 ),
             };
             let message = format!("Options={option}: {message}");
-            problems.push(Diagnostic { at: word.at.clone(), severity, message });
+            problems.push(Diagnostic { at: word.at.clone(), severity, problem: code.problem(message) });
         }
     }
     mtu
@@ -316,15 +328,15 @@ impl Networks {
             Some(format!("the subnet {own} overlaps with {theirs} of {file}; write another Subnet="))
         });
         if let Some(message) = clash {
-            return Err(vec![Diagnostic::error(&at, message)]);
+            return Err(vec![Diagnostic::error(&at, Code::Conflict.problem(message))]);
         }
         self.good.insert(network.name.clone(), network);
         Ok(())
     }
 
     /// Refuses all networks for which a subnet would be chosen.
-    pub fn without(&mut self, message: &str) -> Vec<(Named, Diagnostic)> {
-        self.refuse(&self.without_subnet(), message)
+    pub fn without(&mut self, problem: &Problem) -> Vec<(Named, Diagnostic)> {
+        self.refuse(&self.without_subnet(), problem)
     }
 
     /// The networks for which a subnet is to be chosen, by name.
@@ -332,10 +344,10 @@ impl Networks {
         self.good.values().filter(|network| network.choose).map(|network| network.name.clone()).collect()
     }
 
-    fn refuse(&mut self, names: &[String], message: &str) -> Vec<(Named, Diagnostic)> {
+    fn refuse(&mut self, names: &[String], problem: &Problem) -> Vec<(Named, Diagnostic)> {
         let refused = names.iter().filter_map(|name| self.good.remove(name));
         let with_reason = |network: Named| {
-            let problem = Diagnostic::error(&Location::new(&network.file, 1), message);
+            let problem = Diagnostic::error(&Location::new(&network.file, 1), problem.clone());
             (network, problem)
         };
         refused.map(with_reason).collect()
@@ -363,7 +375,8 @@ impl Networks {
                 _ => refused.push(name.clone()),
             }
         }
-        self.refuse(&refused, "no addresses are left for it; write Subnet=, or a larger NetworkRange= into sdme.conf")
+        let text = "no addresses are left for it; write Subnet=, or a larger NetworkRange= into sdme.conf";
+        self.refuse(&refused, &Code::Exhausted.problem(text))
     }
 }
 

@@ -5,7 +5,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::diag::{Diagnostic, Location, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Spanned};
 
 /// A transport protocol.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -163,7 +163,7 @@ impl Claims {
                     let (listen, protocol, at) = (port.listen(), port.protocol, &other.at);
                     let message =
                         format!("port {listen}/{protocol} of the host is {at}'s already; publish another one");
-                    problems.push(Diagnostic::error(&port.at, message));
+                    problems.push(Diagnostic::error(&port.at, Code::Conflict.problem(message)));
                 }
                 None => self.taken.push(port.clone()),
             }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::diag::{Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Spanned};
 
 /// What the kernel says (its documentation, admin-guide/LSM/apparmor).
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
@@ -18,11 +18,11 @@ const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 /// The kernel has no `AppArmor`, or the profile is not loaded.
 pub fn check(profile: &Spanned<String>) -> Result<()> {
     match problem(profile) {
-        Err(message) => bail!("{}", Diagnostic::error(&profile.at, message)),
+        Err(message) => bail!("{}", Diagnostic::error(&profile.at, Code::Confinement.problem(message))),
         Ok(true) => Ok(()),
         Ok(false) => {
             let message = format!("the AppArmor profile {} is loaded, but denies nothing", profile.value);
-            eprintln!("<4>{}", Diagnostic::warning(&profile.at, message));
+            eprintln!("<4>{}", Diagnostic::warning(&profile.at, Code::Confinement.problem(message)));
             Ok(())
         }
     }

@@ -1,10 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! What is wrong with the configuration, and where: `FILE:LINE: what is wrong; what to write instead`. Pure.
 
+#[cfg(feature = "image")]
+pub mod catalogue;
+mod code;
+
 use std::fmt;
 use std::sync::Arc;
 
+pub use code::Code;
+
 use crate::text;
+
+/// What stands between cause and remedy.
+const REMEDY: &str = "; ";
 
 /// A place in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
@@ -47,26 +56,70 @@ pub enum Severity {
     Warning,
 }
 
-/// One problem. Sorts by file, line, severity and text, so that output never depends on the order of discovery.
+/// What is wrong and what to write instead, wherever it was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// What is wrong; one line, no final period.
+    pub cause: String,
+    /// What to write instead, or empty if the cause says it.
+    pub remedy: String,
+    /// The kind of problem, which the catalogue describes.
+    pub code: Code,
+}
+
+impl Code {
+    /// A problem of this kind. `text` is the cause and, behind the last semicolon with a blank, the remedy: a value that is quoted may
+    /// have semicolons, too.
+    pub fn problem(self, text: impl Into<String>) -> Problem {
+        let text = text.into();
+        let (cause, remedy) = text.rsplit_once(REMEDY).unwrap_or((&text, ""));
+        Problem { code: self, cause: cause.to_owned(), remedy: remedy.to_owned() }
+    }
+}
+
+impl Problem {
+    /// The same problem; `remedy` is what to do if it does not say so itself.
+    #[must_use]
+    pub fn or(self, remedy: &str) -> Self {
+        if self.remedy.is_empty() { Self { remedy: remedy.to_owned(), ..self } } else { self }
+    }
+
+    /// The same problem, of what `subject` names.
+    #[must_use]
+    pub fn of(self, subject: &str) -> Self {
+        Self { cause: format!("{subject}: {}", self.cause), ..self }
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.cause)?;
+        if self.remedy.is_empty() { Ok(()) } else { write!(f, "{REMEDY}{}", self.remedy) }
+    }
+}
+
+/// A problem at a place. Sorts by file, line, severity and problem, so that output never depends on the order of discovery.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
     /// Where.
     pub at: Location,
     /// How bad.
     pub severity: Severity,
-    /// What is wrong and what to write instead; one line, no final period.
-    pub message: String,
+    /// What.
+    pub problem: Problem,
 }
 
 impl Diagnostic {
     /// An error at `at`.
-    pub fn error(at: &Location, message: impl Into<String>) -> Self {
-        Self { at: at.clone(), severity: Severity::Error, message: message.into() }
+    #[must_use]
+    pub fn error(at: &Location, problem: Problem) -> Self {
+        Self { at: at.clone(), severity: Severity::Error, problem }
     }
 
     /// A warning at `at`.
-    pub fn warning(at: &Location, message: impl Into<String>) -> Self {
-        Self { at: at.clone(), severity: Severity::Warning, message: message.into() }
+    #[must_use]
+    pub fn warning(at: &Location, problem: Problem) -> Self {
+        Self { at: at.clone(), severity: Severity::Warning, problem }
     }
 }
 
@@ -90,7 +143,7 @@ impl fmt::Display for Diagnostic {
             Severity::Warning => "warning: ",
         };
         // A message may quote an image, and file names are arbitrary text.
-        f.write_str(&text::line(&format!("{}: {kind}{}", self.at, self.message)))
+        f.write_str(&text::line(&format!("{}: {kind}{}", self.at, self.problem)))
     }
 }
 

@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: MIT
+//! The catalogue of diagnostics: an example and a remedy for each code. `docs/diagnostics.md` is made from it. Pure.
+
+use crate::diag::Code;
+
+/// A kind of diagnostic.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Kind {
+    /// The code; it keeps its meaning.
+    pub code: Code,
+    /// What it is about.
+    pub title: &'static str,
+    /// What to do.
+    pub remedy: &'static str,
+    /// Files that lead to it: names and texts. The first one is what the diagnostic is about.
+    pub example: &'static [(&'static str, &'static str)],
+}
+
+const WEB: &str = "web.container";
+
+/// All kinds, in the order of their codes.
+pub const KINDS: [Kind; 37] = [
+    Kind {
+        code: Code::Unreadable,
+        title: "A file that cannot be read",
+        remedy: "Make it a regular text file of at most 1 MiB. To switch a file off, make it empty or a link to `/dev/null`.",
+        example: &[(WEB, "")],
+    },
+    Kind {
+        code: Code::NotText,
+        title: "A file that is not text",
+        remedy: "Save it as UTF-8, without control characters. The line is the first one that is not.",
+        example: &[(WEB, "[Container]\nEnvironment=GREETING=\u{7}\n")],
+    },
+    Kind {
+        code: Code::NotRead,
+        title: "A file that is not read",
+        remedy: "Do what the message says: rename a file whose name is nearly right or is taken, and write other files for kinds of \
+            Quadlet that are not read.",
+        example: &[("web.contaner", "[Container]\n")],
+    },
+    Kind {
+        code: Code::Name,
+        title: "A file's name that cannot be the name of what it describes",
+        remedy: "Rename the file: the name becomes a host name, and part of the names of units.",
+        example: &[("-web.container", "[Container]\n")],
+    },
+    Kind {
+        code: Code::SectionHeader,
+        title: "A section's header that is none",
+        remedy: "Write the section's name in brackets, alone on its line.",
+        example: &[(WEB, "[Container\nImage=nginx\n")],
+    },
+    Kind {
+        code: Code::Assignment,
+        title: "A line that is no assignment",
+        remedy: "Write KEY=VALUE below a section. A line that belongs to the one before it needs a backslash there.",
+        example: &[(WEB, "[Container]\nImage nginx\n")],
+    },
+    Kind {
+        code: Code::UnknownSection,
+        title: "A section that is unknown",
+        remedy: "Write the section that the message suggests. Sections for other programs begin with `X-`.",
+        example: &[(WEB, "[Containr]\nImage=nginx\n")],
+    },
+    Kind {
+        code: Code::UnknownKey,
+        title: "A key that is unknown",
+        remedy: "Write the key that the message suggests, or put it into the section it names.",
+        example: &[(WEB, "[Container]\nImge=nginx\n")],
+    },
+    Kind {
+        code: Code::UnsupportedKey,
+        title: "A key that is known, but not supported",
+        remedy: "Use what the message names in its place, or remove the key. It is never ignored silently.",
+        example: &[(WEB, "[Container]\nImage=nginx\nRootfs=/srv/web\n")],
+    },
+    Kind {
+        code: Code::Quoting,
+        title: "Quotes or escapes that do not end",
+        remedy: "Close the quote; write `\\\\` for a backslash. The rules are systemd's (systemd.syntax(7)).",
+        example: &[(WEB, "[Container]\nImage=nginx\nExec=sh -c \"echo hello\n")],
+    },
+    Kind {
+        code: Code::Value,
+        title: "A value that cannot be read",
+        remedy: "Write a value of the kind that the message names. `docs/keys.md` and sdme.container(5) say what each key takes.",
+        example: &[(WEB, "[Container]\nTimezone=Middle of Europe\n")],
+    },
+    Kind {
+        code: Code::Choice,
+        title: "A value that is none of those a key takes",
+        remedy: "Write one of the values that the message lists. A boolean is yes or no.",
+        example: &[(WEB, "[Container]\nImage=nginx\nPull=sometimes\n")],
+    },
+    Kind {
+        code: Code::ImageReference,
+        title: "An image reference that cannot be read",
+        remedy: "Write a reference such as `docker.io/library/nginx:1.27`, one of the transports in `docs/images.md` with an \
+                 absolute path, or the name of an `.image` file.",
+        example: &[(WEB, "[Container]\nImage=Nginx\n")],
+    },
+    Kind {
+        code: Code::Port,
+        title: "A port that cannot be published",
+        remedy: "Write `HOST:CONTAINER`, with an address in front and a protocol behind if need be; `docs/pods.md` has all forms.",
+        example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=http\n")],
+    },
+    Kind {
+        code: Code::Path,
+        title: "A path that is none",
+        remedy: "Write an absolute path; one of the host may begin with `./`, for the directory of the file.",
+        example: &[(WEB, "[Container]\nImage=nginx\nWorkingDir=srv\n")],
+    },
+    Kind {
+        code: Code::Quantity,
+        title: "A time, a number or a size that is none",
+        remedy: "Write what the message shows: times have the units ms, s, min, h and d, sizes k, m, g and t.",
+        example: &[(WEB, "[Container]\nImage=nginx\nMemory=banana\n")],
+    },
+    Kind {
+        code: Code::Mount,
+        title: "Something that cannot be mounted",
+        remedy: "Write `SOURCE:PATH:OPTIONS` as `docs/volumes.md` has it; `/proc`, `/sys`, `/dev`, `/run` itself and the root are taken.",
+        example: &[(WEB, "[Container]\nImage=nginx\nVolume=data:/proc/data\n")],
+    },
+    Kind {
+        code: Code::Confinement,
+        title: "A capability, a system call or a profile that is none",
+        remedy: "Write a name of capabilities(7), or a call or group of systemd.exec(5); `docs/security.md` tells what can be changed.",
+        example: &[(WEB, "[Container]\nImage=nginx\nAddCapability=NET_ADMN\n")],
+    },
+    Kind {
+        code: Code::Variable,
+        title: "A variable or a label that is not NAME=VALUE",
+        remedy: "Write NAME=VALUE, in quotes when there are blanks in it. The environment of the host is not passed on.",
+        example: &[(WEB, "[Container]\nImage=nginx\nLabel=web\n")],
+    },
+    Kind {
+        code: Code::User,
+        title: "A user or a group that is none",
+        remedy: "Write a name or a number.",
+        example: &[(WEB, "[Container]\nImage=nginx\nGroupAdd=\"d e\"\n")],
+    },
+    Kind {
+        code: Code::Signal,
+        title: "A signal that is none",
+        remedy: "Write a name or number of signal(7).",
+        example: &[(WEB, "[Container]\nImage=nginx\nStopSignal=SIGSTOPP\n")],
+    },
+    Kind {
+        code: Code::Address,
+        title: "An address or a domain that is none",
+        remedy: "Write addresses in numbers, and names of hosts or domains where the message asks for one.",
+        example: &[(WEB, "[Container]\nImage=nginx\nDNS=localhost\n")],
+    },
+    Kind {
+        code: Code::KernelSetting,
+        title: "A limit or a setting of the kernel that an application cannot have",
+        remedy: "Write one of those that the message lists. What is for the whole machine is set on the host.",
+        example: &[(WEB, "[Container]\nImage=nginx\nUlimit=files=1\n")],
+    },
+    Kind {
+        code: Code::Secret,
+        title: "A secret that cannot be read",
+        remedy: "Write `NAME,type=mount|env,target=TARGET`; `docs/volumes.md` has the rest.",
+        example: &[(WEB, "[Container]\nImage=nginx\nSecret=a/b\n")],
+    },
+    Kind {
+        code: Code::HealthCheck,
+        title: "A health check that cannot be read",
+        remedy: "Write a line for the shell, a JSON list of words, a URL or a port, in one of the keys; `docs/health.md` has examples.",
+        example: &[(WEB, "[Container]\nImage=nginx\nHealthCmd=[\"curl\", 1]\n")],
+    },
+    Kind {
+        code: Code::MissingFile,
+        title: "A reference to a file that does not exist",
+        remedy: "Write the file, or correct the name; the message has the nearest.",
+        example: &[(WEB, "[Container]\nImage=ngnix.image\n"), ("nginx.image", "[Image]\nImage=nginx\n")],
+    },
+    Kind {
+        code: Code::UnusableFile,
+        title: "What a file relies on cannot be used",
+        remedy: "Mend the other file, whose own problem follows in the message. This one is fine.",
+        example: &[
+            (WEB, "[Container]\nImage=nginx.image\n"),
+            ("nginx.image", "[Image]\nImage=nginx\nPolicy=sometimes\n"),
+        ],
+    },
+    Kind {
+        code: Code::Circle,
+        title: "A circle",
+        remedy: "Remove one of the dependencies that the message lists.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nAfter=web.container\n")],
+    },
+    Kind {
+        code: Code::Combination,
+        title: "Keys that need, or exclude, each other",
+        remedy: "Add the key that is missing, or remove the one that has no meaning beside the other.",
+        example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\nStopWhenIdle=5min\n")],
+    },
+    Kind {
+        code: Code::OwnSetting,
+        title: "A setting that is ours",
+        remedy: "Use what the message names in its place: the setting is what makes the unit run a container.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Service]\nExecStart=/bin/true\n")],
+    },
+    Kind {
+        code: Code::Install,
+        title: "[Install] that cannot be carried out",
+        remedy: "Name units with their suffix in WantedBy=, RequiredBy= or UpheldBy=. The links are made at daemon-reload; \
+                 `systemctl enable` is not needed.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Install]\nWantedBy=boot\n")],
+    },
+    Kind {
+        code: Code::OneApplication,
+        title: "A setting of one application among several",
+        remedy: "Write it into the section of the application, `[Container NAME]` or `[App NAME]`; what is for the whole \
+                 container stays in `[Container]`.",
+        example: &[(WEB, "[Container]\nImage=nginx\nApp=redis\nExec=--verbose\n")],
+    },
+    Kind {
+        code: Code::Conflict,
+        title: "Two files claim one thing",
+        remedy: "Change one of the two. The file whose name comes first keeps what both want.",
+        example: &[
+            ("b.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
+            ("a.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
+        ],
+    },
+    Kind {
+        code: Code::Exhausted,
+        title: "Nothing is left to give",
+        remedy: "Give sdme-gen more to choose from, as the message says.",
+        example: &[
+            ("e.pod", "[Pod]\nNetwork=uplink\n"),
+            ("a.pod", "[Pod]\nNetwork=uplink\n"),
+            ("b.pod", "[Pod]\nNetwork=uplink\n"),
+            ("c.pod", "[Pod]\nNetwork=uplink\n"),
+            ("d.pod", "[Pod]\nNetwork=uplink\n"),
+            ("sdme.conf", "[Defaults]\nUplinkRange=10.0.0.0/28\n"),
+        ],
+    },
+    Kind {
+        code: Code::NoEffect,
+        title: "Something of Podman's that has no effect",
+        remedy: "The file is used without it. Remove what the message names, or write what it advises.",
+        example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--ipc=host\n")],
+    },
+    Kind {
+        code: Code::Differs,
+        title: "Something of Podman's that has another effect",
+        remedy: "The file is used. Read what differs, and write what the message advises if that matters.",
+        example: &[(WEB, "[Container]\nImage=nginx\nUserNS=keep-id\n")],
+    },
+    Kind {
+        code: Code::UnknownUnit,
+        title: "A unit that no file makes",
+        remedy: "Write the name of the file, such as `db.container`, or the full name of a unit that the host has.",
+        example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nRequires=shop-pod.service\n")],
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_described_once_and_in_order() {
+        let codes: Vec<String> = KINDS.iter().map(|kind| kind.code.to_string()).collect();
+        assert!(codes.is_sorted_by(|a, b| a < b), "{codes:?}");
+        assert!(KINDS.is_sorted_by(|a, b| a.code < b.code));
+    }
+}

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: MIT
+//! The codes of problems. They keep their meaning, while the words of messages may change; `catalogue` explains each of them.
+
+use std::fmt;
+
+/// A kind of problem.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Code {
+    /// A file cannot be read.
+    Unreadable,
+    /// A file is not text.
+    NotText,
+    /// A file is not read.
+    NotRead,
+    /// A name cannot be that of what a file describes.
+    Name,
+    /// A section's header is none.
+    SectionHeader,
+    /// A line is no assignment.
+    Assignment,
+    /// A section is unknown.
+    UnknownSection,
+    /// A key is unknown.
+    UnknownKey,
+    /// A key is known and not supported.
+    UnsupportedKey,
+    /// Quotes or escapes do not end.
+    Quoting,
+    /// A value cannot be read.
+    Value,
+    /// A value is none of those that its key takes.
+    Choice,
+    /// An image reference cannot be read.
+    ImageReference,
+    /// A port cannot be published.
+    Port,
+    /// A path is none.
+    Path,
+    /// A time, a number or a size is none.
+    Quantity,
+    /// Something cannot be mounted.
+    Mount,
+    /// A capability, a system call or a profile is none.
+    Confinement,
+    /// A variable or a label is not NAME=VALUE.
+    Variable,
+    /// A user or a group is none.
+    User,
+    /// A signal is none.
+    Signal,
+    /// An address or a domain is none.
+    Address,
+    /// An application cannot have a limit or a setting of the kernel.
+    KernelSetting,
+    /// A secret cannot be read.
+    Secret,
+    /// A health check cannot be read.
+    HealthCheck,
+    /// A reference leads to a file that does not exist.
+    MissingFile,
+    /// What a file relies on cannot be used.
+    UnusableFile,
+    /// Files depend on each other in a circle.
+    Circle,
+    /// Keys need, or exclude, each other.
+    Combination,
+    /// A setting is ours.
+    OwnSetting,
+    /// `[Install]` cannot be carried out.
+    Install,
+    /// A setting is one application's among several.
+    OneApplication,
+    /// Two files claim one thing.
+    Conflict,
+    /// Nothing is left to give.
+    Exhausted,
+    /// Something of Podman's has no effect.
+    NoEffect,
+    /// Something of Podman's has another effect.
+    Differs,
+    /// No file makes a unit.
+    UnknownUnit,
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Unreadable => "S101",
+            Self::NotText => "S102",
+            Self::NotRead => "S103",
+            Self::Name => "S104",
+            Self::SectionHeader => "S201",
+            Self::Assignment => "S202",
+            Self::UnknownSection => "S203",
+            Self::UnknownKey => "S204",
+            Self::UnsupportedKey => "S205",
+            Self::Quoting => "S206",
+            Self::Value => "S301",
+            Self::Choice => "S302",
+            Self::ImageReference => "S303",
+            Self::Port => "S304",
+            Self::Path => "S305",
+            Self::Quantity => "S306",
+            Self::Mount => "S307",
+            Self::Confinement => "S308",
+            Self::Variable => "S309",
+            Self::User => "S310",
+            Self::Signal => "S311",
+            Self::Address => "S312",
+            Self::KernelSetting => "S313",
+            Self::Secret => "S314",
+            Self::HealthCheck => "S315",
+            Self::MissingFile => "S401",
+            Self::UnusableFile => "S402",
+            Self::Circle => "S403",
+            Self::Combination => "S501",
+            Self::OwnSetting => "S502",
+            Self::Install => "S503",
+            Self::OneApplication => "S504",
+            Self::Conflict => "S601",
+            Self::Exhausted => "S602",
+            Self::NoEffect => "S701",
+            Self::Differs => "S702",
+            Self::UnknownUnit => "S703",
+        })
+    }
+}
