@@ -4,6 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cases;
+#[path = "support/random.rs"]
+#[allow(dead_code, reason = "not every test uses all of it")]
+mod random;
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -12,6 +15,7 @@ use std::path::Path;
 use std::process::Command;
 
 use cases::{Case, cases};
+use random::Random;
 use sdme_gen::compile;
 use sdme_gen::diag::catalogue::KINDS;
 use sdme_gen::diag::{Code, Diagnostic};
@@ -201,5 +205,128 @@ fn text_of_users_changes_no_code() {
         for word in WORDS {
             assert_eq!(with(key, &format!("no; {word}")), usual, "{key}={word}");
         }
+    }
+}
+
+/// A line as it is wrong and as it is right, and the code; a line without a code is right.
+type Lines = &'static [(&'static str, &'static str, &'static str)];
+
+/// Files of which every line with two forms is wrong in the first one, with this code, and right in the second one.
+const MANY: [(&str, Lines); 8] = [
+    (
+        "web.container",
+        &[
+            ("[Container]", "", ""),
+            ("Image=nginx", "", ""),
+            ("Imge=other", "Label=a=b", "S204"),
+            ("Pull=sometimes", "Pull=always", "S302"),
+            ("Memory=banana", "Memory=1g", "S306"),
+            ("WorkingDir=srv", "WorkingDir=/srv", "S305"),
+            ("StopSignal=SIGSTOPP", "StopSignal=SIGINT", "S311"),
+            ("Volume=data:/proc/x", "Volume=data:/x", "S307"),
+            ("Pod=teir.pod", "Pod=tier.pod", "S401"),
+            ("[Service]", "", ""),
+            ("ExecStart=/bin/true", "ExecStartPre=/bin/true", "S502"),
+            ("[Install]", "", ""),
+            ("WantedBy=boot", "WantedBy=multi-user.target", "S503"),
+        ],
+    ),
+    (
+        "api.container",
+        &[
+            ("[Containr]", "[Service]", "S203"),
+            ("[Container]", "", ""),
+            ("Image=api", "", ""),
+            ("no assignment", "# a comment", "S202"),
+            ("AddCapability=NET_ADMN", "AddCapability=NET_ADMIN", "S308"),
+            ("Label=web", "Label=web=1", "S309"),
+            ("Secret=a/b", "Secret=a", "S314"),
+            ("Exec=sh -c \"echo", "Exec=sh -c echo", "S206"),
+            ("DNS=localhost", "DNS=10.0.0.1", "S312"),
+        ],
+    ),
+    (
+        "tier.pod",
+        &[
+            ("[Pod]", "", ""),
+            ("PublishPort=http", "PublishPort=8080:80", "S304"),
+            ("PodNme=x", "Label=c=d", "S204"),
+            ("Network=bridge:x", "Network=private", "S302"),
+        ],
+    ),
+    (
+        "data.volume",
+        &[
+            ("[Volume]", "", ""),
+            ("Device=tmpfs", "", ""),
+            ("Typ=tmpfs", "Type=tmpfs", "S204"),
+            ("VolumeName=a b", "VolumeName=data", "S104"),
+            ("UID=x", "UID=3", "S306"),
+        ],
+    ),
+    (
+        "front.network",
+        &[
+            ("[Network]", "", ""),
+            ("Subnet=10.9.0.0/99", "Subnet=10.9.0.0/24", "S312"),
+            ("IPv6=perhaps", "IPv6=no", "S302"),
+            ("DNS=nowhere", "DNS=10.9.0.9", "S312"),
+        ],
+    ),
+    (
+        "own.image",
+        &[
+            ("[Image]", "", ""),
+            ("Image=Nginx", "Image=nginx", "S303"),
+            ("Policy=sometimes", "Policy=newer", "S302"),
+            ("Retry=many", "Retry=3", "S306"),
+        ],
+    ),
+    (
+        "last.container",
+        &[
+            ("[Container]", "", ""),
+            ("Image=last", "", ""),
+            ("Ulimit=files=1", "Ulimit=nofile=1", "S313"),
+            ("GroupAdd=\"d e\"", "GroupAdd=wheel", "S310"),
+            ("HealthCmd=[\"curl\", 1]", "HealthCmd=[\"curl\", \"x\"]", "S315"),
+        ],
+    ),
+    ("other.contaner", &[("[Container]", "", "")]),
+];
+
+/// The files, of which lines are right where `mended` says so, and what `check` has to name: file, line and code.
+fn many(mut mended: impl FnMut() -> bool) -> (Case, BTreeSet<(String, u32, String)>) {
+    let (mut case, mut wanted) = (Case::default(), BTreeSet::new());
+    for (name, lines) in MANY {
+        let mut text = String::new();
+        for (number, (wrong, right, code)) in (1..).zip(lines) {
+            let is_wrong = !code.is_empty() && !mended();
+            writeln!(text, "{}", if is_wrong || code.is_empty() { wrong } else { right }).unwrap();
+            if is_wrong {
+                wanted.insert((format!("/etc/sdme/{name}"), number, (*code).to_owned()));
+            }
+        }
+        case.files.push((name.to_owned(), text));
+    }
+    wanted.insert(("/etc/sdme/other.contaner".to_owned(), 1, "S103".to_owned()));
+    (case, wanted)
+}
+
+/// What a case comes to. A member of a pod that cannot be used says so, too.
+fn named(case: &Case) -> BTreeSet<(String, u32, String)> {
+    let own = case.diagnostics().into_iter().filter(|found| found.problem.code != Code::UnusableFile);
+    own.map(|found| (found.at.file.to_string(), found.at.line, found.problem.code.to_string())).collect()
+}
+
+#[test]
+fn one_run_names_every_problem_of_every_file() {
+    let (case, wanted) = many(|| false);
+    assert_eq!((case.files.len(), wanted.len()), (8, 32));
+    assert_eq!(named(&case), wanted);
+    for seed in 1..=200 {
+        let mut random = Random::new(seed);
+        let (case, wanted) = many(|| random.below(2) == 0);
+        assert_eq!(named(&case), wanted, "seed {seed}: {:#?}", case.files);
     }
 }

@@ -7,7 +7,7 @@ use super::foreign;
 use super::keys::{FileType, Kind, Scope, keys, scope, supported};
 use super::sources::{SourceFile, Sources, Text, instance};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors, suggestion};
-use crate::ini::{Document, Entry, parse, split_words};
+use crate::ini::{Document, Entry, parse_partly, split_words};
 
 /// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
 #[derive(Debug, Clone)]
@@ -45,12 +45,20 @@ impl Settings {
     /// # Errors
     /// As for [`Settings::load`].
     pub fn load_on(file: &SourceFile, sources: &Sources) -> Result<Self, Vec<Diagnostic>> {
+        let (settings, problems) = Self::load_partly(file, sources);
+        if problems.is_empty() { Ok(settings) } else { Err(problems) }
+    }
+
+    /// What can be read in a file and its drop-ins, and if there are errors, all problems. What is wrong is left out of the settings.
+    #[must_use]
+    pub fn load_partly(file: &SourceFile, sources: &Sources) -> (Self, Vec<Diagnostic>) {
         let mut problems = Vec::new();
         let mut entries = Vec::new();
         let mut named = Vec::new();
         for text in std::iter::once(&file.main).chain(&file.drop_ins) {
             match read(text) {
-                Ok(document) => {
+                Ok((document, wrong)) => {
+                    problems.extend(wrong);
                     check_sections(file.file_type, &document, &mut problems);
                     named.extend(document.headers.iter().filter_map(|(header, at)| {
                         let value = application(file.file_type, header)?.1.to_owned();
@@ -58,7 +66,7 @@ impl Settings {
                     }));
                     entries.extend(document.entries);
                 }
-                Err(more) => problems.extend(more),
+                Err(problem) => problems.push(problem),
             }
         }
         if let Some(names) = instance(&file.name) {
@@ -79,7 +87,7 @@ impl Settings {
         if file.file_type != FileType::Defaults {
             foreign::expand(file, sources, &mut entries, &mut problems);
         }
-        for entry in &entries {
+        entries.retain(|entry| {
             let section = application(file.file_type, &entry.section);
             let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
             let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
@@ -92,14 +100,18 @@ impl Settings {
             };
             if let Err(problem) = checked.and_then(|()| placed()) {
                 problems.push(Diagnostic::error(&entry.at, problem));
-            } else if own {
+                return false;
+            }
+            if own {
                 problems.extend(foreign::remark(file.file_type, entry));
             }
-        }
+            true
+        });
+        let entries = without_resets(own, entries.into_iter().map(Arc::new));
         if has_errors(&problems) {
-            return Err(errors_first(problems));
+            return (Self { entries, named, warnings: Vec::new() }, errors_first(problems));
         }
-        Ok(Self { entries: without_resets(own, entries.into_iter().map(Arc::new)), named, warnings: problems })
+        (Self { entries, named, warnings: problems }, Vec::new())
     }
 
     /// What is accepted and has no effect, or another one.
@@ -199,11 +211,11 @@ impl Settings {
     }
 }
 
-fn read(text: &Text) -> Result<Document, Vec<Diagnostic>> {
+fn read(text: &Text) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
     match &text.content {
-        Ok(bytes) => parse(&text.path, bytes),
+        Ok(bytes) => parse_partly(&text.path, bytes),
         Err(message) => {
-            Err(vec![Diagnostic::error(&Location::new(&text.path, 1), Code::Unreadable.problem(message.clone()))])
+            Err(Diagnostic::error(&Location::new(&text.path, 1), Code::Unreadable.problem(message.clone())))
         }
     }
 }

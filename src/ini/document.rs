@@ -38,7 +38,16 @@ pub struct Document {
 /// # Errors
 /// All problems of the file; the document is then of no use.
 pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>> {
-    let text = decode(file, bytes).map_err(|d| vec![d])?;
+    let (document, problems) = parse_partly(file, bytes).map_err(|problem| vec![problem])?;
+    if problems.is_empty() { Ok(document) } else { Err(problems) }
+}
+
+/// As [`parse`], with what can be read in a file that has wrong lines, and their problems.
+///
+/// # Errors
+/// The file is not text.
+pub fn parse_partly(file: &Arc<str>, bytes: &[u8]) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
+    let text = decode(file, bytes)?;
     let lines = logical_lines(text);
     // One logical line per line, so that the number ini_core counts is an index into `lines`.
     let joined = lines.iter().fold(String::with_capacity(text.len()), |mut all, l| {
@@ -95,7 +104,7 @@ pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>>
             Item::SectionEnd | Item::Comment(_) | Item::Blank => {}
         }
     }
-    if problems.is_empty() { Ok(document) } else { Err(problems) }
+    Ok((document, problems))
 }
 
 fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {

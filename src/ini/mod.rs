@@ -5,5 +5,5 @@ mod document;
 mod lines;
 mod words;
 
-pub use document::{Document, Entry, parse};
+pub use document::{Document, Entry, parse, parse_partly};
 pub use words::{WordError, split_words};

@@ -4,6 +4,7 @@
 
 pub mod app;
 mod container;
+mod further;
 pub mod image;
 mod install;
 pub mod mapping;
@@ -53,28 +54,32 @@ pub fn resolve(sources: &Sources) -> Model {
     let files: Vec<&SourceFile> = sources.files.iter().chain(&instances).collect();
     let mut model = Model { warnings: sources.remarks.clone(), ..Model::default() };
     let mut readable: BTreeMap<(FileType, &str), (&SourceFile, Settings)> = BTreeMap::new();
-    let load =
-        |file: &&SourceFile| Settings::load_on(file, sources).and_then(|settings| implemented(file).map(|()| settings));
+    let load = |file: &&SourceFile| {
+        let (settings, mut problems) = Settings::load_partly(file, sources);
+        problems.extend(wrong_name(file));
+        (settings, problems)
+    };
     let loaded = halves(&files, |files| files.iter().map(load).collect());
     let mut names = Names::default();
     names.add_built(&sources.built);
-    for (file, settings) in files.iter().zip(&loaded) {
-        let settings = settings.as_ref().ok();
+    for (file, (settings, _)) in files.iter().zip(&loaded) {
         names.add(file.file_type, &file.name, &described(file, settings));
-        let unit = settings.and_then(|settings| settings.text(file.file_type.section(), "ServiceName"));
+        let unit = settings.text(file.file_type.section(), "ServiceName");
         names.add_unit(file.file_type, &file.name, unit.map(|unit| unit.value));
     }
+    let mut broken = Vec::new();
     unclaimed(&files, &loaded, &mut names, &mut model);
-    for (file, settings) in files.into_iter().zip(loaded) {
-        match settings {
-            // Its instances are what it is for.
-            Ok(_) if file.is_template() => {}
-            Ok(settings) => {
-                model.warnings.extend_from_slice(settings.warnings());
-                model.warnings.extend(renamed_unit(file, &settings, &names));
-                readable.insert((file.file_type, &file.name), (file, settings));
+    for (file, (settings, problems)) in files.into_iter().zip(loaded) {
+        if !problems.is_empty() {
+            model.reject(file, problems, Vec::new());
+            // What describes nothing by itself has its instances.
+            if !file.is_template() {
+                broken.push((file, settings));
             }
-            Err(problems) => model.reject(file, problems, Vec::new()),
+        } else if !file.is_template() {
+            model.warnings.extend_from_slice(settings.warnings());
+            model.warnings.extend(renamed_unit(file, &settings, &names));
+            readable.insert((file.file_type, &file.name), (file, settings));
         }
     }
 
@@ -114,6 +119,11 @@ pub fn resolve(sources: &Sources) -> Model {
                 model.reject(file, problems, install);
             }
         }
+    }
+    let known = Known { names: &names, pods: &pods, networks: &networks, others };
+    for (file, settings) in broken {
+        let more = further::problems(file, &settings, (known, &volumes), &mut images, &default_base);
+        model.add_problems(&file.main.path, more);
     }
     model.images = images.good;
     model.volumes = volumes.finish();
@@ -157,7 +167,7 @@ fn apply_lock(sources: &Sources, model: &mut Model) {
 }
 
 /// The name of what a file describes. What cannot be a name is said where the file is read.
-fn described(file: &SourceFile, settings: Option<&Settings>) -> String {
+fn described(file: &SourceFile, settings: &Settings) -> String {
     let key = match file.file_type {
         FileType::Container => "ContainerName",
         FileType::Pod => "PodName",
@@ -165,7 +175,7 @@ fn described(file: &SourceFile, settings: Option<&Settings>) -> String {
         FileType::Volume => return file.described(),
         _ => return file.name.clone(),
     };
-    let written = settings.and_then(|settings| settings.text(file.file_type.section(), key));
+    let written = settings.text(file.file_type.section(), key);
     let written = written.map(|written| machine_name(written.value)).filter(|written| bad_name(written).is_none());
     written.unwrap_or_else(|| machine_name(&file.described()))
 }
@@ -188,15 +198,9 @@ fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option
 }
 
 /// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
-fn unclaimed(
-    files: &[&SourceFile],
-    loaded: &[Result<Settings, Vec<Diagnostic>>],
-    names: &mut Names,
-    model: &mut Model,
-) {
-    for (file, settings) in files.iter().zip(loaded).filter(|(file, _)| file.file_type == FileType::Container) {
-        let Some(written) = settings.as_ref().ok().and_then(|settings| settings.text("Container", "ContainerName"))
-        else {
+fn unclaimed(files: &[&SourceFile], loaded: &[(Settings, Vec<Diagnostic>)], names: &mut Names, model: &mut Model) {
+    for (file, (settings, _)) in files.iter().zip(loaded).filter(|(file, _)| file.file_type == FileType::Container) {
+        let Some(written) = settings.text("Container", "ContainerName") else {
             continue;
         };
         let machine = names.machine(&file.name).to_owned();
@@ -237,17 +241,13 @@ fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     sources.files.iter().filter(|file| file.is_template()).filter_map(instance).collect()
 }
 
-fn implemented(file: &SourceFile) -> Result<(), Vec<Diagnostic>> {
-    let at = Location::new(&file.main.path, 1);
-    match file.file_type {
-        FileType::Image if file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']) => {
-            Err(vec![Diagnostic::error(
-                &at,
-                Code::Name.problem("an image's file name has letters, digits, '.', '_' and '-' only; rename it"),
-            )])
-        }
-        _ => Ok(()),
-    }
+/// What is wrong with the name of an `.image` file, which becomes part of the name of a unit.
+fn wrong_name(file: &SourceFile) -> Option<Diagnostic> {
+    let is_wrong = file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']);
+    (file.file_type == FileType::Image && is_wrong).then(|| {
+        let text = "an image's file name has letters, digits, '.', '_' and '-' only; rename it";
+        Diagnostic::error(&Location::new(&file.main.path, 1), Code::Name.problem(text))
+    })
 }
 
 fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Images {
@@ -526,6 +526,15 @@ impl Model {
         problems = errors_first(problems);
         let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
+    }
+
+    /// Adds problems to those of a file that is rejected.
+    fn add_problems(&mut self, file: &Arc<str>, more: Vec<Diagnostic>) {
+        if let Some(rejected) = self.rejected.iter_mut().find(|rejected| rejected.file == *file) {
+            rejected.problems.extend(more);
+            rejected.problems.sort();
+            rejected.problems.dedup();
+        }
     }
 
     /// Images given as references live only as long as a container that can be planned needs them. What serves as a

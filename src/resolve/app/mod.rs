@@ -121,7 +121,7 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
     let (mode, pull) = (text("Mode"), text("Pull"));
     let first = text("Image").map(|i| (true, Spanned { value: i.value.to_owned(), at: i.at }));
     let further = settings.words("Container", "App").into_iter().map(|i| (false, i));
-    let mut wanted = Vec::new();
+    let (mut wanted, mut unusable) = (Vec::new(), Vec::new());
     let mut sources = 0;
     for (first, written) in first.into_iter().chain(further) {
         let resolved = images.read(&written.value, names).and_then(|reference| {
@@ -145,7 +145,10 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
         });
         match resolved {
             Ok(app) => wanted.push(app),
-            Err(problem) => problems.push(Diagnostic::error(&written.at, problem)),
+            Err(problem) => {
+                problems.push(Diagnostic::error(&written.at, problem));
+                unusable.push(Wanted { stem: String::new(), image: written });
+            }
         }
     }
     if let (Some(pull), 0, Some(app)) = (pull, sources, wanted.first()) {
@@ -158,6 +161,10 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
             &mode.at,
             Code::Combination.problem("Mode= is about the image of Image=; remove it"),
         ));
+    }
+    if wanted.is_empty() && unusable.len() == 1 {
+        // The container is refused. What is said about its only application may be wrong, too.
+        wanted = unusable;
     }
     wanted
 }

@@ -474,7 +474,7 @@ pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems:
             Written::Named(attachment) => out.attachments.push(attachment),
             _ => {
                 let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
-                problems.push(Diagnostic::error(&network.at, Code::Combination.problem(message)));
+                problems.push(Diagnostic::error(&network.at, Code::Choice.problem(message)));
             }
         }
     }
