@@ -23,8 +23,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use sdme_gen::config::access::Access;
-use sdme_gen::config::source::{ImageSource, RegistryRef};
+use sdme_gen::config::values::access::Access;
+use sdme_gen::config::values::source::{ImageSource, RegistryRef};
 use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
 use sdme_gen::rootdir::tree::proc_path;
 use support::layout::hex;

@@ -15,7 +15,7 @@ use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, PermissionsExt as _,
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use sdme_gen::config::source::{ImageSource, ModeSetting};
+use sdme_gen::config::values::source::{ImageSource, ModeSetting};
 use sdme_gen::image::{Request, Silent, Store, import};
 use sdme_gen::rootdir::tree::proc_path;
 use support::layout::{hex, layout};

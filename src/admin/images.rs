@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::ps::units;
 use crate::config::keys::FileType;
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::image::{Progress, Removed, Retention, Store, check_name};
 use crate::paths::RUNTIME;
 use crate::resolve::model::{Base, Container, Model};

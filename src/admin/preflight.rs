@@ -10,7 +10,7 @@ use nix::unistd::{Group, User};
 
 use crate::Compiled;
 use crate::admin::ps::units;
-use crate::config::envfile;
+use crate::config::values::envfile;
 use crate::diag::{Code, Diagnostic, Location};
 use crate::image::Store;
 use crate::plan;

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use super::print_json;
-use crate::config::source::AutoUpdate;
+use crate::config::values::source::AutoUpdate;
 use crate::text;
 use crate::update::{self, Options, lock, rollback};
 

@@ -3,8 +3,8 @@
 
 use std::fmt;
 
-use super::expand::literal;
 use super::keys::{FileType, Kind, keys};
+use super::quadlet::expand::literal;
 use crate::unit::config_word;
 
 /// A file in the making. `Display` renders it.

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::sync::Arc;
 
-use super::source::is_digest;
+use super::values::source::is_digest;
 use crate::diag::{Code, Diagnostic, Location};
 
 /// The name of the file.

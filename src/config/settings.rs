@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use super::foreign;
 use super::keys::{FileType, Kind, Scope, keys, scope, supported};
+use super::quadlet::foreign;
 use super::sources::{SourceFile, Sources, Text, instance};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors, suggestion};
 use crate::ini::{Document, Entry, parse_partly, split_words};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::keys::FileType;
-use super::variables::Files;
+use super::quadlet::variables::Files;
 use crate::diag::Diagnostic;
 
 /// The text of one file, or why there is none.
@@ -41,7 +41,7 @@ pub struct Sources {
     pub remarks: Vec<Diagnostic>,
     /// The files of variables that `[Service]` sections name.
     pub variables: Files,
-    /// The images that `.build` files make, as [`super::quadlets::plain`] has them, each with the path of its file.
+    /// The images that `.build` files make, as [`super::quadlet::quadlets::plain`] has them, each with the path of its file.
     pub built: BTreeMap<String, String>,
     /// `sdme.lock`, if there is one.
     pub lock: Option<Text>,

@@ -2,7 +2,7 @@
 //! `UpdateSettle=` and `UpdateSnapshot=`, in `.container` files and in `sdme.conf`. Pure.
 
 use super::settings::{Settings, parse_bool};
-use super::time::milliseconds;
+use super::values::time::milliseconds;
 use crate::diag::{Code, Diagnostic, Spanned};
 
 /// `UpdateSettle=` unless it is set, in milliseconds.

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::{Builder, Converted, without_refused};
 use crate::compile;
 use crate::config::keys::{FileType, supported};
-use crate::config::quadlets::{self, unread};
+use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::drop_in_directories;
 use crate::diag::Severity;
 use crate::ini;

@@ -32,6 +32,6 @@ pub use self::store::{digest, local, mark};
 pub use self::unpack::extract::{Extractor, Limits};
 pub use self::unpack::overlay;
 pub use self::versions::{Switch, Updates, now};
-pub use crate::config::install::{InstallSetting, Installers};
-pub use crate::config::source::{ModeSetting, PlatformSetting, Pull};
+pub use crate::config::values::install::{InstallSetting, Installers};
+pub use crate::config::values::source::{ModeSetting, PlatformSetting, Pull};
 pub use crate::resolve::model::Mode;

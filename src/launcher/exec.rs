@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The client of a command that runs beside an application: asks the application's init to start it ([`super::session`]),
+//! The client of a command that runs beside an application: asks the application's init to start it ([`super::application::session`]),
 //! relays its streams, and ends as the command does.
 
 use std::fs::File;
@@ -19,8 +19,8 @@ use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
 use sdme_gen::contract::process::{COMMAND_SOCKETS, User};
 use sdme_gen::contract::streams::Copies;
 
+use super::application::session::{READY, Request};
 use super::manager::Run;
-use super::session::{READY, Request};
 
 /// How long the application's init may take to answer.
 const LIMIT: Duration = Duration::from_secs(10);

@@ -1,28 +1,20 @@
 // SPDX-License-Identifier: MIT
 //! The launcher: runs an image's program as the image asks for. It runs inside the container, in the application's root,
-//! linked statically, and resolves nothing by name. The service manager hands it the application's directory ([`handed`]).
+//! linked statically, and resolves nothing by name. The service manager hands it the application's directory ([`application::handed`]).
 //!
-//! Three processes: the service's own, which relays output and signals ([`relay`]); its child, the init of the
-//! application's PID namespace ([`init`]); and the child of that, which becomes the application ([`start`]).
+//! Three processes ([`application`]): the service's own, which relays output and signals; its child, the init of the
+//! application's PID namespace; and the child of that, which becomes the application.
 //!
 //! Called in the container's root, it also looks after applications: `sdme-oci-run exec|probe|health|await-health|status|ended`.
 //! On the host, `sdme-oci-run boot` runs systemd-nspawn ([`boot`]).
 
+mod application;
 mod boot;
-mod confine;
 mod ended;
-mod environment;
 mod exec;
-mod handed;
 mod health;
 mod host;
-mod init;
 mod manager;
-mod mounts;
-mod probe;
-mod relay;
-mod session;
-mod start;
 mod status;
 
 use std::convert::Infallible;
@@ -33,7 +25,8 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use sdme_gen::contract::process::{FILE, Process};
 
-use handed::Directory;
+use application::handed::{self, Directory};
+use application::{environment, mounts, relay};
 
 /// As shells and container engines report a command that cannot be started.
 const CANNOT_START: u8 = 127;

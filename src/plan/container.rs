@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! The host side of a container: its service, and what the service needs. Pure.
 
-use crate::config::source::ModeSetting;
-use crate::config::time::span;
+use crate::config::values::source::ModeSetting;
+use crate::config::values::time::span;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, STATE};
 use crate::plan::network::pod;

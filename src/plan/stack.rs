@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::volumes::restricted;
-use crate::config::mount::Options;
+use crate::config::values::mount::Options;
 use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 use crate::resolve::app::mounts::Placed;
 use crate::resolve::model::{App, Container};

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::mount::Options;
+use crate::config::values::mount::Options;
 use crate::contract::process::SECRET_ENVIRONMENT;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};

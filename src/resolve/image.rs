@@ -9,10 +9,10 @@ use super::install;
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use super::service;
-use crate::config::access::{self, Access};
-use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
-use crate::config::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::values::access::{self, Access};
+use crate::config::values::install::{InstallSetting, Installers};
+use crate::config::values::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 use crate::unit::escape_instance;
 
@@ -332,7 +332,7 @@ mod tests {
         let platform = PlatformSetting { architecture: Some("arm64".into()), variant: None };
         assert_eq!(of(&Image { platform, ..other.clone() }).as_deref(), Some(r"for-oci:-srv-a\x2db@App@arm64"));
         // Commands matter where something may be installed.
-        let own = Installers { own: [(crate::config::install::Family::Arch, "true".to_owned())].into() };
+        let own = Installers { own: [(crate::config::values::install::Family::Arch, "true".to_owned())].into() };
         assert_eq!(mark(&other, &own), of(&other));
         assert_ne!(mark(&auto(Pull::Missing), &own), of(&auto(Pull::Missing)));
         assert_eq!(of(&image(&format!("oci:/{}", "-".repeat(80)), ModeSetting::Auto, Pull::Missing)), None);

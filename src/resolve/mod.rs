@@ -26,14 +26,14 @@ pub use container::bad_name;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::access;
-use crate::config::install::Family;
 use crate::config::keys::FileType;
 use crate::config::lock::Lock;
 use crate::config::settings::Settings;
-use crate::config::source::{AutoUpdate, ModeSetting};
 use crate::config::sources::{SourceFile, Sources};
 use crate::config::update;
+use crate::config::values::access;
+use crate::config::values::install::Family;
+use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Location, Problem, errors_first};
 use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};

@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::model::{Assignment, Container, Image};
 use super::pod::Pod;
-use crate::config::access::Access;
-use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
-use crate::config::quadlets::plain;
-use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::quadlet::quadlets::plain;
+use crate::config::values::access::Access;
+use crate::config::values::install::InstallSetting;
+use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Problem, suggestion};
 use crate::ini::Entry;
 use crate::resolve::network::named::Named;

@@ -365,7 +365,7 @@ fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnosti
         let message = "SeccompProfile=unconfined has no effect here: systemd-nspawn always has a filter; write SystemCallFilter= for more";
         problems.push(Diagnostic::warning(&written.at, Code::NoEffect.problem(message)));
         return None;
-    } else if let Err(problem) = crate::config::access::path("SeccompProfile", written.value) {
+    } else if let Err(problem) = crate::config::values::access::path("SeccompProfile", written.value) {
         problems.push(Diagnostic::error(&written.at, problem));
     }
     Some(Spanned { value: written.value.to_owned(), at: written.at })

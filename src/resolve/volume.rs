@@ -8,8 +8,8 @@ use super::container::labels;
 use super::model::Assignment;
 use super::references::{Names, unit_section};
 use super::service;
-use crate::config::mount;
 use crate::config::settings::{Settings, parse_bool};
+use crate::config::values::mount;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 
 /// A volume that has a file.

@@ -15,7 +15,7 @@ use serde::Deserialize;
 
 use super::{failure, limits, systemd};
 use crate::cause::{self, Cause};
-use crate::config::time;
+use crate::config::values::time;
 use crate::paths::{container_runtime, container_state};
 use crate::resolve::model::Container;
 use crate::rootdir::tree::Tree;

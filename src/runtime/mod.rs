@@ -25,8 +25,8 @@ use std::io;
 use std::path::Path;
 
 use crate::Compiled;
-use crate::config::mount;
-use crate::config::seccomp;
+use crate::config::values::mount;
+use crate::config::values::seccomp;
 use crate::contract::process::User;
 use crate::image::{Imported, Store, application_root, identify};
 use crate::resolve::app::startup::Identity;

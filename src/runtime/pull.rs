@@ -9,7 +9,7 @@ use anyhow::{Context as _, Result, bail};
 use super::{failure, systemd};
 use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
-use crate::config::source::ImageSource;
+use crate::config::values::source::ImageSource;
 use crate::image::{self, Imported, Progress, Pull, Request, Store, import};
 use crate::paths::BINDIR;
 use crate::resolve;

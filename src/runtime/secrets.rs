@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::config::secret::Form;
+use crate::config::values::secret::Form;
 use crate::diag::Location;
 use crate::paths;
 use crate::resolve::model::Stack;

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use crate::config::keys::FileType;
 use crate::config::lock;
-use crate::config::quadlets::{self, unread};
+use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
 use crate::diag::{Code, Diagnostic, Location};
 use crate::halves::halves;

@@ -2,10 +2,10 @@
 //! Reads the files of variables that `[Service]` sections name, where values of the same file have variables.
 
 use super::listing::Place;
-use crate::config::expand::Context;
-use crate::config::foreign;
+use crate::config::quadlet::expand::Context;
+use crate::config::quadlet::foreign;
+use crate::config::quadlet::variables::{Files, paths};
 use crate::config::sources::{SourceFile, Sources};
-use crate::config::variables::{Files, paths};
 use crate::ini;
 use crate::unit::parse_env;
 

@@ -20,7 +20,7 @@ use serde::Serialize;
 
 use crate::admin::images;
 use crate::announce::{About, Event, announce};
-use crate::config::source::{AutoUpdate, ImageSource};
+use crate::config::values::source::{AutoUpdate, ImageSource};
 use crate::image::{Imported, Store, now};
 use crate::resolve::model::{Facts, Image, Model};
 use crate::runtime::{pull, systemd};

@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::config::source::AutoUpdate;
+use crate::config::values::source::AutoUpdate;
 use crate::diag::Location;
 use crate::plan::images as images_of;
 use crate::resolve::model::{Container, Model};

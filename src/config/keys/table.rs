@@ -2,7 +2,7 @@
 //! The data of the key table, section by section; alphabetical within one status. Pure.
 
 use super::{Key, Kind, Scope, Status};
-use crate::config::source::AutoUpdate;
+use crate::config::values::source::AutoUpdate;
 
 const PULL: &[&str] = &["missing", "always", "newer", "never"];
 const NO_PODMAN: &str = "podman's own settings are not read; remove the key";

@@ -94,7 +94,7 @@ pub fn resource(key: &str, value: &Value, settings: &Map, container: &mut Builde
 fn microseconds(text: &str) -> Option<f64> {
     match text.parse() {
         Ok(number) => Some(number),
-        Err(_) => crate::config::time::milliseconds(text)
+        Err(_) => crate::config::values::time::milliseconds(text)
             .and_then(|ms| u32::try_from(ms).ok())
             .map(|ms| f64::from(ms) * 1000.0),
     }

@@ -246,7 +246,7 @@ pub fn secrets(key: &str, value: &Value, container: &mut Builder, context: &mut 
             line += &mode.map_or_else(|| ",mode=0444".to_owned(), |mode| format!(",mode={mode:04o}"));
             container.put(key, "Secret", &line);
             // A name that Secret= does not take is listed by the check of the files.
-            if let Some(value) = value.filter(|_| crate::config::secret::secret(&line).is_ok()) {
+            if let Some(value) = value.filter(|_| crate::config::values::secret::secret(&line).is_ok()) {
                 context.out.credentials.insert(own, value);
                 continue;
             }

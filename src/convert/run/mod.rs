@@ -11,7 +11,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use super::{Converted, name_of_image};
 use crate::config::keys::FileType;
-use crate::config::podman;
+use crate::config::quadlet::podman;
 use options::{Place, Run};
 
 /// Options of the programs themselves, in front of the verb, that take a value.

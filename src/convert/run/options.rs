@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::compose::{absolute, is_path};
-use crate::config::expand::literal;
 use crate::config::keys::FileType;
-use crate::config::podman;
+use crate::config::quadlet::expand::literal;
+use crate::config::quadlet::podman;
 use crate::convert::compose::ports::port;
 use crate::convert::compose::process::shell_line;
 use crate::convert::compose::service::host_name;

@@ -8,7 +8,7 @@ use super::options::{Place, Run};
 use super::{command, finished};
 use crate::compose::{absolute, template};
 use crate::config::keys::FileType;
-use crate::config::podman;
+use crate::config::quadlet::podman;
 use crate::convert::{Builder, Converted, name};
 
 /// Commands of a shell that make nothing that a container needs later.

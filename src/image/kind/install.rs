@@ -17,7 +17,7 @@ use nix::sys::stat::{Mode, SFlag, fchmod};
 use nix::unistd::write;
 
 use super::mode::has_systemd;
-use crate::config::install::{Family, InstallSetting, Installers};
+use crate::config::values::install::{Family, InstallSetting, Installers};
 use crate::image::progress::Progress;
 use crate::rootdir::tree::{self, Tree, kind_of, lookup};
 

@@ -15,7 +15,7 @@
 use anyhow::{Result, bail};
 
 use super::imageconfig::Execution;
-use crate::config::source::ModeSetting;
+use crate::config::values::source::ModeSetting;
 use crate::resolve::model::Mode;
 use crate::rootdir::tree::Tree;
 

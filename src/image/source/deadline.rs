@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Result, anyhow};
 
-use crate::config::access::ImportTimeout;
+use crate::config::values::access::ImportTimeout;
 
 /// When an import has to end; never, unless the administrator set a time.
 #[derive(Debug, Clone, Copy)]
@@ -58,7 +58,7 @@ fn message(timeout: &ImportTimeout) -> String {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::config::access;
+    use crate::config::values::access;
     use crate::diag::Location;
 
     #[test]

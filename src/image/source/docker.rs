@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::archive::Archive;
 use super::{Blob, LayerInfo, Origin, Surroundings};
-use crate::config::source::ImageSource;
+use crate::config::values::source::ImageSource;
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::json::respell;
 use crate::image::source::manifest::{Address, MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};

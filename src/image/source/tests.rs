@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tar::EntryType;
 
-use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::image::source::manifest::Platform;
 use crate::image::store::digest::Digest;
 use crate::image::testing::{Archive, LayoutDir, listing, path_of, root};

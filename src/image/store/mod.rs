@@ -23,7 +23,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::fsync;
 
-use crate::config::source::ModeSetting;
+use crate::config::values::source::ModeSetting;
 use crate::image::store::digest::{Digest, read_limited};
 use crate::image::store::record::{FORMAT, ImageRecord};
 use crate::image::store::scratch::Scratch;

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::source::{ModeSetting, PlatformSetting};
+use crate::config::values::source::{ModeSetting, PlatformSetting};
 use crate::contract::health::{Health, START_INTERVAL, Test};
 use crate::image::kind::imageconfig::{Healthcheck, ImageConfig};
 use crate::image::kind::user::User;
@@ -167,7 +167,7 @@ impl ImageRecord {
 mod setting {
     use serde::{Deserialize as _, Deserializer, Serializer};
 
-    use crate::config::source::ModeSetting;
+    use crate::config::values::source::ModeSetting;
 
     #[allow(clippy::trivially_copy_pass_by_ref, reason = "serde calls it so")]
     pub fn serialize<S: Serializer>(mode: &ModeSetting, serializer: S) -> Result<S::Ok, S::Error> {

@@ -11,8 +11,8 @@ use tar::EntryType;
 
 use super::testing::{Archive, LayoutDir, listing, path_of, root};
 use super::{Imported, Limits, Mode, ModeSetting, Pull, Request, Silent, Store, import};
-use crate::config::access::{ImportTimeout, Registries};
-use crate::config::source::{ImageSource, PlatformSetting};
+use crate::config::values::access::{ImportTimeout, Registries};
+use crate::config::values::source::{ImageSource, PlatformSetting};
 use crate::diag::Location;
 
 mod documents;

@@ -3,8 +3,8 @@
 
 use super::health;
 use crate::config::settings::parse_bool;
-use crate::config::time::span;
 use crate::config::values;
+use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::contract::process;
 use crate::contract::process::{Log, Process, User};

@@ -2,7 +2,7 @@
 //! The units inside that watch an application: the check and its timers, what a start waits for, and what ends the
 //! container with its last application. Pure.
 
-use crate::config::time::span;
+use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::inside::UNITS;

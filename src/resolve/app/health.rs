@@ -2,7 +2,7 @@
 //! `Health*=` and `Notify=`: what an application's health is told by, on top of what its image says. Pure.
 
 use crate::config::settings::{Settings, parse_bool};
-use crate::config::time::milliseconds;
+use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
 use crate::diag::{Code, Diagnostic, Spanned};

@@ -12,7 +12,7 @@ use super::references::{ImageRef, Names};
 use super::service::{Fixed, fixed, passed};
 use crate::config::keys::{FileType, Scope, keys, scope};
 use crate::config::settings::Settings;
-use crate::config::source::{ImageSource, ModeSetting, Pull};
+use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::diag::{Code, Diagnostic, Spanned, suggestion};
 use crate::resolve::app::health::health;
 use crate::resolve::app::mounts::Place;

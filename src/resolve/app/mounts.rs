@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use crate::config::keys::FileType;
-use crate::config::mount::{self, Options, Source, Written};
-use crate::config::secret::{self, Form, Secret};
 use crate::config::settings::Settings;
 use crate::config::values;
+use crate::config::values::mount::{self, Options, Source, Written};
+use crate::config::values::secret::{self, Form, Secret};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 use crate::paths;
 use crate::resolve::model::{App, Container, EnvironmentFile, Facts, ImageFacts, Stack};

@@ -4,8 +4,8 @@
 use std::collections::BTreeMap;
 
 use crate::config::settings::{Settings, parse_bool};
-use crate::config::time::milliseconds;
 use crate::config::values;
+use crate::config::values::time::milliseconds;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can

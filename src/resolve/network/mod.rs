@@ -112,7 +112,7 @@ fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
 
 /// A time of at least a second, with the units s, min, h (systemd.time(7)); seconds without one.
 fn milliseconds(value: &str) -> Option<u64> {
-    crate::config::access::delay(value).ok().filter(|time| *time >= 1000)
+    crate::config::values::access::delay(value).ok().filter(|time| *time >= 1000)
 }
 
 /// What a container is connected to.

@@ -8,7 +8,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::config::envfile;
+use crate::config::values::envfile;
 use crate::resolve::model::{App, EnvironmentFile};
 use crate::unit::env_assignment;
 

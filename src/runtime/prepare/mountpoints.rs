@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, fstat};
 
-use crate::config::mount;
+use crate::config::values::mount;
 use crate::rootdir::tree::{Tree, is_dir, proc_path};
 
 /// Makes `target` below `layer` unless the image, whose root is `root`, has it.

@@ -13,7 +13,7 @@ use nix::fcntl::OFlag;
 use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
-use crate::config::mount::Options;
+use crate::config::values::mount::Options;
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::Mount;
 use crate::resolve::userns::SIZE;

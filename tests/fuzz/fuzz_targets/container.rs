@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use sdme_gen::config::envfile;
+use sdme_gen::config::values::envfile;
 use sdme_gen::contract::health::State;
 use sdme_gen::image::identify;
 use sdme_gen::resolve::app::startup::Identity;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sdme_gen::config::source::ImageSource;
+use sdme_gen::config::values::source::ImageSource;
 
 fuzz_target!(|text: &str| {
     if let Ok(source) = text.parse::<ImageSource>() {

@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::config::source::processor;
+use crate::config::values::source::processor;
 use crate::image::kind::imageconfig::lenient;
 use crate::image::source::json::{respell_each, respell_field};
 use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIFEST, OCI_MANIFEST, Platform};

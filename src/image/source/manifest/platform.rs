@@ -5,7 +5,7 @@ use std::fmt;
 
 use anyhow::{Result, bail};
 
-use crate::config::source::{PlatformSetting, processor};
+use crate::config::values::source::{PlatformSetting, processor};
 use crate::image::kind::imageconfig::ImageConfig;
 
 /// A processor, in the spelling of Go, which images use. The operating system is always Linux.

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::super::regular;
-use crate::config::access::Access;
+use crate::config::values::access::Access;
 use crate::image::source::json::respell;
 use crate::image::store::digest::read_limited;
 

@@ -34,7 +34,7 @@ use oci_client::Reference;
 use self::transport::Transport;
 use super::growing::{Growing, Growth};
 use super::{Blob, Source, Surroundings};
-use crate::config::source::RegistryRef;
+use crate::config::values::source::RegistryRef;
 use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
 use crate::image::store::digest::Digest;
 use crate::image::store::local::is_local;

@@ -6,8 +6,8 @@ use std::fs;
 use std::sync::Mutex;
 
 use super::scripted::{Asked, Content, Reply, Scripted, content};
-use crate::config::access::{Access, Registries};
-use crate::config::source::{ImageSource, Pull};
+use crate::config::values::access::{Access, Registries};
+use crate::config::values::source::{ImageSource, Pull};
 use crate::image::progress::Progress;
 use crate::image::testing::{path_of, root};
 use crate::image::{Imported, Request, Store, import};

@@ -1,5 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Values of keys that say how an application is started and what it may use. Pure.
+//! Values of keys: each kind that has rules of its own in a module of its own, and here those that say how an application is started
+//! and what it may use. Pure.
+
+pub mod access;
+pub mod envfile;
+pub mod install;
+pub mod mount;
+pub mod seccomp;
+pub mod secret;
+pub mod source;
+pub mod time;
 
 use std::net::IpAddr;
 

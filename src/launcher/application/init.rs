@@ -20,7 +20,8 @@ use sdme_gen::contract::process::Process;
 use super::confine::{keep_only, limit};
 use super::environment::Environment;
 use super::start::start;
-use super::{CANNOT_START, mounts, session, status};
+use super::{mounts, session};
+use crate::{CANNOT_START, status};
 
 /// Runs the application and stays until it ends. All signals are blocked.
 ///

@@ -213,7 +213,7 @@ fn is_tag(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b))
 }
 
-pub(super) fn is_digest(text: &str) -> bool {
+pub(in crate::config) fn is_digest(text: &str) -> bool {
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     text.strip_prefix("sha256:").is_some_and(|d| d.len() == 64 && d.bytes().all(hex))
 }

@@ -6,11 +6,11 @@ mod mounts;
 use std::sync::Arc;
 
 use super::expand::{Context, named};
-use super::keys::{FileType, Kind, Status, is_of_service, keys};
 use super::podman;
-use super::settings::{application, parse_bool};
-use super::sources::{SourceFile, Sources};
 use super::variables;
+use crate::config::keys::{FileType, Kind, Status, is_of_service, keys};
+use crate::config::settings::{application, parse_bool};
+use crate::config::sources::{SourceFile, Sources};
 use crate::diag::{Code, Diagnostic, Location};
 use crate::ini::{Entry, split_words};
 

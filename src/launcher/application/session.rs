@@ -23,8 +23,9 @@ use sdme_gen::contract::process::Process;
 use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
+use super::probe;
 use super::start::{NotExecuted, be_the_user, execute};
-use super::{CANNOT_START, probe, status};
+use crate::{CANNOT_START, status};
 
 /// What the client receives first.
 pub const READY: u8 = b'+';

@@ -30,7 +30,8 @@ use sdme_gen::journal;
 use self::stream::Stream;
 use super::confine::keep_only;
 use super::environment::Environment;
-use super::{CANNOT_START, init, status};
+use super::init;
+use crate::{CANNOT_START, status};
 
 /// Runs the application and ends as it does.
 ///

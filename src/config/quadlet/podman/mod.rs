@@ -7,8 +7,8 @@ mod special;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use super::keys::{FileType, Kind, keys};
-use super::values::systemd_size;
+use crate::config::keys::{FileType, Kind, keys};
+use crate::config::values::systemd_size;
 use crate::diag::{Code, Diagnostic, Location, suggestion};
 use crate::ini::{Entry, split_words};
 use crate::unit::config_word;
