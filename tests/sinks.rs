@@ -257,3 +257,41 @@ fn errors_are_printed_without_control_characters() {
     assert!(!output.status.success() && printed.contains("\\u{1b}[2J\\n<0>forged"), "{printed}");
     assert!(!printed.trim_end_matches('\n').contains(char::is_control), "{printed:?}");
 }
+
+#[test]
+fn render_shows_one_container_and_where_its_lines_come_from() {
+    let root = tempfile::tempdir().unwrap();
+    let directory = root.path().join("etc/sdme");
+    fs::create_dir_all(&directory).unwrap();
+    let web = "[Container]\nImage=nginx\nNetwork=private\nPublishPort=8080:80\n[Install]\nWantedBy=multi-user.target\n";
+    fs::write(directory.join("web.container"), web).unwrap();
+    fs::write(directory.join("web2.container"), "[Container]\nImage=redis\n").unwrap();
+    let root = root.path().display().to_string();
+    let render = |arguments: &[&str]| {
+        let output = Command::new(TOOL).args(["render", "--root", &root]).args(arguments).output().unwrap();
+        assert_eq!(output.status.success(), arguments != ["nothing"], "{}", stderr(&output));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let (all, one) = (render(&[]), render(&["web"]));
+    let files =
+        |text: &str| text.lines().filter(|line| line.starts_with("---/")).map(str::to_owned).collect::<Vec<_>>();
+    assert!(files(&one).iter().all(|file| all.contains(file) && !file.contains("web2") && !file.contains("redis")));
+    for part in [
+        "systemd-nspawn@web.service---",
+        "web.nspawn",
+        "sdme-publish-web-8080.socket",
+        "multi-user.target.wants",
+        "nginx",
+    ] {
+        assert!(files(&one).iter().any(|file| file.contains(part)), "{part}: {one}");
+    }
+    let annotated = render(&["web", "--origin"]);
+    assert_eq!(files(&annotated), files(&one));
+    let origin = |wanted: &str| {
+        let line = annotated.lines().find(|line| line.starts_with(wanted)).unwrap();
+        line.rsplit_once("# ").unwrap().1.to_owned()
+    };
+    assert_eq!(origin("ListenStream=8080"), "/etc/sdme/web.container:4");
+    assert_eq!(origin("RestartForceExitStatus="), "default");
+    assert_eq!(render(&["nothing"]), "");
+}

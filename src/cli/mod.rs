@@ -58,6 +58,11 @@ enum Verb {
         /// Write the files below this directory, which must not exist or be empty
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
+        /// Show behind each line the line of the configuration that it comes from
+        #[arg(long, conflicts_with = "output")]
+        origin: bool,
+        /// Show only the files of these containers, pods, images, networks and volumes
+        names: Vec<String>,
     },
     /// Write units and settings to /etc/systemd, and remove those written earlier that are no longer wanted
     Apply {
@@ -292,15 +297,7 @@ pub fn run() -> ExitCode {
 fn dispatch(verb: Verb) -> Result<ExitCode> {
     let mut out = io::stdout().lock();
     match verb {
-        Verb::Render { root, output } => {
-            let compiled = runtime::compile(&root);
-            let code = report(&compiled);
-            match output {
-                Some(directory) => render::write(&compiled.tree, &directory)?,
-                None => write!(out, "{}", text::lines(&compiled.tree.to_string()))?,
-            }
-            Ok(code)
-        }
+        Verb::Render { root, output, origin, names } => render::run(&root, output.as_deref(), origin, &names, &mut out),
         Verb::Apply { root, dry_run } => {
             let compiled = runtime::compile(&root);
             if report(&compiled) != ExitCode::SUCCESS {

@@ -10,3 +10,5 @@ pub mod apply;
 pub mod graph;
 #[cfg(feature = "image")]
 pub mod layer;
+#[cfg(feature = "image")]
+pub mod origin;
