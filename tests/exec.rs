@@ -18,7 +18,7 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
 }
 
 /// What is tried, a shell command of the administrator's, what it prints, and its exit status.
-const CASES: [(&str, &str, &str, i32); 42] = [
+const CASES: [(&str, &str, &str, i32); 56] = [
     ("success", "sdme-gen exec web -- true", "", 0),
     ("failure", "sdme-gen exec web -- sh -c 'exit 3'", "", 3),
     ("the highest status", "sdme-gen exec web -- sh -c 'exit 255'", "", 255),
@@ -130,6 +130,46 @@ const CASES: [(&str, &str, &str, i32); 42] = [
         0,
     ),
     ("its exit status", "sleep 2 | script -qec \"sdme-gen exec web -- sh -c 'exit 5'\" /dev/null", "", 5),
+    ("as other tools are called", "sdme-gen exec -it web sh -c 'echo $GREETING' </dev/null", "a b\n", 0),
+    ("a command's own options", "sdme-gen exec web printenv --null GREETING | tr '\\0' .", "a b.", 0),
+    ("an option behind the name", "sdme-gen exec both --app two printenv WHO", "2\n", 0),
+    ("another user by name", "sdme-gen exec -u daemon web -- sh -c 'id -un; echo $HOME'", "daemon\n/usr/sbin\n", 0),
+    ("another user by number", "sdme-gen exec --user=1234:5678 web sh -c 'id -u; id -g'", "1234\n5678\n", 0),
+    ("root beside another user", "sdme-gen exec -u root user id -u", "0\n", 0),
+    (
+        "root has no more than the application could have",
+        "for u in root daemon; do sdme-gen exec -u $u user sh -c 'grep CapBnd /proc/self/status'; done | sort -u | wc -l",
+        "1\n",
+        0,
+    ),
+    (
+        "an unknown user",
+        "sdme-gen exec -u nobodyatall web id 2>&1",
+        "sdme-gen: --user=nobodyatall: user `nobodyatall` is not in the image's etc/passwd\n",
+        1,
+    ),
+    ("a user's reopened output", "sdme-gen exec -u daemon web sh -c 'echo again >/dev/stdout'", "again\n", 0),
+    ("variables", "sdme-gen exec -e A='x y' --env GREETING= web sh -c 'echo \"$A,$GREETING\"'", "x y,\n", 0),
+    (
+        "a variable without a value",
+        "sdme-gen exec -e HOME web id 2>&1",
+        "sdme-gen: \"HOME\" is not NAME=VALUE; the host's environment is not passed on\n",
+        1,
+    ),
+    ("another directory", "sdme-gen exec -w /usr/bin web pwd", "/usr/bin\n", 0),
+    (
+        "a directory that is no path",
+        "sdme-gen exec -w usr web pwd 2>&1",
+        "sdme-gen: usr is not an absolute path; write /usr\n",
+        1,
+    ),
+    (
+        "starting is systemctl's",
+        "for v in start stop restart status; do sdme-gen $v web 2>&1; done | cut -d\\; -f1 | cut -d: -f3",
+        " run systemctl start systemd-nspawn@web\n run systemctl stop systemd-nspawn@web\n \
+         run systemctl restart systemd-nspawn@web\n run systemctl status systemd-nspawn@web\n",
+        0,
+    ),
     (
         "interrupted from the keyboard",
         "(sleep 2; printf '\\003'; sleep 1) | script -qec 'sdme-gen exec web -- sleep 4321' /dev/null >/dev/null",
@@ -171,8 +211,29 @@ fn commands_behave_as_with_docker(host: &Host) {
     }
     assert!(wrong.is_empty(), "{wrong}");
 
+    logs_are_chosen(host);
+
     // The application ends, and every command beside it with it.
     let killed =
         host.run("(sleep 1; systemctl kill -M web -s KILL sdme-oci-app.service) & sdme-gen exec web -- sleep 999");
     assert_eq!(killed.status, 137, "{killed}");
+}
+
+/// As with docker and podman: the last lines, a span of time, a pattern, several containers.
+fn logs_are_chosen(host: &Host) {
+    host.write(
+        "/etc/sdme/talk.container",
+        "[Container]\nImage=tools.image\nExec=sh -c 'echo one; echo two; echo three; exec sleep infinity'\n",
+    );
+    host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@talk");
+    host.wait("sdme-gen logs talk -o cat | grep three", 10);
+    assert_eq!(host.ok("sdme-gen logs --tail 2 -o cat talk"), "two\nthree\n");
+    assert_eq!(host.ok("sdme-gen logs -t --since 10m --grep '^t' --output=cat talk"), "two\nthree\n");
+    assert_eq!(host.run("sdme-gen logs --until '1 hour ago' -o cat talk").stdout.replace("-- No entries --\n", ""), "");
+    let several = host.ok("sdme-gen logs -n 1 -o cat talk web");
+    assert!(several.starts_with("==> talk <==\nthree\n==> web <==\n"), "{several}");
+    let missing = host.run("sdme-gen logs -o cat -n 1 nothing talk");
+    assert!(!missing.success() && missing.stdout.ends_with("==> talk <==\nthree\n"), "{missing}");
+    assert!(missing.stderr.contains("there is no container nothing"), "{missing}");
+    assert!(host.fails("sdme-gen logs -f web talk").contains("--follow is for one container"));
 }

@@ -10,9 +10,13 @@ use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::cause;
+use crate::cause::{self, Cause};
+use crate::contract::beside::Beside;
+use crate::contract::process::User;
 use crate::contract::streams::Copies;
+use crate::image::{Store, application_root, identify};
 use crate::plan::LAUNCHER;
+use crate::resolve::app::startup::Identity;
 use crate::resolve::model::{App, Container};
 use crate::runtime::ended::kept_journal;
 
@@ -54,6 +58,43 @@ fn is_running(container: &str) -> Result<bool> {
         || state.starts_with("refresh"))
 }
 
+/// How `exec` runs a command.
+#[derive(Debug, Clone, Copy)]
+pub struct Exec<'a> {
+    /// The application, where there are several.
+    pub app: Option<&'a str>,
+    /// A user of the image, `NAME|UID[:GROUP|GID]`, in place of the application's.
+    pub user: Option<&'a str>,
+    /// Further variables, `NAME=VALUE`.
+    pub environment: &'a [String],
+    /// The working directory.
+    pub workdir: Option<&'a str>,
+}
+
+impl Exec<'_> {
+    fn beside(&self, app: &App) -> Result<Beside> {
+        if let Some(wrong) =
+            self.environment.iter().find(|variable| !variable.contains('=') || variable.starts_with('='))
+        {
+            bail!("{wrong:?} is not NAME=VALUE; the host's environment is not passed on");
+        }
+        if let Some(path) = self.workdir.filter(|path| !path.starts_with('/')) {
+            bail!("{path} is not an absolute path; write /{path}");
+        }
+        let user = self.user.map(|user| user_of_image(&app.image, user)).transpose()?;
+        Ok(Beside { environment: self.environment.to_vec(), cwd: self.workdir.map(str::to_owned), user })
+    }
+}
+
+/// A user as the image has it, and not as the container may have changed it.
+fn user_of_image(image: &str, user: &str) -> Result<User> {
+    let store = Store::open(Path::new("/"));
+    let imported = store.lookup(image)?.with_context(|| format!("the image {image} is not imported"))?;
+    let root = application_root(&imported.lower()).context("cannot open the image")?;
+    let identity = Identity { user: Some(user.to_owned()), ..Identity::default() };
+    identify(&root, "", &identity).with_context(|| format!("--user={user}"))
+}
+
 /// Runs a command beside an application, with its root, environment, user and namespaces. Gives the command's exit status, or
 /// 128 and the number of the signal that ended the command.
 ///
@@ -62,9 +103,10 @@ fn is_running(container: &str) -> Result<bool> {
 ///
 /// # Errors
 /// There is no such application, or it does not run.
-pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<ExitCode> {
+pub fn exec(container: &str, options: &Exec<'_>, command: &[String]) -> Result<ExitCode> {
     let applications = applications(container)?;
-    let app = one_of(&applications, app)?;
+    let app = one_of(&applications, options.app)?;
+    let beside = options.beside(app)?;
     if !is_running(container)? {
         bail!("{container} is not running; run systemctl start systemd-nspawn@{container}");
     }
@@ -77,9 +119,14 @@ pub fn exec(container: &str, app: Option<&str>, command: &[String]) -> Result<Ex
         .arg(format!("--description=Command beside {}", app.unit()))
         // That it started and ended is not for the journal.
         .arg("--property=LogLevelMax=notice")
-        .args(["--", LAUNCHER, "exec"])
-        .args([format!("{}.service", app.unit()), app.directory()])
-        .args(command);
+        .args(["--", LAUNCHER]);
+    // A container that has been running since an older version knows the plain form only.
+    if beside == Beside::default() {
+        run.arg("exec");
+    } else {
+        run.args(["exec-with", &serde_json::to_string(&beside)?]);
+    }
+    run.args([format!("{}.service", app.unit()), app.directory()]).args(command);
     if terminal {
         return Err(run.exec()).context("cannot run systemd-run");
     }
@@ -117,6 +164,14 @@ pub struct Logs<'a> {
     pub follow: bool,
     /// No more than this many of the last lines.
     pub lines: Option<u32>,
+    /// What was logged from this time on (systemd.time(7)).
+    pub since: Option<&'a str>,
+    /// What was logged up to this time.
+    pub until: Option<&'a str>,
+    /// Lines that match.
+    pub grep: Option<&'a str>,
+    /// The form of the lines (journalctl(1)).
+    pub output: Option<&'a str>,
 }
 
 /// Shows the log of a container's applications, of one of them, or of a container without any; of one that does not run
@@ -125,6 +180,32 @@ pub struct Logs<'a> {
 /// # Errors
 /// There is no such container or application.
 pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
+    match shown(container, what)? {
+        (Some(mut show), None) => Err(show.exec()).context("cannot run journalctl"),
+        (Some(mut show), Some(_)) if what.follow => Err(show.exec()).context("cannot run journalctl"),
+        (show, cause) => run(show, cause),
+    }
+}
+
+/// As [`logs`], and goes on afterwards.
+///
+/// # Errors
+/// As for [`logs`].
+pub fn show_logs(container: &str, what: Logs<'_>) -> Result<()> {
+    let (show, cause) = shown(container, what)?;
+    run(show, cause)
+}
+
+/// Shows the journal, and below it why the container does not run.
+fn run(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
+    if let Some(mut show) = show {
+        show.status().context("cannot run journalctl")?;
+    }
+    cause.map_or(Ok(()), |cause| Ok(writeln!(stdout(), "{}", cause.text)?))
+}
+
+/// The command that shows the journal, if there is one, and why the container does not run.
+fn shown(container: &str, what: Logs<'_>) -> Result<(Option<Command>, Option<Cause>)> {
     let applications = applications(container)?;
     let mut show = Command::new("journalctl");
     let is_running = is_running(container)?;
@@ -134,7 +215,7 @@ pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
     } else {
         let journal = match (kept_journal(container), &cause) {
             // It has never got as far as to log anything.
-            (Err(_), Some(cause)) => return Ok(writeln!(stdout(), "{}", cause.text)?),
+            (Err(_), Some(_)) => return Ok((None, cause)),
             (journal, _) => {
                 journal.with_context(|| format!("{container} has no journal; start the container first"))?
             }
@@ -151,16 +232,16 @@ pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
     if what.follow {
         show.arg("--follow");
     }
-    if let Some(lines) = what.lines {
-        show.arg(format!("--lines={lines}"));
-    }
-    match cause.filter(|_| !what.follow) {
-        None => Err(show.exec()).context("cannot run journalctl"),
-        Some(cause) => {
-            show.status().context("cannot run journalctl")?;
-            Ok(writeln!(stdout(), "{}", cause.text)?)
-        }
-    }
+    let lines = what.lines.map(|lines| lines.to_string());
+    let options = [
+        ("lines", lines.as_deref()),
+        ("since", what.since),
+        ("until", what.until),
+        ("grep", what.grep),
+        ("output", what.output),
+    ];
+    show.args(options.into_iter().filter_map(|(name, value)| Some(format!("--{name}={}", value?))));
+    Ok((Some(show), cause))
 }
 
 /// What journalctl(1) is to show of an application: its own messages and those of its health checks, and of the service manager's

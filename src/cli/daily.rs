@@ -4,14 +4,15 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use anyhow::Result;
+use anyhow::{Error, Result, anyhow, bail};
 use clap::Subcommand;
 
 use crate::admin::applications;
-use crate::admin::applications::Logs;
+use crate::admin::applications::{Exec, Logs};
 use crate::admin::changed;
 use crate::admin::changed::Outdated;
 use crate::cli::show::usage;
+use crate::resolve::model::Container;
 use crate::runtime::systemd;
 use crate::text;
 
@@ -27,14 +28,30 @@ pub enum Verb {
         /// The application, where there are several
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
+        /// A user of the image, by name or number, in place of the application's
+        #[arg(long, short, value_name = "USER[:GROUP]")]
+        user: Option<String>,
+        /// Set a variable
+        #[arg(long, short, value_name = "NAME=VALUE")]
+        env: Vec<String>,
+        /// Begin in this directory
+        #[arg(long, short, value_name = "PATH")]
+        workdir: Option<String>,
+        /// Taken as by docker and podman: input is always passed on
+        #[arg(long, short)]
+        interactive: bool,
+        /// Taken as by docker and podman: on a terminal, the command always has one
+        #[arg(long, short)]
+        tty: bool,
         /// The command
-        #[arg(last = true, required = true)]
+        #[arg(trailing_var_arg = true, required = true)]
         command: Vec<String>,
     },
     /// Show the log of a container's applications
     Logs {
-        /// The container
-        container: String,
+        /// The containers
+        #[arg(required = true)]
+        containers: Vec<String>,
         /// One application only
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
@@ -42,13 +59,28 @@ pub enum Verb {
         #[arg(long, short)]
         follow: bool,
         /// The last lines only
-        #[arg(long, short = 'n', value_name = "COUNT")]
+        #[arg(long, short = 'n', visible_alias = "tail", value_name = "COUNT")]
         lines: Option<u32>,
+        /// What was logged since then: a time of systemd.time(7), such as '10 minutes ago', or 10m
+        #[arg(long, value_name = "TIME")]
+        since: Option<String>,
+        /// What was logged until then
+        #[arg(long, value_name = "TIME")]
+        until: Option<String>,
+        /// Lines that match this regular expression
+        #[arg(long, short, value_name = "PATTERN")]
+        grep: Option<String>,
+        /// The form of the lines, as of journalctl(1), such as cat or json
+        #[arg(long, short, value_name = "FORMAT")]
+        output: Option<String>,
+        /// Taken as by docker and podman: lines begin with the time, unless --output says otherwise
+        #[arg(long, short)]
+        timestamps: bool,
     },
     /// Restart the containers and pods that run on older files, image or base than a start would give them now
     Restart {
         /// Only what has changed
-        #[arg(long, required = true)]
+        #[arg(long)]
         changed: bool,
         /// Say what would be restarted, and change nothing
         #[arg(long)]
@@ -72,6 +104,15 @@ pub enum Verb {
         /// The container
         container: String,
     },
+    /// Containers are started by systemctl; says how
+    #[command(hide = true)]
+    Start { names: Vec<String> },
+    /// Containers are stopped by systemctl; says how
+    #[command(hide = true)]
+    Stop { names: Vec<String> },
+    /// The state of a container is shown by systemctl; says how
+    #[command(hide = true)]
+    Status { names: Vec<String> },
 }
 
 /// Runs the verb. `logs` and `join` end as the program they become.
@@ -81,16 +122,71 @@ pub enum Verb {
 pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Ps(options) => return crate::cli::show::ps::run(options, out),
-        Verb::Exec { container, app, command } => return applications::exec(container, app.as_deref(), command),
-        Verb::Logs { container, app, follow, lines } => {
-            applications::logs(container, Logs { app: app.as_deref(), follow: *follow, lines: *lines })?;
+        Verb::Exec { container, app, user, env, workdir, interactive: _, tty: _, command } => {
+            let (app, user, workdir) = (app.as_deref(), user.as_deref(), workdir.as_deref());
+            return applications::exec(container, &Exec { app, user, environment: env, workdir }, command);
         }
-        Verb::Restart { changed: _, dry_run, names } => return restart(names, *dry_run, out),
+        Verb::Logs { containers, app, follow, lines, since, until, grep, output, timestamps: _ } => {
+            let (since, until) = (since.as_deref().map(time), until.as_deref().map(time));
+            let what = Logs {
+                app: app.as_deref(),
+                follow: *follow,
+                lines: *lines,
+                since: since.as_deref(),
+                until: until.as_deref(),
+                grep: grep.as_deref(),
+                output: output.as_deref(),
+            };
+            return logs(containers, what, out);
+        }
+        Verb::Restart { changed: false, names, .. } => return Err(by_systemctl("restart", names)),
+        Verb::Start { names } => return Err(by_systemctl("start", names)),
+        Verb::Stop { names } => return Err(by_systemctl("stop", names)),
+        Verb::Status { names } => return Err(by_systemctl("status", names)),
+        Verb::Restart { changed: true, dry_run, names } => return restart(names, *dry_run, out),
         Verb::Stats { json, names } => usage::stats(names, *json, out)?,
         Verb::Metrics => usage::metrics(out)?,
         Verb::Join { container } => applications::join(container)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The command that does it: starting, stopping and the state of units are the service manager's.
+fn by_systemctl(verb: &str, names: &[String]) -> Error {
+    let all: Vec<String> =
+        names.iter().map(|name| Container::unit(name).trim_end_matches(".service").to_owned()).collect();
+    let units = if all.is_empty() { "systemd-nspawn@NAME".to_owned() } else { all.join(" ") };
+    let changed = if verb == "restart" { "; sdme-gen restart --changed restarts what has changed" } else { "" };
+    anyhow!("containers are units: run systemctl {verb} {units}{changed}")
+}
+
+/// A time as journalctl(1) takes it. Docker and podman have `10m` for ten minutes ago.
+fn time(written: &str) -> String {
+    let is_span = written.starts_with(|c: char| c.is_ascii_digit())
+        && written.ends_with(['s', 'm', 'h', 'd'])
+        && written.chars().all(|c| c.is_ascii_alphanumeric());
+    if is_span { format!("-{written}") } else { written.to_owned() }
+}
+
+/// Shows the logs of several containers one after the other, each below its name.
+fn logs(containers: &[String], what: Logs<'_>, out: &mut dyn Write) -> Result<ExitCode> {
+    if let [container] = containers {
+        applications::logs(container, what)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    if what.follow {
+        bail!("--follow is for one container; journalctl --follow --machine=NAME follows another one beside it");
+    }
+    let mut code = ExitCode::SUCCESS;
+    for container in containers {
+        writeln!(out, "==> {container} <==")?;
+        out.flush()?;
+        if let Err(error) = applications::show_logs(container, what) {
+            eprintln!("sdme-gen: {}", text::line(&format!("{error:#}")));
+            code = ExitCode::FAILURE;
+        }
+    }
+    Ok(code)
 }
 
 /// Restarts what has changed; networks are reloaded. What cannot be restarted, because its file is rejected or gone, runs on, unless it

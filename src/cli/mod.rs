@@ -42,7 +42,7 @@ use crate::update::lock;
 
 /// OCI images and systemd-nspawn containers as ordinary systemd units.
 #[derive(Debug, Parser)]
-#[command(name = "sdme-gen", version, disable_help_subcommand = true)]
+#[command(name = "sdme-gen", version)]
 struct Cli {
     #[command(subcommand)]
     verb: Verb,
@@ -211,6 +211,9 @@ enum Verb {
         #[arg(long)]
         dry_run: bool,
     },
+    /// Print the version
+    #[command(hide = true)]
+    Version,
     /// Called by make build: writes the manual pages and what shells complete with
     #[command(hide = true)]
     Documents { directory: PathBuf },
@@ -354,6 +357,10 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
                     "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content"
                 )?;
             }
+            Ok(ExitCode::SUCCESS)
+        }
+        Verb::Version => {
+            writeln!(out, "sdme-gen {}", env!("CARGO_PKG_VERSION"))?;
             Ok(ExitCode::SUCCESS)
         }
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),

@@ -16,6 +16,7 @@ use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
+use sdme_gen::contract::beside::Beside;
 use sdme_gen::contract::process::{COMMAND_SOCKETS, User};
 use sdme_gen::contract::streams::Copies;
 
@@ -30,15 +31,15 @@ const LIMIT: Duration = Duration::from_secs(10);
 ///
 /// # Errors
 /// The application does not run or takes no commands.
-pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
+pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Result<ExitCode> {
     if Run::of(unit)?.is_none() {
         bail!("{unit} is not running");
     }
-    let user = super::description(Path::new(directory))?.user;
+    let user = beside.user.clone().map_or_else(|| Ok(super::description(Path::new(directory))?.user), anyhow::Ok)?;
     let connection = connect(unit)?;
     let terminal = isatty(stdin()).unwrap_or(false) && isatty(stdout()).unwrap_or(false);
     let term = std::env::var("TERM").ok().filter(|_| terminal);
-    let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term, probe: None };
+    let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term, probe: None, beside };
     if terminal {
         // The terminal was made in this container for this command (systemd-run(1), --pty).
         give_up_terminal();
@@ -66,6 +67,15 @@ pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
     code
 }
 
+/// As [`exec`], with what is different about the command, in JSON.
+///
+/// # Errors
+/// As for [`exec`].
+pub fn with(beside: &str, unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
+    let beside = serde_json::from_str(beside).context("the description of the command is damaged")?;
+    exec(unit, directory, beside, command)
+}
+
 /// Has a probe, in JSON, put from where the application of `unit` runs. What is wrong goes to the standard error output.
 ///
 /// # Errors
@@ -73,7 +83,7 @@ pub fn exec(unit: &str, directory: &str, command: &[&str]) -> Result<ExitCode> {
 pub fn probe(unit: &str, probe: &str) -> Result<ExitCode> {
     let probe = serde_json::from_str(probe).context("the description of the probe is damaged")?;
     let connection = connect(unit)?;
-    let request = Request { args: Vec::new(), term: None, probe: Some(probe) };
+    let request = Request { args: Vec::new(), term: None, probe: Some(probe), beside: Beside::default() };
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
     send(&connection, &request, [stdin().as_fd(), stdout().as_fd(), stderr().as_fd()])?;
     wait(connection)

@@ -5,7 +5,7 @@
 //! Three processes ([`application`]): the service's own, which relays output and signals; its child, the init of the
 //! application's PID namespace; and the child of that, which becomes the application.
 //!
-//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|probe|health|await-health|status|ended`.
+//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|exec-with|probe|health|await-health|status|ended`.
 //! On the host, `sdme-oci-run boot` runs systemd-nspawn ([`boot`]).
 
 mod application;
@@ -23,6 +23,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result};
+use sdme_gen::contract::beside::Beside;
 use sdme_gen::contract::process::{FILE, Process};
 
 use application::handed::{self, Directory};
@@ -42,7 +43,8 @@ fn main() -> ExitCode {
     let rest: Vec<String> = rest.collect();
     let rest: Vec<&str> = rest.iter().map(String::as_str).collect();
     let ended = match (verb, rest.as_slice()) {
-        (Some("exec"), [unit, directory, command @ ..]) => exec::exec(unit, directory, command),
+        (Some("exec"), [unit, directory, command @ ..]) => exec::exec(unit, directory, Beside::default(), command),
+        (Some("exec-with"), [beside, unit, directory, command @ ..]) => exec::with(beside, unit, directory, command),
         (Some("probe"), [unit, probe]) => exec::probe(unit, probe),
         (Some("health"), [unit, app, directory]) => health::check(unit, app, directory),
         (Some("await-health"), [app]) => health::wait(app),

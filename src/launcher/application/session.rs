@@ -18,6 +18,7 @@ use nix::sys::signal::SigSet;
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessageOwned, MsgFlags, recvmsg};
 use nix::unistd::{ForkResult, dup2_stderr, dup2_stdin, dup2_stdout, fork, isatty, setsid};
+use sdme_gen::contract::beside::Beside;
 use sdme_gen::contract::probe::Probe;
 use sdme_gen::contract::process::Process;
 use serde::{Deserialize, Serialize};
@@ -45,6 +46,9 @@ pub struct Request {
     pub term: Option<String>,
     /// Asked in place of a command.
     pub probe: Option<Probe>,
+    /// What is different from the application.
+    #[serde(default)]
+    pub beside: Beside,
 }
 
 /// Accepts a connection and serves it in a process of its own.
@@ -76,7 +80,15 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
     if let Some(term) = request.term {
         environment.set("TERM".into(), term.into());
     }
-    let process = Process { args: request.args, ..process.clone() };
+    let Beside { environment: more, cwd, user } = request.beside;
+    for (name, value) in more.iter().filter_map(|variable| variable.split_once('=')) {
+        environment.set(name.into(), value.into());
+    }
+    if let Some(user) = user.as_ref().filter(|_| more.iter().all(|variable| !variable.starts_with("HOME="))) {
+        environment.set("HOME".into(), user.home.clone().into());
+    }
+    let (cwd, user) = (cwd.unwrap_or_else(|| process.cwd.clone()), user.unwrap_or_else(|| process.user.clone()));
+    let process = Process { args: request.args, cwd, user, ..process.clone() };
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child if request.probe.is_some() => {
