@@ -18,6 +18,7 @@ pub mod settings;
 pub mod source;
 pub mod sources;
 pub mod time;
+pub mod trust;
 pub mod update;
 pub mod values;
 pub mod variables;

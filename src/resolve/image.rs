@@ -13,6 +13,8 @@ use crate::config::access::{self, Access};
 use crate::config::install::{InstallSetting, Installers};
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::trust::scope::Subject;
+use crate::config::trust::{self, Trust, Verify};
 use crate::diag::{Diagnostic, Location, Spanned, errors_first, has_errors};
 use crate::unit::escape_instance;
 
@@ -101,6 +103,7 @@ pub fn draft(
         }
     };
     let access = access(settings, &mut problems);
+    let verify = verify(settings, "Image", &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
@@ -120,6 +123,7 @@ pub fn draft(
                 platform,
                 access,
                 base: None,
+                trust: Trust { policy: None, verify },
                 locked: None,
                 unit,
                 service,
@@ -129,6 +133,24 @@ pub fn draft(
         }
         _ => Err(errors_first(problems)),
     }
+}
+
+/// Reads `VerifyKey=` and `VerifyIdentity=` of a section.
+pub fn verify(settings: &Settings, section: &str, problems: &mut Vec<Diagnostic>) -> Verify {
+    fn read<T>(
+        (settings, section, key): (&Settings, &str, &str),
+        problems: &mut Vec<Diagnostic>,
+        parse: impl Fn(&[String]) -> Result<T, String>,
+    ) -> Option<Spanned<T>> {
+        let words = settings.words(section, key);
+        let at = words.first()?.at.clone();
+        let values: Vec<String> = words.into_iter().map(|word| word.value).collect();
+        let parsed = parse(&values).map_err(|message| problems.push(Diagnostic::error(&at, message)));
+        parsed.ok().map(|value| Spanned { value, at })
+    }
+    let keys = read((settings, section, "VerifyKey"), problems, trust::keys);
+    let identity = read((settings, section, "VerifyIdentity"), problems, trust::identity);
+    Verify { keys, identity: identity.map(|identity| identity.value) }
 }
 
 fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
@@ -174,6 +196,10 @@ pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     }
     if let Some(digest) = &image.locked {
         add(digest.clone());
+    }
+    // Whether it is accepted may change with the policy and the keys: every start verifies what is kept of its signatures.
+    if image.trust.may_ask(&Subject::of(source)) {
+        return None;
     }
     (matches!(image.pull, Pull::Missing | Pull::Never) && name.len() <= 255).then_some(name)
 }

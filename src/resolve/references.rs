@@ -10,6 +10,7 @@ use crate::config::install::InstallSetting;
 use crate::config::keys::FileType;
 use crate::config::quadlets::plain;
 use crate::config::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
+use crate::config::trust::Trust;
 use crate::diag::{Diagnostic, suggestion};
 use crate::ini::Entry;
 use crate::resolve::network::named::Named;
@@ -224,6 +225,7 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
         platform: PlatformSetting::default(),
         access: Access::default(),
         base: None,
+        trust: Trust::default(),
         locked: None,
         unit: Vec::new(),
         service: Vec::new(),

@@ -57,6 +57,24 @@ impl Place {
     }
 }
 
+impl Place {
+    /// A file that counts even if it is empty or cannot be read; nothing if it is not there.
+    pub fn whole(&self, path: &str) -> Option<Text> {
+        let content = match self.real(path).and_then(|real| fs::metadata(&real).map(|_| real)) {
+            Ok(real) => match read(&real, false) {
+                Found::Text(bytes) => Ok(bytes),
+                Found::Masked => Ok(Vec::new()),
+                Found::Unusable(message) => Err(message),
+            },
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return None;
+            }
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        Some(Text { path: Arc::from(path), content })
+    }
+}
+
 /// What a directory entry turned out to be.
 enum Found {
     Text(Vec<u8>),
