@@ -97,7 +97,21 @@ impl PolicyFile {
     }
 }
 
+impl PolicyFile {
+    /// The policy, if the file is right.
+    #[must_use]
+    pub fn policy(&self) -> Option<&Policy> {
+        self.policy.as_ref().ok()
+    }
+}
+
 impl Policy {
+    /// Whether it asks for anything of any image.
+    #[must_use]
+    pub fn asks(&self) -> bool {
+        self.may_ask("") || self.transports.keys().any(|transport| self.may_ask(transport))
+    }
+
     /// Reads a policy.
     ///
     /// # Errors

@@ -1,0 +1,2 @@
+// SPDX-License-Identifier: MIT
+//! Decisions about images. The signatures were made with openssl; nothing here makes one.
