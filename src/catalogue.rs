@@ -44,7 +44,7 @@ const VALUE: Kind = Kind {
 };
 
 /// In the order of matching: a message that quotes another problem belongs to the first kinds.
-const KINDS: [Kind; 36] = [
+const KINDS: [Kind; 37] = [
     Kind {
         code: "S402",
         title: "What a file relies on cannot be used",
@@ -180,6 +180,14 @@ const KINDS: [Kind; 36] = [
             "is the host's address in the network",
             "overlaps with",
         ],
+    },
+    Kind {
+        code: "S316",
+        title: "A signature policy that cannot be read, or a key of one of our files that asks for signatures",
+        remedy: "Correct the policy as containers-policy.json(5) has it: nothing is imported past one with a mistake. VerifyKey= takes \
+                 paths of public keys; `docs/signed-images.md` has both.",
+        example: &[("nginx.image", "[Image]\nImage=nginx\nVerifyKey=nginx.pub\n")],
+        parts: &["invalid signature policy: ", "VerifyKey=", "VerifyIdentity="],
     },
     Kind {
         code: "S304",

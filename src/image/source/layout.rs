@@ -21,6 +21,10 @@ use crate::image::trust::attached::{self, Attached, MAX_ATTACHMENT, MAX_ATTACHME
 
 /// The name of an image in a layout (image-spec, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// What an entry is, in a layout by `cosign save`.
+const COSIGN_KIND: &str = "kind";
+/// The value of signatures.
+const COSIGN_SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
 /// Most entries of a layout that are looked at to find those that refer to an image.
 const MAX_ENTRIES: usize = 1000;
 
@@ -142,9 +146,15 @@ impl Layout {
 
 impl attached::Shelf for Layout {
     fn tagged(&mut self, tag: &str) -> Result<Option<Vec<u8>>> {
-        let name = |entry: &Value| entry.get("annotations")?.get(REF_NAME)?.as_str().map(str::to_owned);
-        let entry = self.entries()?.into_iter().find(|entry| name(entry).as_deref() == Some(tag));
-        let wanted = entry.as_ref().and_then(attached::blob);
+        let entries = self.entries()?;
+        let with = |name: &str, value: &str| {
+            let annotation = |entry: &&Value| entry.get("annotations")?.get(name)?.as_str().map(|found| found == value);
+            entries.iter().find(|entry| annotation(entry) == Some(true))
+        };
+        // `cosign save` gives signatures no name, and has one image in a layout.
+        let saved = || with(COSIGN_KIND, COSIGN_SIGNATURES).filter(|_| tag.ends_with(".sig"));
+        let entry = with(REF_NAME, tag).or_else(saved);
+        let wanted = entry.and_then(attached::blob);
         wanted.map(|wanted| self.manifest(&wanted)).transpose()
     }
 
