@@ -117,7 +117,8 @@ const DECIDING: [&str; 4] = ["decide.rs", "payload.rs", "bundle.rs", "keys.rs"];
 
 #[test]
 fn decisions_about_images_are_pure() {
-    let impure = ["std::fs", "std::env", "std::process", "std::time", "std::net", "nix::", "Origin", "Store", "reqwest"];
+    let impure =
+        ["std::fs", "std::env", "std::process", "std::time", "std::net", "nix::", "Origin", "Store", "reqwest"];
     for (path, text) in DECIDING.iter().flat_map(|file| sources(&format!("src/image/trust/{file}"))) {
         for (line, code) in code(&text) {
             for word in impure {

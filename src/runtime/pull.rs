@@ -75,6 +75,7 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
         result => result?,
     };
     if policy.is_some() && updates.refused.remove(&imported.image.manifest) {
+        updates.unaccepted = false;
         store.note_updates(name, &updates)?;
     }
     set_mark(&model, image, &imported);

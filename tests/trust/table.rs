@@ -64,7 +64,7 @@ fn decisions_of_podman_and_ours() {
     files(directory.path(), &world);
     let builder = Host::builder("forky-podman", "trust-table").bind(directory.path(), "/srv/trust");
     let host = boot_with(builder);
-    let _registry = registry::serve(&host, outside.path());
+    drop(registry::serve(&host, outside.path()));
     attachments(&host);
     for (name, text) in &world.public {
         host.write(&format!("/etc/pki/{name}.pub"), text);

@@ -19,7 +19,7 @@ pub fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     if ready(suite, &["umoci", "skopeo", "docker-registry", "openssl", "curl"]) {
         let directory = tempfile::tempdir().unwrap();
         let host = boot_with(Host::builder(suite, &format!("trust-{}", name.replace('_', "-"))));
-        let _registry = registry::serve(&host, directory.path());
+        drop(registry::serve(&host, directory.path()));
         attachments(&host);
         case(&host, directory.path());
     }
@@ -149,6 +149,9 @@ fn updates(host: &Host, directory: &Path) {
     assert!(host.run("sdme-gen check").stderr.contains("/etc/containers/policy.json:1: invalid signature policy: "));
     let error = host.fails(&format!("sdme-gen fs import x {TEAM}/app:1"));
     assert!(error.contains("/etc/containers/policy.json:1: invalid signature policy: "), "{error}");
+    host.ok("systemctl daemon-reload");
+    web.systemctl("restart");
+    assert_eq!(page(host), "one\n");
 }
 
 fn keys_of_our_files(host: &Host, directory: &Path) {
@@ -166,7 +169,7 @@ fn keys_of_our_files(host: &Host, directory: &Path) {
         host.run(&format!("systemctl daemon-reload; sdme-gen fs pull {name}"))
     };
     let refused = |output: super::support::Output, text: &str| {
-        assert!(!output.success() && output.stderr.contains(text), "{output}")
+        assert!(!output.success() && output.stderr.contains(text), "{output}");
     };
     host.write("/etc/sdme/sdme.conf", "[Defaults]\nVerifyKey=/etc/pki/key.pub\nVerifyIdentity=matchRepository\n");
     let accepted = image("app", "app:1", "");

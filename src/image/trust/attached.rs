@@ -21,6 +21,8 @@ pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+js
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
 /// Largest attachment that is read, as the reference implementation limits it.
 pub const MAX_ATTACHMENT: u64 = 4 << 20;
+/// Largest size of all attachments of one image that are looked at.
+const MAX_TOTAL: u64 = 16 << 20;
 /// Most attachments of one image that are looked at.
 pub const MAX_ATTACHMENTS: usize = 64;
 /// Most manifests that refer to one image that are looked at.
@@ -199,6 +201,10 @@ fn layers(shelf: &mut dyn Shelf, manifest: &Value, all: &mut Vec<Attached>) -> R
         }
         if all.len() == MAX_ATTACHMENTS {
             bail!("the image has more than {MAX_ATTACHMENTS} signatures");
+        }
+        let total: usize = all.iter().map(|one| one.payload.len()).sum();
+        if total as u64 + wanted.size > MAX_TOTAL {
+            bail!("the signatures of the image have more than {MAX_TOTAL} bytes");
         }
         attached.payload = shelf.content(&wanted).context("a signature")?;
         let annotations = layer.get("annotations").and_then(Value::as_object).into_iter().flatten();

@@ -18,7 +18,7 @@ use std::fmt;
 use std::fs::{self, File};
 use std::path::Path;
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
@@ -81,21 +81,19 @@ pub struct Judge {
     subject: Subject,
     /// The image, for messages.
     source: String,
-    /// Whether signatures are looked for.
-    looks: bool,
-    trust: Trust,
+    /// Whether signatures are looked for, or why that cannot be told.
+    looks: Result<bool, String>,
+    /// What is wrong with the policy.
+    problem: Option<String>,
 }
 
 impl Judge {
-    /// Reads what is needed to decide about the image at `source`, on the host whose root directory is `root`. A key that cannot
-    /// be read is a matter of the decision.
+    /// Reads what is needed to decide about the image at `source`, on the host whose root directory is `root`. What is wrong with the
+    /// policy or its keys is a matter of the decision.
     ///
     /// # Errors
-    /// The policy is wrong, or what it needs cannot be read.
+    /// The path of the image is not UTF-8.
     pub fn new(source: &ImageSource, trust: &Trust, root: &Path) -> Result<Self> {
-        if let Some(Err(problem)) = trust.policy.as_ref().map(|file| &file.policy) {
-            bail!("{problem}");
-        }
         let mut subject = Subject::of(source);
         if let Some(path) = &mut subject.path
             && trust.may_ask(&Subject::of(source))
@@ -105,14 +103,19 @@ impl Judge {
         }
         let rules = trust.rules(&subject);
         let signed = |rule: &Rule| rule.requirements.iter().any(|one| matches!(one, Requirement::Signed(_)));
-        let by_policy = |rule: &&Rule| trust.policy.as_ref().is_some_and(|policy| *policy.path == *rule.file);
+        let by_policy = |rule: &Rule| trust.policy.as_ref().is_some_and(|policy| *policy.path == *rule.file);
         // Whoever writes VerifyKey= wants signatures to be looked for.
-        let looks = rules.iter().filter(|rule| !by_policy(rule)).any(signed)
-            || (rules.iter().any(signed)
-                && (subject.transport != "docker" || Attachments::read(root)?.are_for(&subject)));
+        let looks = if rules.iter().any(|rule| signed(rule) && !by_policy(rule)) {
+            Ok(true)
+        } else if rules.iter().any(signed) && subject.transport == "docker" {
+            Attachments::read(root).map(|all| all.are_for(&subject)).map_err(|error| format!("{error:#}"))
+        } else {
+            Ok(rules.iter().any(signed))
+        };
         let load = |rule: Rule| Loaded { keys: rule.requirements.iter().map(|one| keys(one, root)).collect(), rule };
+        let problem = trust.policy.as_ref().and_then(|file| file.policy.as_ref().err()).map(ToString::to_string);
         let rules = rules.into_iter().map(load).collect();
-        Ok(Self { rules, subject, source: source.to_string(), looks, trust: trust.clone() })
+        Ok(Self { rules, subject, source: source.to_string(), looks, problem })
     }
 
     /// Whether anything is asked of the image.
@@ -122,12 +125,21 @@ impl Judge {
         all.into_iter().any(|one| *one != Requirement::Accept)
     }
 
+    /// Whether the policy cannot be read.
+    #[must_use]
+    pub fn has_problem(&self) -> bool {
+        self.problem.is_some()
+    }
+
     /// Refuses what no signature can make acceptable.
     ///
     /// # Errors
-    /// The image is not accepted.
-    pub fn before(&self) -> Result<(), Refusal> {
-        self.rules.iter().try_for_each(decide::before).map_err(|reason| self.refusal(None, &reason))
+    /// The image is not accepted, or the policy cannot be read.
+    pub fn before(&self) -> Result<()> {
+        if let Some(problem) = &self.problem {
+            bail!("{problem}");
+        }
+        Ok(self.rules.iter().try_for_each(decide::before).map_err(|reason| self.refusal(None, &reason))?)
     }
 
     /// Compares what is asked for with what is attached.
@@ -153,7 +165,7 @@ impl Judge {
         if !self.asks() {
             return Ok((Vec::new(), attached));
         }
-        if self.looks {
+        if self.looks.as_ref().map_err(|problem| anyhow!("{problem}"))? == &true {
             attached = origin.attached(digest, Form::Tagged).context("looking for signatures")?;
             if let Ok(accepted) = self.weigh(digest, &attached) {
                 return Ok((accepted, attached));
@@ -167,19 +179,13 @@ impl Judge {
         let digest = digest.map(|digest| format!(" ({digest})")).unwrap_or_default();
         let decide::Reason { file, scope, requirement, text, unsigned } = reason;
         let mut text = text.clone();
-        if *unsigned && !self.looks {
+        if *unsigned && self.looks == Ok(false) {
             let [_, directory] = REGISTRIES_D;
             text = format!(
                 "signatures are not looked for; write use-sigstore-attachments: true for this registry in {directory}, as containers-registries.d(5) has it"
             );
         }
         Refusal(format!("{}{digest} is not accepted: {file}, {scope}: {requirement}: {text}", self.source))
-    }
-
-    /// What decides about the image.
-    #[must_use]
-    pub fn trust(&self) -> &Trust {
-        &self.trust
     }
 }
 
