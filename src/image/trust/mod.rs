@@ -12,7 +12,7 @@ pub mod keys;
 pub mod payload;
 pub mod registries_d;
 #[cfg(test)]
-mod tests;
+pub(in crate::image) mod tests;
 
 use std::fmt;
 use std::fs::{self, File};

@@ -11,7 +11,7 @@ use super::*;
 use crate::config::trust::policy::PolicyFile;
 
 /// Makes a key, and gives the public one.
-fn key(directory: &Path, name: &str, arguments: &[&str]) -> Key {
+pub fn key(directory: &Path, name: &str, arguments: &[&str]) -> Key {
     let path = directory.join(name);
     let mut openssl = Command::new("openssl");
     openssl.arg("genpkey").args(arguments).arg("-out").arg(&path).stderr(Stdio::null());
@@ -21,7 +21,8 @@ fn key(directory: &Path, name: &str, arguments: &[&str]) -> Key {
     Key::read(name, &public).unwrap()
 }
 
-fn sign(directory: &Path, name: &str, message: &[u8], hash: &str) -> Vec<u8> {
+/// Signs a message with the key `name`. `hash` is empty for Ed25519.
+pub fn sign(directory: &Path, name: &str, message: &[u8], hash: &str) -> Vec<u8> {
     let input = directory.join("message");
     fs::write(&input, message).unwrap();
     let mut openssl = Command::new("openssl");
@@ -32,6 +33,13 @@ fn sign(directory: &Path, name: &str, message: &[u8], hash: &str) -> Vec<u8> {
     let output = openssl.output().unwrap();
     assert!(output.status.success());
     output.stdout
+}
+
+/// What a signature says, as cosign writes it.
+pub fn payload(digest: &Digest, reference: &str) -> String {
+    format!(
+        r#"{{"critical":{{"type":"cosign container image signature","image":{{"docker-manifest-digest":"{digest}"}},"identity":{{"docker-reference":"{reference}"}}}},"optional":null}}"#
+    )
 }
 
 const EC: [&str; 3] = ["-algorithm", "EC", "-pkeyopt"];
@@ -90,9 +98,7 @@ fn one_good_signature_meets_a_requirement() {
     let own = key(root, "k", &["-algorithm", "ED25519"]);
     let digest = Digest::of(b"manifest");
     let attach = |digest: &Digest, reference: &str| {
-        let payload = format!(
-            r#"{{"critical":{{"type":"cosign container image signature","image":{{"docker-manifest-digest":"{digest}"}},"identity":{{"docker-reference":"{reference}"}}}},"optional":null}}"#
-        );
+        let payload = payload(digest, reference);
         let signature = STANDARD.encode(sign(root, "k", payload.as_bytes(), ""));
         let annotations = BTreeMap::from([(SIGNATURE.to_owned(), signature)]);
         Attached { media_type: SIMPLE_SIGNING.to_owned(), payload: payload.into_bytes(), annotations }

@@ -16,6 +16,8 @@ mod proxy;
 #[cfg(test)]
 mod scripted;
 #[cfg(test)]
+mod signed;
+#[cfg(test)]
 mod tests;
 mod tls;
 mod tokens;
