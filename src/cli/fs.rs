@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `sdme-gen fs`: the images that are there.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -161,8 +162,11 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
             let age = version
                 .imported_at()
                 .map_or_else(|| "-".to_owned(), |time| crate::cli::show::ps::duration(now().saturating_sub(time)));
+            let keys: BTreeSet<&str> = record.accepted.iter().map(|accepted| accepted.key.as_str()).collect();
+            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+            let signed = if keys.is_empty() { keys } else { format!("  (signed by {keys})") };
             let row = format!(
-                "{:width$}  {:4}  {digest}  {age:>8}  {}{note}",
+                "{:width$}  {:4}  {digest}  {age:>8}  {}{signed}{note}",
                 image.name,
                 mode(record.mode),
                 record.reference

@@ -132,6 +132,16 @@ fn cached(host: &Host) {
     let error = host.fails(&format!("sdme-gen fs import --app t {TEAM}/unsigned:1"));
     assert!(error.contains("is not accepted: /etc/containers/policy.json, scope default: reject"), "{error}");
     host.ok(&format!("podman pull -q --policy=missing --tls-verify=false {TEAM}/unsigned:1"));
+    // A root file system, which podman takes only by podman import, without a policy.
+    host.ok("tar -C /etc -cf /srv/root.tar hostname");
+    let error = host.fails("sdme-gen fs import --app r rootfs:/srv/root.tar");
+    assert!(error.contains("scope default: reject"), "{error}");
+    write_policy(host, &only("tarball", "", &json!([signed("a", &Value::Null)])));
+    let error = host.fails("sdme-gen fs import --app r rootfs:/srv/root.tar");
+    assert!(error.contains("scope tarball: sigstoreSigned by /etc/pki/a.pub"), "{error}");
+    write_policy(host, &only("tarball", "", &accept()));
+    host.ok("sdme-gen fs import --app r rootfs:/srv/root.tar");
+    write_policy(host, &reject);
     // The policy of the user, who is root, goes before the machine's.
     host.ok("mkdir -p /root/.config/containers");
     host.write("/root/.config/containers/policy.json", json!({"default": accept()}).to_string());

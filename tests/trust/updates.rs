@@ -119,6 +119,8 @@ fn updates(host: &Host, directory: &Path) {
     assert!(accepted["fingerprint"].as_str().unwrap().starts_with("SHA256:") && accepted["signed"] == json!(reference));
     let ps: Value = serde_json::from_str(&host.ok("sdme-gen ps --json")).unwrap();
     assert_eq!(ps[0]["accepted"][0][0], *accepted, "{ps}");
+    assert!(host.ok("sdme-gen fs ls").contains("(signed by /etc/pki/key.pub)"));
+    assert_eq!(host.ok("sdme-gen ps --format '{{.Names}} {{.Key}}'"), "web /etc/pki/key.pub\n");
     let check = host.ok("sdme-gen check");
     assert!(
         check.contains(&format!(

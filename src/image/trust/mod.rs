@@ -79,8 +79,6 @@ pub struct Loaded {
 pub struct Judge {
     rules: Vec<Loaded>,
     subject: Subject,
-    /// The image, for messages.
-    source: String,
     /// Whether signatures are looked for, or why that cannot be told.
     looks: Result<bool, String>,
     /// What is wrong with the policy.
@@ -115,7 +113,7 @@ impl Judge {
         let load = |rule: Rule| Loaded { keys: rule.requirements.iter().map(|one| keys(one, root)).collect(), rule };
         let problem = trust.policy.as_ref().and_then(|file| file.policy.as_ref().err()).map(ToString::to_string);
         let rules = rules.into_iter().map(load).collect();
-        Ok(Self { rules, subject, source: source.to_string(), looks, problem })
+        Ok(Self { rules, subject, looks, problem })
     }
 
     /// Whether anything is asked of the image.
@@ -176,7 +174,8 @@ impl Judge {
     }
 
     fn refusal(&self, digest: Option<&Digest>, reason: &decide::Reason) -> Refusal {
-        let digest = digest.map(|digest| format!(" ({digest})")).unwrap_or_default();
+        // Whoever shows the message names the image.
+        let image = digest.map_or_else(|| "the image".to_owned(), |digest| format!("the image {digest}"));
         let decide::Reason { file, scope, requirement, text, unsigned } = reason;
         let mut text = text.clone();
         if *unsigned && self.looks == Ok(false) {
@@ -185,7 +184,7 @@ impl Judge {
                 "signatures are not looked for; write use-sigstore-attachments: true for this registry in {directory}, as containers-registries.d(5) has it"
             );
         }
-        Refusal(format!("{}{digest} is not accepted: {file}, {scope}: {requirement}: {text}", self.source))
+        Refusal(format!("{image} is not accepted: {file}, {scope}: {requirement}: {text}"))
     }
 }
 
