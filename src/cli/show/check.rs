@@ -24,7 +24,7 @@ pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Writ
     let policies = trust::applied(&compiled.model, names);
     if json {
         let policies = policies.iter().map(|applied| {
-            serde_json::json!({"file": applied.file, "line": 1, "severity": "info", "code": null,
+            serde_json::json!({"file": applied.file, "line": applied.line, "severity": "info", "code": null,
                 "image": applied.image, "message": applied.text})
         });
         let all: Vec<_> = all.iter().map(as_json).chain(policies).collect();
@@ -37,7 +37,7 @@ pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Writ
             writeln!(stderr, "{}", line(diagnostic, colour))?;
         }
         for applied in policies {
-            writeln!(out, "{}", text::line(&format!("{}: {}", applied.file, applied.text)))?;
+            writeln!(out, "{}", text::line(&format!("{}:{}: {}", applied.file, applied.line, applied.text)))?;
         }
     }
     let bad = all.iter().any(|d| d.severity == Severity::Error);

@@ -12,6 +12,8 @@ pub struct Applied {
     pub image: String,
     /// The file that decides.
     pub file: String,
+    /// The line in it; the first one for a policy, which has no lines worth naming.
+    pub line: u32,
     /// The scope in it and what it asks for.
     pub text: String,
 }
@@ -28,7 +30,10 @@ pub fn applied(model: &Model, names: &[String]) -> Vec<Applied> {
         worth.map(|rule| {
             let requirements: Vec<String> = rule.requirements.iter().map(Requirement::describe).collect();
             let text = format!("{} ({}): {}: {}", image.name, image.source, rule.scope, requirements.join(" and "));
-            Applied { image: image.name.clone(), file: rule.file, text }
+            // Files of ours are named with their line.
+            let place = rule.file.rsplit_once(':').and_then(|(file, line)| Some((file.to_owned(), line.parse().ok()?)));
+            let (file, line) = place.unwrap_or((rule.file, 1));
+            Applied { image: image.name.clone(), file, line, text }
         })
     });
     of_image.collect()

@@ -7,7 +7,9 @@ use libfuzzer_sys::fuzz_target;
 use sdme_gen::config::trust::scope::Subject;
 use sdme_gen::image::trust::registries_d::Attachments;
 
-fuzz_target!(|data: &[u8]| {
+// The YAML parser panics at some texts, which is caught and made an error (src/compose/yaml.rs). The hook of libfuzzer-sys would end the
+// process before; a panic that nothing catches still ends it.
+fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |data: &[u8]| {
     let mut all = Attachments::default();
     for piece in data.split(|byte| *byte == 0xff).take(4) {
         let Ok(text) = std::str::from_utf8(piece) else { return };
