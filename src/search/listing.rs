@@ -66,6 +66,10 @@ impl Place {
                 Found::Masked => Ok(Vec::new()),
                 Found::Unusable(message) => Err(message),
             },
+            // A symbolic link that leads nowhere is meant to be a file.
+            Err(_) if fs::symlink_metadata(self.root.join(path.trim_start_matches('/'))).is_ok() => {
+                Err("it is a dangling symbolic link; fix or remove the link".to_owned())
+            }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return None;
             }
