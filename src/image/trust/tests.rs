@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Decisions about images. The signatures are made by openssl; nothing here makes one.
+//! Decisions about images. The signatures are made by openssl and by cosign; nothing here makes one.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -143,4 +143,41 @@ fn one_good_signature_meets_a_requirement() {
     assert!(!any.asks() && any.weigh(&digest, &[]).unwrap().is_empty());
     let wrong = judge(root, "{");
     assert!(wrong.has_problem() && !is_refusal(&wrong.before().unwrap_err()));
+}
+
+/// What cosign 3.1.1 of Debian writes: a key, a signature in simple signing format, and a bundle.
+const COSIGN_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEs6PeScLdph6puj9I6UpnepB/D0Ge\nyoBEIH/YgN68KVaKSkMsj5wuMzAsAfu775OygFrivBfdUgIHcvPSh26Xlg==\n-----END PUBLIC KEY-----\n";
+const COSIGN_PAYLOAD: &str = r#"{"critical":{"identity":{"docker-reference":"127.0.0.1:5917/shop/legacy:1"},"image":{"docker-manifest-digest":"sha256:5edfb6fc70437f713b78a8e0f59380648e0039738b82c92fd07991190b0fae64"},"type":"cosign container image signature"},"optional":null}"#;
+const COSIGN_SIGNATURE: &str =
+    "MEUCIQCjvTpbyaBM8wwZDqfQRnNun8lYy8PqCfe7kiWftPWV/QIgZVoo/VBYKe8O4Yrj6ZTYhOuM8yHTfS2OAFiXY5xR3mQ=";
+const COSIGN_BUNDLE: &str = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"XXZRd/axdAEZAtMZMYI7DDFyKqhwIqmt8YWOd+R0aT0="}},"dsseEnvelope":{"payload":"eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCJzdWJqZWN0IjpbeyJkaWdlc3QiOnsic2hhMjU2IjoiZWYxZmIzZDhkNmUxYzU3ZGZmZDgxYWU3N2IwMjRlZDFiYmU1NzYwMTVjM2FhNmJiMWFiNTlmZDE5Yjc5YmJiMSJ9LCJhbm5vdGF0aW9ucyI6e319XSwicHJlZGljYXRlVHlwZSI6Imh0dHBzOi8vc2lnc3RvcmUuZGV2L2Nvc2lnbi9zaWduL3YxIiwicHJlZGljYXRlIjp7fX0=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"MEQCIH0skzXr9coEqAulq9AFDTO0nDaMIToMOY6bCVNQHD+ZAiBRa6bSTKJmTyPN98ZLIOetY9TSsGmQyRnJA+ksmX9TEA=="}]}}"#;
+
+#[test]
+fn what_cosign_writes() {
+    let directory = tempfile::tempdir().unwrap();
+    fs::write(directory.path().join("k.pub"), COSIGN_KEY).unwrap();
+    let judge = |identity: &str| {
+        let identity = crate::config::trust::identity(&[identity.to_owned()]).unwrap();
+        let at = crate::diag::Location::new(&"/f".into(), 1);
+        let keys = crate::diag::Spanned { value: vec![KeySource::Path("/k.pub".to_owned())], at };
+        let verify = crate::config::trust::Verify { keys: Some(keys), identity: Some(identity) };
+        let trust = Trust { verify, ..Trust::default() };
+        Judge::new(&"127.0.0.1:5917/shop/legacy:1".parse().unwrap(), &trust, directory.path()).unwrap()
+    };
+    let annotations = BTreeMap::from([(SIGNATURE.to_owned(), COSIGN_SIGNATURE.to_owned())]);
+    let simple = Attached { media_type: SIMPLE_SIGNING.to_owned(), payload: COSIGN_PAYLOAD.into(), annotations };
+    let digest = |hex: &str| Digest::parse(&format!("sha256:{hex}")).unwrap();
+    let signed = digest("5edfb6fc70437f713b78a8e0f59380648e0039738b82c92fd07991190b0fae64");
+    let exact = judge("matchExact");
+    let accepted = exact.weigh(&signed, std::slice::from_ref(&simple)).unwrap();
+    assert_eq!(accepted[0].signed.as_deref(), Some("127.0.0.1:5917/shop/legacy:1"));
+    let bundled = digest("ef1fb3d8d6e1c57dffd81ae77b024ed1bbe576015c3aa6bb1ab59fd19b79bbb1");
+    assert!(exact.weigh(&bundled, std::slice::from_ref(&simple)).is_err());
+    let media_type = "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned();
+    let bundle = Attached { media_type, payload: COSIGN_BUNDLE.into(), annotations: BTreeMap::new() };
+    assert_eq!(judge("digest").weigh(&bundled, std::slice::from_ref(&bundle)).unwrap().len(), 1);
+    // It names no reference.
+    let text = judge("matchRepository").weigh(&bundled, std::slice::from_ref(&bundle)).unwrap_err().0;
+    assert!(text.contains("a bundle names no reference"), "{text}");
+    assert!(judge("digest").weigh(&signed, &[bundle]).is_err());
 }
