@@ -133,7 +133,7 @@ fn cached(host: &Host) {
     assert!(error.contains("is not accepted: /etc/containers/policy.json, scope default: reject"), "{error}");
     host.ok(&format!("podman pull -q --policy=missing --tls-verify=false {TEAM}/unsigned:1"));
     // A root file system, which podman takes only by podman import, without a policy.
-    host.ok("tar -C /etc -cf /srv/root.tar hostname");
+    host.ok("tar -C /etc -cf /srv/root.tar passwd");
     let error = host.fails("sdme-gen fs import --app r rootfs:/srv/root.tar");
     assert!(error.contains("scope default: reject"), "{error}");
     write_policy(host, &only("tarball", "", &json!([signed("a", &Value::Null)])));
