@@ -299,7 +299,7 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
         );
     }
     // Before anything of it is read but its manifest.
-    let (accepted, attached) = judge.decide(digest, &mut *origin)?;
+    let (accepted, attached) = judge.decide(&address, &mut *origin)?;
     let entry = Store::entry_name(request.name, digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {

@@ -106,6 +106,9 @@ fn decisions_of_podman_and_ours() {
                 case.what
             );
         }
+        if case.what == "only the index is signed" {
+            assert!(own.stderr.contains("cosign sign --recursive"), "{own}");
+        }
         // A refusal says so, or what is wrong with the policy.
         if !own.success()
             && !["is not accepted: /etc/containers/policy.json, ", "invalid signature policy"]

@@ -70,12 +70,6 @@ fn clean(path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// Whether a key of registries.d (containers-registries.d(5)) is for the image, and how narrow it is: lower is narrower.
-#[must_use]
-pub fn rank(subject: &Subject, scope: &str) -> Option<usize> {
-    subject.scopes().iter().position(|known| known == scope && !scope.is_empty())
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -102,6 +96,5 @@ mod tests {
         let digest = format!("sha256:{}", "a".repeat(64));
         let both = Subject::of(&format!("q.io/a:1@{digest}").parse().unwrap());
         assert_eq!(both.scopes().first().unwrap(), &format!("q.io/a@{digest}"));
-        assert_eq!((rank(&both, "q.io"), rank(&both, "q"), rank(&both, "")), (Some(2), None, None));
     }
 }

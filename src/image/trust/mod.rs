@@ -31,6 +31,7 @@ use crate::config::trust::policy::{KeySource, Requirement};
 use crate::config::trust::scope::Subject;
 use crate::config::trust::{REGISTRIES_D, Rule, Trust};
 use crate::image::source::Origin;
+use crate::image::source::manifest::Address;
 use crate::image::store::digest::{Digest, read_limited};
 
 /// By which key an image was accepted, and for whom.
@@ -157,8 +158,9 @@ impl Judge {
     ///
     /// # Errors
     /// The image is not accepted, or its origin cannot be asked.
-    pub fn decide(&self, digest: &Digest, origin: &mut dyn Origin) -> Result<(Vec<Accepted>, Vec<Attached>)> {
+    pub fn decide(&self, address: &Address, origin: &mut dyn Origin) -> Result<(Vec<Accepted>, Vec<Attached>)> {
         self.before()?;
+        let digest = &address.digest;
         let mut attached = Vec::new();
         if !self.asks() {
             return Ok((Vec::new(), attached));
@@ -170,7 +172,14 @@ impl Judge {
             }
             attached.extend(origin.attached(digest, Form::Referring).context("looking for signatures")?);
         }
-        Ok((self.weigh(digest, &attached)?, attached))
+        let accepted = self.weigh(digest, &attached).map_err(|Refusal(text)| {
+            // Signing by a tag signs the index that the tag stands for.
+            let of_index = address.index.is_some() && attached.is_empty() && self.looks == Ok(true);
+            let hint =
+                if of_index { " (cosign sign --recursive also signs the manifest of each platform)" } else { "" };
+            Refusal(text + hint)
+        })?;
+        Ok((accepted, attached))
     }
 
     fn refusal(&self, digest: Option<&Digest>, reason: &decide::Reason) -> Refusal {
