@@ -21,6 +21,8 @@ pub enum Event {
     Unavailable,
     /// A version is not tried, because it failed before or somebody went back from it.
     Refused,
+    /// A version is not used, because the signature policy does not accept it.
+    NotAccepted,
     /// An image was switched to another version; restarts follow.
     Switched,
     /// A container runs on the new version and has passed its checks.
@@ -41,11 +43,12 @@ pub enum Event {
 
 impl Event {
     /// All events, in the order in which the documentation lists them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 13] = [
         Self::Available,
         Self::Downloaded,
         Self::Unavailable,
         Self::Refused,
+        Self::NotAccepted,
         Self::Switched,
         Self::Updated,
         Self::Failed,
@@ -64,6 +67,7 @@ impl Event {
             Self::Downloaded => "e4e1357e9e69436badd20c9ee6ce5299",
             Self::Unavailable => "18828e8eb9e74b26be02ceb7aa87d552",
             Self::Refused => "6a56235ad13f40c78e558815a410315d",
+            Self::NotAccepted => "8f8e25dc0b76470f8ceb2b39b3bc4539",
             Self::Switched => "f2a6346fa43d49a2bcf5cbd786713e32",
             Self::Updated => "067196f0fc754860bc062a18528579ed",
             Self::Failed => "13e68fc8e5f54713bfe8e84a08330c5b",
@@ -79,7 +83,7 @@ impl Event {
     fn priority(self) -> u8 {
         match self {
             Self::RollbackFailed => 2,
-            Self::Unavailable | Self::Failed | Self::NoSnapshot => 3,
+            Self::Unavailable | Self::NotAccepted | Self::Failed | Self::NoSnapshot => 3,
             Self::RolledBack | Self::Undone | Self::Restored => 4,
             Self::Available | Self::Downloaded | Self::Refused | Self::Switched | Self::Updated => 5,
         }

@@ -66,7 +66,8 @@ fn check_says_the_same_and_changes_nothing() {
     for case in cases("wrong.txt") {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in &case.files {
-            let path = dir.path().join("etc/sdme").join(name);
+            let path =
+                dir.path().join(name.strip_prefix('/').map_or_else(|| format!("etc/sdme/{name}"), str::to_owned));
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match text.strip_prefix("-> ") {
                 Some(target) => std::os::unix::fs::symlink(target, &path).unwrap(),

@@ -113,6 +113,22 @@ fn rooms_use_nothing_that_stands_above_them() {
     }
 }
 
+/// Parts of `image/trust` that decide: they open nothing and ask nobody, so that the same decision is made for a source and for the store.
+const DECIDING: [&str; 4] = ["decide.rs", "payload.rs", "bundle.rs", "keys.rs"];
+
+#[test]
+fn decisions_about_images_are_pure() {
+    let impure =
+        ["std::fs", "std::env", "std::process", "std::time", "std::net", "nix::", "Origin", "Store", "reqwest"];
+    for (path, text) in DECIDING.iter().flat_map(|file| sources(&format!("src/image/trust/{file}"))) {
+        for (line, code) in code(&text) {
+            for word in impure {
+                assert!(!code.contains(word), "{}:{}: a decision uses {word}", path.display(), line + 1);
+            }
+        }
+    }
+}
+
 const IMPURE: [&str; 6] = ["search", "image", "runtime", "update::", "cli", "output::emit"];
 
 #[test]

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::ps::units;
 use crate::config::keys::FileType;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
+use crate::image::trust::Judge;
 use crate::image::{Progress, Removed, Retention, Store, check_name};
 use crate::paths::RUNTIME;
 use crate::resolve::model::{Base, Container, Model};
@@ -197,6 +198,26 @@ fn users(model: &Model, name: &str) -> Vec<String> {
         containers.filter(|c| c.apps.iter().any(|a| a.image == name) || (!c.apps.is_empty() && on(&c.base)));
     let images = model.images.values().filter(|i| i.base.as_ref().is_some_and(on));
     containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
+}
+
+/// Which imported images would not be accepted now, by the signatures that are kept in the store, and why.
+///
+/// # Errors
+/// The store cannot be read.
+pub fn unaccepted(root: &Path, name: Option<&str>) -> Result<Vec<String>> {
+    let model = crate::runtime::model(root);
+    let store = Store::open(root);
+    let names = name.map_or_else(|| store.names(), |name| Ok(vec![name.to_owned()]))?;
+    let mut problems = Vec::new();
+    for name in names {
+        // What else is wrong with it is said by verify().
+        let (Some(image), Ok(Some(found))) = (model.images.get(&name), store.lookup(&name)) else { continue };
+        let judge = Judge::new(&image.source, &image.trust, root);
+        if let Err(error) = judge.and_then(|judge| judge.again(&found)) {
+            problems.push(format!("{name}: {error:#}"));
+        }
+    }
+    Ok(problems)
 }
 
 /// Removes what nobody needs.

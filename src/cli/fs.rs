@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `sdme-gen fs`: the images that are there.
 
+use std::collections::BTreeSet;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -63,7 +64,7 @@ pub enum Fs {
         #[arg(long)]
         dry_run: bool,
     },
-    /// Check one image, or all and the kept downloads; exits with 1 if anything is wrong
+    /// Check the files and the signatures of one image, or of all and the kept downloads; exits with 1 if anything is wrong
     Verify {
         /// Name of the image
         name: Option<String>,
@@ -104,7 +105,8 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
         Fs::Ls { json } => return list(&Store::open(root), json, out),
         Fs::Rm { name, dry_run } => images::remove(root, &name, dry_run)?,
         Fs::Verify { name } => {
-            let problems = verify(&Store::open(root), name.as_deref())?;
+            let mut problems = verify(&Store::open(root), name.as_deref())?;
+            problems.extend(images::unaccepted(root, name.as_deref())?);
             for problem in &problems {
                 writeln!(out, "{}", text::line(problem))?;
             }
@@ -139,7 +141,7 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
                     "former": former, "imported": i.imported_at(), "checked": (updates.checked > 0).then_some(updates.checked),
                     "latest": updates.latest, "update": updates.word(i),
                     "name": i.name, "mode": mode(i.image.mode), "reference": i.image.reference,
-                    "digest": i.image.manifest, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree,
+                    "digest": i.image.manifest, "accepted": i.image.accepted, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree,
                     "layers": i.below
                 })
             })
@@ -160,8 +162,11 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
             let age = version
                 .imported_at()
                 .map_or_else(|| "-".to_owned(), |time| crate::cli::show::ps::duration(now().saturating_sub(time)));
+            let keys: BTreeSet<&str> = record.accepted.iter().map(|accepted| accepted.key.as_str()).collect();
+            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+            let signed = if keys.is_empty() { keys } else { format!("  (signed by {keys})") };
             let row = format!(
-                "{:width$}  {:4}  {digest}  {age:>8}  {}{note}",
+                "{:width$}  {:4}  {digest}  {age:>8}  {}{signed}{note}",
                 image.name,
                 mode(record.mode),
                 record.reference

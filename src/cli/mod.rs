@@ -327,7 +327,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             if security {
                 security::print(&compiled.model, &mut out)?;
             }
-            check::run(&compiled, json, &mut out)
+            check::run(&compiled, json, &names, &mut out)
         }
         Verb::Graph { root, dot, mermaid, names } => graph::run(&root, dot, mermaid, &names, &mut out),
         Verb::Create { root, wanted } => create::create(&wanted, &root, &mut out).map(|_| ExitCode::SUCCESS),

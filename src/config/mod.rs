@@ -7,5 +7,6 @@ pub mod lock;
 pub mod quadlet;
 pub mod settings;
 pub mod sources;
+pub mod trust;
 pub mod update;
 pub mod values;

@@ -45,6 +45,8 @@ pub struct Sources {
     pub built: BTreeMap<String, String>,
     /// `sdme.lock`, if there is one.
     pub lock: Option<Text>,
+    /// The machine's signature policy, if there is one: [`super::trust::POLICIES`].
+    pub policy: Option<Text>,
 }
 
 impl SourceFile {

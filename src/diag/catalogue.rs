@@ -19,7 +19,7 @@ pub struct Kind {
 const WEB: &str = "web.container";
 
 /// All kinds, in the order of their codes.
-pub const KINDS: [Kind; 37] = [
+pub const KINDS: [Kind; 38] = [
     Kind {
         code: Code::Unreadable,
         title: "A file that cannot be read",
@@ -171,6 +171,13 @@ pub const KINDS: [Kind; 37] = [
         title: "A health check that cannot be read",
         remedy: "Write a line for the shell, a JSON list of words, a URL or a port, in one of the keys; `docs/health.md` has examples.",
         example: &[(WEB, "[Container]\nImage=nginx\nHealthCmd=[\"curl\", 1]\n")],
+    },
+    Kind {
+        code: Code::SignaturePolicy,
+        title: "A signature policy that cannot be read, or a key of one of our files that asks for signatures",
+        remedy: "Correct the policy as containers-policy.json(5) has it: nothing is imported past one with a mistake. VerifyKey= takes \
+                 paths of public keys; `docs/signed-images.md` has both.",
+        example: &[("nginx.image", "[Image]\nImage=nginx\nVerifyKey=nginx.pub\n")],
     },
     Kind {
         code: Code::MissingFile,

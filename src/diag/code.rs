@@ -56,6 +56,8 @@ pub enum Code {
     Secret,
     /// A health check cannot be read.
     HealthCheck,
+    /// A signature policy cannot be read, or a key of ours that asks for signatures.
+    SignaturePolicy,
     /// A reference leads to a file that does not exist.
     MissingFile,
     /// What a file relies on cannot be used.
@@ -110,6 +112,7 @@ impl fmt::Display for Code {
             Self::KernelSetting => "S313",
             Self::Secret => "S314",
             Self::HealthCheck => "S315",
+            Self::SignaturePolicy => "S316",
             Self::MissingFile => "S401",
             Self::UnusableFile => "S402",
             Self::Circle => "S403",

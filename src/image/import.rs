@@ -4,6 +4,7 @@
 //! Everything is done in a private directory and gets its name only when it is complete and on disk, so an import
 //! interrupted anywhere changes nothing. Must not decide what an image is or how it unpacks.
 
+use std::cell::Cell;
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Read, Write as _};
 use std::os::unix::fs::symlink;
@@ -14,6 +15,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::progress::Progress;
 use super::source::{self, Blob, LayerInfo, Origin, Surroundings};
 use super::store::{INVENTORY, Imported, Store, check_name, render};
+use crate::config::trust::Trust;
 use crate::config::values::access::{Access, Registries};
 use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull, RegistryRef};
@@ -29,6 +31,7 @@ use crate::image::store::record::{ImageRecord, Known};
 use crate::image::store::scratch::Scratch;
 use crate::image::tar::ahead::ahead;
 use crate::image::tar::compress::decoder;
+use crate::image::trust::{Accepted, Judge, is_refusal, kept};
 use crate::image::unpack::extract::{Extractor, Limits};
 use crate::image::unpack::inventory::Contents;
 use crate::image::unpack::layers::Directories;
@@ -59,6 +62,8 @@ pub struct Request<'a> {
     pub installers: &'a Installers,
     /// The digest that its manifest or its index has to have, if `sdme.lock` or an update says so.
     pub digest: Option<&'a str>,
+    /// What decides whether it is accepted.
+    pub trust: &'a Trust,
     /// Bounds on its size.
     pub limits: Limits,
 }
@@ -71,6 +76,7 @@ impl<'a> Request<'a> {
         static ACCESS: LazyLock<Access> = LazyLock::new(Access::default);
         static INSTALLERS: Installers = Installers { own: std::collections::BTreeMap::new() };
         static REGISTRIES: LazyLock<Registries> = LazyLock::new(Registries::default);
+        static TRUST: LazyLock<Trust> = LazyLock::new(Trust::default);
         Self {
             name,
             source,
@@ -82,6 +88,7 @@ impl<'a> Request<'a> {
             install: InstallSetting::Auto,
             installers: &INSTALLERS,
             digest: None,
+            trust: &TRUST,
             limits: Limits::default(),
         }
     }
@@ -118,6 +125,9 @@ impl Request<'_> {
 pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Imported> {
     check_name(request.name)?;
     let reference = request.source.to_string();
+    let judge = Judge::new(request.source, request.trust, store.host())?;
+    // Why what is there is not accepted.
+    let unaccepted = Cell::new(None);
     let present = || -> Result<Option<Imported>> {
         let found = match store.lookup(request.name) {
             Ok(found) => found,
@@ -128,7 +138,14 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             }
             Err(error) => return Err(error),
         };
-        Ok(found.filter(|found| request.suits(found, &reference)))
+        let Some(found) = found.filter(|found| request.suits(found, &reference)) else { return Ok(None) };
+        match judge.again(&found) {
+            Ok(accepted) => Ok(Some(noted(found, accepted)?)),
+            Err(error) => {
+                unaccepted.set(Some(error));
+                Ok(None)
+            }
+        }
     };
     // What has to have a certain digest does not change.
     let pull = if request.digest.is_some() && request.pull != Pull::Never { Pull::Missing } else { request.pull };
@@ -138,6 +155,9 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
         return Ok(found);
     }
     if request.pull == Pull::Never {
+        if let Some(error) = unaccepted.take() {
+            return Err(error);
+        }
         bail!("image `{}` ({reference}) has not been imported, and `Pull=never` forbids fetching it", request.name);
     }
     (|| {
@@ -149,9 +169,16 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
         {
             return Ok(found);
         }
-        let fetched = fetch(store, request, &reference, progress).and_then(|found| {
+        let fetched = fetch(store, request, &judge, progress).and_then(|found| {
             store.link(request.name, found.entry())?;
             Ok(found)
+        });
+        // What is there would do for now, if it were accepted.
+        let fetched = fetched.map_err(|error| match unaccepted.take() {
+            Some(why) if !is_refusal(&error) => {
+                error.context(format!("what was imported before cannot be used: {why:#}"))
+            }
+            _ => error,
         });
         let found = match fetched {
             Err(error) if pull == Pull::Newer => match present()? {
@@ -200,11 +227,21 @@ pub fn download(store: &Store, request: &Request<'_>, progress: &dyn Progress) -
     let fetched = || -> Result<Imported> {
         store.prepare()?;
         let _lock = store.lock_name(request.name)?;
-        let found = fetch(store, request, &reference, progress)?;
+        let judge = Judge::new(request.source, request.trust, store.host())?;
+        let found = fetch(store, request, &judge, progress)?;
         prune::limit_cache(store, request.registries.cache_size, false)?;
         Ok(found)
     };
     fetched().with_context(|| format!("importing image `{}` from {reference}", request.name))
+}
+
+/// Notes by which keys an image is accepted now, if that has changed.
+fn noted(mut found: Imported, accepted: Vec<Accepted>) -> Result<Imported> {
+    if found.image.accepted != accepted {
+        found.image.accepted = accepted;
+        Store::rewrite(&found)?;
+    }
+    Ok(found)
 }
 
 /// The source to ask: a registry can be asked for a digest, and so for the same image later.
@@ -218,7 +255,8 @@ fn asked(request: &Request<'_>) -> ImageSource {
 }
 
 /// Makes sure that the store has the image, and gives its entry.
-fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn Progress) -> Result<Imported> {
+fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Progress) -> Result<Imported> {
+    let reference = &request.source.to_string();
     // What is there under the digest need not be asked for.
     if let Some(digest) = request.digest {
         let entry = Store::entry_name(request.name, &Digest::parse(digest)?, request.mode, &request.installation());
@@ -226,10 +264,14 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
         // The name of an entry tells nothing about the index.
         let others = store.lookup(request.name).unwrap_or_default().into_iter();
         let others = others.chain(store.former_versions(request.name).unwrap_or_default());
-        if let Some(found) = there.into_iter().chain(others).find(|found| request.suits(found, reference)) {
-            return Ok(found);
+        let mut all = there.into_iter().chain(others).filter(|found| request.suits(found, reference));
+        if let Some((found, accepted)) =
+            all.find_map(|found| judge.again(&found).ok().map(|accepted| (found, accepted)))
+        {
+            return noted(found, accepted);
         }
     }
+    judge.before()?;
     let scratch = store.scratch()?;
     let platform = Platform::of(request.platform);
     let (cache, place) = (store.blobs(), scratch.path());
@@ -256,6 +298,8 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
             request.name
         );
     }
+    // Before anything of it is read but its manifest.
+    let (accepted, attached) = judge.decide(&address, &mut *origin)?;
     let entry = Store::entry_name(request.name, digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
@@ -267,10 +311,17 @@ fn fetch(store: &Store, request: &Request<'_>, reference: &str, progress: &dyn P
             found.image.requested_platform = request.platform.to_string();
             Store::rewrite(&found)?;
         }
+        if judge.asks() {
+            kept::write(&found.dir, &attached)?;
+        }
         progress.message(&format!("{}: {digest} is up to date", request.name));
-        return Ok(found);
+        return noted(found, accepted);
     }
-    let known = Known { reference, address: &address, mode: request.mode, platform: request.platform };
+    let accepted = accepted.as_slice();
+    let known = Known { reference, address: &address, accepted, mode: request.mode, platform: request.platform };
+    if judge.asks() {
+        kept::write(&scratch.path(), &attached)?;
+    }
     // What the store has of the layers stays until the entry says that it needs it.
     let _layers = store.use_layers()?;
     let contents = unpack(&mut *origin, known, request, store, &scratch, around)?;

@@ -11,6 +11,7 @@ mod progress;
 mod source;
 mod store;
 mod tar;
+pub mod trust;
 mod unpack;
 mod versions;
 

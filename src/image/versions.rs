@@ -39,6 +39,8 @@ pub struct Updates {
     pub wanted: Option<String>,
     /// Why it could not be fetched.
     pub problem: Option<String>,
+    /// Whether it could not be fetched because the signature policy does not accept it.
+    pub unaccepted: bool,
     /// The store entry that was downloaded and is not used yet.
     pub pending: Option<String>,
     /// The store entry that the last update replaced.
@@ -73,14 +75,17 @@ impl Updates {
         self.checked = now;
         if !self.refused.contains(digest) {
             self.refused.clear();
+            self.unaccepted = false;
         }
     }
 
-    /// A word for what is known beyond the version that is used: `available`, `downloaded`, `rolled back`, or nothing.
+    /// A word for what is known beyond the version that is used: `available`, `downloaded`, `not accepted`, `rolled back`, or
+    /// nothing.
     #[must_use]
     pub fn word(&self, current: &Imported) -> Option<&'static str> {
         let latest = self.latest.as_ref().filter(|latest| **latest != current.image.manifest);
         match latest {
+            Some(latest) if self.refused.contains(latest) && self.unaccepted => Some("not accepted"),
             Some(latest) if self.refused.contains(latest) => Some("rolled back"),
             Some(_) if self.pending.is_some() => Some("downloaded"),
             Some(_) => Some("available"),

@@ -10,6 +10,8 @@ use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use super::service;
 use crate::config::settings::{Settings, parse_bool};
+use crate::config::trust::scope::Subject;
+use crate::config::trust::{self, Trust, Verify};
 use crate::config::values::access::{self, Access};
 use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
@@ -103,6 +105,7 @@ pub fn draft(
         }
     };
     let access = access(settings, &mut problems);
+    let verify = verify(settings, "Image", &mut problems);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
@@ -122,6 +125,7 @@ pub fn draft(
                 platform,
                 access,
                 base: None,
+                trust: Trust { policy: None, verify },
                 locked: None,
                 unit,
                 service,
@@ -131,6 +135,24 @@ pub fn draft(
         }
         _ => Err(errors_first(problems)),
     }
+}
+
+/// Reads `VerifyKey=` and `VerifyIdentity=` of a section.
+pub fn verify(settings: &Settings, section: &str, problems: &mut Vec<Diagnostic>) -> Verify {
+    fn read<T>(
+        (settings, section, key): (&Settings, &str, &str),
+        problems: &mut Vec<Diagnostic>,
+        parse: impl Fn(&[String]) -> Result<T, Problem>,
+    ) -> Option<Spanned<T>> {
+        let words = settings.words(section, key);
+        let at = words.first()?.at.clone();
+        let values: Vec<String> = words.into_iter().map(|word| word.value).collect();
+        let parsed = parse(&values).map_err(|problem| problems.push(Diagnostic::error(&at, problem)));
+        parsed.ok().map(|value| Spanned { value, at })
+    }
+    let keys = read((settings, section, "VerifyKey"), problems, trust::keys);
+    let identity = read((settings, section, "VerifyIdentity"), problems, trust::identity);
+    Verify { keys, identity: identity.map(|identity| identity.value) }
 }
 
 fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
@@ -176,6 +198,10 @@ pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     }
     if let Some(digest) = &image.locked {
         add(digest.clone());
+    }
+    // Whether it is accepted may change with the policy and the keys: every start verifies what is kept of its signatures.
+    if image.trust.may_ask(&Subject::of(source)) {
+        return None;
     }
     (matches!(image.pull, Pull::Missing | Pull::Never) && name.len() <= 255).then_some(name)
 }

@@ -30,6 +30,7 @@ use crate::config::keys::FileType;
 use crate::config::lock::Lock;
 use crate::config::settings::Settings;
 use crate::config::sources::{SourceFile, Sources};
+use crate::config::trust::policy::PolicyFile;
 use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
@@ -143,7 +144,22 @@ pub fn resolve(sources: &Sources) -> Model {
     model.networks.retain(|name, network| is_file(&names, name) || !network.members.is_empty());
     model.settle_images();
     apply_lock(sources, &mut model);
+    apply_trust(sources, &mut model);
     model
+}
+
+/// Gives every image the machine's signature policy, and `VerifyKey=` of `sdme.conf` to those whose files have none.
+fn apply_trust(sources: &Sources, model: &mut Model) {
+    if let Some(file) = &sources.policy {
+        let content = file.content.as_ref().map(Vec::as_slice).map_err(String::as_str);
+        let policy = PolicyFile::read(&file.path, content);
+        model.warnings.extend(policy.policy.as_ref().err().cloned());
+        model.policy = Some(Arc::new(policy));
+    }
+    for image in model.images.values_mut() {
+        image.trust.policy.clone_from(&model.policy);
+        image.trust.verify = std::mem::take(&mut image.trust.verify).or(&model.verify);
+    }
 }
 
 /// Holds images to the digests in `sdme.lock`.
@@ -304,6 +320,7 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
     let mut problems = Vec::new();
     model.update_settle = update::settle(settings, "Defaults", &mut problems);
     model.update_snapshot = update::snapshot(settings, "Defaults");
+    model.verify = image::verify(settings, "Defaults", &mut problems);
     if !problems.is_empty() {
         model.reject(file, problems, Vec::new());
         return;

@@ -10,6 +10,8 @@ use super::security::Security;
 use super::volume::Volume;
 use crate::config::keys::FileType;
 use crate::config::lock::Lock;
+use crate::config::trust::policy::PolicyFile;
+use crate::config::trust::{Trust, Verify};
 use crate::config::update::SETTLE;
 use crate::config::values::Device;
 use crate::config::values::access::{Access, Registries};
@@ -103,6 +105,10 @@ pub struct Model {
     pub update_settle: Option<u64>,
     /// `UpdateSnapshot=` of `sdme.conf`.
     pub update_snapshot: Option<Spanned<bool>>,
+    /// `VerifyKey=` and `VerifyIdentity=` of `sdme.conf`.
+    pub verify: Verify,
+    /// The machine's signature policy.
+    pub policy: Option<Arc<PolicyFile>>,
     /// `sdme.lock`, or what is wrong with it.
     pub lock: Option<Result<Lock, Diagnostic>>,
     /// Files that cannot be used.
@@ -355,6 +361,8 @@ pub struct Image {
     pub access: Access,
     /// `Base=` of the file.
     pub base: Option<Base>,
+    /// What decides whether it is accepted. Of a file that is being read, only what the file says.
+    pub trust: Trust,
     /// The digest that `sdme.lock` holds it to.
     pub locked: Option<String>,
     /// `[Unit]`, file references translated to units.

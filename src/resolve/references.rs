@@ -7,6 +7,7 @@ use super::model::{Assignment, Container, Image};
 use super::pod::Pod;
 use crate::config::keys::FileType;
 use crate::config::quadlet::quadlets::plain;
+use crate::config::trust::Trust;
 use crate::config::values::access::Access;
 use crate::config::values::install::InstallSetting;
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
@@ -225,6 +226,7 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
         platform: PlatformSetting::default(),
         access: Access::default(),
         base: None,
+        trust: Trust::default(),
         locked: None,
         unit: Vec::new(),
         service: Vec::new(),

@@ -10,6 +10,7 @@ use super::{failure, systemd};
 use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
 use crate::config::values::source::ImageSource;
+use crate::image::trust::{Refusal, is_refusal};
 use crate::image::{self, Imported, Progress, Pull, Request, Store, import};
 use crate::paths::BINDIR;
 use crate::resolve;
@@ -62,8 +63,19 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
         None if updates.is_held() && image.pull != Pull::Never => Pull::Missing,
         None => image.pull,
     };
-    let imported = import(&store, &request, progress)?;
+    let imported = match import(&store, &request, progress) {
+        // What the source has by now is not accepted. A start uses what was accepted before, if there is anything.
+        Err(error) if policy.is_none() && is_refusal(&error) => {
+            let Ok(found) = import(&store, &Request { pull: Pull::Never, ..request }, progress) else {
+                return Err(error);
+            };
+            progress.warning(&format!("{error:#}; using what was imported before"));
+            found
+        }
+        result => result?,
+    };
     if policy.is_some() && updates.refused.remove(&imported.image.manifest) {
+        updates.unaccepted = false;
         store.note_updates(name, &updates)?;
     }
     set_mark(&model, image, &imported);
@@ -113,6 +125,7 @@ pub fn request<'a>(model: &'a Model, image: &'a Image) -> Result<Request<'a>> {
         install: image.install,
         installers: &model.installers,
         digest: image.locked.as_deref(),
+        trust: &image.trust,
         ..Request::new(&image.name, &image.source)
     })
 }
@@ -142,7 +155,10 @@ pub fn download(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> 
     updates.wanted = None;
     match &found {
         Ok(found) => updates.pending = Some(found.entry().to_owned()),
-        Err(error) => updates.problem = Some(failure::of_image(name, &reference, error).text),
+        Err(error) => {
+            updates.problem = Some(failure::of_image(name, &reference, error).text);
+            updates.unaccepted = is_refusal(error);
+        }
     }
     store.note_updates(name, &updates).and(found.map(drop))
 }
@@ -155,6 +171,7 @@ pub fn fetch(store: &Store, image: &Image, digest: &str) -> Result<Imported> {
     let (name, reference) = (image.name.as_str(), image.source.to_string());
     let mut updates = store.updates(name, &reference);
     (updates.wanted, updates.problem, updates.pending) = (Some(digest.to_owned()), None, None);
+    updates.unaccepted = false;
     store.note_updates(name, &updates)?;
     let unit = format!("sdme-download@{name}.service");
     super::systemd::forget_failure(Path::new("/"), &unit);
@@ -162,6 +179,7 @@ pub fn fetch(store: &Store, image: &Image, digest: &str) -> Result<Imported> {
     let updates = store.updates(name, &reference);
     match (updates.pending, updates.problem, done) {
         (Some(entry), ..) => store.version(name, &entry),
+        (None, Some(problem), _) if updates.unaccepted => Err(Refusal(problem).into()),
         (None, Some(problem), _) => bail!("{problem}"),
         (None, None, Err(error)) => Err(error.context(format!("journalctl -u '{unit}' shows why"))),
         (None, None, Ok(())) => bail!("nothing was downloaded; journalctl -u '{unit}' shows why"),

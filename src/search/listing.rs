@@ -57,6 +57,28 @@ impl Place {
     }
 }
 
+impl Place {
+    /// A file that counts even if it is empty or cannot be read; nothing if it is not there.
+    pub fn whole(&self, path: &str) -> Option<Text> {
+        let content = match self.real(path).and_then(|real| fs::metadata(&real).map(|_| real)) {
+            Ok(real) => match read(&real, false) {
+                Found::Text(bytes) => Ok(bytes),
+                Found::Masked => Ok(Vec::new()),
+                Found::Unusable(message) => Err(message),
+            },
+            // A symbolic link that leads nowhere is meant to be a file.
+            Err(_) if fs::symlink_metadata(self.root.join(path.trim_start_matches('/'))).is_ok() => {
+                Err("it is a dangling symbolic link; fix or remove the link".to_owned())
+            }
+            Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
+                return None;
+            }
+            Err(error) => Err(format!("cannot be read: {error}")),
+        };
+        Some(Text { path: Arc::from(path), content })
+    }
+}
+
 /// What a directory entry turned out to be.
 enum Found {
     Text(Vec<u8>),

@@ -13,6 +13,7 @@ use crate::config::keys::FileType;
 use crate::config::lock;
 use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
+use crate::config::trust::POLICIES;
 use crate::diag::{Code, Diagnostic, Location};
 use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
@@ -117,6 +118,7 @@ pub fn search(path: &SearchPath) -> Sources {
     });
     sources.files.sort_by(|a, b| (a.file_type, &a.name).cmp(&(b.file_type, &b.name)));
     sources.variables = variables::read(&place, &sources);
+    sources.policy = POLICIES.iter().find_map(|path| place.whole(path));
     sources
 }
 

@@ -21,6 +21,7 @@ use serde::Serialize;
 use crate::admin::images;
 use crate::announce::{About, Event, announce};
 use crate::config::values::source::{AutoUpdate, ImageSource};
+use crate::image::trust::is_refusal;
 use crate::image::{Imported, Store, now};
 use crate::resolve::model::{Facts, Image, Model};
 use crate::runtime::{pull, systemd};
@@ -48,7 +49,8 @@ pub struct ImageReport {
     pub current: Option<String>,
     /// The digest that its source names.
     pub latest: Option<String>,
-    /// `current`, `available`, `downloaded`, `updated`, `failed`, `refused`, `unavailable`, `skipped` or `not imported`.
+    /// `current`, `available`, `downloaded`, `updated`, `failed`, `not accepted` by the signature policy, `refused` for a version that
+    /// is not tried again, `unavailable`, `skipped` or `not imported`.
     pub status: String,
     /// Why, where that is not plain.
     pub reason: Option<String>,
@@ -78,8 +80,10 @@ impl Report {
     /// Whether everything went as it should. A version that failed before is no new failure.
     #[must_use]
     pub fn is_good(&self) -> bool {
-        let images =
-            self.images.iter().all(|image| !["failed", "unavailable", "skipped"].contains(&image.status.as_str()));
+        let images = self
+            .images
+            .iter()
+            .all(|image| !["failed", "not accepted", "unavailable", "skipped"].contains(&image.status.as_str()));
         images && self.containers.iter().all(|one| ["updated", "would update"].contains(&one.status.as_str()))
     }
 }
@@ -132,7 +136,7 @@ impl Run<'_> {
         for (name, policy) in self.targets.images.clone() {
             let Some(image) = self.model.images.get(&name) else { continue };
             let (report, change) = self.look(image, policy, answers.remove(&name))?;
-            if report.status == "unavailable" {
+            if ["unavailable", "not accepted"].contains(&report.status.as_str()) {
                 bad.insert(name.clone());
             }
             self.report.images.push(report);
@@ -192,8 +196,12 @@ impl Run<'_> {
         let about = About { image: name, from: &current.image.manifest, to: &latest, ..About::default() };
         if updates.refused.contains(&latest) {
             status(&mut report, "refused");
-            report.reason =
-                Some("it failed, or was rolled back; another version of the source is waited for".to_owned());
+            let why = if updates.unaccepted {
+                "the signature policy does not accept it; sign the image and run sdme-gen fs pull, or wait for another version"
+            } else {
+                "it failed, or was rolled back; another version of the source is waited for"
+            };
+            report.reason = Some(why.to_owned());
             announce(Event::Refused, about, &format!("{reference}: {latest} failed before and is not tried again"));
             return Ok((report, None));
         }
@@ -214,6 +222,16 @@ impl Run<'_> {
                 Ok(found) => {
                     announce(Event::Downloaded, about, &format!("{reference}: downloaded {latest}"));
                     found
+                }
+                Err(error) if is_refusal(&error) => {
+                    let why = format!("{error:#}");
+                    status(&mut report, "not accepted");
+                    let mut updates = self.store.updates(name, &reference);
+                    updates.refused.insert(latest.clone());
+                    self.store.note_updates(name, &updates)?;
+                    announce(Event::NotAccepted, about, &format!("{reference}: {latest} is not accepted: {why}"));
+                    report.reason = Some(why);
+                    return Ok((report, None));
                 }
                 Err(error) => {
                     let why = format!("{error:#}");

@@ -14,6 +14,7 @@ pub mod packages;
 pub mod random;
 pub mod registry;
 pub mod servers;
+pub mod sign;
 pub mod tiers;
 pub mod versions;
 pub mod vm;

@@ -21,6 +21,7 @@ use crate::admin::changed::Outdated;
 use crate::cause;
 use crate::config::keys::FileType;
 use crate::contract::health::State;
+use crate::image::trust::Accepted;
 use crate::image::{ImageRecord, Store};
 use crate::paths::container_runtime;
 use crate::plan;
@@ -62,6 +63,9 @@ pub struct Listed {
     pub digests: Vec<Option<String>>,
     /// When these versions were imported, in seconds since 1970, as far as they are imported. Only root can see them.
     pub imported: Vec<Option<u64>>,
+    /// The keys by which these versions were accepted, each with the policy that asked for it; none where no signature was asked for.
+    /// Only root can see them.
+    pub accepted: Vec<Vec<Accepted>>,
     /// What is known about its images beyond what it runs on: `available` or `downloaded` for a new version, `rolled back` for
     /// one that is not used because it failed or somebody went back from it.
     pub update: Option<String>,
@@ -275,6 +279,7 @@ impl Host {
             listed.imported = times;
             listed.exposed = all.iter().flat_map(|record| record.exposed_ports.clone()).collect();
             listed.digests = all.iter().map(|record| Some(record.manifest.clone())).collect();
+            listed.accepted = all.iter().map(|record| record.accepted.clone()).collect();
             listed.images = all.into_iter().map(|record| record.reference).collect();
             return;
         }
@@ -285,6 +290,7 @@ impl Host {
             let record = found.map(|found| found.image);
             listed.images.push(image.map_or_else(|| app.image.clone(), |image| image.source.to_string()));
             listed.exposed.extend(record.iter().flat_map(|record| record.exposed_ports.clone()));
+            listed.accepted.push(record.as_ref().map(|record| record.accepted.clone()).unwrap_or_default());
             listed.digests.push(record.map(|record| record.manifest));
         }
     }

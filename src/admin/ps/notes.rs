@@ -12,6 +12,7 @@ pub(crate) fn of_update(listed: &Listed) -> Option<String> {
     let name = &listed.name;
     Some(match listed.update.as_deref()? {
         "rolled back" => "it was rolled back; sdme-gen update waits for another version of its image".to_owned(),
+        "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
         word => format!("a new version of its image is {word}; run sdme-gen update {name}"),
     })
 }

@@ -8,6 +8,7 @@ use anyhow::{Result, bail};
 
 use crate::Compiled;
 use crate::cli::print_json;
+use crate::cli::show::trust;
 use crate::config::keys::FileType;
 use crate::diag::{Diagnostic, Problem, Severity};
 use crate::resolve::model::Model;
@@ -17,10 +18,15 @@ use crate::text;
 ///
 /// # Errors
 /// They cannot be printed.
-pub fn run(compiled: &Compiled, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
+pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Write) -> Result<ExitCode> {
     let all = &compiled.diagnostics;
+    let policies = trust::applied(&compiled.model, names);
     if json {
-        let all: Vec<_> = all.iter().map(as_json).collect();
+        let policies = policies.iter().map(|applied| {
+            serde_json::json!({"file": applied.file, "line": applied.line, "severity": "info", "code": null,
+                "image": applied.image, "message": applied.text})
+        });
+        let all: Vec<_> = all.iter().map(as_json).chain(policies).collect();
         print_json(&all, out)?;
     } else {
         let mut stderr = std::io::stderr().lock();
@@ -28,6 +34,9 @@ pub fn run(compiled: &Compiled, json: bool, out: &mut dyn Write) -> Result<ExitC
         let colour = stderr.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
         for diagnostic in all {
             writeln!(stderr, "{}", line(diagnostic, colour))?;
+        }
+        for applied in policies {
+            writeln!(out, "{}", text::line(&format!("{}:{}: {}", applied.file, applied.line, applied.text)))?;
         }
     }
     let bad = all.iter().any(|d| d.severity == Severity::Error);

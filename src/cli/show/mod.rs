@@ -7,4 +7,5 @@ pub mod graph;
 pub mod ps;
 pub mod render;
 pub mod security;
+pub mod trust;
 pub mod usage;

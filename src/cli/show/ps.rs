@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `sdme-gen ps`: the table, JSON, names, and rows by a template in the style of podman.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -202,7 +203,7 @@ pub(crate) fn duration(seconds: u64) -> String {
 }
 
 /// The names of fields in templates: podman's where there is such a field.
-const FIELDS: [&str; 20] = [
+const FIELDS: [&str; 21] = [
     "Names",
     "Name",
     "ID",
@@ -212,6 +213,7 @@ const FIELDS: [&str; 20] = [
     "Images",
     "Digest",
     "ImageID",
+    "Key",
     "Ports",
     "ExposedPorts",
     "Networks",
@@ -235,6 +237,10 @@ fn field(listed: &Listed, name: &str) -> String {
         },
         "Image" | "Images" => listed.images.join(","),
         "Digest" | "ImageID" => listed.digests.iter().flatten().cloned().collect::<Vec<_>>().join(","),
+        "Key" => {
+            let keys: BTreeSet<&str> = listed.accepted.iter().flatten().map(|accepted| accepted.key.as_str()).collect();
+            keys.into_iter().collect::<Vec<_>>().join(",")
+        }
         "Ports" => listed.published.join(","),
         "ExposedPorts" => listed.exposed.join(","),
         "Networks" => listed.networks.join(","),

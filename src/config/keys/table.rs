@@ -228,6 +228,9 @@ pub const CONTAINER: &[Key] = &[
     quadlet("VolatileTmp", Kind::Flag, "As Tmpfs=/tmp"),
 ];
 
+const KEY_HELP: &str = "Public keys (PEM files), one of which must have signed an image; none asks for no signature beyond the machine's policy";
+const IDENTITY_HELP: &str = "What a signature must name: matchRepoDigestOrExact (default), matchExact, matchRepository, digest, a reference, or two prefixes";
+
 /// Keys of `[Image]`.
 pub const IMAGE: &[Key] = &[
     quadlet(
@@ -277,6 +280,8 @@ pub const IMAGE: &[Key] = &[
         Kind::Choice(&["auto", "base", "app"]),
         "What the image is: an application, a base operating system, or decided by its contents",
     ),
+    ours("VerifyIdentity", Kind::Words, IDENTITY_HELP),
+    ours("VerifyKey", Kind::Words, KEY_HELP),
     without("ImageTag", Kind::Text, "the image is known by its file's name; write NAME.image where it is used"),
     quadlet("ServiceName", Kind::Text, UNIT_HELP),
     never("AllTags", "write one .image file for each tag"),
@@ -430,4 +435,6 @@ pub const DEFAULTS: &[Key] = &[
         Kind::Text,
         "Addresses for Network=uplink and forwarded ports, four for each; 10.213.0.0/16 unless set",
     ),
+    ours("VerifyIdentity", Kind::Words, IDENTITY_HELP),
+    ours("VerifyKey", Kind::Words, KEY_HELP),
 ];

@@ -4,16 +4,29 @@
 //! The place is named by the administrator but its content is not trusted: every blob is verified before use, and
 //! only regular files are read. Names inside are made of digests, never taken from documents. Writes nothing.
 
+use std::fs;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
+use serde_json::Value;
 
 use super::archive::Archive;
 use super::{Blob, Source, Surroundings, regular};
-use crate::image::source::json::respell;
+use crate::image::source::json::{respell, respell_each};
 use crate::image::source::manifest::{BlobRef, MAX_MANIFEST, Pick};
-use crate::image::store::digest::read_limited;
+use crate::image::store::digest::{Digest, read_limited};
+use crate::image::trust::attached::{self, Attached, MAX_ATTACHMENT, MAX_ATTACHMENTS, gather};
+
+/// The name of an image in a layout (image-spec, annotations.md).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// What an entry is, in a layout by `cosign save`.
+const COSIGN_KIND: &str = "kind";
+/// The value of signatures.
+const COSIGN_SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
+/// Most entries of a layout that are looked at to find those that refer to an image.
+const MAX_ENTRIES: usize = 1000;
 
 /// A place of one of these forms.
 #[derive(Debug)]
@@ -31,6 +44,19 @@ enum Shelf {
 }
 
 impl Shelf {
+    /// As [`Shelf::open`], for what may not be there.
+    fn find(&self, name: &str) -> Result<Option<Blob>> {
+        match self {
+            Self::Directory(dir)
+                if fs::symlink_metadata(dir.join(name)).is_err_and(|e| e.kind() == ErrorKind::NotFound) =>
+            {
+                Ok(None)
+            }
+            Self::Directory(_) => self.open(name).map(Some),
+            Self::Archive(archive) => Ok(archive.open(name).ok()),
+        }
+    }
+
     fn open(&self, name: &str) -> Result<Blob> {
         match self {
             Self::Directory(dir) => Blob::whole(regular(&dir.join(name))?),
@@ -81,6 +107,27 @@ impl Layout {
         Ok(Self { shelf, form: Form::Copied, tag: None })
     }
 
+    /// The files `signature-N` of a `dir:` directory; of a manifest that its top document names, with the digest in front.
+    fn files(&mut self, digest: &Digest) -> Result<Vec<Attached>> {
+        let top = Digest::of(&self.top()?) == *digest;
+        let before = if top { String::new() } else { format!("{}.", digest.hex()) };
+        let mut all = Vec::new();
+        for number in 1..=MAX_ATTACHMENTS {
+            let Some(file) = self.shelf.find(&format!("{before}signature-{number}"))? else { break };
+            let bytes = read_limited(file, MAX_ATTACHMENT, "a signature")?;
+            all.extend(Attached::from_file(&bytes).with_context(|| format!("{before}signature-{number}"))?);
+        }
+        Ok(all)
+    }
+
+    /// The entries of the index of an OCI layout.
+    fn entries(&mut self) -> Result<Vec<Value>> {
+        let mut index: Value = serde_json::from_slice(&self.top()?).context("`index.json` is malformed")?;
+        respell(&mut index, &["manifests"]);
+        respell_each(&mut index, "manifests", &["digest", "size", "annotations", "artifactType"]);
+        Ok(index.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default())
+    }
+
     fn oci(shelf: Shelf, path: &Path, tag: Option<&str>) -> Result<Self> {
         let bytes = shelf
             .open("oci-layout")
@@ -94,6 +141,47 @@ impl Layout {
             bail!("image layout version {} is not supported", marker.image_layout_version);
         }
         Ok(Self { shelf, form: Form::Oci, tag: tag.map(ToOwned::to_owned) })
+    }
+}
+
+impl attached::Shelf for Layout {
+    fn tagged(&mut self, tag: &str) -> Result<Option<Vec<u8>>> {
+        let entries = self.entries()?;
+        let with = |name: &str, value: &str| {
+            let annotation = |entry: &&Value| entry.get("annotations")?.get(name)?.as_str().map(|found| found == value);
+            entries.iter().find(|entry| annotation(entry) == Some(true))
+        };
+        // `cosign save` gives signatures no name, and has one image in a layout.
+        let saved = || with(COSIGN_KIND, COSIGN_SIGNATURES).filter(|_| tag.ends_with(".sig"));
+        let entry = with(REF_NAME, tag).or_else(saved);
+        let wanted = entry.and_then(attached::blob);
+        wanted.map(|wanted| self.manifest(&wanted)).transpose()
+    }
+
+    /// A layout has no list of its own: whatever else is in it may refer to the image.
+    fn referrers(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>> {
+        let is_other = |entry: &Value| attached::blob(entry).is_some_and(|entry| entry.digest != *digest);
+        let mut referring = Vec::new();
+        for entry in self.entries()?.into_iter().filter(is_other).take(MAX_ENTRIES) {
+            let Some(wanted) = attached::blob(&entry) else { continue };
+            // Entries of other platforms need not be in the layout.
+            let Ok(bytes) = self.manifest(&wanted) else { continue };
+            if attached::refers_to(&bytes, digest) {
+                referring.push(entry);
+            }
+        }
+        if referring.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some(serde_json::to_vec(&serde_json::json!({"manifests": referring}))?))
+    }
+
+    fn document(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {
+        self.manifest(wanted)
+    }
+
+    fn content(&mut self, wanted: &BlobRef) -> Result<Vec<u8>> {
+        read_limited(self.blob(wanted)?, MAX_ATTACHMENT, "a signature")
     }
 }
 
@@ -120,6 +208,14 @@ impl Source for Layout {
             Form::Copied => self.shelf.open(&format!("{}.manifest.json", wanted.digest.hex()))?,
         };
         read_limited(blob, MAX_MANIFEST, "the manifest")
+    }
+
+    fn attached(&mut self, digest: &Digest, form: attached::Form) -> Result<Vec<Attached>> {
+        match (self.form, form) {
+            (Form::Oci, _) => gather(self, digest, form),
+            (Form::Copied, attached::Form::Tagged) => self.files(digest),
+            (Form::Copied, attached::Form::Referring) => Ok(Vec::new()),
+        }
     }
 
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {

@@ -7,6 +7,7 @@ use super::{Blob, LayerInfo, Origin, Source};
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::manifest::{Address, BlobRef, Chosen, MAX_CONFIG, Platform, choose, latest};
 use crate::image::store::digest::{Digest, read_limited};
+use crate::image::trust::attached::{Attached, Form};
 
 /// An image in a [`Source`].
 pub struct Manifested<'a> {
@@ -42,6 +43,10 @@ impl Origin for Manifested<'_> {
 
     fn latest(&mut self) -> Result<Address> {
         latest(&mut *self.source, self.platform)
+    }
+
+    fn attached(&mut self, digest: &Digest, form: Form) -> Result<Vec<Attached>> {
+        self.source.attached(digest, form)
     }
 
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)> {

@@ -38,6 +38,7 @@ use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::deadline::Deadline;
 use crate::image::source::manifest::{Address, BlobRef, Pick, Platform};
 use crate::image::store::digest::Digest;
+use crate::image::trust::attached::{Attached, Form};
 
 /// One image.
 pub trait Origin {
@@ -61,6 +62,14 @@ pub trait Origin {
     /// # Errors
     /// When they cannot be had, or are not what they should be.
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)>;
+
+    /// What is attached to its manifest, which has this digest. Forms without signatures have nothing.
+    ///
+    /// # Errors
+    /// When the place cannot tell.
+    fn attached(&mut self, _digest: &Digest, _form: Form) -> Result<Vec<Attached>> {
+        Ok(Vec::new())
+    }
 
     /// Hands the layers to `take`, in order, those before `first` left out. They have been verified when this returns, not before.
     ///
@@ -102,6 +111,12 @@ pub trait Source {
     /// # Errors
     /// When it cannot be had, or does not have the size and digest it should.
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob>;
+
+    /// As [`Origin::attached`].
+    ///
+    /// # Errors
+    /// As for [`Origin::attached`].
+    fn attached(&mut self, digest: &Digest, form: Form) -> Result<Vec<Attached>>;
 
     /// Hands blobs to `take`, in order. One may still be on its way while it is read; when this returns, all of them have
     /// been verified.

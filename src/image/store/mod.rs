@@ -143,6 +143,12 @@ impl Store {
         &self.base
     }
 
+    /// The root directory of the system whose store it is.
+    #[must_use]
+    pub fn host(&self) -> &Path {
+        self.base.ancestors().nth(3).unwrap_or(Path::new("/"))
+    }
+
     /// Where verified downloads are kept, by algorithm and digest.
     #[must_use]
     pub fn blobs(&self) -> PathBuf {

@@ -13,6 +13,7 @@ use crate::contract::health::{Health, START_INTERVAL, Test};
 use crate::image::kind::imageconfig::{Healthcheck, ImageConfig};
 use crate::image::kind::user::User;
 use crate::image::source::manifest::Address;
+use crate::image::trust::Accepted;
 use crate::resolve::model::Mode;
 use crate::unit::render_env;
 
@@ -44,6 +45,9 @@ pub struct ImageRecord {
     /// The command that installed systemd, if it came without.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<String>,
+    /// By which keys it was accepted; empty where no signature was asked for.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub accepted: Vec<Accepted>,
     /// The shared layers that its tree is on top of, by name, the lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<String>,
@@ -80,6 +84,8 @@ pub struct Known<'a> {
     pub reference: &'a str,
     /// What it is addressed by.
     pub address: &'a Address,
+    /// By which keys it was accepted.
+    pub accepted: &'a [Accepted],
     /// `Mode=`
     pub mode: ModeSetting,
     /// `Arch=` and `Variant=`
@@ -127,6 +133,7 @@ impl ImageRecord {
             requested_platform: known.platform.to_string(),
             requested_installation: String::new(),
             installed: None,
+            accepted: known.accepted.to_vec(),
             layers: Vec::new(),
             mode,
             architecture: config.architecture,

@@ -15,6 +15,7 @@ use crate::image::kind::imageconfig::lenient;
 use crate::image::source::json::{respell_each, respell_field};
 use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIFEST, OCI_MANIFEST, Platform};
 use crate::image::store::digest::Digest;
+use crate::image::trust::attached::is_tag;
 
 /// How an entry is chosen, apart from its platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -98,6 +99,7 @@ impl Entry {
         let cosign = cosign.strip_prefix("dev.cosignproject.cosign/");
         self.annotations.contains_key("vnd.docker.reference.type")
             || !self.artifact_type.is_empty()
+            || self.name().is_some_and(is_tag)
             || self.platform.os == "unknown"
             || cosign.is_some_and(|kind| !kind.starts_with("image"))
     }

@@ -9,11 +9,14 @@
 //! time they are taken from it. A layer is handed out while it comes, unless there is another endpoint to turn to if it
 //! turns out to be a wrong one. Must not trust anything a registry says about what it sends.
 
+mod beside;
 mod credentials;
 mod download;
 mod proxy;
 #[cfg(test)]
 mod scripted;
+#[cfg(test)]
+mod signed;
 #[cfg(test)]
 mod tests;
 mod tls;
@@ -31,6 +34,7 @@ use std::sync::mpsc;
 use anyhow::{Context as _, Result, bail};
 use oci_client::Reference;
 
+use self::beside::Beside;
 use self::transport::Transport;
 use super::growing::{Growing, Growth};
 use super::{Blob, Source, Surroundings};
@@ -38,6 +42,7 @@ use crate::config::values::source::RegistryRef;
 use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
 use crate::image::store::digest::Digest;
 use crate::image::store::local::is_local;
+use crate::image::trust::attached::{Attached, Form, gather};
 use crate::rootdir::tree::start_writing;
 
 /// One image in a registry.
@@ -199,6 +204,10 @@ impl Source for Registry<'_> {
 
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob> {
         self.runtime.block_on(self.around.deadline.wait(self.fetch(wanted, &AtomicBool::new(false), &drop)))
+    }
+
+    fn attached(&mut self, digest: &Digest, form: Form) -> Result<Vec<Attached>> {
+        gather(&mut Beside(self), digest, form)
     }
 
     /// Three downloads at a time, on a thread of their own, ahead of `take`.

@@ -152,6 +152,24 @@ impl<'a> Transport<'a> {
         .await
     }
 
+    /// A document of the repository that may not be there.
+    ///
+    /// # Errors
+    /// When the registry does not tell, or it is larger than `limit`.
+    pub async fn maybe(&self, place: &str, limit: u64) -> Result<Option<Vec<u8>>> {
+        let path = format!("v2/{}/{place}", self.reference.repository());
+        let mut headers = HeaderMap::new();
+        headers.insert(header::ACCEPT, ACCEPTED.join(", ").parse().context("the list of manifest types")?);
+        self.repeat(async || {
+            let answer = self.ask(&path, headers.clone()).await?;
+            if answer.status() == StatusCode::NOT_FOUND {
+                return Ok(None);
+            }
+            body(checked(answer).await?, limit, "the document").await.map(Some)
+        })
+        .await
+    }
+
     /// Asks for a blob, from the byte `from` on, or from its beginning if the registry refuses that.
     ///
     /// # Errors

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+//! JSON that decides about trust: every key once, in its exact spelling, and none that is unknown. Pure.
+//!
+//! `serde_json::Value` keeps the last one of two equal keys. A policy or a signature that says two things must be refused, as
+//! containers-policy(5)'s reference implementation refuses both.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
+
+use crate::diag::suggestion;
+
+/// A value, with all keys of its objects, in their order.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Json {
+    /// `null`
+    Null,
+    /// `true` or `false`
+    Bool(bool),
+    /// A number.
+    Number(f64),
+    /// A string.
+    Text(String),
+    /// An array.
+    List(Vec<Json>),
+    /// An object.
+    Object(Vec<(String, Json)>),
+}
+
+impl Json {
+    /// Reads a whole document.
+    ///
+    /// # Errors
+    /// The line of the mistake, and the mistake.
+    pub fn parse(bytes: &[u8]) -> Result<Self, (u32, String)> {
+        serde_json::from_slice(bytes).map_err(|error| {
+            let text = error.to_string();
+            // The place stands in front of the message.
+            let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
+            (u32::try_from(error.line()).unwrap_or(u32::MAX).max(1), text.to_owned())
+        })
+    }
+
+    /// The members of an object that may have these keys and no others.
+    ///
+    /// # Errors
+    /// It is no object, or has a key twice or one that is not known.
+    pub fn fields(&self, known: &[&str]) -> Result<BTreeMap<&str, &Self>, String> {
+        let members = self.members()?;
+        match members.keys().find(|key| !known.contains(key)) {
+            Some(key) => Err(format!("unknown key {key:?}{}", suggestion(key, known.iter().copied()))),
+            None => Ok(members),
+        }
+    }
+
+    /// As [`Json::fields`], and all of them have to be there.
+    ///
+    /// # Errors
+    /// As for [`Json::fields`], and when one is missing.
+    pub fn exact_fields(&self, wanted: &[&str]) -> Result<BTreeMap<&str, &Self>, String> {
+        let members = self.fields(wanted)?;
+        match wanted.iter().find(|key| !members.contains_key(*key)) {
+            Some(key) => Err(format!("the key {key:?} is missing")),
+            None => Ok(members),
+        }
+    }
+
+    /// The members of an object, whatever their keys.
+    ///
+    /// # Errors
+    /// It is no object, or has a key twice.
+    pub fn members(&self) -> Result<BTreeMap<&str, &Self>, String> {
+        let Self::Object(all) = self else { return Err(format!("{} is not an object", self.kind())) };
+        let mut members = BTreeMap::new();
+        for (key, value) in all {
+            if members.insert(key.as_str(), value).is_some() {
+                return Err(format!("the key {key:?} is given twice"));
+            }
+        }
+        Ok(members)
+    }
+
+    /// A string.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn text(&self) -> Result<&str, String> {
+        if let Self::Text(text) = self { Ok(text) } else { Err(format!("{} is not a string", self.kind())) }
+    }
+
+    /// An array.
+    ///
+    /// # Errors
+    /// It is none.
+    pub fn list(&self) -> Result<&[Self], String> {
+        if let Self::List(list) = self { Ok(list) } else { Err(format!("{} is not an array", self.kind())) }
+    }
+
+    fn kind(&self) -> &'static str {
+        match self {
+            Self::Null => "null",
+            Self::Bool(_) => "a boolean",
+            Self::Number(_) => "a number",
+            Self::Text(_) => "a string",
+            Self::List(_) => "an array",
+            Self::Object(_) => "an object",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Json {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(Reader)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "JSON has no other numbers")]
+    fn visit_i64<E>(self, value: i64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    #[allow(clippy::cast_precision_loss, reason = "JSON has no other numbers")]
+    fn visit_u64<E>(self, value: u64) -> Result<Json, E> {
+        Ok(Json::Number(value as f64))
+    }
+
+    fn visit_f64<E>(self, value: f64) -> Result<Json, E> {
+        Ok(Json::Number(value))
+    }
+
+    fn visit_str<E>(self, value: &str) -> Result<Json, E> {
+        Ok(Json::Text(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut items: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = items.next_element()? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<Json, A::Error> {
+        let mut object = Vec::new();
+        while let Some(entry) = entries.next_entry()? {
+            object.push(entry);
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+/// Whether a text is base64 as Go's `[]byte` has it in JSON: the standard alphabet with padding; line ends do not matter.
+#[must_use]
+pub fn is_base64(text: &str) -> bool {
+    let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
+    let padding = text.iter().rev().take_while(|byte| **byte == b'=').count();
+    let digits = text.len().saturating_sub(padding);
+    text.len().is_multiple_of(4)
+        && padding <= 2
+        && text.iter().take(digits).all(|b| b.is_ascii_alphanumeric() || b"+/".contains(b))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn every_key_once_and_none_unknown() {
+        let parse = |text: &str| Json::parse(text.as_bytes()).unwrap();
+        let fields = |text: &str| parse(text).fields(&["a", "b"]).map(|found| found.len());
+        assert_eq!(fields(r#"{"a": 1, "b": [true, null, 1.5, "x", {"c": 1, "c": 2}]}"#), Ok(2));
+        assert_eq!(fields(r#"{"a": 1, "a": 1}"#).unwrap_err(), r#"the key "a" is given twice"#);
+        assert_eq!(fields(r#"{"A": 1}"#).unwrap_err(), r#"unknown key "A"; did you mean a?"#);
+        assert_eq!(fields("[]").unwrap_err(), "an array is not an object");
+        assert_eq!(parse(r#"{"a": 1}"#).exact_fields(&["a", "b"]).unwrap_err(), r#"the key "b" is missing"#);
+        assert!(parse("1").text().is_err() && parse("null").list().is_err());
+        for (bad, line) in [("{\"a\":\n1,}", 2), ("{} {}", 1), ("", 1), ("\"\u{1}\"", 1)] {
+            assert_eq!(Json::parse(bad.as_bytes()).unwrap_err().0, line, "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn base64() {
+        for good in ["", "QQ==", "QUI=", "QUJD", "QU\nJD\r\n"] {
+            assert!(is_base64(good), "{good:?}");
+        }
+        for bad in ["Q", "QQ", "Q===", "QQ=a", "QU-D", "QU D", "===="] {
+            assert!(!is_base64(bad), "{bad:?}");
+        }
+    }
+}

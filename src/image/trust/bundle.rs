@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: MIT
+//! Sigstore bundles (`application/vnd.dev.sigstore.bundle…+json`) by a key: a DSSE envelope around an in-toto statement. Pure.
+//!
+//! The statement names digests and, where the signer gave one, a reference. Certificates and transparency logs in the bundle are not
+//! looked at: only a key that the policy names counts.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use super::attached::Attached;
+use crate::config::trust::json::Json;
+
+/// What the media types of bundles begin with.
+const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
+/// `payloadType` of statements (in-toto attestation specification).
+const STATEMENT: &str = "application/vnd.in-toto+json";
+/// `predicateType` of a statement that signs an image; any other one says something about it.
+const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
+
+/// Whether something that is attached to an image is a bundle.
+#[must_use]
+pub fn is_bundle(attached: &Attached) -> bool {
+    attached.media_type.starts_with(MEDIA_TYPE)
+}
+
+/// An envelope: a message and its signature.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Envelope {
+    /// What is signed.
+    pub message: Vec<u8>,
+    /// The signature.
+    pub signature: Vec<u8>,
+    statement: Vec<u8>,
+}
+
+/// What a statement says, not yet compared with anything.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Statement {
+    /// The SHA-256 digests of what is signed, each with the name that it was given.
+    pub subjects: Vec<(String, Option<String>)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bundle {
+    dsse_envelope: Option<Dsse>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Dsse {
+    payload: String,
+    payload_type: String,
+    signatures: Vec<DsseSignature>,
+}
+
+#[derive(Deserialize)]
+struct DsseSignature {
+    sig: String,
+}
+
+/// Reads the envelope of a bundle.
+///
+/// # Errors
+/// It is malformed, or holds another kind of signature.
+pub fn envelope(bytes: &[u8]) -> Result<Envelope, String> {
+    let bundle: Bundle = serde_json::from_slice(bytes).map_err(|error| format!("the bundle is malformed: {error}"))?;
+    let Some(dsse) = bundle.dsse_envelope else { return Err("the bundle has no DSSE envelope".to_owned()) };
+    if dsse.payload_type != STATEMENT {
+        return Err(format!("the bundle holds {:?} in place of a statement", dsse.payload_type));
+    }
+    let [signature] = dsse.signatures.as_slice() else {
+        return Err("the bundle has not exactly one signature".to_owned());
+    };
+    let decode = |text: &str| STANDARD.decode(text).map_err(|_| "the bundle holds invalid base64".to_owned());
+    let (statement, signature) = (decode(&dsse.payload)?, decode(&signature.sig)?);
+    // The pre-authentication encoding of DSSE 1.0.
+    let mut message = format!("DSSEv1 {} {STATEMENT} {} ", STATEMENT.len(), statement.len()).into_bytes();
+    message.extend_from_slice(&statement);
+    Ok(Envelope { message, signature, statement })
+}
+
+impl Envelope {
+    /// Reads the statement, once the signature is known to be good.
+    ///
+    /// # Errors
+    /// It is malformed, or does not sign an image.
+    pub fn statement(&self) -> Result<Statement, String> {
+        let json =
+            Json::parse(&self.statement).map_err(|(_, message)| format!("the statement is malformed: {message}"))?;
+        let fields = json.members()?;
+        let text = |name: &str| fields.get(name).map_or(Ok(""), |value| value.text());
+        if !["https://in-toto.io/Statement/v1", "https://in-toto.io/Statement/v0.1"].contains(&text("_type")?) {
+            return Err("the bundle holds no in-toto statement".to_owned());
+        }
+        match text("predicateType")? {
+            SIGNATURE => {}
+            other => return Err(format!("the bundle says something about the image ({other:?}) and does not sign it")),
+        }
+        let mut subjects = Vec::new();
+        for subject in fields.get("subject").ok_or("the statement has no subject")?.list()? {
+            let subject = subject.members()?;
+            let digests = subject.get("digest").ok_or("a subject has no digest")?.members()?;
+            let name = subject.get("name").map(|name| name.text()).transpose()?.filter(|name| !name.is_empty());
+            if let Some(hex) = digests.get("sha256") {
+                subjects.push((format!("sha256:{}", hex.text()?), name.map(str::to_owned)));
+            }
+        }
+        Ok(Statement { subjects })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn bundle(statement: &str, more: &str) -> Vec<u8> {
+        let payload = STANDARD.encode(statement);
+        format!(
+            r#"{{"mediaType": "x", "verificationMaterial": {{}}, "dsseEnvelope": {{"payload": "{payload}", "payloadType": "{STATEMENT}", "signatures": [{{"sig": "QQ=="}}{more}]}}}}"#
+        )
+        .into_bytes()
+    }
+
+    #[test]
+    fn bundles() {
+        let good = r#"{"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://sigstore.dev/cosign/sign/v1",
+            "subject": [{"name": "a.b/c:1", "digest": {"sha256": "11"}}, {"digest": {"sha512": "22"}}], "predicate": {}}"#;
+        let envelope = super::envelope(&bundle(good, "")).unwrap();
+        assert!(envelope.message.starts_with(format!("DSSEv1 28 {STATEMENT} {} {{", good.len()).as_bytes()));
+        assert_eq!(envelope.statement().unwrap().subjects, [("sha256:11".to_owned(), Some("a.b/c:1".to_owned()))]);
+        for bad in [
+            good.replace("cosign/sign", "cosign/attest"),
+            good.replace("Statement/v1", "Statement/v2"),
+            good.replace("\"subject\"", "\"subjects\""),
+            good.replace("\"digest\": {\"sha512\": \"22\"}", "\"name\": \"x\""),
+            good.replace("[{\"name\"", "[{\"name\": \"x\", \"name\""),
+            "{".to_owned(),
+        ] {
+            assert!(super::envelope(&bundle(&bad, "")).unwrap().statement().is_err(), "{bad}");
+        }
+        assert!(super::envelope(&bundle(good, r#", {"sig": "QQ=="}"#)).is_err());
+        assert!(super::envelope(b"{}").is_err() && super::envelope(b"").is_err());
+    }
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT
+//! containers-registries.d(5): for which images signatures are looked for beside the image in its registry. The parser is pure.
+//!
+//! Of these files, only `use-sigstore-attachments` matters: what `lookaside` leads to are signatures of `GnuPG`, which cannot be verified.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context as _, Result, anyhow};
+
+use crate::compose::value::Value;
+use crate::compose::yaml;
+use crate::config::trust::REGISTRIES_D;
+use crate::config::trust::scope::Subject;
+use crate::image::store::digest::read_limited;
+
+/// Larger files are none of this kind.
+const MAX_FILE: u64 = 1 << 20;
+
+/// What the files of a directory say, put together.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Attachments {
+    default: Option<Setting>,
+    scopes: BTreeMap<String, Setting>,
+}
+
+/// `use-sigstore-attachments` of one scope, if it is said.
+type Setting = Option<bool>;
+
+impl Attachments {
+    /// Reads the files of the host whose root directory is `root`.
+    ///
+    /// # Errors
+    /// One of them cannot be read or is malformed, or two say something about the same.
+    pub fn read(root: &Path) -> Result<Self> {
+        let mut all = Self::default();
+        let directories = REGISTRIES_D.iter().map(|path| root.join(path.trim_start_matches('/')));
+        let Some(directory) = directories.into_iter().find(|path| path.exists()) else { return Ok(all) };
+        let shown = directory.display();
+        let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {shown}"))?;
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.map(|entry| entry.file_name()))
+            .collect::<Result<_, _>>()
+            .with_context(|| format!("cannot read {shown}"))?;
+        names.sort();
+        for name in names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(".yaml")) {
+            let path = directory.join(name);
+            let mut read = || {
+                let text = read_limited(fs::File::open(&path)?, MAX_FILE, "the file")?;
+                let text = String::from_utf8(text).context("it is not UTF-8")?;
+                all.add(&text).map_err(|message| anyhow!(message))
+            };
+            read().with_context(|| format!("{} cannot be used", path.display()))?;
+        }
+        Ok(all)
+    }
+
+    /// Adds the content of a file.
+    ///
+    /// # Errors
+    /// It is malformed, or says something about what another file was about.
+    pub fn add(&mut self, text: &str) -> Result<(), String> {
+        // Like the reference, of several documents only the first one is read.
+        let Some(document) = yaml::documents(text)?.into_iter().next() else { return Ok(()) };
+        let Value::Map(fields) = document else { return Err("it is not a mapping".to_owned()) };
+        if let Some(value) = fields.get("default-docker") {
+            let setting = setting("default-docker", value)?;
+            if self.default.replace(setting).is_some() {
+                return Err("default-docker is in another file, too; remove one of the two".to_owned());
+            }
+        }
+        match fields.get("docker") {
+            None | Some(Value::Null) => Ok(()),
+            Some(Value::Map(scopes)) => scopes.iter().try_for_each(|(scope, value)| {
+                let setting = setting(scope, value)?;
+                match self.scopes.insert(scope.to_owned(), setting) {
+                    Some(_) => Err(format!("docker: {scope} is in another file, too; remove one of the two")),
+                    None => Ok(()),
+                }
+            }),
+            Some(_) => Err("docker is not a mapping".to_owned()),
+        }
+    }
+
+    /// Whether signatures are looked for beside this image: what the narrowest scope says that says anything.
+    #[must_use]
+    pub fn are_for(&self, subject: &Subject) -> bool {
+        let scopes = subject.scopes();
+        let said = scopes.iter().filter(|scope| !scope.is_empty()).find_map(|scope| *self.scopes.get(scope)?);
+        said.or(self.default.flatten()).unwrap_or(false)
+    }
+}
+
+fn setting(scope: &str, value: &Value) -> Result<Setting, String> {
+    let fields = match value {
+        Value::Null => return Ok(None),
+        Value::Map(fields) => fields,
+        _ => return Err(format!("{scope} is not a mapping")),
+    };
+    match fields.get("use-sigstore-attachments") {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::Bool(value)) => Ok(Some(*value)),
+        Some(Value::Text(word)) => match word.as_str() {
+            // The words of YAML 1.1, which the reference takes where a boolean is wanted.
+            "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(Some(true)),
+            "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(Some(false)),
+            _ => Err(format!("{scope}: use-sigstore-attachments is not true or false")),
+        },
+        Some(_) => Err(format!("{scope}: use-sigstore-attachments is not true or false")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_narrowest_scope_that_says_something() {
+        let mut all = Attachments::default();
+        all.add("default-docker:\n  use-sigstore-attachments: yes\n  lookaside: file:///x\n").unwrap();
+        all.add("docker:\n  q.io:\n    use-sigstore-attachments: false\n  q.io/a:\n    lookaside: x\n").unwrap();
+        all.add("docker:\n  \"q.io/a/b:1\":\n    use-sigstore-attachments: true\nmore: 1\n").unwrap();
+        all.add("").unwrap();
+        let of = |source: &str| all.are_for(&Subject::of(&source.parse().unwrap()));
+        assert!(of("nginx") && !of("q.io/a/c") && of("q.io/a/b:1") && !of("q.io/a/b:2"));
+        for bad in [
+            "default-docker: {}",
+            "docker: {q.io: {}}",
+            "docker: []",
+            "docker: {x: {use-sigstore-attachments: 1}}",
+            "docker: {x: {use-sigstore-attachments: maybe}}",
+            "docker: {x: 1}",
+            "[]",
+            "{",
+        ] {
+            assert!(all.clone().add(bad).is_err(), "{bad}");
+        }
+        assert!(!Attachments::default().are_for(&Subject::of(&"nginx".parse().unwrap())));
+    }
+}
