@@ -34,6 +34,8 @@ pub mod compose;
 #[cfg(feature = "image")]
 pub mod image;
 #[cfg(feature = "image")]
+pub mod kube;
+#[cfg(feature = "image")]
 pub mod rootdir;
 #[cfg(feature = "image")]
 pub mod runtime;
