@@ -10,6 +10,8 @@ mod strict;
 pub mod validate;
 pub mod write;
 
+pub use strict::key as field_path;
+
 pub use read::{Field, Manifest, Object, Other, Problem, Read, read};
 
 /// The section `metadata` of every object.

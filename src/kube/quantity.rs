@@ -42,7 +42,8 @@ pub fn milli(text: &str) -> Result<u64, String> {
     // In thousandths, without the point.
     let mut tens = 3 - i32::try_from(fraction.len()).map_err(|_| wrong())?;
     if base == 2 {
-        value = value.checked_shl(power.unsigned_abs()).filter(|v| v >> power.unsigned_abs() == value).ok_or_else(wrong)?;
+        value =
+            value.checked_shl(power.unsigned_abs()).filter(|v| v >> power.unsigned_abs() == value).ok_or_else(wrong)?;
     } else {
         tens += power;
     }
@@ -123,6 +124,9 @@ mod tests {
         for (number, text) in [(128 << 20, "128Mi"), (1000, "1000"), (0, "0"), (1536, "1536")] {
             assert_eq!(bytes(number), text);
         }
-        assert_eq!((processors(2000).as_str(), processors(1500).as_str(), size(1 << 30).as_str()), ("2", "1500m", "1G"));
+        assert_eq!(
+            (processors(2000).as_str(), processors(1500).as_str(), size(1 << 30).as_str()),
+            ("2", "1500m", "1G")
+        );
     }
 }

@@ -227,7 +227,8 @@ impl Read {
     fn document(&mut self, value: Value, place: Place) {
         let problem = |path: &str, message: String| Problem { field: place.field(path), message };
         if !matches!(value, Value::Map(_)) {
-            let message = format!("{} is in the place of an object; write apiVersion:, kind: and metadata:", value.kind());
+            let message =
+                format!("{} is in the place of an object; write apiVersion:, kind: and metadata:", value.kind());
             self.problems.push(problem("", message));
             return;
         }
@@ -236,7 +237,8 @@ impl Read {
             _ => None,
         };
         let Some(kind) = text("kind") else {
-            self.problems.push(problem("kind", "the kind is missing; write kind:, such as kind: Deployment".to_owned()));
+            self.problems
+                .push(problem("kind", "the kind is missing; write kind:, such as kind: Deployment".to_owned()));
             return;
         };
         let Some(version) = text("apiVersion") else {

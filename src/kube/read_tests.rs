@@ -38,7 +38,10 @@ fn mistakes_have_their_path_and_remedy() {
         ("[1]\n", "a.yaml:1: a list is in the place of an object; write apiVersion:"),
         ("metadata: {}\n", "a.yaml:1: kind: the kind is missing; write kind:"),
         ("kind: Pod\n", "a.yaml:1: apiVersion: the version is missing; write apiVersion: v1"),
-        ("apiVersion: v1\nkind: Deployment\n", "a.yaml:1: apiVersion: v1 has no Deployment that can be read; write apiVersion: apps/v1"),
+        (
+            "apiVersion: v1\nkind: Deployment\n",
+            "a.yaml:1: apiVersion: v1 has no Deployment that can be read; write apiVersion: apps/v1",
+        ),
         ("apiVersion: v1\nkind: Pood\n", "a.yaml:2: kind: the kind Pood is not known; did you mean Pod?"),
         (
             "apiVersion: v1\nkind: Pod\nspec:\n  containers:\n  - image: x\n    prots: []\n",

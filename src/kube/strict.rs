@@ -9,7 +9,9 @@ use std::cell::RefCell;
 use std::fmt;
 
 use k8s_openapi::serde::de::value::StrDeserializer;
-use k8s_openapi::serde::de::{self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, SeqAccess, Visitor};
+use k8s_openapi::serde::de::{
+    self, DeserializeSeed, Deserializer, Error as _, IntoDeserializer as _, MapAccess, SeqAccess, Visitor,
+};
 
 use crate::compose::value::Value;
 use crate::diag::suggestion;

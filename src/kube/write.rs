@@ -108,7 +108,11 @@ fn style(text: &str) -> ScalarStyle {
         text_again == Some(crate::compose::value::Value::Text(text.to_owned()))
     };
     let merge = text == "<<";
-    if merge || other_words || other_numbers || date || !is_text() { ScalarStyle::DoubleQuoted } else { ScalarStyle::Plain }
+    if merge || other_words || other_numbers || date || !is_text() {
+        ScalarStyle::DoubleQuoted
+    } else {
+        ScalarStyle::Plain
+    }
 }
 
 #[cfg(test)]
@@ -119,14 +123,61 @@ mod tests {
     #[test]
     fn what_is_written_is_read_again() {
         let texts = [
-            "a", "", " a", "a ", "yes", "No", "1", "1.5", "0x1f", "true", "null", "~", "12:30", "2026-01-01", "a: b", "a #b",
-            "#a", "- a", "a\nb", "a\nb\n", "\n", "a\n\n", " a\nb", "a\tb", "é", "\"x\"", "'x'", "{a}", "[a", "*a", "&a", "!a",
-            "|", ">", "%a", "@a", "`a", "a\u{7f}b", "a \nb", "a\r\nb", "<<", "=", "1e3", "a\\b", "$(A)", "?", "-", ":", "a:",
+            "a",
+            "",
+            " a",
+            "a ",
+            "yes",
+            "No",
+            "1",
+            "1.5",
+            "0x1f",
+            "true",
+            "null",
+            "~",
+            "12:30",
+            "2026-01-01",
+            "a: b",
+            "a #b",
+            "#a",
+            "- a",
+            "a\nb",
+            "a\nb\n",
+            "\n",
+            "a\n\n",
+            " a\nb",
+            "a\tb",
+            "é",
+            "\"x\"",
+            "'x'",
+            "{a}",
+            "[a",
+            "*a",
+            "&a",
+            "!a",
+            "|",
+            ">",
+            "%a",
+            "@a",
+            "`a",
+            "a\u{7f}b",
+            "a \nb",
+            "a\r\nb",
+            "<<",
+            "=",
+            "1e3",
+            "a\\b",
+            "$(A)",
+            "?",
+            "-",
+            ":",
+            "a:",
         ];
         for text in texts {
             let object = serde_json::json!({"k": text, "l": [text, {"m": text}], "n": {text: 1}});
             let written = documents(&["x".to_owned()], &[object]).unwrap();
-            let read = yaml::documents(&written).unwrap_or_else(|error| panic!("{text:?}: {error}\n{written}")).remove(0);
+            let read =
+                yaml::documents(&written).unwrap_or_else(|error| panic!("{text:?}: {error}\n{written}")).remove(0);
             let expected = Some(crate::compose::value::Value::Text(text.to_owned()));
             assert_eq!(read.get("k").cloned(), expected, "{written}");
             assert_eq!(read.get("l").unwrap().as_list().unwrap().first().cloned(), expected, "{written}");

@@ -66,7 +66,10 @@ impl Checker<'_> {
             }
             let below = mount.sub_path.iter().chain(&mount.sub_path_expr);
             if below.clone().any(|path| path.starts_with('/') || path.split('/').any(|part| part == "..")) {
-                self.wrong(&format!("{path}.subPath"), "the path leaves the volume; write one without / in front and ..");
+                self.wrong(
+                    &format!("{path}.subPath"),
+                    "the path leaves the volume; write one without / in front and ..",
+                );
             }
             if below.count() > 1 {
                 self.wrong(&format!("{path}.subPathExpr"), "there is a subPath, too; remove one of the two");
@@ -121,12 +124,21 @@ impl Checker<'_> {
             from.file_key_ref.is_some(),
         ];
         if sources.iter().filter(|source| **source).count() != 1 {
-            let message = "a value comes from one place; write configMapKeyRef:, secretKeyRef:, fieldRef: or resourceFieldRef:";
+            let message =
+                "a value comes from one place; write configMapKeyRef:, secretKeyRef:, fieldRef: or resourceFieldRef:";
             self.wrong(&format!("{path}.valueFrom"), message);
         }
         for (name, reference, key) in [
-            ("configMapKeyRef", from.config_map_key_ref.as_ref().map(|r| &r.name), from.config_map_key_ref.as_ref().map(|r| &r.key)),
-            ("secretKeyRef", from.secret_key_ref.as_ref().map(|r| &r.name), from.secret_key_ref.as_ref().map(|r| &r.key)),
+            (
+                "configMapKeyRef",
+                from.config_map_key_ref.as_ref().map(|r| &r.name),
+                from.config_map_key_ref.as_ref().map(|r| &r.key),
+            ),
+            (
+                "secretKeyRef",
+                from.secret_key_ref.as_ref().map(|r| &r.name),
+                from.secret_key_ref.as_ref().map(|r| &r.key),
+            ),
         ] {
             for (field, text) in [("name", reference), ("key", key)] {
                 if text.is_some_and(String::is_empty) {
@@ -174,7 +186,8 @@ impl Checker<'_> {
             IntOrString::Int(number) => self.port(path, *number),
             IntOrString::String(name) if name.parse::<u16>().is_ok() => {}
             IntOrString::String(name) => {
-                let names: Vec<&str> = container.ports.iter().flatten().filter_map(|port| port.name.as_deref()).collect();
+                let names: Vec<&str> =
+                    container.ports.iter().flatten().filter_map(|port| port.name.as_deref()).collect();
                 if !names.contains(&name.as_str()) {
                     let near = crate::diag::suggestion(name, names);
                     let near = if near.is_empty() { "; write a number, or name: at a port".to_owned() } else { near };

@@ -23,7 +23,8 @@ pub fn problems(manifests: &[Manifest]) -> Vec<Problem> {
         };
         if let Some(first) = manifests.iter().take(number).find(same) {
             let (kind, first) = (manifest.object.kind(), first.field(""));
-            let message = format!("the {kind} {} is given twice, first at {first}; remove one of the two", manifest.name());
+            let message =
+                format!("the {kind} {} is given twice, first at {first}; remove one of the two", manifest.name());
             checker.wrong("metadata.name", message);
         }
         out.extend(checker.problems);
@@ -49,7 +50,10 @@ impl Checker<'_> {
         if name.is_empty() {
             self.wrong(path, format!("the {what} has no name; write name:"));
         } else if name.len() > 63 || !name.chars().all(inner) || name.starts_with('-') || name.ends_with('-') {
-            self.wrong(path, format!("{name:?} is no name of a {what}; write up to 63 small letters, digits and hyphens"));
+            self.wrong(
+                path,
+                format!("{name:?} is no name of a {what}; write up to 63 small letters, digits and hyphens"),
+            );
         }
     }
 
@@ -131,12 +135,14 @@ impl Checker<'_> {
             Object::Service(service) => self.service(service),
             Object::ConfigMap(map) => {
                 let both = map.data.iter().flatten().map(|(key, _)| ("data", key));
-                let both: Vec<_> = both.chain(map.binary_data.iter().flatten().map(|(key, _)| ("binaryData", key))).collect();
+                let both: Vec<_> =
+                    both.chain(map.binary_data.iter().flatten().map(|(key, _)| ("binaryData", key))).collect();
                 self.keys(&both);
             }
             Object::Secret(secret) => {
                 let both = secret.data.iter().flatten().map(|(key, _)| ("data", key));
-                let both: Vec<_> = both.chain(secret.string_data.iter().flatten().map(|(key, _)| ("stringData", key))).collect();
+                let both: Vec<_> =
+                    both.chain(secret.string_data.iter().flatten().map(|(key, _)| ("stringData", key))).collect();
                 self.keys(&both);
             }
             Object::PersistentVolumeClaim(claim) => {
@@ -165,7 +171,8 @@ impl Checker<'_> {
             self.wrong("spec.selector", message);
         }
         for (key, value) in wanted.iter().filter(|(key, value)| labels.get(*key) != Some(value)) {
-            let message = format!("the template has no label {key}: {value}; write it below spec.template.metadata.labels");
+            let message =
+                format!("the template has no label {key}: {value}; write it below spec.template.metadata.labels");
             self.wrong(&format!("spec.selector.matchLabels.{key}"), message);
         }
     }
@@ -173,7 +180,8 @@ impl Checker<'_> {
     fn job(&mut self, path: &str, job: &k8s_openapi::api::batch::v1::JobSpec) {
         self.natural(&format!("{path}.backoffLimit"), job.backoff_limit.map(i64::from));
         let Some(spec) = &job.template.spec else {
-            return self.wrong(&format!("{path}.template"), "there is no template of a pod; write template: with its spec:");
+            return self
+                .wrong(&format!("{path}.template"), "there is no template of a pod; write template: with its spec:");
         };
         let path = format!("{path}.template.spec");
         if spec.restart_policy.is_none() {
@@ -184,7 +192,9 @@ impl Checker<'_> {
     }
 
     fn service(&mut self, service: &Service) {
-        let Some(spec) = &service.spec else { return self.wrong("spec", "the service has no spec; write ports: below spec:") };
+        let Some(spec) = &service.spec else {
+            return self.wrong("spec", "the service has no spec; write ports: below spec:");
+        };
         let words = ["ClusterIP", "NodePort", "LoadBalancer", "ExternalName"];
         self.choice("spec.type", spec.type_.as_ref(), &words);
         let kind = spec.type_.as_deref().unwrap_or("ClusterIP");

@@ -31,7 +31,10 @@ impl Checker<'_> {
             }
         }
         if spec.containers.is_empty() {
-            self.wrong(&format!("{path}.containers"), "the pod has no containers; write containers: and below it - name:");
+            self.wrong(
+                &format!("{path}.containers"),
+                "the pod has no containers; write containers: and below it - name:",
+            );
         }
         let mut volumes = BTreeSet::new();
         for (number, volume) in spec.volumes.iter().flatten().enumerate() {
@@ -70,7 +73,8 @@ impl Checker<'_> {
     }
 
     fn volume(&mut self, path: &str, volume: &Volume) {
-        let sources = self.manifest.value_at(path).map_or(0, |value| value.as_map().map_or(0, |map| map.iter().count()));
+        let sources =
+            self.manifest.value_at(path).map_or(0, |value| value.as_map().map_or(0, |map| map.iter().count()));
         // The name is one of the fields.
         if sources > 2 {
             self.wrong(path, "the volume has several sources; write one volume for each");
@@ -128,7 +132,8 @@ impl Checker<'_> {
             let path = format!("{path}.items[{number}]");
             self.mode(&format!("{path}.mode"), item.mode);
             if item.path.is_empty() || item.path.starts_with('/') || item.path.split('/').any(|part| part == "..") {
-                let message = format!("{:?} is no path below the volume; write one without / in front and ..", item.path);
+                let message =
+                    format!("{:?} is no path below the volume; write one without / in front and ..", item.path);
                 self.wrong(&format!("{path}.path"), message);
             }
         }
