@@ -32,6 +32,8 @@ pub mod cli;
 #[cfg(feature = "image")]
 pub mod compose;
 #[cfg(feature = "image")]
+pub mod export;
+#[cfg(feature = "image")]
 pub mod image;
 #[cfg(feature = "image")]
 pub mod kube;

@@ -17,6 +17,7 @@ use self::show::security;
 use self::write::config;
 use self::write::convert;
 use self::write::create;
+use self::write::export;
 use self::write::network;
 use self::write::pod;
 use self::write::volume;
@@ -141,7 +142,7 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Make files from those of Quadlet, a docker or podman command line, or a Compose file
+    /// Make files from those of Quadlet, a docker or podman command line, a Compose file, or manifests of Kubernetes
     Convert {
         /// Work on the system below this directory
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
@@ -151,6 +152,14 @@ enum Verb {
         write: bool,
         #[command(subcommand)]
         verb: convert::Verb,
+    },
+    /// Make objects of Kubernetes from the configuration
+    Export {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: export::Verb,
     },
     /// Show and set what is the same for all containers
     Config {
@@ -275,6 +284,7 @@ pub fn run() -> ExitCode {
             | Verb::New { .. }
             | Verb::Convert { .. }
             | Verb::Config { .. }
+            | Verb::Export { .. }
             | Verb::Pod { .. }
             | Verb::Network { .. }
     );
@@ -335,6 +345,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Rm { root, names, force, dry_run } => create::remove(&names, &root, force, dry_run, &mut out),
         Verb::Diff { root, name, all, json } => diff::run(&root, &name, all, json, &mut out),
         Verb::Convert { root, write, verb } => convert::run(&verb, &root, write, &mut out),
+        Verb::Export { root, verb } => export::run(&verb, &root, &mut out),
         Verb::Config { root, verb } => config::run(verb, &root, &mut out),
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
         Verb::Network { root, verb } => network::run(verb, &root, &mut out),

@@ -6,6 +6,7 @@ pub mod compose;
 pub mod config;
 pub mod convert;
 pub mod create;
+pub mod export;
 mod kube;
 pub mod network;
 pub mod pod;

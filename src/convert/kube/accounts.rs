@@ -296,10 +296,85 @@ pub fn object(manifest: &Manifest, context: &mut Context<'_>) {
 pub fn pod(manifest: &Manifest, path: &str, context: &mut Context<'_>) {
     let Some(value) = manifest.value_at(path) else { return };
     table(manifest, path, value, &POD, context);
+    for part in ["volumes", "dnsConfig"] {
+        if let Some(value) = value.get(part) {
+            parts(manifest, &format!("{path}.{part}"), part, value, context);
+        }
+    }
     for list in ["initContainers", "containers"] {
         for (number, container) in value.get(list).and_then(Value::as_list).into_iter().flatten().enumerate() {
-            table(manifest, &format!("{path}.{list}[{number}]"), container, &CONTAINER, context);
+            let path = format!("{path}.{list}[{number}]");
+            table(manifest, &path, container, &CONTAINER, context);
+            for part in ["env", "envFrom", "ports", "livenessProbe", "readinessProbe", "startupProbe"] {
+                if let Some(value) = container.get(part) {
+                    parts(manifest, &format!("{path}.{part}"), part, value, context);
+                }
+            }
         }
+    }
+}
+
+/// Fields of parts of a pod, by the end of their path without numbers.
+const PARTS: [(&str, &[&str]); 19] = [
+    ("volumes.emptyDir", &["medium", "sizeLimit", "mode"]),
+    ("volumes.hostPath", &["path", "type"]),
+    ("volumes.nfs", &["path", "readOnly", "server"]),
+    ("volumes.persistentVolumeClaim", &["claimName", "readOnly"]),
+    ("configMap", &["defaultMode", "items", "name", "optional"]),
+    ("volumes.secret", &["defaultMode", "items", "optional", "secretName"]),
+    ("sources.secret", &["items", "name", "optional"]),
+    ("configMap.items", &["key", "mode", "path"]),
+    ("secret.items", &["key", "mode", "path"]),
+    ("downwardAPI", &["defaultMode", "items"]),
+    ("downwardAPI.items", &["fieldRef", "mode", "path", "resourceFieldRef"]),
+    ("volumes.projected", &["defaultMode", "sources"]),
+    ("env", &["name", "value", "valueFrom"]),
+    ("envFrom", &["configMapRef", "prefix", "secretRef"]),
+    ("ports", &["containerPort", "hostIP", "hostPort", "name", "protocol"]),
+    ("livenessProbe", &PROBE),
+    ("readinessProbe", &PROBE),
+    ("startupProbe", &PROBE),
+    ("dnsConfig", &["nameservers", "options", "searches"]),
+];
+
+const PROBE: [&str; 10] = [
+    "exec",
+    "failureThreshold",
+    "grpc",
+    "httpGet",
+    "initialDelaySeconds",
+    "periodSeconds",
+    "successThreshold",
+    "tcpSocket",
+    "terminationGracePeriodSeconds",
+    "timeoutSeconds",
+];
+
+/// Looks at the parts of the pod below `path`, whose place without numbers is `place`.
+fn parts(manifest: &Manifest, path: &str, place: &str, value: &Value, context: &mut Context<'_>) {
+    match value {
+        Value::List(items) => {
+            for (number, item) in items.iter().enumerate() {
+                parts(manifest, &format!("{path}[{number}]"), place, item, context);
+            }
+        }
+        Value::Map(map) => {
+            let is_part = |end: &str| place == end || place.ends_with(&format!(".{end}"));
+            // The longest end counts.
+            let known = PARTS.iter().filter(|(end, _)| is_part(end)).max_by_key(|(end, _)| end.len());
+            for (name, value) in map.iter() {
+                let path = crate::kube::field_path(path, name);
+                match known {
+                    Some((_, fields)) if !fields.contains(&name) => {
+                        if !is_usual(name, value) {
+                            context.lose(manifest, &path, "this has no counterpart and is left out");
+                        }
+                    }
+                    _ => parts(manifest, &path, &format!("{place}.{name}"), value, context),
+                }
+            }
+        }
+        _ => {}
     }
 }
 

@@ -106,7 +106,8 @@ fn one(workload: &Workload<'_>, path: &str, volume: &Volume, context: &mut Conte
             let size = limit.map(|limit| format!(",size={limit}")).unwrap_or_default();
             builder.put("emptyDir", "Device", "tmpfs");
             builder.put("emptyDir", "Type", "tmpfs");
-            builder.put("emptyDir", "Options", &format!("mode=0777{size}"));
+            let mode = empty.mode.unwrap_or(0o777);
+            builder.put("emptyDir", "Options", &format!("mode={mode:04o}{size}"));
         } else {
             builder.put("emptyDir", "Copy", "no");
             owner(Some(workload), &mut builder);
@@ -115,6 +116,10 @@ fn one(workload: &Workload<'_>, path: &str, volume: &Volume, context: &mut Conte
                 &format!("{path}.emptyDir"),
                 "the volume keeps its content when the pod is restarted",
             );
+            if empty.mode.is_some() {
+                let reason = "the mode of a new directory is 0755; write medium: Memory, or User= into the .volume file";
+                context.lose(manifest, &format!("{path}.emptyDir.mode"), reason);
+            }
             if limit.is_some() {
                 let reason = "the size of a directory is not limited; write medium: Memory, or a volume with Device=";
                 context.lose(manifest, &format!("{path}.emptyDir.sizeLimit"), reason);
