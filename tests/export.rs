@@ -34,9 +34,16 @@ fn cases() -> Vec<Case> {
             if let Some(line) = part.lines().find_map(|line| line.strip_prefix("$ ")) {
                 options = line.split(' ').map(str::to_owned).collect();
             }
-            let Some((name, text)) = part.split_once('\n').filter(|(name, _)| !name.is_empty()) else { continue };
+            let (name, text) = part.split_once('\n').unwrap_or((part, ""));
+            if name.is_empty() {
+                continue;
+            }
             let (name, target) = name.split_once(" -> ").map_or((name, None), |(name, target)| (name, Some(target)));
-            let path = if name.starts_with('/') { name.trim_start_matches('/').to_owned() } else { format!("etc/sdme/{name}") };
+            let path = if name.starts_with('/') {
+                name.trim_start_matches('/').to_owned()
+            } else {
+                format!("etc/sdme/{name}")
+            };
             let path = root.path().join(path);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             match target {
@@ -65,7 +72,10 @@ fn export(root: &Path, options: &[String]) -> (i32, String, String) {
 /// Fixtures without mistakes, each with its name.
 fn fixtures() -> Vec<(String, std::path::PathBuf)> {
     let entries = fs::read_dir(repo("tests/fixtures")).unwrap().map(|entry| entry.unwrap().path());
-    let mut all: Vec<_> = entries.filter(|path| path.is_dir()).map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path)).collect();
+    let mut all: Vec<_> = entries
+        .filter(|path| path.is_dir())
+        .map(|path| (path.file_name().unwrap().to_str().unwrap().to_owned(), path))
+        .collect();
     all.sort();
     all
 }
@@ -77,9 +87,12 @@ fn configurations_become_objects() {
         count += 1;
         let (code, out, err) = export(case.root.path(), &case.options);
         assert!(code == 0 || code == 3, "{}: {err}", case.title);
-        // Losses have their file and line.
-        let (again, _, _) = (export(case.root.path(), &case.options).1, 0, 0);
-        assert_eq!(out, again, "{}", case.title);
+        // What is lost has its file and line.
+        let is_placed =
+            |line: &str| line.starts_with("/etc/") && line.split(':').nth(1).is_some_and(|n| n.parse::<u32>().is_ok());
+        assert!(err.lines().all(|line| is_placed(line) || line.contains(": the pod fits")), "{}: {err}", case.title);
+        // The same files give the same bytes.
+        assert_eq!(export(case.root.path(), &case.options).1, out, "{}", case.title);
         let snapshot = format!("{out}--- standard error, exit status {code}\n{err}");
         insta::with_settings!({snapshot_path => repo("snapshots/export"), prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!(case.title.replace(|c: char| !c.is_ascii_alphanumeric(), "-"), snapshot);

@@ -105,7 +105,8 @@ impl Outside for Machine<'_> {
 
     fn credential(&self, name: &str) -> Option<Vec<u8>> {
         let plain = fs::read(below(self.root, &format!("{CREDENTIALS}/{name}"))).ok();
-        let encrypted = || credentials::decrypt(name, &below(self.root, &format!("{}/{name}", super::beside::ENCRYPTED)));
+        let encrypted =
+            || credentials::decrypt(name, &below(self.root, &format!("{}/{name}", super::beside::ENCRYPTED)));
         plain.or_else(encrypted)
     }
 

@@ -117,7 +117,8 @@ fn one(workload: &Workload<'_>, path: &str, volume: &Volume, context: &mut Conte
                 "the volume keeps its content when the pod is restarted",
             );
             if empty.mode.is_some() {
-                let reason = "the mode of a new directory is 0755; write medium: Memory, or User= into the .volume file";
+                let reason =
+                    "the mode of a new directory is 0755; write medium: Memory, or User= into the .volume file";
                 context.lose(manifest, &format!("{path}.emptyDir.mode"), reason);
             }
             if limit.is_some() {

@@ -95,7 +95,8 @@ const OF_SERVICE: [(&str, &str); 12] = [
 
 /// Looks at the files of a workload.
 pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
-    let mut files: Vec<std::sync::Arc<str>> = workload.containers.iter().map(|c| std::sync::Arc::clone(&c.file)).collect();
+    let mut files: Vec<std::sync::Arc<str>> =
+        workload.containers.iter().map(|c| std::sync::Arc::clone(&c.file)).collect();
     files.extend(workload.pod.map(|pod| std::sync::Arc::clone(&pod.file)));
     for file in files {
         let Some(settings) = context.settings.get(&*file).cloned() else { continue };
@@ -121,7 +122,9 @@ pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
         for container in &workload.containers {
             for entry in of(context, &container.file) {
                 if entry.key == "Environment" && entry.value.ends_with(&format!("-{instance}")) {
-                    let reason = format!("the value of the instance {instance} is exported for all; write fieldRef: metadata.name");
+                    let reason = format!(
+                        "the value of the instance {instance} is exported for all; write fieldRef: metadata.name"
+                    );
                     context.lose(&entry.at, &entry.key, reason);
                 }
             }
@@ -148,8 +151,14 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
         },
         "Unit" => match entry.key.as_str() {
             // Dependencies on other containers are looked at where the pod is known.
-            "Description" | "Documentation" | "StartLimitBurst" | "StartLimitIntervalSec" | "Requires" | "After"
-            | "Wants" | "BindsTo" => Done,
+            "Description"
+            | "Documentation"
+            | "StartLimitBurst"
+            | "StartLimitIntervalSec"
+            | "Requires"
+            | "After"
+            | "Wants"
+            | "BindsTo" => Done,
             _ => Lost("a cluster starts pods in any order"),
         },
         _ => Done,
@@ -157,7 +166,9 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
     match account {
         Done => {}
         LostIfSet(_) if parse_bool(&entry.value) != Some(true) => {}
-        Lost(remedy) | LostIfSet(remedy) => context.lose(&entry.at, &entry.key, format!("this has no counterpart; {remedy}")),
+        Lost(remedy) | LostIfSet(remedy) => {
+            context.lose(&entry.at, &entry.key, format!("this has no counterpart; {remedy}"))
+        }
     }
 }
 

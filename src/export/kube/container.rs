@@ -67,12 +67,15 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
         ImageSource::Registry(_) => {
             // As it was written, if that is a reference.
             let settings = context.settings.get(&*own.file);
-            let written = settings.and_then(|settings| settings.text("Container", "Image")).map(|text| text.value.to_owned());
+            let written =
+                settings.and_then(|settings| settings.text("Container", "Image")).map(|text| text.value.to_owned());
             written.filter(|text| app.first && !text.ends_with(".image")).unwrap_or_else(|| image.source.to_string())
         }
         other => {
             let reference = format!("registry.example.org/{}:latest", super::dns(&app.image));
-            let reason = format!("{other} is on this machine only; push the image, and write its reference in place of {reference}");
+            let reason = format!(
+                "{other} is on this machine only; push the image, and write its reference in place of {reference}"
+            );
             context.lose(&at, "Image", reason);
             reference
         }

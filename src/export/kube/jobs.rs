@@ -29,11 +29,7 @@ pub fn timers(outside: &dyn Outside) -> Vec<Timer> {
         let file: Arc<str> = Arc::from(path.as_str());
         let Ok(document) = ini::parse(&file, text.as_bytes()) else { continue };
         let name = path.rsplit('/').next().unwrap_or_default();
-        let mut timer = Timer {
-            unit: name.replace(".timer", ".service"),
-            calendars: Vec::new(),
-            others: Vec::new(),
-        };
+        let mut timer = Timer { unit: name.replace(".timer", ".service"), calendars: Vec::new(), others: Vec::new() };
         for entry in document.entries.iter().filter(|entry| &*entry.section == "Timer" && !entry.value.is_empty()) {
             match entry.key.as_str() {
                 "Unit" => timer.unit.clone_from(&entry.value),

@@ -36,7 +36,8 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
         let at = context.at(&container.file, "Container", "Network");
         match &container.connection.network {
             Network::Alone => {
-                let reason = "a pod always has a network; the policy lets nothing in and out, where the cluster has policies";
+                let reason =
+                    "a pod always has a network; the policy lets nothing in and out, where the cluster has policies";
                 context.lose(&at, "Network", reason);
             }
             Network::Veth | Network::Bridge(_) | Network::Zone(_) => {
@@ -52,12 +53,17 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
             context.lose(&pinned.at, "Network", "a pod has no address of its own choice; use the name of its service");
         }
         if attachment.mac.is_some() || attachment.interface.is_some() {
-            context.lose(at, "Network", "the interface of a pod is made by the cluster; leave mac= and interface_name= out");
+            context.lose(
+                at,
+                "Network",
+                "the interface of a pod is made by the cluster; leave mac= and interface_name= out",
+            );
         }
         let Some(network) = context.model.networks.get(&attachment.network) else { continue };
         let file = std::sync::Arc::clone(&network.file);
         for key in ["Subnet", "Gateway", "IPRange", "InterfaceName", "IPv6", "Options", "DNS"] {
-            let written = context.settings.get(&*file).is_some_and(|settings| !settings.lines("Network", key).is_empty());
+            let written =
+                context.settings.get(&*file).is_some_and(|settings| !settings.lines("Network", key).is_empty());
             if written {
                 let at = context.at(&file, "Network", key);
                 context.lose(&at, key, "addresses and links are those of the cluster; remove it");
@@ -112,7 +118,10 @@ pub fn policies(workloads: &[&Workload<'_>], context: &mut Context<'_>) {
         let spec = NetworkPolicySpec {
             egress,
             ingress: Some(ingress),
-            pod_selector: Some(LabelSelector { match_labels: Some(super::pod::labels(workload)), match_expressions: None }),
+            pod_selector: Some(LabelSelector {
+                match_labels: Some(super::pod::labels(workload)),
+                match_expressions: None,
+            }),
             policy_types: Some(types),
         };
         let metadata = context.metadata(&workload.name, super::pod::labels(workload));

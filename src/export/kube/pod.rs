@@ -3,9 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use k8s_openapi::api::apps::v1::{
-    DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, StatefulSet, StatefulSetSpec,
-};
+use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, StatefulSet, StatefulSetSpec};
 use k8s_openapi::api::core::v1::{
     Container as Exported, HostAlias, Pod, PodDNSConfig, PodDNSConfigOption, PodOS, PodSpec, PodTemplateSpec,
 };
@@ -73,8 +71,11 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
     let selector = labels.clone();
     labels.extend(networks::labels(workload, context));
     let annotations = annotations(workload, &mut labels, context);
-    let metadata =
-        ObjectMeta { labels: Some(labels.clone()), annotations: Some(annotations).filter(|a| !a.is_empty()), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        labels: Some(labels.clone()),
+        annotations: Some(annotations).filter(|a| !a.is_empty()),
+        ..ObjectMeta::default()
+    };
     if ends {
         return jobs::export(workload, Some(metadata), spec, timers, context);
     }
@@ -95,7 +96,10 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
         Kind::Pod => {
             let metadata = ObjectMeta { name: own.name, namespace: own.namespace, ..metadata };
             if workload.replicas > 1 {
-                let text = format!("{}: one pod is written of {} instances; use --kind deployment", workload.name, workload.replicas);
+                let text = format!(
+                    "{}: one pod is written of {} instances; use --kind deployment",
+                    workload.name, workload.replicas
+                );
                 context.remark(text);
             }
             context.add(&workload.name, &Pod { metadata, spec: Some(spec), status: None });
@@ -163,7 +167,11 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
     for container in &workload.containers {
         if container.host_name != *host_name && container.host_name != container.name {
             let at = context.at(&container.file, "Container", "HostName");
-            context.lose(&at, "HostName", "the containers of a pod share a host name; write HostName= in the .pod file");
+            context.lose(
+                &at,
+                "HostName",
+                "the containers of a pod share a host name; write HostName= in the .pod file",
+            );
         }
     }
     let mut hosts: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -190,7 +198,8 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
         add(&mut resolver.nameservers, &container.resolver.servers);
         add(&mut resolver.searches, &container.resolver.search);
         for option in &container.resolver.options {
-            let (name, value) = option.split_once(':').map_or((option.as_str(), None), |(name, value)| (name, Some(value)));
+            let (name, value) =
+                option.split_once(':').map_or((option.as_str(), None), |(name, value)| (name, Some(value)));
             let option = PodDNSConfigOption { name: Some(name.to_owned()), value: value.map(str::to_owned) };
             let options = resolver.options.get_or_insert_default();
             if !options.contains(&option) {
@@ -208,7 +217,11 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
             spec.host_aliases.get_or_insert_default().push(alias);
         } else {
             let at = context.at(&first.file, "Container", "AddHost");
-            context.lose(&at, "AddHost", format!("the address {address} is that of this machine; write the address of a service"));
+            context.lose(
+                &at,
+                "AddHost",
+                format!("the address {address} is that of this machine; write the address of a service"),
+            );
         }
     }
     if resolver.nameservers.is_some() {
@@ -217,7 +230,8 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
     if resolver != PodDNSConfig::default() {
         spec.dns_config = Some(resolver);
     }
-    let times = workload.containers.iter().flat_map(|container| &container.apps).filter_map(|app| app.startup.stop_timeout);
+    let times =
+        workload.containers.iter().flat_map(|container| &container.apps).filter_map(|app| app.startup.stop_timeout);
     if let Some(time) = times.max() {
         spec.termination_grace_period_seconds = i64::try_from(time.div_ceil(1000)).ok();
     }
@@ -268,7 +282,8 @@ fn annotations(
     context: &Context<'_>,
 ) -> BTreeMap<String, String> {
     let mut annotations = BTreeMap::new();
-    let files = workload.containers.iter().map(|c| (&c.file, "Container")).chain(workload.pod.map(|p| (&p.file, "Pod")));
+    let files =
+        workload.containers.iter().map(|c| (&c.file, "Container")).chain(workload.pod.map(|p| (&p.file, "Pod")));
     for (file, section) in files {
         let Some(settings) = context.settings.get(&**file) else { continue };
         for key in ["Label", "Annotation"] {
@@ -297,5 +312,6 @@ fn is_label_name(name: &str) -> bool {
 fn is_label_value(value: &str) -> bool {
     let end = |c: char| c.is_ascii_alphanumeric();
     let inner = |c: char| end(c) || "-_.".contains(c);
-    value.is_empty() || (value.len() <= 63 && value.starts_with(end) && value.ends_with(end) && value.chars().all(inner))
+    value.is_empty()
+        || (value.len() <= 63 && value.starts_with(end) && value.ends_with(end) && value.chars().all(inner))
 }

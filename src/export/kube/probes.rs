@@ -16,13 +16,17 @@ pub fn export(own: &Container, app: &App, out: &mut Exported, context: &mut Cont
     let Some(health) = app.health.on(None) else {
         if app.notify != Notify::No {
             let at = context.at(&own.file, "Container", "Notify");
-            let reason = "the start does not wait for the program; write HealthCmd=, HealthHttp= or HealthTcp= for a probe";
+            let reason =
+                "the start does not wait for the program; write HealthCmd=, HealthHttp= or HealthTcp= for a probe";
             context.lose(&at, "Notify", reason);
         }
         return;
     };
     let at = ["HealthCmd", "HealthHttp", "HealthTcp"].map(|key| (key, context.at(&own.file, "Container", key)));
-    let (key, at) = at.into_iter().max_by_key(|(_, at)| at.line).unwrap_or(("HealthCmd", context.at(&own.file, "Container", "HealthCmd")));
+    let (key, at) = at
+        .into_iter()
+        .max_by_key(|(_, at)| at.line)
+        .unwrap_or(("HealthCmd", context.at(&own.file, "Container", "HealthCmd")));
     if app.notify == Notify::Yes {
         let at = context.at(&own.file, "Container", "Notify");
         context.lose(&at, "Notify", "a program cannot say that it has started; the probe is asked");
@@ -59,7 +63,8 @@ pub fn export(own: &Container, app: &App, out: &mut Exported, context: &mut Cont
     if ready {
         out.readiness_probe = Some(probe);
         if app.notify != Notify::Healthy {
-            let reason = "the pod gets no connections while the check fails, which nothing does here; leave readinessProbe: out";
+            let reason =
+                "the pod gets no connections while the check fails, which nothing does here; leave readinessProbe: out";
             context.lose(&at, key, reason);
         }
     }
@@ -90,7 +95,8 @@ fn test(test: &Test) -> Probe {
             let port = IntOrString::Int(i32::from(probe.port));
             match &probe.path {
                 Some(path) => {
-                    let http = HTTPGetAction { host: host(probe), path: Some(path.clone()), port, ..HTTPGetAction::default() };
+                    let http =
+                        HTTPGetAction { host: host(probe), path: Some(path.clone()), port, ..HTTPGetAction::default() };
                     Probe { http_get: Some(http), ..Probe::default() }
                 }
                 None => {

@@ -49,6 +49,19 @@ pub fn export(own: &Container, app: &App, context: &mut Context<'_>) -> Option<R
     if let Some(memory) = memory {
         limits.insert("memory".to_owned(), Quantity(quantity::bytes(memory)));
     }
+    for (name, key) in [("cpu", "CPUWeight"), ("memory", "MemoryLow")] {
+        let amount = |amounts: &BTreeMap<String, Quantity>| {
+            let text = &amounts.get(name)?.0;
+            if name == "cpu" { quantity::milli(text).ok() } else { quantity::whole(text).ok() }
+        };
+        if let (Some(request), Some(limit)) = (amount(&requests), amount(&limits))
+            && request > limit
+        {
+            requests.extend(limits.get(name).map(|limit| (name.to_owned(), limit.clone())));
+            let at = context.at(&own.file, "Service", key);
+            context.lose(&at, key, "a request is no more than the limit, which is written in its place");
+        }
+    }
     if own.apps.len() > 1 && !limits.is_empty() {
         let at = context.at(&own.file, "Container", "App");
         let reason = "the limits of the container are those of its first application; write limits for each";

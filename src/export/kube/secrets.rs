@@ -30,7 +30,10 @@ pub fn variables(app: &App, context: &mut Context<'_>) -> Vec<EnvVar> {
     for secret in &app.secrets {
         let (name, key) = split(&secret.value.name);
         if format!("{name}-{key}") != secret.value.name {
-            let text = format!("{}: the credential {} becomes the key {key} of the Secret {name}", secret.at, secret.value.name);
+            let text = format!(
+                "{}: the credential {} becomes the key {key} of the Secret {name}",
+                secret.at, secret.value.name
+            );
             context.remark(text);
         }
         let Form::Variable(variable) = &secret.value.form else { continue };
@@ -89,9 +92,12 @@ pub fn objects(workload: &Workload<'_>, context: &mut Context<'_>) {
     for (name, data) in all {
         let metadata = context.metadata(&name, BTreeMap::new());
         // Another workload may have other keys of the same Secret: both are written into one object of the first.
-        let place = context.out.files.values_mut().flatten().find(|object| {
-            object["kind"] == "Secret" && object["metadata"]["name"] == name.as_str()
-        });
+        let place = context
+            .out
+            .files
+            .values_mut()
+            .flatten()
+            .find(|object| object["kind"] == "Secret" && object["metadata"]["name"] == name.as_str());
         if let Some(object) = place {
             if let (Some(known), Ok(data)) = (object["data"].as_object_mut(), serde_json::to_value(&data)) {
                 known.extend(data.as_object().cloned().unwrap_or_default());

@@ -37,7 +37,8 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
         Capabilities { add: some(add), drop: some(drop) }
     } else {
         // A preset leaves less than the runtime of a cluster gives.
-        let left = security.application.names().map(|name| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned());
+        let left =
+            security.application.names().map(|name| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned());
         Capabilities { add: some(left.collect()), drop: Some(vec!["ALL".to_owned()]) }
     };
     out.capabilities = Some(capabilities).filter(|capabilities| *capabilities != Capabilities::default());
@@ -47,7 +48,8 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
     if let Some(profile) = &security.seccomp_profile {
         let file = profile.value.rsplit('/').next().unwrap_or_default().to_owned();
         let local = profile.value.strip_prefix("/var/lib/kubelet/seccomp/").map_or(file, str::to_owned);
-        context.remark(format!("{}: copy {} to /var/lib/kubelet/seccomp/{local} on each node", profile.at, profile.value));
+        context
+            .remark(format!("{}: copy {} to /var/lib/kubelet/seccomp/{local} on each node", profile.at, profile.value));
         out.seccomp_profile = Some(SeccompProfile { localhost_profile: Some(local), type_: "Localhost".to_owned() });
     }
     if let Some(profile) = &security.app_armor {

@@ -77,7 +77,8 @@ pub fn export(workload: &Workload<'_>, context: &mut Context<'_>) {
         add(&name, kind, &other, workload, context);
     }
     // The service of a set is its names, even if there is no network with names.
-    if context.out.files.get(&workload.name).is_some_and(|all| all.iter().any(|object| object["kind"] == "StatefulSet")) {
+    if context.out.files.get(&workload.name).is_some_and(|all| all.iter().any(|object| object["kind"] == "StatefulSet"))
+    {
         names.insert(workload.name.clone());
     }
     for name in names {

@@ -79,12 +79,8 @@ impl<'a> Storage<'a> {
 
     fn one(&mut self, mount: &Mount, at: &Location, app: &App, context: &mut Context<'_>) -> Vec<VolumeMount> {
         let read_only = mount.options.read_only.then_some(true);
-        let of = |name: String| VolumeMount {
-            name,
-            mount_path: mount.target.clone(),
-            read_only,
-            ..VolumeMount::default()
-        };
+        let of =
+            |name: String| VolumeMount { name, mount_path: mount.target.clone(), read_only, ..VolumeMount::default() };
         if mount.options.no_exec {
             context.lose(at, "Volume", "the option noexec has no counterpart; leave it out");
         }
@@ -100,16 +96,22 @@ impl<'a> Storage<'a> {
                     return mounts;
                 }
                 if !context.request.host_paths {
-                    let reason = format!("{path} is on this machine only; use a volume, or --host-paths to mount it on each node");
+                    let reason = format!(
+                        "{path} is on this machine only; use a volume, or --host-paths to mount it on each node"
+                    );
                     context.lose(at, "Volume", reason);
                     return Vec::new();
                 }
                 let name = format!("host-{}", dns(path.trim_start_matches('/')));
                 let host = HostPathVolumeSource { path: path.clone(), type_: None };
-                self.volumes.insert(name.clone(), Volume { name: name.clone(), host_path: Some(host), ..Volume::default() });
+                self.volumes
+                    .insert(name.clone(), Volume { name: name.clone(), host_path: Some(host), ..Volume::default() });
                 vec![of(name)]
             }
-            What::Volume(volume) => vec![of(self.named(volume, at, mount, context))],
+            What::Volume(volume) => {
+                owner(volume, app, context);
+                vec![of(self.named(volume, at, mount, context))]
+            }
         }
     }
 
@@ -149,7 +151,8 @@ impl<'a> Storage<'a> {
                 }
                 Some("nfs" | "nfs4") if device.what.contains(':') => {
                     let (server, path) = device.what.split_once(':').unwrap_or_default();
-                    source.nfs = Some(NFSVolumeSource { server: server.to_owned(), path: path.to_owned(), read_only: None });
+                    source.nfs =
+                        Some(NFSVolumeSource { server: server.to_owned(), path: path.to_owned(), read_only: None });
                 }
                 _ => {
                     let file = described.map(|described| std::sync::Arc::clone(&described.file));
@@ -165,7 +168,11 @@ impl<'a> Storage<'a> {
         if mount.options.copy && described.is_none_or(|described| described.copy) {
             let file = described.map(|described| std::sync::Arc::clone(&described.file));
             let at = file.map_or_else(|| at.clone(), |file| Location::new(&file, 1));
-            context.lose(&at, "Copy", "a volume of a cluster begins empty, without what the image has there; write Copy=no if it may");
+            context.lose(
+                &at,
+                "Copy",
+                "a volume of a cluster begins empty, without what the image has there; write Copy=no if it may",
+            );
         }
         let group = described.and_then(|described| described.owner.group.as_ref());
         if let Some(Account::Id(group)) = group {
@@ -176,7 +183,8 @@ impl<'a> Storage<'a> {
         let claim = claim(&name, shared);
         if shared {
             let source = PersistentVolumeClaimVolumeSource { claim_name: dns(volume), read_only: None };
-            let volume_of_pod = Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() };
+            let volume_of_pod =
+                Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() };
             self.volumes.insert(name.clone(), volume_of_pod);
             if context.claims.insert(volume.to_owned()) {
                 let mut claim = claim;
@@ -197,20 +205,37 @@ impl<'a> Storage<'a> {
             of_pod.fs_group = Some(group);
         }
         let mut volumes: Vec<Volume> = self.volumes.into_values().collect();
-        let template = matches!(context.request.kind, super::Kind::Auto | super::Kind::StatefulSet) && !self.workload.is_job();
+        let template =
+            matches!(context.request.kind, super::Kind::Auto | super::Kind::StatefulSet) && !self.workload.is_job();
         if !template {
             for name in self.own.keys() {
                 let claim = claim_name(name, self.workload);
                 let source = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only: None };
-                volumes.push(Volume {
-                    name: name.clone(),
-                    persistent_volume_claim: Some(source),
-                    ..Volume::default()
-                });
+                volumes.push(Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() });
             }
         }
         spec.volumes = Some(volumes).filter(|volumes| !volumes.is_empty());
         self.own.into_values().collect()
+    }
+}
+
+/// Lists the owner of a volume where that is not whom the application runs as.
+fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
+    let Some(described) = context.model.volumes.get(volume) else { return };
+    let file = std::sync::Arc::clone(&described.file);
+    let user = app.startup.identity.user.as_deref().and_then(|user| user.split(':').next());
+    let other = match &described.owner.user {
+        None => false,
+        Some(Account::Id(id)) => user != Some(id.to_string().as_str()),
+        Some(Account::Name(_)) => true,
+    };
+    for (key, is_lost) in [("UID", other), ("User", other), ("Group", matches!(described.owner.group, Some(Account::Name(_))))] {
+        let written = context.settings.get(&*file).is_some_and(|settings| settings.text("Volume", key).is_some());
+        if is_lost && written {
+            let at = context.at(&file, "Volume", key);
+            let reason = "the owner of a volume is the user of the pod, or its group; write User= in the container, or GID= here";
+            context.lose(&at, key, reason);
+        }
     }
 }
 

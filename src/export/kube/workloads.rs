@@ -105,37 +105,38 @@ pub fn all<'a>(sources: &Sources, model: &'a Model) -> Vec<Workload<'a>> {
         let (template, instance) = source.name.split_once('@')?;
         Some((template.to_owned(), instance.to_owned())).filter(|(_, instance)| !instance.is_empty())
     };
-    let mut add = |name: &str, instance: Option<(String, String)>, pod: Option<&'a Pod>, members: Vec<&'a Container>| {
-        let (workload, instance) = match instance {
-            Some((template, instance)) => (dns(&template), Some(instance)),
-            None => (dns(name), None),
+    let mut add =
+        |name: &str, instance: Option<(String, String)>, pod: Option<&'a Pod>, members: Vec<&'a Container>| {
+            let (workload, instance) = match instance {
+                Some((template, instance)) => (dns(&template), Some(instance)),
+                None => (dns(name), None),
+            };
+            let mut called: BTreeSet<String> = members.iter().map(|member| member.name.clone()).collect();
+            called.insert(name.to_owned());
+            let known = out.get_mut(&workload).filter(|known| known.instance.is_some() && instance.is_some());
+            if let Some(known) = known {
+                known.replicas += 1;
+                known.called.extend(called);
+                known.others.push(name.to_owned());
+                return;
+            }
+            let mut free = workload.clone();
+            let mut number = 1;
+            while out.contains_key(&free) {
+                number += 1;
+                free = format!("{workload}-{number}");
+            }
+            let workload = Workload {
+                name: free.clone(),
+                called,
+                pod,
+                containers: members,
+                replicas: 1,
+                instance,
+                others: Vec::new(),
+            };
+            out.insert(free, workload);
         };
-        let mut called: BTreeSet<String> = members.iter().map(|member| member.name.clone()).collect();
-        called.insert(name.to_owned());
-        let known = out.get_mut(&workload).filter(|known| known.instance.is_some() && instance.is_some());
-        if let Some(known) = known {
-            known.replicas += 1;
-            known.called.extend(called);
-            known.others.push(name.to_owned());
-            return;
-        }
-        let mut free = workload.clone();
-        let mut number = 1;
-        while out.contains_key(&free) {
-            number += 1;
-            free = format!("{workload}-{number}");
-        }
-        let workload = Workload {
-            name: free.clone(),
-            called,
-            pod,
-            containers: members,
-            replicas: 1,
-            instance,
-            others: Vec::new(),
-        };
-        out.insert(free, workload);
-    };
     for (name, members) in in_pods {
         let Some(pod) = model.pods.get(name) else { continue };
         if pod.own {
