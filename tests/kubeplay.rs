@@ -156,6 +156,8 @@ fn podman_plays_what_is_exported() {
     let outside = tempfile::tempdir().unwrap();
     let host = Host::boot("forky-podman", "play");
     serve(&host, outside.path(), &IMAGES, &["wget", "curl", "nc"]);
+    // The server for names of podman does not start without one of the host's.
+    host.ok("echo nameserver 192.0.2.53 >/etc/resolv.conf");
     host.ok("mkdir -p /etc/containers && printf '%s\\n' '[containers]' pids_limit=0 >/etc/containers/containers.conf");
     for (image, _) in IMAGES {
         let from = format!("127.0.0.1:5000/library/{image}");

@@ -80,6 +80,7 @@ fn is_added(line: &str) -> bool {
         "[Container] HealthInterval=",
         "[Container] HealthStartup",
         "[Volume] UID=",
+        "[Pod] Label=",
     ];
     fixed.contains(&line) || starts.iter().any(|start| line.starts_with(start))
 }

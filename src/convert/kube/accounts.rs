@@ -445,3 +445,22 @@ pub fn other(kind: &str) -> String {
     };
     format!("the kind {kind} has no counterpart; {remedy}")
 }
+
+/// The tables of fields, for tests.
+#[cfg(test)]
+pub enum Table {
+    Pod,
+    Container,
+    Job,
+}
+
+/// The names of the fields of a table.
+#[cfg(test)]
+pub fn names(table: Table) -> Vec<&'static str> {
+    let table: &[(&'static str, Account)] = match table {
+        Table::Pod => &POD,
+        Table::Container => &CONTAINER,
+        Table::Job => &JOB,
+    };
+    table.iter().map(|(name, _)| *name).collect()
+}

@@ -9,6 +9,9 @@ use super::{Context, INSTANCE, environment, hooks, jobs, mounts, probes, resourc
 use crate::config::keys::FileType;
 use crate::convert::Builder;
 
+/// What kubectl writes: the manifest itself, with everything that is secret in it.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
 /// What a container is in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
@@ -38,6 +41,10 @@ pub fn convert(
         super::pod::names(workload, &mut builder);
     } else {
         builder.put("pod", "Pod", &format!("{}.pod", workload.reference(&workload.name)));
+    }
+    let annotations = workload.metadata.and_then(|metadata| metadata.annotations.as_ref());
+    for (name, value) in annotations.into_iter().flatten().filter(|(name, _)| *name != LAST_APPLIED) {
+        builder.put("metadata.annotations", "Annotation", &format!("{name}={value}"));
     }
     if matches!(workload.kind, Kind::Timed(_)) {
         builder.put("schedule", "StartWithPod", "no");

@@ -32,6 +32,8 @@ pub fn convert(
         let Some(hook) = hook else { continue };
         let path = format!("{path}.{field}");
         if let Some(command) = command(hook, &container, &path, variables, workload, context) {
+            // A container that has ended by itself has nobody to run the second one, and its failure is of no consequence.
+            let command = if field == "preStop" { format!("-{command}") } else { command };
             builder.set(&format!("lifecycle.{field}"), "Service", key, &command);
         }
     }

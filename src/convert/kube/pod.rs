@@ -131,6 +131,9 @@ fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_
     let file = |ports: &[String], context: &mut Context<'_>| {
         let mut builder = Builder::new(FileType::Pod);
         builder.put("network", "Network", &network(workload));
+        for (name, value) in workload.labels() {
+            builder.put("metadata.labels", "Label", &format!("{name}={value}"));
+        }
         let host_name = workload.spec.hostname.clone().unwrap_or_else(|| workload.pod_name());
         builder.put("hostname", "HostName", &host_name);
         for alias in reached.aliases.iter().chain(&own_names(workload)) {

@@ -84,6 +84,28 @@ pub fn of(workloads: &[Workload<'_>], context: &mut Context<'_>) -> Vec<Reached>
             let reason = "a client's connections are not kept at one replica; write replicas: 1";
             context.lose(manifest, "spec.sessionAffinity", reason);
         }
+        for (field, is_set) in [
+            (
+                "externalTrafficPolicy",
+                spec.external_traffic_policy.as_deref().is_some_and(|policy| policy != "Cluster"),
+            ),
+            (
+                "internalTrafficPolicy",
+                spec.internal_traffic_policy.as_deref().is_some_and(|policy| policy != "Cluster"),
+            ),
+            ("trafficDistribution", spec.traffic_distribution.is_some()),
+            ("healthCheckNodePort", spec.health_check_node_port.is_some_and(|port| port != 0)),
+            ("loadBalancerClass", spec.load_balancer_class.is_some()),
+            ("ipFamilies", spec.ip_families.as_ref().is_some_and(|all| all.iter().any(|family| family != "IPv4"))),
+        ] {
+            if is_set {
+                context.remark(
+                    manifest,
+                    &format!("spec.{field}"),
+                    "this is about several machines or addresses, and there is one",
+                );
+            }
+        }
         if spec.cluster_ip.as_deref().is_some_and(|ip| !ip.is_empty() && ip != "None") {
             context.remark(manifest, "spec.clusterIP", "a service has no address here; its name leads to its pods");
         }

@@ -138,7 +138,7 @@ fn lifecycle(own: &Container, app: &App, context: &mut Context<'_>) -> Option<Li
 
 /// A command of a unit as a hook: one beside the application, or a pause.
 fn hook(value: &str, container: &str) -> Option<LifecycleHandler> {
-    let words = split_words(value).ok()?;
+    let words = split_words(value.trim_start_matches('-')).ok()?;
     let words: Vec<String> = words.iter().map(|word| word.replace("%%", "%").replace("$$", "$")).collect();
     let words: Vec<&str> = words.iter().map(String::as_str).collect();
     match words.as_slice() {

@@ -237,4 +237,16 @@ fn dns(name: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests;
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_those_of_dns() {
+        for (name, expected) in [("web", "web"), ("Web_1", "web-1"), ("-a.b-", "a-b"), ("___", "x")] {
+            assert_eq!(dns(name), expected, "{name}");
+        }
+        assert_eq!(secrets::split("db-password"), ("db".to_owned(), "password".to_owned()));
+        assert_eq!(secrets::split("token"), ("token".to_owned(), "value".to_owned()));
+        assert_eq!(secrets::split("A-b"), ("a-b".to_owned(), "value".to_owned()));
+    }
+}

@@ -229,7 +229,9 @@ fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
         Some(Account::Id(id)) => user != Some(id.to_string().as_str()),
         Some(Account::Name(_)) => true,
     };
-    for (key, is_lost) in [("UID", other), ("User", other), ("Group", matches!(described.owner.group, Some(Account::Name(_))))] {
+    for (key, is_lost) in
+        [("UID", other), ("User", other), ("Group", matches!(described.owner.group, Some(Account::Name(_))))]
+    {
         let written = context.settings.get(&*file).is_some_and(|settings| settings.text("Volume", key).is_some());
         if is_lost && written {
             let at = context.at(&file, "Volume", key);
