@@ -236,7 +236,10 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     if ready(suite, &["gcc", "ldd", "docker-registry", "skopeo"]) {
         let outside = tempfile::tempdir().unwrap();
         let name = name.split('_').next().unwrap();
-        case(&boot_with(Host::builder(suite, name).bind(&repo("tests/manifests"), "/srv/manifests")), outside.path());
+        case(
+            &boot_with(Host::builder(suite, name).copy().bind(&repo("tests/manifests"), "/srv/manifests")),
+            outside.path(),
+        );
     }
 }
 

@@ -39,7 +39,7 @@ const CASES: [Case; 6] = [
         answers: (8080, "page 8080"),
         succeed: &[
             "podman exec alone-pod-alone sh -c export | grep -x \"export TWO='b c'\"",
-            "podman exec alone-pod-alone sh -c export | grep -xF \"export REF='\\$(PLAIN) \\$\\$(PLAIN)'\"",
+            "podman exec alone-pod-alone sh -c export | grep -xF \"export REF='\\$(PLAIN) \\$(PLAIN)'\"",
         ],
     },
     Case {

@@ -172,7 +172,7 @@ prop_compose! {
             if text.contains("vol.volume") {
                 files.insert("vol.volume".to_owned(), "[Volume]\nCopy=no\n".to_owned());
             }
-            let stop = stop.map(|stop| format!("StopTimeout={stop}\n\n[Service]")).unwrap_or_else(|| "\n[Service]".to_owned());
+            let stop = stop.map_or_else(|| "\n[Service]".to_owned(), |stop| format!("StopTimeout={stop}\n\n[Service]"));
             files.insert(format!("p-{name}.container"), text.replacen("\n[Service]", &stop, 1));
         }
         files

@@ -353,23 +353,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Daily(verb) => daily::run(&verb, &mut out),
         Verb::Update(verb) => update::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
-        Verb::Prune { root, dry_run } => {
-            for removed in admin::images::prune(&root, dry_run)? {
-                writeln!(out, "{removed}")?;
-            }
-            // What has content of containers in it is removed by name only.
-            for name in admin::leftovers::containers(&root, &runtime::model(&root))? {
-                writeln!(out, "left: container {name} has no file; sdme-gen rm {name} removes what it left")?;
-            }
-            for volume in admin::leftovers::volumes(&root)?.iter().filter(|volume| volume.users.is_empty()) {
-                let name = text::line(&volume.name);
-                writeln!(
-                    out,
-                    "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content"
-                )?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Prune { root, dry_run } => prune(&root, dry_run, &mut out),
         Verb::Documents { directory } => manual::write(command(), &directory).map(|()| ExitCode::SUCCESS),
         Verb::Release { name } => in_service_of(&name, runtime::prepare::release),
         Verb::Prepare { name } => starting(&name, runtime::prepare::prepare),
@@ -403,6 +387,21 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Removes what nothing needs any more, and names what is left. What has content of containers in it is removed by name only.
+fn prune(root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
+    for removed in admin::images::prune(root, dry_run)? {
+        writeln!(out, "{removed}")?;
+    }
+    for name in admin::leftovers::containers(root, &runtime::model(root))? {
+        writeln!(out, "left: container {name} has no file; sdme-gen rm {name} removes what it left")?;
+    }
+    for volume in admin::leftovers::volumes(root)?.iter().filter(|volume| volume.users.is_empty()) {
+        let name = text::line(&volume.name);
+        writeln!(out, "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a command of a container's service, which leaves severities to its commands ([`crate::journal::parse_severities`]).

@@ -79,24 +79,24 @@ fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Resu
     }
     let number = |text: &str| {
         let lower = text.to_ascii_lowercase();
-        let named = names.iter().position(|name| *name == lower).and_then(|at| u32::try_from(at).ok());
-        let number = named.map(|at| at + least).or_else(|| text.parse().ok());
+        let by_name = names.iter().position(|name| *name == lower).and_then(|at| u32::try_from(at).ok());
+        let number = by_name.map(|at| at + least).or_else(|| text.parse().ok());
         number.filter(|number| (least..=most).contains(number)).ok_or_else(wrong)
     };
     let mut all = Vec::new();
     for part in text.split(',') {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         let step: usize = step.map_or(Ok(1), |step| step.parse().ok().filter(|step| *step > 0).ok_or_else(wrong))?;
-        let (first, last) = match range.split_once('-') {
+        let (from, to) = match range.split_once('-') {
             _ if range == "*" => (least, if names.first() == Some(&"sun") { 6 } else { most }),
-            Some((first, last)) => (number(first)?, number(last)?),
+            Some((from, to)) => (number(from)?, number(to)?),
             None if part.contains('/') => (number(range)?, most),
             None => (number(range)?, number(range)?),
         };
-        if first > last {
+        if from > to {
             return Err(wrong());
         }
-        all.extend((first..=last).step_by(step));
+        all.extend((from..=to).step_by(step));
     }
     all.sort_unstable();
     all.dedup();

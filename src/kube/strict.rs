@@ -50,6 +50,7 @@ impl Wrong {
 }
 
 /// The path of a key of the mapping at `path`.
+#[must_use]
 pub fn key(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     match (path.is_empty(), plain) {
@@ -192,13 +193,13 @@ impl<'a> Deserializer<'a> for Strict<'a> {
 
     fn deserialize_seq<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let Value::List(items) = self.value else { return Err(self.needs("a list")) };
-        visitor.visit_seq(Items { items: items.iter(), number: 0, path: self.path, unknown: self.unknown })
+        visitor.visit_seq(Items { rest: items.iter(), number: 0, path: self.path, unknown: self.unknown })
     }
 
     fn deserialize_map<V: Visitor<'a>>(self, visitor: V) -> Result<V::Value, Wrong> {
         let Value::Map(map) = self.value else { return Err(self.needs("a mapping")) };
         let entries: Vec<(&str, &Value)> = map.iter().collect();
-        visitor.visit_map(Entries { entries: entries.into_iter(), value: None, path: self.path, unknown: self.unknown })
+        visitor.visit_map(Entries { rest: entries.into_iter(), value: None, path: self.path, unknown: self.unknown })
     }
 
     fn deserialize_struct<V: Visitor<'a>>(
@@ -237,7 +238,7 @@ impl<'a> Deserializer<'a> for Strict<'a> {
 }
 
 struct Items<'a> {
-    items: std::slice::Iter<'a, Value>,
+    rest: std::slice::Iter<'a, Value>,
     number: usize,
     path: String,
     unknown: &'a RefCell<Vec<Wrong>>,
@@ -247,7 +248,7 @@ impl<'a> SeqAccess<'a> for Items<'a> {
     type Error = Wrong;
 
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Wrong> {
-        let Some(value) = self.items.next() else { return Ok(None) };
+        let Some(value) = self.rest.next() else { return Ok(None) };
         let path = index(&self.path, self.number);
         self.number += 1;
         seed.deserialize(Strict::new(value, &path, self.unknown)).map(Some).map_err(|error| error.at(&path))
@@ -255,7 +256,7 @@ impl<'a> SeqAccess<'a> for Items<'a> {
 }
 
 struct Entries<'a> {
-    entries: std::vec::IntoIter<(&'a str, &'a Value)>,
+    rest: std::vec::IntoIter<(&'a str, &'a Value)>,
     value: Option<(&'a str, &'a Value)>,
     path: String,
     unknown: &'a RefCell<Vec<Wrong>>,
@@ -265,7 +266,7 @@ impl<'a> MapAccess<'a> for Entries<'a> {
     type Error = Wrong;
 
     fn next_key_seed<K: DeserializeSeed<'a>>(&mut self, seed: K) -> Result<Option<K::Value>, Wrong> {
-        self.value = self.entries.next();
+        self.value = self.rest.next();
         let Some((key, _)) = self.value else { return Ok(None) };
         let key: StrDeserializer<'a, Wrong> = key.into_deserializer();
         seed.deserialize(key).map(Some)

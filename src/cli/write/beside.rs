@@ -148,7 +148,7 @@ fn mounted(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -
         }
     }
     if any && !dry_run {
-        let lines: String = written.iter().map(|(path, digest)| format!("{digest} {path}\n")).collect();
+        let lines = written.iter().fold(String::new(), |all, (path, digest)| all + &format!("{digest} {path}\n"));
         put(root, &format!("{top}/{WRITTEN}"), lines.as_bytes(), 0o600)?;
     }
     Ok(any)

@@ -82,7 +82,7 @@ impl Files for Host {
 pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let resolved = resolve(&request(options)?, &Host).map_err(|message| anyhow!(message))?;
     let outcome = compose(&resolved, &Host).map_err(|message| anyhow!(message))?;
-    project::finish(&outcome, TOOL, &project::Wish { json: options.json, dry_run: options.dry_run, write }, root, out)
+    project::finish(&outcome, TOOL, project::Wish { json: options.json, dry_run: options.dry_run, write }, root, out)
 }
 
 fn request(options: &Options) -> Result<Request> {

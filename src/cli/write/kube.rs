@@ -61,7 +61,7 @@ pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> 
         }
     };
     let wish = project::Wish { json: options.json, dry_run: options.dry_run, write };
-    project::finish(&outcome, TOOL, &wish, root, out)
+    project::finish(&outcome, TOOL, wish, root, out)
 }
 
 /// The name of a project after its first file.

@@ -40,7 +40,7 @@ pub struct Wish {
 ///
 /// # Errors
 /// The configuration does not take the files, or they cannot be written.
-pub fn finish(outcome: &Outcome, tool: &str, wish: &Wish, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
+pub fn finish(outcome: &Outcome, tool: &str, wish: Wish, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     if wish.json {
         print_json(&document(outcome), out)?;
     } else {

@@ -448,6 +448,7 @@ pub fn other(kind: &str) -> String {
 
 /// The tables of fields, for tests.
 #[cfg(test)]
+#[derive(Clone, Copy)]
 pub enum Table {
     Pod,
     Container,

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use k8s_openapi::api::core::v1::Container;
+use k8s_openapi::api::core::v1::{Container, EnvFromSource, EnvVarSource};
 
 use super::workload::Workload;
 use super::{Context, accounts, values};
@@ -46,6 +46,24 @@ impl Variables {
     }
 }
 
+/// An environment in the making: a later source takes the place of an earlier one, and a variable by itself that of all sources.
+#[derive(Default)]
+struct Environment {
+    variables: Variables,
+    written: BTreeMap<String, Written>,
+    order: Vec<String>,
+}
+
+impl Environment {
+    fn set(&mut self, name: &str, value: Written) {
+        let known = if let Written::Value(text) = &value { Some(text.clone()) } else { None };
+        self.variables.known.insert(name.to_owned(), known);
+        if self.written.insert(name.to_owned(), value).is_none() {
+            self.order.push(name.to_owned());
+        }
+    }
+}
+
 /// Writes the environment.
 pub fn environment(
     own: &Container,
@@ -54,110 +72,27 @@ pub fn environment(
     builder: &mut Builder,
     context: &mut Context<'_>,
 ) -> Variables {
-    let manifest = workload.manifest;
-    let mut variables = Variables::default();
-    // A later source takes the place of an earlier one, and a variable by itself that of all sources.
-    let mut written: BTreeMap<String, Written> = BTreeMap::new();
-    let mut order: Vec<String> = Vec::new();
-    let mut set = |name: &str, value: Written, variables: &mut Variables| {
-        let known = if let Written::Value(text) = &value { Some(text.clone()) } else { None };
-        variables.known.insert(name.to_owned(), known);
-        if written.insert(name.to_owned(), value).is_none() {
-            order.push(name.to_owned());
-        }
-    };
+    let mut out = Environment::default();
     for (number, source) in own.env_from.iter().flatten().enumerate() {
-        let path = format!("{path}.envFrom[{number}]");
-        let prefix = source.prefix.clone().unwrap_or_default();
-        let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
-            (Some(map), _) => ("ConfigMap", map.name.as_str(), map.optional),
-            (None, Some(secret)) => ("Secret", secret.name.as_str(), secret.optional),
-            (None, None) => continue,
-        };
-        let all = match kind {
-            "ConfigMap" => values::config_map(name, manifest, context),
-            _ => values::secret(name, manifest, context),
-        };
-        let Some(all) = all else {
-            if optional != Some(true) {
-                let reason = format!("the {kind} {name} is not in these files; add its file, or write the variables");
-                context.lose(manifest, &path, reason);
-            }
-            continue;
-        };
-        for (key, value) in all {
-            let variable = format!("{prefix}{key}");
-            if !is_env_name(&variable) {
-                let reason = format!("{variable:?} is no name of a variable, so it is left out; write it below env:");
-                context.lose(manifest, &path, reason);
-            } else if kind == "Secret" {
-                let credential = values::credential(name, &key, Some(&value), manifest, context);
-                set(&variable, Written::Secret(credential), &mut variables);
-            } else if let Ok(text) = String::from_utf8(value) {
-                set(&variable, Written::Value(text), &mut variables);
-            }
-        }
+        whole(source, &format!("{path}.envFrom[{number}]"), workload, &mut out, context);
     }
     for (number, variable) in own.env.iter().flatten().enumerate() {
         let path = format!("{path}.env[{number}]");
         let name = variable.name.as_str();
         if !is_env_name(name) {
-            context.lose(manifest, &path, format!("{name:?} is no name of a variable here; write another name"));
-            continue;
-        }
-        let Some(from) = &variable.value_from else {
-            match variables.expand(variable.value.as_deref().unwrap_or_default()) {
-                Ok(value) => set(name, Written::Value(value), &mut variables),
-                Err(secret) => context.lose(manifest, &path, of_secret(&secret)),
-            }
-            continue;
-        };
-        let path = format!("{path}.valueFrom");
-        accounts::others(
-            manifest,
-            &path,
-            &["configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"],
-            context,
-        );
-        if let Some(reference) = &from.config_map_key_ref {
-            let all = values::config_map(&reference.name, manifest, context);
-            match all.as_ref().and_then(|all| all.get(&reference.key)).and_then(|value| std::str::from_utf8(value).ok())
-            {
-                Some(value) => set(name, Written::Value(value.to_owned()), &mut variables),
-                None if reference.optional == Some(true) => {}
-                None => {
-                    let (key, map) = (&reference.key, &reference.name);
-                    let reason =
-                        format!("there is no {key} in a ConfigMap {map} of these files; add its file, or write value:");
-                    context.lose(manifest, &format!("{path}.configMapKeyRef"), reason);
-                }
-            }
-        } else if let Some(reference) = &from.secret_key_ref {
-            let all = values::secret(&reference.name, manifest, context);
-            let value = all.as_ref().and_then(|all| all.get(&reference.key));
-            if value.is_none() && reference.optional == Some(true) {
-                continue;
-            }
-            let credential = values::credential(&reference.name, &reference.key, value, manifest, context);
-            if value.is_none() {
-                let reason = missing(&reference.key, &reference.name, &credential);
-                context.lose(manifest, &format!("{path}.secretKeyRef"), reason);
-            }
-            set(name, Written::Secret(credential), &mut variables);
-        } else if let Some(reference) = &from.field_ref {
-            match values::field(reference, workload) {
-                Ok(value) => set(name, Written::Value(value), &mut variables),
-                Err(reason) => context.lose(manifest, &format!("{path}.fieldRef"), reason),
-            }
-        } else if let Some(reference) = &from.resource_field_ref {
-            match values::resource(reference, own, workload) {
-                Ok(value) => set(name, Written::Value(value), &mut variables),
-                Err(reason) => context.lose(manifest, &format!("{path}.resourceFieldRef"), reason),
+            let reason = format!("{name:?} is no name of a variable here; write another name");
+            context.lose(workload.manifest, &path, reason);
+        } else if let Some(from) = &variable.value_from {
+            one(name, from, &format!("{path}.valueFrom"), own, workload, &mut out, context);
+        } else {
+            match out.variables.expand(variable.value.as_deref().unwrap_or_default()) {
+                Ok(value) => out.set(name, Written::Value(value)),
+                Err(secret) => context.lose(workload.manifest, &path, of_secret(&secret)),
             }
         }
     }
-    for name in order {
-        match written.remove(&name) {
+    for name in out.order {
+        match out.written.remove(&name) {
             Some(Written::Value(value)) => builder.put("env", "Environment", &format!("{name}={value}")),
             Some(Written::Secret(credential)) => {
                 builder.put("env", "Secret", &format!("{credential},type=env,target={name}"));
@@ -165,7 +100,103 @@ pub fn environment(
             None => {}
         }
     }
-    variables
+    out.variables
+}
+
+/// Adds all values of a `ConfigMap` or `Secret`.
+fn whole(
+    source: &EnvFromSource,
+    path: &str,
+    workload: &Workload<'_>,
+    out: &mut Environment,
+    context: &mut Context<'_>,
+) {
+    let manifest = workload.manifest;
+    let prefix = source.prefix.clone().unwrap_or_default();
+    let (kind, name, optional) = match (&source.config_map_ref, &source.secret_ref) {
+        (Some(map), _) => ("ConfigMap", map.name.as_str(), map.optional),
+        (None, Some(secret)) => ("Secret", secret.name.as_str(), secret.optional),
+        (None, None) => return,
+    };
+    let all = match kind {
+        "ConfigMap" => values::config_map(name, manifest, context),
+        _ => values::secret(name, manifest, context),
+    };
+    let Some(all) = all else {
+        if optional != Some(true) {
+            let reason = format!("the {kind} {name} is not in these files; add its file, or write the variables");
+            context.lose(manifest, path, reason);
+        }
+        return;
+    };
+    for (key, value) in all {
+        let variable = format!("{prefix}{key}");
+        if !is_env_name(&variable) {
+            let reason = format!("{variable:?} is no name of a variable, so it is left out; write it below env:");
+            context.lose(manifest, path, reason);
+        } else if kind == "Secret" {
+            let credential = values::credential(name, &key, Some(&value), manifest, context);
+            out.set(&variable, Written::Secret(credential));
+        } else if let Ok(text) = String::from_utf8(value) {
+            out.set(&variable, Written::Value(text));
+        } else {
+            context.lose(
+                manifest,
+                path,
+                format!("the value of {key} is no text, so it is left out; mount it as a file"),
+            );
+        }
+    }
+}
+
+/// Adds a variable whose value comes from elsewhere.
+fn one(
+    name: &str,
+    from: &EnvVarSource,
+    path: &str,
+    own: &Container,
+    workload: &Workload<'_>,
+    out: &mut Environment,
+    context: &mut Context<'_>,
+) {
+    let manifest = workload.manifest;
+    accounts::others(manifest, path, &["configMapKeyRef", "secretKeyRef", "fieldRef", "resourceFieldRef"], context);
+    if let Some(reference) = &from.config_map_key_ref {
+        let all = values::config_map(&reference.name, manifest, context);
+        let value = all.as_ref().and_then(|all| all.get(&reference.key));
+        match value.and_then(|value| std::str::from_utf8(value).ok()) {
+            Some(value) => out.set(name, Written::Value(value.to_owned())),
+            None if reference.optional == Some(true) => {}
+            None => {
+                let (key, map) = (&reference.key, &reference.name);
+                let reason =
+                    format!("there is no {key} in a ConfigMap {map} of these files; add its file, or write value:");
+                context.lose(manifest, &format!("{path}.configMapKeyRef"), reason);
+            }
+        }
+    } else if let Some(reference) = &from.secret_key_ref {
+        let all = values::secret(&reference.name, manifest, context);
+        let value = all.as_ref().and_then(|all| all.get(&reference.key));
+        if value.is_none() && reference.optional == Some(true) {
+            return;
+        }
+        let credential = values::credential(&reference.name, &reference.key, value, manifest, context);
+        if value.is_none() {
+            let reason = missing(&reference.key, &reference.name, &credential);
+            context.lose(manifest, &format!("{path}.secretKeyRef"), reason);
+        }
+        out.set(name, Written::Secret(credential));
+    } else if let Some(reference) = &from.field_ref {
+        match values::field(reference, workload) {
+            Ok(value) => out.set(name, Written::Value(value)),
+            Err(reason) => context.lose(manifest, &format!("{path}.fieldRef"), reason),
+        }
+    } else if let Some(reference) = &from.resource_field_ref {
+        match values::resource(reference, own, workload) {
+            Ok(value) => out.set(name, Written::Value(value)),
+            Err(reason) => context.lose(manifest, &format!("{path}.resourceFieldRef"), reason),
+        }
+    }
 }
 
 /// How a variable is written.

@@ -51,13 +51,13 @@ pub fn timer(workload: &Workload<'_>, members: &[String], context: &mut Context<
         let text = "a run that was missed is not made up for; write Persistent=yes into a drop-in of the timer";
         context.remark(workload.manifest, "spec.startingDeadlineSeconds", text);
     }
-    let times = match schedule::calendar(&spec.schedule, spec.time_zone.as_deref()) {
-        Ok(times) => times,
+    let calendars = match schedule::calendar(&spec.schedule, spec.time_zone.as_deref()) {
+        Ok(calendars) => calendars,
         Err(message) => return context.lose(workload.manifest, "spec.schedule", message),
     };
     let mut timer = Draft::default();
     let mut lines: Vec<(&str, &str, String)> = vec![("Unit", "Description", format!("Times of the container {first}"))];
-    lines.extend(times.into_iter().map(|time| ("Timer", "OnCalendar", time)));
+    lines.extend(calendars.into_iter().map(|calendar| ("Timer", "OnCalendar", calendar)));
     lines.push(("Timer", "AccuracySec", "1s".to_owned()));
     lines.push(("Timer", "Unit", model::Container::unit(first)));
     let suspended = spec.suspend == Some(true);

@@ -57,8 +57,8 @@ fn file(workload: Option<&Workload<'_>>) -> String {
 
 fn owner(workload: Option<&Workload<'_>>, builder: &mut Builder) {
     let context = workload.and_then(|workload| workload.spec.security_context.as_ref());
-    let of_containers = workload.iter().flat_map(|workload| &workload.spec.containers);
-    let user = of_containers.filter_map(|c| c.security_context.as_ref()?.run_as_user).next();
+    let mut of_containers = workload.iter().flat_map(|workload| &workload.spec.containers);
+    let user = of_containers.find_map(|c| c.security_context.as_ref()?.run_as_user);
     if let Some(user) = user.or(context.and_then(|context| context.run_as_user)) {
         builder.put("securityContext.runAsUser", "UID", &user.to_string());
     }
@@ -256,8 +256,8 @@ fn downward_file(
     }
 }
 
-fn add(workload: &Workload<'_>, volume: &str, target: &str, mode: i32, content: Vec<u8>, context: &mut Context<'_>) {
+fn add(workload: &Workload<'_>, volume: &str, target: &str, mode: i32, bytes: Vec<u8>, context: &mut Context<'_>) {
     let path = format!("{}/{target}", directory(workload, volume));
     let mode = u32::try_from(mode).unwrap_or(0o644);
-    context.out.mounted.insert(path, Mounted { content, mode });
+    context.out.mounted.insert(path, Mounted { content: bytes, mode });
 }

@@ -167,7 +167,7 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
         Done => {}
         LostIfSet(_) if parse_bool(&entry.value) != Some(true) => {}
         Lost(remedy) | LostIfSet(remedy) => {
-            context.lose(&entry.at, &entry.key, format!("this has no counterpart; {remedy}"))
+            context.lose(&entry.at, &entry.key, format!("this has no counterpart; {remedy}"));
         }
     }
 }

@@ -114,10 +114,7 @@ fn map_name(workload: &Workload<'_>, path: &str) -> String {
 /// Adds a ConfigMap once.
 fn add(workload: &Workload<'_>, map: &ConfigMap, context: &mut Context<'_>) {
     let name = map.metadata.name.as_deref().unwrap_or_default();
-    let known = context.out.files.get(&workload.name).is_some_and(|objects| {
-        objects.iter().any(|object| object["kind"] == "ConfigMap" && object["metadata"]["name"] == name)
-    });
-    if !known {
+    if !context.has(&workload.name, "ConfigMap", Some(name)) {
         context.add(&workload.name, map);
     }
 }

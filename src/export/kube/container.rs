@@ -38,10 +38,9 @@ pub fn export(
     for (name, value) in &app.environment {
         environment.push(EnvVar { name: name.clone(), value: Some(escaped(value)), value_from: None });
     }
-    if let Some(zone) = own.timezone.as_ref().filter(|zone| *zone != "local") {
-        if !environment.iter().any(|variable| variable.name == "TZ") {
-            environment.push(EnvVar { name: "TZ".to_owned(), value: Some(zone.clone()), value_from: None });
-        }
+    let zone = own.timezone.as_ref().filter(|zone| *zone != "local");
+    if let Some(zone) = zone.filter(|_| !environment.iter().any(|variable| variable.name == "TZ")) {
+        environment.push(EnvVar { name: "TZ".to_owned(), value: Some(zone.clone()), value_from: None });
     }
     environment.extend(secrets::variables(app, context));
     out.env = Some(environment).filter(|all| !all.is_empty());

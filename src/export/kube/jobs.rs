@@ -46,7 +46,7 @@ pub fn timers(outside: &dyn Outside) -> Vec<Timer> {
 /// Adds the job of a pod, or one for each time of its timer.
 pub fn export(
     workload: &Workload<'_>,
-    metadata: Option<ObjectMeta>,
+    metadata: ObjectMeta,
     mut pod: PodSpec,
     timers: &[Timer],
     context: &mut Context<'_>,
@@ -72,7 +72,7 @@ pub fn export(
     if !on_failure {
         spec.backoff_limit = Some(0);
     }
-    spec.template = PodTemplateSpec { metadata: metadata.clone(), spec: Some(pod) };
+    spec.template = PodTemplateSpec { metadata: Some(metadata), spec: Some(pod) };
     let units: Vec<String> = workload.containers.iter().map(|container| Container::unit(&container.name)).collect();
     let own: Vec<&Timer> = timers.iter().filter(|timer| units.contains(&timer.unit)).collect();
     let mut number = 0;

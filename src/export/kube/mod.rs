@@ -156,6 +156,11 @@ impl Context<'_> {
         }
     }
 
+    /// Whether the file of a workload has an object of this kind, and of this name if one is given.
+    fn has(&self, workload: &str, kind: &str, name: Option<&str>) -> bool {
+        self.out.files.get(workload).is_some_and(|all| all.iter().any(|object| is(object, kind, name)))
+    }
+
     /// The metadata of an object.
     fn metadata(&self, name: &str, labels: BTreeMap<String, String>) -> ObjectMeta {
         ObjectMeta {
@@ -226,6 +231,12 @@ fn choose<'w, 'a>(
         problems.extend(model.rejected.iter().flat_map(|rejected| &rejected.problems).map(ToString::to_string));
     }
     if problems.is_empty() { Ok(all.iter().filter(is_chosen).collect()) } else { Err(problems) }
+}
+
+/// Whether an object is of this kind, and of this name if one is given.
+fn is(object: &Value, kind: &str, name: Option<&str>) -> bool {
+    let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
+    text("/kind") == Some(kind) && name.is_none_or(|name| text("/metadata/name") == Some(name))
 }
 
 /// A name as labels of DNS have it.

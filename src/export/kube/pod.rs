@@ -77,7 +77,7 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
         ..ObjectMeta::default()
     };
     if ends {
-        return jobs::export(workload, Some(metadata), spec, timers, context);
+        return jobs::export(workload, metadata, spec, timers, context);
     }
     let kind = match context.request.kind {
         Kind::Auto if claims.is_empty() => Kind::Deployment,

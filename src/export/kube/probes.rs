@@ -93,17 +93,13 @@ fn test(test: &Test) -> Probe {
         }
         Test::Probe(probe) => {
             let port = IntOrString::Int(i32::from(probe.port));
-            match &probe.path {
-                Some(path) => {
-                    let http =
-                        HTTPGetAction { host: host(probe), path: Some(path.clone()), port, ..HTTPGetAction::default() };
-                    Probe { http_get: Some(http), ..Probe::default() }
-                }
-                None => {
-                    let tcp = TCPSocketAction { host: host(probe), port };
-                    Probe { tcp_socket: Some(tcp), ..Probe::default() }
-                }
+            if let Some(path) = &probe.path {
+                let http =
+                    HTTPGetAction { host: host(probe), path: Some(path.clone()), port, ..HTTPGetAction::default() };
+                return Probe { http_get: Some(http), ..Probe::default() };
             }
+            let tcp = TCPSocketAction { host: host(probe), port };
+            Probe { tcp_socket: Some(tcp), ..Probe::default() }
         }
     }
 }

@@ -92,15 +92,11 @@ pub fn objects(workload: &Workload<'_>, context: &mut Context<'_>) {
     for (name, data) in all {
         let metadata = context.metadata(&name, BTreeMap::new());
         // Another workload may have other keys of the same Secret: both are written into one object of the first.
-        let place = context
-            .out
-            .files
-            .values_mut()
-            .flatten()
-            .find(|object| object["kind"] == "Secret" && object["metadata"]["name"] == name.as_str());
-        if let Some(object) = place {
-            if let (Some(known), Ok(data)) = (object["data"].as_object_mut(), serde_json::to_value(&data)) {
-                known.extend(data.as_object().cloned().unwrap_or_default());
+        let mut all = context.out.files.values_mut().flatten();
+        if let Some(object) = all.find(|object| super::is(object, "Secret", Some(&name))) {
+            let known = object.pointer_mut("/data").and_then(serde_json::Value::as_object_mut);
+            if let (Some(known), Ok(serde_json::Value::Object(data))) = (known, serde_json::to_value(&data)) {
+                known.extend(data);
             }
             continue;
         }

@@ -77,15 +77,11 @@ pub fn export(workload: &Workload<'_>, context: &mut Context<'_>) {
         add(&name, kind, &other, workload, context);
     }
     // The service of a set is its names, even if there is no network with names.
-    if context.out.files.get(&workload.name).is_some_and(|all| all.iter().any(|object| object["kind"] == "StatefulSet"))
-    {
+    if context.has(&workload.name, "StatefulSet", None) {
         names.insert(workload.name.clone());
     }
     for name in names {
-        let taken = context.out.files.get(&workload.name).is_some_and(|all| {
-            all.iter().any(|object| object["kind"] == "Service" && object["metadata"]["name"] == name.as_str())
-        });
-        if !taken {
+        if !context.has(&workload.name, "Service", Some(&name)) {
             headless(&name, workload, context);
         }
     }
