@@ -196,8 +196,9 @@ const MANIFESTS: [Manifest; 29] = [
         file: "25-kernel.yaml",
         files: &[
             ("tuned-web", "/proc/sys/net/ipv4/ip_local_port_range", "20000\t30000"),
-            ("tuned-web", "/proc/self/uid_map", "65536"),
+            ("mapped-web", "/proc/self/uid_map", "65536"),
         ],
+        loses: true,
         ..NONE
     },
     Manifest { file: "26-two-services.yaml", ports: &[(31026, "mail", 1025), (31027, "mail", 8025)], ..NONE },

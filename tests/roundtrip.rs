@@ -87,7 +87,7 @@ fn is_added(line: &str) -> bool {
 
 fn text() -> impl Strategy<Value = String> {
     // Characters that YAML, systemd and references to variables could trip over.
-    "[a-zA-Z0-9 :#'\"$(){}\\[\\]%\\\\,&*!|>@`~-]{0,24}"
+    prop_oneof!["[a-zA-Z0-9 :#'\"$(){}\\[\\]%\\\\,&*!|>@`~-]{0,24}", "[$(A)% ]{0,12}"]
 }
 
 fn word(text: &str) -> String {

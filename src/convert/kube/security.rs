@@ -51,7 +51,13 @@ pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &m
     for group in groups {
         builder.put("securityContext.supplementalGroups", "GroupAdd", &group.to_string());
     }
-    for sysctl in pod.sysctls.iter().flatten() {
+    for (number, sysctl) in pod.sysctls.iter().flatten().enumerate() {
+        if workload.spec.host_users == Some(false) && sysctl.name.starts_with("net.") {
+            let reason = "the network of the pod belongs to the host, and a container with a user namespace cannot change it; leave \
+                          hostUsers: out";
+            context.lose(manifest, &format!("{pod_path}.sysctls[{number}]"), reason);
+            continue;
+        }
         builder.put("securityContext.sysctls", "Sysctl", &format!("{}={}", sysctl.name, sysctl.value));
     }
     if of.privileged == Some(true) {

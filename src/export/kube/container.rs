@@ -53,9 +53,20 @@ pub fn export(
     out
 }
 
-/// A text in which nothing is a reference to a variable.
+/// A text in which nothing is a reference to a variable. Two dollar signs stand for one; one by itself stands for itself unless a
+/// parenthesis follows.
 pub fn escaped(text: &str) -> String {
-    text.replace("$$", "$$$$").replace("$(", "$$(")
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, dollars) = rest.split_at(at);
+        let after = dollars.trim_start_matches('$');
+        let count = dollars.len() - after.len();
+        out += before;
+        out += &"$".repeat(if count > 1 || after.starts_with('(') { 2 * count } else { count });
+        rest = after;
+    }
+    out + rest
 }
 
 fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'_>) {
@@ -152,5 +163,24 @@ fn hook(value: &str, container: &str) -> Option<LifecycleHandler> {
             Some(LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() })
         }
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollar_signs_are_escaped_where_they_would_be_read() {
+        for (text, expected) in [
+            ("$HOME", "$HOME"),
+            ("$(A)", "$$(A)"),
+            ("$$(A)", "$$$$(A)"),
+            ("a$$b", "a$$$$b"),
+            ("$", "$"),
+            ("$$", "$$$$"),
+        ] {
+            assert_eq!(escaped(text), expected, "{text}");
+        }
     }
 }
