@@ -8,8 +8,15 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
+use proptest::prelude::*;
+use sdme_gen::compile;
+use sdme_gen::config::keys::FileType;
+use sdme_gen::config::sources::{SourceFile, Sources, Text};
+use sdme_gen::convert::Outcome;
 use sdme_gen::convert::kube::kube;
+use sdme_gen::diag::Severity;
 use sdme_gen::kube::read;
+use sdme_gen::resolve::model::Facts;
 
 fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -228,4 +235,63 @@ fn json_has_everything_but_values_of_secrets() {
     assert!(!out.contains("v1\""), "{out}");
     let (code, _, err) = place.convert(&["kube", "-p", "../x", "site.yaml"]);
     assert!(code == 1 && err.contains("no name of a project"), "{err}");
+}
+
+/// What is wrong with the files of a conversion, instances of templates among them.
+fn errors(outcome: &Outcome) -> Vec<String> {
+    let instances = outcome.links.iter().map(|(link, target)| (link, &outcome.files[target]));
+    let source = |(name, text): (&String, &String)| {
+        let (stem, extension) = name.rsplit_once('.').unwrap();
+        let file_type = FileType::ALL.into_iter().find(|known| known.extension() == extension).unwrap();
+        let main = Text { path: name.as_str().into(), content: Ok(text.clone().into_bytes()) };
+        SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() }
+    };
+    let sources = Sources { files: outcome.files.iter().chain(instances).map(source).collect(), ..Sources::default() };
+    let problems = compile(&sources, &Facts::default()).diagnostics;
+    problems.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string).collect()
+}
+
+fn manifests() -> Vec<String> {
+    let entries = fs::read_dir(repo("tests/manifests")).unwrap().map(|entry| entry.unwrap().path());
+    let mut all: Vec<_> = entries.collect();
+    all.sort();
+    all.iter().map(|path| fs::read_to_string(path).unwrap()).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 40000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// A manifest in which a few words have been exchanged is either wrong, with a line and a remedy, or comes to files that pass `check`.
+    #[test]
+    fn edited_manifests_are_told_or_converted(
+        number in any::<prop::sample::Index>(),
+        edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![
+            "", "0", "-1", "80", "99999999999", "null", "[]", "{}", "''", "true", "a b", "%i", "$(X)", "../..", "/", "x: y", "- z", "\u{e000}", "Pod", "\n", "\\", "\"", "é",
+        ])), 1..4),
+    ) {
+        let all = manifests();
+        let mut text = number.get(&all).clone();
+        for (at, word) in edits {
+            // Words are exchanged as a whole, so that most of the manifest stays sound.
+            let starts: Vec<usize> = text.match_indices(|c: char| " :[{,\n".contains(c)).map(|(at, _)| at + 1).collect();
+            let start = *at.get(&starts);
+            let rest = &text[start..];
+            let end = start + rest.find(|c: char| ",]}\n ".contains(c)).unwrap_or(rest.len());
+            text.replace_range(start..end, word);
+        }
+        let read = read(&[("a.yaml".to_owned(), text.clone())]);
+        match kube(&read, "a") {
+            Ok(outcome) => {
+                let errors = errors(&outcome);
+                prop_assert!(errors.is_empty(), "{errors:?}\n{text}");
+                prop_assert!(outcome.mounted.keys().all(|path| !path.starts_with('/') && !path.split('/').any(|part| part == "..")), "{text}");
+            }
+            Err(problems) => {
+                for problem in problems {
+                    let lines = u32::try_from(text.lines().count()).unwrap() + 1;
+                    prop_assert!(problem.field.line <= lines && problem.message.contains(';'), "{problem}\n{text}");
+                }
+            }
+        }
+    }
 }

@@ -276,7 +276,9 @@ impl Read {
     fn list(&mut self, value: &Value, kind: &str, place: &Place) {
         for (name, _) in value.as_map().into_iter().flat_map(Map::iter) {
             if !["apiVersion", "kind", "metadata", "items"].contains(&name) {
-                let message = format!("there is no field {name} here{}", suggestion(name, ["items", "metadata"]));
+                let near = suggestion(name, ["items", "metadata"]);
+                let remedy = if near.is_empty() { "; remove it" } else { &near };
+                let message = format!("there is no field {name} here{remedy}");
                 self.problems.push(Problem { field: place.field(name), message });
             }
         }
