@@ -11,6 +11,8 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::Command;
 
+use sdme_gen::compose::value::Value;
+use sdme_gen::kube::read;
 use support::{cache, repo, require};
 
 /// Versions of Kubernetes that kubernetes-validate has the schemas of.
@@ -175,6 +177,50 @@ fn names_kinds_and_files_are_chosen() {
     let (code, out, err) = export(root, &[]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("/etc/sdme/bad.container:2: unknown key Imagge="), "{err}");
+}
+
+/// A pod that is said to fit the restricted level does, by the rules of the Pod Security Standards for containers and pods.
+#[test]
+fn what_fits_the_restricted_level_is_restricted() {
+    let mut claimed = 0;
+    for case in cases() {
+        let (_, out, err) = export(case.root.path(), &case.options);
+        let fits = |name: &str| {
+            err.lines().any(|line| line.starts_with(&format!("{name}: the pod fits the restricted level")))
+        };
+        let read = read(&[("a.yaml".to_owned(), out.clone())]);
+        for manifest in &read.manifests {
+            let path = if manifest.object.kind() == "Pod" { "spec" } else { "spec.template.spec" };
+            let Some(spec) = manifest.value_at(path) else { continue };
+            if !fits(manifest.name()) || manifest.object.kind() == "Service" {
+                continue;
+            }
+            claimed += 1;
+            let text = |path: &str| path.split('.').try_fold(spec, |value, key| value.get(key)).and_then(Value::scalar);
+            assert_eq!(text("securityContext.seccompProfile.type").as_deref(), Some("RuntimeDefault"), "{out}");
+            for forbidden in ["hostNetwork", "hostPID", "hostIPC"] {
+                assert_ne!(text(forbidden).as_deref(), Some("true"), "{out}");
+            }
+            let list = |value: &Value, key: &str| value.get(key).and_then(Value::as_list).unwrap_or_default().to_vec();
+            for volume in list(spec, "volumes") {
+                assert!(volume.get("hostPath").is_none() && volume.get("nfs").is_none(), "{out}");
+            }
+            for container in list(spec, "containers").iter().chain(&list(spec, "initContainers")) {
+                let own = container.get("securityContext").unwrap();
+                let is = |key: &str, value: &str| own.get(key).and_then(Value::scalar).as_deref() == Some(value);
+                assert!(
+                    is("allowPrivilegeEscalation", "false") && is("runAsNonRoot", "true") && !is("runAsUser", "0"),
+                    "{out}"
+                );
+                let capabilities = own.get("capabilities").unwrap();
+                assert!(list(capabilities, "drop").contains(&Value::Text("ALL".to_owned())), "{out}");
+                let net_bind = Value::Text("NET_BIND_SERVICE".to_owned());
+                assert!(list(capabilities, "add").iter().all(|name| *name == net_bind), "{out}");
+                assert!(list(container, "ports").iter().all(|port| port.get("hostPort").is_none()), "{out}");
+            }
+        }
+    }
+    assert!(claimed >= 2, "{claimed}");
 }
 
 /// What is exported comes back as the same file, or the difference was listed.

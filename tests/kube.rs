@@ -259,7 +259,7 @@ fn manifests() -> Vec<String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// A manifest in which a few words have been exchanged is either wrong, with a line and a remedy, or comes to files that pass `check`.
     #[test]

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use k8s_openapi::api::core::v1::{KeyToPath, PodSpec, Volume};
+use k8s_openapi::api::core::v1::{DownwardAPIVolumeFile, KeyToPath, PodSpec, Volume};
 
 use super::Checker;
 use crate::kube::quantity;
@@ -84,6 +84,10 @@ impl Checker<'_> {
                 let message = format!("{:?} is no absolute path; write it from / on", host.path);
                 self.wrong(&format!("{path}.hostPath.path"), message);
             }
+            if host.path.split('/').any(|part| part == "..") {
+                let message = format!("{:?} has a part ..; write the path without it", host.path);
+                self.wrong(&format!("{path}.hostPath.path"), message);
+            }
             let words =
                 ["", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket", "CharDevice", "BlockDevice"];
             self.choice(&format!("{path}.hostPath.type"), host.type_.as_ref(), &words);
@@ -103,6 +107,9 @@ impl Checker<'_> {
             let name = secret.secret_name.as_deref().unwrap_or_default();
             self.reference(&format!("{path}.secret.secretName"), "Secret", name);
         }
+        if let Some(downward) = &volume.downward_api {
+            self.downward(&format!("{path}.downwardAPI"), downward.items.as_ref());
+        }
         if let Some(claim) = &volume.persistent_volume_claim {
             let path = format!("{path}.persistentVolumeClaim.claimName");
             self.reference(&path, "PersistentVolumeClaim", &claim.claim_name);
@@ -112,6 +119,9 @@ impl Checker<'_> {
             if let Some(map) = &source.config_map {
                 self.items(&format!("{path}.configMap"), None, map.items.as_deref());
                 self.reference(&format!("{path}.configMap.name"), "ConfigMap", &map.name);
+            }
+            if let Some(downward) = &source.downward_api {
+                self.downward(&format!("{path}.downwardAPI"), downward.items.as_ref());
             }
             if let Some(secret) = &source.secret {
                 self.items(&format!("{path}.secret"), None, secret.items.as_deref());
@@ -131,11 +141,27 @@ impl Checker<'_> {
         for (number, item) in items.unwrap_or_default().iter().enumerate() {
             let path = format!("{path}.items[{number}]");
             self.mode(&format!("{path}.mode"), item.mode);
-            if item.path.is_empty() || item.path.starts_with('/') || item.path.split('/').any(|part| part == "..") {
-                let message =
-                    format!("{:?} is no path below the volume; write one without / in front and ..", item.path);
-                self.wrong(&format!("{path}.path"), message);
+            self.inside(&format!("{path}.path"), &item.path);
+        }
+    }
+
+    /// Files of what the pod knows about itself.
+    fn downward(&mut self, path: &str, items: Option<&Vec<DownwardAPIVolumeFile>>) {
+        for (number, item) in items.into_iter().flatten().enumerate() {
+            let path = format!("{path}.items[{number}]");
+            self.mode(&format!("{path}.mode"), item.mode);
+            self.inside(&format!("{path}.path"), &item.path);
+            if item.field_ref.is_some() == item.resource_field_ref.is_some() {
+                self.wrong(&path, "a value comes from one place; write fieldRef: or resourceFieldRef:");
             }
+        }
+    }
+
+    /// A path of a file below a volume.
+    fn inside(&mut self, path: &str, file: &str) {
+        if file.is_empty() || file.split('/').any(|part| ["", ".", ".."].contains(&part)) {
+            let message = format!("{file:?} is no path below the volume; write one without / in front and ..");
+            self.wrong(path, message);
         }
     }
 
