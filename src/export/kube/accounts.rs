@@ -121,10 +121,10 @@ pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
         };
         for container in &workload.containers {
             for entry in of(context, &container.file) {
-                if entry.key == "Environment" && entry.value.ends_with(&format!("-{instance}")) {
-                    let reason = format!(
-                        "the value of the instance {instance} is exported for all; write fieldRef: metadata.name"
-                    );
+                // The name of the pod itself is exported as such.
+                let own = entry.value.ends_with(&format!("={}-{instance}", workload.name));
+                if entry.key == "Environment" && entry.value.ends_with(&format!("-{instance}")) && !own {
+                    let reason = format!("the value of the instance {instance} is exported for all; write one for all");
                     context.lose(&entry.at, &entry.key, reason);
                 }
             }
@@ -143,11 +143,11 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
         "Service" if SERVICE.contains(&entry.key.as_str()) => Done,
         "Service" => {
             let known = OF_SERVICE.iter().find(|(key, _)| *key == entry.key);
-            Lost(known.map_or("a setting of systemd is for systemd", |(_, remedy)| *remedy))
+            Lost(known.map_or("leave it out, or write what does the same in the cluster", |(_, remedy)| *remedy))
         }
         "App" => match (entry.key.as_str(), entry.value.as_str()) {
             ("Restart", "always" | "on-failure") | ("RestartSec", _) => Done,
-            _ => Lost("a setting of systemd is for systemd"),
+            _ => Lost("leave it out, or write what does the same in the cluster"),
         },
         "Unit" => match entry.key.as_str() {
             // Dependencies on other containers are looked at where the pod is known.
@@ -159,7 +159,7 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
             | "After"
             | "Wants"
             | "BindsTo" => Done,
-            _ => Lost("a cluster starts pods in any order"),
+            _ => Lost("relations between units are for systemd; let the program wait or retry"),
         },
         _ => Done,
     };

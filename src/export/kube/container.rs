@@ -2,7 +2,8 @@
 //! A container of the pod, from an application. Pure.
 
 use k8s_openapi::api::core::v1::{
-    Container as Exported, ContainerPort, EnvVar, ExecAction, Lifecycle, LifecycleHandler, PodSpec, SleepAction,
+    Container as Exported, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle, LifecycleHandler,
+    ObjectFieldSelector, PodSpec, SleepAction,
 };
 
 use super::storage::Storage;
@@ -36,6 +37,14 @@ pub fn export(
     configs::environment_files(app, workload, &mut out, context);
     let mut environment: Vec<EnvVar> = Vec::new();
     for (name, value) in &app.environment {
+        let pod = workload.instance.as_ref().map(|instance| format!("{}-{instance}", workload.name));
+        if pod.as_ref() == Some(value) {
+            // Each replica has another name.
+            let reference = ObjectFieldSelector { field_path: "metadata.name".to_owned(), api_version: None };
+            let source = EnvVarSource { field_ref: Some(reference), ..EnvVarSource::default() };
+            environment.push(EnvVar { name: name.clone(), value: None, value_from: Some(source) });
+            continue;
+        }
         environment.push(EnvVar { name: name.clone(), value: Some(escaped(value)), value_from: None });
     }
     let zone = own.timezone.as_ref().filter(|zone| *zone != "local");
