@@ -30,7 +30,11 @@ pub mod cli;
 #[cfg(feature = "image")]
 pub mod compose;
 #[cfg(feature = "image")]
+pub mod export;
+#[cfg(feature = "image")]
 pub mod image;
+#[cfg(feature = "image")]
+pub mod kube;
 #[cfg(feature = "image")]
 pub mod rootdir;
 #[cfg(feature = "image")]

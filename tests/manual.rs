@@ -17,7 +17,7 @@ use support::packages::{install, package, with_packages};
 use support::{cache, image, registry, repo};
 
 /// Pages with commands for a host, in the order they are followed.
-const PAGES: [&str; 10] = [
+const PAGES: [&str; 11] = [
     "README.md",
     "docs/base-os.md",
     "docs/nginx.md",
@@ -26,6 +26,7 @@ const PAGES: [&str; 10] = [
     "docs/pods.md",
     "docs/commands.md",
     "docs/quadlet.md",
+    "docs/kubernetes.md",
     "docs/image-builders.md",
     "docs/security.md",
 ];

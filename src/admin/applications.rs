@@ -46,14 +46,15 @@ fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
     }
 }
 
-/// Whether systemd-nspawn runs. A job is not active while it does, and may be active when it has ended.
+/// Whether systemd-nspawn runs. A job is not active while it does, and may be active when it has ended. While commands of `ExecStop=`
+/// run, the state is `stop`, and the container has not been asked to stop yet.
 fn is_running(container: &str) -> Result<bool> {
     let unit = Container::unit(container);
     let output = Command::new("systemctl").args(["show", "-P", "SubState", &unit]).stdin(Stdio::null()).output();
     let output = output.context("cannot run systemctl")?;
     let state = String::from_utf8_lossy(&output.stdout);
     let state = state.trim();
-    Ok(["start", "start-post", "running"].contains(&state)
+    Ok(["start", "start-post", "running", "stop"].contains(&state)
         || state.starts_with("reload")
         || state.starts_with("refresh"))
 }

@@ -5,6 +5,7 @@
 pub mod applications;
 pub mod changed;
 pub mod containers;
+pub mod credentials;
 pub mod defaults;
 pub mod diff;
 pub mod files;

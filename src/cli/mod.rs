@@ -17,6 +17,7 @@ use self::show::security;
 use self::write::config;
 use self::write::convert;
 use self::write::create;
+use self::write::export;
 use self::write::network;
 use self::write::pod;
 use self::write::volume;
@@ -146,7 +147,7 @@ enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Make files from those of Quadlet, a docker or podman command line, or a Compose file
+    /// Make files from those of Quadlet, a docker or podman command line, a Compose file, or manifests of Kubernetes
     Convert {
         /// Work on the system below this directory
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
@@ -156,6 +157,14 @@ enum Verb {
         write: bool,
         #[command(subcommand)]
         verb: convert::Verb,
+    },
+    /// Make objects of Kubernetes from the configuration
+    Export {
+        /// Work on the system below this directory
+        #[arg(long, global = true, default_value = "/", value_name = "DIR")]
+        root: PathBuf,
+        #[command(subcommand)]
+        verb: export::Verb,
     },
     /// Show and set what is the same for all containers
     Config {
@@ -283,6 +292,7 @@ pub fn run() -> ExitCode {
             | Verb::New { .. }
             | Verb::Convert { .. }
             | Verb::Config { .. }
+            | Verb::Export { .. }
             | Verb::Pod { .. }
             | Verb::Network { .. }
     );
@@ -335,6 +345,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Rm { root, names, force, dry_run } => create::remove(&names, &root, force, dry_run, &mut out),
         Verb::Diff { root, name, all, json } => diff::run(&root, &name, all, json, &mut out),
         Verb::Convert { root, write, verb } => convert::run(&verb, &root, write, &mut out),
+        Verb::Export { root, verb } => export::run(&verb, &root, &mut out),
         Verb::Config { root, verb } => config::run(verb, &root, &mut out),
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
         Verb::Network { root, verb } => network::run(verb, &root, &mut out),
@@ -342,23 +353,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Daily(verb) => daily::run(&verb, &mut out),
         Verb::Update(verb) => update::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
-        Verb::Prune { root, dry_run } => {
-            for removed in admin::images::prune(&root, dry_run)? {
-                writeln!(out, "{removed}")?;
-            }
-            // What has content of containers in it is removed by name only.
-            for name in admin::leftovers::containers(&root, &runtime::model(&root))? {
-                writeln!(out, "left: container {name} has no file; sdme-gen rm {name} removes what it left")?;
-            }
-            for volume in admin::leftovers::volumes(&root)?.iter().filter(|volume| volume.users.is_empty()) {
-                let name = text::line(&volume.name);
-                writeln!(
-                    out,
-                    "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content"
-                )?;
-            }
-            Ok(ExitCode::SUCCESS)
-        }
+        Verb::Prune { root, dry_run } => prune(&root, dry_run, &mut out),
         Verb::Version => {
             writeln!(out, "sdme-gen {}", env!("CARGO_PKG_VERSION"))?;
             Ok(ExitCode::SUCCESS)
@@ -396,6 +391,21 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::FAILURE)
         }
     }
+}
+
+/// Removes what nothing needs any more, and names what is left. What has content of containers in it is removed by name only.
+fn prune(root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
+    for removed in admin::images::prune(root, dry_run)? {
+        writeln!(out, "{removed}")?;
+    }
+    for name in admin::leftovers::containers(root, &runtime::model(root))? {
+        writeln!(out, "left: container {name} has no file; sdme-gen rm {name} removes what it left")?;
+    }
+    for volume in admin::leftovers::volumes(root)?.iter().filter(|volume| volume.users.is_empty()) {
+        let name = text::line(&volume.name);
+        writeln!(out, "left: volume {name} is not used; sdme-gen volume rm {name} removes it with its content")?;
+    }
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Runs a command of a container's service, which leaves severities to its commands ([`crate::journal::parse_severities`]).

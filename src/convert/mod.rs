@@ -3,14 +3,19 @@
 //! files. What has no counterpart is listed, never dropped in silence. Pure.
 
 pub mod compose;
+pub mod kube;
+mod mark;
+mod outcome;
 mod quadlet;
 mod refused;
 mod run;
 
+pub use mark::{Origin, origin};
+pub use outcome::{FILES, Lost, Mounted, Outcome};
 pub use quadlet::{Folder, Source, quadlet};
 pub use run::{command_line, script};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use refused::without_refused;
@@ -120,6 +125,12 @@ impl Builder {
     }
 }
 
+/// A text without what names of containers do not have.
+#[must_use]
+pub fn plain_name(text: &str) -> String {
+    name(text)
+}
+
 /// A name that can be a container's.
 fn name(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
@@ -131,4 +142,15 @@ fn name(text: &str) -> String {
 fn name_of_image(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or(image);
     name(last.split([':', '@']).next().unwrap_or(last))
+}
+
+/// A name that no other file has.
+fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
+    let mut name = wanted.to_owned();
+    let mut number = 1;
+    while !taken.insert(name.clone()) {
+        number += 1;
+        name = format!("{wanted}-{number}");
+    }
+    name
 }

@@ -65,7 +65,7 @@ impl fmt::Display for Output {
 /// Whether everything in `needs` is there; if not, the test says what is missing and is to return. With
 /// `SDME_TEST_REQUIRE=1`, as in CI, a missing thing is a failure.
 ///
-/// A need is `root`, `cgroup2`, `build`, `tree:NAME`, `image:NAME`, `vm` or the name of a program.
+/// A need is `root`, `cgroup2`, `build`, `tree:NAME`, `image:NAME`, `vm`, `kubernetes-validate` or the name of a program.
 ///
 /// # Panics
 /// If something is missing and `SDME_TEST_REQUIRE=1`.
@@ -95,6 +95,10 @@ fn missing(need: &str) -> Option<String> {
                 (mounts.contains(" cgroup2 "), "no cgroup2 is mounted".to_owned())
             }
             "build" => (target().join("release/sdme-gen").is_file(), "nothing is built: run make build".to_owned()),
+            "kubernetes-validate" => {
+                let python = cache().join("kubernetes-validate/bin/python");
+                (python.is_file(), format!("no kubernetes-validate: {prepare}"))
+            }
             "vm" => (cache().join("vm-disk").is_dir(), format!("no disk of a VM: {prepare} vm")),
             program => (on_path(program), format!("no program {program}")),
         },

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::Subcommand;
 use walkdir::WalkDir;
 
-use super::compose;
+use super::{compose, kube, project};
 use crate::admin::files;
 use crate::convert::{Converted, Source, command_line, quadlet, script};
 use crate::runtime::systemd;
@@ -36,6 +36,8 @@ pub enum Verb {
     },
     /// A Compose project; exits with 3 when something of it was lost
     Compose(compose::Options),
+    /// Manifests of Kubernetes; exits with 3 when something of them was lost
+    Kube(kube::Options),
 }
 
 /// Converts, lists what has no counterpart on standard error, and prints the files, or writes them to /etc/sdme.
@@ -45,6 +47,7 @@ pub enum Verb {
 pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let (converted, summary) = match verb {
         Verb::Compose(options) => return compose::run(options, root, write, out),
+        Verb::Kube(options) => return kube::run(options, root, write, out),
         Verb::Quadlet { files } => {
             let folder = quadlet(&read(files)?);
             let complete = folder.partly.is_empty() && folder.lost.is_empty();
@@ -64,7 +67,7 @@ pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result
         }
     }
     let Some((summary, complete)) = summary else {
-        return Ok(if converted.notes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(compose::LOST) });
+        return Ok(if converted.notes.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(project::LOST) });
     };
     eprintln!("{}", text::line(&summary));
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -13,7 +13,7 @@ const SECTIONS: [&str; 8] = ["container", "pod", "volume", "network", "image", "
 pub fn unread(extension: &str) -> Option<&'static str> {
     match extension {
         "kube" => Some(
-            "this file is not read: Kubernetes files do not run here; write a .pod file, and a .container file for each container",
+            "this file is not read: Kubernetes files do not run here; convert the one that it names with sdme-gen convert kube",
         ),
         "build" => {
             Some("this file is not read: images are not built here; build the image elsewhere, and name it with Image=")

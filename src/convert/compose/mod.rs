@@ -4,7 +4,6 @@
 
 mod cdi;
 mod limits;
-mod mark;
 mod network;
 mod network_files;
 pub(super) mod ports;
@@ -16,54 +15,17 @@ mod storage;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use mark::{Origin, origin};
+pub use super::outcome::{Lost, Outcome};
 use replicas::Place;
 use service::Service;
 
-use super::{Builder, name, without_refused};
+use super::{Builder, mark, name, unique, without_refused};
 use crate::compose::value::{Map, Value};
 use crate::compose::{Files, Resolved};
 use crate::config::keys::FileType;
 
-/// Something of a project that the files do not have.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Lost {
-    /// The service, or another part of the project.
-    pub subject: String,
-    /// The key.
-    pub key: String,
-    /// Why, and what to do.
-    pub reason: String,
-}
-
-impl std::fmt::Display for Lost {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{}: {}: {}", self.subject, self.key, self.reason)
-    }
-}
-
-/// What a project was converted to.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Outcome {
-    /// The name of the project.
-    pub project: String,
-    /// Files by name, with their text.
-    pub files: BTreeMap<String, String>,
-    /// Symbolic links by name, with the file beside them that each leads to: the instances of templates.
-    pub links: BTreeMap<String, String>,
-    /// The files among them for networks that other projects share. Such a file is written only if there is none of its name.
-    pub shared: BTreeSet<String>,
-    /// The containers that start with the project.
-    pub start: Vec<String>,
-    /// Values of secrets and configs that the project itself has, by the names of credentials.
-    pub credentials: BTreeMap<String, String>,
-    /// What was lost.
-    pub lost: Vec<Lost>,
-    /// Other things worth knowing; nothing is lost by them.
-    pub remarks: Vec<String>,
-    /// Directories of the host that Docker would make.
-    pub directories: BTreeSet<String>,
-}
+/// What the marks of files call the verb.
+pub const TOOL: &str = "compose";
 
 /// What the services of a project need of each other.
 pub(super) struct Context<'a> {
@@ -157,19 +119,8 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
     replicas::collapse(&mut out, &containers);
     started.retain(|place| out.files.contains_key(&format!("{}.container", place.file())));
     out.start = started.iter().flat_map(Place::names).collect();
-    mark::mark(&mut out);
+    mark::mark(&mut out, TOOL);
     Ok(out)
-}
-
-/// A name that no other file has.
-fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
-    let mut name = wanted.to_owned();
-    let mut number = 1;
-    while !taken.insert(name.clone()) {
-        number += 1;
-        name = format!("{wanted}-{number}");
-    }
-    name
 }
 
 /// Whether a service starts with the project: its profile is active, and there is at least one container of it.

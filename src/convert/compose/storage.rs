@@ -4,11 +4,11 @@
 use std::collections::BTreeSet;
 
 use super::service::words;
-use super::{Context, builder, cdi, unique};
+use super::{Context, builder, cdi};
 use crate::compose::value::{Map, Value};
 use crate::compose::{Kind, is_path};
 use crate::config::keys::FileType;
-use crate::convert::{Builder, name};
+use crate::convert::{Builder, name, unique};
 
 /// Writes the named volumes of the project.
 pub fn volumes(context: &mut Context<'_>) {

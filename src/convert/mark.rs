@@ -5,7 +5,8 @@
 use super::Outcome;
 use crate::image::digest::Digest;
 
-const START: &str = "# Written by sdme-gen convert compose for the project ";
+const START: &str = "# Written by sdme-gen convert ";
+const OF: &str = " for the project ";
 /// In place of the project, for a file that other projects share.
 const SHARED: &str = "*";
 const MIDDLE: &str = "; not replaced once it is changed (";
@@ -23,20 +24,21 @@ pub enum Origin {
     Other,
 }
 
-/// Puts the mark into each file.
-pub fn mark(out: &mut Outcome) {
-    for (name, text) in &mut out.files {
+/// Puts the mark of a verb into each file.
+pub fn mark(out: &mut Outcome, tool: &str) {
+    for (name, text) in out.files.iter_mut().chain(&mut out.units) {
         let rest = format!("\n{text}");
         let project = if out.shared.contains(name) { SHARED } else { &out.project };
-        *text = format!("{START}{project}{MIDDLE}{})\n{rest}", digest(&rest));
+        *text = format!("{START}{tool}{OF}{project}{MIDDLE}{})\n{rest}", digest(&rest));
     }
 }
 
-/// Where a file with this text comes from.
+/// Where a file with this text comes from, as far as a verb wrote it.
 #[must_use]
-pub fn origin(text: &str) -> Origin {
+pub fn origin(tool: &str, text: &str) -> Origin {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
-    let Some((project, end)) = first.strip_prefix(START).and_then(|first| first.split_once(MIDDLE)) else {
+    let own = first.strip_prefix(START).and_then(|first| first.strip_prefix(tool)?.strip_prefix(OF));
+    let Some((project, end)) = own.and_then(|first| first.split_once(MIDDLE)) else {
         return Origin::Other;
     };
     if end.strip_suffix(')') == Some(digest(rest).as_str()) {
@@ -62,11 +64,12 @@ mod tests {
             out.files.insert(name.to_owned(), "[Network]\nInternal=yes\n".to_owned());
         }
         out.shared.insert("b.network".to_owned());
-        mark(&mut out);
+        mark(&mut out, "compose");
         let text = out.files.get("a.network").unwrap();
-        assert_eq!(origin(text), Origin::Converted("shop".to_owned()));
-        assert_eq!(origin(&text.replace("yes", "no")), Origin::Changed);
-        assert_eq!(origin(out.files.get("b.network").unwrap()), Origin::Shared);
-        assert_eq!(origin("[Network]\n"), Origin::Other);
+        assert_eq!(origin("compose", text), Origin::Converted("shop".to_owned()));
+        assert_eq!(origin("compose", &text.replace("yes", "no")), Origin::Changed);
+        assert_eq!(origin("kube", text), Origin::Other);
+        assert_eq!(origin("compose", out.files.get("b.network").unwrap()), Origin::Shared);
+        assert_eq!(origin("compose", "[Network]\n"), Origin::Other);
     }
 }

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT
+//! The `.pod` file of a workload, and the order of its containers. Pure.
+
+use std::collections::BTreeMap;
+
+use super::container::{self, Role, finished};
+use super::services::Reached;
+use super::workload::{Kind, Workload};
+use super::{Context, accounts, jobs, volumes};
+use crate::config::keys::FileType;
+use crate::convert::Builder;
+use crate::resolve::model;
+
+/// Converts a workload.
+pub fn convert(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {
+    let manifest = workload.manifest;
+    accounts::pod(manifest, &workload.path, context);
+    volumes::convert(workload, context);
+    let init = workload.spec.init_containers.as_deref().unwrap_or_default();
+    let mut before: Vec<(String, Role)> = Vec::new();
+    let mut members = Vec::new();
+    for (list, containers) in [("initContainers", init), ("containers", workload.spec.containers.as_slice())] {
+        for (number, own) in containers.iter().enumerate() {
+            let role = match (list, own.restart_policy.as_deref()) {
+                ("initContainers", Some("Always")) => Role::Sidecar,
+                ("initContainers", _) => Role::Init,
+                _ => Role::Main,
+            };
+            let path = format!("{}.{list}[{number}]", workload.path);
+            let text = container::convert(own, &path, role, workload, &before, context);
+            let stem = workload.member(own);
+            write(workload, &stem, "container", text, context);
+            if role == Role::Main {
+                members.push(stem);
+            } else {
+                before.push((stem, role));
+            }
+        }
+    }
+    network_file(workload, context);
+    if workload.spec.host_network == Some(true) {
+        host_ports(workload, reached, context);
+    } else {
+        pod_file(workload, reached, context);
+    }
+    start(workload, &members, context);
+}
+
+/// Adds a file, or a template with a link for each instance.
+fn write(workload: &Workload<'_>, stem: &str, extension: &str, text: String, context: &mut Context<'_>) {
+    let file = format!("{}.{extension}", workload.file(stem));
+    if workload.is_template() {
+        let links = workload.instances().map(|number| (format!("{stem}@{number}.{extension}"), file.clone()));
+        context.out.links.extend(links);
+    }
+    context.out.files.insert(file, text);
+}
+
+/// The network in which all pods of a namespace reach each other.
+fn network(workload: &Workload<'_>) -> String {
+    format!("kube-{}.network", crate::convert::name(workload.manifest.namespace()))
+}
+
+fn network_file(workload: &Workload<'_>, context: &mut Context<'_>) {
+    if workload.spec.host_network != Some(true) {
+        let name = network(workload);
+        context.out.files.insert(name.clone(), "[Network]\n".to_owned());
+        context.out.shared.insert(name);
+    }
+}
+
+/// A port as `PublishPort=` has it.
+fn published(address: Option<&str>, host: i32, inner: &str, protocol: &str) -> String {
+    let address = match address.unwrap_or_default() {
+        "" => String::new(),
+        address if address.contains(':') => format!("[{address}]:"),
+        address => format!("{address}:"),
+    };
+    let protocol = if protocol == "TCP" { String::new() } else { format!("/{}", protocol.to_ascii_lowercase()) };
+    format!("{address}{host}:{inner}{protocol}")
+}
+
+/// The ports of the host that lead to the pod, each with the field that asks for it.
+fn ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) -> Vec<String> {
+    let mut all = Vec::new();
+    let containers = workload.spec.containers.iter().enumerate();
+    for (number, own) in containers {
+        for (at, port) in own.ports.iter().flatten().enumerate() {
+            let Some(host) = port.host_port.filter(|host| *host != 0) else { continue };
+            let protocol = port.protocol.as_deref().unwrap_or("TCP");
+            if protocol == "SCTP" {
+                let path = format!("{}.containers[{number}].ports[{at}].protocol", workload.path);
+                context.lose(workload.manifest, &path, "SCTP has no counterpart; the port is not published");
+                continue;
+            }
+            let address = port.host_ip.as_deref().filter(|ip| *ip != "0.0.0.0");
+            all.push(published(address, host, &port.container_port.to_string(), protocol));
+        }
+    }
+    for port in &reached.ports {
+        let line = published(port.address.as_deref(), port.host, &port.target.to_string(), &port.protocol);
+        if !all.contains(&line) {
+            all.push(line);
+        }
+    }
+    all
+}
+
+/// What all containers of the pod know: other names, name servers.
+pub fn names(workload: &Workload<'_>, builder: &mut Builder) {
+    for alias in workload.spec.host_aliases.iter().flatten() {
+        for name in alias.hostnames.iter().flatten() {
+            builder.put("hostAliases", "AddHost", &format!("{name}:{}", alias.ip));
+        }
+    }
+    let Some(config) = &workload.spec.dns_config else { return };
+    for server in config.nameservers.iter().flatten() {
+        builder.put("dnsConfig.nameservers", "DNS", server);
+    }
+    for domain in config.searches.iter().flatten() {
+        builder.put("dnsConfig.searches", "DNSSearch", domain);
+    }
+    for option in config.options.iter().flatten() {
+        let name = option.name.as_deref().unwrap_or_default();
+        let value = option.value.as_deref().map(|value| format!(":{value}")).unwrap_or_default();
+        builder.put("dnsConfig.options", "DNSOption", &format!("{name}{value}"));
+    }
+}
+
+fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {
+    let file = |ports: &[String], context: &mut Context<'_>| {
+        let mut builder = Builder::new(FileType::Pod);
+        builder.put("network", "Network", &network(workload));
+        for (name, value) in workload.labels() {
+            builder.put("metadata.labels", "Label", &format!("{name}={value}"));
+        }
+        let host_name = workload.spec.hostname.clone().unwrap_or_else(|| workload.pod_name());
+        builder.put("hostname", "HostName", &host_name);
+        for alias in reached.aliases.iter().chain(&own_names(workload)) {
+            builder.put("subdomain", "NetworkAlias", alias);
+        }
+        names(workload, &mut builder);
+        if workload.spec.host_users == Some(false) {
+            builder.put("hostUsers", "UserNS", "auto");
+        }
+        for port in ports {
+            builder.put("ports", "PublishPort", port);
+        }
+        redirects(workload, reached, &mut builder);
+        if matches!(workload.kind, Kind::Stays) && workload.replicas > 0 {
+            builder.set("start", "Install", "WantedBy", "multi-user.target");
+        }
+        for note in std::mem::take(&mut builder.notes) {
+            let (field, reason) = note.split_once(": ").unwrap_or((&note, ""));
+            context.lose(workload.manifest, &format!("{}.{field}", workload.path), reason);
+        }
+        finished(&builder)
+    };
+    let ports = ports(workload, reached, context);
+    if !workload.is_template() || ports.is_empty() {
+        let text = file(&ports, context);
+        return write(workload, &workload.name, "pod", text, context);
+    }
+    // A port of the host leads to one pod.
+    let first = workload.first;
+    let list = ports.join(", ");
+    context.remark(
+        workload.manifest,
+        "spec.replicas",
+        &format!("the host's ports lead to the first of the {} replicas ({list})", workload.replicas),
+    );
+    let text = file(&[], context);
+    write(workload, &workload.name, "pod", text, context);
+    let name = format!("{}@{first}.pod", workload.name);
+    let text = file(&ports, context);
+    context.out.links.remove(&name);
+    context.out.files.insert(name, text);
+}
+
+/// The names that a pod of a StatefulSet, or one with a subdomain, has by itself.
+fn own_names(workload: &Workload<'_>) -> Vec<String> {
+    let service = workload.service.or(workload.spec.subdomain.as_deref());
+    let Some(service) = service else { return Vec::new() };
+    let pod = workload.spec.hostname.clone().unwrap_or_else(|| workload.pod_name());
+    let namespace = workload.manifest.namespace();
+    let short = format!("{pod}.{service}");
+    vec![
+        pod,
+        short.clone(),
+        format!("{short}.{namespace}"),
+        format!("{short}.{namespace}.svc"),
+        format!("{short}.{namespace}.svc.cluster.local"),
+    ]
+}
+
+/// Writes commands that lead the ports of services to those of the pod, where the numbers differ. The names of services lead to the pods
+/// themselves, and the rules are in the pod's network namespace, with which they end.
+fn redirects(workload: &Workload<'_>, reached: &Reached, builder: &mut Builder) {
+    let mut rules: BTreeMap<(String, u16), u16> = BTreeMap::new();
+    for redirect in &reached.redirects {
+        rules.insert((redirect.protocol.to_ascii_lowercase(), redirect.port), redirect.target);
+    }
+    if rules.is_empty() {
+        return;
+    }
+    let mut text =
+        "add table inet kube; add chain inet kube services { type nat hook prerouting priority -100; };".to_owned();
+    for ((protocol, port), target) in rules {
+        text += &format!(" add rule inet kube services {protocol} dport {port} redirect to :{target};");
+    }
+    let network = format!("/run/sdme/pods/{}/netns", workload.described(&workload.name));
+    builder.set("ports", "Service", "ExecStartPost", &format!("nsenter --net={network} nft \"{text}\""));
+}
+
+/// In the host's network, the pod's own ports are the host's.
+fn host_ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {
+    for port in reached.ports.iter().filter(|port| port.host != i32::from(port.target)) {
+        let reason = format!(
+            "the pod is in the host's network, where it is reached at port {}; port {} leads nowhere",
+            port.target, port.host
+        );
+        context.lose(workload.manifest, &format!("{}.hostNetwork", workload.path), reason);
+    }
+}
+
+/// Notes what starts with the project.
+fn start(workload: &Workload<'_>, members: &[String], context: &mut Context<'_>) {
+    let described = |stem: &str| -> Vec<String> {
+        if workload.is_template() {
+            workload.instances().map(|number| format!("{stem}-{number}")).collect()
+        } else {
+            vec![stem.to_owned()]
+        }
+    };
+    match workload.kind {
+        Kind::Timed(_) => jobs::timer(workload, members, context),
+        Kind::Job(job) if job.suspend == Some(true) => {}
+        _ if workload.replicas == 0 => {}
+        Kind::Job(_) => {
+            let units = members.iter().map(|stem| model::Container::unit(stem));
+            context.out.start_units.extend(units);
+        }
+        Kind::Stays if workload.spec.host_network == Some(true) => {
+            for stem in members {
+                // Without a pod, each container starts with the machine by itself.
+                let file = format!("{}.container", workload.file(stem));
+                if let Some(text) = context.out.files.get_mut(&file) {
+                    *text += "\n[Install]\nWantedBy=machines.target\n";
+                }
+                context.out.start_units.push(model::Container::unit(stem));
+            }
+        }
+        Kind::Stays => {
+            let units = described(&workload.name).into_iter().map(|pod| format!("sdme-pod@{pod}.target"));
+            context.out.start_units.extend(units);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: MIT
+//! A container of the pod, from an application. Pure.
+
+use k8s_openapi::api::core::v1::{
+    Container as Exported, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle, LifecycleHandler,
+    ObjectFieldSelector, PodSpec, SleepAction,
+};
+
+use super::storage::Storage;
+use super::workloads::Workload;
+use super::{Context, configs, probes, resources, secrets, security, services};
+use crate::config::values::source::{ImageSource, Pull};
+use crate::ini::split_words;
+use crate::resolve::model::{App, Container};
+
+/// Exports an application.
+pub fn export(
+    own: &Container,
+    app: &App,
+    name: &str,
+    workload: &Workload<'_>,
+    storage: &mut Storage<'_>,
+    spec: &mut PodSpec,
+    context: &mut Context<'_>,
+) -> Exported {
+    let mut out = Exported { name: name.to_owned(), ..Exported::default() };
+    image(own, app, &mut out, context);
+    // A dollar sign in front of a parenthesis would be a reference to a variable.
+    let words = |words: &Vec<String>| words.iter().map(|word| escaped(word)).collect::<Vec<_>>();
+    out.command = app.startup.entrypoint.as_ref().filter(|line| !line.is_empty()).map(words);
+    out.args = app.startup.exec.as_ref().filter(|line| !line.is_empty()).map(words);
+    if app.startup.entrypoint.as_ref().is_some_and(Vec::is_empty) {
+        // The image's entrypoint is taken away: the arguments are the command.
+        out.command = out.args.take();
+    }
+    out.working_dir.clone_from(&app.startup.working_dir);
+    configs::environment_files(app, workload, &mut out, context);
+    let mut environment: Vec<EnvVar> = Vec::new();
+    for (name, value) in &app.environment {
+        let pod = workload.instance.as_ref().map(|instance| format!("{}-{instance}", workload.name));
+        if pod.as_ref() == Some(value) {
+            // Each replica has another name.
+            let reference = ObjectFieldSelector { field_path: "metadata.name".to_owned(), api_version: None };
+            let source = EnvVarSource { field_ref: Some(reference), ..EnvVarSource::default() };
+            environment.push(EnvVar { name: name.clone(), value: None, value_from: Some(source) });
+            continue;
+        }
+        environment.push(EnvVar { name: name.clone(), value: Some(escaped(value)), value_from: None });
+    }
+    let zone = own.timezone.as_ref().filter(|zone| *zone != "local");
+    if let Some(zone) = zone.filter(|_| !environment.iter().any(|variable| variable.name == "TZ")) {
+        environment.push(EnvVar { name: "TZ".to_owned(), value: Some(zone.clone()), value_from: None });
+    }
+    environment.extend(secrets::variables(app, context));
+    out.env = Some(environment).filter(|all| !all.is_empty());
+    out.ports = ports(own, workload, context);
+    out.resources = resources::export(own, app, context);
+    probes::export(own, app, &mut out, context);
+    out.lifecycle = lifecycle(own, app, context);
+    storage.mounts(own, app, &mut out, context);
+    out.security_context = Some(security::of_container(own, app, spec, context));
+    out
+}
+
+/// A text in which nothing is a reference to a variable. Two dollar signs stand for one; one by itself stands for itself unless a
+/// parenthesis follows.
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, dollars) = rest.split_at(at);
+        let after = dollars.trim_start_matches('$');
+        let count = dollars.len() - after.len();
+        out += before;
+        out += &"$".repeat(if count > 1 || after.starts_with('(') { 2 * count } else { count });
+        rest = after;
+    }
+    out + rest
+}
+
+fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'_>) {
+    let model = context.model;
+    let Some(image) = model.images.get(&app.image) else { return };
+    let at = context.at(&own.file, "Container", "Image");
+    let reference = match &image.source {
+        ImageSource::Registry(_) => {
+            // As it was written, if that is a reference.
+            let settings = context.settings.get(&*own.file);
+            let written =
+                settings.and_then(|settings| settings.text("Container", "Image")).map(|text| text.value.to_owned());
+            written.filter(|text| app.first && !text.ends_with(".image")).unwrap_or_else(|| image.source.to_string())
+        }
+        other => {
+            let reference = format!("registry.example.org/{}:latest", super::dns(&app.image));
+            let reason = format!(
+                "{other} is on this machine only; push the image, and write its reference in place of {reference}"
+            );
+            context.lose(&at, "Image", reason);
+            reference
+        }
+    };
+    out.image = Some(reference);
+    let written = context.settings.get(&*own.file).is_some_and(|settings| settings.text("Container", "Pull").is_some());
+    if written || image.file.is_some() {
+        let policy = match image.pull {
+            Pull::Always | Pull::Newer => "Always",
+            Pull::Never => "Never",
+            Pull::Missing => "IfNotPresent",
+        };
+        out.image_pull_policy = Some(policy.to_owned());
+    }
+}
+
+/// The ports that are published, at the first container of the pod that is not a job: which one listens is not written anywhere.
+fn ports(own: &Container, workload: &Workload<'_>, context: &Context<'_>) -> Option<Vec<ContainerPort>> {
+    let first = workload.containers.iter().find(|container| !container.is_job() || workload.is_job());
+    if first.is_none_or(|first| first.name != own.name) {
+        return None;
+    }
+    let mut ports: Vec<ContainerPort> = Vec::new();
+    for port in services::published(workload, context) {
+        let port = ContainerPort {
+            container_port: i32::from(port.target),
+            protocol: Some(port.protocol),
+            ..ContainerPort::default()
+        };
+        if !ports.contains(&port) {
+            ports.push(port);
+        }
+    }
+    Some(ports).filter(|ports| !ports.is_empty())
+}
+
+/// Hooks that `convert kube` has written, and the signal that stops the application.
+fn lifecycle(own: &Container, app: &App, context: &mut Context<'_>) -> Option<Lifecycle> {
+    let mut out = Lifecycle::default();
+    if let Some(signal) = &app.startup.stop_signal {
+        out.stop_signal = Some(if signal.starts_with("SIG") { signal.clone() } else { format!("SIG{signal}") });
+    }
+    for (key, place) in [("ExecStartPost", &mut out.post_start), ("ExecStop", &mut out.pre_stop)] {
+        for (_, value) in own.service.iter().filter(|(known, value)| known == key && !value.is_empty()) {
+            match hook(value, &own.name) {
+                Some(handler) if place.is_none() => *place = Some(handler),
+                _ => {
+                    let at = context.at(&own.file, "Service", key);
+                    let reason = format!(
+                        "a command of the host has no counterpart; write /usr/bin/sdme-gen exec {} -- and a command of the image",
+                        own.name
+                    );
+                    context.lose(&at, key, reason);
+                }
+            }
+        }
+    }
+    Some(out).filter(|out| *out != Lifecycle::default())
+}
+
+/// A command of a unit as a hook: one beside the application, or a pause.
+fn hook(value: &str, container: &str) -> Option<LifecycleHandler> {
+    let words = split_words(value.trim_start_matches('-')).ok()?;
+    let words: Vec<String> = words.iter().map(|word| word.replace("%%", "%").replace("$$", "$")).collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["sleep" | "/usr/bin/sleep" | "/bin/sleep", seconds] => {
+            let sleep = SleepAction { seconds: seconds.parse().ok()? };
+            Some(LifecycleHandler { sleep: Some(sleep), ..LifecycleHandler::default() })
+        }
+        ["/usr/bin/sdme-gen", "exec", name, rest @ ..] if *name == container => {
+            let at = rest.iter().position(|word| *word == "--")?;
+            let command: Vec<String> = rest.get(at + 1..)?.iter().map(|word| escaped(word)).collect();
+            let exec = ExecAction { command: Some(command) };
+            Some(LifecycleHandler { exec: Some(exec), ..LifecycleHandler::default() })
+        }
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn dollar_signs_are_escaped_where_they_would_be_read() {
+        for (text, expected) in [
+            ("$HOME", "$HOME"),
+            ("$(A)", "$$(A)"),
+            ("$$(A)", "$$$$(A)"),
+            ("a$$b", "a$$$$b"),
+            ("$", "$"),
+            ("$$", "$$$$"),
+        ] {
+            assert_eq!(escaped(text), expected, "{text}");
+        }
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT
+//! Services: for published ports, and for the names that pods have on networks. Pure.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use k8s_openapi::api::core::v1::{Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+
+use super::workloads::Workload;
+use super::{Context, dns};
+use crate::diag::Location;
+use crate::resolve::model::Network;
+use crate::resolve::network::ports::Protocol;
+
+/// A published port.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The port of the host.
+    pub host: u16,
+    /// The port of the container.
+    pub target: u16,
+    /// The protocol, in capitals.
+    pub protocol: String,
+    /// Whether it is published on one address only.
+    pub address: Option<std::net::IpAddr>,
+    /// Where it was written.
+    pub at: Location,
+}
+
+/// The ports that a workload publishes.
+pub fn published(workload: &Workload<'_>, context: &Context<'_>) -> Vec<Published> {
+    let pod = workload.network_of(context.model);
+    let of_pod = pod.into_iter().flat_map(|pod| &pod.wanted.ports);
+    let of_links = workload.containers.iter().flat_map(|container| &container.connection.exposed);
+    let port = |port: &crate::resolve::network::ports::Port| Published {
+        host: port.host,
+        target: port.target.unwrap_or(port.host),
+        protocol: if port.protocol == Protocol::Udp { "UDP" } else { "TCP" }.to_owned(),
+        address: port.address,
+        at: port.at.clone(),
+    };
+    let mut all: Vec<Published> = of_pod.chain(of_links).map(port).collect();
+    // Other instances publish the same ports elsewhere.
+    let others = workload.others.iter().filter_map(|name| context.model.pods.get(name));
+    all.extend(others.flat_map(|pod| &pod.wanted.ports).map(port));
+    all
+}
+
+/// Adds the services of a workload.
+pub fn export(workload: &Workload<'_>, context: &mut Context<'_>) {
+    let ports = published(workload, context);
+    let in_range = |port: &&Published| (30000..=32767).contains(&port.host);
+    let node: Vec<Published> = ports.iter().filter(in_range).cloned().collect();
+    let other: Vec<Published> = ports.iter().filter(|port| !in_range(port)).cloned().collect();
+    for port in ports.iter().filter(|port| port.address.is_some()) {
+        context.lose(&port.at, "PublishPort", "a service has no address of the machine; write externalIPs:");
+    }
+    let mut names = names(workload, context);
+    if !node.is_empty() {
+        let name = format!("{}-nodes", workload.name);
+        let name = if other.is_empty() && names.is_empty() { workload.name.clone() } else { name };
+        add(&name, "NodePort", &node, workload, context);
+    }
+    if !other.is_empty() {
+        let kind = if context.request.load_balancer { "LoadBalancer" } else { "ClusterIP" };
+        if kind == "ClusterIP" {
+            for port in &other {
+                let reason = format!(
+                    "{} is no node port, so it is reached inside the cluster only; write a port from 30000 to 32767, or use \
+                     --load-balancer",
+                    port.host
+                );
+                context.lose(&port.at, "PublishPort", reason);
+            }
+        }
+        let name = if names.is_empty() { workload.name.clone() } else { format!("{}-ports", workload.name) };
+        add(&name, kind, &other, workload, context);
+    }
+    // The service of a set is its names, even if there is no network with names.
+    if context.has(&workload.name, "StatefulSet", None) {
+        names.insert(workload.name.clone());
+    }
+    for name in names {
+        if !context.has(&workload.name, "Service", Some(&name)) {
+            headless(&name, workload, context);
+        }
+    }
+}
+
+fn add(name: &str, kind: &str, ports: &[Published], workload: &Workload<'_>, context: &mut Context<'_>) {
+    let mut taken = BTreeSet::new();
+    let mut all = Vec::new();
+    for port in ports {
+        // A node port leads to the port of the container; a port that is not one of nodes is the service's own.
+        let number = if kind == "NodePort" { port.target } else { port.host };
+        if !taken.insert((number, port.protocol.clone(), port.host)) {
+            continue;
+        }
+        let protocol = port.protocol.to_ascii_lowercase();
+        let clash = all.iter().any(|known: &ServicePort| {
+            known.port == i32::from(number) && known.protocol.as_ref() == Some(&port.protocol)
+        });
+        let number = if clash { port.host } else { number };
+        all.push(ServicePort {
+            name: Some(format!("{protocol}-{number}")),
+            node_port: (kind == "NodePort").then(|| i32::from(port.host)),
+            port: i32::from(number),
+            protocol: Some(port.protocol.clone()),
+            target_port: Some(IntOrString::Int(i32::from(port.target))),
+            ..ServicePort::default()
+        });
+    }
+    let spec = ServiceSpec {
+        ports: Some(all),
+        selector: Some(super::pod::labels(workload)),
+        type_: Some(kind.to_owned()),
+        ..ServiceSpec::default()
+    };
+    let metadata = context.metadata(name, super::pod::labels(workload));
+    context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
+}
+
+/// A service without an address: its name leads to the pods themselves, at all their ports.
+fn headless(name: &str, workload: &Workload<'_>, context: &mut Context<'_>) {
+    let spec = ServiceSpec {
+        cluster_ip: Some("None".to_owned()),
+        selector: Some(super::pod::labels(workload)),
+        // A name is there from the start, as in /etc/hosts.
+        publish_not_ready_addresses: Some(true),
+        ..ServiceSpec::default()
+    };
+    let metadata = context.metadata(name, super::pod::labels(workload));
+    context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
+}
+
+/// The names by which members of its networks reach a workload.
+fn names(workload: &Workload<'_>, context: &mut Context<'_>) -> BTreeSet<String> {
+    let Some(pod) = workload.network_of(context.model) else { return BTreeSet::new() };
+    let named = |name: &String| context.model.networks.get(name).is_some_and(|network| network.names);
+    let attachments: Vec<_> = pod.networks.iter().filter(|attachment| named(&attachment.network)).cloned().collect();
+    if attachments.is_empty() {
+        return BTreeSet::new();
+    }
+    let mut wanted: BTreeMap<String, Location> = BTreeMap::new();
+    for attachment in &attachments {
+        wanted.insert(workload.name.clone(), attachment.at.clone());
+        for container in workload.containers.iter().filter(|c| matches!(c.connection.network, Network::Pod(_))) {
+            if workload.replicas == 1 {
+                wanted.insert(container.name.clone(), attachment.at.clone());
+            }
+        }
+        for alias in &attachment.aliases {
+            wanted.insert(alias.clone(), attachment.at.clone());
+        }
+    }
+    let mut out = BTreeSet::new();
+    for (name, at) in wanted {
+        // The longer names of a service are there by themselves.
+        let is_longer = name.split_once('.').is_some_and(|(short, rest)| {
+            rest.ends_with(".svc") || rest.ends_with(".svc.cluster.local") || rest == "default" || short.is_empty()
+        });
+        if is_longer {
+            continue;
+        }
+        if dns(&name) != name {
+            let reason = format!("a service cannot be called {name}; write a name of letters, digits and hyphens");
+            context.lose(&at, "NetworkAlias", reason);
+            continue;
+        }
+        out.insert(name);
+    }
+    out
+}
