@@ -275,7 +275,7 @@ proptest! {
             // Words are exchanged as a whole, so that most of the manifest stays sound.
             let starts: Vec<usize> = text.match_indices(|c: char| " :[{,\n".contains(c)).map(|(at, _)| at + 1).collect();
             let start = *at.get(&starts);
-            let rest = text.get(start..).unwrap_or_default();
+            let (_, rest) = text.split_at(start);
             let end = start + rest.find(|c: char| ",]}\n ".contains(c)).unwrap_or(rest.len());
             text.replace_range(start..end, word);
         }

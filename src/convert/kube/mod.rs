@@ -7,20 +7,19 @@ mod container;
 mod environment;
 mod hooks;
 mod jobs;
-mod mounts;
 mod pod;
 mod probes;
 mod resources;
 mod security;
 mod services;
-mod values;
-mod volumes;
+mod storage;
 mod workload;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Lost, Outcome, mark, without_refused};
 use crate::kube::{Manifest, Problem, Read, validate};
+use storage::{mounts, values, volumes};
 use workload::Workload;
 
 /// What the marks of files call the verb.

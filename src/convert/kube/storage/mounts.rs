@@ -3,9 +3,10 @@
 
 use k8s_openapi::api::core::v1::{Container, KeyToPath, Volume, VolumeMount};
 
-use super::environment::Variables;
-use super::workload::Workload;
-use super::{Context, INSTANCE, accounts, environment, values, volumes};
+use super::{values, volumes};
+use crate::convert::kube::environment::Variables;
+use crate::convert::kube::workload::Workload;
+use crate::convert::kube::{Context, INSTANCE, accounts, environment};
 use crate::convert::{Builder, FILES};
 
 /// Writes the mounts of a container.

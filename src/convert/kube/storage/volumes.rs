@@ -3,9 +3,10 @@
 
 use k8s_openapi::api::core::v1::{KeyToPath, Volume};
 
-use super::workload::Workload;
-use super::{Context, accounts, values};
+use super::values;
 use crate::config::keys::FileType;
+use crate::convert::kube::workload::Workload;
+use crate::convert::kube::{Context, accounts};
 use crate::convert::{Builder, Mounted, name};
 use crate::kube::{Manifest, Object, quantity};
 
@@ -244,7 +245,7 @@ fn downward_file(
         (None, None) => Err("the value comes from nowhere; write fieldRef: or resourceFieldRef:".to_owned()),
     };
     match value {
-        Ok(value) if value.contains(super::INSTANCE) => {
+        Ok(value) if value.contains(crate::convert::kube::INSTANCE) => {
             context.lose(
                 workload.manifest,
                 path,

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{Container, ObjectFieldSelector, ResourceFieldSelector};
 
-use super::Context;
-use super::workload::Workload;
+use crate::convert::kube::Context;
+use crate::convert::kube::workload::Workload;
 use crate::kube::{Manifest, Object, quantity};
 
 /// The values of a ConfigMap by key, if it is in the files.
