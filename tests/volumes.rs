@@ -9,7 +9,11 @@ mod support;
 use support::containers::{Container, NGINX, boot, files_of, ready};
 use support::host::Host;
 
-on_every_suite!(volumes_are_filled_shared_and_kept, a_read_only_application_writes_to_its_volumes);
+on_every_suite!(
+    volumes_are_filled_shared_and_kept,
+    a_read_only_application_writes_to_its_volumes,
+    parts_of_volumes_are_mounted_and_lead_nowhere_else
+);
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &[]) {
@@ -158,4 +162,39 @@ fn a_read_only_application_writes_to_its_volumes(host: &Host) {
     web.configure(&format!("{file}ReadOnlyTmpfs=no\n")).systemctl("restart");
     assert_eq!(app(writable), format!("{volumes}\n"));
     assert_eq!(app(secrets), "secretother\n440:33:44\n400:0:0\n");
+}
+
+/// A part is made when it is missing; where a container has put a symbolic link in its place, it leads to the volume only.
+fn parts_of_volumes_are_mounted_and_lead_nowhere_else(host: &Host) {
+    let run = |name: &str, more: &str| {
+        let container = Container::new(host, name);
+        container.configure(&format!("[Container]\nImage={NGINX}\nEntrypoint=sleep\nExec=infinity\n{more}"));
+        container.systemctl("start");
+    };
+    let exec = |name: &str, script: &str| host.ok(&format!("sdme-gen exec {name} sh -c '{script}' </dev/null"));
+    run("whole", "Volume=shared:/all\n");
+    run("part", "Mount=type=volume,source=shared,subpath=a/b,target=/data\n");
+    run("read", "Mount=type=volume,source=shared,volume-subpath=a,target=/data,ro\n");
+    exec("part", "echo text >/data/file");
+    assert_eq!(exec("whole", "cat /all/a/b/file; echo /all/* /all/a/*"), "text\n/all/a /all/a/b\n");
+    assert_eq!(exec("read", "cat /data/b/file; echo x 2>/dev/null >/data/x || echo refused"), "text\nrefused\n");
+    // To the host's files by an absolute path, by one that leads up, and by way of a directory.
+    host.ok("cd /var/lib/sdme/volumes/shared && ln -s /etc absolute && ln -s ../../../../../etc up && ln -s / root && echo own >plain");
+    for (name, part) in [("absolute", "absolute"), ("up", "up"), ("root", "root/etc")] {
+        run(name, &format!("Mount=type=volume,source=shared,subpath={part},target=/data\n"));
+        let found = exec(name, "echo /data/*");
+        assert!(["/data/*\n", "/data/attack\n"].contains(&found.as_str()), "{part}: {found}");
+        exec(name, "echo attack >/data/attack");
+    }
+    assert_eq!(host.ok("test ! -e /etc/attack && cat /var/lib/sdme/volumes/shared/etc/attack"), "attack\n");
+    // A file in the way is not replaced.
+    for part in ["plain", "plain/x"] {
+        let wrong = Container::new(host, "wrong");
+        let text = format!("Mount=type=volume,source=shared,subpath={part},target=/data\n");
+        wrong.configure(&format!("[Container]\nImage={NGINX}\n{text}"));
+        host.fails(&format!("systemctl start {}", wrong.unit));
+        let note = host.ok("sdme-gen ps -a wrong --format '{{.Note}}'");
+        assert!(note.contains(&format!("cannot open {part} in the volume: Not a directory")), "{note}");
+    }
+    assert_eq!(host.ok("cat /var/lib/sdme/volumes/shared/plain"), "own\n");
 }

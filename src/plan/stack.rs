@@ -9,6 +9,19 @@ use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, 
 use crate::resolve::app::mounts::Placed;
 use crate::resolve::model::{App, Container};
 
+/// A directory or file of the host, mounted where no container can change the way to it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Bind {
+    /// What is mounted.
+    pub from: String,
+    /// The part of it that is mounted, if it is a volume: a path that the container may have changed.
+    pub part: Option<String>,
+    /// Where.
+    pub to: String,
+    /// How.
+    pub options: Options,
+}
+
 /// One mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
@@ -20,14 +33,7 @@ pub enum Mount {
         to: String,
     },
     /// A directory or file of the host, with options that systemd-nspawn does not know.
-    Bind {
-        /// What is mounted.
-        from: String,
-        /// Where.
-        to: String,
-        /// How.
-        options: Options,
-    },
+    Bind(Bind),
     /// Layers on each other. Nothing but the upper one outlives the container's run.
     Overlay {
         /// Where it is mounted.
@@ -46,7 +52,7 @@ impl Mount {
     #[must_use]
     pub fn place(&self) -> &str {
         match self {
-            Self::IdMapped { to, .. } | Self::Bind { to, .. } | Self::Overlay { to, .. } => to,
+            Self::IdMapped { to, .. } | Self::Bind(Bind { to, .. }) | Self::Overlay { to, .. } => to,
         }
     }
 }
@@ -70,7 +76,7 @@ pub fn stack(container: &Container, placed: &[Placed<'_>], below: &Below<'_>) ->
             mounts.push(Mount::IdMapped { from: format!("{STATE}{LAYERS}"), to: to(LAYERS) });
         }
     }
-    mounts.extend(restricted(container, placed).map(|(from, to, options)| Mount::Bind { from, to, options }));
+    mounts.extend(restricted(container, placed).map(Mount::Bind));
     mounts.push(root(container, below));
     mounts.extend(overlaid(container).map(|app| application(container, app, below)));
     mounts

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::values::mount::Options;
 use crate::contract::process::SECRET_ENVIRONMENT;
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
+use crate::plan::stack::Bind;
 use crate::resolve::app::mounts::{Mount, Placed, What};
 use crate::resolve::model::{App, Container, Facts, ImageFacts, Stack};
 use crate::resolve::volume::Volume;
@@ -17,13 +17,12 @@ fn prepared(container: &str, number: usize) -> String {
     format!("{}/mounts/{number}", paths::container_runtime(container))
 }
 
-/// The mounts with such options: what is mounted, where it is prepared, and how.
-pub(crate) fn restricted<'a>(
-    container: &'a Container,
-    placed: &'a [Placed<'a>],
-) -> impl Iterator<Item = (String, String, Options)> + 'a {
+/// The mounts with such options.
+pub(crate) fn restricted<'a>(container: &'a Container, placed: &'a [Placed<'a>]) -> impl Iterator<Item = Bind> + 'a {
     placed.iter().filter_map(|placed| {
-        Some((placed.mount.path()?, prepared(&container.name, placed.restricted?), placed.mount.options))
+        let mount = &placed.mount;
+        let to = prepared(&container.name, placed.restricted?);
+        Some(Bind { from: mount.path()?, part: mount.part.clone(), to, options: mount.options })
     })
 }
 

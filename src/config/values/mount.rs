@@ -53,6 +53,8 @@ pub struct Written {
     pub target: String,
     /// How.
     pub options: Options,
+    /// The part of the volume that is mounted: a path below it.
+    pub part: Option<String>,
 }
 
 /// Reads `Volume=[SOURCE:]TARGET[:OPTIONS]`.
@@ -77,7 +79,7 @@ pub fn volume(value: &str) -> Result<Written, String> {
     if !out.copy && matches!(source, Source::Path(_)) {
         return Err("nothing is copied into a directory of the host; remove nocopy".to_owned());
     }
-    Ok(Written { source, target, options: out })
+    Ok(Written { source, target, options: out, part: None })
 }
 
 /// Reads `Mount=type=TYPE,…`, one word.
@@ -114,11 +116,13 @@ pub fn mount(value: &str) -> Result<Written, String> {
             return Err(format!("type={other} is not one of bind, volume, tmpfs{near}"));
         }
     };
-    let mut out = Written { source, target: self::target(target)?, options: Options::default() };
+    let part = one(&PART)?.map(self::part).transpose()?;
+    let mut out = Written { source, target: self::target(target)?, options: Options::default(), part };
+    out.options.copy &= out.part.is_none();
     // As for a tmpfs of Docker and Podman.
     let mut memory = vec!["mode=1777".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
     for (key, value) in &pairs {
-        if *key == "type" || SOURCE.contains(key) || TARGET.contains(key) {
+        if *key == "type" || SOURCE.contains(key) || TARGET.contains(key) || (kind == "volume" && PART.contains(key)) {
             continue;
         }
         if !known.contains(key) {
@@ -140,6 +144,7 @@ pub fn mount(value: &str) -> Result<Written, String> {
 }
 
 const SOURCE: [&str; 2] = ["source", "src"];
+const PART: [&str; 2] = ["subpath", "volume-subpath"];
 const TARGET: [&str; 3] = ["target", "destination", "dst"];
 const BIND: &[&str] = &[
     "ro",
@@ -171,6 +176,8 @@ const VOLUME: &[&str] = &[
     "idmap",
     "nocopy",
     "volume-nocopy",
+    "subpath",
+    "volume-subpath",
     "U",
     "chown",
 ];
@@ -189,6 +196,16 @@ const TMPFS: &[&str] = &[
     "U",
     "chown",
 ];
+
+/// A path below a volume.
+fn part(path: &str) -> Result<String, String> {
+    let is_plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
+    let inner = path.trim_end_matches('/');
+    if inner.split('/').all(is_plain) {
+        return Ok(inner.to_owned());
+    }
+    Err(format!("{path:?} is no path below a volume; write one such as data/log"))
+}
 
 /// An option of the long form.
 fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
@@ -346,7 +363,7 @@ mod tests {
     use super::*;
 
     fn short(value: &str) -> (Source, String, Options) {
-        let Written { source, target, options } = volume(value).unwrap();
+        let Written { source, target, options, .. } = volume(value).unwrap();
         (source, target, options)
     }
 
@@ -386,7 +403,7 @@ mod tests {
     fn mounts() {
         let bind = mount("type=bind,src=./a:b,dst=/x,ro=true,bind-nonrecursive").unwrap();
         let options = Options { read_only: true, recursive: false, ..Options::default() };
-        assert_eq!(bind, Written { source: Source::Path("./a:b".into()), target: "/x".into(), options });
+        assert_eq!(bind, Written { source: Source::Path("./a:b".into()), target: "/x".into(), options, part: None });
         assert_eq!(mount("source=data,target=/x").unwrap().source, Source::Named("data".into()));
         assert_eq!(mount("type=volume,target=/x").unwrap().source, Source::Anonymous);
         let tmpfs = mount("type=tmpfs,destination=/x,tmpfs-size=64m,tmpfs-mode=0700").unwrap();
@@ -407,5 +424,17 @@ mod tests {
             let message = mount(bad).unwrap_err();
             assert!(message.contains(why), "{bad}: {message}");
         }
+    }
+
+    #[test]
+    fn parts_of_volumes() {
+        let read = |value: &str| mount(value).map(|written| (written.part, written.options.copy));
+        let wanted = Ok((Some("a/b".to_owned()), false));
+        assert_eq!(read("type=volume,source=data,subpath=a/b/,target=/x"), wanted);
+        assert_eq!(read("source=data.volume,volume-subpath=a/b,target=/x"), wanted);
+        for bad in ["..", "a/../b", "/a", "", "a//b", "."] {
+            assert!(read(&format!("source=data,subpath={bad},target=/x")).is_err(), "{bad}");
+        }
+        assert!(read("type=bind,source=/a,subpath=b,target=/x").is_err());
     }
 }

@@ -172,14 +172,18 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
             if inner("volume", "nocopy").and_then(Value::boolean) == Some(true) {
                 flags.push("nocopy");
             }
-            if let Some(path) = inner("volume", "subpath").and_then(Value::scalar) {
-                container.note(
-                    "volumes",
-                    &format!("the subpath {path} at {target} has no counterpart; nothing is mounted there"),
-                );
-                return;
-            }
+            let part = inner("volume", "subpath").and_then(Value::scalar);
             match text("source") {
+                Some(source) if part.is_some() => {
+                    let Some(known) = context.volumes.get(source.as_str()) else {
+                        return container
+                            .note("volumes", &format!("there is no volume {source} in the section volumes"));
+                    };
+                    let part = part.unwrap_or_default();
+                    let flags = if flags.contains(&"ro") { ",ro" } else { "" };
+                    let value = format!("type=volume,source={known},subpath={part},target={target}{flags}");
+                    container.put("volumes", "Mount", &value);
+                }
                 Some(source) => mount(&source, &target, &flags, false, container, context),
                 None => container.put("volumes", "Volume", &target),
             }

@@ -110,7 +110,8 @@ impl<'a> Storage<'a> {
             }
             What::Volume(volume) => {
                 owner(volume, app, context);
-                vec![of(self.named(volume, at, mount, context))]
+                let sub_path = mount.part.clone();
+                vec![VolumeMount { sub_path, ..of(self.named(volume, at, mount, context)) }]
             }
         }
     }

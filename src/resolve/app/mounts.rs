@@ -24,6 +24,8 @@ pub struct Mount {
     pub what: What,
     /// How.
     pub options: Options,
+    /// The part of the volume that is mounted: a path below it, which a container may have changed.
+    pub part: Option<String>,
     /// Where it was written; nowhere for what the image declares.
     pub at: Option<Location>,
 }
@@ -52,12 +54,14 @@ impl Mount {
         }
     }
 
-    /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options. A secret is on a file system
+    /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options, and would follow a symbolic link of
+    /// the container's on the way to a part of a volume. A secret is on a file system
     /// of the host that has them.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
         let Options { no_devices, no_exec, no_suid, .. } = self.options;
-        matches!(self.what, What::Host(_) | What::Volume(_)) && (no_devices || no_exec || no_suid)
+        matches!(self.what, What::Host(_) | What::Volume(_))
+            && (no_devices || no_exec || no_suid || self.part.is_some())
     }
 }
 
@@ -156,7 +160,7 @@ impl Place<'_> {
     }
 
     fn resolve(&self, written: Written, further: Option<&str>, at: Location) -> Result<Mount, Problem> {
-        let Written { source, target, mut options } = written;
+        let Written { source, target, mut options, part } = written;
         let what = match source {
             Source::Path(path) => What::Host(self.path(&path)?),
             Source::File(file) => {
@@ -172,7 +176,7 @@ impl Place<'_> {
             Source::Anonymous => What::Volume(anonymous(self.container, further, &target)),
             Source::Tmpfs(options) => What::Tmpfs(options),
         };
-        Ok(Mount { target, what, options, at: Some(at) })
+        Ok(Mount { target, what, options, part, at: Some(at) })
     }
 
     /// A path of the host, taken from the directory of the file when it begins with a dot.
@@ -258,7 +262,7 @@ impl Container {
             {
                 let options = Options { read_only: true, copy: false, ..Options::default() };
                 let what = What::Secret(format!("{}/{number}", paths::secrets(&self.name)));
-                out.push(Mount { target: target.clone(), what, options, at: Some(at.clone()) });
+                out.push(Mount { target: target.clone(), what, options, part: None, at: Some(at.clone()) });
             }
         }
         let Some(image) = image else { return out };
@@ -266,7 +270,7 @@ impl Container {
             if out.iter().all(|m| m.target != target) && !app.startup.tmpfs.contains_key(&target) {
                 let further = (!app.first).then_some(app.name.as_str());
                 let what = What::Volume(anonymous(&self.name, further, &target));
-                out.push(Mount { target, what, options: Options::default(), at: None });
+                out.push(Mount { target, what, options: Options::default(), part: None, at: None });
             }
         }
         // Links of the image are followed here, so that it is known what is below what, and any other link is refused.

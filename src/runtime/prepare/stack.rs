@@ -3,6 +3,8 @@
 
 use std::ffi::CString;
 use std::fs::{self, DirBuilder};
+use std::io::ErrorKind;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -15,7 +17,7 @@ use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
 use crate::config::values::mount::Options;
 use crate::paths::{container_runtime, machine_root};
-use crate::plan::stack::Mount;
+use crate::plan::stack::{Bind, Mount};
 use crate::resolve::userns::SIZE;
 use crate::rootdir::tree::{Tree, proc_path};
 
@@ -38,16 +40,18 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
             let first = range.context("it has no range of user IDs")?;
             id_mapped(first, from, to)
         }
-        Mount::Bind { from, to, options } => {
+        Mount::Bind(Bind { from, part, to, options }) => {
             fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
             // What was mounted there the last time may have been of another kind; neither removes what is in use.
             let _ = fs::remove_file(to).or_else(|_| fs::remove_dir(to));
-            if Path::new(from).is_dir() {
+            let part = part.as_ref().map(|part| part_of(from, part)).transpose()?;
+            let from = part.as_ref().map_or_else(|| PathBuf::from(from), |part| proc_path(part.as_fd()));
+            if from.is_dir() {
                 fs::create_dir_all(to)?;
             } else {
                 fs::File::create(to)?;
             }
-            bind(from, to, *options)
+            bind(&from, to, *options)
         }
         Mount::Overlay { to, lower, state, no_suid } => {
             // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
@@ -55,6 +59,17 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
             overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid)
         }
     }
+}
+
+/// Opens a part of a volume, a directory, and makes it if it is missing. Symbolic links are followed within the volume: a container may have made
+/// them.
+fn part_of(volume: &str, part: &str) -> Result<OwnedFd> {
+    let tree = Tree::open(Path::new(volume))?;
+    let opened = match tree.open_at(part.as_bytes(), OFlag::O_PATH | OFlag::O_DIRECTORY) {
+        Err(error) if error.kind() == ErrorKind::NotFound => tree.ensure_dir(part.as_bytes(), &mut ()),
+        opened => opened,
+    };
+    opened.with_context(|| format!("cannot open {part} in the volume"))
 }
 
 /// mount(8) knows how to have owners mapped.
@@ -69,7 +84,7 @@ fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
 }
 
 /// Mounts what the administrator named, with flags for it and for all that is mounted below it.
-fn bind(from: &str, to: &str, options: Options) -> Result<()> {
+fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
     let recursive = if options.recursive { MsFlags::MS_REC } else { MsFlags::empty() };
     mount_at(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?;
     let flags = [
@@ -104,7 +119,7 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) 
         fs::create_dir_all(to)?;
     }
     let place = Tree::open(Path::new(root))?.open_at(inside.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_PATH)?;
-    let path = proc_path(std::os::fd::AsFd::as_fd(&place));
+    let path = proc_path(place.as_fd());
     if fs::read_link(&path)? != Path::new(to) {
         bail!("a symbolic link is on the way to it");
     }

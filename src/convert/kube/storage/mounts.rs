@@ -118,9 +118,13 @@ fn write(
     } else if source.starts_with('/') {
         format!("{}/{below}", source.trim_end_matches('/'))
     } else {
-        let text = "a part of a volume has no counterpart; write a volume for each part, or mount the whole";
-        context.lose(manifest, &format!("{path}.subPath"), text);
-        return;
+        let (flags, target) = (if read_only { ",ro" } else { "" }, target(mount));
+        if [source, below, target].iter().any(|part| part.contains(',')) {
+            let text = "a path with a comma cannot be written; rename it";
+            return context.lose(manifest, &format!("{path}.subPath"), text);
+        }
+        let value = format!("type=volume,source={source},subpath={below},target={target}{flags}");
+        return builder.put("volumeMounts", "Mount", &value);
     };
     let target = target(mount);
     if source.contains([':', ',']) || target.contains([':', ',']) {
