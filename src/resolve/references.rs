@@ -182,6 +182,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
             "Image={value}: images are not built here; build {name} elsewhere and write its reference"
         ));
     }
+    // Variables of [Service] have been put in by now.
+    if let Some((name, _)) = value.split_once("${").and_then(|(_, rest)| rest.split_once('}')) {
+        return wrong(format!(
+            "Image={value}: the variable {name} is not known; set it in [Service] with Environment= or in a file of \
+             EnvironmentFile= that is there, or write the value"
+        ));
+    }
     // A registry would have somebody else's image of that name.
     if let Some(file) = names.built.get(plain(value)) {
         return wrong(format!(
