@@ -202,6 +202,8 @@ fn shared_volumes(host: &Host, kind: &str) {
 
     put(host, "two");
     let before = runs();
+    let checked = host.run("sdme-gen check 2>&1");
+    assert!(checked.success() && checked.stdout.contains("sdme.conf:2: warning: the file system of"), "{checked}");
     let (status, containers, report) = update(host);
     assert_eq!((status, containers), (1, vec!["a skipped".to_owned(), "b skipped".to_owned()]), "{report}");
     let message = "/etc/sdme/sdme.conf:2: the file system of /var/lib/sdme/volumes cannot copy by reflinks (";
@@ -218,6 +220,7 @@ fn shared_volumes(host: &Host, kind: &str) {
     host.write("/etc/sdme/sdme.conf", "[Defaults]\nUpdateSnapshot=yes\n");
     host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@a systemd-nspawn@b");
     host.write("/var/lib/sdme/volumes/data/file", "two\n");
+    assert_eq!(host.run("sdme-gen check 2>&1").stdout, "");
     // What a container can make in its volume: a link that leads out of it.
     host.write("/etc/outside", "untouched\n");
     host.ok("ln -s /etc/outside /var/lib/sdme/volumes/data/link");

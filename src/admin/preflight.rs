@@ -20,11 +20,10 @@ use crate::resolve::volume::Account;
 use crate::runtime::listening::Listening;
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::prepare::{apparmor, links};
-use crate::runtime::systemd;
+use crate::runtime::{snapshots, systemd};
 
 /// What is looked at.
-pub const SUBJECTS: &str =
-    "sources of volumes, environment files, secrets, devices, profiles, ports in use, and what imported images are";
+pub const SUBJECTS: &str = "sources of volumes, environment files, secrets, devices, profiles, ports in use, what imported images are, and whether volumes can be copied";
 
 /// Where systemd looks for credentials (systemd.exec(5), `ImportCredential=`).
 const CREDENTIALS: [&str; 7] = [
@@ -51,6 +50,7 @@ pub fn add(root: &Path, compiled: &mut Compiled) {
         if root == Path::new("/") {
             devices(container, &mut found);
             profile(container, &mut found);
+            snapshot(container, (model, facts), &mut found);
         }
         // What runs has its images already, and they are compared by ps.
         if !running.is_some_and(units::Unit::is_active) {
@@ -140,6 +140,17 @@ fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
     let Some(profile) = &container.security.app_armor else { return };
     if let Err(message) = apparmor::problem(profile) {
         found.push(Diagnostic::warning(&profile.at, Code::Confinement.problem(message)));
+    }
+}
+
+/// `UpdateSnapshot=yes` where volumes cannot be copied: the update would be refused at night.
+fn snapshot(container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
+    let Some(at) = model.update_snapshot(container) else { return };
+    if snapshots::volumes(container, model, facts, true).is_empty() {
+        return;
+    }
+    if let Err(error) = snapshots::reflinks() {
+        found.push(Diagnostic::warning(at, Code::Combination.problem(snapshots::without_reflinks(&error))));
     }
 }
 

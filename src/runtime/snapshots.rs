@@ -9,8 +9,11 @@
 //! parent directory are used here; what is in a volume is copied by cp(1) while nothing changes it, and removed by descriptor.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, ErrorKind};
+use std::fmt::Display;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, ErrorKind, Write as _};
+use std::os::fd::AsRawFd as _;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -29,6 +32,31 @@ use crate::runtime::volumes::{lock, private};
 
 const SNAPSHOTS: &str = "snapshots";
 const RESTORES: &str = "restores";
+
+/// What is said of a file system on which volumes cannot be copied.
+#[must_use]
+pub fn without_reflinks(error: &dyn Display) -> String {
+    format!(
+        "the file system of {STATE}/volumes cannot copy by reflinks ({error:#}); put that directory on btrfs or xfs, or remove \
+         UpdateSnapshot="
+    )
+}
+
+/// Tries whether the file system of the volumes can copy by reflinks, with files that have no name and leave nothing behind.
+///
+/// # Errors
+/// It cannot. Where there is no such directory yet, or there can be no such files, nothing is known and nothing is said.
+pub fn reflinks() -> io::Result<()> {
+    let file = || {
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).custom_flags(nix::libc::O_TMPFILE).open(Path::new(STATE).join("volumes"))
+    };
+    let (Ok(mut from), Ok(to)) = (file(), file()) else { return Ok(()) };
+    from.write_all(&[1; 4096])?;
+    // SAFETY: the request takes a descriptor that is open (ioctl_ficlone(2)).
+    let copied = unsafe { nix::libc::ioctl(to.as_raw_fd(), nix::libc::FICLONE, from.as_raw_fd()) };
+    if copied == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+}
 
 /// The volumes that a container mounts, as far as `facts` tell; with `written`, only those that it can change.
 #[must_use]
@@ -203,10 +231,7 @@ pub fn check(names: &BTreeSet<String>) -> Result<()> {
         let _ = fs::remove_file(file);
     }
     if let Err(error) = shared {
-        bail!(
-            "the file system of {STATE}/volumes cannot copy by reflinks ({error:#}); put that directory on btrfs or xfs, or remove \
-             UpdateSnapshot="
-        );
+        bail!(without_reflinks(&error));
     }
     for name in names {
         if exists(Path::new(&volume(name)))? {
