@@ -10,10 +10,8 @@ use std::process::{Command, Output};
 
 use proptest::prelude::*;
 use sdme_gen::compile;
-use sdme_gen::config::keys::FileType;
-use sdme_gen::config::sources::{SourceFile, Sources, Text};
-use sdme_gen::convert::Outcome;
 use sdme_gen::convert::kube::kube;
+use sdme_gen::convert::{Outcome, sources};
 use sdme_gen::diag::Severity;
 use sdme_gen::kube::read;
 use sdme_gen::resolve::model::Facts;
@@ -240,14 +238,7 @@ fn json_has_everything_but_values_of_secrets() {
 /// What is wrong with the files of a conversion, instances of templates among them.
 fn errors(outcome: &Outcome) -> Vec<String> {
     let instances = outcome.links.iter().map(|(link, target)| (link, &outcome.files[target]));
-    let source = |(name, text): (&String, &String)| {
-        let (stem, extension) = name.rsplit_once('.').unwrap();
-        let file_type = FileType::ALL.into_iter().find(|known| known.extension() == extension).unwrap();
-        let main = Text { path: name.as_str().into(), content: Ok(text.clone().into_bytes()) };
-        SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() }
-    };
-    let sources = Sources { files: outcome.files.iter().chain(instances).map(source).collect(), ..Sources::default() };
-    let problems = compile(&sources, &Facts::default()).diagnostics;
+    let problems = compile(&sources(outcome.files.iter().chain(instances)), &Facts::default()).diagnostics;
     problems.iter().filter(|problem| problem.severity == Severity::Error).map(ToString::to_string).collect()
 }
 

@@ -7,9 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use sdme_gen::compile;
-use sdme_gen::config::keys::FileType;
-use sdme_gen::config::sources::{SourceFile, Sources, Text};
 use sdme_gen::convert::kube::kube;
+use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
 use sdme_gen::export::kube::{Kind, Outside, Request, export};
 use sdme_gen::kube::read;
@@ -34,16 +33,6 @@ impl Outside for Nothing {
     fn timers(&self) -> Vec<(String, String)> {
         Vec::new()
     }
-}
-
-fn sources(files: &BTreeMap<String, String>) -> Sources {
-    let file = |(name, text): (&String, &String)| {
-        let (stem, extension) = name.rsplit_once('.')?;
-        let file_type = FileType::ALL.into_iter().find(|known| known.extension() == extension)?;
-        let main = Text { path: name.as_str().into(), content: Ok(text.clone().into_bytes()) };
-        Some(SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() })
-    };
-    Sources { files: files.iter().filter_map(file).collect(), ..Sources::default() }
 }
 
 /// Assignments of a file with their sections, without comments.

@@ -50,15 +50,15 @@ impl Converted {
     }
 }
 
-/// Files as the configuration that they are.
-fn sources(files: &BTreeMap<String, String>) -> Sources {
+/// Files, by name and text, as the configuration that they are.
+pub fn sources<'a>(files: impl IntoIterator<Item = (&'a String, &'a String)>) -> Sources {
     let file = |(name, text): (&String, &String)| {
         let (stem, extension) = name.rsplit_once('.')?;
         let file_type = FileType::ALL.into_iter().find(|t| t.extension() == extension)?;
         let main = Text { path: Arc::from(name.as_str()), content: Ok(text.clone().into_bytes()) };
         Some(SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() })
     };
-    Sources { files: files.iter().filter_map(file).collect(), ..Sources::default() }
+    Sources { files: files.into_iter().filter_map(file).collect(), ..Sources::default() }
 }
 
 /// One file in the making, and what could not be put into it.

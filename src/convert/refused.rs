@@ -29,7 +29,7 @@ pub(super) fn without_refused(files: &mut BTreeMap<String, String>) -> Vec<Refus
     // Each round removes at least one line or file.
     let most = files.values().map(|text| text.lines().count()).sum::<usize>();
     for _ in 0..most {
-        let problems = compile(&super::sources(files), &Facts::default()).diagnostics;
+        let problems = compile(&super::sources(&*files), &Facts::default()).diagnostics;
         let mut errors: Vec<&Diagnostic> =
             problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
         if errors.is_empty() {

@@ -109,7 +109,9 @@ fuzz_target!(|data: &[u8]| {
     for diagnostic in &compiled.diagnostics {
         assert!(!diagnostic.to_string().contains(|c: char| c.is_control() && c != '\t'), "{diagnostic:?}");
     }
-    assert!(compile_units(&sources, &[]).tree.iter().eq(compiled.tree.iter().filter(|(place, ..)| **place == Place::Units)));
+    assert!(
+        compile_units(&sources, &[]).tree.iter().eq(compiled.tree.iter().filter(|(place, ..)| **place == Place::Units))
+    );
     if !data.windows(NEIGHBOUR.len()).any(|w| w == NEIGHBOUR.as_bytes()) {
         let alone = compile(&Sources { files: vec![neighbour()], ..Sources::default() }, &facts);
         assert_eq!(of_neighbour(&alone.tree), of_neighbour(&compiled.tree));

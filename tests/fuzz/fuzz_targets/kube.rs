@@ -5,9 +5,8 @@
 
 use libfuzzer_sys::fuzz_target;
 use sdme_gen::compile;
-use sdme_gen::config::keys::FileType;
-use sdme_gen::config::sources::{SourceFile, Sources, Text};
 use sdme_gen::convert::kube::kube;
+use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
 use sdme_gen::kube::read;
 use sdme_gen::resolve::model::Facts;
@@ -30,14 +29,7 @@ fuzz_target!(|data: &[u8]| {
         }
     };
     let instances = outcome.links.iter().map(|(link, target)| (link, &outcome.files[target]));
-    let source = |(name, text): (&String, &String)| {
-        let (stem, extension) = name.rsplit_once('.').unwrap();
-        let file_type = FileType::ALL.into_iter().find(|known| known.extension() == extension).unwrap();
-        let main = Text { path: name.as_str().into(), content: Ok(text.clone().into_bytes()) };
-        SourceFile { file_type, name: stem.to_owned(), main, drop_ins: Vec::new() }
-    };
-    let sources = Sources { files: outcome.files.iter().chain(instances).map(source).collect(), ..Sources::default() };
-    let problems = compile(&sources, &Facts::default()).diagnostics;
+    let problems = compile(&sources(outcome.files.iter().chain(instances)), &Facts::default()).diagnostics;
     let errors: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert!(errors.is_empty(), "{errors:?}");
     for path in outcome.mounted.keys() {

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::LazyLock;
 
 use libfuzzer_sys::fuzz_target;
-use sdme_gen::rootdir::tree::{Tree, remove};
 use sdme_gen::image::{Extractor, Limits, Silent};
+use sdme_gen::rootdir::tree::{Tree, remove};
 use tar::Header;
 
 const BLOCK: usize = 512;

@@ -10,8 +10,14 @@ use sdme_gen::config::trust::reference::Named;
 use sdme_gen::config::trust::scope::Subject;
 
 /// Sources of each transport.
-const SOURCES: [&str; 6] =
-    ["quay.io:443/team/app:1", "oci:/srv/a/b:tag", "oci-archive:/srv/a.tar", "dir:/srv/d", "docker-archive:/a:b", "rootfs:/r.tar"];
+const SOURCES: [&str; 6] = [
+    "quay.io:443/team/app:1",
+    "oci:/srv/a/b:tag",
+    "oci-archive:/srv/a.tar",
+    "dir:/srv/d",
+    "docker-archive:/a:b",
+    "rootfs:/r.tar",
+];
 
 fuzz_target!(|data: &[u8]| {
     if let Ok(text) = std::str::from_utf8(data)
@@ -31,7 +37,8 @@ fuzz_target!(|data: &[u8]| {
             if let Requirement::Signed(signed) = requirement {
                 assert!(!signed.keys.is_empty() && signed.identity != Identity::Digest);
                 let other = Named::parse("quay.io:443/team/other:1").unwrap();
-                let exact = matches!(signed.identity, Identity::Exact | Identity::RepoDigestOrExact | Identity::Repository);
+                let exact =
+                    matches!(signed.identity, Identity::Exact | Identity::RepoDigestOrExact | Identity::Repository);
                 assert!(!exact || !signed.identity.accepts(subject.reference.as_ref(), &other));
             }
         }
