@@ -126,9 +126,7 @@ impl Pod {
 
     /// Whether it has a link of its own to the host, for its way out or for ports that the kernel forwards.
     fn is_linked(&self) -> bool {
-        !self.host
-            && self.networks.is_empty()
-            && (self.wanted.uplink || self.wanted.ports.iter().any(|port| self.wanted.forwards(port)))
+        self.networks.is_empty() && (self.wanted.uplink || self.forwarded().next().is_some())
     }
 
     /// The ports that the kernel forwards.
@@ -171,10 +169,10 @@ pub fn pod(
     environs(&handed, &mut problems);
     Startup::read(&handed, &mut problems);
     let PodNetwork { host, uplink, attachments } = of_pod(settings, names, networks, &mut problems);
-    let wanted = Wanted { uplink, ..wanted("Pod", settings, !attachments.is_empty(), &mut problems) };
+    let mut wanted = Wanted { uplink, ..wanted("Pod", settings, !attachments.is_empty(), &mut problems) };
     attach::opened(&attachments, networks, &wanted.ports, &mut problems);
     if host {
-        on_host("Pod", &wanted, settings, &mut problems);
+        wanted.ports = on_host("Pod", &wanted, settings, &mut problems);
     }
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::pod(settings, &mut problems);

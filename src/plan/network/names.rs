@@ -95,13 +95,10 @@ fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
 
 /// The address of the host in the network of the container's applications.
 fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<IpAddr> {
-    let Some(pod) = pod else {
+    let Some(pod) = pod.filter(|pod| !pod.host) else {
         let shares = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         return shares.then_some(IpAddr::from([127, 0, 0, 1]));
     };
-    if pod.host {
-        return Some(IpAddr::from([127, 0, 0, 1]));
-    }
     let networks = pod.networks.iter().filter_map(|a| model.networks.get(&a.network));
     let named = networks.filter(|n| !n.internal).flat_map(|n| &n.subnets).next().map(|subnet| subnet.gateway);
     named.or_else(|| pod.cable.as_ref().filter(|_| pod.wanted.uplink).map(|cable| cable.host.into()))
