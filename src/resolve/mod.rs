@@ -124,7 +124,7 @@ pub fn resolve(sources: &Sources) -> Model {
     let known = Known { names: &names, pods: &pods, networks: &networks, others };
     for (file, settings) in broken {
         let more = further::problems(file, &settings, (known, &volumes), &mut images, &default_base);
-        model.add_problems(&file.main.path, more);
+        model.add_problems(file, more);
     }
     model.images = images.good;
     model.volumes = volumes.finish();
@@ -540,18 +540,17 @@ impl Model {
     fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
         problems.sort();
         problems.dedup();
-        problems = errors_first(problems);
+        let problems = errors_first(problems);
         let (file_type, name) = (file.file_type, file.name.clone());
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
 
     /// Adds problems to those of a file that is rejected.
-    fn add_problems(&mut self, file: &Arc<str>, more: Vec<Diagnostic>) {
-        if let Some(rejected) = self.rejected.iter_mut().find(|rejected| rejected.file == *file) {
-            rejected.problems.extend(more);
-            rejected.problems.sort();
-            rejected.problems.dedup();
-        }
+    fn add_problems(&mut self, file: &SourceFile, more: Vec<Diagnostic>) {
+        let Some(index) = self.rejected.iter().position(|rejected| rejected.file == file.main.path) else { return };
+        let Rejected { mut problems, install, .. } = self.rejected.swap_remove(index);
+        problems.extend(more);
+        self.reject(file, problems, install);
     }
 
     /// Images given as references live only as long as a container that can be planned needs them. What serves as a
