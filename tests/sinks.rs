@@ -266,6 +266,8 @@ fn render_shows_one_container_and_where_its_lines_come_from() {
     let web = "[Container]\nImage=nginx\nNetwork=private\nPublishPort=8080:80\n[Install]\nWantedBy=multi-user.target\n";
     fs::write(directory.join("web.container"), web).unwrap();
     fs::write(directory.join("web2.container"), "[Container]\nImage=redis\n").unwrap();
+    let dashed = "[Container]\nImage=redis\nNetwork=private\nPublishPort=8090:80\n";
+    fs::write(directory.join("web-api.container"), dashed).unwrap();
     let root = root.path().display().to_string();
     let render = |arguments: &[&str]| {
         let output = Command::new(TOOL).args(["render", "--root", &root]).args(arguments).output().unwrap();
@@ -275,7 +277,10 @@ fn render_shows_one_container_and_where_its_lines_come_from() {
     let (all, one) = (render(&[]), render(&["web"]));
     let files =
         |text: &str| text.lines().filter(|line| line.starts_with("---/")).map(str::to_owned).collect::<Vec<_>>();
-    assert!(files(&one).iter().all(|file| all.contains(file) && !file.contains("web2") && !file.contains("redis")));
+    assert!(files(&one).iter().all(|file| all.contains(file)
+        && !file.contains("web2")
+        && !file.contains("web-api")
+        && !file.contains("redis")));
     for part in [
         "systemd-nspawn@web.service---",
         "web.nspawn",

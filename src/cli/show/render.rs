@@ -16,11 +16,13 @@ use crate::config::sources::SourceFile;
 use crate::output::layer::private;
 use crate::output::origin::Origins;
 use crate::output::tree::{Node, Place, Tree};
+use crate::paths;
 use crate::plan;
-use crate::resolve::model::Model;
+use crate::resolve::model::{Image, Model};
 use crate::runtime;
 use crate::search::{SearchPath, search};
 use crate::text;
+use crate::unit::escape_path;
 
 /// Shows the files of what is called `names`, of everything without names, or writes them below `output`.
 ///
@@ -54,10 +56,11 @@ fn only(compiled: &mut Compiled, names: &[String]) -> Result<()> {
     }
     let mut tree = Tree::default();
     for name in names {
+        let units = beginnings(name, &compiled.model);
         let kept = |(place, path, _): &(&Place, &str, &Node)| match place {
             Place::Layer(container) => container == name,
             Place::Settings => *path == format!("{name}.nspawn"),
-            Place::Units => is_of(path, name, &compiled.model),
+            Place::Units => is_of(path, name, &units),
         };
         let mut found = compiled.tree.iter().filter(kept).peekable();
         if found.peek().is_none() {
@@ -70,18 +73,22 @@ fn only(compiled: &mut Compiled, names: &[String]) -> Result<()> {
 }
 
 /// Whether a unit, a drop-in or a link is about what is called `name`.
-fn is_of(path: &str, name: &str, model: &Model) -> bool {
+fn is_of(path: &str, name: &str, beginnings: &[String]) -> bool {
     let mut parts = path.split('/');
     let (first, last) = (parts.next().unwrap_or_default(), parts.next());
     // The link of a unit that starts with another one.
     let unit = if first.ends_with(".d") { first } else { last.unwrap_or(first) };
+    // What a port listens on has no dash, and the names of containers may have some.
+    let port = unit.strip_prefix("sdme-publish-").and_then(|rest| rest.strip_prefix(name)?.strip_prefix('-'));
+    beginnings.iter().any(|beginning| unit.starts_with(beginning)) || port.is_some_and(|port| !port.contains('-'))
+}
+
+/// How the names of the units begin that are about what is called `name`, but for those of ports.
+fn beginnings(name: &str, model: &Model) -> Vec<String> {
+    let own = ["systemd-nspawn@", "sdme-pod@", "sdme-network@", "sdme-image@"].map(|unit| format!("{unit}{name}."));
+    let volume = format!("{}.mount", escape_path(&paths::volume(name)));
     let images = model.containers.get(name).map(|container| plan::images(container, model)).unwrap_or_default();
-    let is_image = |image: &&str| unit.starts_with(&format!("sdme-image@{image}.service"));
-    let own = ["systemd-nspawn@", "sdme-pod@", "sdme-network@", "sdme-image@"];
-    own.iter().any(|template| unit.starts_with(&format!("{template}{name}.")))
-        || unit.starts_with(&format!("sdme-publish-{name}-"))
-        || unit.starts_with(&format!("{}.mount", crate::unit::escape_path(&crate::paths::volume(name))))
-        || images.iter().any(is_image)
+    own.into_iter().chain([volume]).chain(images.into_iter().map(Image::service)).collect()
 }
 
 /// The files as text, behind each line where it comes from. Names as for [`only`].
@@ -108,14 +115,14 @@ fn with_origins(compiled: &Compiled, root: &Path, names: &[String]) -> String {
 /// Whether a file is about what is called `name`, or about an image or a pod of the container of that name.
 fn is_used(file: &SourceFile, name: &str, compiled: &Compiled) -> bool {
     let model = &compiled.model;
-    let used = model.containers.get(name).map(|container| {
-        let pods = container.pods().into_iter().filter(|_| file.file_type == FileType::Pod);
-        let images = plan::images(container, model).into_iter().filter(|_| file.file_type == FileType::Image);
-        pods.chain(images).any(|used| used == file.described() || used == file.name)
+    let is_called = |name: &str| name == file.described() || name == file.name;
+    let of_container = model.containers.get(name).is_some_and(|container| match file.file_type {
+        FileType::Pod => container.pods().into_iter().any(is_called),
+        FileType::Image => plan::images(container, model).into_iter().any(is_called),
+        // A container may have another name than its file.
+        _ => container.file == file.main.path,
     });
-    // A container may have another name than its file.
-    let of_container = model.containers.get(name).is_some_and(|container| container.file == file.main.path);
-    of_container || used == Some(true) || file.described() == *name
+    of_container || file.described() == *name
 }
 
 /// Writes every file below `directory`, under the path it is printed with.
