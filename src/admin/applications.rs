@@ -181,10 +181,11 @@ pub struct Logs<'a> {
 /// # Errors
 /// There is no such container or application.
 pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
-    match shown(container, what)? {
-        (Some(mut show), None) => Err(show.exec()).context("cannot run journalctl"),
-        (Some(mut show), Some(_)) if what.follow => Err(show.exec()).context("cannot run journalctl"),
-        (show, cause) => run(show, cause),
+    let (show, cause) = shown(container, what)?;
+    match show {
+        // Nothing has to be said below it.
+        Some(mut show) if what.follow || cause.is_none() => Err(show.exec()).context("cannot run journalctl"),
+        show => finish(show, cause),
     }
 }
 
@@ -194,11 +195,11 @@ pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
 /// As for [`logs`].
 pub fn show_logs(container: &str, what: Logs<'_>) -> Result<()> {
     let (show, cause) = shown(container, what)?;
-    run(show, cause)
+    finish(show, cause)
 }
 
 /// Shows the journal, and below it why the container does not run.
-fn run(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
+fn finish(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
     if let Some(mut show) = show {
         show.status().context("cannot run journalctl")?;
     }

@@ -35,7 +35,10 @@ pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Re
     if Run::of(unit)?.is_none() {
         bail!("{unit} is not running");
     }
-    let user = beside.user.clone().map_or_else(|| Ok(super::description(Path::new(directory))?.user), anyhow::Ok)?;
+    let user = match &beside.user {
+        Some(user) => user.clone(),
+        None => super::description(Path::new(directory))?.user,
+    };
     let connection = connect(unit)?;
     let terminal = isatty(stdin()).unwrap_or(false) && isatty(stdout()).unwrap_or(false);
     let term = std::env::var("TERM").ok().filter(|_| terminal);

@@ -2,8 +2,8 @@
 //! Which lines of the configuration a line of a unit comes from. Pure.
 //!
 //! Nothing in the planner keeps track of that. As compiling is a function, it can be asked instead: each assignment is left out in
-//! turn, or changed where the file needs it, and what is then missing came from it. A line that several assignments lead to is that of the one which changes least
-//! besides; a line that none leads to is a default.
+//! turn, or changed where the file needs it, and what is then missing came from it. Where several assignments lead to one line, it
+//! is counted to the one which changes the fewest lines. A line to which no assignment leads is a default.
 
 use std::collections::BTreeMap;
 

@@ -5,14 +5,18 @@
 //! `RequiresMountsFor=` the service manager would end it, and name the mount only.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::process::{Command, Stdio};
 
 use crate::cause::Cause;
 use crate::paths::volume;
 use crate::resolve::app::mounts::Mount;
 use crate::resolve::model::{Container, Model};
 use crate::runtime::failure::{Unmet, message_of};
+use crate::runtime::systemd;
 use crate::unit::escape_path;
+
+/// What is asked about a mount unit.
+const PROPERTIES: &str =
+    "Id,LoadState,FragmentPath,ActiveState,ConditionResult,ConditionTimestampMonotonic,InvocationID,Where";
 
 /// Properties of a mount unit, by name.
 type Properties = BTreeMap<String, String>;
@@ -27,7 +31,7 @@ pub(super) fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
     if units.is_empty() {
         return Ok(());
     }
-    match properties(&units).iter().find(|mount| is_missing(mount)) {
+    match systemd::properties_of(&units, PROPERTIES).iter().find(|mount| is_missing(mount)) {
         Some(mount) => Err(Unmet::new(Cause::new("not mounted", &text(mount, model)))),
         None => Ok(()),
     }
@@ -50,15 +54,6 @@ fn is_missing(mount: &Properties) -> bool {
         && !is("ActiveState", "active")
         && !is("ActiveState", "reloading")
         && (!is("ConditionResult", "no") || is("ConditionTimestampMonotonic", "0"))
-}
-
-fn properties(units: &BTreeSet<String>) -> Vec<Properties> {
-    let names = "Id,LoadState,FragmentPath,ActiveState,ConditionResult,ConditionTimestampMonotonic,InvocationID,Where";
-    let output =
-        Command::new("systemctl").args(["show", "--property", names, "--"]).args(units).stdin(Stdio::null()).output();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    let line = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
-    text.split("\n\n").map(|block| block.lines().filter_map(line).collect()).collect()
 }
 
 /// The cause and the remedy.

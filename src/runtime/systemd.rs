@@ -2,6 +2,7 @@
 //! The system manager, spoken to as an administrator does: by `systemctl` and `machinectl`.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::path::Path;
 use std::process::{Command, Stdio};
 
@@ -47,9 +48,17 @@ pub fn property(unit: &str, name: &str) -> String {
 /// Properties of a unit, by name; `names` are separated by commas. None if the service manager does not answer.
 #[must_use]
 pub fn properties(unit: &str, names: &str) -> BTreeMap<String, String> {
-    let output = Command::new("systemctl").args(["show", "--property", names, unit]).stdin(Stdio::null()).output();
+    properties_of([unit], names).into_iter().next().unwrap_or_default()
+}
+
+/// As [`properties`], of several units, each with its own; systemctl(1) writes an empty line between them.
+#[must_use]
+pub fn properties_of(units: impl IntoIterator<Item = impl AsRef<OsStr>>, names: &str) -> Vec<BTreeMap<String, String>> {
+    let mut show = Command::new("systemctl");
+    let output = show.args(["show", "--property", names, "--"]).args(units).stdin(Stdio::null()).output();
     let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
-    text.lines().filter_map(|line| line.split_once('=')).map(|(name, value)| (name.into(), value.into())).collect()
+    let one = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
+    text.split("\n\n").map(|block| block.lines().filter_map(one).collect()).collect()
 }
 
 /// Whether this process is a command of the service `unit`: its control group is the unit's or below it (`cgroups(7)`).

@@ -81,11 +81,11 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
         environment.set("TERM".into(), term.into());
     }
     let Beside { environment: more, cwd, user } = request.beside;
+    if let Some(user) = &user {
+        environment.set("HOME".into(), user.home.clone().into());
+    }
     for (name, value) in more.iter().filter_map(|variable| variable.split_once('=')) {
         environment.set(name.into(), value.into());
-    }
-    if let Some(user) = user.as_ref().filter(|_| more.iter().all(|variable| !variable.starts_with("HOME="))) {
-        environment.set("HOME".into(), user.home.clone().into());
     }
     let (cwd, user) = (cwd.unwrap_or_else(|| process.cwd.clone()), user.unwrap_or_else(|| process.user.clone()));
     let process = Process { args: request.args, cwd, user, ..process.clone() };

@@ -160,20 +160,21 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
         })
     };
     let (head, options) = value.split_once(':').unwrap_or((value, ""));
+    let of_value = |problem: Problem| problem.of(&format!("Network={value}"));
     match head {
         // What podman calls a network of the container's own with a way out.
         "pasta" | "slirp4netns" => return Ok(Written::Uplink),
         "bridge" if !options.is_empty() && !options.contains('=') => return name(options, 15).map(Written::Bridge),
         "zone" if value.contains(':') => return name(options, 12).map(Written::Zone),
-        "container" => return joined(options, names).map_err(|problem| problem.of(&format!("Network={value}"))),
+        "container" => return joined(options, names).map_err(of_value),
         _ => {}
     }
     if let Some(container) = head.strip_suffix(".container") {
-        return joined(container, names).map_err(|problem| problem.of(&format!("Network={value}")));
+        return joined(container, names).map_err(of_value);
     }
     let mut attachment = Attachment::new(&network(head, value, names)?, &word.at);
     for option in options.split(',').filter(|_| value.contains(':')) {
-        attachment.option(option, &word.at).map_err(|problem| problem.of(&format!("Network={value}")))?;
+        attachment.option(option, &word.at).map_err(of_value)?;
     }
     Ok(Written::Named(attachment))
 }
