@@ -71,8 +71,7 @@ deb rpm arch:
 # Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
 test:
 	tests/prepare host
-	tests/prepare vm
-	$(MAKE) build
+	tests/prepare vm & prepared=$$!; $(MAKE) build && wait $$prepared
 	tests/run
 
 demo:
