@@ -111,8 +111,9 @@ pub fn resolve(sources: &Sources) -> Model {
         let (known, whole) = ((known, &volumes), pods.handed(settings));
         let read =
             container::container(described, path, &whole, known, &mut images, &default_base, &mut model.warnings);
-        match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
-            Ok(container) => {
+        match read.and_then(|(container, outcome)| Ok((pods.connect(outcome)?, container))) {
+            Ok((remarks, container)) => {
+                model.warnings.extend(remarks);
                 model.containers.insert(container.name.clone(), Box::new(container));
             }
             Err(problems) => {
@@ -376,9 +377,12 @@ fn pods(
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Pod) {
         let read =
             pod::pod(names.pod(name), &file.main.path, settings, (names, volumes, networks), &mut model.warnings);
-        if let Err(problems) = read.and_then(|pod| pods.add_file(name, pod, settings)) {
-            pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
-            model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
+        match read.and_then(|pod| pods.add_file(name, pod, settings)) {
+            Ok(remarks) => model.warnings.extend(remarks),
+            Err(problems) => {
+                pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
+                model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
+            }
         }
     }
     pods

@@ -273,7 +273,7 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
 }
 
 /// What is to be said about options that differ from Podman's.
-pub fn remarks(value: &str) -> impl Iterator<Item = &'static str> {
+pub fn remarks(value: &str) -> impl Iterator<Item = (Code, &'static str)> {
     const DIFFERENT: [(&[&str], &str); 2] = [
         (
             &["U", "U=true", "chown", "chown=true"],
@@ -286,7 +286,15 @@ pub fn remarks(value: &str) -> impl Iterator<Item = &'static str> {
     ];
     let words: Vec<&str> = value.split([':', ',']).collect();
     let given = DIFFERENT.iter().filter(|(all, _)| words.iter().skip(1).any(|word| all.contains(word)));
-    given.map(|(_, remark)| *remark).collect::<Vec<_>>().into_iter()
+    let source =
+        |word: &&str| SOURCE.iter().find_map(|key| word.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
+    let from = value.split(',').find_map(|word| source(&word)).filter(|_| value.split(',').any(|w| w == "type=bind"));
+    let is_relative = from.is_some_and(|path| !path.starts_with(['/', '.', '%']));
+    let relative = is_relative.then_some(
+        "the source is not an absolute path, and begins at the root directory, as in Podman; write /PATH or ./PATH",
+    );
+    let given = given.map(|(_, remark)| (Code::NoEffect, *remark));
+    given.chain(relative.map(|remark| (Code::Differs, remark))).collect::<Vec<_>>().into_iter()
 }
 
 fn propagation(mode: &str) -> Result<(), String> {
