@@ -129,10 +129,11 @@ pub fn has_errors(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason.
+/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason. Without errors, it is what the file
+/// waits for.
 #[must_use]
 pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    problems.sort_by_key(|problem| problem.severity);
+    problems.sort_by_key(|problem| (problem.severity, problem.problem.code != Code::Awaited));
     problems
 }
 

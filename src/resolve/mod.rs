@@ -35,7 +35,7 @@ use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
-use crate::diag::{Code, Diagnostic, Location, Problem, errors_first};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::halves::halves;
 use image::{BaseRef, Images, base_ref};
 use join::{Others, Readable};
@@ -249,7 +249,10 @@ fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str
 /// The instances that templates ask for with `DefaultInstance=`, unless there are files for them.
 fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     let instance = |template: &SourceFile| {
-        let settings = Settings::load(template).ok()?;
+        let (settings, problems) = Settings::load_partly(template, &Sources::default());
+        if has_errors(&problems) {
+            return None;
+        }
         let wanted = settings.text("Install", "DefaultInstance")?;
         let name = format!("{}{}", template.name, wanted.value);
         let there = sources.files.iter().any(|f| f.file_type == template.file_type && f.name == name);

@@ -113,11 +113,19 @@ fn updating_label(entries: &[Entry]) -> Option<Entry> {
 
 /// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
 /// of the unit is another one than Quadlet's.
-pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], problems: &mut Vec<Diagnostic>) {
+///
+/// Takes out, and returns warnings about, assignments whose variables may be in files that are missing: the file has to wait for them.
+pub fn expand(
+    file: &SourceFile,
+    sources: &Sources,
+    entries: &mut Vec<Entry>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Diagnostic> {
+    let mut awaited = Vec::new();
     let is_special = |entry: &Entry| is_own(file.file_type, entry) && entry.value.contains(['%', '$']);
     let is_named = |entry: &Entry| ["Unit", "Service"].contains(&&*entry.section) && entry.value.contains('%');
     if !entries.iter().any(|entry| is_special(entry) || is_named(entry)) {
-        return;
+        return awaited;
     }
     let name = unit_name(file, entries);
     for entry in entries.iter_mut().filter(|entry| is_named(entry)) {
@@ -125,7 +133,11 @@ pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], probl
     }
     let mut context = Context { name: &name, host: sources.host.as_deref(), ..Context::default() };
     context.variables = variables::of_service(entries, &context, &sources.variables);
-    for entry in entries.iter_mut().filter(|entry| is_special(entry)) {
+    let missing = variables::missing(entries, &context, &sources.variables);
+    entries.retain_mut(|entry| {
+        if !is_special(entry) {
+            return true;
+        }
         let key = keys(file.file_type).iter().find(|key| key.name == entry.key);
         let words = key.is_some_and(|key| key.kind == Kind::Line);
         let expanded = context.expand(&entry.value, words);
@@ -151,7 +163,9 @@ pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
 pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Option<Diagnostic> {
     if value.is_empty() {
         return None;
-    }
+        true
+    });
+    awaited
     let yes = parse_bool(value) == Some(true);
     let status = keys(file_type).iter().find(|known| known.name == key).map(|known| known.status);
     let why = match (key.as_str(), value.as_str()) {
@@ -165,6 +179,17 @@ pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Opti
         ("CgroupsMode", "disabled") => "the container always has a control group; remove the key",
         ("LogDriver", "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
         ("LogDriver", "k8s-file" | "json-file") => {
+        if let (Some(variable), Some(path), false) =
+            (&expanded.unset, missing.first(), words || FOR_APPLICATION.contains(&entry.key.as_str()))
+        {
+            let message = format!(
+                "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the start fails; \
+                 write that file, and run systemctl daemon-reload",
+                entry.key
+            );
+            awaited.push(Diagnostic::warning(&entry.at, Code::Awaited.problem(message)));
+            return false;
+        }
             "the output goes to the journal; read it with sdme-gen logs, and remove the key"
         }
         ("HealthLogDestination", value) if !["local", "events_logger"].contains(&value) => {
