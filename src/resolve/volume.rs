@@ -17,6 +17,8 @@ use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, ha
 pub struct Volume {
     /// Its name, and that of its directory.
     pub name: String,
+    /// Whether `VolumeName=` says the name.
+    pub is_named: bool,
     /// The file it was written in.
     pub file: Arc<str>,
     /// Whose a new volume is; the image's or root's unless said.
@@ -109,7 +111,20 @@ impl Volumes {
         if self.bad.contains_key(name) {
             return self.of_file(name).map(Some);
         }
-        Ok(self.good.values().find(|v| v.name == name))
+        // What podman calls the volume of a file.
+        let of_podman = || name.strip_prefix("systemd-").and_then(|file| self.good.get(file)).filter(|v| !v.is_named);
+        Ok(self.good.values().find(|v| v.name == name).or_else(of_podman))
+    }
+
+    /// What is to be said about a name that is written for a volume of its own, and is that of a file's volume here.
+    #[must_use]
+    pub fn remark(&self, name: &str) -> Option<Problem> {
+        let (file, _) = self.good.iter().find(|(_, volume)| volume.name == name && !volume.is_named)?;
+        let text = format!(
+            "{name} is the volume of {file}.volume here, and another volume in Podman, where that one is called systemd-{file}; \
+             write {file}.volume or another name"
+        );
+        Some(Code::Differs.problem(text))
     }
 
     /// The usable ones, by their own names.
@@ -161,7 +176,8 @@ pub fn volume(
     }
     warnings.append(&mut problems);
     let copy = text("Copy").and_then(|v| parse_bool(v.value)).unwrap_or(true);
-    Ok(Volume { name: name.to_owned(), file: Arc::clone(file), owner, copy, device, unit })
+    let is_named = text("VolumeName").is_some();
+    Ok(Volume { name: name.to_owned(), is_named, file: Arc::clone(file), owner, copy, device, unit })
 }
 
 /// A user or group, for which there are two keys.

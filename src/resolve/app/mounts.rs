@@ -98,6 +98,10 @@ impl Place<'_> {
         }
         for (key, written, at) in volumes.chain(long) {
             let written = written.map_err(|message| Code::Mount.problem(message));
+            if let Ok(Written { source: Source::Named(name), .. }) = &written {
+                let remark = self.volumes.remark(name).map(|problem| problem.of(&format!("{key}=")));
+                problems.extend(remark.map(|problem| Diagnostic::warning(&at, problem)));
+            }
             let resolved = written.and_then(|written| self.resolve(written, further, at.clone())).and_then(|mount| {
                 let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
                 match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
@@ -170,8 +174,9 @@ impl Place<'_> {
                 What::Volume(volume.name.clone())
             }
             Source::Named(name) => {
-                options.copy &= self.volumes.by_name(&name)?.is_none_or(|v| v.copy);
-                What::Volume(name)
+                let volume = self.volumes.by_name(&name)?;
+                options.copy &= volume.is_none_or(|v| v.copy);
+                What::Volume(volume.map_or(name, |v| v.name.clone()))
             }
             Source::Anonymous => What::Volume(anonymous(self.container, further, &target)),
             Source::Tmpfs(options) => What::Tmpfs(options),

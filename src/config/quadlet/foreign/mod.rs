@@ -41,6 +41,8 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
             entry.section = Arc::from("Service");
         }
     }
+    problems.extend(entries.iter().filter_map(comment));
+    problems.extend(entries.iter().filter_map(of_podman));
     mounts::translate(file_type, entries, problems);
     if file_type == FileType::Container {
         let label = updating_label(entries);
@@ -57,6 +59,36 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
         }
         !is_swap
     });
+}
+
+/// What is to be said about a comment behind a value of `[Service]`. systemd takes it for a part of the value, and ignores the line.
+fn comment(entry: &Entry) -> Option<Diagnostic> {
+    let is_text = ["Environment", "Exec", "Syslog"].iter().any(|beginning| entry.key.starts_with(beginning));
+    let (value, _) = entry.value.split_once(" #").filter(|_| &*entry.section == "Service" && !is_text)?;
+    let key = &entry.key;
+    let message = format!(
+        "{key}={} is a value with a comment, which systemd takes for a part of it; write {key}={} and the comment on a line of its own",
+        entry.value,
+        value.trim_end()
+    );
+    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
+}
+
+/// What is to be said about a command of `[Service]` that runs podman, which has no container, image or network of these files.
+fn of_podman(entry: &Entry) -> Option<Diagnostic> {
+    let is_command = &*entry.section == "Service" && entry.key.starts_with("Exec");
+    let mut words =
+        entry.value.trim_start_matches(['-', '@', ':', '+', '!', '|']).split_whitespace().filter(|_| is_command);
+    let program = words.next()?.rsplit('/').next().filter(|program| ["podman", "docker"].contains(program))?;
+    let verb = words.next().unwrap_or_default();
+    let instead = match verb {
+        "exec" => "write sdme-gen exec NAME -- COMMAND",
+        "pull" | "image" => "remove it: images are pulled before the start, and old ones are removed by themselves",
+        _ => "remove it",
+    };
+    let message =
+        format!("{}={program} {verb}: {program} does not know what these files describe; {instead}", entry.key);
+    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
 }
 
 /// Whether an assignment is of the file's own section, or of that of one of its applications.
