@@ -60,7 +60,9 @@ pub fn container(
     let auto_update = settings.text("Container", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
     let update_settle = update::settle(settings, "Container", &mut problems);
     let update_snapshot = update::snapshot(settings, "Container");
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let pods: Vec<&str> =
+        ["Pod", "OciPod"].iter().filter_map(|key| Some(settings.text("Container", key)?.value)).collect();
+    let unit = unit_section(settings.section("Unit"), names, &pods, &mut problems);
     let service = service::container(settings, &mut problems);
     let install = links(settings, names, &mut problems);
     let mut outcome = network::container((name, file), settings, known, !apps.is_empty(), &install, &mut problems);

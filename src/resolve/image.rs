@@ -106,7 +106,7 @@ pub fn draft(
     };
     let access = access(settings, &mut problems);
     let verify = verify(settings, "Image", &mut problems);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
     let auto_update = text("AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));

@@ -174,7 +174,7 @@ pub fn pod(
     if host {
         wanted.ports = on_host("Pod", &wanted, settings, &mut problems);
     }
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::pod(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
     if has_errors(&problems) {

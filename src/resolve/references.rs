@@ -280,7 +280,7 @@ const DEPENDENCIES: [&str; 16] = [
 const ONLINE: &str = "network-online.target";
 
 /// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units. What waits for `network-online.target` wants it,
-/// too: nothing else may, and Quadlet's files need not say so.
+/// too: nothing else may, and Quadlet's files need not say so. `pods` are the files of the pods that the file is a member of.
 pub fn unit_section<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     names: &Names,
@@ -292,8 +292,9 @@ pub fn unit_section<'a>(
             out.push((entry.key.clone(), entry.value.clone()));
             continue;
         }
-        let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, names, problems));
+        let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, (names, pods), problems));
         let words: Vec<String> = words.collect();
+    pods: &[&str],
         if !words.is_empty() || entry.value.trim().is_empty() {
             out.push((entry.key.clone(), words.join(" ")));
         }
@@ -324,6 +325,9 @@ const OF_HOST: [&str; 34] = [
     "chrony",
     "cloud-",
     "cron",
+/// Dependencies that start the other unit.
+const STARTING: [&str; 4] = ["BindsTo", "Requires", "Upholds", "Wants"];
+
     "dbus",
     "dnsmasq",
     "docker",
@@ -353,7 +357,12 @@ const OF_HOST: [&str; 34] = [
 ];
 
 /// The unit behind a word. A volume has none, and is in place whenever a container needs it: nothing is left to wait for.
-fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagnostic>) -> Option<String> {
+fn translate(
+    entry: &Entry,
+    word: &str,
+    (names, pods): (&Names, &[&str]),
+    problems: &mut Vec<Diagnostic>,
+) -> Option<String> {
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
     let (stem, extension) = word.rsplit_once('.').unwrap_or((word, ""));
     if WITHOUT_UNIT.contains(&extension) {
@@ -371,7 +380,12 @@ fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagno
         problems.extend(starter(entry, word, names).or_else(|| unknown_unit(entry, word, names)));
         return Some(word.to_owned());
     };
-    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, names.described(file_type, name)));
+    let described = names.described(file_type, name);
+    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
+    // The pod's service is its network. Who is no member means the containers, too.
+    let is_member = pods.iter().any(|pod| pod.strip_suffix(".pod") == Some(name));
+    let with_members = file_type == FileType::Pod && !is_member && STARTING.contains(&entry.key.as_str());
+    let unit = unit.map(|unit| if with_members { format!("{unit} {}", Pod::target(described)) } else { unit });
     unit.map_err(|problem| problems.push(Diagnostic::error(&entry.at, problem)))
         .ok()
         .filter(|_| file_type != FileType::Volume)

@@ -158,7 +158,7 @@ pub fn volume(
     };
     labels(settings, "Volume", &["Label"], &mut problems);
     let device = device(settings, &mut problems);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let described = ["Description", "Documentation", "SourcePath"];
     if device.is_none() {
         for entry in settings.section("Unit").filter(|entry| !described.contains(&entry.key.as_str())) {

@@ -185,7 +185,7 @@ pub fn network(
         }
     }
     let mtu = options(settings, &mut problems);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::network(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
     if has_errors(&problems) {
