@@ -177,9 +177,15 @@ pub enum ImageRef {
 /// A file that does not exist, or a reference that cannot be read.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     let wrong = |text| Err(Code::ImageReference.problem(text));
+    // An image that was built elsewhere, and imported under the name of the file that describes how.
+    let imported = |name: &str| names.get(&FileType::Image).is_some_and(|known| known.contains(name));
     if let Some(name) = value.strip_suffix(".build") {
+        if imported(name) {
+            return Ok(ImageRef::File(name.to_owned()));
+        }
         return wrong(format!(
-            "Image={value}: images are not built here; build {name} elsewhere and write its reference"
+            "Image={value}: images are not built here; build {name} elsewhere, and write its reference or import it with \
+             sdme-gen fs import {name}"
         ));
     }
     // Variables of [Service] have been put in by now.
@@ -191,9 +197,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     }
     // A registry would have somebody else's image of that name.
     if let Some(file) = names.built.get(plain(value)) {
+        let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".build")).unwrap_or_default();
+        if imported(name) {
+            return Ok(ImageRef::File(name.to_owned()));
+        }
         return wrong(format!(
             "Image={value}: {file} makes this image, and images are not built here; build it elsewhere, and write a reference \
-             that it can be pulled by, or oci-archive:PATH"
+             that it can be pulled by, or import it with sdme-gen fs import {name}"
         ));
     }
     let Some(name) = value.strip_suffix(".image") else {
