@@ -14,7 +14,8 @@ use crate::plan::network::pod;
 use crate::plan::nspawn::LAUNCHER;
 use crate::plan::{security, volumes};
 use crate::resolve::app::health::Notify;
-use crate::resolve::model::{App, Container, Facts, ImageFacts};
+use crate::resolve::app::mounts::{Mount, What};
+use crate::resolve::model::{App, Container, Facts, ImageFacts, Network};
 use crate::unit::{UnitFile, env_assignment};
 
 /// What an application shares with the container around it, as with Docker.
@@ -81,7 +82,7 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         kept: Some(container.security.named).filter(|named| user.uid != 0 && !named.is_empty()),
         private_pids: security::private_pids(app, container),
         log: log(app, container),
-        sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+        sysctl: kernel_settings(app, container),
         masked_paths: startup.masked.clone(),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
     }
