@@ -192,11 +192,22 @@ pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
         .ok_or_else(|| Code::Path.problem(format!("{key}=: {value:?} is not an absolute path")))
 }
 
+/// A file system in memory, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InMemory {
+    /// Where it appears.
+    pub path: String,
+    /// Its mount options.
+    pub options: String,
+    /// Not `notmpcopyup`: it begins with what the image has there.
+    pub copy: bool,
+}
+
 /// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Docker's.
 ///
 /// # Errors
 /// When the path is none, or an option is unknown.
-pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
+pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
     let (path, given) = value.split_once(':').unwrap_or((value, ""));
     let path = inner_path("Tmpfs", path)?;
     let wrong = |text: String| Err(Code::Mount.problem(text));
@@ -213,10 +224,9 @@ pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
         match option.split_once('=') {
             None if FLAGS.contains(&option) => {}
             Some((name, text)) if OPTIONS.contains(&name) && !text.is_empty() && plain(text) => {}
-            // What Podman calls the behaviour there is.
-            None if option == "notmpcopyup" => continue,
-            None if option == "tmpcopyup" => {
-                return wrong(format!("Tmpfs={value}: the image's content is not copied; use Volume= for that"));
+            None if ["tmpcopyup", "notmpcopyup"].contains(&option) => {
+                copy = option == "tmpcopyup";
+                continue;
             }
             _ => {
                 let known = [&FLAGS[..], &OPTIONS[..]].concat().join(", ");
@@ -226,7 +236,7 @@ pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
         options.push(',');
         options.push_str(option);
     }
-    Ok((path, options))
+    Ok(InMemory { path, options, copy })
 }
 
 fn plain(text: &str) -> bool {
@@ -381,13 +391,15 @@ mod tests {
 
     #[test]
     fn file_systems() {
-        assert_eq!(tmpfs("/tmp").unwrap(), ("/tmp".into(), "mode=1777,nosuid,nodev,noexec".into()));
+        let usual = "mode=1777,nosuid,nodev,noexec".to_owned();
+        let read = |value| tmpfs(value).unwrap();
+        assert_eq!(read("/tmp:tmpcopyup"), InMemory { path: "/tmp".into(), options: usual.clone(), copy: true });
+        let options = usual + ",exec,size=10%,mode=755";
         assert_eq!(
-            tmpfs("/a/b:exec,size=10%,notmpcopyup,mode=755").unwrap(),
-            ("/a/b".into(), "mode=1777,nosuid,nodev,noexec,exec,size=10%,mode=755".into())
+            read("/a/b:exec,size=10%,notmpcopyup,mode=755"),
+            InMemory { path: "/a/b".into(), options, copy: false }
         );
-        for bad in ["tmp", "/", "/a/../b", "/a b", "/a:tmpcopyup", "/a:size=", "/a:size=1:2", "/a:bogus", "/a:bogus=1"]
-        {
+        for bad in ["tmp", "/", "/a/../b", "/a b", "/a:size=", "/a:size=1:2", "/a:bogus", "/a:bogus=1"] {
             assert!(tmpfs(bad).is_err(), "{bad}");
         }
     }

@@ -208,6 +208,7 @@ fn part(path: &str) -> Result<String, String> {
 }
 
 /// An option of the long form.
+    "tmpcopyup",
 fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
     let yes = || match value {
         None | Some("true" | "1") => Ok(true),
@@ -231,7 +232,8 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
         ("bind-nonrecursive", _) => options.recursive = !yes()?,
         ("ro" | "readonly", _) => options.read_only = yes()?,
         ("rw", _) => options.read_only = !yes()?,
-        ("nocopy" | "volume-nocopy", _) => options.copy = !yes()?,
+        ("nocopy" | "volume-nocopy" | "notmpcopyup", _) => options.copy = !yes()?,
+        ("tmpcopyup", _) => options.copy = yes()?,
         (_, None) => flag(key, options)?,
         (_, Some(_)) => return Err(format!("{key} takes no value")),
     }

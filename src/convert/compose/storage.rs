@@ -157,9 +157,10 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
         "tmpfs" => {
             let size = inner("tmpfs", "size").and_then(Value::scalar).map(|size| format!("size={size}"));
             let mode = inner("tmpfs", "mode").and_then(Value::scalar).and_then(|mode| mode.parse::<u32>().ok());
-            let options: Vec<String> = size.into_iter().chain(mode.map(|mode| format!("mode={mode:o}"))).collect();
-            let options = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
-            container.put("volumes", "Tmpfs", &format!("{target}{options}"));
+            let mode = mode.map(|mode| format!("mode={mode:o}"));
+            // Docker copies nothing of the image.
+            let options: Vec<String> = size.into_iter().chain(mode).chain(["notmpcopyup".to_owned()]).collect();
+            container.put("volumes", "Tmpfs", &format!("{target}:{}", options.join(",")));
         }
         "bind" => {
             let Some(source) = text("source") else {

@@ -86,10 +86,28 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         masked_paths: startup.masked.clone(),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
     }
+        copied: copied(app, &container.mounts_of(app, Some(image))),
 }
 
 /// How its unit has it logged, which the launcher has to know for a stream of its own.
 fn log(app: &App, container: &Container) -> Log {
+/// The settings of the kernel that the launcher makes. Those of a pod's network are the pod's to make where the container has a user
+/// namespace.
+fn kernel_settings(app: &App, container: &Container) -> BTreeMap<String, String> {
+    let of_pod = container.security.user_ns && matches!(container.connection.network, Network::Pod(_));
+    let own = app.startup.sysctl.iter().filter(|(name, _)| !of_pod || !name.starts_with("net."));
+    own.map(|(name, value)| (name.clone(), value.value.clone())).collect()
+}
+
+/// The file systems in memory that begin with what the image has there.
+fn copied(app: &App, mounts: &[Mount]) -> Vec<String> {
+    let is_filled =
+        |mount: &&Mount| matches!(mount.what, What::Tmpfs(_)) && mount.options.copy && !mount.options.read_only;
+    let mounted = mounts.iter().filter(is_filled).map(|mount| &mount.target);
+    let all: BTreeSet<&String> = app.startup.copied.iter().chain(mounted).collect();
+    all.into_iter().filter(|path| *path != "/run").cloned().collect()
+}
+
     // By their numbers (syslog(3)).
     const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
     let written = |key: &str| app.service.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str());

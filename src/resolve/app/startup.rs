@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::values;
+use crate::config::values::{self, InMemory};
 use crate::config::values::time::milliseconds;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
@@ -40,6 +41,8 @@ pub struct Startup {
     /// `Ulimit=`: settings of systemd and their values.
     pub limits: BTreeMap<&'static str, String>,
     /// `Tmpfs=`: paths and mount options.
+    /// The paths of those that begin with what the image has there.
+    pub copied: BTreeSet<String>,
     pub tmpfs: BTreeMap<String, String>,
     /// `ReadOnly=`
     pub read_only: bool,
@@ -80,6 +83,8 @@ impl Startup {
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
         let mut reader = Reader { settings, problems };
         let (identity, identity_at) = reader.identity();
+        let in_memory = reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount);
+        let in_memory: BTreeMap<String, InMemory> = in_memory.map(|mount| (mount.path.clone(), mount)).collect();
         let exec = settings.words("Container", "Exec");
         Self {
             entrypoint: reader.text("Entrypoint", |value| values::command("Entrypoint", value)),
@@ -98,7 +103,8 @@ impl Startup {
                 })
             }),
             limits: reader.words("Ulimit", values::ulimit).into_iter().map(|(limit, _)| limit).collect(),
-            tmpfs: reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount).collect(),
+            copied: in_memory.values().filter(|mount| mount.copy).map(|mount| mount.path.clone()).collect(),
+            tmpfs: in_memory.into_iter().map(|(path, mount)| (path, mount.options)).collect(),
             read_only: reader.flag("ReadOnly").is_some_and(|f| f.value),
             read_only_tmpfs: reader.flag("ReadOnlyTmpfs").is_none_or(|f| f.value),
             shm_size: reader.text("ShmSize", |value| values::size("ShmSize", value)),
