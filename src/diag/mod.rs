@@ -116,6 +116,13 @@ impl Diagnostic {
         Self { at: at.clone(), severity: Severity::Error, problem }
     }
 
+    /// Whether the line is wrong: the file is rejected, or used without what cannot be read in the line.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        let is_left_out = matches!(self.problem.code, Code::Address | Code::Confinement | Code::Signal);
+        self.severity == Severity::Error || is_left_out
+    }
+
     /// A warning at `at`.
     #[must_use]
     pub fn warning(at: &Location, problem: Problem) -> Self {

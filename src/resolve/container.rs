@@ -250,8 +250,20 @@ fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Strin
 
 /// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
 pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
-    let hosts = values_of("AddHost", settings, values::host_line, problems).concat();
-    (host_name(settings, problems), hosts, resolver(settings, problems))
+    (host_name(settings, problems), hosts(settings, problems), resolver(settings, problems))
+}
+
+/// `AddHost=`. A name whose address is a placeholder, or mistyped, is left out: other members of a network are found without it.
+fn hosts(settings: &Settings, problems: &mut Vec<Diagnostic>) -> String {
+    let mut lines = String::new();
+    for word in settings.words("Container", "AddHost") {
+        match values::host_line(&word.value) {
+            Ok(Ok(line)) => lines += &line,
+            Ok(Err(problem)) => problems.push(Diagnostic::warning(&word.at, problem)),
+            Err(problem) => problems.push(Diagnostic::error(&word.at, problem)),
+        }
+    }
+    lines
 }
 
 /// Where `AddHost=` asks for the address of the host.

@@ -192,7 +192,7 @@ pub fn pod(
 }
 
 impl Pods {
-    /// Takes in a pod, unless its ports are taken.
+    /// Takes in a pod, unless its ports are taken. Returns warnings about its ports.
     ///
     /// # Errors
     /// As for [`Claims::take`].
@@ -200,10 +200,10 @@ impl Pods {
         let ports = pod.wanted.ports.iter().map(|port| (port, pod.host || !pod.wanted.forwards(port)));
         let warnings = self.claims.take(ports)?;
         self.good.insert(pod.name.clone(), pod);
-        Ok(())
+        Ok(warnings)
     }
 
-    /// Takes in the pod of a file, unless another one is called so.
+    /// Takes in the pod of a file, unless another one is called so. Returns warnings about its ports.
     ///
     /// # Errors
     /// There is another one, or a port is taken.
@@ -226,7 +226,7 @@ impl Pods {
         }
     }
 
-    /// Takes in what a container has come to: its own pod, or the ports its application binds.
+    /// Takes in what a container has come to: its own pod, or the ports its application binds. Returns warnings about its ports.
     ///
     /// # Errors
     /// As for [`Claims::take`].

@@ -294,6 +294,7 @@ const ONLINE: &str = "network-online.target";
 pub fn unit_section<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     names: &Names,
+    pods: &[&str],
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Assignment> {
     let mut out = Vec::new();
@@ -304,7 +305,6 @@ pub fn unit_section<'a>(
         }
         let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, (names, pods), problems));
         let words: Vec<String> = words.collect();
-    pods: &[&str],
         if !words.is_empty() || entry.value.trim().is_empty() {
             out.push((entry.key.clone(), words.join(" ")));
         }
@@ -325,6 +325,9 @@ const WITHOUT_UNIT: [&str; 3] = ["artifact", "build", "kube"];
 /// Dependencies whose unit has to be there: without it, the start fails.
 const NEEDED: [&str; 3] = ["BindsTo", "Requires", "Requisite"];
 
+/// Dependencies that start the other unit.
+const STARTING: [&str; 4] = ["BindsTo", "Requires", "Upholds", "Wants"];
+
 /// Beginnings of the names of services that hosts commonly have.
 const OF_HOST: [&str; 34] = [
     "NetworkManager",
@@ -335,9 +338,6 @@ const OF_HOST: [&str; 34] = [
     "chrony",
     "cloud-",
     "cron",
-/// Dependencies that start the other unit.
-const STARTING: [&str; 4] = ["BindsTo", "Requires", "Upholds", "Wants"];
-
     "dbus",
     "dnsmasq",
     "docker",

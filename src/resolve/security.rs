@@ -278,6 +278,12 @@ fn capabilities(key: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) 
     for word in settings.words("Container", key) {
         match Capabilities::parse(&word.value) {
             Ok(value) => out.push(Spanned { value, at: word.at }),
+            // As in unit files (systemd.exec(5)): less is allowed than is asked for. What is to be taken away must not stay.
+            Err(message) if key == "AddCapability" => {
+                let (cause, near) = message.split_once("; ").unwrap_or((&message, "remove it"));
+                let message = format!("{key}=: {cause}, and is not added; {near}");
+                problems.push(Diagnostic::warning(&word.at, Code::Confinement.problem(message)));
+            }
             Err(message) => {
                 problems.push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("{key}=: {message}"))));
             }

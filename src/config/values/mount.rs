@@ -2,7 +2,7 @@
 //! What is mounted into an application, as it is written: `Volume=` (podman-run(1), `--volume`) and `Mount=` (`--mount`).
 //! Pure.
 
-use crate::diag::suggestion;
+use crate::diag::{Code, suggestion};
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -103,7 +103,11 @@ pub fn mount(value: &str) -> Result<Written, String> {
     let (source, known) = match (kind, from) {
         ("bind", None) => return Err("has no source; write source=/PATH".to_owned()),
         ("bind", Some(path)) if path.starts_with(['/', '.', '%']) => (Source::Path(path.to_owned()), BIND),
-        ("bind", Some(path)) => return Err(format!("{path} is not a path; write /{path} or ./{path}")),
+        ("bind", Some(path)) if path.ends_with(".volume") => {
+            return Err(format!("{path} is not a path; write type=volume"));
+        }
+        // podman makes it absolute, and the units that Quadlet makes run in the root directory. A warning says so.
+        ("bind", Some(path)) => (Source::Path(format!("/{path}")), BIND),
         ("volume", None) => (Source::Anonymous, VOLUME),
         ("volume", Some(name)) => match self::source(name)? {
             Source::Path(_) => return Err(format!("{name} is not the name of a volume; write type=bind")),
@@ -147,6 +151,15 @@ const SOURCE: [&str; 2] = ["source", "src"];
 const PART: [&str; 2] = ["subpath", "volume-subpath"];
 const TARGET: [&str; 3] = ["target", "destination", "dst"];
 const BIND: &[&str] = &[
+    "z",
+    "Z",
+    "slave",
+    "rslave",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "consistency",
     "ro",
     "readonly",
     "rw",
@@ -164,6 +177,9 @@ const BIND: &[&str] = &[
     "chown",
 ];
 const VOLUME: &[&str] = &[
+    "z",
+    "Z",
+    "consistency",
     "ro",
     "readonly",
     "rw",
@@ -192,6 +208,7 @@ const TMPFS: &[&str] = &[
     "tmpfs-size",
     "mode",
     "tmpfs-mode",
+    "tmpcopyup",
     "notmpcopyup",
     "U",
     "chown",
@@ -208,7 +225,6 @@ fn part(path: &str) -> Result<String, String> {
 }
 
 /// An option of the long form.
-    "tmpcopyup",
 fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
     let yes = || match value {
         None | Some("true" | "1") => Ok(true),
@@ -223,7 +239,7 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
             memory.push(format!("mode={mode}"));
         }
         ("mode" | "tmpfs-mode", _) => return Err(format!("{key} takes an octal mode such as 0755")),
-        ("U" | "chown", _)
+        ("U" | "chown" | "consistency", _)
         | ("relabel", Some("shared" | "private"))
         | ("bind-propagation", Some("slave" | "rslave" | "private" | "rprivate")) => {}
         ("relabel", _) => return Err("relabel takes shared or private".to_owned()),
@@ -424,7 +440,7 @@ mod tests {
             ("type=bind,source=/a,target=/x,dst=/y", "twice"),
             ("type=bnd,source=/a,target=/x", "did you mean bind?"),
             ("type=bind,source=/a,target=/x,ro=maybe", "not a boolean"),
-            ("type=bind,source=a,target=/x", "./a"),
+            ("type=bind,source=a.volume,target=/x", "write type=volume"),
             ("type=volume,source=/a,target=/x", "type=bind"),
             ("type=tmpfs,target=/x,size=big", "64m"),
             ("type=tmpfs,target=/x,mode=9", "octal"),

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! One application inside a container: its service, its files, and what it is started as. Pure.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::health;
 use crate::config::settings::parse_bool;
 use crate::config::values;
@@ -84,13 +86,11 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         log: log(app, container),
         sysctl: kernel_settings(app, container),
         masked_paths: startup.masked.clone(),
+        copied: copied(app, &container.mounts_of(app, Some(image))),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
     }
-        copied: copied(app, &container.mounts_of(app, Some(image))),
 }
 
-/// How its unit has it logged, which the launcher has to know for a stream of its own.
-fn log(app: &App, container: &Container) -> Log {
 /// The settings of the kernel that the launcher makes. Those of a pod's network are the pod's to make where the container has a user
 /// namespace.
 fn kernel_settings(app: &App, container: &Container) -> BTreeMap<String, String> {
@@ -108,6 +108,8 @@ fn copied(app: &App, mounts: &[Mount]) -> Vec<String> {
     all.into_iter().filter(|path| *path != "/run").cloned().collect()
 }
 
+/// How its unit has it logged, which the launcher has to know for a stream of its own.
+fn log(app: &App, container: &Container) -> Log {
     // By their numbers (syslog(3)).
     const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
     let written = |key: &str| app.service.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str());

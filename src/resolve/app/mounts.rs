@@ -87,13 +87,13 @@ impl Place<'_> {
         let in_memory: Vec<(String, Location)> = settings
             .words("Container", "Tmpfs")
             .into_iter()
-            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.0, word.at)))
+            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.path, word.at)))
             .collect();
         let mut out: Vec<Mount> = Vec::new();
         let long_and_short = ["Volume", "Mount"].map(|key| settings.lines("Container", key));
         for Spanned { value, at } in long_and_short.iter().flatten() {
             let remarks = mount::remarks(value)
-                .map(|remark| Diagnostic::warning(at, Code::NoEffect.problem(format!("{value}: {remark}"))));
+                .map(|(code, remark)| Diagnostic::warning(at, code.problem(format!("{value}: {remark}"))));
             problems.extend(remarks);
         }
         for (key, written, at) in volumes.chain(long) {

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The keys about how an application is started, and about the surroundings it starts in. Pure.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::settings::{Settings, parse_bool};
-use crate::config::values;
-use crate::config::values::{self, InMemory};
 use crate::config::values::time::milliseconds;
+use crate::config::values::{self, InMemory};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can
@@ -41,9 +40,9 @@ pub struct Startup {
     /// `Ulimit=`: settings of systemd and their values.
     pub limits: BTreeMap<&'static str, String>,
     /// `Tmpfs=`: paths and mount options.
+    pub tmpfs: BTreeMap<String, String>,
     /// The paths of those that begin with what the image has there.
     pub copied: BTreeSet<String>,
-    pub tmpfs: BTreeMap<String, String>,
     /// `ReadOnly=`
     pub read_only: bool,
     /// `ReadOnlyTmpfs=`
@@ -83,20 +82,16 @@ impl Startup {
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
         let mut reader = Reader { settings, problems };
         let (identity, identity_at) = reader.identity();
+        let exec = settings.words("Container", "Exec");
         let in_memory = reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount);
         let in_memory: BTreeMap<String, InMemory> = in_memory.map(|mount| (mount.path.clone(), mount)).collect();
-        let exec = settings.words("Container", "Exec");
         Self {
             entrypoint: reader.text("Entrypoint", |value| values::command("Entrypoint", value)),
             exec: (!exec.is_empty()).then(|| exec.into_iter().map(|word| word.value).collect()),
             identity,
             identity_at,
             working_dir: reader.text("WorkingDir", |value| values::inner_path("WorkingDir", value)),
-            stop_signal: reader.text("StopSignal", |value| {
-                values::signal(value).ok_or_else(|| {
-                    Code::Signal.problem(format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
-                })
-            }),
+            stop_signal: reader.stop_signal(),
             stop_timeout: reader.text("StopTimeout", |value| {
                 milliseconds(value).ok_or_else(|| {
                     Code::Quantity.problem(format!("StopTimeout={value} is not a time; write 10, 1.5s or 2min"))
@@ -148,6 +143,20 @@ impl Reader<'_> {
             }
         }
         good
+    }
+
+    /// `StopSignal=`. As in unit files (systemd.kill(5)), an unknown signal is ignored.
+    fn stop_signal(&mut self) -> Option<String> {
+        let written = self.settings.text("Container", "StopSignal")?;
+        let signal = values::signal(written.value);
+        if signal.is_none() {
+            let message = format!(
+                "StopSignal={} is not a signal, and the signal of the image is sent; write SIGTERM or 15",
+                written.value
+            );
+            self.problems.push(Diagnostic::warning(&written.at, Code::Signal.problem(message)));
+        }
+        signal
     }
 
     fn flag(&self, key: &str) -> Option<Spanned<bool>> {

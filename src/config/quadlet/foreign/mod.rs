@@ -143,6 +143,10 @@ fn updating_label(entries: &[Entry]) -> Option<Entry> {
     Some(Entry { key: "AutoUpdate".to_owned(), value: value.to_owned(), ..entry.clone() })
 }
 
+/// Keys other than command lines whose values may have variables for the application.
+const FOR_APPLICATION: [&str; 6] =
+    ["Annotation", "Entrypoint", "Environment", "HealthCmd", "HealthStartupCmd", "Label"];
+
 /// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
 /// of the unit is another one than Quadlet's.
 ///
@@ -173,10 +177,23 @@ pub fn expand(
         let key = keys(file.file_type).iter().find(|key| key.name == entry.key);
         let words = key.is_some_and(|key| key.kind == Kind::Line);
         let expanded = context.expand(&entry.value, words);
+        if let (Some(variable), Some(path), false) =
+            (&expanded.unset, missing.first(), words || FOR_APPLICATION.contains(&entry.key.as_str()))
+        {
+            let message = format!(
+                "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the start fails; \
+                 write that file, and run systemctl daemon-reload",
+                entry.key
+            );
+            awaited.push(Diagnostic::warning(&entry.at, Code::Awaited.problem(message)));
+            return false;
+        }
         let warn = |remark| Diagnostic::warning(&entry.at, Code::Differs.problem(format!("{}=: {remark}", entry.key)));
         problems.extend(expanded.remarks.into_iter().map(warn));
         entry.value = expanded.value;
-    }
+        true
+    });
+    awaited
 }
 
 /// The name that Quadlet gives to the unit of a file, without `.service`.
@@ -195,9 +212,7 @@ pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
 pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Option<Diagnostic> {
     if value.is_empty() {
         return None;
-        true
-    });
-    awaited
+    }
     let yes = parse_bool(value) == Some(true);
     let status = keys(file_type).iter().find(|known| known.name == key).map(|known| known.status);
     let why = match (key.as_str(), value.as_str()) {
@@ -211,17 +226,6 @@ pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Opti
         ("CgroupsMode", "disabled") => "the container always has a control group; remove the key",
         ("LogDriver", "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
         ("LogDriver", "k8s-file" | "json-file") => {
-        if let (Some(variable), Some(path), false) =
-            (&expanded.unset, missing.first(), words || FOR_APPLICATION.contains(&entry.key.as_str()))
-        {
-            let message = format!(
-                "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the start fails; \
-                 write that file, and run systemctl daemon-reload",
-                entry.key
-            );
-            awaited.push(Diagnostic::warning(&entry.at, Code::Awaited.problem(message)));
-            return false;
-        }
             "the output goes to the journal; read it with sdme-gen logs, and remove the key"
         }
         ("HealthLogDestination", value) if !["local", "events_logger"].contains(&value) => {
