@@ -169,13 +169,20 @@ fn a_read_only_application_writes_to_its_volumes(host: &Host) {
 fn file_systems_in_memory_begin_with_what_the_image_has(host: &Host) {
     image(host);
     let web = Container::new(host, "web");
-    let file = "[Container]\nImage=own.image\nExec=sleep infinity\nDropCapability=all\nVolume=kept:/data/sub\n";
+    let file = "[Container]\nImage=own.image\nExec=sleep infinity\nDropCapability=CHOWN FOWNER\nVolume=kept:/data/sub\n";
     let app = |script: &str| host.ok(&format!("sdme-gen exec web -- sh -c '{script}' </dev/null"));
-    let seen = "cat /data/kept; ls -A /data; ls -A /data/sub; stat -c %a:%u:%g:%h /data/kept; readlink /data/link; stat -fc %T /data; cat /var/run/app/file";
-    for (line, user_ns) in [("Tmpfs=/data:size=1m", "no"), ("Mount=type=tmpfs,dst=/data,tmpfs-mode=755", "auto")] {
+    let seen = "cat /data/kept; ls -A /data; ls -A /data/sub; stat -c %a:%u:%g:%h /data/kept; readlink /data/link; stat -fc %T /data; cat /var/run/app/file; stat -c %a:%u:%g /data; cp /usr/bin/true /data/t && /data/t && echo runs";
+    let cases = [
+        ("Tmpfs=/data:size=1m", "no", "2750:33:44"),
+        ("Mount=type=tmpfs,dst=/data,tmpfs-mode=755", "auto", "755:0:0"),
+        ("Mount=type=tmpfs,dst=/data", "auto", "2750:33:44"),
+    ];
+    for (line, user_ns, owner) in cases {
         web.configure(&format!("{file}{line}\nUserNS={user_ns}\nTmpfs=/var/run/app\n")).systemctl("restart");
-        assert_eq!(app(seen), "image\nhard\nkept\nlink\nsub\nother\n644:33:44:1\n/nowhere\ntmpfs\nimage\n", "{line}");
-        app("rm /data/kept && echo new >/data/new");
+        let expected =
+            format!("image\nhard\nkept\nlink\nsub\nother\n644:0:0:1\n/nowhere\ntmpfs\nimage\n{owner}\nruns\n");
+        assert_eq!(app(seen), expected, "{line}");
+        app("rm /data/kept /data/t && echo new >/data/new");
         web.systemctl("restart");
         assert_eq!(app("ls -A /data"), "hard\nkept\nlink\nsub\n", "{line}");
     }

@@ -94,7 +94,7 @@ pub const CONTAINER: &[Key] = &[
     quadlet("StopSignal", Kind::Text, "Signal that stops the application, in place of the image's").process(),
     quadlet("StopTimeout", Kind::Text, "Time the application gets to stop before it is killed: seconds, or 1.5s, 2min").applications(),
     quadlet("Sysctl", Kind::Words, "NAME=VALUE of the kernel, for the container's namespaces: kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*; net.* with a network of its own").applications(),
-    quadlet("Tmpfs", Kind::Words, "PATH[:OPTIONS] of a file system in memory, which begins with what the image has there; nosuid, nodev, noexec unless the options say otherwise").applications(),
+    quadlet("Tmpfs", Kind::Words, "PATH[:OPTIONS] of a file system in memory, which begins with what the image has there; nosuid and nodev unless the options say otherwise").applications(),
     quadlet("Ulimit", Kind::Words, "NAME=SOFT[:HARD], a resource limit by its name in Docker, such as nofile").applications(),
     quadlet("User", Kind::Text, "User of the application: a name of the image's or a number, and a group behind a colon").process(),
     quadlet("WorkingDir", Kind::Text, "Working directory of the application, in place of the image's; made if missing").process(),

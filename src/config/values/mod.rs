@@ -203,7 +203,7 @@ pub struct InMemory {
     pub copy: bool,
 }
 
-/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Docker's.
+/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Podman's: unlike with Docker, programs can be run from it.
 ///
 /// # Errors
 /// When the path is none, or an option is unknown.
@@ -219,7 +219,7 @@ pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
             "Tmpfs={value}: the path has a blank, a quote or a backslash, which systemd does not take"
         ));
     }
-    let (mut options, mut copy) = ("mode=1777,nosuid,nodev,noexec".to_owned(), true);
+    let (mut options, mut copy) = ("mode=1777,nosuid,nodev".to_owned(), true);
     for option in given.split(',').filter(|o| !o.is_empty()) {
         match option.split_once('=') {
             None if FLAGS.contains(&option) => {}
@@ -397,7 +397,7 @@ mod tests {
 
     #[test]
     fn file_systems() {
-        let usual = "mode=1777,nosuid,nodev,noexec".to_owned();
+        let usual = "mode=1777,nosuid,nodev".to_owned();
         let read = |value| tmpfs(value).unwrap();
         assert_eq!(read("/tmp:tmpcopyup"), InMemory { path: "/tmp".into(), options: usual.clone(), copy: true });
         let options = usual + ",exec,size=10%,mode=755";

@@ -2,12 +2,13 @@
 //! What the application's mount namespace lacks when the service manager hands it over: `/run` and other file systems in memory as the
 //! image has them, and a `/proc` of the application's own processes.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, fchown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt as _, chown, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -41,21 +42,21 @@ pub fn run_directory(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fills file systems in memory with what the image has at their paths, as Podman does (podman-run(1), `tmpcopyup`). Their own owners
-/// and modes stay.
+/// Fills file systems in memory with what the image has at their paths, as Podman does (podman-run(1), `tmpcopyup`). Those that are
+/// mapped to true get the owner and the mode of the image's directory, too.
 ///
 /// # Errors
 /// Something cannot be copied, for example because the file system is too small.
-pub fn in_memory(directory: &Path, paths: &[String]) -> Result<()> {
-    for path in paths {
-        copy_up(&directory.join(ROOT), path)
+pub fn in_memory(directory: &Path, paths: &BTreeMap<String, bool>) -> Result<()> {
+    for (path, as_image) in paths {
+        copy_up(&directory.join(ROOT), path, *as_image)
             .with_context(|| format!("cannot copy the image's {path} to the file system in memory"))?;
     }
     Ok(())
 }
 
 /// The application may have made links in its root directory before: they are followed within that directory only.
-fn copy_up(root: &Path, path: &str) -> io::Result<()> {
+fn copy_up(root: &Path, path: &str, as_image: bool) -> io::Result<()> {
     let root = fs::File::open(root)?;
     let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
     let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
@@ -74,7 +75,13 @@ fn copy_up(root: &Path, path: &str) -> io::Result<()> {
         return Ok(());
     }
     let from = PathBuf::from(format!("/proc/self/fd/{}", from.as_raw_fd()));
-    copy_entries(&from, to, &fs::metadata(&from)?, fs::metadata(to)?.dev())
+    let metadata = fs::metadata(&from)?;
+    copy_entries(&from, to, &metadata, fs::metadata(to)?.dev())?;
+    if as_image {
+        chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+        fs::set_permissions(to, metadata.permissions())?;
+    }
+    Ok(())
 }
 
 /// Hides this program from the application.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! One application inside a container: its service, its files, and what it is started as. Pure.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use super::health;
 use crate::config::settings::parse_bool;
@@ -19,6 +19,9 @@ use crate::resolve::app::health::Notify;
 use crate::resolve::app::mounts::{Mount, What};
 use crate::resolve::model::{App, Container, Facts, ImageFacts, Network};
 use crate::unit::{UnitFile, env_assignment};
+
+/// The mode of a file system in memory, unless one is written.
+const USUAL_MODE: &str = "mode=1777";
 
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -99,13 +102,19 @@ fn kernel_settings(app: &App, container: &Container) -> BTreeMap<String, String>
     own.map(|(name, value)| (name.clone(), value.value.clone())).collect()
 }
 
-/// The file systems in memory that begin with what the image has there.
-fn copied(app: &App, mounts: &[Mount]) -> Vec<String> {
-    let is_filled =
-        |mount: &&Mount| matches!(mount.what, What::Tmpfs(_)) && mount.options.copy && !mount.options.read_only;
-    let mounted = mounts.iter().filter(is_filled).map(|mount| &mount.target);
-    let all: BTreeSet<&String> = app.startup.copied.iter().chain(mounted).collect();
-    all.into_iter().filter(|path| *path != "/run").cloned().collect()
+/// The file systems in memory that begin with what the image has there, and whether their owner and mode do, too.
+fn copied(app: &App, mounts: &[Mount]) -> BTreeMap<String, bool> {
+    let is_filled = |mount: &&Mount| mount.options.copy && !mount.options.read_only;
+    let mounted = mounts.iter().filter(is_filled).filter_map(|mount| match &mount.what {
+        What::Tmpfs(options) => Some((&mount.target, options)),
+        _ => None,
+    });
+    let short = app.startup.tmpfs.iter().filter(|(path, _)| app.startup.copied.contains(*path));
+    // What comes without being asked for.
+    let is_written = |option: &str| ["mode=", "uid=", "gid="].iter().any(|key| option.starts_with(key));
+    let as_image = |options: &str| options.split(',').filter(|option| is_written(option)).eq([USUAL_MODE]);
+    let all = short.chain(mounted).filter(|(path, _)| *path != "/run");
+    all.map(|(path, options)| (path.clone(), as_image(options))).collect()
 }
 
 /// How its unit has it logged, which the launcher has to know for a stream of its own.

@@ -65,14 +65,15 @@ impl Startup {
     /// The file systems in memory that the application has beside `/run`: paths and options.
     #[must_use]
     pub fn in_memory(&self) -> BTreeMap<String, String> {
-        const DOCKERS: &str = "mode=1777,nosuid,nodev,noexec";
+        // As for Podman: programs can be run from a file system in memory, but not from /dev/shm.
+        const USUAL: &str = "mode=1777,nosuid,nodev";
         let mut all = self.tmpfs.clone();
         if let Some(bytes) = self.shm_size {
-            all.insert("/dev/shm".to_owned(), format!("{DOCKERS},size={bytes}"));
+            all.insert("/dev/shm".to_owned(), format!("{USUAL},noexec,size={bytes}"));
         }
         if self.read_only && self.read_only_tmpfs {
             for path in ["/tmp", "/var/tmp"] {
-                all.entry(path.to_owned()).or_insert_with(|| DOCKERS.to_owned());
+                all.entry(path.to_owned()).or_insert_with(|| USUAL.to_owned());
             }
         }
         all
