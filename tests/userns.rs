@@ -273,7 +273,7 @@ fn settings_of_a_pods_network_are_made_for_its_members(host: &Host) {
     host.write("/etc/sdme/tier.pod", "[Pod]\nNetwork=uplink\n");
     let file = |more: &str| {
         format!(
-            "[Container]\nUserNS=auto\nImage={NGINX}\nEntrypoint=sleep\nExec=infinity\nSysctl=fs.mqueue.msg_max=5\n{more}"
+            "[Container]\nUserNS=auto\nImage={NGINX}\nEntrypoint=sleep\nExec=infinity\nSysctl=fs.mqueue.msg_max=5\nTmpfs=/usr/share/nginx\n{more}"
         )
     };
     let settings = [
@@ -289,6 +289,9 @@ fn settings_of_a_pods_network_are_made_for_its_members(host: &Host) {
     };
     assert_eq!(read("alone", "net/core/somaxconn net/ipv4/conf/lo/rp_filter"), "5\n77\n2\n");
     assert_eq!(read("member", "net/core/somaxconn net/ipv4/ip_local_port_range"), "5\n78\n20000\t30000\n");
+    // The launcher reads the image as root of the container.
+    let filled = host.ok("sdme-gen exec alone -- sh -c 'ls /usr/share/nginx; stat -fc %T /usr/share/nginx' </dev/null");
+    assert!(filled.starts_with("html\n") && filled.ends_with("tmpfs\n"), "{filled}");
     // A setting that the kernel does not know is the reason.
     host.write("/etc/sdme/alone.container", file("Network=private\nSysctl=net.core.nothing=1\n"));
     host.ok("systemctl daemon-reload");
