@@ -308,19 +308,22 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     assert!(output.contains(message), "{output}");
     // Of two sockets, the second one cannot be opened, and leaves the first one alone.
     write(host, "first", &nginx("Network=private\nPublishPort=9010:80\n"));
-    write(host, "three", &nginx("Network=private\nPublishPort=127.0.0.1:9010:80\n"));
+    host.ok("rm /etc/sdme/three.container");
+    write(host, "later", &nginx("Network=private\nPublishPort=127.0.0.1:9010:80\n"));
     let output = host.ok("sdme-gen check 2>&1 && systemctl daemon-reload && systemctl start systemd-nspawn@first");
-    let message = "three.container:4: warning: port 127.0.0.1:9010/tcp of the host is /etc/sdme/first.container:4's, too, so that";
+    let message = "later.container:4: warning: port 127.0.0.1:9010/tcp of the host is /etc/sdme/first.container:4's, too, so that";
     assert!(output.contains(message), "{output}");
     let invocation = "systemctl show -P InvocationID systemd-nspawn@first";
     let before = host.ok(invocation);
-    host.fails("systemctl start systemd-nspawn@three");
-    let said = host.run("systemctl status --no-pager systemd-nspawn@three").stdout;
+    host.fails("systemctl start systemd-nspawn@later");
+    let said = host.run("systemctl status --no-pager systemd-nspawn@later").stdout;
     assert!(said.contains("port 127.0.0.1:9010 is taken by sdme-publish-first-9010.socket"), "{said}");
     assert_eq!(host.wait_http("http://127.0.0.1:9010/", 10), WELCOME);
     assert_eq!(host.ok(invocation), before);
     // The first one is whichever starts first.
-    host.ok("systemctl stop systemd-nspawn@first && systemctl reset-failed && systemctl start systemd-nspawn@three");
+    host.ok("systemctl stop systemd-nspawn@first && systemctl reset-failed");
+    host.wait("! systemctl is-active sdme-publish-first-9010.socket", 10);
+    host.ok("systemctl start systemd-nspawn@later");
     assert_eq!(host.wait_http("http://127.0.0.1:9010/", 10), WELCOME);
     host.fails("systemctl start systemd-nspawn@first");
     assert_eq!(host.wait_http("http://127.0.0.1:9010/", 10), WELCOME);
