@@ -116,10 +116,12 @@ impl Diagnostic {
         Self { at: at.clone(), severity: Severity::Error, problem }
     }
 
-    /// Whether the line is wrong: the file is rejected, or used without what cannot be read in the line.
+    /// Whether the line is wrong: the file is rejected, or used without what cannot be read in the line, or it claims what another file
+    /// has. A program does not write such a line.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
-        let is_left_out = matches!(self.problem.code, Code::Address | Code::Confinement | Code::Signal);
+        let is_left_out =
+            matches!(self.problem.code, Code::Address | Code::Confinement | Code::Conflict | Code::Signal);
         self.severity == Severity::Error || is_left_out
     }
 
