@@ -1,49 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! The keys about what the inside may do: two presets, and single settings that stand alone or override them. Pure.
 
-use super::model::Network;
-use super::network::Connection;
+use crate::config::keys::{KeyName, key};
+use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::contract::capability::Capabilities;
 use crate::diag::{Code, Diagnostic, Location, Spanned, suggestion};
-
-/// How much is asked for at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Preset {
-    /// Nothing but what is always so.
-    Default,
-    /// `Hardened=yes`
-    Hardened,
-    /// `Strict=yes`
-    Strict,
-}
-
-/// What a container and its applications may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Security {
-    /// The preset; the other fields have what it comes to.
-    pub preset: Preset,
-    /// Whether there is a user namespace.
-    pub user_ns: bool,
-    /// Whether no program in the whole container gains privileges.
-    pub no_new_privileges: bool,
-    /// The same for the applications.
-    pub app_no_new_privileges: bool,
-    /// Capabilities that the container gets on top of systemd-nspawn's own.
-    pub added: Capabilities,
-    /// Those that `AddCapability=` names one by one.
-    pub named: Capabilities,
-    /// Capabilities that it loses.
-    pub dropped: Capabilities,
-    /// Capabilities of the applications.
-    pub application: Capabilities,
-    /// `SystemCallFilter=` of systemd-nspawn, in words.
-    pub filter: Vec<String>,
-    /// `AppArmor=`, where it is a profile.
-    pub app_armor: Option<Spanned<String>>,
-    /// `SeccompProfile=`
-    pub seccomp_profile: Option<Spanned<String>>,
-}
+use crate::model::{Connection, Network, Preset, Security};
 
 /// What `Hardened=` takes away.
 const HARDENED: [&str; 4] = ["NET_RAW", "SYS_BOOT", "SYS_PTRACE", "SYS_RAWIO"];
@@ -120,8 +83,8 @@ const GROUPS: [&str; 28] = [
 
 /// The key that asks for a preset, if one does.
 #[must_use]
-pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<&'static str>>) {
-    for (preset, key) in [(Preset::Strict, "Strict"), (Preset::Hardened, "Hardened")] {
+pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<KeyName>>) {
+    for (preset, key) in [(Preset::Strict, key::STRICT), (Preset::Hardened, key::HARDENED)] {
         if let Some(written) = settings.text("Container", key).filter(|w| parse_bool(w.value) == Some(true)) {
             return (preset, Some(Spanned { value: key, at: written.at }));
         }
@@ -138,7 +101,7 @@ pub fn security(
 ) -> Security {
     let (preset, by) = preset(settings);
     let text = |key| settings.text("Container", key);
-    if let (Some(strict), Some(hardened)) = (&by, text("Hardened"))
+    if let (Some(strict), Some(hardened)) = (&by, text(key::HARDENED))
         && strict.value == "Strict"
         && parse_bool(hardened.value) == Some(false)
     {
@@ -148,10 +111,10 @@ pub fn security(
         ));
     }
     let user_ns = user_ns(settings, by.as_ref(), connection, problems);
-    let nnp = text("NoNewPrivileges").and_then(|w| parse_bool(w.value));
+    let nnp = text(key::NO_NEW_PRIVILEGES).and_then(|w| parse_bool(w.value));
 
     let (add, drop) =
-        (capabilities("AddCapability", settings, problems), capabilities("DropCapability", settings, problems));
+        (capabilities(key::ADD_CAPABILITY, settings, problems), capabilities(key::DROP_CAPABILITY, settings, problems));
     let (added, dropped) = (union(&add), union(&drop));
     let named = add.iter().map(|set| set.value).filter(|set| *set != Capabilities::ALL);
     let named = named.fold(Capabilities::NONE, Capabilities::with);
@@ -230,7 +193,7 @@ pub fn security(
 /// Whether the container is to have a user namespace.
 fn user_ns(
     settings: &Settings,
-    by: Option<&Spanned<&'static str>>,
+    by: Option<&Spanned<KeyName>>,
     connection: &mut Connection,
     problems: &mut Vec<Diagnostic>,
 ) -> bool {
@@ -263,7 +226,7 @@ fn user_ns(
             Network::Pod(joined) if *joined == pod => {}
             Network::Alone => connection.network = Network::Pod(pod),
             _ => {
-                let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
+                let at = settings.text("Container", key::OCI_POD).map_or_else(|| at.clone(), |pod| pod.at);
                 let message = "OciPod= and a user namespace cannot be used with another network: the container as a whole \
                                joins the pod; remove Network= or Pod=, or the user namespace";
                 problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
@@ -273,19 +236,20 @@ fn user_ns(
     user_ns
 }
 
-fn capabilities(key: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
+fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
+    let wrong = |message| Code::Confinement.problem(format!("{key}=: {message}"));
+    let mut reader = Reader::new(settings, "Container", problems);
+    if key != key::ADD_CAPABILITY {
+        return reader.words(key, |word| Capabilities::parse(word).map_err(wrong));
+    }
+    // As in unit files (systemd.exec(5)): less is allowed than is asked for. What is to be taken away must not stay.
     let mut out = Vec::new();
-    for word in settings.words("Container", key) {
-        match Capabilities::parse(&word.value) {
-            Ok(value) => out.push(Spanned { value, at: word.at }),
-            // As in unit files (systemd.exec(5)): less is allowed than is asked for. What is to be taken away must not stay.
-            Err(message) if key == "AddCapability" => {
-                let (cause, near) = message.split_once("; ").unwrap_or((&message, "remove it"));
-                let message = format!("{key}=: {cause}, and is not added; {near}");
-                problems.push(Diagnostic::warning(&word.at, Code::Confinement.problem(message)));
-            }
+    for Spanned { value, at } in reader.words(key, |word| Ok(Capabilities::parse(word))) {
+        match value {
+            Ok(value) => out.push(Spanned { value, at }),
             Err(message) => {
-                problems.push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("{key}=: {message}"))));
+                let (cause, near) = message.split_once("; ").unwrap_or((&message, "remove it"));
+                reader.warning(&at, wrong(format!("{cause}, and is not added; {near}")));
             }
         }
     }
@@ -301,7 +265,7 @@ fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut line: Option<Location> = None;
     let mut denied = false;
-    for word in settings.words("Container", "SystemCallFilter") {
+    for word in settings.words("Container", key::SYSTEM_CALL_FILTER) {
         if line.as_ref() != Some(&word.at) {
             denied = word.value.starts_with('~');
             line = Some(word.at.clone());
@@ -342,10 +306,10 @@ fn system_call(name: &str) -> Result<(), String> {
 
 fn app_armor(
     settings: &Settings,
-    strict: Option<Spanned<&'static str>>,
+    strict: Option<Spanned<KeyName>>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Spanned<String>> {
-    let Some(written) = settings.text("Container", "AppArmor") else {
+    let Some(written) = settings.text("Container", key::APP_ARMOR) else {
         return strict.map(|by| Spanned { value: APP_ARMOR.to_owned(), at: by.at });
     };
     if written.value == "unconfined" {
@@ -363,7 +327,7 @@ fn app_armor(
 }
 
 fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
-    let written = settings.text("Container", "SeccompProfile")?;
+    let written = settings.text("Container", key::SECCOMP_PROFILE)?;
     if !runs {
         let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
         problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));

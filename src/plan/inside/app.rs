@@ -10,14 +10,12 @@ use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::contract::process;
 use crate::contract::process::{Log, Process, User};
+use crate::model::{App, Container, Facts, ImageFacts, Mount, Network, Notify, What};
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::inside::UNITS;
 use crate::plan::network::pod;
 use crate::plan::nspawn::LAUNCHER;
 use crate::plan::{security, volumes};
-use crate::resolve::app::health::Notify;
-use crate::resolve::app::mounts::{Mount, What};
-use crate::resolve::model::{App, Container, Facts, ImageFacts, Network};
 use crate::unit::{UnitFile, env_assignment};
 
 /// The mode of a file system in memory, unless one is written.

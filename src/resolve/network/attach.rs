@@ -1,20 +1,19 @@
 // SPDX-License-Identifier: MIT
 //! The values of `Network=`, and how a pod, or a container with a network of its own, is connected to networks with names. Pure.
 
+use crate::model::{Attachment, Named, Pod, Port};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, key};
+use crate::config::names::machine_name;
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
-use crate::resolve::machine_name;
 use crate::resolve::network::implicit::WORDS;
-use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
-use crate::resolve::network::ports::Port;
+use crate::resolve::network::named::{DEFAULT, Networks, is_interface};
 use crate::resolve::network::range::short;
 use crate::resolve::network::whole;
-use crate::resolve::pod::Pod;
 use crate::resolve::references::{Names, existing};
 
 /// A value of `Network=`.
@@ -40,47 +39,7 @@ pub enum Written {
     Named(Attachment),
 }
 
-/// A connection to a network with a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The network.
-    pub network: String,
-    /// Where it was written.
-    pub at: Location,
-    /// Addresses that were written.
-    pub pinned: Vec<Spanned<IpAddr>>,
-    /// Further names for the network's other members.
-    pub aliases: Vec<String>,
-    /// The interface inside; counted unless it was written.
-    pub interface: Option<String>,
-    /// The hardware address; it follows from the names unless it was written.
-    pub mac: Option<String>,
-    /// An address of each subnet of the network, with its length.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// The host's end of the link.
-    pub link: String,
-}
-
 impl Attachment {
-    fn new(network: &str, at: &Location) -> Self {
-        Self {
-            network: network.to_owned(),
-            at: at.clone(),
-            pinned: Vec::new(),
-            aliases: Vec::new(),
-            interface: None,
-            mac: None,
-            addresses: Vec::new(),
-            link: String::new(),
-        }
-    }
-
-    /// Its address of IPv4, or of IPv6.
-    #[must_use]
-    pub fn address(&self, ipv4: bool) -> Option<IpAddr> {
-        self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == ipv4)
-    }
-
     fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), Problem> {
         let wrong = |text| Code::Address.problem(text);
         let address: IpAddr =
@@ -221,7 +180,7 @@ pub fn read(
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Spanned<Written>> {
     let mut all: Vec<Spanned<Written>> = Vec::new();
-    let words = settings.words(section, "Network");
+    let words = settings.words(section, key::NETWORK);
     for word in if words.is_empty() { usual.to_vec() } else { words } {
         let value = match written(&word, names) {
             Ok(value) => value,
@@ -243,12 +202,12 @@ pub fn read(
         }
     }
     let single = all.len() == 1;
-    for (key, ipv4) in [("IP", true), ("IP6", false)] {
+    for (key, ipv4) in [(key::IP, true), (key::IP6, false)] {
         let Some(word) = settings.text(section, key) else { continue };
         let pinned = match all.first_mut().map(|first| &mut first.value) {
-            Some(Written::Named(attachment)) if single => attachment.pin(key, &word, Some(ipv4)),
+            Some(Written::Named(attachment)) if single => attachment.pin(&key, &word, Some(ipv4)),
             Some(Written::Named(_)) => {
-                let option = key.to_lowercase();
+                let option = key.to_ascii_lowercase();
                 let text = format!("{key}= is for a single network; write Network=NAME:{option}={}", word.value);
                 Err(Code::Combination.problem(text))
             }
@@ -261,7 +220,7 @@ pub fn read(
             problems.push(Diagnostic::error(&word.at, problem));
         }
     }
-    for word in settings.words(section, "NetworkAlias") {
+    for word in settings.words(section, key::NETWORK_ALIAS) {
         let mut given = false;
         for network in &mut all {
             if let Written::Named(attachment) = &mut network.value {

@@ -2,93 +2,63 @@
 //! The keys about networks, which `[Container]` and `[Pod]` share: what a container is connected to, what is published, and
 //! whether a connection starts it. Pure.
 
+pub mod allocate;
 pub mod attach;
 pub mod implicit;
 pub mod join;
 pub mod named;
 pub mod ports;
 pub mod range;
-pub mod slots;
 pub mod subnet;
 
+use crate::model::{Attachment, Connection, Link, Network, Pod, Port, Wanted};
 use std::sync::Arc;
 
-use super::model::{Link, Network};
-use super::pod::{Pod, Pods};
+use super::pod::Pods;
 use super::references::{Names, existing};
 use super::security::preset;
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, KeyName, key};
+use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Code, Diagnostic, Location, Spanned};
-use crate::resolve::network::attach::{Attachment, Written};
+use crate::resolve::network::attach::Written;
 use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
-use crate::resolve::network::ports::{Port, parse};
-
-/// What a file says about a network it has for itself.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// `Network=uplink`
-    pub uplink: bool,
-    /// `PublishPort=`
-    pub ports: Vec<Port>,
-    /// `PublishMode=nft`: the kernel forwards TCP, too.
-    pub forward: bool,
-    /// `StartOnDemand=`
-    pub on_demand: bool,
-    /// `StopWhenIdle=`, in milliseconds.
-    pub idle: Option<u64>,
-}
+use crate::resolve::network::ports::parse;
 
 /// Reads the keys of a network of its own from `section`.
 /// `named` says whether there are networks with names, which may have IPv6.
 pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
     let mut wanted = Wanted::default();
-    for word in settings.words(section, "PublishPort") {
+    for word in settings.words(section, key::PUBLISH_PORT) {
         match parse(&word) {
             Ok(ports) => wanted.ports.extend(ports),
             Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
         }
     }
-    wanted.forward = settings.text(section, "PublishMode").is_some_and(|mode| mode.value == "nft");
+    let mut reader = Reader::new(settings, section, problems);
+    wanted.forward = reader.text(key::PUBLISH_MODE).is_some_and(|mode| mode.value == "nft");
     for port in &wanted.ports {
         if let Err(message) = forwardable(port, wanted.forward, named) {
-            problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
+            reader.error(&port.at, Code::Port.problem(message));
         }
     }
-    let demand = settings.text(section, "StartOnDemand");
-    let demand = demand.filter(|written| parse_bool(written.value) == Some(true));
+    let demand = reader.flag(key::START_ON_DEMAND).filter(|demand| demand.value);
     wanted.on_demand = demand.is_some();
     if let Some(at) = demand.map(|written| written.at)
         && !wanted.ports.iter().any(|port| !wanted.forwards(port))
     {
         let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
-        problems.push(Diagnostic::error(&at, Code::Port.problem(message)));
+        reader.error(&at, Code::Port.problem(message));
     }
-    if let Some(idle) = settings.text(section, "StopWhenIdle") {
-        match milliseconds(idle.value) {
-            _ if !wanted.on_demand => {
-                problems.push(Diagnostic::error(
-                    &idle.at,
-                    Code::Combination.problem("StopWhenIdle= needs StartOnDemand=yes; write it, too"),
-                ));
-            }
-            Some(time) => wanted.idle = Some(time),
-            None => {
-                let message = format!("StopWhenIdle={} is not a time; write 5min or 30s", idle.value);
-                problems.push(Diagnostic::error(&idle.at, Code::Quantity.problem(message)));
-            }
-        }
+    if wanted.on_demand {
+        // systemd-socket-proxyd(8) counts in seconds.
+        wanted.idle = reader.time(key::STOP_WHEN_IDLE, "a time; write 5min or 30s", |time| time >= 1000);
+    } else {
+        let message = "StopWhenIdle= needs StartOnDemand=yes; write it, too";
+        reader.reject(key::STOP_WHEN_IDLE, Code::Combination.problem(message));
     }
     wanted
-}
-
-impl Wanted {
-    /// Whether the kernel forwards this port; otherwise it is a socket and a proxy.
-    #[must_use]
-    pub fn forwards(&self, port: &Port) -> bool {
-        self.forward || port.protocol == crate::resolve::network::ports::Protocol::Udp
-    }
 }
 
 fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
@@ -108,36 +78,6 @@ fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
         return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
     }
     Ok(())
-}
-
-/// A time of at least a second, with the units s, min, h (systemd.time(7)); seconds without one.
-fn milliseconds(value: &str) -> Option<u64> {
-    crate::config::values::access::delay(value).ok().filter(|time| *time >= 1000)
-}
-
-/// What a container is connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// The network of the container as a whole.
-    pub network: Network,
-    /// The pod whose network its application joins, by name.
-    pub oci_pod: Option<String>,
-    /// The pod that it is in and that has no network of its own: the container has the host's, too.
-    pub host_pod: Option<String>,
-    /// Whether it starts with the pod.
-    pub start_with_pod: bool,
-    /// The container whose network it joins, by name.
-    pub joined: Option<String>,
-    /// The ports that systemd-nspawn publishes for a link of its own.
-    pub exposed: Vec<Port>,
-}
-
-impl Connection {
-    /// The pod that the container as a whole is in, by name.
-    #[must_use]
-    pub fn outer_pod(&self) -> Option<&String> {
-        if let Network::Pod(pod) = &self.network { Some(pod) } else { self.host_pod.as_ref() }
-    }
 }
 
 /// What the keys of a `.container` file about networks refer to.
@@ -192,11 +132,11 @@ pub fn container(
     problems: &mut Vec<Diagnostic>,
 ) -> Outcome {
     let text = |key| settings.text("Container", key);
-    let pod = text("Pod").and_then(|written| member(&written, names, pods, problems));
-    let oci_pod = text("OciPod").and_then(|written| member(&written, names, pods, problems));
-    let usual = if text("Pod").is_some() || text("OciPod").is_some() { &[] } else { others.usual };
-    let all = if let Some(pod) = text("Pod") {
-        belong(&["Network", "NetworkAlias", "IP", "IP6"], pod.value, settings, problems);
+    let pod = text(key::POD).and_then(|written| member(&written, names, pods, problems));
+    let oci_pod = text(key::OCI_POD).and_then(|written| member(&written, names, pods, problems));
+    let usual = if text(key::POD).is_some() || text(key::OCI_POD).is_some() { &[] } else { others.usual };
+    let all = if let Some(pod) = text(key::POD) {
+        belong(&[key::NETWORK, key::NETWORK_ALIAS, key::IP, key::IP6], pod.value, settings, problems);
         Vec::new()
     } else {
         attach::read("Container", settings, usual, names, problems)
@@ -208,10 +148,10 @@ pub fn container(
     attach::usable(&attachments, networks, problems);
     let network = all.into_iter().next();
     let network = isolated(network, settings, pod.is_some() || oci_pod.is_some(), problems);
-    let start = text("StartWithPod");
+    let start = text(key::START_WITH_POD);
     let wanted = wanted("Container", settings, !attachments.is_empty(), problems);
     attach::opened(&attachments, networks, &wanted.ports, problems);
-    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
+    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text(key::POD).or_else(|| text(key::OCI_POD))) {
         belong(&PUBLISHING, joined.value, settings, problems);
     }
     let start_with_pod = start.and_then(|s| parse_bool(s.value)).unwrap_or(true);
@@ -299,24 +239,24 @@ fn membership(
     problems: &mut Vec<Diagnostic>,
 ) {
     let text = |key| settings.text("Container", key);
-    if let (Some(written), None, None) = (text("StartWithPod"), text("Pod"), text("OciPod")) {
+    if let (Some(written), None, None) = (text(key::START_WITH_POD), text(key::POD), text(key::OCI_POD)) {
         problems
             .push(Diagnostic::error(&written.at, Code::Combination.problem("StartWithPod= needs a Pod= or OciPod=")));
     }
-    if let (Some(written), false) = (text("OciPod"), runs) {
+    if let (Some(written), false) = (text(key::OCI_POD), runs) {
         problems.push(Diagnostic::error(
             &written.at,
             Code::Combination.problem("OciPod= is for an application; use Pod= for an operating system"),
         ));
     }
-    if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text("Pod")) {
+    if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text(key::POD)) {
         let message = format!(
             "{} has the host's network, and {}=yes is for a network of its own; remove one of the two",
             written.value, by.value
         );
         problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
     }
-    if let Some(written) = text("OciPod")
+    if let Some(written) = text(key::OCI_POD)
         && oci_pod.and_then(|pod| pods.good.get(pod)).is_some_and(|pod| pod.host)
     {
         let message =
@@ -329,14 +269,14 @@ fn membership(
 /// and asks no image (systemd.nspawn(5), `Port=`).
 fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
     let is_link = network.configures_itself();
-    let refused: &[&str] = if is_link { &["StartOnDemand"] } else { &["PublishPort", "StartOnDemand"] };
+    let refused: &[KeyName] =
+        if is_link { &[key::START_ON_DEMAND] } else { &[key::PUBLISH_PORT, key::START_ON_DEMAND] };
+    let mut reader = Reader::new(settings, "Container", problems);
     for key in refused {
-        if let Some(written) = settings.text("Container", key) {
-            let message = format!(
-                "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
-            );
-            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
-        }
+        let message = format!(
+            "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
+        );
+        reader.reject(*key, Code::Combination.problem(message));
     }
     if !is_link {
         return Vec::new();
@@ -360,22 +300,18 @@ pub const FIRST_UNPRIVILEGED: u16 = 1024;
 fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
     let is_mapped = super::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
     let port = wanted.ports.iter().find(|port| is_mapped && port.host < FIRST_UNPRIVILEGED);
-    let sysctl = settings.words("Container", "Sysctl").into_iter().find(|word| word.value.starts_with("net."));
+    let sysctl = settings.words("Container", key::SYSCTL).into_iter().find(|word| word.value.starts_with("net."));
     port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))
 }
 
 /// The keys about what is published, which are those of whoever has the network.
-const PUBLISHING: [&str; 4] = ["PublishPort", "PublishMode", "StartOnDemand", "StopWhenIdle"];
+const PUBLISHING: [KeyName; 4] = [key::PUBLISH_PORT, key::PUBLISH_MODE, key::START_ON_DEMAND, key::STOP_WHEN_IDLE];
 
 /// Refuses keys that are for another file to say.
-fn belong(keys: &[&str], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+fn belong(keys: &[KeyName], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let mut reader = Reader::new(settings, "Container", problems);
     for key in keys {
-        if let Some(written) = settings.text("Container", key) {
-            problems.push(Diagnostic::error(
-                &written.at,
-                Code::Combination.problem(format!("{key}= belongs into {file}; move it there")),
-            ));
-        }
+        reader.reject(*key, Code::Combination.problem(format!("{key}= belongs into {file}; move it there")));
     }
 }
 
@@ -389,7 +325,7 @@ fn isolated(
     let Some(by) = preset(settings).1 else { return network };
     match network {
         // Of sdme.conf.
-        Some(network) if network.value == Written::Host && settings.text("Container", "Network").is_none() => {
+        Some(network) if network.value == Written::Host && settings.text("Container", key::NETWORK).is_none() => {
             Some(Spanned { value: Written::Private, ..network })
         }
         Some(network) if network.value == Written::Host => {
@@ -428,11 +364,10 @@ pub(super) fn on_host(
         );
         problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
     }
-    for key in ["StartOnDemand", "PublishMode"] {
-        if let Some(written) = settings.text(section, key) {
-            let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
-            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
-        }
+    let mut reader = Reader::new(settings, section, problems);
+    for key in [key::START_ON_DEMAND, key::PUBLISH_MODE] {
+        let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
+        reader.reject(key, Code::Combination.problem(message));
     }
     wanted.ports.iter().filter(|port| is_its_own(port)).cloned().collect()
 }
