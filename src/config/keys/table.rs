@@ -95,7 +95,7 @@ pub const CONTAINER: &[Key] = &[
     quadlet(key::STOP_SIGNAL, Kind::Text, "Signal that stops the application, in place of the image's").process(),
     quadlet(key::STOP_TIMEOUT, Kind::Text, "Time the application gets to stop before it is killed: seconds, or 1.5s, 2min").applications(),
     quadlet(key::SYSCTL, Kind::Words, "NAME=VALUE of the kernel, for the container's namespaces: kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*; net.* with a network of its own").applications(),
-    quadlet(key::TMPFS, Kind::Words, "PATH[:OPTIONS] of a file system in memory; nosuid, nodev, noexec unless the options say otherwise").applications(),
+    quadlet(key::TMPFS, Kind::Words, "PATH[:OPTIONS] of a file system in memory, which begins with what the image has there; nosuid and nodev unless the options say otherwise").applications(),
     quadlet(key::ULIMIT, Kind::Words, "NAME=SOFT[:HARD], a resource limit by its name in Docker, such as nofile").applications(),
     quadlet(key::USER, Kind::Text, "User of the application: a name of the image's or a number, and a group behind a colon").process(),
     quadlet(key::WORKING_DIR, Kind::Text, "Working directory of the application, in place of the image's; made if missing").process(),
