@@ -33,7 +33,7 @@ fn applications(container: &str) -> Result<Vec<App>> {
 }
 
 /// The application called `name`, or the only one.
-fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
+pub(super) fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
     let names = || applications.iter().map(|app| app.name.as_str()).collect::<Vec<_>>().join(", ");
     match (applications, name) {
         ([], _) => bail!("the container runs no application; sdme-gen join leads into it"),
@@ -88,7 +88,7 @@ impl Exec<'_> {
 }
 
 /// A user as the image has it, and not as the container may have changed it.
-fn user_of_image(image: &str, user: &str) -> Result<User> {
+pub(super) fn user_of_image(image: &str, user: &str) -> Result<User> {
     let store = Store::open(Path::new("/"));
     let imported = store.lookup(image)?.with_context(|| format!("the image {image} is not imported"))?;
     let root = application_root(&imported.lower()).context("cannot open the image")?;

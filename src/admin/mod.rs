@@ -5,11 +5,13 @@
 pub mod applications;
 pub mod changed;
 pub mod containers;
+pub mod copy;
 pub mod credentials;
 pub mod defaults;
 pub mod diff;
 pub mod files;
 pub mod images;
+pub mod inspect;
 pub mod leftovers;
 pub mod networks;
 pub mod pods;

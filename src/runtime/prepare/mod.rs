@@ -2,6 +2,7 @@
 //! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
 //! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
 
+pub mod apart;
 pub mod apparmor;
 pub mod base;
 pub mod environment;
@@ -149,7 +150,11 @@ pub fn prepare(name: &str) -> Result<()> {
     settings(&planned, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
-    stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
+    let copying = apart::lock(name, true)?;
+    for overlay in stack::mount(name, &plan::stack::stack(container, &placed, &below), range)? {
+        eprintln!("<6>{overlay}");
+    }
+    drop(copying);
     targets::check(name, &placed)?;
     started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
 }
