@@ -11,8 +11,8 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::admin::{files, leftovers};
 use crate::cause;
 use crate::config::keys::FileType;
+use crate::config::names::ContainerName;
 use crate::paths::{container_runtime, container_state, machine_root};
-use crate::resolve::bad_name;
 use crate::resolve::model::Container;
 use crate::runtime::prepare::stack;
 use crate::runtime::systemd;
@@ -33,7 +33,7 @@ pub fn free_name(root: &Path, image: Option<&str>) -> String {
         .map(|c| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' })
         .collect();
     let stem = stem.trim_matches('-').to_owned();
-    let stem = if bad_name(&stem).is_none() { stem } else { "container".to_owned() };
+    let stem = if stem.parse::<ContainerName>().is_ok() { stem } else { "container".to_owned() };
     let sources = search(&SearchPath::from_environment(root));
     let taken = |name: &str| sources.files.iter().any(|f| f.file_type == FileType::Container && f.described() == name);
     if !taken(&stem) {
@@ -65,8 +65,8 @@ pub fn start(name: &str) -> Result<()> {
 /// # Errors
 /// When it runs and `force` is not set, it is configured elsewhere, or something cannot be removed.
 pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec<String>> {
-    if let Some(message) = bad_name(name) {
-        bail!("{message}");
+    if let Err(problem) = name.parse::<ContainerName>() {
+        bail!("{problem}");
     }
     let mut file = files::file_name(FileType::Container, name);
     let state = container_state(name);

@@ -11,6 +11,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::compile;
 use crate::config::keys::FileType;
+use crate::config::names::{ContainerName, NetworkName, PodName};
 use crate::diag::{Diagnostic, Severity};
 use crate::resolve::model::Facts;
 use crate::rootdir::replace::{self, Content};
@@ -71,8 +72,13 @@ fn diagnostics(place: &SearchPath) -> Vec<Diagnostic> {
 /// # Errors
 /// When there is such a file, the configuration does not take it, or it cannot be written. Nothing is changed then.
 pub fn add(root: &Path, file_type: FileType, name: &str, text: &str, dry_run: bool) -> Result<()> {
-    if let Some(message) = crate::resolve::bad_name(name) {
-        bail!("{}", message.replace("container", file_type.extension()));
+    let problem = match file_type {
+        FileType::Pod => name.parse::<PodName>().err(),
+        FileType::Network => name.parse::<NetworkName>().err(),
+        _ => name.parse::<ContainerName>().err(),
+    };
+    if let Some(problem) = problem {
+        bail!("{problem}");
     }
     let file = file_name(file_type, name);
     if path(root, &file).symlink_metadata().is_ok() {

@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::config::keys::FileType;
+use crate::config::names::ContainerName;
 use crate::paths::{FAILED, RUNTIME, STARTED, STATE, container_runtime, container_state, volume};
 use crate::resolve::app::mounts::What;
-use crate::resolve::bad_name;
 use crate::resolve::model::{Container, Model};
 use crate::rootdir::tree::{self, Tree};
 use crate::runtime::prepare::stack;
@@ -58,7 +58,7 @@ pub fn containers(root: &Path, model: &Model) -> Result<BTreeSet<String>> {
     }
     found.retain(|name| {
         let configured = model.containers.contains_key(name) || model.rejection(FileType::Container, name).is_some();
-        !configured && bad_name(name).is_none() && !systemd::is_active(root, &Container::unit(name))
+        !configured && name.parse::<ContainerName>().is_ok() && !systemd::is_active(root, &Container::unit(name))
     });
     Ok(found)
 }

@@ -69,7 +69,7 @@ fn named(argument: Arg, of_verb: Option<FileType>) -> Arg {
 
 fn candidates(file_type: FileType) -> Vec<CompletionCandidate> {
     let mut names: Vec<String> = if file_type == FileType::Defaults {
-        keys(file_type).iter().filter(|k| !matches!(k.status, Status::Never(_))).map(|k| k.name.to_owned()).collect()
+        keys(file_type).iter().filter(|k| !matches!(k.status, Status::Never(_))).map(|k| k.name.to_string()).collect()
     } else {
         let sources = search(&SearchPath::from_environment(Path::new("/")));
         let described = sources.files.iter().filter(|f| f.file_type == file_type && !f.is_template());

@@ -4,7 +4,9 @@
 pub mod draft;
 pub mod keys;
 pub mod lock;
+pub mod names;
 pub mod quadlet;
+pub mod reader;
 pub mod settings;
 pub mod sources;
 pub mod trust;

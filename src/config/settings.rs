@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::keys::{FileType, Kind, Scope, keys, scope, supported};
+use super::keys::{FileType, KeyName, Kind, Scope, key, keys, scope, supported};
 use super::quadlet::foreign;
 use super::sources::{SourceFile, Sources, Text, instance};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors, suggestion};
@@ -162,7 +162,7 @@ impl Settings {
     /// nothing is meant for one.
     #[must_use]
     pub fn in_pod(&self, pod: &Self) -> Self {
-        let runs = ["Image", "App"].iter().any(|key| self.text("Container", key).is_some());
+        let runs = [key::IMAGE, key::APP].into_iter().any(|key| self.text("Container", key).is_some());
         let meant = |e: &&Arc<Entry>| runs || e.key == "Volume" || scope(&e.key) == Scope::Container;
         let entries = pod.entries.iter().filter(meant).chain(&self.entries).cloned().collect();
         Self { entries, named: self.named.clone(), warnings: Vec::new() }
@@ -176,14 +176,14 @@ impl Settings {
 
     /// The last assignment of a key, unless it is empty.
     #[must_use]
-    pub fn text(&self, section: &str, key: &str) -> Option<Spanned<&str>> {
+    pub fn text(&self, section: &str, key: KeyName) -> Option<Spanned<&str>> {
         let last = self.all(section, key).next_back()?;
         (!last.value.is_empty()).then(|| Spanned { value: last.value.as_str(), at: last.at.clone() })
     }
 
     /// All words of a key, each with its place.
     #[must_use]
-    pub fn words(&self, section: &str, key: &str) -> Vec<Spanned<String>> {
+    pub fn words(&self, section: &str, key: KeyName) -> Vec<Spanned<String>> {
         let mut out = Vec::new();
         for entry in self.all(section, key) {
             let words = split_words(&entry.value).unwrap_or_default();
@@ -194,7 +194,7 @@ impl Settings {
 
     /// All values of a key, each with its place.
     #[must_use]
-    pub fn lines(&self, section: &str, key: &str) -> Vec<Spanned<String>> {
+    pub fn lines(&self, section: &str, key: KeyName) -> Vec<Spanned<String>> {
         let line = |e: &Entry| Some(Spanned { value: unquoted(&e.value).ok()?, at: e.at.clone() });
         self.all(section, key).filter_map(line).collect()
     }
@@ -204,9 +204,9 @@ impl Settings {
         self.entries.iter().map(|e| &**e).filter(move |e| &*e.section == section)
     }
 
-    fn all(&self, section: &str, key: &str) -> impl DoubleEndedIterator<Item = &Entry> {
+    fn all(&self, section: &str, key: KeyName) -> impl DoubleEndedIterator<Item = &Entry> {
         // Keys differ sooner than sections.
-        let found = move |e: &&Entry| e.key == key && &*e.section == section;
+        let found = move |e: &&Entry| key == e.key && &*e.section == section;
         self.entries.iter().map(|e| &**e).filter(found)
     }
 }
@@ -255,7 +255,7 @@ fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), Problem> {
 
 fn check_entry(file_type: FileType, entry: &Entry) -> Result<(), Problem> {
     let key = supported(file_type, &entry.key)?;
-    check_value(key.name, key.kind, &entry.value)
+    check_value(&key.name, key.kind, &entry.value)
 }
 
 fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), Problem> {
@@ -367,12 +367,12 @@ mod tests {
     fn lists_append_and_reset_scalars_replace() {
         let base = "[Container]\nImage=a\nEnvironment=A=1 \"B=2 3\"\n";
         let merged = load(base, "[Container]\nImage=b\nEnvironment=C=4\n").unwrap();
-        assert_eq!(merged.text("Container", "Image").unwrap().value, "b");
+        assert_eq!(merged.text("Container", key::IMAGE).unwrap().value, "b");
         let values =
-            |s: &Settings| s.words("Container", "Environment").into_iter().map(|w| w.value).collect::<Vec<_>>();
+            |s: &Settings| s.words("Container", key::ENVIRONMENT).into_iter().map(|w| w.value).collect::<Vec<_>>();
         assert_eq!(values(&merged), ["A=1", "B=2 3", "C=4"]);
         let reset = load(base, "[Container]\nImage=\nEnvironment=\nEnvironment=D=5\n").unwrap();
-        assert_eq!(reset.text("Container", "Image"), None);
+        assert_eq!(reset.text("Container", key::IMAGE), None);
         assert_eq!(values(&reset), ["D=5"]);
     }
 
@@ -398,11 +398,11 @@ mod tests {
         let values = |name, alone, key| -> Vec<String> {
             all.of_application(name, alone).words("Container", key).into_iter().map(|w| w.value).collect()
         };
-        assert_eq!(values("a", false, "Environment"), ["C=3"]);
-        assert_eq!(values("b", false, "Environment"), ["A=1", "B=2"]);
-        assert_eq!(values("a", false, "Exec"), ["run"]);
-        assert!(values("b", false, "Exec").is_empty());
-        assert_eq!(values("b", true, "Exec"), ["all"]);
+        assert_eq!(values("a", false, key::ENVIRONMENT), ["C=3"]);
+        assert_eq!(values("b", false, key::ENVIRONMENT), ["A=1", "B=2"]);
+        assert_eq!(values("a", false, key::EXEC), ["run"]);
+        assert!(values("b", false, key::EXEC).is_empty());
+        assert_eq!(values("b", true, key::EXEC), ["all"]);
         let nice = |name| all.of_application(name, false).section("App").map(|e| e.value.clone()).collect::<Vec<_>>();
         assert_eq!((nice("a"), nice("b")), (vec!["1".to_owned()], vec!["1".to_owned(), String::new()]));
         let names: Vec<&str> = all.applications().iter().map(|n| n.value.as_str()).collect();

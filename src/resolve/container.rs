@@ -4,13 +4,15 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::machine_name;
 use super::model::{App, Base, Container, Network, Resolver};
 use super::network::{self, Known, Outcome};
 use super::references::{Names, unit_section};
 use super::security::{Preset, security};
 use super::service;
 use super::volume::Volumes;
+use crate::config::keys::{KeyName, key};
+use crate::config::names::{ContainerName, machine_name};
+use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::config::update;
 use crate::config::values;
@@ -35,17 +37,8 @@ pub fn container(
 ) -> Result<(Container, Outcome), Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let names = known.names;
-    if let Some(message) = bad_name(name) {
-        problems.push(Diagnostic::error(&Location::new(file, 1), Code::Name.problem(message)));
-    }
-    if let Some(written) = settings.text("Container", "ContainerName")
-        && let Some(message) = bad_name(&machine_name(written.value))
-    {
-        problems.push(Diagnostic::error(
-            &written.at,
-            Code::Name.problem(format!("ContainerName={}: {message}", written.value)),
-        ));
-    }
+    let mut reader = Reader::new(settings, "Container", &mut problems);
+    let _: Option<ContainerName> = reader.name(name, file, key::CONTAINER_NAME);
     let podman_name = podman_name(name, file, settings, &mut problems);
     let place = Place { container: name, file, names, volumes };
     let apps = apps(settings, place, images, &mut problems);
@@ -53,13 +46,15 @@ pub fn container(
     let base = base(&apps, settings, names, images, default_base, &mut problems);
     let (host_name, hosts, resolver) = environs(settings, &mut problems);
     let host_name = host_name.unwrap_or_else(|| name.to_owned());
-    let timezone = timezone(settings, &mut problems);
-    labels(settings, "Container", &["Annotation", "Label"], &mut problems);
-    let devices = devices(settings, &mut problems);
-    let (memory, tasks) = limits(settings, &mut problems);
-    let auto_update = settings.text("Container", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
-    let update_settle = update::settle(settings, "Container", &mut problems);
-    let update_snapshot = update::snapshot(settings, "Container");
+    let mut reader = Reader::new(settings, "Container", &mut problems);
+    let timezone = timezone(&mut reader);
+    labels(&mut reader, &[key::ANNOTATION, key::LABEL]);
+    let devices = devices(&mut reader);
+    let memory = reader.size(key::MEMORY);
+    let tasks = reader.value(key::PIDS_LIMIT, tasks);
+    let auto_update = reader.text(key::AUTO_UPDATE).and_then(|written| AutoUpdate::from_choice(written.value));
+    let update_settle = update::settle(&mut reader);
+    let update_snapshot = reader.flag(key::UPDATE_SNAPSHOT);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::container(settings, &mut problems);
     let install = links(settings, names, &mut problems);
@@ -83,7 +78,7 @@ pub fn container(
             problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
         }
     }
-    if let (Preset::Strict, Some(device)) = (security.preset, settings.words("Container", "AddDevice").first()) {
+    if let (Preset::Strict, Some(device)) = (security.preset, settings.words("Container", key::ADD_DEVICE).first()) {
         let message = "AddDevice= cannot be used with Strict=yes, whose applications have devices of their own; \
                        write Hardened=yes";
         problems.push(Diagnostic::error(&device.at, Code::Combination.problem(message)));
@@ -130,21 +125,24 @@ pub fn container(
 }
 
 /// `AddDevice=`
-fn devices(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<values::Device>> {
+fn devices(reader: &mut Reader<'_, '_>) -> Vec<Spanned<values::Device>> {
+    // A name of the Container Device Interface, such as nvidia.com/gpu=all.
+    let is_cdi = |value: &str| !value.starts_with(['/', '-']) && value.contains('/') && value.contains('=');
+    let read = |value: &str| match is_cdi(value) {
+        true => Ok(Err(value.to_owned())),
+        false => values::device(value).map(Ok),
+    };
     let mut devices = Vec::new();
-    for Spanned { value, at } in settings.words("Container", "AddDevice") {
-        // A name of the Container Device Interface, such as nvidia.com/gpu=all.
-        if !value.starts_with(['/', '-']) && value.contains('/') && value.contains('=') {
-            let message = format!(
-                "AddDevice={value} has no effect here: names of CDI are not known; write AddDevice= for each device node, and \
-                 Volume= for the driver's files"
-            );
-            problems.push(Diagnostic::warning(&at, Code::NoEffect.problem(message)));
-            continue;
-        }
-        match values::device(&value) {
+    for Spanned { value, at } in reader.words(key::ADD_DEVICE, read) {
+        match value {
             Ok(value) => devices.push(Spanned { value, at }),
-            Err(problem) => problems.push(Diagnostic::error(&at, problem)),
+            Err(name) => {
+                let message = format!(
+                    "AddDevice={name} has no effect here: names of CDI are not known; write AddDevice= for each device \
+                     node, and Volume= for the driver's files"
+                );
+                reader.warning(&at, Code::NoEffect.problem(message));
+            }
         }
     }
     devices
@@ -159,7 +157,7 @@ fn base(
     default_base: &Result<Base, Problem>,
     problems: &mut Vec<Diagnostic>,
 ) -> Base {
-    let own = settings.text("Container", "Base").and_then(|written| {
+    let own = settings.text("Container", key::BASE).and_then(|written| {
         let base = base_ref(written.value, names);
         match base.and_then(|b: BaseRef| images.base_of(&b)) {
             Ok(base) => Some(Spanned { value: base, at: written.at }),
@@ -179,8 +177,8 @@ fn base(
     let whole = own.is_some();
     let base = own.map(|b| b.value).or_else(|| of_image.and_then(|i| i.base.clone()));
     let needed = of_image.is_some_and(|i| i.mode != ModeSetting::Base);
-    let written = settings.text("Container", "Image").map(|i| i.at);
-    let written = written.or_else(|| settings.words("Container", "App").first().map(|a| a.at.clone()));
+    let written = settings.text("Container", key::IMAGE).map(|i| i.at);
+    let written = written.or_else(|| settings.words("Container", key::APP).first().map(|a| a.at.clone()));
     let base = match (base, default_base, &written) {
         (Some(base), ..) => base,
         (None, Ok(base), _) => base.clone(),
@@ -204,7 +202,7 @@ fn base(
 /// The name that podman gives the container, where that cannot be the name of a machine.
 fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let of_file = file.rsplit('/').next().and_then(|file| file.strip_suffix(".container"));
-    let (key, written, at) = match (settings.text("Container", "ContainerName"), of_file) {
+    let (key, written, at) = match (settings.text("Container", key::CONTAINER_NAME), of_file) {
         (Some(written), _) => ("ContainerName=", written.value.to_owned(), written.at),
         (None, Some(of_file)) => ("", of_file.to_owned(), Location::new(file, 1)),
         (None, None) => return None,
@@ -220,74 +218,52 @@ fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut 
     Some(written)
 }
 
-fn host_name(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
-    let written = settings.text("Container", "HostName")?;
-    if bad_name(written.value).is_some() && bad_name(&machine_name(written.value)).is_none() {
-        let name = machine_name(written.value);
+fn host_name(reader: &mut Reader<'_, '_>) -> Option<String> {
+    let written = reader.text(key::HOST_NAME)?;
+    let problem = written.value.parse::<ContainerName>().err();
+    if let (Some(_), Ok(name)) = (&problem, ContainerName::of_podman(written.value)) {
         let message = format!("HostName={}: a host name has no underscore; it becomes {name}", written.value);
-        problems.push(Diagnostic::warning(&written.at, Code::Differs.problem(message)));
-        return Some(name);
+        reader.warning(&written.at, Code::Differs.problem(message));
+        return Some(name.into());
     }
-    if let Some(message) = bad_name(written.value) {
-        problems
-            .push(Diagnostic::error(&written.at, Code::Name.problem(format!("HostName={}: {message}", written.value))));
+    if let Some(problem) = problem {
+        reader.error(&written.at, problem.of(&format!("HostName={}", written.value)));
     }
     Some(written.value.to_owned())
 }
 
-fn timezone(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
-    let written = settings.text("Container", "Timezone")?;
+fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
     let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
-    if !written.value.split('/').all(part) {
-        let message =
-            format!("Timezone={} is not a time zone; write local or a name such as Europe/Berlin", written.value);
-        problems.push(Diagnostic::error(&written.at, Code::Value.problem(message)));
-    }
-    Some(written.value.to_owned())
+    reader.value(key::TIMEZONE, |value| {
+        let wrong = || format!("Timezone={value} is not a time zone; write local or a name such as Europe/Berlin");
+        value.split('/').all(part).then(|| value.to_owned()).ok_or_else(|| Code::Value.problem(wrong()))
+    })
 }
 
 /// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
 pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
-    let hosts = values_of("AddHost", settings, values::host_line, problems).concat();
-    (host_name(settings, problems), hosts, resolver(settings, problems))
+    let mut reader = Reader::new(settings, "Container", problems);
+    let hosts: String = reader.words(key::ADD_HOST, values::host_line).into_iter().map(|line| line.value).collect();
+    (host_name(&mut reader), hosts, resolver(&mut reader))
 }
 
 /// Where `AddHost=` asks for the address of the host.
 fn asks_for_host(settings: &Settings) -> Option<Location> {
-    let words = settings.words("Container", "AddHost");
+    let words = settings.words("Container", key::ADD_HOST);
     words.into_iter().find(|word| word.value.ends_with(values::HOST_GATEWAY)).map(|word| word.at)
 }
 
 /// Looks at keys that nothing is done with.
-pub fn labels(settings: &Settings, section: &str, keys: &[&str], problems: &mut Vec<Diagnostic>) {
+pub fn labels(reader: &mut Reader<'_, '_>, keys: &[KeyName]) {
     for key in keys {
-        for label in settings.words(section, key).iter().filter(|label| !label.value.contains('=')) {
-            problems.push(Diagnostic::error(
-                &label.at,
-                Code::Variable.problem(format!("{key}=: {:?} is not NAME=VALUE", label.value)),
-            ));
-        }
+        reader.words(*key, |label| match label.contains('=') {
+            true => Ok(()),
+            false => Err(Code::Variable.problem(format!("{key}=: {label:?} is not NAME=VALUE"))),
+        });
     }
 }
 
-/// The good ones of the words of a key.
-fn values_of<T>(
-    key: &str,
-    settings: &Settings,
-    read: impl Fn(&str) -> Result<T, Problem>,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<T> {
-    let mut good = Vec::new();
-    for word in settings.words("Container", key) {
-        match read(&word.value) {
-            Ok(value) => good.push(value),
-            Err(problem) => problems.push(Diagnostic::error(&word.at, problem)),
-        }
-    }
-    good
-}
-
-fn resolver(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Resolver {
+fn resolver(reader: &mut Reader<'_, '_>) -> Resolver {
     let server = |value: &str| {
         let good = value.parse::<IpAddr>().is_ok();
         good.then(|| value.to_owned()).ok_or_else(|| Code::Address.problem(format!("DNS={value} is not an address")))
@@ -302,45 +278,21 @@ fn resolver(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Resolver {
         let wrong = || Code::Address.problem(format!("DNSOption={value:?} is not an option of resolv.conf(5)"));
         good.then(|| value.to_owned()).ok_or_else(wrong)
     };
+    let plain = |words: Vec<Spanned<String>>| words.into_iter().map(|word| word.value).collect();
     Resolver {
-        servers: values_of("DNS", settings, server, problems),
-        search: values_of("DNSSearch", settings, search, problems),
-        options: values_of("DNSOption", settings, option, problems),
+        servers: plain(reader.words(key::DNS, server)),
+        search: plain(reader.words(key::DNS_SEARCH, search)),
+        options: plain(reader.words(key::DNS_OPTION, option)),
     }
 }
 
-/// `Memory=` and `PidsLimit=`.
-fn limits(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<u64>, Option<String>) {
-    let tasks = |value: &str| match value {
+/// `PidsLimit=`, as systemd writes it.
+fn tasks(value: &str) -> Result<String, Problem> {
+    match value {
         "-1" | "0" => Ok("infinity".to_owned()),
         _ => value
             .parse()
             .map(|number: u64| number.to_string())
             .map_err(|_| Code::Quantity.problem(format!("PidsLimit={value} is not a number; -1 is for no limit"))),
-    };
-    let mut wrong = |at: &Location, problem| problems.push(Diagnostic::error(at, problem));
-    let memory = settings.text("Container", "Memory");
-    let memory = memory.and_then(|m| values::size("Memory", m.value).map_err(|problem| wrong(&m.at, problem)).ok());
-    let limit = settings.text("Container", "PidsLimit");
-    let limit = limit.and_then(|l| tasks(l.value).map_err(|problem| wrong(&l.at, problem)).ok());
-    (memory, limit)
-}
-
-/// Why `name` cannot be the name of a machine: it has to be a host name (hostname(7)) of at most 64 bytes.
-#[must_use]
-pub fn bad_name(name: &str) -> Option<String> {
-    let label = |l: &str| {
-        !l.is_empty()
-            && !l.starts_with('-')
-            && !l.ends_with('-')
-            && l.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
-    };
-    if name.contains('@') {
-        return Some(
-            "a container's name is not the name of a template or an instance; write NAME@.container and link to it"
-                .to_owned(),
-        );
     }
-    let good = name.len() <= 64 && name.split('.').all(label);
-    (!good).then(|| "a container's name is a host name: letters, digits, '-' and '.', at most 64 of them".to_owned())
 }

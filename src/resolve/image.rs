@@ -9,7 +9,9 @@ use super::install;
 use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use super::service;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::keys::key;
+use crate::config::reader::Reader;
+use crate::config::settings::Settings;
 use crate::config::trust::scope::Subject;
 use crate::config::trust::{self, Trust, Verify};
 use crate::config::values::access::{self, Access};
@@ -57,7 +59,7 @@ pub fn draft(
 ) -> Result<ImageDraft, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let text = |key| settings.text("Image", key);
-    let source = match text("Image") {
+    let source = match text(key::IMAGE) {
         Some(value) if value.value.ends_with(".image") => {
             let message =
                 format!("Image={}: an image cannot be another image; write a reference or oci:PATH", value.value);
@@ -75,9 +77,9 @@ pub fn draft(
             None
         }
     };
-    let written = text("Mode").map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
+    let written = text(key::MODE).map(|m| ModeSetting::from_choice(m.value)).unwrap_or_default();
     let mode = source.as_ref().map_or(written, |source| written.of(source));
-    let base = text("Base").and_then(|b| match base_ref(b.value, names) {
+    let base = text(key::BASE).and_then(|b| match base_ref(b.value, names) {
         Ok(value) => Some(Spanned { value, at: b.at }),
         Err(problem) => {
             problems.push(Diagnostic::error(&b.at, problem));
@@ -91,26 +93,27 @@ pub fn draft(
         };
         problems.push(Diagnostic::error(&base.at, Code::Combination.problem(message)));
     }
-    let install = text("InstallPackages").map(|i| InstallSetting::from_choice(i.value)).unwrap_or_default();
-    if let (ModeSetting::App, InstallSetting::Yes, Some(at)) = (mode, install, text("InstallPackages")) {
+    let install = text(key::INSTALL_PACKAGES).map(|i| InstallSetting::from_choice(i.value)).unwrap_or_default();
+    if let (ModeSetting::App, InstallSetting::Yes, Some(at)) = (mode, install, text(key::INSTALL_PACKAGES)) {
         let message = "nothing is installed into an application; remove InstallPackages= or Mode=app";
         problems.push(Diagnostic::error(&at.at, Code::Combination.problem(message)));
     }
-    let platform = match PlatformSetting::new(text("Arch").map(|a| a.value), text("Variant").map(|v| v.value)) {
+    let platform = match PlatformSetting::new(text(key::ARCH).map(|a| a.value), text(key::VARIANT).map(|v| v.value)) {
         Ok(platform) => platform,
         Err(message) => {
-            let at = text("Arch").or_else(|| text("Variant")).map_or_else(|| Location::new(file, 1), |a| a.at);
+            let at = text(key::ARCH).or_else(|| text(key::VARIANT)).map_or_else(|| Location::new(file, 1), |a| a.at);
             problems.push(Diagnostic::error(&at, Code::ImageReference.problem(message)));
             PlatformSetting::default()
         }
     };
-    let access = access(settings, &mut problems);
-    let verify = verify(settings, "Image", &mut problems);
+    let mut reader = Reader::new(settings, "Image", &mut problems);
+    let access = access(&mut reader);
+    let verify = verify(&mut reader);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
-    let auto_update = text("AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
-    let pull = text("Policy").map(|p| Pull::from_choice(p.value)).unwrap_or_default();
+    let auto_update = text(key::AUTO_UPDATE).and_then(|w| AutoUpdate::from_choice(w.value));
+    let pull = text(key::POLICY).map(|p| Pull::from_choice(p.value)).unwrap_or_default();
     match source {
         Some(source) if !has_errors(&problems) => {
             warnings.append(&mut problems);
@@ -137,42 +140,22 @@ pub fn draft(
     }
 }
 
-/// Reads `VerifyKey=` and `VerifyIdentity=` of a section.
-pub fn verify(settings: &Settings, section: &str, problems: &mut Vec<Diagnostic>) -> Verify {
-    fn read<T>(
-        (settings, section, key): (&Settings, &str, &str),
-        problems: &mut Vec<Diagnostic>,
-        parse: impl Fn(&[String]) -> Result<T, Problem>,
-    ) -> Option<Spanned<T>> {
-        let words = settings.words(section, key);
-        let at = words.first()?.at.clone();
-        let values: Vec<String> = words.into_iter().map(|word| word.value).collect();
-        let parsed = parse(&values).map_err(|problem| problems.push(Diagnostic::error(&at, problem)));
-        parsed.ok().map(|value| Spanned { value, at })
-    }
-    let keys = read((settings, section, "VerifyKey"), problems, trust::keys);
-    let identity = read((settings, section, "VerifyIdentity"), problems, trust::identity);
+/// Reads `VerifyKey=` and `VerifyIdentity=`.
+pub fn verify(reader: &mut Reader<'_, '_>) -> Verify {
+    let keys = reader.list(key::VERIFY_KEY, trust::keys);
+    let identity = reader.list(key::VERIFY_IDENTITY, trust::identity);
     Verify { keys, identity: identity.map(|identity| identity.value) }
 }
 
-fn access(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Access {
-    fn read<T>(
-        settings: &Settings,
-        key: &str,
-        problems: &mut Vec<Diagnostic>,
-        parse: impl Fn(&str) -> Result<T, Problem>,
-    ) -> Option<T> {
-        let written = settings.text("Image", key)?;
-        parse(written.value).map_err(|problem| problems.push(Diagnostic::error(&written.at, problem))).ok()
-    }
+fn access(reader: &mut Reader<'_, '_>) -> Access {
     let usual = Access::default();
     Access {
-        auth_file: read(settings, "AuthFile", problems, |v| access::path("AuthFile", v)),
-        credentials: read(settings, "Creds", problems, access::credentials),
-        cert_dir: read(settings, "CertDir", problems, |v| access::path("CertDir", v)),
-        tls_verify: settings.text("Image", "TLSVerify").and_then(|v| parse_bool(v.value)),
-        retries: read(settings, "Retry", problems, access::retries).unwrap_or(usual.retries),
-        delay: read(settings, "RetryDelay", problems, access::delay).unwrap_or(usual.delay),
+        auth_file: reader.value(key::AUTH_FILE, |value| access::path("AuthFile", value)),
+        credentials: reader.value(key::CREDS, access::credentials),
+        cert_dir: reader.value(key::CERT_DIR, |value| access::path("CertDir", value)),
+        tls_verify: reader.flag(key::TLS_VERIFY).map(|flag| flag.value),
+        retries: reader.value(key::RETRY, access::retries).unwrap_or(usual.retries),
+        delay: reader.value(key::RETRY_DELAY, access::delay).unwrap_or(usual.delay),
     }
 }
 

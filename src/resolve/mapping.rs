@@ -1,15 +1,16 @@
 // SPDX-License-Identifier: MIT
 //! User namespaces as podman describes them (podman-run(1), `--userns`, `--uidmap`): what is meant by them here. Pure.
 
+use crate::config::keys::{KeyName, key};
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Spanned};
 
 /// Keys with mappings of IDs.
-const MAPS: [&str; 4] = ["UIDMap", "GIDMap", "SubUIDMap", "SubGIDMap"];
+const MAPS: [KeyName; 4] = [key::UID_MAP, key::GID_MAP, key::SUB_UID_MAP, key::SUB_GID_MAP];
 
 /// The value of `UserNS=`, or what stands for it: `auto` for every namespace of the container's own.
 pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Option<Spanned<&'a str>> {
-    let written = settings.text("Container", "UserNS");
+    let written = settings.text("Container", key::USER_NS);
     for key in MAPS {
         let Some(mapping) = settings.words("Container", key).into_iter().next() else { continue };
         if let Some(host) = written.as_ref().filter(|written| ["no", "host"].contains(&written.value)) {
@@ -55,7 +56,7 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
 /// The user that `UserNS=keep-id:uid=UID,gid=GID` has the application run as.
 #[must_use]
 pub fn kept_user(settings: &Settings) -> Option<String> {
-    let options = settings.text("Container", "UserNS")?.value.strip_prefix("keep-id:")?;
+    let options = settings.text("Container", key::USER_NS)?.value.strip_prefix("keep-id:")?;
     let number = |key: &str| {
         let mut all = options.split(',').filter_map(|option| option.strip_prefix(key)?.strip_prefix('='));
         all.next().filter(|number| number.parse::<u32>().is_ok())

@@ -21,13 +21,13 @@ pub mod volume;
 use self::network::join;
 use self::network::named;
 
-pub use container::bad_name;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, KeyName, key};
 use crate::config::lock::Lock;
+use crate::config::names::{ContainerName, ImageName, machine_name};
+use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::config::sources::{SourceFile, Sources};
 use crate::config::trust::policy::PolicyFile;
@@ -65,7 +65,7 @@ pub fn resolve(sources: &Sources) -> Model {
     names.add_built(&sources.built);
     for (file, (settings, _)) in files.iter().zip(&loaded) {
         names.add(file.file_type, &file.name, &described(file, settings));
-        let unit = settings.text(file.file_type.section(), "ServiceName");
+        let unit = settings.text(file.file_type.section(), key::SERVICE_NAME);
         names.add_unit(file.file_type, &file.name, unit.map(|unit| unit.value));
     }
     let mut broken = Vec::new();
@@ -96,7 +96,7 @@ pub fn resolve(sources: &Sources) -> Model {
     let mut networks = networks(&readable, &names, &range, &mut model);
     let mut pods = pods(&readable, (&names, &volumes, &networks), &mut model);
     let usual = match readable.get(&(FileType::Defaults, "sdme")) {
-        Some((_, settings)) => settings.words("Defaults", "Network"),
+        Some((_, settings)) => settings.words("Defaults", key::NETWORK),
         None => Vec::new(),
     };
     let others = Others { readable: &readable, names: &names, usual: &usual };
@@ -185,26 +185,20 @@ fn apply_lock(sources: &Sources, model: &mut Model) {
 /// The name of what a file describes. What cannot be a name is said where the file is read.
 fn described(file: &SourceFile, settings: &Settings) -> String {
     let key = match file.file_type {
-        FileType::Container => "ContainerName",
-        FileType::Pod => "PodName",
-        FileType::Network => "NetworkName",
+        FileType::Container => key::CONTAINER_NAME,
+        FileType::Pod => key::POD_NAME,
+        FileType::Network => key::NETWORK_NAME,
         FileType::Volume => return file.described(),
         _ => return file.name.clone(),
     };
     let written = settings.text(file.file_type.section(), key);
-    let written = written.map(|written| machine_name(written.value)).filter(|written| bad_name(written).is_none());
-    written.unwrap_or_else(|| machine_name(&file.described()))
-}
-
-/// A name of podman's as one that a machine can have, which has no underscore (hostname(7)).
-#[must_use]
-pub fn machine_name(name: &str) -> String {
-    name.replace('_', "-")
+    let written = written.and_then(|written| ContainerName::of_podman(written.value).ok());
+    written.map_or_else(|| machine_name(&file.described()), String::from)
 }
 
 /// What is said about `ServiceName=`: the unit keeps its name.
 fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option<Diagnostic> {
-    let written = settings.text(file.file_type.section(), "ServiceName")?;
+    let written = settings.text(file.file_type.section(), key::SERVICE_NAME)?;
     let unit = unit_of(file.file_type, names.described(file.file_type, &file.name)).ok()?;
     let message = format!(
         "ServiceName={}: the unit is called {unit}; files here may use either name, write that one elsewhere",
@@ -216,13 +210,17 @@ fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option
 /// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
 fn unclaimed(files: &[&SourceFile], loaded: &[(Settings, Vec<Diagnostic>)], names: &mut Names, model: &mut Model) {
     for (file, (settings, _)) in files.iter().zip(loaded).filter(|(file, _)| file.file_type == FileType::Container) {
-        let Some(written) = settings.text("Container", "ContainerName") else {
+        let Some(written) = settings.text("Container", key::CONTAINER_NAME) else {
             continue;
         };
         let machine = names.machine(&file.name).to_owned();
         let Some(other) = claimed(&file.name, &machine, names).map(str::to_owned) else { continue };
         let own = machine_name(&file.described());
-        if own == machine || bad_name(&own).is_some() || !names.renamed(&own).is_empty() || file.is_template() {
+        if own == machine
+            || own.parse::<ContainerName>().is_err()
+            || !names.renamed(&own).is_empty()
+            || file.is_template()
+        {
             continue;
         }
         names.add(FileType::Container, &file.name, &own);
@@ -249,7 +247,7 @@ fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str
 fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     let instance = |template: &SourceFile| {
         let settings = Settings::load(template).ok()?;
-        let wanted = settings.text("Install", "DefaultInstance")?;
+        let wanted = settings.text("Install", key::DEFAULT_INSTANCE)?;
         let name = format!("{}{}", template.name, wanted.value);
         let there = sources.files.iter().any(|f| f.file_type == template.file_type && f.name == name);
         (!there).then(|| SourceFile { name, ..template.clone() })
@@ -259,11 +257,8 @@ fn default_instances(sources: &Sources) -> Vec<SourceFile> {
 
 /// What is wrong with the name of an `.image` file, which becomes part of the name of a unit.
 fn wrong_name(file: &SourceFile) -> Option<Diagnostic> {
-    let is_wrong = file.name.is_empty() || file.name.contains([':', '@', '\\', '/', ' ', '%']);
-    (file.file_type == FileType::Image && is_wrong).then(|| {
-        let text = "an image's file name has letters, digits, '.', '_' and '-' only; rename it";
-        Diagnostic::error(&Location::new(&file.main.path, 1), Code::Name.problem(text))
-    })
+    let problem = (file.file_type == FileType::Image).then(|| file.name.parse::<ImageName>().err()).flatten()?;
+    Some(Diagnostic::error(&Location::new(&file.main.path, 1), problem))
 }
 
 fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Images {
@@ -295,42 +290,33 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
 /// them makes the file wrong: an image must not be fetched past a mirror that was meant to be asked.
 fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
-    let values = |key| settings.words("Defaults", key).into_iter().map(|w| w.value).collect::<Vec<_>>();
-    let mirrors = access::mirrors(&values("Mirror")).map_err(|m| ("Mirror", m));
-    let insecure: Result<Vec<_>, _> = values("Insecure").iter().map(|w| access::host("Insecure", w)).collect();
-    let size = settings.text("Defaults", "CacheSize").map(|written| access::size(written.value)).transpose();
-    let keep =
-        settings.text("Defaults", "KeepVersions").map(|written| access::keep_versions(written.value)).transpose();
-    let timeout = settings.text("Defaults", "ImportTimeout");
-    let timeout = timeout.map(|written| access::import_timeout(written.value, &written.at)).transpose();
+    let mut problems = Vec::new();
+    let mut reader = Reader::new(settings, "Defaults", &mut problems);
     let usual = access::Registries::default();
-    let read = || {
-        let (mirrors, insecure) = (mirrors?, insecure.map_err(|m| ("Insecure", m))?);
-        let cache_size = size.map_err(|m| ("CacheSize", m))?.unwrap_or(usual.cache_size);
-        let keep_versions = keep.map_err(|m| ("KeepVersions", m))?.unwrap_or(usual.keep_versions);
-        let import_timeout = timeout.map_err(|m| ("ImportTimeout", m))?.flatten();
-        Ok(access::Registries { mirrors, insecure, cache_size, keep_versions, import_timeout })
+    let registries = access::Registries {
+        mirrors: reader.list(key::MIRROR, access::mirrors).map(|mirrors| mirrors.value).unwrap_or_default(),
+        insecure: reader
+            .words(key::INSECURE, |host| access::host("Insecure", host))
+            .into_iter()
+            .map(|h| h.value)
+            .collect(),
+        cache_size: reader.value(key::CACHE_SIZE, access::size).unwrap_or(usual.cache_size),
+        keep_versions: reader.value(key::KEEP_VERSIONS, access::keep_versions).unwrap_or(usual.keep_versions),
+        import_timeout: reader.spanned(key::IMPORT_TIMEOUT, access::import_timeout).and_then(access::ImportTimeout::of),
     };
-    model.auto_update = settings.text("Defaults", "AutoUpdate").and_then(|w| AutoUpdate::from_choice(w.value));
+    model.auto_update = reader.text(key::AUTO_UPDATE).and_then(|written| AutoUpdate::from_choice(written.value));
     for (family, key) in Family::keys() {
-        if let Some(command) = settings.text("Defaults", key) {
+        if let Some(command) = reader.text(key) {
             model.installers.own.insert(family, command.value.to_owned());
         }
     }
-    let mut problems = Vec::new();
-    model.update_settle = update::settle(settings, "Defaults", &mut problems);
-    model.update_snapshot = update::snapshot(settings, "Defaults");
-    model.verify = image::verify(settings, "Defaults", &mut problems);
-    if !problems.is_empty() {
+    model.update_settle = update::settle(&mut reader);
+    model.update_snapshot = reader.flag(key::UPDATE_SNAPSHOT);
+    model.verify = image::verify(&mut reader);
+    if problems.is_empty() {
+        model.registries = registries;
+    } else {
         model.reject(file, problems, Vec::new());
-        return;
-    }
-    match read() {
-        Ok(registries) => model.registries = registries,
-        Err((key, problem)) => {
-            let at = settings.text("Defaults", key).map_or_else(|| Location::new(&file.main.path, 1), |w| w.at);
-            model.reject(file, vec![Diagnostic::error(&at, problem)], Vec::new());
-        }
     }
 }
 
@@ -348,7 +334,7 @@ fn default_base(
         return Err(Code::UnusableFile.problem(format!("the base is not known, write Base= here or mend {problem}")));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
-    let Some(written) = settings.text("Defaults", "BaseFs") else { return Ok(Base::Host) };
+    let Some(written) = settings.text("Defaults", key::BASE_FS) else { return Ok(Base::Host) };
     let is_file = names.get(&FileType::Image).is_some_and(|k| k.contains(written.value));
     let reference = if is_file {
         Ok(BaseRef::Image(ImageRef::File(written.value.to_owned())))
@@ -428,7 +414,7 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
             networks.bad.insert(name.to_owned(), problem);
         }
     }
-    let range = addresses(readable, model, "NetworkRange", Range::networks());
+    let range = addresses(readable, model, key::NETWORK_RANGE, Range::networks());
     let chosen = match (&range, uplinks) {
         (Ok(range), Ok(uplinks)) => networks.choose(*range, *uplinks),
         (Err(problem), _) | (_, Err(problem)) => networks.without(problem),
@@ -504,12 +490,12 @@ fn name_servers(networks: &Networks, model: &mut Model) {
 
 /// `UplinkRange=` of `sdme.conf`.
 fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, Problem> {
-    addresses(readable, model, "UplinkRange", Range::default())
+    addresses(readable, model, key::UPLINK_RANGE, Range::default())
 }
 
 /// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
 /// that may be somebody else's.
-fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range) -> Result<Range, Problem> {
+fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Range) -> Result<Range, Problem> {
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
@@ -517,7 +503,7 @@ fn addresses(readable: &Readable<'_>, model: &mut Model, key: &str, usual: Range
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
-    network::range::range(key, written.value).map_err(|message| {
+    network::range::range(&key, written.value).map_err(|message| {
         let problem = Diagnostic::error(&written.at, Code::Address.problem(message));
         let refusal = format!("its address is not known; mend {problem}");
         model.reject(file, vec![problem], Vec::new());
@@ -580,7 +566,7 @@ impl Model {
         if rejected.file_type != FileType::Image && rejected.name.ends_with('@') {
             return None;
         }
-        let plain = container::bad_name(&rejected.name).is_none();
+        let plain = rejected.name.parse::<ContainerName>().is_ok();
         let name = if plain { rejected.name.clone() } else { crate::unit::escape_instance(&rejected.name) };
         unit_of(rejected.file_type, &name).ok()
     }

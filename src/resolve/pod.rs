@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::container::{bad_name, environs, labels};
+use super::container::{environs, labels};
 use super::install;
-use super::machine_name;
 use super::model::{Assignment, Container, Link};
 use super::network::range::{Range, interface, interface_clash};
 use super::network::{Outcome, PodNetwork, Wanted, of_pod, on_host, wanted, whole};
 use super::references::{Names, unit_section};
 use super::service;
 use super::volume::Volumes;
+use crate::config::keys::key;
+use crate::config::names::PodName;
+use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Problem, errors_first, has_errors};
 use crate::resolve::app::mounts::Place;
@@ -152,17 +154,9 @@ pub fn pod(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Pod, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "pod"));
-    if let Some(message) = bad(name) {
-        problems.push(Diagnostic::error(&whole(file), Code::Name.problem(message)));
-    }
-    if let Some(written) = settings.text("Pod", "PodName")
-        && let Some(message) = bad(&machine_name(written.value))
-    {
-        problems
-            .push(Diagnostic::error(&written.at, Code::Name.problem(format!("PodName={}: {message}", written.value))));
-    }
-    labels(settings, "Pod", &["Label"], &mut problems);
+    let mut reader = Reader::new(settings, "Pod", &mut problems);
+    let _: Option<PodName> = reader.name(name, file, key::POD_NAME);
+    labels(&mut reader, &[key::LABEL]);
     // Here, and not in each member's name.
     let handed = settings.for_members();
     Place { container: name, file, names, volumes }.mounts(&handed, None, &mut problems);
@@ -218,7 +212,7 @@ impl Pods {
     /// A container's settings, with what its pod says about its members.
     #[must_use]
     pub fn handed<'a>(&self, settings: &'a Settings) -> Cow<'a, Settings> {
-        let pod = settings.text("Container", "Pod").and_then(|pod| self.handed.get(pod.value.strip_suffix(".pod")?));
+        let pod = settings.text("Container", key::POD).and_then(|pod| self.handed.get(pod.value.strip_suffix(".pod")?));
         match pod.filter(|handed| !handed.is_empty()) {
             Some(handed) => Cow::Owned(settings.in_pod(handed)),
             None => Cow::Borrowed(settings),

@@ -3,6 +3,8 @@
 
 use super::model::Network;
 use super::network::Connection;
+use crate::config::keys::{KeyName, key};
+use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::contract::capability::Capabilities;
 use crate::diag::{Code, Diagnostic, Location, Spanned, suggestion};
@@ -120,8 +122,8 @@ const GROUPS: [&str; 28] = [
 
 /// The key that asks for a preset, if one does.
 #[must_use]
-pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<&'static str>>) {
-    for (preset, key) in [(Preset::Strict, "Strict"), (Preset::Hardened, "Hardened")] {
+pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<KeyName>>) {
+    for (preset, key) in [(Preset::Strict, key::STRICT), (Preset::Hardened, key::HARDENED)] {
         if let Some(written) = settings.text("Container", key).filter(|w| parse_bool(w.value) == Some(true)) {
             return (preset, Some(Spanned { value: key, at: written.at }));
         }
@@ -138,7 +140,7 @@ pub fn security(
 ) -> Security {
     let (preset, by) = preset(settings);
     let text = |key| settings.text("Container", key);
-    if let (Some(strict), Some(hardened)) = (&by, text("Hardened"))
+    if let (Some(strict), Some(hardened)) = (&by, text(key::HARDENED))
         && strict.value == "Strict"
         && parse_bool(hardened.value) == Some(false)
     {
@@ -148,10 +150,10 @@ pub fn security(
         ));
     }
     let user_ns = user_ns(settings, by.as_ref(), connection, problems);
-    let nnp = text("NoNewPrivileges").and_then(|w| parse_bool(w.value));
+    let nnp = text(key::NO_NEW_PRIVILEGES).and_then(|w| parse_bool(w.value));
 
     let (add, drop) =
-        (capabilities("AddCapability", settings, problems), capabilities("DropCapability", settings, problems));
+        (capabilities(key::ADD_CAPABILITY, settings, problems), capabilities(key::DROP_CAPABILITY, settings, problems));
     let (added, dropped) = (union(&add), union(&drop));
     let named = add.iter().map(|set| set.value).filter(|set| *set != Capabilities::ALL);
     let named = named.fold(Capabilities::NONE, Capabilities::with);
@@ -230,7 +232,7 @@ pub fn security(
 /// Whether the container is to have a user namespace.
 fn user_ns(
     settings: &Settings,
-    by: Option<&Spanned<&'static str>>,
+    by: Option<&Spanned<KeyName>>,
     connection: &mut Connection,
     problems: &mut Vec<Diagnostic>,
 ) -> bool {
@@ -263,7 +265,7 @@ fn user_ns(
             Network::Pod(joined) if *joined == pod => {}
             Network::Alone => connection.network = Network::Pod(pod),
             _ => {
-                let at = settings.text("Container", "OciPod").map_or_else(|| at.clone(), |pod| pod.at);
+                let at = settings.text("Container", key::OCI_POD).map_or_else(|| at.clone(), |pod| pod.at);
                 let message = "OciPod= and a user namespace cannot be used with another network: the container as a whole \
                                joins the pod; remove Network= or Pod=, or the user namespace";
                 problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
@@ -273,17 +275,9 @@ fn user_ns(
     user_ns
 }
 
-fn capabilities(key: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
-    let mut out = Vec::new();
-    for word in settings.words("Container", key) {
-        match Capabilities::parse(&word.value) {
-            Ok(value) => out.push(Spanned { value, at: word.at }),
-            Err(message) => {
-                problems.push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("{key}=: {message}"))));
-            }
-        }
-    }
-    out
+fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
+    let wrong = |message| Code::Confinement.problem(format!("{key}=: {message}"));
+    Reader::new(settings, "Container", problems).words(key, |word| Capabilities::parse(word).map_err(wrong))
 }
 
 fn union(all: &[Spanned<Capabilities>]) -> Capabilities {
@@ -295,7 +289,7 @@ fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut line: Option<Location> = None;
     let mut denied = false;
-    for word in settings.words("Container", "SystemCallFilter") {
+    for word in settings.words("Container", key::SYSTEM_CALL_FILTER) {
         if line.as_ref() != Some(&word.at) {
             denied = word.value.starts_with('~');
             line = Some(word.at.clone());
@@ -336,10 +330,10 @@ fn system_call(name: &str) -> Result<(), String> {
 
 fn app_armor(
     settings: &Settings,
-    strict: Option<Spanned<&'static str>>,
+    strict: Option<Spanned<KeyName>>,
     problems: &mut Vec<Diagnostic>,
 ) -> Option<Spanned<String>> {
-    let Some(written) = settings.text("Container", "AppArmor") else {
+    let Some(written) = settings.text("Container", key::APP_ARMOR) else {
         return strict.map(|by| Spanned { value: APP_ARMOR.to_owned(), at: by.at });
     };
     if written.value == "unconfined" {
@@ -357,7 +351,7 @@ fn app_armor(
 }
 
 fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
-    let written = settings.text("Container", "SeccompProfile")?;
+    let written = settings.text("Container", key::SECCOMP_PROFILE)?;
     if !runs {
         let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
         problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));

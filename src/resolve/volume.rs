@@ -8,9 +8,11 @@ use super::container::labels;
 use super::model::Assignment;
 use super::references::{Names, unit_section};
 use super::service;
-use crate::config::settings::{Settings, parse_bool};
-use crate::config::values::mount;
-use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
+use crate::config::keys::{KeyName, key};
+use crate::config::names::VolumeName;
+use crate::config::reader::Reader;
+use crate::config::settings::Settings;
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 
 /// A volume that has a file.
 #[derive(Debug, Clone)]
@@ -131,18 +133,17 @@ pub fn volume(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Volume, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let text = |key| settings.text("Volume", key);
-    let (name, at) =
-        text("VolumeName").map_or_else(|| (described, Location::new(file, 1)), |written| (written.value, written.at));
-    if let Err(message) = mount::name(name) {
-        problems.push(Diagnostic::error(&at, Code::Name.problem(message)));
+    let written = settings.text("Volume", key::VOLUME_NAME);
+    let (name, at) = written.map_or_else(|| (described, Location::new(file, 1)), |written| (written.value, written.at));
+    if let Err(problem) = name.parse::<VolumeName>() {
+        problems.push(Diagnostic::error(&at, problem));
     }
-    let owner = Owner {
-        user: account(settings, "User", "UID", &mut problems),
-        group: account(settings, "Group", "GID", &mut problems),
-    };
-    labels(settings, "Volume", &["Label"], &mut problems);
-    let device = device(settings, &mut problems);
+    let mut reader = Reader::new(settings, "Volume", &mut problems);
+    let owner =
+        Owner { user: account(&mut reader, key::USER, key::UID), group: account(&mut reader, key::GROUP, key::GID) };
+    labels(&mut reader, &[key::LABEL]);
+    let device = device(&mut reader);
+    let copy = reader.flag(key::COPY).is_none_or(|copy| copy.value);
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let described = ["Description", "Documentation", "SourcePath"];
     if device.is_none() {
@@ -160,66 +161,50 @@ pub fn volume(
         return Err(errors_first(problems));
     }
     warnings.append(&mut problems);
-    let copy = text("Copy").and_then(|v| parse_bool(v.value)).unwrap_or(true);
     Ok(Volume { name: name.to_owned(), file: Arc::clone(file), owner, copy, device, unit })
 }
 
 /// A user or group, for which there are two keys.
-fn account(settings: &Settings, by_name: &str, by_id: &str, problems: &mut Vec<Diagnostic>) -> Option<Account> {
-    let (named, numbered) = (settings.text("Volume", by_name), settings.text("Volume", by_id));
-    if let (Some(_), Some(second)) = (&named, &numbered) {
+fn account(reader: &mut Reader<'_, '_>, by_name: KeyName, by_id: KeyName) -> Option<Account> {
+    let (is_named, is_numbered) = (reader.is_set(by_name), reader.is_set(by_id));
+    if is_named && is_numbered {
         let message = format!("{by_id}= says the same as {by_name}=; remove one of them");
-        problems.push(Diagnostic::error(&second.at, Code::Combination.problem(message)));
+        reader.reject(by_id, Code::Combination.problem(message));
     }
     let number = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX && !text.starts_with('+'));
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
-    let read = |key: &str, Spanned { value, at }: &Spanned<&str>| match number(value) {
-        Some(id) => Ok(Account::Id(id)),
-        None if key == by_name
-            && value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
-            && value.bytes().all(plain) =>
-        {
-            Ok(Account::Name((*value).to_owned()))
-        }
-        None if key == by_name => {
-            Err(Diagnostic::error(at, Code::User.problem(format!("{key}={value} is neither a name nor a number"))))
-        }
-        None => Err(Diagnostic::error(
-            at,
-            Code::Quantity.problem(format!("{key}={value} is not a number; write {by_name}={value} for a name")),
-        )),
-    };
-    let written = named.map(|n| (by_name, n)).or(numbered.map(|n| (by_id, n)));
-    written.and_then(|(key, value)| read(key, &value).map_err(|problem| problems.push(problem)).ok())
+    let is_name =
+        |value: &str| value.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_') && value.bytes().all(plain);
+    if is_named {
+        return reader.value(by_name, |value| match number(value) {
+            Some(id) => Ok(Account::Id(id)),
+            None if is_name(value) => Ok(Account::Name(value.to_owned())),
+            None => Err(Code::User.problem(format!("{by_name}={value} is neither a name nor a number"))),
+        });
+    }
+    reader.value(by_id, |value| {
+        let wrong = || format!("{by_id}={value} is not a number; write {by_name}={value} for a name");
+        number(value).map(Account::Id).ok_or_else(|| Code::Quantity.problem(wrong()))
+    })
 }
 
-fn device(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Device> {
-    let text = |key| settings.text("Volume", key);
-    let Some(what) = text("Device") else {
-        for key in ["Type", "Options"] {
-            if let Some(written) = text(key) {
-                problems.push(Diagnostic::error(
-                    &written.at,
-                    Code::Combination.problem(format!("{key}= is about Device=; write that, too")),
-                ));
-            }
+fn device(reader: &mut Reader<'_, '_>) -> Option<Device> {
+    if !reader.is_set(key::DEVICE) {
+        for key in [key::TYPE, key::OPTIONS] {
+            reader.reject(key, Code::Combination.problem(format!("{key}= is about Device=; write that, too")));
         }
         return None;
+    }
+    let without_blanks = |value: &str| match value.contains(char::is_whitespace) {
+        true => Err(Code::Value.problem(format!("{value:?} has blanks in it; options are separated by commas"))),
+        false => Ok(value.to_owned()),
     };
-    for written in [text("Type"), text("Options")].into_iter().flatten() {
-        if written.value.contains(char::is_whitespace) {
-            let message = format!("{:?} has blanks in it; options are separated by commas", written.value);
-            problems.push(Diagnostic::error(&written.at, Code::Value.problem(message)));
-        }
-    }
-    if what.value.starts_with('.') {
-        problems.push(Diagnostic::error(
-            &what.at,
-            Code::Path.problem(format!("Device={} is not an absolute path", what.value)),
-        ));
-    }
-    let owned = |key| text(key).map(|t| t.value.to_owned());
-    let (mut fs_type, mut options) = (owned("Type"), owned("Options"));
+    let what = reader.value(key::DEVICE, |value| match value.starts_with('.') {
+        true => Err(Code::Path.problem(format!("Device={value} is not an absolute path"))),
+        false => Ok(value.to_owned()),
+    });
+    let mut fs_type = reader.value(key::TYPE, without_blanks);
+    let mut options = reader.value(key::OPTIONS, without_blanks);
     // mount(8) knows no type of this name; podman takes the word for the option.
     if fs_type.as_deref() == Some("bind") {
         fs_type = Some("none".to_owned());
@@ -230,5 +215,5 @@ fn device(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Device>
             None => Some("bind".to_owned()),
         };
     }
-    Some(Device { what: what.value.to_owned(), fs_type, options })
+    what.map(|what| Device { what, fs_type, options })
 }

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! The one table of keys: it drives the parser, the diagnostics and the documentation. Pure.
 
+pub mod key;
 mod table;
 
 use crate::diag::{Code, Problem, suggestion};
+
+pub use key::KeyName;
 
 /// The file types, told apart by their extension.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -106,7 +109,7 @@ pub enum Scope {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
     /// Name as written before the `=`.
-    pub name: &'static str,
+    pub name: KeyName,
     /// How its value is read.
     pub kind: Kind,
     /// Whether it can be used.
@@ -189,7 +192,7 @@ pub fn is_of_service(file_type: FileType, name: &str) -> bool {
 }
 
 fn unknown(file_type: FileType, name: &str) -> String {
-    let near = suggestion(name, keys(file_type).iter().map(|k| k.name));
+    let near = suggestion(name, keys(file_type).iter().map(|k| k.name.text()));
     let elsewhere = FileType::ALL.iter().find(|t| **t != file_type && keys(**t).iter().any(|k| k.name == name));
     let passed = PASSED.iter().find(|(section, all)| {
         file_type.passed_through().contains(section) && all.split(' ').any(|setting| setting == name)
@@ -223,6 +226,51 @@ mod tests {
         assert_eq!(quadlet(FileType::Image), 18);
         assert_eq!(quadlet(FileType::Network), 18);
         assert_eq!(quadlet(FileType::Volume), 16);
+    }
+
+    /// Keys that are accepted and that nothing reads, with the reason.
+    const UNREAD: [(KeyName, &str); 8] = [
+        (key::EXPOSE_HOST_PORT, "metadata of an image"),
+        (key::HEALTH_MAX_LOG_COUNT, "the journal has its own limits"),
+        (key::HEALTH_MAX_LOG_SIZE, "the journal has its own limits"),
+        (key::IPAM_DRIVER, "its only value is what is done anyway"),
+        (key::OS, "its only value is what is done anyway"),
+        (key::RUN_INIT, "every application runs under an init"),
+        (key::SECURITY_LABEL_DISABLE, "the container gets no SELinux label anyway"),
+        (key::SECURITY_LABEL_NESTED, "the container gets no SELinux label anyway"),
+    ];
+
+    #[test]
+    fn every_key_that_can_be_used_is_read() {
+        let mut text = String::new();
+        for folder in ["config", "resolve", "search"] {
+            let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
+            for entry in walkdir::WalkDir::new(folder) {
+                let path = entry.unwrap().into_path();
+                if path.extension().is_some_and(|ext| ext == "rs")
+                    && !path.components().any(|part| part.as_os_str() == "keys")
+                {
+                    text += &std::fs::read_to_string(path).unwrap();
+                }
+            }
+        }
+        let is_read = |constant: &str| {
+            let constant = format!("key::{constant}");
+            let mut found = text.match_indices(&constant).map(|(at, found)| &text[at + found.len()..]);
+            found.any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+        };
+        let usable = |name: KeyName| {
+            let mut all = FileType::ALL.into_iter().flat_map(keys);
+            all.any(|key| key.name == name && key.status == Status::Supported)
+        };
+        let unread: Vec<&str> = key::ALL
+            .iter()
+            .filter(|(constant, name)| usable(*name) && !is_read(constant))
+            .map(|(_, name)| name.text())
+            .filter(|name| !UNREAD.iter().any(|(unread, _)| unread == name))
+            .collect();
+        assert_eq!(unread, [""; 0], "keys that nothing reads");
+        assert!(UNREAD.iter().all(|(unread, _)| !key::ALL.iter().any(|(c, name)| name == unread && is_read(c))));
     }
 
     #[test]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! How registries are spoken to: keys of `.image` files and of `sdme.conf`, parsed. Pure.
 
-use crate::diag::{Code, Location, Problem};
+use crate::diag::{Code, Location, Problem, Spanned};
 
 /// Settings of one image.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -99,36 +99,32 @@ pub fn delay(value: &str) -> Result<u64, Problem> {
     time.ok_or_else(|| Code::Quantity.problem(format!("RetryDelay={value} is not a time; write 5s or 500ms")))
 }
 
-/// Reads `ImportTimeout=`; `None` for no limit.
+impl ImportTimeout {
+    /// The limit that `written` sets; `None` for no limit.
+    #[must_use]
+    pub fn of(written: Spanned<(u64, String)>) -> Option<Self> {
+        let (milliseconds, text) = written.value;
+        (milliseconds > 0).then_some(Self { milliseconds, written: text, at: written.at })
+    }
+}
+
+/// Reads `ImportTimeout=`: milliseconds, 0 for `infinity`, and the value as it is written.
 ///
 /// # Errors
 /// When it is not a time.
-pub fn import_timeout(value: &str, at: &Location) -> Result<Option<ImportTimeout>, Problem> {
+pub fn import_timeout(value: &str) -> Result<(u64, String), Problem> {
     let milliseconds = if value == "infinity" { Some(0) } else { super::time::milliseconds(value) };
-    let milliseconds = milliseconds.ok_or_else(|| {
-        Code::Quantity.problem(format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity"))
-    })?;
-    let set = || ImportTimeout { milliseconds, written: value.to_owned(), at: at.clone() };
-    Ok((milliseconds > 0).then(set))
+    let wrong = || format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity");
+    milliseconds.map(|time| (time, value.to_owned())).ok_or_else(|| Code::Quantity.problem(wrong()))
 }
 
-/// Reads `CacheSize=`: a number of bytes, or of what the unit says (as in systemd, to the base 1024).
+/// Reads `CacheSize=`: a size in bytes, which may be 0.
 ///
 /// # Errors
-/// When it is nothing of that kind.
+/// When it is not a size.
 pub fn size(value: &str) -> Result<u64, Problem> {
-    let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
-    let (number, unit) = value.split_at(end);
-    let shift = match unit {
-        "" | "B" => Some(0),
-        "K" => Some(10),
-        "M" => Some(20),
-        "G" => Some(30),
-        "T" => Some(40),
-        _ => None,
-    };
-    let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
-    bytes.ok_or_else(|| Code::Quantity.problem(format!("CacheSize={value} is not a size; write 10G or 500M")))
+    let wrong = || Code::Quantity.problem(format!("CacheSize={value} is not a size; write 10G or 500M"));
+    super::bytes(value).ok_or_else(wrong)
 }
 
 /// Reads `KeepVersions=`.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! How systemd gets into a base image that lacks it: the setting, the families of distributions, their commands. Pure.
 
+use crate::config::keys::{KeyName, key};
 use std::collections::BTreeMap;
 
 /// Whether packages are installed into a base (`InstallPackages=`).
@@ -43,38 +44,38 @@ pub enum Family {
 impl Family {
     /// All of them, with the words for them in os-release(5), the keys for their commands in `sdme.conf`, and the usual
     /// commands. What the package manager keeps for the next time is of no use in an image.
-    const ALL: [(Self, &'static [&'static str], &'static str, &'static str); 4] = [
+    const ALL: [(Self, &'static [&'static str], KeyName, &'static str); 4] = [
         (
             Self::Debian,
             &["debian", "ubuntu"],
-            "InstallDebian",
+            key::INSTALL_DEBIAN,
             "apt-get -q update && apt-get -qy -o Dpkg::Use-Pty=0 --no-install-recommends install systemd systemd-sysv \
              dbus login && apt-get clean && rm -rf /var/lib/apt/lists/*",
         ),
         (
             Self::Fedora,
             &["fedora", "rhel", "centos"],
-            "InstallFedora",
+            key::INSTALL_FEDORA,
             "dnf=$(command -v dnf || command -v microdnf || command -v yum) && \
              $dnf -y --setopt=install_weak_deps=0 install systemd dbus util-linux && $dnf clean all",
         ),
         (
             Self::Arch,
             &["arch", "archlinux"],
-            "InstallArch",
+            key::INSTALL_ARCH,
             "pacman -Syu --noconfirm --needed systemd systemd-sysvcompat dbus && rm -rf /var/cache/pacman/pkg/*",
         ),
         (
             Self::Suse,
             &["suse", "opensuse", "sles"],
-            "InstallSuse",
+            key::INSTALL_SUSE,
             "zypper --non-interactive --gpg-auto-import-keys refresh && \
              zypper --non-interactive install --no-recommends systemd dbus-1 util-linux && zypper clean --all",
         ),
     ];
 
     /// The keys of `sdme.conf` that set commands.
-    pub fn keys() -> impl Iterator<Item = (Self, &'static str)> {
+    pub fn keys() -> impl Iterator<Item = (Self, KeyName)> {
         Self::ALL.iter().map(|(family, _, key, _)| (*family, *key))
     }
 

@@ -233,25 +233,29 @@ fn plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'%')
 }
 
-/// Reads a size in bytes, or in what the unit says, to the base 1024: b, k, m, g or t.
+/// Reads a size above 0.
 ///
 /// # Errors
-/// When it is no size.
+/// When it is not such a size.
 pub fn size(key: &str, value: &str) -> Result<u64, Problem> {
+    let wrong = || Code::Quantity.problem(format!("{key}={value} is not a size; write 512m or 2g"));
+    bytes(value).filter(|bytes| *bytes > 0).ok_or_else(wrong)
+}
+
+/// Reads a number of bytes, with a unit to the base 1024 if there is one: b, k, m, g or t, in any case.
+#[must_use]
+pub fn bytes(value: &str) -> Option<u64> {
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
     let (number, unit) = value.split_at(end);
     let shift = match unit.to_ascii_lowercase().as_str() {
-        "" | "b" => Some(0),
-        "k" | "kb" => Some(10),
-        "m" | "mb" => Some(20),
-        "g" | "gb" => Some(30),
-        "t" | "tb" => Some(40),
-        _ => None,
+        "" | "b" => 0,
+        "k" | "kb" => 10,
+        "m" | "mb" => 20,
+        "g" | "gb" => 30,
+        "t" | "tb" => 40,
+        _ => return None,
     };
-    let bytes = shift.and_then(|shift| number.parse::<u64>().ok()?.checked_mul(1 << shift));
-    bytes
-        .filter(|b| *b > 0)
-        .ok_or_else(|| Code::Quantity.problem(format!("{key}={value} is not a size; write 512m or 2g")))
+    number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
 /// Reads the name or number of a signal, as systemd writes it (systemd.kill(5)). Docker allows to leave out `SIG`.

@@ -2,6 +2,7 @@
 //! What is mounted into an application, as it is written: `Volume=` (podman-run(1), `--volume`) and `Mount=` (`--mount`).
 //! Pure.
 
+use crate::config::names::VolumeName;
 use crate::diag::suggestion;
 
 /// Where the files come from.
@@ -306,22 +307,8 @@ fn source(text: &str) -> Result<Source, String> {
     if text.contains('/') {
         return Err(format!("{text} is neither the name of a volume nor a path; write ./{text} or /{text}"));
     }
-    name(text).map(|()| Source::Named(text.to_owned()))
-}
-
-/// Checks the name of a volume, which is that of its directory.
-///
-/// # Errors
-/// It is none.
-pub fn name(text: &str) -> Result<(), String> {
-    let plain = text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
-    if plain && text.len() <= 128 {
-        return Ok(());
-    }
-    Err(format!(
-        "{text:?} cannot be the name of a volume, which has letters, digits, '.', '_' and '-', at most 128 of them"
-    ))
+    let name = text.parse::<VolumeName>().map_err(|problem| problem.to_string())?;
+    Ok(Source::Named(name.into()))
 }
 
 /// Checks where something is to appear in an application, and gives the path in its simplest form.

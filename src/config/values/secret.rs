@@ -2,6 +2,7 @@
 //! `Secret=NAME[,OPTION=VALUE…]` as in podman-run(1), `--secret`. Pure.
 
 use super::mount::{octal, target};
+use crate::config::names::SecretName;
 use crate::diag::suggestion;
 use crate::unit::is_env_name;
 
@@ -47,10 +48,7 @@ pub fn secret(value: &str) -> Result<Secret, String> {
         Some(place) => parts.remove(place).split_once('=').map_or("", |(_, name)| name).to_owned(),
         None => parts.remove(0).to_owned(),
     };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"_.-".contains(&b);
-    if name.is_empty() || name.starts_with('.') || name.len() > 128 || !name.bytes().all(plain) {
-        return Err(format!("{name:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'"));
-    }
+    let name: String = name.parse::<SecretName>().map_err(|problem| problem.to_string())?.into();
     let (mut kind, mut place, mut uid, mut gid, mut mode) = ("mount", None, None, None, None);
     for part in parts {
         let (key, value) = part.split_once('=').filter(|(_, v)| !v.is_empty()).unwrap_or((part, ""));

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 use super::storage::Storage;
 use super::workloads::Workload;
 use super::{Context, configs, probes, resources, secrets, security, services};
+use crate::config::keys::key;
 use crate::config::values::source::{ImageSource, Pull};
 use crate::ini::split_words;
 use crate::resolve::model::{App, Container};
@@ -87,7 +88,7 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
             // As it was written, if that is a reference.
             let settings = context.settings.get(&*own.file);
             let written =
-                settings.and_then(|settings| settings.text("Container", "Image")).map(|text| text.value.to_owned());
+                settings.and_then(|settings| settings.text("Container", key::IMAGE)).map(|text| text.value.to_owned());
             written.filter(|text| app.first && !text.ends_with(".image")).unwrap_or_else(|| image.source.to_string())
         }
         other => {
@@ -100,7 +101,8 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
         }
     };
     out.image = Some(reference);
-    let written = context.settings.get(&*own.file).is_some_and(|settings| settings.text("Container", "Pull").is_some());
+    let written =
+        context.settings.get(&*own.file).is_some_and(|settings| settings.text("Container", key::PULL).is_some());
     if written || image.file.is_some() {
         let policy = match image.pull {
             Pull::Always | Pull::Newer => "Always",

@@ -13,6 +13,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::workloads::Workload;
 use super::{Context, dns, services};
+use crate::config::keys::key;
 use crate::resolve::model::Network;
 
 /// The label of the members of a network.
@@ -61,12 +62,13 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
         }
         let Some(network) = context.model.networks.get(&attachment.network) else { continue };
         let file = std::sync::Arc::clone(&network.file);
-        for key in ["Subnet", "Gateway", "IPRange", "InterfaceName", "IPv6", "Options", "DNS"] {
+        let lost = [key::SUBNET, key::GATEWAY, key::IP_RANGE, key::INTERFACE_NAME, key::IPV6, key::OPTIONS, key::DNS];
+        for key in lost {
             let written =
                 context.settings.get(&*file).is_some_and(|settings| !settings.lines("Network", key).is_empty());
             if written {
-                let at = context.at(&file, "Network", key);
-                context.lose(&at, key, "addresses and links are those of the cluster; remove it");
+                let at = context.at(&file, "Network", &key);
+                context.lose(&at, &key, "addresses and links are those of the cluster; remove it");
             }
         }
     }

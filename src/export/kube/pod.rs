@@ -13,6 +13,7 @@ use super::jobs::{self, Timer};
 use super::storage::Storage;
 use super::workloads::Workload;
 use super::{Context, Kind, container, networks, secrets, security, services};
+use crate::config::keys::key;
 use crate::kube::ObjectMeta;
 use crate::resolve::model::Container;
 
@@ -286,13 +287,13 @@ fn annotations(
         workload.containers.iter().map(|c| (&c.file, "Container")).chain(workload.pod.map(|p| (&p.file, "Pod")));
     for (file, section) in files {
         let Some(settings) = context.settings.get(&**file) else { continue };
-        for key in ["Label", "Annotation"] {
+        for key in [key::LABEL, key::ANNOTATION] {
             for word in settings.words(section, key) {
                 let (name, value) = word.value.split_once('=').unwrap_or((&word.value, ""));
                 if !is_label_name(name) {
                     continue;
                 }
-                if key == "Label" && is_label_value(value) {
+                if key == key::LABEL && is_label_value(value) {
                     labels.entry(name.to_owned()).or_insert_with(|| value.to_owned());
                 } else {
                     annotations.insert(name.to_owned(), value.to_owned());

@@ -9,6 +9,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::Context;
 use super::workloads::Workload;
+use crate::config::keys::{KeyName, key};
 use crate::resolve::model::{App, Container};
 use crate::resolve::security::Preset;
 
@@ -21,9 +22,9 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
         ..SecurityContext::default()
     };
     identity(own, app, spec, &mut out, context);
-    let names = |section: &str, key: &str, context: &Context<'_>| -> Vec<String> {
+    let names = |key: KeyName, context: &Context<'_>| -> Vec<String> {
         let settings = context.settings.get(&*own.file);
-        let words = settings.map(|settings| settings.words(section, key)).unwrap_or_default();
+        let words = settings.map(|settings| settings.words("Container", key)).unwrap_or_default();
         let plain = |word: &str| match word.to_ascii_uppercase() {
             word if word == "ALL" => word,
             word => word.trim_start_matches("CAP_").to_owned(),
@@ -33,7 +34,7 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
     };
     let some = |names: Vec<String>| Some(names).filter(|names| !names.is_empty());
     let capabilities = if security.preset == Preset::Default {
-        let (add, drop) = (names("Container", "AddCapability", context), names("Container", "DropCapability", context));
+        let (add, drop) = (names(key::ADD_CAPABILITY, context), names(key::DROP_CAPABILITY, context));
         Capabilities { add: some(add), drop: some(drop) }
     } else {
         // A preset leaves less than the runtime of a cluster gives.

@@ -12,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
 use super::workloads::Workload;
 use super::{Context, configs, dns, secrets};
+use crate::config::keys::key;
 use crate::diag::Location;
 use crate::kube::{ObjectMeta, quantity};
 use crate::resolve::app::mounts::{Mount, What};
@@ -231,13 +232,13 @@ fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
         Some(Account::Name(_)) => true,
     };
     for (key, is_lost) in
-        [("UID", other), ("User", other), ("Group", matches!(described.owner.group, Some(Account::Name(_))))]
+        [(key::UID, other), (key::USER, other), (key::GROUP, matches!(described.owner.group, Some(Account::Name(_))))]
     {
         let written = context.settings.get(&*file).is_some_and(|settings| settings.text("Volume", key).is_some());
         if is_lost && written {
-            let at = context.at(&file, "Volume", key);
+            let at = context.at(&file, "Volume", &key);
             let reason = "the owner of a volume is the user of the pod, or its group; write User= in the container, or GID= here";
-            context.lose(&at, key, reason);
+            context.lose(&at, &key, reason);
         }
     }
 }

@@ -59,13 +59,16 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::config::values::access;
-    use crate::diag::Location;
+    use crate::diag::{Location, Spanned};
 
     #[test]
     fn reads_and_waits_end_at_the_deadline() {
         let at = Location::new(&"/etc/sdme/sdme.conf".into(), 2);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
-        let short = access::import_timeout("20ms", &at).unwrap();
+        let read = |value| {
+            access::ImportTimeout::of(Spanned { value: access::import_timeout(value).unwrap(), at: at.clone() })
+        };
+        let short = read("20ms");
         let deadline = Deadline::from_now(short.as_ref());
         deadline.check().unwrap();
         let never = std::future::pending::<Result<()>>();
@@ -74,9 +77,9 @@ mod tests {
         assert_eq!(error, want);
         assert_eq!(deadline.check().unwrap_err().to_string(), want);
         for off in ["0", "infinity"] {
-            assert_eq!(access::import_timeout(off, &at).unwrap(), None);
+            assert_eq!(read(off), None);
         }
         Deadline::from_now(None).check().unwrap();
-        assert!(access::import_timeout("soon", &at).unwrap_err().cause.starts_with("ImportTimeout=soon is not a time"));
+        assert!(access::import_timeout("soon").unwrap_err().cause.starts_with("ImportTimeout=soon is not a time"));
     }
 }

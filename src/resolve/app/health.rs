@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! `Health*=` and `Notify=`: what an application's health is told by, on top of what its image says. Pure.
 
+use crate::config::keys::{KeyName, key};
+use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
-use crate::diag::{Code, Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic};
 
 /// What counts as started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -18,6 +20,9 @@ pub enum Notify {
     /// Its first health check has passed.
     Healthy,
 }
+
+/// What the value of a time has to be.
+const TIME: &str = "a time, such as 30s";
 
 /// The keys as written. Times are milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -56,19 +61,20 @@ impl HealthSettings {
 
 /// Reads the keys of one application.
 pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {
-    let mut reader = Reader { settings, problems };
-    let test = test(&mut reader, ["HealthCmd", "HealthHttp", "HealthTcp"], command);
-    let interval =
-        reader.read(Code::Quantity, "HealthInterval", "a time, such as 30s, nor disable", |text| match text {
+    let mut reader = Reader::new(settings, "Container", problems);
+    let test = test(&mut reader, [key::HEALTH_CMD, key::HEALTH_HTTP, key::HEALTH_TCP], command);
+    let is_positive = |time| time > 0;
+    let interval = (Code::Quantity, key::HEALTH_INTERVAL, "a time, such as 30s, nor disable");
+    let retries = (Code::Quantity, key::HEALTH_RETRIES, "a number from 1");
+    let settings = HealthSettings {
+        interval: read(&mut reader, interval, |text| match text {
             "disable" => Some(0),
-            time => positive(time),
-        });
-    let read = HealthSettings {
-        interval,
-        timeout: reader.time("HealthTimeout"),
-        retries: reader.read(Code::Quantity, "HealthRetries", "a number from 1", |t| t.parse().ok().filter(|n| *n > 0)),
-        start_period: reader.read(Code::Quantity, "HealthStartPeriod", "a time, such as 30s", milliseconds),
-        on_failure: match reader.text("HealthOnFailure").as_deref() {
+            time => milliseconds(time).filter(|time| is_positive(*time)),
+        }),
+        timeout: reader.time(key::HEALTH_TIMEOUT, TIME, is_positive),
+        retries: read(&mut reader, retries, |text| text.parse().ok().filter(|number| *number > 0)),
+        start_period: reader.time(key::HEALTH_START_PERIOD, TIME, |_| true),
+        on_failure: match reader.text(key::HEALTH_ON_FAILURE).map(|written| written.value) {
             Some("kill") => OnFailure::Kill,
             Some("restart") => OnFailure::Restart,
             Some("stop") => OnFailure::Stop,
@@ -77,70 +83,64 @@ pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSet
         startup: startup(&mut reader),
         test,
     };
-    let notify = reader.read(Code::HealthCheck, "Notify", "no, yes or healthy", |text| match text {
+    let notify = read(&mut reader, (Code::HealthCheck, key::NOTIFY, "no, yes or healthy"), |text| match text {
         "healthy" => Some(Notify::Healthy),
         word => parse_bool(word).map(|yes| if yes { Notify::Yes } else { Notify::No }),
     });
-    if notify == Some(Notify::Healthy) && read.test.as_ref().is_some_and(Test::is_none) {
-        reader.wrong(
-            Code::Combination,
-            "Notify",
-            "Notify=healthy needs a health check, and HealthCmd=none says there is none",
-        );
+    if notify == Some(Notify::Healthy) && settings.test.as_ref().is_some_and(Test::is_none) {
+        let message = "Notify=healthy needs a health check, and HealthCmd=none says there is none";
+        reader.reject(key::NOTIFY, Code::Combination.problem(message));
     }
-    if notify == Some(Notify::Healthy) && read.interval == Some(0) {
-        reader.wrong(
-            Code::Combination,
-            "Notify",
-            "Notify=healthy needs a health check by time, and HealthInterval=disable says there is none",
-        );
+    if notify == Some(Notify::Healthy) && settings.interval == Some(0) {
+        let message = "Notify=healthy needs a health check by time, and HealthInterval=disable says there is none";
+        reader.reject(key::NOTIFY, Code::Combination.problem(message));
     }
-    (read, notify.unwrap_or_default())
+    (settings, notify.unwrap_or_default())
 }
 
-fn startup(reader: &mut Reader<'_>) -> Option<Startup> {
+fn startup(reader: &mut Reader<'_, '_>) -> Option<Startup> {
     let number = |text: &str| text.parse().ok();
-    let tests = ["HealthStartupCmd", "HealthStartupHttp", "HealthStartupTcp"];
+    let is_positive = |time| time > 0;
+    let tests = [key::HEALTH_STARTUP_CMD, key::HEALTH_STARTUP_HTTP, key::HEALTH_STARTUP_TCP];
     let test = test(reader, tests, |line| command(line).filter(|c| !c.is_empty()));
-    let interval = reader.time("HealthStartupInterval");
-    let timeout = reader.time("HealthStartupTimeout");
-    let retries = reader.read(Code::Quantity, "HealthStartupRetries", "a number", number);
-    let success = reader.read(Code::Quantity, "HealthStartupSuccess", "a number", number);
+    let interval = reader.time(key::HEALTH_STARTUP_INTERVAL, TIME, is_positive);
+    let timeout = reader.time(key::HEALTH_STARTUP_TIMEOUT, TIME, is_positive);
+    let retries = read(reader, (Code::Quantity, key::HEALTH_STARTUP_RETRIES, "a number"), number);
+    let success = read(reader, (Code::Quantity, key::HEALTH_STARTUP_SUCCESS, "a number"), number);
     if let Some(test) = test {
         let (interval, timeout) = (interval.unwrap_or(INTERVAL), timeout.unwrap_or(INTERVAL));
         return Some(Startup { test, interval, timeout, retries: retries.unwrap_or(0), success: success.unwrap_or(1) });
     }
-    let keys = ["HealthStartupInterval", "HealthStartupTimeout", "HealthStartupRetries", "HealthStartupSuccess"];
-    if tests.iter().all(|key| reader.text(key).is_none())
-        && let Some(key) = keys.into_iter().find(|key| reader.text(key).is_some())
+    let keys = [
+        key::HEALTH_STARTUP_INTERVAL,
+        key::HEALTH_STARTUP_TIMEOUT,
+        key::HEALTH_STARTUP_RETRIES,
+        key::HEALTH_STARTUP_SUCCESS,
+    ];
+    if !tests.iter().any(|key| reader.is_set(*key))
+        && let Some(key) = keys.into_iter().find(|key| reader.is_set(*key))
     {
-        reader.wrong(
-            Code::Combination,
-            key,
-            &format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp="),
-        );
+        let message = format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp=");
+        reader.reject(key, Code::Combination.problem(message));
     }
     None
 }
 
 /// Reads the keys of a command, a URL and a port, of which there can be only one: there is one check.
 fn test(
-    reader: &mut Reader<'_>,
-    [cmd, http, tcp]: [&str; 3],
+    reader: &mut Reader<'_, '_>,
+    [cmd, http, tcp]: [KeyName; 3],
     command: impl Fn(&str) -> Option<Vec<String>>,
 ) -> Option<Test> {
-    let mut written = [cmd, http, tcp].into_iter().filter(|key| reader.text(key).is_some());
+    let mut written = [cmd, http, tcp].into_iter().filter(|key| reader.is_set(*key));
     if let (Some(first), Some(second)) = (written.next(), written.next()) {
-        reader.wrong(
-            Code::Combination,
-            second,
-            &format!("{second}= and {first}= cannot both be set; write one of them"),
-        );
+        let message = format!("{second}= and {first}= cannot both be set; write one of them");
+        reader.reject(second, Code::Combination.problem(message));
         return None;
     }
-    let command = reader.read(Code::HealthCheck, cmd, "a command", command).map(Test::Command);
-    let http = reader.probe(http, Probe::http);
-    command.or(http).or_else(|| reader.probe(tcp, Probe::tcp))
+    let command = read(reader, (Code::HealthCheck, cmd, "a command"), command).map(Test::Command);
+    let http = probe(reader, http, Probe::http);
+    command.or(http).or_else(|| probe(reader, tcp, Probe::tcp))
 }
 
 /// Reads a command: a JSON list of words, `none`, `CMD` and words, `CMD-SHELL` and a line, or a line for the shell
@@ -172,50 +172,18 @@ fn command(text: &str) -> Option<Vec<String>> {
     Some(command).filter(|command| !command.is_empty())
 }
 
-/// A time that is not none.
-fn positive(text: &str) -> Option<u64> {
-    milliseconds(text).filter(|time| *time > 0)
+/// A value that `parse` accepts; `expected` says what that is.
+fn read<T>(
+    reader: &mut Reader<'_, '_>,
+    (code, key, expected): (Code, KeyName, &str),
+    parse: impl Fn(&str) -> Option<T>,
+) -> Option<T> {
+    reader.value(key, |value| parse(value).ok_or_else(|| code.problem(format!("{key}={value} is not {expected}"))))
 }
 
-struct Reader<'a> {
-    settings: &'a Settings,
-    problems: &'a mut Vec<Diagnostic>,
-}
-
-impl Reader<'_> {
-    fn text(&self, key: &str) -> Option<String> {
-        self.settings.text("Container", key).map(|written| written.value.to_owned())
-    }
-
-    fn read<T>(&mut self, code: Code, key: &str, expected: &str, parse: impl Fn(&str) -> Option<T>) -> Option<T> {
-        let Spanned { value, .. } = self.settings.text("Container", key)?;
-        let parsed = parse(value);
-        if parsed.is_none() {
-            self.wrong(code, key, &format!("{key}={value} is not {expected}"));
-        }
-        parsed
-    }
-
-    fn probe(&mut self, key: &str, parse: fn(&str) -> Result<Probe, String>) -> Option<Test> {
-        let text = self.text(key)?;
-        match parse(&text) {
-            Ok(probe) => Some(Test::Probe(probe)),
-            Err(why) => {
-                self.wrong(Code::HealthCheck, key, &format!("{key}={text}: {why}"));
-                None
-            }
-        }
-    }
-
-    fn time(&mut self, key: &str) -> Option<u64> {
-        self.read(Code::Quantity, key, "a time, such as 30s", positive)
-    }
-
-    fn wrong(&mut self, code: Code, key: &str, message: &str) {
-        if let Some(written) = self.settings.text("Container", key) {
-            self.problems.push(Diagnostic::error(&written.at, code.problem(message)));
-        }
-    }
+fn probe(reader: &mut Reader<'_, '_>, key: KeyName, parse: fn(&str) -> Result<Probe, String>) -> Option<Test> {
+    let wrong = |value: &str, why: String| Code::HealthCheck.problem(format!("{key}={value}: {why}"));
+    reader.value(key, |value| parse(value).map(Test::Probe).map_err(|why| wrong(value, why)))
 }
 
 #[cfg(test)]

@@ -10,7 +10,8 @@ use super::image::Images;
 use super::model::{App, Assignment};
 use super::references::{ImageRef, Names};
 use super::service::{Fixed, fixed, passed};
-use crate::config::keys::{FileType, Scope, keys, scope};
+use crate::config::keys::{FileType, KeyName, Scope, key, keys, scope};
+use crate::config::names::ApplicationName;
 use crate::config::settings::Settings;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::diag::{Code, Diagnostic, Spanned, suggestion};
@@ -59,9 +60,6 @@ const OF_UNIT: [&str; 15] = [
 fn is_of_unit(key: &str) -> bool {
     OF_UNIT.contains(&key)
 }
-
-/// The longest name: it is part of the name of a mount unit, together with the container's, and of an upper directory.
-const LONGEST: usize = 64;
 
 /// An application that the container asks for.
 struct Wanted {
@@ -118,9 +116,9 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
 /// The images, the first application's first.
 fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<Wanted> {
     let text = |key| settings.text("Container", key);
-    let (mode, pull) = (text("Mode"), text("Pull"));
-    let first = text("Image").map(|i| (true, Spanned { value: i.value.to_owned(), at: i.at }));
-    let further = settings.words("Container", "App").into_iter().map(|i| (false, i));
+    let (mode, pull) = (text(key::MODE), text(key::PULL));
+    let first = text(key::IMAGE).map(|i| (true, Spanned { value: i.value.to_owned(), at: i.at }));
+    let further = settings.words("Container", key::APP).into_iter().map(|i| (false, i));
     let (mut wanted, mut unusable) = (Vec::new(), Vec::new());
     let mut sources = 0;
     for (first, written) in first.into_iter().chain(further) {
@@ -156,7 +154,7 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
             format!("Pull= has no effect here: it belongs to the image; write Policy= in {}.image", app.image.value);
         problems.push(Diagnostic::warning(&pull.at, Code::NoEffect.problem(message)));
     }
-    if let (Some(mode), None, false) = (mode, text("Image"), wanted.is_empty()) {
+    if let (Some(mode), None, false) = (mode, text(key::IMAGE), wanted.is_empty()) {
         problems.push(Diagnostic::error(
             &mode.at,
             Code::Combination.problem("Mode= is about the image of Image=; remove it"),
@@ -190,13 +188,8 @@ fn stem(reference: &ImageRef) -> String {
 /// Why an application of several cannot have this name.
 fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
     let instead = "write an .image file with another name, and that name here";
-    let plain = name.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"._-".contains(&b));
-    if !plain || name.len() > LONGEST {
-        return Some(format!(
-            "{name:?} cannot be the name of an application, which has letters, digits, '.', '_' and '-', at most \
-             {LONGEST} of them; {instead}"
-        ));
+    if let Err(problem) = name.parse::<ApplicationName>() {
+        return Some(format!("{problem}; {instead}"));
     }
     if name.ends_with("-health") || name.ends_with("-health-gate") || (name == App::FIRST && index > 0) {
         return Some(format!("the unit sdme-oci-{name}.service is something else already; {instead}"));
@@ -206,9 +199,9 @@ fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
 
 /// Keys that make no sense in a clone of the host.
 fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
-    let of_image = |name: &str| ["Base", "Mode", "Pull"].contains(&name);
+    let of_image = |name: KeyName| [key::BASE, key::MODE, key::PULL].contains(&name);
     for key in keys(FileType::Container) {
-        let of_any = ["Mount", "Volume"].contains(&key.name);
+        let of_any = [key::MOUNT, key::VOLUME].contains(&key.name);
         if (of_image(key.name) || (key.scope != Scope::Container && !of_any))
             && let Some(found) = settings.words("Container", key.name).first()
         {
@@ -273,7 +266,7 @@ fn app(
 }
 
 fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
-    let words = settings.words("Container", "Environment");
+    let words = settings.words("Container", key::ENVIRONMENT);
     let mut out: Vec<Assignment> = Vec::with_capacity(words.len());
     for word in words {
         match word.value.split_once('=') {

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, key};
 use crate::config::settings::Settings;
 use crate::config::values;
 use crate::config::values::mount::{self, Options, Source, Written};
@@ -82,15 +82,15 @@ impl Place<'_> {
     /// Reads what is mounted into an application; `further` is its name unless it is the first one, or there is none.
     pub fn mounts(&self, settings: &Settings, further: Option<&str>, problems: &mut Vec<Diagnostic>) -> Vec<Mount> {
         let volumes =
-            settings.lines("Container", "Volume").into_iter().map(|v| ("Volume", mount::volume(&v.value), v.at));
-        let long = settings.words("Container", "Mount").into_iter().map(|m| ("Mount", mount::mount(&m.value), m.at));
+            settings.lines("Container", key::VOLUME).into_iter().map(|v| ("Volume", mount::volume(&v.value), v.at));
+        let long = settings.words("Container", key::MOUNT).into_iter().map(|m| ("Mount", mount::mount(&m.value), m.at));
         let in_memory: Vec<(String, Location)> = settings
-            .words("Container", "Tmpfs")
+            .words("Container", key::TMPFS)
             .into_iter()
             .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.0, word.at)))
             .collect();
         let mut out: Vec<Mount> = Vec::new();
-        let long_and_short = ["Volume", "Mount"].map(|key| settings.lines("Container", key));
+        let long_and_short = [key::VOLUME, key::MOUNT].map(|key| settings.lines("Container", key));
         for Spanned { value, at } in long_and_short.iter().flatten() {
             let remarks = mount::remarks(value)
                 .map(|remark| Diagnostic::warning(at, Code::NoEffect.problem(format!("{value}: {remark}"))));
@@ -124,7 +124,7 @@ impl Place<'_> {
         problems: &mut Vec<Diagnostic>,
     ) -> Vec<Spanned<Secret>> {
         let mut out: Vec<Spanned<Secret>> = Vec::new();
-        for Spanned { value, at } in settings.words("Container", "Secret") {
+        for Spanned { value, at } in settings.words("Container", key::SECRET) {
             let read = secret::secret(&value).map_err(|text| Code::Secret.problem(text)).and_then(|secret| {
                 let mounted = |m: &&Mount| matches!(&secret.form, Form::File { target, .. } if *target == m.target);
                 let other = mounts.iter().find(mounted).and_then(|m| m.at.as_ref());
@@ -147,7 +147,7 @@ impl Place<'_> {
     /// Reads the files of variables of an application.
     pub fn environment_files(&self, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<EnvironmentFile> {
         let mut out = Vec::new();
-        for Spanned { value, at } in settings.words("Container", "EnvironmentFile") {
+        for Spanned { value, at } in settings.words("Container", key::ENVIRONMENT_FILE) {
             let (written, optional) = value.strip_prefix('-').map_or((value.as_str(), false), |path| (path, true));
             // A path that is not absolute begins in the directory of the file (podman-systemd.unit(5)).
             let relative = if written.starts_with(['/', '.']) { written.to_owned() } else { format!("./{written}") };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! `ReloadCmd=` and `ReloadSignal=`: what `systemctl reload` does. Pure.
 
+use crate::config::keys::key;
+use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::config::values;
 use crate::diag::{Code, Diagnostic};
@@ -16,19 +18,15 @@ pub enum Reload {
 
 /// Reads the keys of one application, which exclude each other.
 pub fn reload(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Reload> {
-    let command: Vec<String> = settings.words("Container", "ReloadCmd").into_iter().map(|word| word.value).collect();
-    let command = (!command.is_empty()).then_some(Reload::Command(command));
-    let Some(signal) = settings.text("Container", "ReloadSignal") else { return command };
+    let mut reader = Reader::new(settings, "Container", problems);
+    let command = reader.command(key::RELOAD_CMD).map(Reload::Command);
     if command.is_some() {
-        problems.push(Diagnostic::error(
-            &signal.at,
-            Code::Combination.problem("ReloadSignal= and ReloadCmd= exclude each other; remove one"),
-        ));
+        let message = "ReloadSignal= and ReloadCmd= exclude each other; remove one";
+        reader.reject(key::RELOAD_SIGNAL, Code::Combination.problem(message));
     }
-    let name = values::signal(signal.value);
-    if name.is_none() {
-        let message = format!("ReloadSignal={} is not a signal; write SIGHUP or HUP", signal.value);
-        problems.push(Diagnostic::error(&signal.at, Code::Signal.problem(message)));
-    }
-    name.map(Reload::Signal)
+    let signal = reader.value(key::RELOAD_SIGNAL, |value| {
+        let wrong = || Code::Signal.problem(format!("ReloadSignal={value} is not a signal; write SIGHUP or HUP"));
+        values::signal(value).map(Reload::Signal).ok_or_else(wrong)
+    });
+    command.or(signal)
 }

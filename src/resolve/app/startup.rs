@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::keys::{KeyName, key};
+use crate::config::reader::Reader;
+use crate::config::settings::Settings;
 use crate::config::values;
-use crate::config::values::time::milliseconds;
-use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
+use crate::diag::{Code, Diagnostic, Location, Spanned};
 
 /// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can
 /// resolve them.
@@ -78,36 +79,31 @@ impl Startup {
 
     /// Reads the keys of one application.
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
-        let mut reader = Reader { settings, problems };
-        let (identity, identity_at) = reader.identity();
-        let exec = settings.words("Container", "Exec");
+        let mut reader = Reader::new(settings, "Container", problems);
+        let (identity, identity_at) = identity(&mut reader);
         Self {
-            entrypoint: reader.text("Entrypoint", |value| values::command("Entrypoint", value)),
-            exec: (!exec.is_empty()).then(|| exec.into_iter().map(|word| word.value).collect()),
+            entrypoint: reader.value(key::ENTRYPOINT, |value| values::command("Entrypoint", value)),
+            exec: reader.command(key::EXEC),
             identity,
             identity_at,
-            working_dir: reader.text("WorkingDir", |value| values::inner_path("WorkingDir", value)),
-            stop_signal: reader.text("StopSignal", |value| {
+            working_dir: reader.value(key::WORKING_DIR, |value| values::inner_path("WorkingDir", value)),
+            stop_signal: reader.value(key::STOP_SIGNAL, |value| {
                 values::signal(value).ok_or_else(|| {
                     Code::Signal.problem(format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
                 })
             }),
-            stop_timeout: reader.text("StopTimeout", |value| {
-                milliseconds(value).ok_or_else(|| {
-                    Code::Quantity.problem(format!("StopTimeout={value} is not a time; write 10, 1.5s or 2min"))
-                })
-            }),
-            limits: reader.words("Ulimit", values::ulimit).into_iter().map(|(limit, _)| limit).collect(),
-            tmpfs: reader.words("Tmpfs", values::tmpfs).into_iter().map(|(mount, _)| mount).collect(),
-            read_only: reader.flag("ReadOnly").is_some_and(|f| f.value),
-            read_only_tmpfs: reader.flag("ReadOnlyTmpfs").is_none_or(|f| f.value),
-            shm_size: reader.text("ShmSize", |value| values::size("ShmSize", value)),
+            stop_timeout: reader.time(key::STOP_TIMEOUT, "a time; write 10, 1.5s or 2min", |_| true),
+            limits: reader.words(key::ULIMIT, values::ulimit).into_iter().map(|limit| limit.value).collect(),
+            tmpfs: reader.words(key::TMPFS, values::tmpfs).into_iter().map(|mount| mount.value).collect(),
+            read_only: reader.is_yes(key::READ_ONLY),
+            read_only_tmpfs: reader.flag(key::READ_ONLY_TMPFS).is_none_or(|flag| flag.value),
+            shm_size: reader.size(key::SHM_SIZE),
             sysctl: reader
-                .words("Sysctl", values::sysctl)
+                .words(key::SYSCTL, values::sysctl)
                 .into_iter()
-                .map(|((name, value), at)| (name, Spanned { value, at }))
+                .map(|Spanned { value: (name, value), at }| (name, Spanned { value, at }))
                 .collect(),
-            masked: reader.masked(),
+            masked: masked(&mut reader),
         }
     }
 
@@ -120,66 +116,34 @@ impl Startup {
 /// The value of `GroupAdd=` for the groups of who starts podman.
 const KEEP_GROUPS: &str = "keep-groups";
 
-struct Reader<'a> {
-    settings: &'a Settings,
-    problems: &'a mut Vec<Diagnostic>,
+fn masked(reader: &mut Reader<'_, '_>) -> Vec<String> {
+    // Several to a word, as Podman takes them.
+    let read = |word: &str| word.split(':').map(|path| values::inner_path("Mask", path)).collect::<Result<Vec<_>, _>>();
+    reader.words(key::MASK, read).into_iter().flat_map(|paths| paths.value).collect()
 }
 
-impl Reader<'_> {
-    /// The value of a key, if it is there and good.
-    fn text<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Problem>) -> Option<T> {
-        let written = self.settings.text("Container", key)?;
-        read(written.value).map_err(|problem| self.problems.push(Diagnostic::error(&written.at, problem))).ok()
-    }
-
-    /// The good ones of the values of a key, and where they were written.
-    fn words<T>(&mut self, key: &str, read: impl Fn(&str) -> Result<T, Problem>) -> Vec<(T, Location)> {
-        let mut good = Vec::new();
-        for word in self.settings.words("Container", key) {
-            match read(&word.value) {
-                Ok(value) => good.push((value, word.at)),
-                Err(problem) => self.problems.push(Diagnostic::error(&word.at, problem)),
-            }
+fn identity(reader: &mut Reader<'_, '_>) -> (Identity, Option<Location>) {
+    let account = |key: KeyName| {
+        move |value: &str| {
+            let good = !value.is_empty() && !value.contains(|c: char| c.is_control() || c.is_whitespace());
+            good.then(|| value.to_owned())
+                .ok_or_else(|| Code::User.problem(format!("{key}={value:?} is no name and no number")))
         }
-        good
+    };
+    let user = reader.value(key::USER, account(key::USER));
+    let group = reader.value(key::GROUP, account(key::GROUP));
+    if let Some(user) = reader.text(key::USER).filter(|user| user.value.contains(':')) {
+        let message = format!("User={} has a group already; write one of the two", user.value);
+        reader.reject(key::GROUP, Code::Combination.problem(message));
     }
-
-    fn flag(&self, key: &str) -> Option<Spanned<bool>> {
-        let written = self.settings.text("Container", key)?;
-        Some(Spanned { value: parse_bool(written.value)?, at: written.at })
+    let (kept, more): (Vec<_>, Vec<_>) =
+        reader.words(key::GROUP_ADD, account(key::GROUP_ADD)).into_iter().partition(|group| group.value == KEEP_GROUPS);
+    if let Some(kept) = kept.first() {
+        let message =
+            "GroupAdd=keep-groups has no effect here: no user's groups are there to be kept; write their numbers";
+        reader.warning(&kept.at, Code::NoEffect.problem(message));
     }
-
-    fn masked(&mut self) -> Vec<String> {
-        // Several to a word, as Podman takes them.
-        let read = |word: &str| word.split(':').map(|path| values::inner_path("Mask", path)).collect();
-        self.words("Mask", read).into_iter().flat_map(|(paths, _): (Vec<String>, _)| paths).collect()
-    }
-
-    fn identity(&mut self) -> (Identity, Option<Location>) {
-        let account = |key: &'static str| {
-            move |value: &str| {
-                let good = !value.is_empty() && !value.contains(|c: char| c.is_control() || c.is_whitespace());
-                good.then(|| value.to_owned())
-                    .ok_or_else(|| Code::User.problem(format!("{key}={value:?} is no name and no number")))
-            }
-        };
-        let user = self.text("User", account("User"));
-        let group = self.text("Group", account("Group"));
-        let written = |key| self.settings.text("Container", key);
-        if let (Some(user), Some(group)) = (written("User").filter(|u| u.value.contains(':')), written("Group")) {
-            let message = format!("User={} has a group already; write one of the two", user.value);
-            self.problems.push(Diagnostic::error(&group.at, Code::Combination.problem(message)));
-        }
-        let mut more = self.words("GroupAdd", account("GroupAdd"));
-        let kept = more.iter().find(|(name, _)| name == KEEP_GROUPS).map(|(_, at)| at.clone());
-        if let Some(at) = kept {
-            let message =
-                "GroupAdd=keep-groups has no effect here: no user's groups are there to be kept; write their numbers";
-            self.problems.push(Diagnostic::warning(&at, Code::NoEffect.problem(message)));
-            more.retain(|(name, _)| name != KEEP_GROUPS);
-        }
-        let at = written("User").or_else(|| written("Group")).map(|w| w.at);
-        let at = at.or_else(|| more.first().map(|(_, at)| at.clone()));
-        (Identity { user, group, more_groups: more.into_iter().map(|(name, _)| name).collect() }, at)
-    }
+    let written = reader.text(key::USER).or_else(|| reader.text(key::GROUP)).map(|written| written.at);
+    let at = written.or_else(|| more.first().map(|group| group.at.clone()));
+    (Identity { user, group, more_groups: more.into_iter().map(|group| group.value).collect() }, at)
 }

@@ -4,11 +4,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, key};
+use crate::config::names::machine_name;
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
-use crate::resolve::machine_name;
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
 use crate::resolve::network::ports::Port;
@@ -221,7 +221,7 @@ pub fn read(
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Spanned<Written>> {
     let mut all: Vec<Spanned<Written>> = Vec::new();
-    let words = settings.words(section, "Network");
+    let words = settings.words(section, key::NETWORK);
     for word in if words.is_empty() { usual.to_vec() } else { words } {
         let value = match written(&word, names) {
             Ok(value) => value,
@@ -243,12 +243,12 @@ pub fn read(
         }
     }
     let single = all.len() == 1;
-    for (key, ipv4) in [("IP", true), ("IP6", false)] {
+    for (key, ipv4) in [(key::IP, true), (key::IP6, false)] {
         let Some(word) = settings.text(section, key) else { continue };
         let pinned = match all.first_mut().map(|first| &mut first.value) {
-            Some(Written::Named(attachment)) if single => attachment.pin(key, &word, Some(ipv4)),
+            Some(Written::Named(attachment)) if single => attachment.pin(&key, &word, Some(ipv4)),
             Some(Written::Named(_)) => {
-                let option = key.to_lowercase();
+                let option = key.to_ascii_lowercase();
                 let text = format!("{key}= is for a single network; write Network=NAME:{option}={}", word.value);
                 Err(Code::Combination.problem(text))
             }
@@ -261,7 +261,7 @@ pub fn read(
             problems.push(Diagnostic::error(&word.at, problem));
         }
     }
-    for word in settings.words(section, "NetworkAlias") {
+    for word in settings.words(section, key::NETWORK_ALIAS) {
         let mut given = false;
         for network in &mut all {
             if let Written::Named(attachment) = &mut network.value {

@@ -4,10 +4,9 @@
 
 use std::collections::BTreeSet;
 
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, key};
+use crate::config::names::{NetworkName, machine_name};
 use crate::diag::{Code, Diagnostic, suggestion};
-use crate::resolve::container::bad_name;
-use crate::resolve::machine_name;
 use crate::resolve::network::join::Readable;
 use crate::resolve::references::Names;
 
@@ -25,7 +24,7 @@ pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Ve
     let known = || names.get(&FileType::Network).into_iter().flatten().map(String::as_str);
     let types = [FileType::Container, FileType::Pod, FileType::Defaults];
     for ((file_type, _), (_, settings)) in readable.iter().filter(|((file_type, _), _)| types.contains(file_type)) {
-        for word in settings.words(file_type.section(), "Network") {
+        for word in settings.words(file_type.section(), key::NETWORK) {
             let head = word.value.split(':').next().unwrap_or_default();
             let name = machine_name(head);
             let is_file = head.ends_with(".network") || head.ends_with(".container");
@@ -33,7 +32,7 @@ pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Ve
             if is_file
                 || is_known
                 || known().any(|file| file == head)
-                || bad_name(&name).is_some()
+                || name.parse::<NetworkName>().is_err()
                 || !suggestion(head, known().chain(WORDS)).is_empty()
             {
                 continue;

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::ports::parse;
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, key};
 use crate::config::settings::Settings;
 use crate::config::sources::SourceFile;
 use crate::diag::{Code, Problem, Spanned};
@@ -45,29 +45,29 @@ impl Others<'_> {
             return Err(Code::Circle.problem(format!("{} would join each other's network", all.join(" and "))));
         }
         seen.push(file.to_owned());
-        if let Some(pod) = settings.text("Container", "Pod") {
+        if let Some(pod) = settings.text("Container", key::POD) {
             let file = pod.value.strip_suffix(".pod").unwrap_or(pod.value);
             let host = self.readable.get(&(FileType::Pod, file)).is_some_and(|(_, settings)| {
-                settings.words("Pod", "Network").iter().any(|network| network.value == "host")
+                settings.words("Pod", key::NETWORK).iter().any(|network| network.value == "host")
             });
             return Ok((!host).then(|| self.names.pod(file).to_owned()));
         }
         let own = || Ok(Some(self.names.machine(file).to_owned()));
-        let mut words = settings.words("Container", "Network");
-        if words.is_empty() && settings.text("Container", "OciPod").is_none() {
+        let mut words = settings.words("Container", key::NETWORK);
+        if words.is_empty() && settings.text("Container", key::OCI_POD).is_none() {
             words = self.usual.to_vec();
         }
         let isolated = preset(settings).1.is_some();
         let publishes = || {
-            let words = settings.words("Container", "PublishPort");
+            let words = settings.words("Container", key::PUBLISH_PORT);
             words.iter().filter_map(|word| parse(word).ok()).flatten().any(|port| !is_its_own(&port))
         };
         match words.first().map(|word| written(word, self.names)).transpose()? {
             Some(Written::Named(_) | Written::Private | Written::Uplink) => own(),
             Some(Written::Container(other)) => self.follow(&other, seen),
             Some(Written::Host) if !isolated => Ok(None),
-            None if isolated || (settings.text("Container", "OciPod").is_none() && publishes()) => own(),
-            None if settings.text("Container", "OciPod").is_none() => Ok(None),
+            None if isolated || (settings.text("Container", key::OCI_POD).is_none() && publishes()) => own(),
+            None if settings.text("Container", key::OCI_POD).is_none() => Ok(None),
             _ => {
                 let text = "cannot be joined; write Network=private or Network=uplink there";
                 Err(Code::Combination.problem(format!("the network of {file}.container {text}")))

@@ -17,7 +17,8 @@ use super::model::{Link, Network};
 use super::pod::{Pod, Pods};
 use super::references::{Names, existing};
 use super::security::preset;
-use crate::config::keys::FileType;
+use crate::config::keys::{FileType, KeyName, key};
+use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Code, Diagnostic, Location, Spanned};
 use crate::resolve::network::attach::{Attachment, Written};
@@ -44,41 +45,33 @@ pub struct Wanted {
 /// `named` says whether there are networks with names, which may have IPv6.
 pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
     let mut wanted = Wanted::default();
-    for word in settings.words(section, "PublishPort") {
+    for word in settings.words(section, key::PUBLISH_PORT) {
         match parse(&word) {
             Ok(ports) => wanted.ports.extend(ports),
             Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
         }
     }
-    wanted.forward = settings.text(section, "PublishMode").is_some_and(|mode| mode.value == "nft");
+    let mut reader = Reader::new(settings, section, problems);
+    wanted.forward = reader.text(key::PUBLISH_MODE).is_some_and(|mode| mode.value == "nft");
     for port in &wanted.ports {
         if let Err(message) = forwardable(port, wanted.forward, named) {
-            problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
+            reader.error(&port.at, Code::Port.problem(message));
         }
     }
-    let demand = settings.text(section, "StartOnDemand");
-    let demand = demand.filter(|written| parse_bool(written.value) == Some(true));
+    let demand = reader.flag(key::START_ON_DEMAND).filter(|demand| demand.value);
     wanted.on_demand = demand.is_some();
     if let Some(at) = demand.map(|written| written.at)
         && !wanted.ports.iter().any(|port| !wanted.forwards(port))
     {
         let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
-        problems.push(Diagnostic::error(&at, Code::Port.problem(message)));
+        reader.error(&at, Code::Port.problem(message));
     }
-    if let Some(idle) = settings.text(section, "StopWhenIdle") {
-        match milliseconds(idle.value) {
-            _ if !wanted.on_demand => {
-                problems.push(Diagnostic::error(
-                    &idle.at,
-                    Code::Combination.problem("StopWhenIdle= needs StartOnDemand=yes; write it, too"),
-                ));
-            }
-            Some(time) => wanted.idle = Some(time),
-            None => {
-                let message = format!("StopWhenIdle={} is not a time; write 5min or 30s", idle.value);
-                problems.push(Diagnostic::error(&idle.at, Code::Quantity.problem(message)));
-            }
-        }
+    if wanted.on_demand {
+        // systemd-socket-proxyd(8) counts in seconds.
+        wanted.idle = reader.time(key::STOP_WHEN_IDLE, "a time; write 5min or 30s", |time| time >= 1000);
+    } else {
+        let message = "StopWhenIdle= needs StartOnDemand=yes; write it, too";
+        reader.reject(key::STOP_WHEN_IDLE, Code::Combination.problem(message));
     }
     wanted
 }
@@ -108,11 +101,6 @@ fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
         return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
     }
     Ok(())
-}
-
-/// A time of at least a second, with the units s, min, h (systemd.time(7)); seconds without one.
-fn milliseconds(value: &str) -> Option<u64> {
-    crate::config::values::access::delay(value).ok().filter(|time| *time >= 1000)
 }
 
 /// What a container is connected to.
@@ -192,11 +180,11 @@ pub fn container(
     problems: &mut Vec<Diagnostic>,
 ) -> Outcome {
     let text = |key| settings.text("Container", key);
-    let pod = text("Pod").and_then(|written| member(&written, names, pods, problems));
-    let oci_pod = text("OciPod").and_then(|written| member(&written, names, pods, problems));
-    let usual = if text("Pod").is_some() || text("OciPod").is_some() { &[] } else { others.usual };
-    let all = if let Some(pod) = text("Pod") {
-        belong(&["Network", "NetworkAlias", "IP", "IP6"], pod.value, settings, problems);
+    let pod = text(key::POD).and_then(|written| member(&written, names, pods, problems));
+    let oci_pod = text(key::OCI_POD).and_then(|written| member(&written, names, pods, problems));
+    let usual = if text(key::POD).is_some() || text(key::OCI_POD).is_some() { &[] } else { others.usual };
+    let all = if let Some(pod) = text(key::POD) {
+        belong(&[key::NETWORK, key::NETWORK_ALIAS, key::IP, key::IP6], pod.value, settings, problems);
         Vec::new()
     } else {
         attach::read("Container", settings, usual, names, problems)
@@ -208,10 +196,10 @@ pub fn container(
     attach::usable(&attachments, networks, problems);
     let network = all.into_iter().next();
     let network = isolated(network, settings, pod.is_some() || oci_pod.is_some(), problems);
-    let start = text("StartWithPod");
+    let start = text(key::START_WITH_POD);
     let wanted = wanted("Container", settings, !attachments.is_empty(), problems);
     attach::opened(&attachments, networks, &wanted.ports, problems);
-    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text("Pod").or_else(|| text("OciPod"))) {
+    if let (true, Some(joined)) = (pod.is_some() || oci_pod.is_some(), text(key::POD).or_else(|| text(key::OCI_POD))) {
         belong(&PUBLISHING, joined.value, settings, problems);
     }
     let start_with_pod = start.and_then(|s| parse_bool(s.value)).unwrap_or(true);
@@ -299,24 +287,24 @@ fn membership(
     problems: &mut Vec<Diagnostic>,
 ) {
     let text = |key| settings.text("Container", key);
-    if let (Some(written), None, None) = (text("StartWithPod"), text("Pod"), text("OciPod")) {
+    if let (Some(written), None, None) = (text(key::START_WITH_POD), text(key::POD), text(key::OCI_POD)) {
         problems
             .push(Diagnostic::error(&written.at, Code::Combination.problem("StartWithPod= needs a Pod= or OciPod=")));
     }
-    if let (Some(written), false) = (text("OciPod"), runs) {
+    if let (Some(written), false) = (text(key::OCI_POD), runs) {
         problems.push(Diagnostic::error(
             &written.at,
             Code::Combination.problem("OciPod= is for an application; use Pod= for an operating system"),
         ));
     }
-    if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text("Pod")) {
+    if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text(key::POD)) {
         let message = format!(
             "{} has the host's network, and {}=yes is for a network of its own; remove one of the two",
             written.value, by.value
         );
         problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
     }
-    if let Some(written) = text("OciPod")
+    if let Some(written) = text(key::OCI_POD)
         && oci_pod.and_then(|pod| pods.good.get(pod)).is_some_and(|pod| pod.host)
     {
         let message =
@@ -329,14 +317,14 @@ fn membership(
 /// and asks no image (systemd.nspawn(5), `Port=`).
 fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
     let is_link = network.configures_itself();
-    let refused: &[&str] = if is_link { &["StartOnDemand"] } else { &["PublishPort", "StartOnDemand"] };
+    let refused: &[KeyName] =
+        if is_link { &[key::START_ON_DEMAND] } else { &[key::PUBLISH_PORT, key::START_ON_DEMAND] };
+    let mut reader = Reader::new(settings, "Container", problems);
     for key in refused {
-        if let Some(written) = settings.text("Container", key) {
-            let message = format!(
-                "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
-            );
-            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
-        }
+        let message = format!(
+            "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
+        );
+        reader.reject(*key, Code::Combination.problem(message));
     }
     if !is_link {
         return Vec::new();
@@ -360,22 +348,18 @@ pub const FIRST_UNPRIVILEGED: u16 = 1024;
 fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
     let is_mapped = super::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
     let port = wanted.ports.iter().find(|port| is_mapped && port.host < FIRST_UNPRIVILEGED);
-    let sysctl = settings.words("Container", "Sysctl").into_iter().find(|word| word.value.starts_with("net."));
+    let sysctl = settings.words("Container", key::SYSCTL).into_iter().find(|word| word.value.starts_with("net."));
     port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))
 }
 
 /// The keys about what is published, which are those of whoever has the network.
-const PUBLISHING: [&str; 4] = ["PublishPort", "PublishMode", "StartOnDemand", "StopWhenIdle"];
+const PUBLISHING: [KeyName; 4] = [key::PUBLISH_PORT, key::PUBLISH_MODE, key::START_ON_DEMAND, key::STOP_WHEN_IDLE];
 
 /// Refuses keys that are for another file to say.
-fn belong(keys: &[&str], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+fn belong(keys: &[KeyName], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
+    let mut reader = Reader::new(settings, "Container", problems);
     for key in keys {
-        if let Some(written) = settings.text("Container", key) {
-            problems.push(Diagnostic::error(
-                &written.at,
-                Code::Combination.problem(format!("{key}= belongs into {file}; move it there")),
-            ));
-        }
+        reader.reject(*key, Code::Combination.problem(format!("{key}= belongs into {file}; move it there")));
     }
 }
 
@@ -389,7 +373,7 @@ fn isolated(
     let Some(by) = preset(settings).1 else { return network };
     match network {
         // Of sdme.conf.
-        Some(network) if network.value == Written::Host && settings.text("Container", "Network").is_none() => {
+        Some(network) if network.value == Written::Host && settings.text("Container", key::NETWORK).is_none() => {
             Some(Spanned { value: Written::Private, ..network })
         }
         Some(network) if network.value == Written::Host => {
@@ -428,11 +412,10 @@ pub(super) fn on_host(
         );
         problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
     }
-    for key in ["StartOnDemand", "PublishMode"] {
-        if let Some(written) = settings.text(section, key) {
-            let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
-            problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
-        }
+    let mut reader = Reader::new(settings, section, problems);
+    for key in [key::START_ON_DEMAND, key::PUBLISH_MODE] {
+        let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
+        reader.reject(key, Code::Combination.problem(message));
     }
     wanted.ports.iter().filter(|port| is_its_own(port)).cloned().collect()
 }

@@ -6,11 +6,13 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::subnet::Subnet;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::keys::key;
+use crate::config::names::NetworkName;
+use crate::config::reader::Reader;
+use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Location, Problem, Severity, Spanned, errors_first, has_errors};
-use crate::resolve::container::{bad_name, labels};
+use crate::resolve::container::labels;
 use crate::resolve::install;
-use crate::resolve::machine_name;
 use crate::resolve::model::{Assignment, Link};
 use crate::resolve::network::range::{Range, short};
 use crate::resolve::network::slots::{distribute, hash};
@@ -129,62 +131,38 @@ pub fn network(
     warnings: &mut Vec<Diagnostic>,
 ) -> Result<Named, Vec<Diagnostic>> {
     let mut problems = Vec::new();
-    let text = |key| settings.text("Network", key);
-    let bad = |name: &str| bad_name(name).map(|message| message.replace("container", "network"));
-    if let Some(message) = bad(name) {
-        problems.push(Diagnostic::error(&Location::new(file, 1), Code::Name.problem(message)));
-    }
-    if let Some(written) = text("NetworkName")
-        && let Some(message) = bad(&machine_name(written.value))
-    {
-        problems.push(Diagnostic::error(
-            &written.at,
-            Code::Name.problem(format!("NetworkName={}: {message}", written.value)),
-        ));
-    }
-    labels(settings, "Network", &["Label"], &mut problems);
-    let flag = |key| text(key).is_some_and(|written| parse_bool(written.value) == Some(true));
-    if let Some(written) = text("NetworkDeleteOnStop")
-        && parse_bool(written.value) == Some(false)
-    {
+    let mut reader = Reader::new(settings, "Network", &mut problems);
+    let _: Option<NetworkName> = reader.name(name, file, key::NETWORK_NAME);
+    labels(&mut reader, &[key::LABEL]);
+    if let Some(written) = reader.flag(key::NETWORK_DELETE_ON_STOP).filter(|delete| !delete.value) {
         let message =
             "NetworkDeleteOnStop=no: the network ends with its last member; write WantedBy= in [Install] to keep it";
-        problems.push(Diagnostic::warning(&written.at, Code::NoEffect.problem(message)));
+        reader.warning(&written.at, Code::NoEffect.problem(message));
     }
-    if let Some(written) = text("Driver").filter(|written| written.value != "bridge") {
+    reader.value(key::DRIVER, |value| {
         let message = format!(
-            "Driver={} is not supported: a network is a bridge; for another kind, make a bridge with systemd-networkd and \
-             write Network=bridge:NAME in the .container file",
-            written.value
+            "Driver={value} is not supported: a network is a bridge; for another kind, make a bridge with systemd-networkd and \
+             write Network=bridge:NAME in the .container file"
         );
-        problems.push(Diagnostic::error(&written.at, Code::Choice.problem(message)));
-    }
-    let given = text("InterfaceName");
-    if let Some(written) = &given
-        && !is_interface(written.value)
-    {
+        if value == "bridge" { Ok(()) } else { Err(Code::Choice.problem(message)) }
+    });
+    let interface_name = reader.value(key::INTERFACE_NAME, |value| {
         let message = format!(
-            "InterfaceName={} is not the name of an interface, which has 1 to 15 letters, digits, '-', '_' or '.'",
-            written.value
+            "InterfaceName={value} is not the name of an interface, which has 1 to 15 letters, digits, '-', '_' or '.'"
         );
-        problems.push(Diagnostic::error(&written.at, Code::Address.problem(message)));
-    }
-    let mut subnets = subnets(settings, &mut problems);
+        if is_interface(value) { Ok(value.to_owned()) } else { Err(Code::Address.problem(message)) }
+    });
+    let mut subnets = subnets(&mut reader);
     let choose = subnets.is_empty();
-    if flag("IPv6") && subnets.iter().all(Subnet::is_ipv4) {
+    if reader.is_yes(key::IPV6) && subnets.iter().all(Subnet::is_ipv4) {
         subnets.extend(Subnet::unique_local(hash(name)));
     }
-    let mut dns = Vec::new();
-    for word in settings.words("Network", "DNS") {
-        match word.value.parse::<IpAddr>() {
-            Ok(_) => dns.push(word.value),
-            Err(_) => problems.push(Diagnostic::error(
-                &word.at,
-                Code::Address.problem(format!("DNS={} is not an address", word.value)),
-            )),
-        }
-    }
-    let mtu = options(settings, &mut problems);
+    let dns = reader.words(key::DNS, |value| match value.parse::<IpAddr>() {
+        Ok(_) => Ok(value.to_owned()),
+        Err(_) => Err(Code::Address.problem(format!("DNS={value} is not an address"))),
+    });
+    let mtu = options(&mut reader);
+    let (internal, has_names) = (reader.is_yes(key::INTERNAL), !reader.is_yes(key::DISABLE_DNS));
     let unit = unit_section(settings.section("Unit"), names, &mut problems);
     let service = service::network(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
@@ -195,12 +173,12 @@ pub fn network(
     Ok(Named {
         name: name.to_owned(),
         file: Arc::clone(file),
-        interface: given.map_or_else(|| interface(name), |written| written.value.to_owned()),
+        interface: interface_name.unwrap_or_else(|| interface(name)),
         subnets,
         choose,
-        internal: flag("Internal"),
-        names: !flag("DisableDNS"),
-        dns,
+        internal,
+        names: has_names,
+        dns: dns.into_iter().map(|server| server.value).collect(),
         mtu,
         stays: !install.is_empty(),
         members: Vec::new(),
@@ -218,53 +196,49 @@ pub fn is_interface(name: &str) -> bool {
 }
 
 /// `Subnet=`, with what `Gateway=` and `IPRange=` say about each.
-fn subnets(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Subnet> {
+fn subnets(reader: &mut Reader<'_, '_>) -> Vec<Subnet> {
     let mut all: Vec<Spanned<Subnet>> = Vec::new();
-    for word in settings.words("Network", "Subnet") {
-        match Subnet::parse(&word.value) {
-            Ok(value) => match all.iter().find(|other| other.value.overlaps(&value)) {
-                Some(other) => {
-                    let message = format!("Subnet={value} overlaps with {} of {}", other.value, other.at);
-                    problems.push(Diagnostic::error(&word.at, Code::Conflict.problem(message)));
-                }
-                None => all.push(Spanned { value, at: word.at }),
-            },
-            Err(message) => {
-                problems.push(Diagnostic::error(&word.at, Code::Address.problem(format!("Subnet={message}"))));
+    let subnet = |value: &str| Subnet::parse(value).map_err(|why| Code::Address.problem(format!("Subnet={why}")));
+    for Spanned { value, at } in reader.words(key::SUBNET, subnet) {
+        match all.iter().find(|other| other.value.overlaps(&value)) {
+            Some(other) => {
+                let message = format!("Subnet={value} overlaps with {} of {}", other.value, other.at);
+                reader.error(&at, Code::Conflict.problem(message));
+            }
+            None => all.push(Spanned { value, at }),
+        }
+    }
+    let gateway = |value: &str| {
+        value.parse::<IpAddr>().map_err(|_| Code::Address.problem(format!("Gateway={value} is not an address")))
+    };
+    for Spanned { value, at } in reader.words(key::GATEWAY, gateway) {
+        match all.iter_mut().find(|subnet| subnet.value.has(value)) {
+            Some(subnet) => subnet.value.gateway = value,
+            None => {
+                reader.error(&at, Code::Address.problem(format!("Gateway={value} is in no Subnet= of this file")));
             }
         }
     }
-    for word in settings.words("Network", "Gateway") {
-        let subnet = word.value.parse().map_err(|_| format!("Gateway={} is not an address", word.value));
-        let subnet = subnet.and_then(|address: IpAddr| {
-            let subnet = all.iter_mut().find(|subnet| subnet.value.has(address));
-            subnet.ok_or_else(|| format!("Gateway={address} is in no Subnet= of this file")).map(|s| (s, address))
-        });
-        match subnet {
-            Ok((subnet, address)) => subnet.value.gateway = address,
-            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Address.problem(message))),
-        }
-    }
-    for word in settings.words("Network", "IPRange") {
+    for Spanned { value, at } in reader.words(key::IP_RANGE, |value| Ok(value.to_owned())) {
         let mut found = false;
         let limited: Result<(), String> = all.iter_mut().try_for_each(|subnet| {
-            found |= subnet.value.limit(&word.value)?;
+            found |= subnet.value.limit(&value)?;
             Ok(())
         });
         let message = match limited {
-            Err(message) => format!("IPRange={}: {}", word.value, message),
-            Ok(()) if !found => format!("IPRange={} is no part of a Subnet= of this file", word.value),
+            Err(message) => format!("IPRange={value}: {message}"),
+            Ok(()) if !found => format!("IPRange={value} is no part of a Subnet= of this file"),
             Ok(()) => continue,
         };
-        problems.push(Diagnostic::error(&word.at, Code::Address.problem(message)));
+        reader.error(&at, Code::Address.problem(message));
     }
     all.into_iter().map(|subnet| subnet.value).collect()
 }
 
 /// `Options=`: the MTU.
-fn options(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<u16> {
+fn options(reader: &mut Reader<'_, '_>) -> Option<u16> {
     let mut mtu = None;
-    for word in settings.words("Network", "Options") {
+    for word in reader.words(key::OPTIONS, |value| Ok(value.to_owned())) {
         for option in word.value.split(',') {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
             let (severity, code, message) = match (name, value) {
@@ -293,7 +267,10 @@ fn options(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<u16> {
                 ),
             };
             let message = format!("Options={option}: {message}");
-            problems.push(Diagnostic { at: word.at.clone(), severity, problem: code.problem(message) });
+            match severity {
+                Severity::Error => reader.error(&word.at, code.problem(message)),
+                Severity::Warning => reader.warning(&word.at, code.problem(message)),
+            }
         }
     }
     mtu

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::expand::{Context, named};
 use super::podman;
 use super::variables;
-use crate::config::keys::{FileType, Kind, Status, is_of_service, keys};
+use crate::config::keys::{FileType, Kind, Status, is_of_service, key, keys};
 use crate::config::settings::{application, parse_bool};
 use crate::config::sources::{SourceFile, Sources};
 use crate::diag::{Code, Diagnostic, Location};
@@ -29,8 +29,8 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
             problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
             entry.value = value;
         }
-        if entry.key == "VolatileTmp" && parse_bool(&entry.value) == Some(true) {
-            (entry.key, entry.value) = ("Tmpfs".to_owned(), "/tmp".to_owned());
+        if key::VOLATILE_TMP == entry.key && parse_bool(&entry.value) == Some(true) {
+            (entry.key, entry.value) = (key::TMPFS.to_string(), "/tmp".to_owned());
         }
         if is_of_service(file_type, &entry.key) && &*entry.section == own && file_type != FileType::Defaults {
             let message = format!(
@@ -94,10 +94,10 @@ fn with_escapes(file_type: FileType, entry: &Entry) -> Option<String> {
 
 /// The assignment that a label stands for, unless the key itself is there.
 fn updating_label(entries: &[Entry]) -> Option<Entry> {
-    if entries.iter().any(|entry| entry.key == "AutoUpdate" && &*entry.section == "Container") {
+    if entries.iter().any(|entry| key::AUTO_UPDATE == entry.key && &*entry.section == "Container") {
         return None;
     }
-    let labels = entries.iter().filter(|entry| entry.key == "Label" && &*entry.section == "Container");
+    let labels = entries.iter().filter(|entry| key::LABEL == entry.key && &*entry.section == "Container");
     let mut found = labels.flat_map(|entry| {
         let words = split_words(&entry.value).unwrap_or_default();
         words.into_iter().filter_map(move |word| Some((entry, word.strip_prefix(UPDATE_LABEL)?.to_owned())))
@@ -108,7 +108,7 @@ fn updating_label(entries: &[Entry]) -> Option<Entry> {
         "local" => "local",
         _ => return None,
     };
-    Some(Entry { key: "AutoUpdate".to_owned(), value: value.to_owned(), ..entry.clone() })
+    Some(Entry { key: key::AUTO_UPDATE.to_string(), value: value.to_owned(), ..entry.clone() })
 }
 
 /// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
@@ -142,7 +142,7 @@ pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
         FileType::Container | FileType::Defaults => String::new(),
         other => format!("-{}", other.extension()),
     };
-    let named = entries.iter().rev().find(|entry| entry.key == "ServiceName" && is_own(file.file_type, entry));
+    let named = entries.iter().rev().find(|entry| key::SERVICE_NAME == entry.key && is_own(file.file_type, entry));
     named.map_or_else(|| file.described() + &suffix, |entry| entry.value.clone())
 }
 
@@ -153,27 +153,26 @@ pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Opti
         return None;
     }
     let yes = parse_bool(value) == Some(true);
-    let status = keys(file_type).iter().find(|known| known.name == key).map(|known| known.status);
-    let why = match (key.as_str(), value.as_str()) {
-        (_, _) if matches!(status, Some(Status::Without(_))) => match status {
-            Some(Status::Without(why)) => why,
-            _ => return None,
-        },
-        ("EnvironmentHost" | "HttpProxy", _) if yes => {
+    let known = keys(file_type).iter().find(|known| known.name == *key)?;
+    if let Status::Without(why) = known.status {
+        return Some(without(at, key, value, why));
+    }
+    let why = match (known.name, value.as_str()) {
+        (key::ENVIRONMENT_HOST | key::HTTP_PROXY, _) if yes => {
             "nothing of the host's environment is passed on; write Environment= for what is needed"
         }
-        ("CgroupsMode", "disabled") => "the container always has a control group; remove the key",
-        ("LogDriver", "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
-        ("LogDriver", "k8s-file" | "json-file") => {
+        (key::CGROUPS_MODE, "disabled") => "the container always has a control group; remove the key",
+        (key::LOG_DRIVER, "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
+        (key::LOG_DRIVER, "k8s-file" | "json-file") => {
             "the output goes to the journal; read it with sdme-gen logs, and remove the key"
         }
-        ("HealthLogDestination", value) if !["local", "events_logger"].contains(&value) => {
+        (key::HEALTH_LOG_DESTINATION, value) if !["local", "events_logger"].contains(&value) => {
             "results of health checks go to the journal; remove the key"
         }
-        ("SecurityLabelType", value) if value != "spc_t" => {
+        (key::SECURITY_LABEL_TYPE, value) if value != "spc_t" => {
             "the container gets no SELinux label; write AppArmor= or Strict=yes to confine it"
         }
-        ("ExitPolicy", "stop") => {
+        (key::EXIT_POLICY, "stop") => {
             "a pod stays when its last member stops, so that its ports stay open; stop the pod itself"
         }
         _ => return None,

@@ -7,7 +7,7 @@ mod special;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
-use crate::config::keys::{FileType, Kind, keys};
+use crate::config::keys::{FileType, KeyName, Kind, key, keys};
 use crate::config::values::systemd_size;
 use crate::diag::{Code, Diagnostic, Location, suggestion};
 use crate::ini::{Entry, split_words};
@@ -16,7 +16,7 @@ use options::{Act, Opt, options};
 use special::Limits;
 
 /// The key.
-pub const KEY: &str = "PodmanArgs";
+pub const KEY: KeyName = key::PODMAN_ARGS;
 
 /// What the option `--memory-swap` would be called as a key.
 pub const SWAP: &str = "MemorySwap";
@@ -28,7 +28,7 @@ const MISSPELT: usize = 2;
 pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Diagnostic>) -> Vec<Entry> {
     let own = file_type.section();
     let mut all: Vec<(&Location, Vec<String>)> = Vec::new();
-    for entry in entries.iter().filter(|entry| entry.key == KEY && &*entry.section == own) {
+    for entry in entries.iter().filter(|entry| KEY == entry.key && &*entry.section == own) {
         if entry.value.is_empty() {
             all.clear();
         }

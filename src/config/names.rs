@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: MIT
+//! The names of what files describe: a type for each kind, whose values follow the rule of that kind. Pure.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::ops::Deref;
+use std::str::FromStr;
+
+use crate::diag::{Code, Problem};
+
+/// The most bytes in the name of a machine: Linux allows no longer host name (uname(2)).
+const LONGEST_HOST_NAME: usize = 64;
+
+/// The most bytes in the name of an application, which becomes part of a unit's name.
+const LONGEST_APPLICATION: usize = 64;
+
+/// The most bytes in the name of a volume or a secret.
+const LONGEST: usize = 128;
+
+/// The most bytes in the name of an image, which is a file name and part of a unit's name.
+const LONGEST_IMAGE: usize = 200;
+
+/// Declares types of names, each with the function that says why a text is not one.
+macro_rules! names {
+    ($($(#[$doc:meta])* $name:ident: $why:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            pub struct $name(String);
+
+            impl FromStr for $name {
+                type Err = Problem;
+
+                fn from_str(text: &str) -> Result<Self, Problem> {
+                    match $why(text) {
+                        None => Ok(Self(text.to_owned())),
+                        Some(why) => Err(Code::Name.problem(why)),
+                    }
+                }
+            }
+
+            impl Deref for $name {
+                type Target = str;
+
+                fn deref(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl Borrow<str> for $name {
+                fn borrow(&self) -> &str {
+                    &self.0
+                }
+            }
+
+            impl PartialEq<str> for $name {
+                fn eq(&self, other: &str) -> bool {
+                    self.0 == other
+                }
+            }
+
+            impl fmt::Display for $name {
+                fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                    f.pad(&self.0)
+                }
+            }
+
+            impl From<$name> for String {
+                fn from(name: $name) -> Self {
+                    name.0
+                }
+            }
+        )*
+    };
+}
+
+names! {
+    /// The name of a container: that of its machine.
+    ContainerName: |text| host_name("container", text);
+    /// The name of a pod.
+    PodName: |text| host_name("pod", text);
+    /// The name of a network.
+    NetworkName: |text| host_name("network", text);
+    /// The name of an image: a file name, and the instance of a unit.
+    ImageName: image;
+    /// The name of a volume: that of its directory.
+    VolumeName: |text| plain("volume", LONGEST, text);
+    /// The name of an application of a container that has several.
+    ApplicationName: |text| plain("application", LONGEST_APPLICATION, text);
+    /// The name of a secret: that of a credential (systemd.exec(5), `ImportCredential=`).
+    SecretName: secret;
+}
+
+impl ContainerName {
+    /// A name of podman's as one that a machine can have.
+    ///
+    /// # Errors
+    /// As for a name that is written.
+    pub fn of_podman(name: &str) -> Result<Self, Problem> {
+        machine_name(name).parse()
+    }
+}
+
+/// A name of podman's as one that a machine can have: a host name has no underscore (hostname(7)).
+#[must_use]
+pub fn machine_name(name: &str) -> String {
+    name.replace('_', "-")
+}
+
+/// Why `text` cannot be the name of a machine, or of something that is found by a name of its kind.
+fn host_name(what: &str, text: &str) -> Option<String> {
+    let alphanumeric = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
+    let label = |label: &str| {
+        alphanumeric(label.bytes().next())
+            && alphanumeric(label.bytes().next_back())
+            && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+    };
+    let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
+    if text.contains('@') {
+        return Some(format!(
+            "{article} {what}'s name is not the name of a template or an instance; write NAME@.{what} and link to it"
+        ));
+    }
+    let good = text.len() <= LONGEST_HOST_NAME && text.split('.').all(label);
+    let rule = || {
+        format!(
+            "{article} {what}'s name is a host name: letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} of them"
+        )
+    };
+    (!good).then(rule)
+}
+
+/// Why `text` cannot be the name of an image.
+fn image(text: &str) -> Option<String> {
+    let good = is_plain(text, LONGEST_IMAGE, b"._-");
+    (!good).then(|| "an image's file name has letters, digits, '.', '_' and '-' only; rename it".to_owned())
+}
+
+/// Why `text` cannot be the name of a `what` that has letters, digits, points, underscores and hyphens.
+fn plain(what: &str, longest: usize, text: &str) -> Option<String> {
+    let article = if what.starts_with('a') { "an" } else { "a" };
+    let rule = || {
+        format!(
+            "{text:?} cannot be the name of {article} {what}, which has letters, digits, '.', '_' and '-', at most {longest} of them"
+        )
+    };
+    (!is_plain(text, longest, b"._-")).then(rule)
+}
+
+/// Why `text` cannot be the name of a secret.
+fn secret(text: &str) -> Option<String> {
+    let good = !text.starts_with('.') && is_plain(&format!("s{text}"), LONGEST + 1, b"._-") && !text.is_empty();
+    let rule = || format!("{text:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'");
+    (!good).then(rule)
+}
+
+/// Whether `text` begins with a letter or digit, and has only those and `others`.
+fn is_plain(text: &str, longest: usize, others: &[u8]) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && text.len() <= longest
+        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn rules() {
+        for good in ["web", "a.b", "Web-1", "9"] {
+            assert_eq!(&*good.parse::<ContainerName>().unwrap(), good);
+        }
+        for bad in ["", "-a", "a-", "a..b", "a_b", "ü", "a b", "a/b", "web@", "web@1", &"a".repeat(65)] {
+            assert!(bad.parse::<ContainerName>().is_err(), "{bad}");
+            assert!(bad.parse::<PodName>().is_err(), "{bad}");
+        }
+        assert_eq!(&*ContainerName::of_podman("my_web").unwrap(), "my-web");
+        for bad in ["", ".a", "c++", "größe", "a b", "a@", "a\\x2d", "a:b"] {
+            assert!(bad.parse::<ImageName>().is_err(), "{bad}");
+            assert!(bad.parse::<VolumeName>().is_err(), "{bad}");
+            assert!(bad.parse::<SecretName>().is_err(), "{bad}");
+        }
+        assert!("php_8.3-fpm".parse::<ImageName>().is_ok());
+        assert!(
+            "a".repeat(64).parse::<ApplicationName>().is_ok() && "a".repeat(65).parse::<ApplicationName>().is_err()
+        );
+    }
+
+    #[test]
+    fn messages_name_the_kind() {
+        let message = |text: &str| text.parse::<NetworkName>().unwrap_err().to_string();
+        assert_eq!(message("a_b"), "a network's name is a host name: letters, digits, '-' and '.', at most 64 of them");
+        assert!(message("a@1").ends_with("write NAME@.network and link to it"));
+        let message = "a/b".parse::<ApplicationName>().unwrap_err().to_string();
+        assert!(message.starts_with("\"a/b\" cannot be the name of an application"), "{message}");
+    }
+}

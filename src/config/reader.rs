@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+//! The one reader of a section's keys: it returns the valid values and collects the problems of the others. Pure.
+
+use std::str::FromStr;
+use std::sync::Arc;
+
+use super::keys::KeyName;
+use super::names::machine_name;
+use super::settings::{Settings, parse_bool};
+use super::values::{self, time};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
+
+/// Reads the keys of one section of a file.
+///
+/// A value that is invalid counts as not set, and its problem is added to those of the file, so that one run of `check` finds
+/// all of them.
+pub struct Reader<'s, 'p> {
+    settings: &'s Settings,
+    section: &'s str,
+    problems: &'p mut Vec<Diagnostic>,
+}
+
+impl<'s, 'p> Reader<'s, 'p> {
+    /// A reader of `section`, which adds what it finds wrong to `problems`.
+    pub fn new(settings: &'s Settings, section: &'s str, problems: &'p mut Vec<Diagnostic>) -> Self {
+        Self { settings, section, problems }
+    }
+
+    /// The last assignment of a key as it is written, unless it is empty.
+    #[must_use]
+    pub fn text(&self, key: KeyName) -> Option<Spanned<&'s str>> {
+        self.settings.text(self.section, key)
+    }
+
+    /// Whether a key is set.
+    #[must_use]
+    pub fn is_set(&self, key: KeyName) -> bool {
+        self.text(key).is_some()
+    }
+
+    /// A key of one value, and its place.
+    pub fn spanned<T>(&mut self, key: KeyName, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<Spanned<T>> {
+        let Spanned { value, at } = self.text(key)?;
+        self.good(parse(value), at)
+    }
+
+    /// A key of one value.
+    pub fn value<T>(&mut self, key: KeyName, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
+        self.spanned(key, parse).map(|read| read.value)
+    }
+
+    /// A key whose words are one value each.
+    pub fn words<T>(&mut self, key: KeyName, parse: impl Fn(&str) -> Result<T, Problem>) -> Vec<Spanned<T>> {
+        let words = self.settings.words(self.section, key).into_iter();
+        words.filter_map(|word| self.good(parse(&word.value), word.at)).collect()
+    }
+
+    /// A key whose words together are one value, at the place of the first word.
+    pub fn list<T>(&mut self, key: KeyName, parse: impl FnOnce(&[String]) -> Result<T, Problem>) -> Option<Spanned<T>> {
+        let words = self.settings.words(self.section, key);
+        let at = words.first()?.at.clone();
+        let values: Vec<String> = words.into_iter().map(|word| word.value).collect();
+        self.good(parse(&values), at)
+    }
+
+    /// The words of a command line, or none if there are none.
+    #[must_use]
+    pub fn command(&self, key: KeyName) -> Option<Vec<String>> {
+        let words = self.settings.words(self.section, key);
+        (!words.is_empty()).then(|| words.into_iter().map(|word| word.value).collect())
+    }
+
+    /// A boolean, which the table of keys has already checked.
+    #[must_use]
+    pub fn flag(&self, key: KeyName) -> Option<Spanned<bool>> {
+        let written = self.text(key)?;
+        Some(Spanned { value: parse_bool(written.value)?, at: written.at })
+    }
+
+    /// Whether a boolean is set to yes.
+    #[must_use]
+    pub fn is_yes(&self, key: KeyName) -> bool {
+        self.flag(key).is_some_and(|flag| flag.value)
+    }
+
+    /// A size, in bytes.
+    pub fn size(&mut self, key: KeyName) -> Option<u64> {
+        self.value(key, |value| values::size(key.text(), value))
+    }
+
+    /// A time, in milliseconds, that `allowed` accepts; `expected` says which times it accepts, as in "is not a time of a day at most".
+    pub fn time(&mut self, key: KeyName, expected: &str, allowed: impl Fn(u64) -> bool) -> Option<u64> {
+        self.value(key, |value| {
+            let time = time::milliseconds(value).filter(|time| allowed(*time));
+            time.ok_or_else(|| Code::Quantity.problem(format!("{key}={value} is not {expected}")))
+        })
+    }
+
+    /// The name of what `file` describes. It follows from the name of the file, or from `key`, which is checked, too.
+    pub fn name<N: FromStr<Err = Problem>>(&mut self, name: &str, file: &Arc<str>, key: KeyName) -> Option<N> {
+        if let Some(written) = self.text(key)
+            && let Err(problem) = machine_name(written.value).parse::<N>()
+        {
+            self.error(&written.at, problem.of(&format!("{key}={}", written.value)));
+        }
+        self.good(name.parse(), Location::new(file, 1)).map(|read| read.value)
+    }
+
+    /// Adds an error about a key at the place of its last assignment, if it is set.
+    pub fn reject(&mut self, key: KeyName, problem: Problem) {
+        if let Some(written) = self.text(key) {
+            self.error(&written.at, problem);
+        }
+    }
+
+    /// Adds an error.
+    pub fn error(&mut self, at: &Location, problem: Problem) {
+        self.problems.push(Diagnostic::error(at, problem));
+    }
+
+    /// Adds a warning.
+    pub fn warning(&mut self, at: &Location, problem: Problem) {
+        self.problems.push(Diagnostic::warning(at, problem));
+    }
+
+    fn good<T>(&mut self, read: Result<T, Problem>, at: Location) -> Option<Spanned<T>> {
+        match read {
+            Ok(value) => Some(Spanned { value, at }),
+            Err(problem) => {
+                self.error(&at, problem);
+                None
+            }
+        }
+    }
+}
