@@ -49,7 +49,7 @@ pub struct Inspected {
     /// The first user ID of the range that a start gives it, and the number of IDs.
     pub user_range: Option<(u32, u32)>,
     /// The directory of what it has changed of its files.
-    pub state_directory: String,
+    pub changes_directory: String,
     /// Where its root directory is mounted while it runs.
     pub root_directory: String,
 }
@@ -106,7 +106,7 @@ pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
         let listed = listed.get(name).with_context(|| format!("there is no container {name}"))?;
         let mut found = Inspected {
             unit: Container::unit(name),
-            state_directory: container_state(name),
+            changes_directory: format!("{}/upper", container_state(name)),
             root_directory: machine_root(name),
             listed: listed.clone(),
             ..Inspected::default()

@@ -10,6 +10,7 @@ use crate::admin::copy::{self, Options, Place};
 use crate::text;
 
 /// What to copy.
+#[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// Application, if the container has several

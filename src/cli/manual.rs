@@ -104,7 +104,7 @@ const FILES: [(&str, &str); 8] = [
     ("/etc/sdme/sdme.conf", "Defaults of all containers and images: sdme.conf(5)."),
     ("/etc/sdme/sdme.lock", "Digests that images are held to, if sdme-gen lock has written them."),
     ("/var/lib/sdme/store, /var/lib/sdme/layers", "Imported images."),
-    ("/var/lib/sdme/containers/NAME/upper", "What the container NAME has changed of its files."),
+    ("/var/lib/sdme/containers/NAME", "What the container NAME has changed of its files."),
     ("/var/lib/sdme/volumes/NAME", "The content of the volume NAME."),
     ("/run/sdme/started", "Copies of the units of what runs."),
     ("/run/systemd/nspawn/NAME.nspawn", "Settings of systemd-nspawn, written at every start."),
@@ -301,7 +301,7 @@ fn file_type(file_type: FileType) -> String {
     let all = keys(file_type);
     let mut shown: Vec<&Key> = all.iter().filter(|k| !matches!(k.status, Status::Never(_))).collect();
     // The others stay in the order of the table, which has keys of one subject side by side.
-    shown.sort_by_key(|key| FIRST_KEYS.iter().position(|name| *name == key.name).unwrap_or(FIRST_KEYS.len()));
+    shown.sort_by_key(|key| FIRST_KEYS.iter().position(|name| key.name == *name).unwrap_or(FIRST_KEYS.len()));
     for key in shown {
         describe(&mut out, key);
     }

@@ -55,6 +55,7 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
 enum Verb {
     /// Print the units and files that the configuration becomes, or write them to a directory
     Render {

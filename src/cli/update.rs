@@ -14,6 +14,7 @@ use crate::text;
 use crate::update::{self, Options, lock, rollback};
 
 /// What to do.
+#[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
     /// Update images and restart the containers that use them, one after the other; go back if a container fails. Exit with 1 if

@@ -140,7 +140,7 @@ impl Copy {
     ) -> io::Result<()> {
         let identity = (stat.st_dev, stat.st_ino);
         let several = !is_dir(stat) && stat.st_nlink > 1;
-        if several && self.link(identity, to, target)? {
+        if several && self.link(identity, to, target) {
             return Ok(());
         }
         match kind_of(stat) {
@@ -183,13 +183,13 @@ impl Copy {
     }
 
     /// Makes another name of a file that is copied already. Says whether it could.
-    fn link(&self, identity: (u64, u64), to: BorrowedFd<'_>, target: &[u8]) -> io::Result<bool> {
-        let Some((directory, first)) = self.links.get(&identity) else { return Ok(false) };
-        let Ok(directory) = self.top.open_dir(directory) else { return Ok(false) };
+    fn link(&self, identity: (u64, u64), to: BorrowedFd<'_>, target: &[u8]) -> bool {
+        let Some((directory, first)) = self.links.get(&identity) else { return false };
+        let Ok(directory) = self.top.open_dir(directory) else { return false };
         let made = put(to, target, |temporary| {
             Ok(linkat(&directory, name(first)?.as_c_str(), to, name(temporary)?.as_c_str(), AtFlags::empty())?)
         });
-        Ok(made.is_ok())
+        made.is_ok()
     }
 
     fn regular(&self, from: BorrowedFd<'_>, file: &[u8], to: BorrowedFd<'_>, target: &[u8]) -> io::Result<()> {
@@ -252,20 +252,20 @@ impl Copy {
     }
 }
 
-/// Has `make` create a file under a temporary name in `to`, and gives it the name `target` in one step.
-fn put(to: BorrowedFd<'_>, target: &[u8], make: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
+/// Has `create` make a file under a temporary name in `to`, and gives it the name `target` in one step.
+fn put(to: BorrowedFd<'_>, target: &[u8], create: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
     if lookup(to, target)?.is_some_and(|stat| is_dir(&stat)) {
         return Err(io::Error::from(Errno::EISDIR));
     }
     let temporary = OsString::from(format!(".sdme-cp-{}", std::process::id()));
     let temporary = temporary.as_encoded_bytes();
     let clear = || {
-        // Nothing is there, or a directory that is not ours, on which `make` fails.
+        // Nothing is there, or a directory that is not ours, on which `create` fails.
         name(temporary).map(|name| unlinkat(to, name.as_c_str(), UnlinkatFlags::NoRemoveDir))
     };
     let _ = clear()?;
     let made =
-        make(temporary).and_then(|()| Ok(renameat(to, name(temporary)?.as_c_str(), to, name(target)?.as_c_str())?));
+        create(temporary).and_then(|()| Ok(renameat(to, name(temporary)?.as_c_str(), to, name(target)?.as_c_str())?));
     // rename(2) does nothing if both names are of one file already.
     let _ = clear()?;
     made

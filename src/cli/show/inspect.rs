@@ -89,7 +89,7 @@ fn lines(found: &Inspected) -> Vec<(&'static str, Vec<String>)> {
         ("Exposed", vec![joined(&listed.exposed)]),
         ("Mounts", mounts.collect()),
         ("User IDs", range(listed.users.filter(|(first, _)| *first > 0).or(found.user_range))),
-        ("Changes", vec![format!("{}/upper", found.state_directory)]),
+        ("Changes", vec![found.changes_directory.clone()]),
         ("Root", vec![found.root_directory.clone()]),
     ]
 }

@@ -98,7 +98,7 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
     for config in configs.chain([config.clone()]) {
         fs::create_dir_all(&config).with_context(|| format!("cannot make {}", config.display()))?;
     }
-    mount_points(container, stack, facts, (&application, &base, &further), &config)?;
+    mount_points(container, (stack, facts), &base, (&application, &further), &config)?;
     if let Some(first) = range {
         ranges::give(&config, first)?;
     }
@@ -113,9 +113,9 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
 /// Makes the directories that the container's mounts have in its root while it runs, so that symbolic links to them lead somewhere.
 fn mount_points(
     container: &Container,
-    stack: Stack<'_>,
-    facts: &Facts,
-    (application, base, further): (&[PathBuf], &Path, &[(&str, Vec<PathBuf>)]),
+    (stack, facts): (Stack<'_>, &Facts),
+    base: &Path,
+    (application, further): (&[PathBuf], &[(&str, Vec<PathBuf>)]),
     config: &Path,
 ) -> Result<()> {
     let bottom = Tree::open(base).with_context(|| format!("cannot open {}", base.display()))?;
