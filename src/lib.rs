@@ -16,6 +16,7 @@ pub mod diag;
 mod halves;
 pub mod ini;
 pub mod journal;
+pub mod model;
 pub mod output;
 pub mod paths;
 pub mod plan;
@@ -44,8 +45,8 @@ pub mod update;
 
 use config::sources::Sources;
 use diag::Diagnostic;
+use model::{Facts, Model};
 use output::tree::Tree;
-use resolve::model::{Facts, Model};
 use started::Started;
 
 /// What a configuration becomes.

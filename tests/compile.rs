@@ -82,7 +82,7 @@ fn units_do_not_depend_on_facts() {
     use sdme_gen::output::tree::Place;
     for fixture in fixtures() {
         let knowing = compile(&fixture.sources(), &fixture.facts()).tree;
-        let blind = compile(&fixture.sources(), &sdme_gen::resolve::model::Facts::default()).tree;
+        let blind = compile(&fixture.sources(), &sdme_gen::model::Facts::default()).tree;
         assert!(knowing.below(&Place::Units).eq(blind.below(&Place::Units)), "{}", fixture.name);
     }
 }
@@ -104,7 +104,7 @@ fn many_files_are_read_as_one_after_the_other() {
     let compiled = |more_at: usize| {
         let more = |number| if number == more_at { "Pull=always\n" } else { "" };
         let files = (0..300).map(|number| file(number, ["a", "b", "c"][number / 100], more(number))).collect();
-        compile(&Sources { files, ..Sources::default() }, &sdme_gen::resolve::model::Facts::default())
+        compile(&Sources { files, ..Sources::default() }, &sdme_gen::model::Facts::default())
     };
     let right = compiled(usize::MAX);
     assert_eq!((right.model.containers.len(), right.model.images.len()), (300, 3));

@@ -19,7 +19,7 @@ use random::Random;
 use sdme_gen::compile;
 use sdme_gen::diag::catalogue::KINDS;
 use sdme_gen::diag::{Code, Diagnostic};
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 use sdme_gen::search::{SearchPath, search};
 
 fn root() -> &'static Path {

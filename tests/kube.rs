@@ -14,7 +14,7 @@ use sdme_gen::convert::kube::kube;
 use sdme_gen::convert::{Outcome, sources};
 use sdme_gen::diag::Severity;
 use sdme_gen::kube::read;
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 
 fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)

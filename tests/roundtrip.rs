@@ -12,7 +12,7 @@ use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
 use sdme_gen::export::kube::{Kind, Outside, Request, export};
 use sdme_gen::kube::read;
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 
 /// No machine: there are no files, credentials and timers.
 struct Nothing;

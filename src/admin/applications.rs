@@ -15,9 +15,8 @@ use crate::contract::beside::Beside;
 use crate::contract::process::User;
 use crate::contract::streams::Copies;
 use crate::image::{Store, application_root, identify};
+use crate::model::{App, Container, Identity};
 use crate::plan::LAUNCHER;
-use crate::resolve::app::startup::Identity;
-use crate::resolve::model::{App, Container};
 use crate::runtime::ended::kept_journal;
 
 /// What `container` runs: none for an operating system or a clone of the host.

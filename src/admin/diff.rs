@@ -13,8 +13,8 @@ use nix::sys::stat::{FileStat, SFlag};
 use crate::config::keys::FileType;
 use crate::image::Store;
 use crate::image::overlay::merged;
+use crate::model::App;
 use crate::paths::{app_part, container_runtime, container_state};
-use crate::resolve::model::App;
 use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
 use crate::runtime::prepare::links::{further, layers};
 

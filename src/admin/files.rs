@@ -13,7 +13,7 @@ use crate::compile;
 use crate::config::keys::FileType;
 use crate::config::names::{ContainerName, NetworkName, PodName};
 use crate::diag::{Diagnostic, Severity};
-use crate::resolve::model::Facts;
+use crate::model::Facts;
 use crate::rootdir::replace::{self, Content};
 use crate::rootdir::tree::Tree;
 use crate::runtime::systemd;

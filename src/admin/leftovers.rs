@@ -11,9 +11,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::keys::FileType;
 use crate::config::names::ContainerName;
+use crate::model::{Container, Model, What};
 use crate::paths::{FAILED, RUNTIME, STARTED, STATE, container_runtime, container_state, volume};
-use crate::resolve::app::mounts::What;
-use crate::resolve::model::{Container, Model};
 use crate::rootdir::tree::{self, Tree};
 use crate::runtime::prepare::stack;
 use crate::runtime::systemd;

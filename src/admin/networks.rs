@@ -8,8 +8,8 @@ use anyhow::{Result, anyhow, bail};
 use crate::admin::files;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
+use crate::model::Named;
 use crate::paths::RUNTIME;
-use crate::resolve::network::named::Named;
 use crate::runtime::systemd;
 use crate::started;
 

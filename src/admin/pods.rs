@@ -9,7 +9,7 @@ use crate::admin::files;
 use crate::cause;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
-use crate::resolve::pod::Pod;
+use crate::model::Pod;
 use crate::runtime::{failure, taken};
 use crate::started;
 
@@ -119,7 +119,7 @@ mod tests {
         fs::write(root.join("etc/sdme/one.container"), "[Container]\nPod=web.pod\n").unwrap();
         let all = list(root);
         assert_eq!(all.len(), 1);
-        assert!(all.iter().all(|l| !l.active && l.pod.members == ["one"] && l.pod.cable.is_some()));
+        assert!(all.iter().all(|l| !l.active && l.pod.members == ["one"] && l.pod.veth_pair.is_some()));
         assert!(remove("web", false).unwrap_err().to_string().starts_with("web is used by one.container"));
         fs::remove_file(root.join("etc/sdme/one.container")).unwrap();
         fs::create_dir_all(root.join("run/sdme/pods/web/netns")).unwrap();

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::leftovers;
 use super::ps::processes;
+use crate::model::Container;
 use crate::paths::{container_state, volume};
-use crate::resolve::model::Container;
 
 /// How long du(1) may take for one container, in seconds; a container may have made any number of files.
 const PATIENCE: &str = "10";

@@ -12,7 +12,7 @@ use crate::admin::applications::{Exec, Logs};
 use crate::admin::changed;
 use crate::admin::changed::Outdated;
 use crate::cli::show::usage;
-use crate::resolve::model::Container;
+use crate::model::Container;
 use crate::runtime::systemd;
 use crate::text;
 

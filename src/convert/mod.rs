@@ -24,7 +24,7 @@ use crate::compile;
 use crate::config::draft::Draft;
 use crate::config::keys::{FileType, supported};
 use crate::config::sources::{SourceFile, Sources, Text};
-use crate::resolve::model::Facts;
+use crate::model::Facts;
 
 /// What something was converted to.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

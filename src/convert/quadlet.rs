@@ -12,7 +12,7 @@ use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::drop_in_directories;
 use crate::diag::Severity;
 use crate::ini;
-use crate::resolve::model::Facts;
+use crate::model::Facts;
 
 /// A file to be converted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile;
 use crate::diag::{Diagnostic, Severity};
-use crate::resolve::model::Facts;
+use crate::model::Facts;
 
 /// Keys without which a file would mean something else.
 const ESSENTIAL: [&str; 3] = ["Image=", "Pod=", "Network="];

@@ -36,7 +36,7 @@ use crate::image::unpack::extract::{Extractor, Limits};
 use crate::image::unpack::inventory::Contents;
 use crate::image::unpack::layers::Directories;
 use crate::image::unpack::{applayer, inventory};
-use crate::resolve::model::Mode;
+use crate::model::Mode;
 use crate::rootdir::tree::{Tree, lookup};
 
 /// What is to be imported.

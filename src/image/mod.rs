@@ -35,4 +35,4 @@ pub use self::unpack::overlay;
 pub use self::versions::{Switch, Updates, now};
 pub use crate::config::values::install::{InstallSetting, Installers};
 pub use crate::config::values::source::{ModeSetting, PlatformSetting, Pull};
-pub use crate::resolve::model::Mode;
+pub use crate::model::Mode;

@@ -10,8 +10,8 @@ use std::collections::BTreeMap;
 use crate::config::sources::{SourceFile, Sources, Text};
 use crate::diag::{Diagnostic, Location, Severity};
 use crate::ini::{Entry, parse_partly};
+use crate::model::Facts;
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::model::Facts;
 
 /// The column in which origins stand, unless a line is longer.
 const COLUMN: usize = 72;

@@ -3,12 +3,11 @@
 
 use crate::config::values::source::ModeSetting;
 use crate::config::values::time::span;
+use crate::model::{App, Base, Container, Image, Model, Reload};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, STATE};
 use crate::plan::network::pod;
 use crate::plan::{job, security, template, volumes};
-use crate::resolve::app::reload::Reload;
-use crate::resolve::model::{App, Base, Container, Image, Model};
 use crate::unit::{UnitFile, exec_word, unit_value};
 
 /// Plans the service.

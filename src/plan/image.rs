@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! The drop-in of an image's service. Pure.
 
+use crate::model::{Container, Image, Model};
 use crate::output::tree::{Place, Tree};
 use crate::paths::STATE;
 use crate::resolve::image::mark;
-use crate::resolve::model::{Container, Image, Model};
 use crate::unit::UnitFile;
 
 /// Plans it. `user` is the first of the containers that need it.

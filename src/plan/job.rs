@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `[Service]` of a `.container` file in the container's unit: the order of its commands among ours, and what a job needs. Pure.
 
-use crate::resolve::model::Container;
+use crate::model::Container;
 use crate::unit::UnitFile;
 
 /// The setting for commands that run before everything of ours.

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::stub;
+use crate::model::{Model, Rejected};
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::model::{Model, Rejected};
 use crate::started::Started;
 use crate::unit::UnitFile;
 

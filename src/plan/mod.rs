@@ -29,10 +29,8 @@ use std::collections::BTreeMap;
 
 use crate::config::keys::FileType;
 use crate::halves::halves;
+use crate::model::{Container, Facts, Image, Link, Model, Named, Pod};
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::model::{Container, Facts, Image, Link, Model};
-use crate::resolve::network::named::Named;
-use crate::resolve::pod::Pod;
 use crate::resolve::userns;
 
 /// Plans everything.

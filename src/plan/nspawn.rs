@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the command line of the unit. Pure.
 
+use crate::model::{Base, Container, Facts, Model, Network, Stack};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{LIBEXECDIR, hosts};
 use crate::plan::network::{names, pod};
 use crate::plan::{security, volumes};
-use crate::resolve::model::{Base, Container, Facts, Model, Network, Stack};
 use crate::resolve::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 

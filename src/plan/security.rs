@@ -2,9 +2,7 @@
 //! What a container and its applications may do, in units and settings. Pure.
 
 use crate::contract::capability::Capabilities;
-use crate::resolve::app::mounts::{Mount, What};
-use crate::resolve::model::{App, Container, Facts, Network};
-use crate::resolve::security::Preset;
+use crate::model::{App, Container, Facts, Mount, Network, Preset, What};
 use crate::unit::UnitFile;
 
 /// What the launcher needs before it becomes the application.

@@ -5,9 +5,8 @@ use std::collections::BTreeMap;
 
 use super::volumes::restricted;
 use crate::config::values::mount::Options;
+use crate::model::{App, Container, Placed};
 use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
-use crate::resolve::app::mounts::Placed;
-use crate::resolve::model::{App, Container};
 
 /// A directory or file of the host, mounted where no container can change the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! The unit of a file that cannot be used: starting it fails at once and its status says why. Pure.
 
+use crate::model::Rejected;
 use crate::output::tree::{Place, Tree};
 use crate::paths::BINDIR;
-use crate::resolve::model::Rejected;
 use crate::unit::{UnitFile, exec_word};
 
 /// Plans `unit`, whole: it takes the place of a template's instance, or of nothing.

@@ -4,12 +4,10 @@
 use std::collections::BTreeSet;
 
 use crate::contract::process::SECRET_ENVIRONMENT;
+use crate::model::{App, Container, Facts, ImageFacts, Mount, Placed, Stack, Volume, What};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
 use crate::plan::stack::Bind;
-use crate::resolve::app::mounts::{Mount, Placed, What};
-use crate::resolve::model::{App, Container, Facts, ImageFacts, Stack};
-use crate::resolve::volume::Volume;
 use crate::unit::{UnitFile, bind_path, escape_path, nspawn_path, unit_path};
 
 /// Where a mount is prepared that has options systemd-nspawn does not know.

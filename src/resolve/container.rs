@@ -4,10 +4,9 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::model::{App, Base, Container, Network, Resolver};
 use super::network::{self, Known, Outcome};
 use super::references::{Names, unit_section};
-use super::security::{Preset, security};
+use super::security::security;
 use super::service;
 use super::volume::Volumes;
 use crate::config::keys::{KeyName, key};
@@ -18,6 +17,7 @@ use crate::config::update;
 use crate::config::values;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
+use crate::model::{App, Base, Container, Network, Preset, Resolver};
 use crate::resolve::app::mounts::Place;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -128,10 +128,7 @@ pub fn container(
 fn devices(reader: &mut Reader<'_, '_>) -> Vec<Spanned<values::Device>> {
     // A name of the Container Device Interface, such as nvidia.com/gpu=all.
     let is_cdi = |value: &str| !value.starts_with(['/', '-']) && value.contains('/') && value.contains('=');
-    let read = |value: &str| match is_cdi(value) {
-        true => Ok(Err(value.to_owned())),
-        false => values::device(value).map(Ok),
-    };
+    let read = |value: &str| if is_cdi(value) { Ok(Err(value.to_owned())) } else { values::device(value).map(Ok) };
     let mut devices = Vec::new();
     for Spanned { value, at } in reader.words(key::ADD_DEVICE, read) {
         match value {
@@ -256,10 +253,8 @@ fn asks_for_host(settings: &Settings) -> Option<Location> {
 /// Looks at keys that nothing is done with.
 pub fn labels(reader: &mut Reader<'_, '_>, keys: &[KeyName]) {
     for key in keys {
-        reader.words(*key, |label| match label.contains('=') {
-            true => Ok(()),
-            false => Err(Code::Variable.problem(format!("{key}=: {label:?} is not NAME=VALUE"))),
-        });
+        let wrong = |label: &str| Code::Variable.problem(format!("{key}=: {label:?} is not NAME=VALUE"));
+        reader.words(*key, |label| if label.contains('=') { Ok(()) } else { Err(wrong(label)) });
     }
 }
 

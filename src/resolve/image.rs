@@ -6,7 +6,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use super::install;
-use super::model::{Base, Image};
 use super::references::{ImageRef, Names, image_ref, implicit_image, unit_section};
 use super::service;
 use crate::config::keys::key;
@@ -18,6 +17,7 @@ use crate::config::values::access::{self, Access};
 use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
+use crate::model::{Base, Image};
 use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! `[Install]`: the links a unit is started by. systemctl enable refuses generated units, so we make them. Pure.
 
-use super::model::Link;
 use super::references::{Names, existing, unit_of};
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Problem, suggestion};
 use crate::ini::Entry;
+use crate::model::Link;
 
 const KEYS: [(&str, &str); 3] = [("WantedBy", "wants"), ("RequiredBy", "requires"), ("UpheldBy", "upholds")];
 

@@ -2,13 +2,13 @@
 //! From checked settings to a model in which every reference is resolved. A file that is wrong, or that refers to one
 //! that is wrong, is rejected alone; its neighbours never notice. Pure.
 
+mod additional;
 pub mod app;
 mod container;
-mod further;
+mod facts;
 pub mod image;
 mod install;
 pub mod mapping;
-pub mod model;
 pub mod network;
 mod order;
 pub mod pod;
@@ -37,14 +37,13 @@ use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Location, Problem, errors_first};
 use crate::halves::halves;
+use crate::model::{Base, Connection, Container, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
 use join::{Others, Readable};
-use model::Network;
-use model::{Base, Container, Model, Rejected};
-use named::{DEFAULT, Named, Networks};
+use named::{DEFAULT, Networks};
+use network::Known;
 use network::range::Range;
-use network::{Connection, Known};
-use pod::{Pod, Pods};
+use pod::Pods;
 use references::{ImageRef, Names, unit_of};
 use volume::Volumes;
 
@@ -123,7 +122,7 @@ pub fn resolve(sources: &Sources) -> Model {
     }
     let known = Known { names: &names, pods: &pods, networks: &networks, others };
     for (file, settings) in broken {
-        let more = further::problems(file, &settings, (known, &volumes), &mut images, &default_base);
+        let more = additional::problems(file, &settings, (known, &volumes), &mut images, &default_base);
         model.add_problems(file, more);
     }
     model.images = images.good;
@@ -523,7 +522,7 @@ fn reject_cycles(model: &mut Model) {
 }
 
 impl Model {
-    fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<model::Link>) {
+    fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<crate::model::Link>) {
         problems.sort();
         problems.dedup();
         let problems = errors_first(problems);

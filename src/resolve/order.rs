@@ -4,9 +4,9 @@
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::Container;
 use super::references::unit_of;
 use crate::config::keys::FileType;
+use crate::model::Container;
 
 /// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
 #[must_use]

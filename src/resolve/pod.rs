@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! `.pod` files, and the pods of one that containers with a network of their own are put into. Pure.
 
+use crate::model::{Container, Pod, Startup, VethPair, Wanted};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
@@ -8,9 +9,8 @@ use std::sync::Arc;
 
 use super::container::{environs, labels};
 use super::install;
-use super::model::{Assignment, Container, Link};
 use super::network::range::{Range, interface, interface_clash};
-use super::network::{Outcome, PodNetwork, Wanted, of_pod, on_host, wanted, whole};
+use super::network::{Outcome, PodNetwork, of_pod, on_host, wanted, whole};
 use super::references::{Names, unit_section};
 use super::service;
 use super::volume::Volumes;
@@ -20,53 +20,9 @@ use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Problem, errors_first, has_errors};
 use crate::resolve::app::mounts::Place;
-use crate::resolve::app::startup::Startup;
 use crate::resolve::network::attach;
-use crate::resolve::network::attach::Attachment;
 use crate::resolve::network::named::Networks;
-use crate::resolve::network::ports::{Claims, Port};
-
-/// A network that containers share, or that one container has for itself.
-#[derive(Debug, Clone)]
-pub struct Pod {
-    /// Its name, which is also the name of the only member of a pod of one.
-    pub name: String,
-    /// The file it was written in.
-    pub file: Arc<str>,
-    /// Whether it is a container's own network, without a `.pod` file.
-    pub own: bool,
-    /// Whether its members have the host's network. It has none, and what is published is what they bind.
-    pub host: bool,
-    /// Whether that container is a job: see [`Container::is_job`].
-    pub job: bool,
-    /// What is published, and how it starts and stops.
-    pub wanted: Wanted,
-    /// Its link to the host's network, if it needs one.
-    pub cable: Option<Cable>,
-    /// The networks with names that it is connected to.
-    pub networks: Vec<Attachment>,
-    /// Containers that start with it.
-    pub starts: Vec<String>,
-    /// All containers in it.
-    pub members: Vec<String>,
-    /// `[Unit]`, file references translated to units.
-    pub unit: Vec<Assignment>,
-    /// `[Service]`.
-    pub service: Vec<Assignment>,
-    /// Links that start it with other units.
-    pub install: Vec<Link>,
-}
-
-/// A pair of interfaces between the host and a pod.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cable {
-    /// The host's end.
-    pub interface: String,
-    /// Its address; both have a prefix of 30 bits.
-    pub host: Ipv4Addr,
-    /// The pod's address.
-    pub pod: Ipv4Addr,
-}
+use crate::resolve::network::ports::Claims;
 
 /// Pods as they are read, and what ports are taken.
 #[derive(Debug, Default)]
@@ -79,67 +35,6 @@ pub struct Pods {
     handed: BTreeMap<String, Settings>,
     /// The ports of the host.
     pub claims: Claims,
-}
-
-impl Pod {
-    /// The network namespace.
-    #[must_use]
-    pub fn path(name: &str) -> String {
-        format!("{}/pods/{name}/netns", crate::paths::RUNTIME)
-    }
-
-    /// The unit of the network.
-    #[must_use]
-    pub fn service(name: &str) -> String {
-        format!("sdme-pod@{name}.service")
-    }
-
-    /// The pod whose network a unit is, if it is one.
-    #[must_use]
-    pub fn of_service(unit: &str) -> Option<&str> {
-        unit.strip_prefix("sdme-pod@")?.strip_suffix(".service")
-    }
-
-    /// The unit of the network and the containers.
-    #[must_use]
-    pub fn target(name: &str) -> String {
-        format!("sdme-pod@{name}.target")
-    }
-
-    /// The pod of one of a container with a network of its own.
-    #[must_use]
-    pub fn of_container(name: &str, file: &Arc<str>, wanted: Wanted, install: &[Link]) -> Self {
-        Self {
-            name: name.to_owned(),
-            file: Arc::clone(file),
-            own: true,
-            host: false,
-            job: false,
-            wanted,
-            cable: None,
-            networks: Vec::new(),
-            starts: Vec::new(),
-            members: Vec::new(),
-            unit: Vec::new(),
-            service: Vec::new(),
-            install: install.to_vec(),
-        }
-    }
-
-    /// Whether it has a link of its own to the host, for its way out or for ports that the kernel forwards.
-    fn is_linked(&self) -> bool {
-        self.networks.is_empty() && (self.wanted.uplink || self.forwarded().next().is_some())
-    }
-
-    /// The ports that the kernel forwards.
-    pub fn forwarded(&self) -> impl Iterator<Item = &Port> {
-        self.wanted.ports.iter().filter(|port| !self.host && self.wanted.forwards(port))
-    }
-
-    /// The ports that have a socket and a proxy.
-    pub fn proxied(&self) -> impl Iterator<Item = &Port> {
-        self.wanted.ports.iter().filter(|port| !self.host && !self.wanted.forwards(port))
-    }
 }
 
 /// Reads a `.pod` file.
@@ -253,7 +148,7 @@ impl Pods {
                 for name in linked() {
                     if let (Some(pod), Some(first)) = (self.good.get_mut(name), addresses.get(name)) {
                         let [host, inside] = [first + 1, first + 2].map(Ipv4Addr::from);
-                        pod.cable = Some(Cable { interface: interface(name), host, pod: inside });
+                        pod.veth_pair = Some(VethPair { interface: interface(name), host, pod: inside });
                     } else {
                         let message = "no address is left for it; write a larger UplinkRange= into sdme.conf";
                         refused.insert(name.to_owned(), Code::Exhausted.problem(message));

@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! References between files: images by file or by source, and file names in dependency keys of `[Unit]`. Pure.
 
+use crate::model::{Assignment, Container, Image, Named, Pod};
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::model::{Assignment, Container, Image};
-use super::pod::Pod;
 use crate::config::keys::FileType;
 use crate::config::quadlet::quadlets::plain;
 use crate::config::trust::Trust;
@@ -13,7 +12,6 @@ use crate::config::values::install::InstallSetting;
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Problem, suggestion};
 use crate::ini::Entry;
-use crate::resolve::network::named::Named;
 use crate::unit::escape_instance;
 
 /// The names of all files found, usable or not, by type.

@@ -1,51 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! The keys about what the inside may do: two presets, and single settings that stand alone or override them. Pure.
 
-use super::model::Network;
-use super::network::Connection;
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::contract::capability::Capabilities;
 use crate::diag::{Code, Diagnostic, Location, Spanned, suggestion};
-
-/// How much is asked for at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Preset {
-    /// Nothing but what is always so.
-    Default,
-    /// `Hardened=yes`
-    Hardened,
-    /// `Strict=yes`
-    Strict,
-}
-
-/// What a container and its applications may do.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Security {
-    /// The preset; the other fields have what it comes to.
-    pub preset: Preset,
-    /// Whether there is a user namespace.
-    pub user_ns: bool,
-    /// Whether no program in the whole container gains privileges.
-    pub no_new_privileges: bool,
-    /// The same for the applications.
-    pub app_no_new_privileges: bool,
-    /// Capabilities that the container gets on top of systemd-nspawn's own.
-    pub added: Capabilities,
-    /// Those that `AddCapability=` names one by one.
-    pub named: Capabilities,
-    /// Capabilities that it loses.
-    pub dropped: Capabilities,
-    /// Capabilities of the applications.
-    pub application: Capabilities,
-    /// `SystemCallFilter=` of systemd-nspawn, in words.
-    pub filter: Vec<String>,
-    /// `AppArmor=`, where it is a profile.
-    pub app_armor: Option<Spanned<String>>,
-    /// `SeccompProfile=`
-    pub seccomp_profile: Option<Spanned<String>>,
-}
+use crate::model::{Connection, Network, Preset, Security};
 
 /// What `Hardened=` takes away.
 const HARDENED: [&str; 4] = ["NET_RAW", "SYS_BOOT", "SYS_PTRACE", "SYS_RAWIO"];

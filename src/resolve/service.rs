@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! Sections whose settings go to a service: what is passed on to systemd, and what cannot be set there. Pure.
 
-use super::model::Assignment;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
+use crate::model::Assignment;
 
 /// A setting that a service cannot do its work with. An empty value, and a value that asks for what is the case anyway, is
 /// accepted and not passed on.

@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use super::model::{Facts, Model};
-use crate::resolve::network::slots::distribute;
+use crate::model::{Facts, Model};
+use crate::resolve::network::allocate::distribute;
 
 /// How many IDs a container has.
 pub const SIZE: u32 = 1 << 16;

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! `.volume` files. Pure.
 
+use crate::model::{Account, Device, Owner, Volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::container::labels;
-use super::model::Assignment;
 use super::references::{Names, unit_section};
 use super::service;
 use crate::config::keys::{KeyName, key};
@@ -13,52 +13,6 @@ use crate::config::names::VolumeName;
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
-
-/// A volume that has a file.
-#[derive(Debug, Clone)]
-pub struct Volume {
-    /// Its name, and that of its directory.
-    pub name: String,
-    /// The file it was written in.
-    pub file: Arc<str>,
-    /// Whose a new volume is; the image's or root's unless said.
-    pub owner: Owner,
-    /// Whether it gets the image's content when it is empty.
-    pub copy: bool,
-    /// What is mounted there; a plain directory without.
-    pub device: Option<Device>,
-    /// `[Unit]`, file references translated to units.
-    pub unit: Vec<Assignment>,
-}
-
-/// The owner of a new volume, as far as it was said.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Owner {
-    /// `User=` or `UID=`
-    pub user: Option<Account>,
-    /// `Group=` or `GID=`
-    pub group: Option<Account>,
-}
-
-/// A user or group.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Account {
-    /// By number.
-    Id(u32),
-    /// By a name of the host.
-    Name(String),
-}
-
-/// What is mounted as a volume.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Device {
-    /// `Device=`
-    pub what: String,
-    /// `Type=`
-    pub fs_type: Option<String>,
-    /// `Options=`
-    pub options: Option<String>,
-}
 
 /// All volumes that have a file.
 #[derive(Debug, Default)]
@@ -195,13 +149,13 @@ fn device(reader: &mut Reader<'_, '_>) -> Option<Device> {
         }
         return None;
     }
-    let without_blanks = |value: &str| match value.contains(char::is_whitespace) {
-        true => Err(Code::Value.problem(format!("{value:?} has blanks in it; options are separated by commas"))),
-        false => Ok(value.to_owned()),
+    let without_blanks = |value: &str| {
+        let wrong = || Code::Value.problem(format!("{value:?} has blanks in it; options are separated by commas"));
+        if value.contains(char::is_whitespace) { Err(wrong()) } else { Ok(value.to_owned()) }
     };
-    let what = reader.value(key::DEVICE, |value| match value.starts_with('.') {
-        true => Err(Code::Path.problem(format!("Device={value} is not an absolute path"))),
-        false => Ok(value.to_owned()),
+    let what = reader.value(key::DEVICE, |value| {
+        let wrong = || Code::Path.problem(format!("Device={value} is not an absolute path"));
+        if value.starts_with('.') { Err(wrong()) } else { Ok(value.to_owned()) }
     });
     let mut fs_type = reader.value(key::TYPE, without_blanks);
     let mut options = reader.value(key::OPTIONS, without_blanks);

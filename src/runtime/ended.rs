@@ -16,8 +16,8 @@ use serde::Deserialize;
 use super::{failure, limits, systemd};
 use crate::cause::{self, Cause};
 use crate::config::values::time;
+use crate::model::Container;
 use crate::paths::{container_runtime, container_state};
-use crate::resolve::model::Container;
 use crate::rootdir::tree::Tree;
 
 /// How long journalctl(1) may take to read a journal, which the container can have damaged.

@@ -12,12 +12,10 @@ use anyhow::{Context as _, Error, Result};
 use crate::cause::{self, Cause};
 use crate::image::{Store, local, mark};
 use crate::journal;
+use crate::model::{Container, Image, Model, Named, Pod};
 use crate::paths::{RUNTIME, STATE};
 use crate::plan;
 use crate::resolve;
-use crate::resolve::model::{Container, Image, Model};
-use crate::resolve::network::named::Named;
-use crate::resolve::pod::Pod;
 use crate::runtime::{mounted, systemd};
 use crate::started;
 

@@ -7,8 +7,8 @@ use anyhow::{Result, bail};
 use nix::errno::Errno;
 use nix::sys::inotify::{InitFlags, Inotify};
 
+use crate::model::Stack;
 use crate::paths::{RUNTIME, SYSCTL_FILE};
-use crate::resolve::model::Stack;
 
 /// The limit for each user of the host. All containers count as root's, also those with a user namespace.
 const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";

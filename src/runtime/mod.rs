@@ -29,8 +29,7 @@ use crate::config::values::mount;
 use crate::config::values::seccomp;
 use crate::contract::process::User;
 use crate::image::{Imported, Store, application_root, identify};
-use crate::resolve::app::startup::Identity;
-use crate::resolve::model::{Facts, ImageFacts, Model, Profiles};
+use crate::model::{Facts, Identity, ImageFacts, Model, Profiles};
 use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 

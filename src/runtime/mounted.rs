@@ -7,9 +7,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::cause::Cause;
+use crate::model::{Container, Model, Mount};
 use crate::paths::volume;
-use crate::resolve::app::mounts::Mount;
-use crate::resolve::model::{Container, Model};
 use crate::runtime::failure::{Unmet, message_of};
 use crate::runtime::systemd;
 use crate::unit::escape_path;

@@ -12,9 +12,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{Flock, FlockArg};
 
+use crate::model::{Container, Model};
 use crate::paths::{NAMES, hosts};
 use crate::plan::{self, Entry};
-use crate::resolve::model::{Container, Model};
 
 /// Held while entries and files change: a lock on the directory.
 fn lock() -> Result<Flock<File>> {

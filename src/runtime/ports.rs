@@ -13,7 +13,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::unistd::execv;
 
 use crate::image::Store;
-use crate::resolve::model::{Container, Model, Network};
+use crate::model::{Container, Model, Network};
 
 /// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over. The last word
 /// of the command is the address it connects to; where nobody listens on that one, it becomes one where somebody does.

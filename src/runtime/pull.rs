@@ -12,9 +12,9 @@ use crate::config::keys::FileType;
 use crate::config::values::source::ImageSource;
 use crate::image::trust::{Refusal, is_refusal};
 use crate::image::{self, Imported, Progress, Pull, Request, Store, import};
+use crate::model::{Container, Image, Model};
 use crate::paths::BINDIR;
 use crate::resolve;
-use crate::resolve::model::{Container, Image, Model};
 
 /// Imports the image called `name` as the configuration asks for.
 ///

@@ -12,8 +12,8 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::config::values::secret::Form;
 use crate::diag::Location;
+use crate::model::Stack;
 use crate::paths;
-use crate::resolve::model::Stack;
 use crate::unit::env_assignment;
 
 /// Writes the secrets of the container `name`.

@@ -22,10 +22,9 @@ use nix::unistd::{fsync, syncfs};
 
 use crate::announce::{About, Event, record};
 use crate::image::Store;
+use crate::model::{Container, Facts, Model, What};
 use crate::paths::{STATE, machine_root, volume};
 use crate::plan;
-use crate::resolve::app::mounts::What;
-use crate::resolve::model::{Container, Facts, Model};
 use crate::rootdir::tree::{self, Tree};
 use crate::runtime::prepare::stack;
 use crate::runtime::volumes::{lock, private};

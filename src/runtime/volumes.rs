@@ -16,10 +16,8 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::{Group, User, fsync, syncfs};
 
+use crate::model::{Account, Model, Mount, Owner, Placed, What};
 use crate::paths::{STATE, volume};
-use crate::resolve::app::mounts::{Mount, Placed, What};
-use crate::resolve::model::Model;
-use crate::resolve::volume::{Account, Owner};
 use crate::rootdir::copy::copy_directory;
 use crate::rootdir::tree::{self, Tree};
 

@@ -86,7 +86,7 @@ fn variables_of_services_are_read() {
     let sources = search(&SearchPath::below(root.path()));
     let variables = vec![("TAG".to_owned(), "1.2".to_owned())];
     assert_eq!(sources.variables, [("/etc/web/env".to_owned(), variables)].into());
-    let compiled = crate::compile(&sources, &crate::resolve::model::Facts::default());
+    let compiled = crate::compile(&sources, &crate::model::Facts::default());
     assert!(compiled.diagnostics.is_empty(), "{:?}", compiled.diagnostics);
     let model = crate::resolve::resolve(&sources);
     assert!(
@@ -118,7 +118,7 @@ fn an_image_of_a_build_file_is_not_somebody_elses() {
         ("etc/sdme/other.container", "[Container]\nImage=quay.io/team/one\n"),
     ]);
     let sources = search(&SearchPath::below(root.path()));
-    let problems = crate::compile(&sources, &crate::resolve::model::Facts::default()).diagnostics;
+    let problems = crate::compile(&sources, &crate::model::Facts::default()).diagnostics;
     let errors = problems.iter().map(ToString::to_string).filter(|problem| problem.contains("makes this image"));
     let errors: Vec<String> = errors.collect();
     assert_eq!(errors.len(), 2, "{problems:?}");
@@ -153,7 +153,7 @@ fn one_file_holds_several_units() {
     );
     // Lines are those of the whole file.
     let sources = search(&SearchPath::below(root.path()));
-    let problems = crate::compile(&sources, &crate::resolve::model::Facts::default()).diagnostics;
+    let problems = crate::compile(&sources, &crate::model::Facts::default()).diagnostics;
     assert!(
         problems.iter().any(|problem| problem.to_string().starts_with("/etc/sdme/app/all.quadlets:8: ")),
         "{problems:?}"

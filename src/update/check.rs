@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::image::{Address, Progress, Request, Silent, Store, latest};
-use crate::resolve::model::{Image, Model};
+use crate::model::{Image, Model};
 use crate::runtime::pull;
 
 /// What a source's image is addressed by, or why the source cannot be asked.

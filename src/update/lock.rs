@@ -10,7 +10,7 @@ use crate::admin::files;
 use crate::config::lock::{FILE, Lock, Locked};
 use crate::diag::{Code, Diagnostic, Location};
 use crate::image::{Imported, Store, now};
-use crate::resolve::model::{Image, Model};
+use crate::model::{Image, Model};
 use crate::runtime::{pull, systemd};
 
 fn key(image: &Image) -> (String, String) {

@@ -23,7 +23,7 @@ use crate::announce::{About, Event, announce};
 use crate::config::values::source::{AutoUpdate, ImageSource};
 use crate::image::trust::is_refusal;
 use crate::image::{Imported, Store, now};
-use crate::resolve::model::{Facts, Image, Model};
+use crate::model::{Facts, Image, Model};
 use crate::runtime::{pull, systemd};
 use check::Answer;
 use plan::{Rollout, Targets};

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::values::source::AutoUpdate;
 use crate::diag::Location;
+use crate::model::{Container, Model};
 use crate::plan::images as images_of;
-use crate::resolve::model::{Container, Model};
 
 /// A container that an update restarts when one of its images changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

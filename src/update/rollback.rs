@@ -10,7 +10,7 @@ use super::plan::{Member, named};
 use super::rollout::{Change, Host, Outcome, Purpose};
 use crate::admin::images;
 use crate::image::{Imported, Store};
-use crate::resolve::model::{Image, Model};
+use crate::model::{Image, Model};
 use crate::runtime::pull;
 
 /// Digests are given by at least so many of their digits.

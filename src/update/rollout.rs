@@ -18,7 +18,7 @@ use crate::admin::{images, ps};
 use crate::announce::{About, Event, announce};
 use crate::cause;
 use crate::image::{Imported, Store, Switch, Updates};
-use crate::resolve::model::{Container, Facts, Image, Model};
+use crate::model::{Container, Facts, Image, Model};
 use crate::runtime::{failure, snapshots, systemd};
 
 /// Time between two looks at a container that was restarted.

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Member;
 use crate::admin::ps::units::{Unit, Units};
-use crate::resolve::model::{Container, Facts, Model};
+use crate::model::{Container, Facts, Model};
 use crate::runtime::snapshots;
 
 /// The volumes of a container that are copied before it starts on a new version: those that it can change.

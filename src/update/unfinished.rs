@@ -11,7 +11,7 @@ use crate::admin::images;
 use crate::admin::ps::units;
 use crate::announce::{About, Event, announce};
 use crate::image::Store;
-use crate::resolve::model::{Container, Model};
+use crate::model::{Container, Model};
 use crate::runtime::snapshots;
 
 /// Goes back to the former versions of images whose switch was not finished, and restarts what does not run on these.

@@ -14,9 +14,8 @@ use std::path::Path;
 
 use sdme_gen::contract::process::User;
 use sdme_gen::diag::Diagnostic;
+use sdme_gen::model::{Facts, Identity, ImageFacts, Mode};
 use sdme_gen::output::tree::{Node, Place, Tree};
-use sdme_gen::resolve::app::startup::Identity;
-use sdme_gen::resolve::model::{Facts, ImageFacts, Mode};
 use sdme_gen::search::{SearchPath, search};
 use sdme_gen::{Compiled, compile};
 

@@ -4,8 +4,7 @@
 use crate::admin::ps::{Host, Listed};
 use crate::cause;
 use crate::config::keys::FileType;
-use crate::resolve::model::{Container, Image};
-use crate::resolve::pod::Pod;
+use crate::model::{Container, Image, Pod};
 
 /// The note about a version that its images do not use.
 pub(crate) fn of_update(listed: &Listed) -> Option<String> {

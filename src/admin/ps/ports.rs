@@ -6,8 +6,8 @@ use std::net::IpAddr;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
+use crate::model::Pod;
 use crate::paths::RUNTIME;
-use crate::resolve::pod::Pod;
 use crate::runtime::listening::Listening;
 use crate::started::Started;
 

@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context as _, Result, bail};
 use serde::Deserialize;
 
-use crate::resolve::model::Container;
+use crate::model::Container;
 
 /// A unit as `systemctl list-units` has it.
 #[derive(Debug, Deserialize)]

@@ -11,7 +11,7 @@ use crate::cli::print_json;
 use crate::cli::show::trust;
 use crate::config::keys::FileType;
 use crate::diag::{Diagnostic, Problem, Severity};
-use crate::resolve::model::Model;
+use crate::model::Model;
 use crate::text;
 
 /// Prints the problems: for people to standard error, as JSON to `out`.

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::cli::report;
+use crate::model::Container;
 use crate::output::graph::Graph;
-use crate::resolve::model::Container;
 use crate::runtime;
 use crate::text;
 

@@ -3,8 +3,7 @@
 
 use std::io::{self, Write};
 
-use crate::resolve::model::{Container, Model, Network};
-use crate::resolve::security::Preset;
+use crate::model::{Container, Model, Network, Preset};
 
 /// Prints the effective settings of every container.
 ///

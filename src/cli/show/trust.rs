@@ -3,7 +3,7 @@
 
 use crate::config::trust::policy::{PolicyFile, Requirement};
 use crate::config::trust::scope::Subject;
-use crate::resolve::model::Model;
+use crate::model::Model;
 
 /// What decides about an image.
 #[derive(Debug, Clone, PartialEq, Eq)]

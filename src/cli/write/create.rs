@@ -14,7 +14,7 @@ use crate::admin::files;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
 use crate::image::{Mode, Store};
-use crate::resolve::model::Container;
+use crate::model::Container;
 use crate::runtime::systemd;
 
 /// What a container is made of. Each option writes the key of the same meaning.

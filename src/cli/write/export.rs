@@ -14,7 +14,7 @@ use crate::admin::credentials;
 use crate::cli::print_json;
 use crate::compile;
 use crate::export::kube::{HEAD, Kind, Outside, Request, export};
-use crate::resolve::model::Facts;
+use crate::model::Facts;
 use crate::search::{SearchPath, search};
 use crate::text;
 

@@ -71,7 +71,7 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
             .map(|listed| {
                 serde_json::json!({
                     "name": listed.pod.name, "file": &*listed.pod.file, "state": state(listed),
-                    "network": network(listed), "address": listed.pod.cable.as_ref().map(|c| c.pod.to_string()),
+                    "network": network(listed), "address": listed.pod.veth_pair.as_ref().map(|c| c.pod.to_string()),
                     "ports": ports(listed), "members": listed.pod.members
                 })
             })

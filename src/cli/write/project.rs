@@ -15,7 +15,7 @@ use super::beside;
 use crate::admin::files;
 use crate::cli::print_json;
 use crate::convert::{FILES, Lost, Origin, Outcome, origin};
-use crate::resolve::model::Container;
+use crate::model::Container;
 use crate::runtime::systemd;
 use crate::text;
 

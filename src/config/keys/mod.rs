@@ -256,8 +256,8 @@ mod tests {
         }
         let is_read = |constant: &str| {
             let constant = format!("key::{constant}");
-            let mut found = text.match_indices(&constant).map(|(at, found)| &text[at + found.len()..]);
-            found.any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
+            let mut behind = text.split(&constant).skip(1);
+            behind.any(|rest| !rest.starts_with(|c: char| c.is_ascii_alphanumeric() || c == '_'))
         };
         let usable = |name: KeyName| {
             let mut all = FileType::ALL.into_iter().flat_map(keys);

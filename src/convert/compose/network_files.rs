@@ -10,8 +10,8 @@ use super::{Context, builder, unique};
 use crate::compose::value::{Map, Value};
 use crate::config::keys::FileType;
 use crate::convert::{Builder, name};
+use crate::model::Subnet;
 use crate::resolve::network::named::is_interface;
-use crate::resolve::network::subnet::Subnet;
 
 /// A network of a project.
 #[derive(Debug, Clone, Default)]

@@ -7,7 +7,7 @@ use super::environment::Variables;
 use super::workload::Workload;
 use super::{Context, INSTANCE, accounts, environment};
 use crate::convert::Builder;
-use crate::resolve::model::App;
+use crate::model::App;
 use crate::unit::config_word;
 
 /// Writes them.

@@ -6,7 +6,7 @@ use super::{Context, accounts};
 use crate::config::draft::Draft;
 use crate::convert::Builder;
 use crate::kube::{Object, schedule};
-use crate::resolve::model;
+use crate::model;
 
 /// Writes how often a job is tried, and how long it may take.
 pub fn limits(workload: &Workload<'_>, builder: &mut Builder, context: &mut Context<'_>) {

@@ -9,7 +9,7 @@ use super::workload::{Kind, Workload};
 use super::{Context, accounts, jobs, volumes};
 use crate::config::keys::FileType;
 use crate::convert::Builder;
-use crate::resolve::model;
+use crate::model;
 
 /// Converts a workload.
 pub fn convert(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {

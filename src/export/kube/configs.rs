@@ -11,8 +11,7 @@ use k8s_openapi::api::core::v1::{
 
 use super::workloads::Workload;
 use super::{Context, dns};
-use crate::resolve::app::mounts::Mount;
-use crate::resolve::model::App;
+use crate::model::{App, Mount};
 use crate::unit::is_env_name;
 
 /// The most that all files of a mount may have: a cluster takes objects of 1 MiB.

@@ -12,7 +12,7 @@ use super::{Context, configs, probes, resources, secrets, security, services};
 use crate::config::keys::key;
 use crate::config::values::source::{ImageSource, Pull};
 use crate::ini::split_words;
-use crate::resolve::model::{App, Container};
+use crate::model::{App, Container};
 
 /// Exports an application.
 pub fn export(

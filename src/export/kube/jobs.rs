@@ -12,7 +12,7 @@ use crate::config::values::time::milliseconds;
 use crate::diag::Location;
 use crate::ini;
 use crate::kube::{ObjectMeta, schedule};
-use crate::resolve::model::Container;
+use crate::model::Container;
 
 /// A timer that starts a container.
 #[derive(Debug, Clone)]

@@ -25,7 +25,7 @@ use crate::config::settings::Settings;
 use crate::config::sources::Sources;
 use crate::diag::Location;
 use crate::kube::{ObjectMeta, write};
-use crate::resolve::model::Model;
+use crate::model::Model;
 use workloads::Workload;
 
 /// What is asked of this machine beside the configuration.

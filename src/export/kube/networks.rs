@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::workloads::Workload;
 use super::{Context, dns, services};
 use crate::config::keys::key;
-use crate::resolve::model::Network;
+use crate::model::Network;
 
 /// The label of the members of a network.
 fn label(network: &str) -> (String, String) {

@@ -15,7 +15,7 @@ use super::workloads::Workload;
 use super::{Context, Kind, container, networks, secrets, security, services};
 use crate::config::keys::key;
 use crate::kube::ObjectMeta;
-use crate::resolve::model::Container;
+use crate::model::Container;
 
 /// The label by which services and policies find the pods of a workload.
 const LABEL: &str = "app.kubernetes.io/name";

@@ -8,8 +8,7 @@ use super::Context;
 use super::container::escaped;
 use crate::contract::health::{Health, OnFailure, Test};
 use crate::contract::probe;
-use crate::resolve::app::health::Notify;
-use crate::resolve::model::{App, Container};
+use crate::model::{App, Container, Notify};
 
 /// Writes the probes of an application.
 pub fn export(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'_>) {

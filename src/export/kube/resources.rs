@@ -9,7 +9,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::Context;
 use crate::config::values;
 use crate::kube::quantity;
-use crate::resolve::model::{App, Container};
+use crate::model::{App, Container};
 
 /// The resources of a container. Where it has several applications, they are those of the first: a limit is for all of them together.
 pub fn export(own: &Container, app: &App, context: &mut Context<'_>) -> Option<ResourceRequirements> {

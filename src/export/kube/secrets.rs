@@ -11,8 +11,7 @@ use k8s_openapi::api::core::v1::{
 use super::workloads::Workload;
 use super::{Context, dns};
 use crate::config::values::secret::Form;
-use crate::resolve::app::mounts::Mount;
-use crate::resolve::model::App;
+use crate::model::{App, Mount};
 
 /// The key of a credential whose name has no part for it.
 const KEY: &str = "value";

@@ -10,8 +10,7 @@ use k8s_openapi::api::core::v1::{
 use super::Context;
 use super::workloads::Workload;
 use crate::config::keys::{KeyName, key};
-use crate::resolve::model::{App, Container};
-use crate::resolve::security::Preset;
+use crate::model::{App, Container, Preset};
 
 /// What an application may do.
 pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mut Context<'_>) -> SecurityContext {
@@ -132,7 +131,7 @@ pub fn is_restricted(workload: &Workload<'_>, spec: &PodSpec) -> bool {
         "net.ipv4.ping_group_range",
     ];
     let host_paths = workload.containers.iter().flat_map(|container| &container.apps).flat_map(|app| &app.mounts);
-    let host_paths = host_paths.filter(|mount| matches!(mount.what, crate::resolve::app::mounts::What::Host(_)));
+    let host_paths = host_paths.filter(|mount| matches!(mount.what, crate::model::What::Host(_)));
     containers.clone().count() > 0
         && containers.into_iter().all(|container| fits(container.security_context.as_ref()))
         && !workload.is_in_host_network()

@@ -9,8 +9,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use super::workloads::Workload;
 use super::{Context, dns};
 use crate::diag::Location;
-use crate::resolve::model::Network;
-use crate::resolve::network::ports::Protocol;
+use crate::model::{Network, Protocol};
 
 /// A published port.
 #[derive(Debug, Clone)]
@@ -32,7 +31,7 @@ pub fn published(workload: &Workload<'_>, context: &Context<'_>) -> Vec<Publishe
     let pod = workload.network_of(context.model);
     let of_pod = pod.into_iter().flat_map(|pod| &pod.wanted.ports);
     let of_links = workload.containers.iter().flat_map(|container| &container.connection.exposed);
-    let port = |port: &crate::resolve::network::ports::Port| Published {
+    let port = |port: &crate::model::Port| Published {
         host: port.host,
         target: port.target.unwrap_or(port.host),
         protocol: if port.protocol == Protocol::Udp { "UDP" } else { "TCP" }.to_owned(),

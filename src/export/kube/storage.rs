@@ -15,9 +15,7 @@ use super::{Context, configs, dns, secrets};
 use crate::config::keys::key;
 use crate::diag::Location;
 use crate::kube::{ObjectMeta, quantity};
-use crate::resolve::app::mounts::{Mount, What};
-use crate::resolve::model::{App, Container};
-use crate::resolve::volume::Account;
+use crate::model::{Account, App, Container, Mount, What};
 
 /// The volumes of one pod in the making.
 pub struct Storage<'a> {

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::keys::FileType;
 use crate::config::sources::Sources;
-use crate::resolve::model::{App, Container, Model, Network};
-use crate::resolve::pod::Pod;
+use crate::model::{App, Container, Model, Network, Pod};
 
 use super::dns;
 

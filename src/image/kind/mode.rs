@@ -16,7 +16,7 @@ use anyhow::{Result, bail};
 
 use super::imageconfig::Execution;
 use crate::config::values::source::ModeSetting;
-use crate::resolve::model::Mode;
+use crate::model::Mode;
 use crate::rootdir::tree::Tree;
 
 /// Where systemd is, by distribution; inside the tree, links resolved.

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Error, Result, bail};
 use serde::{Deserialize, Serialize};
 
 use crate::contract::process;
-use crate::resolve::app::startup::Identity;
+use crate::model::Identity;
 use crate::rootdir::tree::Tree;
 
 /// Larger files are not account data.

@@ -14,7 +14,7 @@ use crate::image::kind::imageconfig::{Healthcheck, ImageConfig};
 use crate::image::kind::user::User;
 use crate::image::source::manifest::Address;
 use crate::image::trust::Accepted;
-use crate::resolve::model::Mode;
+use crate::model::Mode;
 use crate::unit::render_env;
 
 /// Version of what an import makes of an image. Part of the names of store entries: raising it makes every image

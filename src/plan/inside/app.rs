@@ -8,13 +8,12 @@ use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::contract::process;
 use crate::contract::process::{Log, Process, User};
+use crate::model::{App, Container, Facts, ImageFacts, Notify};
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::inside::UNITS;
 use crate::plan::network::pod;
 use crate::plan::nspawn::LAUNCHER;
 use crate::plan::{security, volumes};
-use crate::resolve::app::health::Notify;
-use crate::resolve::model::{App, Container, Facts, ImageFacts};
 use crate::unit::{UnitFile, env_assignment};
 
 /// What an application shares with the container around it, as with Docker.

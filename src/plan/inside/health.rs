@@ -4,11 +4,10 @@
 
 use crate::config::values::time::span;
 use crate::contract::health::Health;
+use crate::model::{App, Container, ImageFacts, Notify};
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::inside::UNITS;
 use crate::plan::nspawn::LAUNCHER;
-use crate::resolve::app::health::Notify;
-use crate::resolve::model::{App, Container, ImageFacts};
 use crate::unit::UnitFile;
 
 /// What looks whether the container has to end, whenever an application did: an instance for each of them, so that none goes

@@ -5,9 +5,9 @@ pub mod app;
 pub mod health;
 
 use super::nspawn::LAUNCHER;
+use crate::model::{Container, Facts, Model, Stack};
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::network::names;
-use crate::resolve::model::{Container, Facts, Model, Stack};
 use crate::unit::UnitFile;
 
 /// Where units of the administrator are; those of the image below are not touched.

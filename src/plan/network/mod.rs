@@ -5,13 +5,11 @@ pub mod names;
 pub mod pod;
 pub mod publish;
 
+use crate::model::{Attachment, Model, Named, Pod};
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::plan::network::pod::{replace, rules};
-use crate::resolve::model::Model;
-use crate::resolve::network::attach::{Attachment, interfaces_of};
-use crate::resolve::network::named::Named;
-use crate::resolve::pod::Pod;
+use crate::resolve::network::attach::interfaces_of;
 use crate::unit::UnitFile;
 
 /// Plans the drop-in of the service that makes the bridge.

@@ -8,8 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::config::values::HOST_GATEWAY;
-use crate::resolve::model::{Container, Model, Network};
-use crate::resolve::pod::Pod;
+use crate::model::{Container, Model, Network, Pod};
 
 /// What the host is called by docker and podman.
 const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
@@ -101,7 +100,7 @@ fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<Ip
     };
     let networks = pod.networks.iter().filter_map(|a| model.networks.get(&a.network));
     let named = networks.filter(|n| !n.internal).flat_map(|n| &n.subnets).next().map(|subnet| subnet.gateway);
-    named.or_else(|| pod.cable.as_ref().filter(|_| pod.wanted.uplink).map(|cable| cable.host.into()))
+    named.or_else(|| pod.veth_pair.as_ref().filter(|_| pod.wanted.uplink).map(|veth_pair| veth_pair.host.into()))
 }
 
 /// The hosts file of a container among `others` that run. What `AddHost=` says about a name comes before everything else, and the

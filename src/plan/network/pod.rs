@@ -2,12 +2,11 @@
 //! The units of a pod, and what its members' units say about it. Pure.
 
 use crate::config::settings::parse_bool;
+use crate::model::{Container, Link, Model, Network, Pod, VethPair};
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::plan::network as named;
 use crate::plan::network::publish;
-use crate::resolve::model::{Container, Link, Model, Network};
-use crate::resolve::pod::{Cable, Pod};
 use crate::unit::UnitFile;
 
 /// Where a pod's network namespace is inside of a container whose application joins it.
@@ -57,8 +56,8 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
     for (key, value) in &pod.unit {
         unit.set("Unit", key, value.as_str());
     }
-    if let Some(cable) = &pod.cable {
-        link(pod, cable, &mut unit);
+    if let Some(veth_pair) = &pod.veth_pair {
+        link(pod, veth_pair, &mut unit);
     }
     named::links(pod, model, &mut unit);
     for (key, value) in &pod.service {
@@ -69,10 +68,10 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
 
 /// Links the pod with the host (`units/link`). What is made is removed by `units/sdme-pod@.service`, which stays when the pod's file is
 /// gone.
-fn link(pod: &Pod, cable: &Cable, unit: &mut UnitFile) {
-    let Cable { interface, host, pod: address } = cable;
+fn link(pod: &Pod, veth_pair: &VethPair, unit: &mut UnitFile) {
+    let VethPair { interface, host, pod: address } = veth_pair;
     unit.set("Service", "ExecStart", format!("{LIBEXECDIR}/link uplink {} {interface} {host} {address}", pod.name));
-    rules(&firewall(pod, cable), unit);
+    rules(&firewall(pod, veth_pair), unit);
 }
 
 /// Gives a service nft commands on its standard input.
@@ -91,8 +90,8 @@ pub(crate) fn replace(name: &str, chains: &str) -> String {
 
 /// Who may talk to whom over the pod's link, and the ports that the kernel forwards, in one table. `units/sdme-pod@.service`
 /// deletes the table by its name.
-fn firewall(pod: &Pod, cable: &Cable) -> String {
-    let Cable { interface, pod: address, .. } = cable;
+fn firewall(pod: &Pod, veth_pair: &VethPair) -> String {
+    let VethPair { interface, pod: address, .. } = veth_pair;
     let mut out = format!(
         "chain spoofed {{\n type filter hook prerouting priority raw\n \
          iifname \"{interface}\" ip saddr != {address} drop\n \
@@ -113,7 +112,7 @@ fn firewall(pod: &Pod, cable: &Cable) -> String {
     }
     // What comes from the host's loopback, or from the pod itself by way of a published port.
     out += &format!(" ip saddr {{ 127.0.0.0/8, {address} }} oifname \"{interface}\" masquerade\n}}\n");
-    out += &publish::chains(pod, Some(cable.pod.into()), None);
+    out += &publish::chains(pod, Some(veth_pair.pod.into()), None);
     replace(&format!("sdme-pod-{}", pod.name), &out)
 }
 

@@ -3,11 +3,9 @@
 
 use std::net::IpAddr;
 
+use crate::model::{Container, Pod, Port};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME, STARTED};
-use crate::resolve::model::Container;
-use crate::resolve::network::ports::Port;
-use crate::resolve::pod::Pod;
 use crate::unit::UnitFile;
 
 /// The proxy of systemd-socket-proxyd(8).

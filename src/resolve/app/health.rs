@@ -8,56 +8,10 @@ use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
 use crate::diag::{Code, Diagnostic};
-
-/// What counts as started.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub enum Notify {
-    /// Its program runs.
-    #[default]
-    No,
-    /// It says so itself (`sd_notify(3)`).
-    Yes,
-    /// Its first health check has passed.
-    Healthy,
-}
+use crate::model::{HealthSettings, Notify};
 
 /// What the value of a time has to be.
 const TIME: &str = "a time, such as 30s";
-
-/// The keys as written. Times are milliseconds.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct HealthSettings {
-    /// `HealthCmd=`, `HealthHttp=` or `HealthTcp=`: what is checked, or that nothing is.
-    test: Option<Test>,
-    /// `HealthInterval=`: a time, 0 for `disable`.
-    interval: Option<u64>,
-    timeout: Option<u64>,
-    retries: Option<u32>,
-    start_period: Option<u64>,
-    on_failure: OnFailure,
-    startup: Option<Startup>,
-}
-
-impl HealthSettings {
-    /// The check, given the one of the image. What is not written is the image's, as with Docker.
-    #[must_use]
-    pub fn on(&self, image: Option<&Health>) -> Option<Health> {
-        let mut health = image.cloned().unwrap_or_default();
-        if let Some(test) = &self.test {
-            health.test.clone_from(test);
-        }
-        if health.test.is_none() {
-            return None;
-        }
-        health.interval = self.interval.or(health.interval).filter(|time| *time > 0);
-        health.timeout = self.timeout.unwrap_or(health.timeout);
-        health.retries = self.retries.unwrap_or(health.retries);
-        health.start_period = self.start_period.unwrap_or(health.start_period);
-        health.on_failure = self.on_failure;
-        health.startup.clone_from(&self.startup);
-        Some(health)
-    }
-}
 
 /// Reads the keys of one application.
 pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {

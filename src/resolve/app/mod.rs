@@ -7,7 +7,6 @@ pub mod reload;
 pub mod startup;
 
 use super::image::Images;
-use super::model::{App, Assignment};
 use super::references::{ImageRef, Names};
 use super::service::{Fixed, fixed, passed};
 use crate::config::keys::{FileType, KeyName, Scope, key, keys, scope};
@@ -15,10 +14,10 @@ use crate::config::names::ApplicationName;
 use crate::config::settings::Settings;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::diag::{Code, Diagnostic, Spanned, suggestion};
+use crate::model::{App, Assignment, Startup};
 use crate::resolve::app::health::health;
 use crate::resolve::app::mounts::Place;
 use crate::resolve::app::reload::reload;
-use crate::resolve::app::startup::Startup;
 use crate::unit::is_env_name;
 
 /// Settings of the application's service that are ours.

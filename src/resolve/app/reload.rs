@@ -6,15 +6,7 @@ use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::config::values;
 use crate::diag::{Code, Diagnostic};
-
-/// What an application is told to reload its configuration by.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Reload {
-    /// A command beside it.
-    Command(Vec<String>),
-    /// A signal, in systemctl's spelling.
-    Signal(String),
-}
+use crate::model::Reload;
 
 /// Reads the keys of one application, which exclude each other.
 pub fn reload(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Reload> {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The values of `Network=`, and how a pod, or a container with a network of its own, is connected to networks with names. Pure.
 
+use crate::model::{Attachment, Named, Pod, Port};
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
@@ -10,11 +11,9 @@ use crate::config::settings::Settings;
 use crate::config::values::is_domain;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
 use crate::resolve::network::implicit::WORDS;
-use crate::resolve::network::named::{DEFAULT, Named, Networks, is_interface};
-use crate::resolve::network::ports::Port;
+use crate::resolve::network::named::{DEFAULT, Networks, is_interface};
 use crate::resolve::network::range::short;
 use crate::resolve::network::whole;
-use crate::resolve::pod::Pod;
 use crate::resolve::references::{Names, existing};
 
 /// A value of `Network=`.
@@ -40,47 +39,7 @@ pub enum Written {
     Named(Attachment),
 }
 
-/// A connection to a network with a name.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Attachment {
-    /// The network.
-    pub network: String,
-    /// Where it was written.
-    pub at: Location,
-    /// Addresses that were written.
-    pub pinned: Vec<Spanned<IpAddr>>,
-    /// Further names for the network's other members.
-    pub aliases: Vec<String>,
-    /// The interface inside; counted unless it was written.
-    pub interface: Option<String>,
-    /// The hardware address; it follows from the names unless it was written.
-    pub mac: Option<String>,
-    /// An address of each subnet of the network, with its length.
-    pub addresses: Vec<(IpAddr, u8)>,
-    /// The host's end of the link.
-    pub link: String,
-}
-
 impl Attachment {
-    fn new(network: &str, at: &Location) -> Self {
-        Self {
-            network: network.to_owned(),
-            at: at.clone(),
-            pinned: Vec::new(),
-            aliases: Vec::new(),
-            interface: None,
-            mac: None,
-            addresses: Vec::new(),
-            link: String::new(),
-        }
-    }
-
-    /// Its address of IPv4, or of IPv6.
-    #[must_use]
-    pub fn address(&self, ipv4: bool) -> Option<IpAddr> {
-        self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == ipv4)
-    }
-
     fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), Problem> {
         let wrong = |text| Code::Address.problem(text);
         let address: IpAddr =

@@ -2,44 +2,29 @@
 //! The keys about networks, which `[Container]` and `[Pod]` share: what a container is connected to, what is published, and
 //! whether a connection starts it. Pure.
 
+pub mod allocate;
 pub mod attach;
 pub mod implicit;
 pub mod join;
 pub mod named;
 pub mod ports;
 pub mod range;
-pub mod slots;
 pub mod subnet;
 
+use crate::model::{Attachment, Connection, Link, Network, Pod, Port, Wanted};
 use std::sync::Arc;
 
-use super::model::{Link, Network};
-use super::pod::{Pod, Pods};
+use super::pod::Pods;
 use super::references::{Names, existing};
 use super::security::preset;
 use crate::config::keys::{FileType, KeyName, key};
 use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::diag::{Code, Diagnostic, Location, Spanned};
-use crate::resolve::network::attach::{Attachment, Written};
+use crate::resolve::network::attach::Written;
 use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
-use crate::resolve::network::ports::{Port, parse};
-
-/// What a file says about a network it has for itself.
-#[derive(Debug, Clone, Default)]
-pub struct Wanted {
-    /// `Network=uplink`
-    pub uplink: bool,
-    /// `PublishPort=`
-    pub ports: Vec<Port>,
-    /// `PublishMode=nft`: the kernel forwards TCP, too.
-    pub forward: bool,
-    /// `StartOnDemand=`
-    pub on_demand: bool,
-    /// `StopWhenIdle=`, in milliseconds.
-    pub idle: Option<u64>,
-}
+use crate::resolve::network::ports::parse;
 
 /// Reads the keys of a network of its own from `section`.
 /// `named` says whether there are networks with names, which may have IPv6.
@@ -76,14 +61,6 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
     wanted
 }
 
-impl Wanted {
-    /// Whether the kernel forwards this port; otherwise it is a socket and a proxy.
-    #[must_use]
-    pub fn forwards(&self, port: &Port) -> bool {
-        self.forward || port.protocol == crate::resolve::network::ports::Protocol::Udp
-    }
-}
-
 fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
     let wanted = Wanted { forward, ..Wanted::default() };
     if !wanted.forwards(port) {
@@ -101,31 +78,6 @@ fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
         return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
     }
     Ok(())
-}
-
-/// What a container is connected to.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// The network of the container as a whole.
-    pub network: Network,
-    /// The pod whose network its application joins, by name.
-    pub oci_pod: Option<String>,
-    /// The pod that it is in and that has no network of its own: the container has the host's, too.
-    pub host_pod: Option<String>,
-    /// Whether it starts with the pod.
-    pub start_with_pod: bool,
-    /// The container whose network it joins, by name.
-    pub joined: Option<String>,
-    /// The ports that systemd-nspawn publishes for a link of its own.
-    pub exposed: Vec<Port>,
-}
-
-impl Connection {
-    /// The pod that the container as a whole is in, by name.
-    #[must_use]
-    pub fn outer_pod(&self) -> Option<&String> {
-        if let Network::Pod(pod) = &self.network { Some(pod) } else { self.host_pod.as_ref() }
-    }
 }
 
 /// What the keys of a `.container` file about networks refer to.

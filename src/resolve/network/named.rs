@@ -5,17 +5,16 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use super::subnet::Subnet;
 use crate::config::keys::key;
 use crate::config::names::NetworkName;
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Location, Problem, Severity, Spanned, errors_first, has_errors};
+use crate::model::{Named, Subnet};
 use crate::resolve::container::labels;
 use crate::resolve::install;
-use crate::resolve::model::{Assignment, Link};
+use crate::resolve::network::allocate::{distribute, hash};
 use crate::resolve::network::range::{Range, short};
-use crate::resolve::network::slots::{distribute, hash};
 use crate::resolve::references::{Names, unit_section};
 use crate::resolve::service;
 
@@ -25,54 +24,7 @@ pub const DEFAULT: &str = "bridge";
 /// The length of the subnets that are chosen for networks.
 const LENGTH: u8 = 20;
 
-/// A network with a name.
-// Each is a key of the file, or follows from one.
-#[allow(clippy::struct_excessive_bools)]
-#[derive(Debug, Clone)]
-pub struct Named {
-    /// Its name.
-    pub name: String,
-    /// The file it was written in; the one that could describe it, for the default network.
-    pub file: Arc<str>,
-    /// The bridge.
-    pub interface: String,
-    /// Its addresses. One of IPv4 is missing until it is chosen.
-    pub subnets: Vec<Subnet>,
-    /// Whether a subnet of IPv4 is to be chosen.
-    choose: bool,
-    /// `Internal=`
-    pub internal: bool,
-    /// Whether the members find each other by name.
-    pub names: bool,
-    /// `DNS=`: addresses of name servers.
-    pub dns: Vec<String>,
-    /// `Options=mtu=`
-    pub mtu: Option<u16>,
-    /// Whether it stays without members, as `[Install]` starts it.
-    pub stays: bool,
-    /// Pods that are connected to it.
-    pub members: Vec<String>,
-    /// `[Unit]`, file references translated to units.
-    pub unit: Vec<Assignment>,
-    /// `[Service]`.
-    pub service: Vec<Assignment>,
-    /// Links that start it with other units.
-    pub install: Vec<Link>,
-}
-
 impl Named {
-    /// The unit of the network `name`.
-    #[must_use]
-    pub fn service(name: &str) -> String {
-        format!("sdme-network@{name}.service")
-    }
-
-    /// The network that a unit makes, if it makes one.
-    #[must_use]
-    pub fn of_service(unit: &str) -> Option<&str> {
-        unit.strip_prefix("sdme-network@")?.strip_suffix(".service")
-    }
-
     /// The default network, which needs no file.
     #[must_use]
     pub fn usual() -> Self {
@@ -98,12 +50,6 @@ impl Named {
             service: Vec::new(),
             install: Vec::new(),
         }
-    }
-
-    /// Whether its members can have addresses of IPv6.
-    #[must_use]
-    pub fn has_ipv6(&self) -> bool {
-        self.subnets.iter().any(|subnet| !subnet.is_ipv4())
     }
 
     /// A hardware address of its own for `what` on this network; locally administered, and the same at every start.

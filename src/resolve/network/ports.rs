@@ -2,76 +2,13 @@
 //! `PublishPort=` in Quadlet's grammar, `[[IP:][HOST-PORT]:]CONTAINER-PORT[/PROTOCOL]`, and who has claimed what port of the
 //! host. Pure.
 
-use std::fmt;
+use crate::model::{Port, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::diag::{Code, Diagnostic, Location, Spanned};
-
-/// A transport protocol.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Protocol {
-    /// TCP.
-    Tcp,
-    /// UDP.
-    Udp,
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-        })
-    }
-}
-
-/// One port of the host that leads to an application.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Port {
-    /// The address of the host it is published on; all of them, IPv4 and IPv6, without.
-    pub address: Option<IpAddr>,
-    /// The port of the host.
-    pub host: u16,
-    /// The port of the application. None: what the image exposes, which is known when the application runs.
-    pub target: Option<u16>,
-    /// The protocol.
-    pub protocol: Protocol,
-    /// Where it was written.
-    pub at: Location,
-}
-
-/// `[IP:]PORT[:PORT]/PROTOCOL`
-impl fmt::Display for Port {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let target = self.target.map(|port| format!(":{port}")).unwrap_or_default();
-        write!(f, "{}{target}/{}", self.listen(), self.protocol)
-    }
-}
+use crate::diag::{Code, Diagnostic, Spanned};
 
 /// The most ports one assignment may publish: each becomes a unit or two.
 const MOST: u16 = 1024;
-
-impl Port {
-    /// The address and port as a socket unit names them, and as part of a unit name: `8080`, `127.0.0.1:8080`.
-    #[must_use]
-    pub fn listen(&self) -> String {
-        match self.address {
-            None => self.host.to_string(),
-            Some(IpAddr::V4(address)) => format!("{address}:{}", self.host),
-            Some(IpAddr::V6(address)) => format!("[{address}]:{}", self.host),
-        }
-    }
-
-    /// Whether both cannot be bound at once. `0.0.0.0` means every IPv4 address, `[::]` every IPv6 address.
-    fn overlaps(&self, other: &Self) -> bool {
-        let any = |a: IpAddr| a.is_unspecified();
-        let addresses = match (self.address, other.address) {
-            (None, _) | (_, None) => true,
-            (Some(a), Some(b)) => a == b || (a.is_ipv4() == b.is_ipv4() && (any(a) || any(b))),
-        };
-        addresses && self.host == other.host && self.protocol == other.protocol
-    }
-}
 
 /// Reads one word of `PublishPort=`; a range becomes several.
 ///
@@ -180,6 +117,7 @@ impl Claims {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::diag::Location;
     use std::sync::Arc;
 
     fn ports(text: &str) -> Result<Vec<Port>, String> {

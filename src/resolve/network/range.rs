@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use crate::resolve::network::slots::{distribute, hash};
-use crate::resolve::network::subnet::Subnet;
+use crate::model::Subnet;
+use crate::resolve::network::allocate::{distribute, hash};
 
 /// The addresses that pods' links are given.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,32 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! Ranges of addresses of networks, and how they are given out. Pure.
 
+use crate::model::Subnet;
 use std::collections::BTreeMap;
-use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::slots::distribute;
+use super::allocate::distribute;
 
 /// The most addresses of a subnet that are given out by names; others can be pinned.
 const MOST: u128 = 1 << 16;
-
-/// The addresses of a network, of IPv4 or of IPv6.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Subnet {
-    first: IpAddr,
-    /// Number of bits that all addresses have in common.
-    pub length: u8,
-    /// The host's address.
-    pub gateway: IpAddr,
-    /// The first and the last address that are given out by names.
-    range: (u128, u128),
-}
-
-impl fmt::Display for Subnet {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.first, self.length)
-    }
-}
 
 fn number(address: IpAddr) -> u128 {
     match address {

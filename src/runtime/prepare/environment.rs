@@ -9,7 +9,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use crate::config::values::envfile;
-use crate::resolve::model::{App, EnvironmentFile};
+use crate::model::{App, EnvironmentFile};
 use crate::unit::env_assignment;
 
 /// Puts the variables of the application's files in front of what the environment at `path` has already, which counts.

@@ -10,8 +10,8 @@ use anyhow::{Context as _, Result, bail};
 
 use super::base::host_base;
 use crate::image::{Store, mark};
+use crate::model::{App, Base, Mode, Stack};
 use crate::paths::RUNTIME;
-use crate::resolve::model::{App, Base, Mode, Stack};
 
 /// The directories of an image that has to be there, the topmost first.
 fn imported(store: &Store, name: &str, mode: Mode) -> Result<Vec<PathBuf>> {

@@ -4,8 +4,7 @@
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
 
-use crate::resolve::app::health::Notify;
-use crate::resolve::model::{App, Container, Facts, Stack};
+use crate::model::{App, Container, Facts, Notify, Stack};
 
 /// Why the first image cannot be the application that the file takes it for.
 #[must_use]

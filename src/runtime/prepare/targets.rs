@@ -15,8 +15,8 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::libc;
 
+use crate::model::{Placed, What};
 use crate::paths::machine_root;
-use crate::resolve::app::mounts::{Placed, What};
 use crate::rootdir::tree::Tree;
 
 /// Where systemd-nspawn makes directories and mounts file systems before it enters the container's root directory.

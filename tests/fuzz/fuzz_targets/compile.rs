@@ -12,7 +12,7 @@ use sdme_gen::config::sources::{SourceFile, Sources, Text};
 use sdme_gen::ini::parse;
 use sdme_gen::output::tree::{Node, Place, Tree};
 use sdme_gen::paths::BINDIR;
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 use sdme_gen::{compile, compile_units};
 
 /// Files are separated by a byte that no text has. The first byte of each says what it is called, or that it is a

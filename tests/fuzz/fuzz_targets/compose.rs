@@ -11,7 +11,7 @@ use sdme_gen::compose::{Files, Kind, Request, dotenv, resolve};
 use sdme_gen::convert::compose::compose;
 use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 
 /// The files that the pieces of the data are, in order.
 const NAMES: [&str; 5] = ["compose.yaml", "compose.override.yaml", ".env", "more/compose.yaml", "service.env"];

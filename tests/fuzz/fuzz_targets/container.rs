@@ -12,7 +12,7 @@ use libfuzzer_sys::fuzz_target;
 use sdme_gen::config::values::envfile;
 use sdme_gen::contract::health::State;
 use sdme_gen::image::identify;
-use sdme_gen::resolve::app::startup::Identity;
+use sdme_gen::model::Identity;
 use sdme_gen::rootdir::tree::Tree;
 use sdme_gen::unit::env_assignment;
 

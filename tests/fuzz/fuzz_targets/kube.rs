@@ -9,7 +9,7 @@ use sdme_gen::convert::kube::kube;
 use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
 use sdme_gen::kube::read;
-use sdme_gen::resolve::model::Facts;
+use sdme_gen::model::Facts;
 
 fuzz_target!(|data: &[u8]| {
     let pieces = data.split(|byte| *byte == 0xff).take(4).enumerate();

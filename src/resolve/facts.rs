@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: MIT
+//! What is wrong with a configuration once it is known what its images and files are. Pure.
+
+use crate::model::{Container, Facts, HealthSettings, Model, Notify, Stack, Startup};
+
+use crate::diag::{Code, Diagnostic, Location, Severity};
+
+impl Model {
+    /// What is wrong with what the configuration says about users, as far as `facts` tell.
+    #[must_use]
+    pub fn unknown_users(&self, container: &Container, facts: &Facts) -> Vec<Diagnostic> {
+        let wrong = self.applications(container, facts).iter().filter_map(|app| {
+            let message = facts.images.get(&app.image)?.users.get(&app.startup.identity)?.as_ref().err()?;
+            let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::new(&container.file, 1));
+            Some(Diagnostic::error(&at, Code::User.problem(format!("{message}; write a name that is, or a number"))))
+        });
+        wrong.collect()
+    }
+
+    /// What is wrong with the files that the configuration names, as far as `facts` tell.
+    #[must_use]
+    pub fn unusable_profile(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
+        let written = container.security.seccomp_profile.as_ref()?;
+        let message = facts.profiles.get(&written.value)?.as_ref().err()?;
+        let message = format!("SeccompProfile={} cannot be used: {message}; see SystemCallFilter=", written.value);
+        // As for other files that a start needs: it may be there by then.
+        let missing = message.contains("No such file");
+        let severity = if missing { Severity::Warning } else { Severity::Error };
+        Some(Diagnostic { at: written.at.clone(), severity, problem: Code::Confinement.problem(message) })
+    }
+
+    /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system
+    /// that it turned out to be would start without a word about it.
+    #[must_use]
+    pub fn unused_settings(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
+        let (Stack::System(image), Some(app)) = (self.stack(container, facts), container.apps.first()) else {
+            return None;
+        };
+        // What a pod says to all its members is not for this one.
+        let in_pod = container.connection.outer_pod().is_some();
+        let usual = Startup {
+            read_only_tmpfs: app.startup.read_only_tmpfs,
+            shm_size: app.startup.shm_size.filter(|_| in_pod),
+            stop_timeout: app.startup.stop_timeout.filter(|_| in_pod),
+            ..Startup::default()
+        };
+        let written = [
+            ("Environment=", !app.environment.is_empty()),
+            ("EnvironmentFile=", !app.environment_files.is_empty()),
+            ("Notify=", app.notify != Notify::default()),
+            ("[App]", !app.unit.is_empty() || !app.service.is_empty()),
+            ("ReloadCmd= or ReloadSignal=", app.reload.is_some()),
+            ("a key about health", app.health != HealthSettings::default()),
+            ("a key about the application's start", app.startup != usual),
+        ];
+        let (what, _) = written.into_iter().find(|(_, written)| *written)?;
+        let message = format!(
+            "{what} is for an application, and the image {image} is an operating system; remove it, or write Mode=app"
+        );
+        Some(Diagnostic::error(&Location::new(&container.file, 1), Code::Combination.problem(message)))
+    }
+}
