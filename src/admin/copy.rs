@@ -12,9 +12,8 @@ use nix::fcntl::OFlag;
 
 use crate::admin::applications::{one_of, user_of_image};
 use crate::config::keys::FileType;
+use crate::model::{App, Container, Facts, Model, Mount, What};
 use crate::paths::volume;
-use crate::resolve::app::mounts::{Mount, What};
-use crate::resolve::model::{App, Container, Facts, Model};
 use crate::rootdir::transfer::{self, Rules};
 use crate::rootdir::tree::{Tree, proc_path};
 use crate::runtime::prepare::apart::{self, Root};

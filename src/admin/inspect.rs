@@ -12,11 +12,10 @@ use crate::Compiled;
 use crate::admin::ps;
 use crate::admin::ps::Listed;
 use crate::config::keys::FileType;
+use crate::model::{Base, Container, Mount, Stack, What};
 use crate::output::graph::Graph;
 use crate::paths::{container_state, machine_root};
 use crate::plan;
-use crate::resolve::app::mounts::{Mount, What};
-use crate::resolve::model::{Base, Container, Stack};
 use crate::resolve::userns::{self, SIZE};
 use crate::search::{SearchPath, search};
 
@@ -150,7 +149,7 @@ fn configured(found: &mut Inspected, container: &Container, compiled: &Compiled)
     found.connections =
         connected.map(|one| Connection { network: one.network, addresses: one.addresses, names: one.names }).collect();
     let pods: Vec<_> = container.pods().into_iter().filter_map(|pod| model.pods.get(pod)).collect();
-    found.address = pods.iter().find_map(|pod| Some(pod.cable.as_ref()?.pod.into()));
+    found.address = pods.iter().find_map(|pod| Some(pod.veth_pair.as_ref()?.pod.into()));
     found.configured_ports = pods.iter().flat_map(|pod| &pod.wanted.ports).map(ToString::to_string).collect();
     let placed = container.placed(stack, facts);
     found.mounts = placed.iter().map(|placed| mounted(placed.app.map(|app| app.name.clone()), &placed.mount)).collect();

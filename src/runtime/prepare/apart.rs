@@ -14,9 +14,9 @@ use nix::sched::{CloneFlags, unshare};
 use super::links::{self, further, layers};
 use super::{mountpoints, ranges, stack};
 use crate::image::{Store, application_root};
+use crate::model::{Container, Facts, Model, Stack};
 use crate::paths::{RUNTIME, app_part, container_runtime, container_state, machine_root};
 use crate::plan;
-use crate::resolve::model::{Container, Facts, Model, Stack};
 use crate::rootdir::tree::Tree;
 
 /// The root directory of a container, and what must not change while it is used.
