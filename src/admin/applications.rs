@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Commands of every day about a container and its applications: each becomes one of systemd's own programs.
+//! `exec`, `logs` and `join`: each runs one of systemd's own programs for a container and its applications.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -19,7 +19,7 @@ use crate::model::{App, Container, Identity};
 use crate::plan::LAUNCHER;
 use crate::runtime::ended::kept_journal;
 
-/// What `container` runs: none for an operating system or a clone of the host.
+/// The applications of `container`: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
     let (model, facts) = crate::runtime::known(Path::new("/"));
     let Some(found) = model.containers.get(container) else {

@@ -240,7 +240,7 @@ pub fn unaccepted(root: &Path, name: Option<&str>) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Removes what nobody needs.
+/// Removes former versions, layers, leftovers of imports and downloads that are not needed.
 ///
 /// # Errors
 /// When it cannot be told what is in use, or something cannot be removed.

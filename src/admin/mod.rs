@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What an administrator asks `sdme-gen` for: files written and removed, containers, images and networks listed, what has changed.
-//! The units call nothing of this room.
+//! The functions behind the verbs of an administrator: files are written and removed, containers, images and networks are listed, and
+//! changes are found. Units call nothing of this folder.
 
 pub mod applications;
 pub mod changed;

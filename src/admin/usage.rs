@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What running containers use: processor, memory and tasks from their control groups (`cgroups(7)`), packets from the kernel's tables,
-//! disk space from du(1).
+//! Resources of running containers: processor, memory and tasks from their control groups (`cgroups(7)`), packets from the kernel's
+//! tables, disk space from du(1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

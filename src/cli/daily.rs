@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Commands of every day: `sdme-gen ps`, `stats`, `metrics`, `exec`, `logs`, `restart` and `join`.
+//! `sdme-gen ps`, `stats`, `metrics`, `exec`, `logs`, `restart` and `join`.
 
 use std::io::Write;
 use std::process::ExitCode;

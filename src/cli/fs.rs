@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen fs`: the images that are there.
+//! `sdme-gen fs`: imported images.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;

@@ -40,7 +40,7 @@ pub enum Verb {
     Kube(kube::Options),
 }
 
-/// Converts, lists what has no counterpart on standard error, and prints the files, or writes them to /etc/sdme.
+/// Converts, lists losses on standard error, and prints the files or writes them to /etc/sdme.
 ///
 /// # Errors
 /// When something cannot be read, or a file is there already.

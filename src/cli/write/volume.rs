@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen volume`: the volumes that are there.
+//! `sdme-gen volume`: existing volumes.
 
 use std::io::Write;
 use std::path::Path;

@@ -157,7 +157,7 @@ pub fn prepare(name: &str) -> Result<()> {
     started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
 }
 
-/// A start that is not worth another try.
+/// An error of a start that `Restart=` must not retry.
 fn refused(problem: impl Display) -> Error {
     Refused(problem.to_string()).into()
 }
@@ -200,7 +200,7 @@ fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
 /// When something cannot be unmounted or removed.
 pub fn release(name: &str) -> Result<()> {
     ended::tell(name);
-    // Whatever comes of that, the rest is to be taken apart.
+    // The rest is removed also if this fails.
     let left = names::leave(name);
     stack::release(name)?;
     let directory = PathBuf::from(container_runtime(name));
@@ -258,7 +258,7 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Takes apart what an earlier run has left, since layers must not change under a mounted overlay. When the container's service starts,
+/// Removes the mounts of an earlier run, because layers must not change under a mounted overlay. When the container's service starts,
 /// nothing of the container runs, and a mount is there only if the end of the earlier run was interrupted. A call by hand can meet a
 /// running container.
 fn clear(name: &str) -> Result<()> {

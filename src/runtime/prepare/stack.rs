@@ -128,7 +128,7 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) 
     Ok(format!("{to} is an overlay: {options}"))
 }
 
-/// Takes everything apart that is mounted for a container, whatever its configuration says by now.
+/// Unmounts everything that is mounted for a container, also if its configuration has changed.
 ///
 /// # Errors
 /// When something cannot be unmounted.
