@@ -75,8 +75,7 @@ deb rpm arch:
 # Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
 test:
 	tests/prepare host
-	tests/prepare vm
-	$(MAKE) build
+	tests/prepare vm & prepared=$$!; $(MAKE) build && wait $$prepared
 	tests/run
 
 # Builds the sources in two directories and compares the programs. Takes as long as two complete builds.
