@@ -30,6 +30,12 @@ impl Location {
     pub fn new(file: &Arc<str>, line: u32) -> Self {
         Self { file: Arc::clone(file), line }
     }
+
+    /// The place of what concerns `file` as a whole.
+    #[must_use]
+    pub fn whole(file: &Arc<str>) -> Self {
+        Self::new(file, 1)
+    }
 }
 
 impl fmt::Display for Location {

@@ -70,6 +70,12 @@ impl Wanted {
 }
 
 impl Port {
+    /// Whether an application in the network of the host binds this port itself.
+    #[must_use]
+    pub fn is_its_own(&self) -> bool {
+        self.target == Some(self.host) && self.address.is_none()
+    }
+
     /// The address and port as a socket unit names them, and as part of a unit name: `8080`, `127.0.0.1:8080`.
     #[must_use]
     pub fn listen(&self) -> String {

@@ -4,12 +4,14 @@
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
-use super::network::{self, Known, Outcome};
+use super::network::{self, Known};
+use super::pod::Outcome;
 use super::references::{Names, unit_section};
 use super::security::security;
 use super::service;
+use super::surroundings::{environs, labels};
 use super::volume::Volumes;
-use crate::config::keys::{KeyName, key};
+use crate::config::keys::key;
 use crate::config::names::{ContainerName, machine_name};
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
@@ -17,9 +19,8 @@ use crate::config::update;
 use crate::config::values;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
-use crate::model::{App, Base, Container, Network, Preset, Resolver};
+use crate::model::{App, Base, Container, Network, Preset};
 use crate::resolve::app::mounts::Place;
-use std::net::IpAddr;
 use std::sync::Arc;
 
 /// Reads a `.container` file. `default_base` is `BaseFs=`.
@@ -202,7 +203,7 @@ fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut 
     let of_file = file.rsplit('/').next().and_then(|file| file.strip_suffix(".container"));
     let (key, written, at) = match (settings.text("Container", key::CONTAINER_NAME), of_file) {
         (Some(written), _) => ("ContainerName=", written.value.to_owned(), written.at),
-        (None, Some(of_file)) => ("", of_file.to_owned(), Location::new(file, 1)),
+        (None, Some(of_file)) => ("", of_file.to_owned(), Location::whole(file)),
         (None, None) => return None,
     };
     if written == name || machine_name(&written) != name {
@@ -216,20 +217,6 @@ fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut 
     Some(written)
 }
 
-fn host_name(reader: &mut Reader<'_, '_>) -> Option<String> {
-    let written = reader.text(key::HOST_NAME)?;
-    let problem = written.value.parse::<ContainerName>().err();
-    if let (Some(_), Ok(name)) = (&problem, ContainerName::of_podman(written.value)) {
-        let message = format!("HostName={}: a host name has no underscore; it becomes {name}", written.value);
-        reader.warning(&written.at, Code::Differs.problem(message));
-        return Some(name.into());
-    }
-    if let Some(problem) = problem {
-        reader.error(&written.at, problem.of(&format!("HostName={}", written.value)));
-    }
-    Some(written.value.to_owned())
-}
-
 fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
     let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
     reader.value(key::TIMEZONE, |value| {
@@ -238,60 +225,10 @@ fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
     })
 }
 
-/// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
-pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
-    let mut reader = Reader::new(settings, "Container", problems);
-    let hosts = hosts(&mut reader);
-    (host_name(&mut reader), hosts, resolver(&mut reader))
-}
-
-/// `AddHost=`. A name whose address is a placeholder, or mistyped, is left out: other members of a network are found without it.
-fn hosts(reader: &mut Reader<'_, '_>) -> String {
-    let mut lines = String::new();
-    for Spanned { value, at } in reader.words(key::ADD_HOST, values::host_line) {
-        match value {
-            Ok(line) => lines += &line,
-            Err(problem) => reader.warning(&at, problem),
-        }
-    }
-    lines
-}
-
 /// Where `AddHost=` asks for the address of the host.
 fn asks_for_host(settings: &Settings) -> Option<Location> {
     let words = settings.words("Container", key::ADD_HOST);
     words.into_iter().find(|word| word.value.ends_with(values::HOST_GATEWAY)).map(|word| word.at)
-}
-
-/// Looks at keys that nothing is done with.
-pub fn labels(reader: &mut Reader<'_, '_>, keys: &[KeyName]) {
-    for key in keys {
-        let wrong = |label: &str| Code::Variable.problem(format!("{key}=: {label:?} is not NAME=VALUE"));
-        reader.words(*key, |label| if label.contains('=') { Ok(()) } else { Err(wrong(label)) });
-    }
-}
-
-fn resolver(reader: &mut Reader<'_, '_>) -> Resolver {
-    let server = |value: &str| {
-        let good = value.parse::<IpAddr>().is_ok();
-        good.then(|| value.to_owned()).ok_or_else(|| Code::Address.problem(format!("DNS={value} is not an address")))
-    };
-    let search = |value: &str| {
-        let good = value == "." || values::is_domain(value);
-        let wrong = || Code::Address.problem(format!("DNSSearch={value} is not a domain; . is for none"));
-        good.then(|| value.to_owned()).ok_or_else(wrong)
-    };
-    let option = |value: &str| {
-        let good = !value.contains(char::is_whitespace) && !value.is_empty();
-        let wrong = || Code::Address.problem(format!("DNSOption={value:?} is not an option of resolv.conf(5)"));
-        good.then(|| value.to_owned()).ok_or_else(wrong)
-    };
-    let plain = |words: Vec<Spanned<String>>| words.into_iter().map(|word| word.value).collect();
-    Resolver {
-        servers: plain(reader.words(key::DNS, server)),
-        search: plain(reader.words(key::DNS_SEARCH, search)),
-        options: plain(reader.words(key::DNS_OPTION, option)),
-    }
 }
 
 /// `PidsLimit=`, as systemd writes it.

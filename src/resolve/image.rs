@@ -73,7 +73,7 @@ pub fn draft(
             .ok(),
         None => {
             let message = "no Image= in [Image]; write Image= and a reference such as docker.io/library/nginx:1.27";
-            problems.push(Diagnostic::error(&Location::new(file, 1), Code::ImageReference.problem(message)));
+            problems.push(Diagnostic::error(&Location::whole(file), Code::ImageReference.problem(message)));
             None
         }
     };
@@ -101,7 +101,7 @@ pub fn draft(
     let platform = match PlatformSetting::new(text(key::ARCH).map(|a| a.value), text(key::VARIANT).map(|v| v.value)) {
         Ok(platform) => platform,
         Err(message) => {
-            let at = text(key::ARCH).or_else(|| text(key::VARIANT)).map_or_else(|| Location::new(file, 1), |a| a.at);
+            let at = text(key::ARCH).or_else(|| text(key::VARIANT)).map_or_else(|| Location::whole(file), |a| a.at);
             problems.push(Diagnostic::error(&at, Code::ImageReference.problem(message)));
             PlatformSetting::default()
         }

@@ -15,6 +15,7 @@ pub mod pod;
 mod references;
 pub mod security;
 mod service;
+mod surroundings;
 pub mod userns;
 pub mod volume;
 
@@ -39,12 +40,12 @@ use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors}
 use crate::halves::halves;
 use crate::model::{Base, Connection, Container, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
-use join::{Others, Readable};
+use join::Others;
 use named::{DEFAULT, Networks};
 use network::Known;
 use network::range::Range;
 use pod::Pods;
-use references::{ImageRef, Names, unit_of};
+use references::{ImageRef, Names, Readable, unit_of};
 use volume::Volumes;
 
 /// Resolves everything that was found.
@@ -458,7 +459,7 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
         for name in &pod.members {
             let own = pod.own && *name == pod.name;
             reject(model, name, &|file| {
-                if own { problem.clone() } else { network::refused(file, &pod.file, &problem) }
+                if own { problem.clone() } else { pod::refused(file, &pod.file, &problem) }
             });
         }
         if !pod.own {
@@ -476,7 +477,7 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
         let other = model.containers.get(&name).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
         let message = format!("{other}.container, whose network it joins, cannot be used");
         reject(model, &name, &|file| {
-            Diagnostic::error(&network::whole(file), Code::UnusableFile.problem(message.clone()))
+            Diagnostic::error(&Location::whole(file), Code::UnusableFile.problem(message.clone()))
         });
     }
     model.pods = pods.good;

@@ -1,24 +1,24 @@
 // SPDX-License-Identifier: MIT
 //! `.pod` files, and the pods of one that containers with a network of their own are put into. Pure.
 
-use crate::model::{Container, Pod, Startup, VethPair, Wanted};
+use crate::model::{Connection, Container, Pod, Port, Startup, VethPair, Wanted};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-use super::container::{environs, labels};
 use super::install;
+use super::network::published::{PodNetwork, of_pod, on_host, wanted};
 use super::network::range::{Range, interface, interface_clash};
-use super::network::{Outcome, PodNetwork, of_pod, on_host, wanted, whole};
 use super::references::{Names, unit_section};
 use super::service;
+use super::surroundings::{environs, labels};
 use super::volume::Volumes;
 use crate::config::keys::key;
 use crate::config::names::PodName;
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
-use crate::diag::{Code, Diagnostic, Problem, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::resolve::app::mounts::Place;
 use crate::resolve::network::attach;
 use crate::resolve::network::named::Networks;
@@ -80,6 +80,16 @@ pub fn pod(
     })
 }
 
+/// What a container's keys about networks come to: its connection, and the pod that is its own, if it has one.
+pub struct Outcome {
+    /// The connection.
+    pub connection: Connection,
+    /// A pod of one, made for it.
+    pub own: Option<Pod>,
+    /// The ports of the host its application takes by itself.
+    pub claims: Vec<Port>,
+}
+
 impl Pods {
     /// Takes in a pod, unless its ports are taken. Returns warnings about its ports.
     ///
@@ -99,7 +109,7 @@ impl Pods {
     pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if let Some(other) = self.good.get(&pod.name) {
             let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
-            return Err(vec![Diagnostic::error(&whole(&pod.file), Code::Conflict.problem(message))]);
+            return Err(vec![Diagnostic::error(&Location::whole(&pod.file), Code::Conflict.problem(message))]);
         }
         self.handed.insert(file.to_owned(), settings.for_members());
         self.add(pod)
@@ -177,11 +187,18 @@ impl Pods {
         }
         let refuse = |(name, problem): (String, Problem)| {
             let pod = self.good.remove(&name)?;
-            let problem = Diagnostic::error(&whole(&pod.file), problem);
+            let problem = Diagnostic::error(&Location::whole(&pod.file), problem);
             Some((pod, problem))
         };
         let mut out: Vec<(Pod, Diagnostic)> = refused.into_iter().filter_map(refuse).collect();
         out.extend(settled.into_iter().filter_map(|(name, problem)| Some((self.good.remove(&name)?, problem))));
         out
     }
+}
+
+/// The problem of a container whose pod cannot be.
+#[must_use]
+pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
+    let name = pod.rsplit('/').next().unwrap_or(pod);
+    Diagnostic::error(&Location::whole(file), Code::UnusableFile.problem(format!("{name} cannot be used: {problem}")))
 }

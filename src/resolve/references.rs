@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::config::keys::FileType;
 use crate::config::quadlet::quadlets::plain;
+use crate::config::settings::Settings;
+use crate::config::sources::SourceFile;
 use crate::config::trust::Trust;
 use crate::config::values::access::Access;
 use crate::config::values::install::InstallSetting;
@@ -437,3 +439,6 @@ fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> 
     let message = format!("{}={word} is not the unit of any file here: {what}{near}", entry.key);
     Some(Diagnostic::warning(&entry.at, Code::UnknownUnit.problem(message)))
 }
+
+/// All files that can be read.
+pub type Readable<'a> = BTreeMap<(FileType, &'a str), (&'a SourceFile, Settings)>;

@@ -5,9 +5,9 @@ use crate::model::{Account, Device, Owner, Volume};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use super::container::labels;
 use super::references::{Names, unit_section};
 use super::service;
+use super::surroundings::labels;
 use crate::config::keys::{KeyName, key};
 use crate::config::names::VolumeName;
 use crate::config::reader::Reader;
@@ -101,7 +101,7 @@ pub fn volume(
 ) -> Result<Volume, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let written = settings.text("Volume", key::VOLUME_NAME);
-    let (name, at) = written.map_or_else(|| (described, Location::new(file, 1)), |written| (written.value, written.at));
+    let (name, at) = written.map_or_else(|| (described, Location::whole(file)), |written| (written.value, written.at));
     if let Err(problem) = name.parse::<VolumeName>() {
         problems.push(Diagnostic::error(&at, problem));
     }

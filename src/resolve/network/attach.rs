@@ -13,7 +13,6 @@ use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{DEFAULT, Networks, is_interface};
 use crate::resolve::network::range::short;
-use crate::resolve::network::whole;
 use crate::resolve::references::{Names, existing};
 
 /// A value of `Network=`.
@@ -283,7 +282,10 @@ pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTre
             attachment.link = format!("sdmv{}", short(&format!("{} {}", pod.name, network.name), 11));
             if let Some(other) = links.insert(attachment.link.clone(), pod.name.clone()) {
                 let message = format!("its network interface would be called as one of {other}; rename one of the two");
-                refused.insert(pod.name.clone(), Diagnostic::error(&whole(&pod.file), Code::Conflict.problem(message)));
+                refused.insert(
+                    pod.name.clone(),
+                    Diagnostic::error(&Location::whole(&pod.file), Code::Conflict.problem(message)),
+                );
             }
         }
         if let Some(problem) = unforwardable(pod, networks) {

@@ -7,8 +7,8 @@ use std::collections::BTreeSet;
 use crate::config::keys::{FileType, key};
 use crate::config::names::{NetworkName, machine_name};
 use crate::diag::{Code, Diagnostic, suggestion};
-use crate::resolve::network::join::Readable;
 use crate::resolve::references::Names;
+use crate::resolve::references::Readable;
 
 /// The values of `Network=` that are no names.
 pub const WORDS: [&str; 8] = ["host", "none", "private", "uplink", "veth", "bridge", "bridge:NAME", "zone:NAME"];

@@ -1,20 +1,12 @@
 // SPDX-License-Identifier: MIT
 //! `Network=NAME.container` and `Network=container:NAME`: what network another container has. Pure.
 
-use std::collections::BTreeMap;
-
 use super::ports::parse;
 use crate::config::keys::{FileType, key};
-use crate::config::settings::Settings;
-use crate::config::sources::SourceFile;
 use crate::diag::{Code, Problem, Spanned};
 use crate::resolve::network::attach::{Written, written};
-use crate::resolve::network::is_its_own;
-use crate::resolve::references::Names;
+use crate::resolve::references::{Names, Readable};
 use crate::resolve::security::preset;
-
-/// All files that can be read.
-pub type Readable<'a> = BTreeMap<(FileType, &'a str), (&'a SourceFile, Settings)>;
 
 /// What is needed to tell the network of a container from its file.
 #[derive(Clone, Copy)]
@@ -60,7 +52,7 @@ impl Others<'_> {
         let isolated = preset(settings).1.is_some();
         let publishes = || {
             let words = settings.words("Container", key::PUBLISH_PORT);
-            words.iter().filter_map(|word| parse(word).ok()).flatten().any(|port| !is_its_own(&port))
+            words.iter().filter_map(|word| parse(word).ok()).flatten().any(|port| !port.is_its_own())
         };
         match words.first().map(|word| written(word, self.names)).transpose()? {
             Some(Written::Named(_) | Written::Private | Written::Uplink) => own(),

@@ -8,13 +8,14 @@ pub mod implicit;
 pub mod join;
 pub mod named;
 pub mod ports;
+pub mod published;
 pub mod range;
 pub mod subnet;
 
 use crate::model::{Attachment, Connection, Link, Network, Pod, Port, Wanted};
 use std::sync::Arc;
 
-use super::pod::Pods;
+use super::pod::{Outcome, Pods};
 use super::references::{Names, existing};
 use super::security::preset;
 use crate::config::keys::{FileType, KeyName, key};
@@ -24,61 +25,7 @@ use crate::diag::{Code, Diagnostic, Location, Spanned};
 use crate::resolve::network::attach::Written;
 use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
-use crate::resolve::network::ports::parse;
-
-/// Reads the keys of a network of its own from `section`.
-/// `named` says whether there are networks with names, which may have IPv6.
-pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
-    let mut wanted = Wanted::default();
-    for word in settings.words(section, key::PUBLISH_PORT) {
-        match parse(&word) {
-            Ok(ports) => wanted.ports.extend(ports),
-            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
-        }
-    }
-    let mut reader = Reader::new(settings, section, problems);
-    wanted.forward = reader.text(key::PUBLISH_MODE).is_some_and(|mode| mode.value == "nft");
-    for port in &wanted.ports {
-        if let Err(message) = forwardable(port, wanted.forward, named) {
-            reader.error(&port.at, Code::Port.problem(message));
-        }
-    }
-    let demand = reader.flag(key::START_ON_DEMAND).filter(|demand| demand.value);
-    wanted.on_demand = demand.is_some();
-    if let Some(at) = demand.map(|written| written.at)
-        && !wanted.ports.iter().any(|port| !wanted.forwards(port))
-    {
-        let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
-        reader.error(&at, Code::Port.problem(message));
-    }
-    if wanted.on_demand {
-        // systemd-socket-proxyd(8) counts in seconds.
-        wanted.idle = reader.time(key::STOP_WHEN_IDLE, "a time; write 5min or 30s", |time| time >= 1000);
-    } else {
-        let message = "StopWhenIdle= needs StartOnDemand=yes; write it, too";
-        reader.reject(key::STOP_WHEN_IDLE, Code::Combination.problem(message));
-    }
-    wanted
-}
-
-fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
-    let wanted = Wanted { forward, ..Wanted::default() };
-    if !wanted.forwards(port) {
-        return Ok(());
-    }
-    if !named && port.address.is_some_and(|address| address.is_ipv6()) {
-        return Err(
-            "UDP and PublishMode=nft are forwarded by the kernel for IPv4 only, unless Network= names a network with \
-             IPv6=yes; publish TCP by proxy here"
-                .to_owned(),
-        );
-    }
-    if port.target.is_none() {
-        let host = port.host;
-        return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
-    }
-    Ok(())
-}
+use crate::resolve::network::published::{on_host, wanted};
 
 /// What the keys of a `.container` file about networks refer to.
 #[derive(Clone, Copy)]
@@ -110,16 +57,6 @@ impl Known<'_> {
         let open = |name: &str| self.networks.good.get(name).is_none_or(|network| !network.internal);
         pod.wanted.uplink || pod.networks.iter().any(|attachment| open(&attachment.network))
     }
-}
-
-/// What a container's keys about networks come to: its connection, and the pod that is its own, if it has one.
-pub struct Outcome {
-    /// The connection.
-    pub connection: Connection,
-    /// A pod of one, made for it.
-    pub own: Option<Pod>,
-    /// The ports of the host its application takes by itself.
-    pub claims: Vec<Port>,
 }
 
 /// Reads the keys of a `.container` file. `runs` says whether there is an application in it.
@@ -170,7 +107,7 @@ pub fn container(
         return none(if host_pod.is_some() { Network::Host } else { Network::Pod(pod) });
     }
     // What podman and docker do without being asked: the application's port cannot be another one in the host's network.
-    let elsewhere = wanted.ports.iter().find(|port| !is_its_own(port)).map(|port| port.at.clone());
+    let elsewhere = wanted.ports.iter().find(|port| !port.is_its_own()).map(|port| port.at.clone());
     let elsewhere = elsewhere.or_else(|| not_on_host(&wanted, settings));
     let network = match (network, elsewhere) {
         (None, Some(at)) if oci_pod.is_none() => Some(Spanned { value: Written::Uplink, at }),
@@ -341,37 +278,6 @@ fn isolated(
     }
 }
 
-/// Whether the host's port is the one the application binds itself, in the host's network.
-#[must_use]
-pub fn is_its_own(port: &Port) -> bool {
-    port.target == Some(port.host) && port.address.is_none()
-}
-
-/// A container or pod in the host's network publishes what it binds; there is nothing to do but to take note of it.
-pub(super) fn on_host(
-    section: &str,
-    wanted: &Wanted,
-    settings: &Settings,
-    problems: &mut Vec<Diagnostic>,
-) -> Vec<Port> {
-    for port in &wanted.ports {
-        if is_its_own(port) {
-            continue;
-        }
-        let message = format!(
-            "PublishPort={port} has no effect here: in the host's network, an application binds its own port itself; write \
-             Network=private to publish it"
-        );
-        problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
-    }
-    let mut reader = Reader::new(settings, section, problems);
-    for key in [key::START_ON_DEMAND, key::PUBLISH_MODE] {
-        let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
-        reader.reject(key, Code::Combination.problem(message));
-    }
-    wanted.ports.iter().filter(|port| is_its_own(port)).cloned().collect()
-}
-
 /// The pod in `Pod=` or `OciPod=`.
 fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let found = match written.value.strip_suffix(".pod") {
@@ -385,47 +291,4 @@ fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Ve
         }),
     };
     found.map_err(|problem| problems.push(Diagnostic::error(&written.at, problem))).ok()
-}
-
-/// What `Network=` of a `.pod` file comes to.
-#[derive(Debug, Default)]
-pub struct PodNetwork {
-    /// Its members have the host's network.
-    pub host: bool,
-    /// It has a link of its own to the host.
-    pub uplink: bool,
-    /// The networks with names.
-    pub attachments: Vec<Attachment>,
-}
-
-/// Reads `Network=` of a `.pod` file.
-pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems: &mut Vec<Diagnostic>) -> PodNetwork {
-    let mut out = PodNetwork::default();
-    for network in attach::read("Pod", settings, &[], names, problems) {
-        match network.value {
-            Written::Host => out.host = true,
-            Written::Uplink => out.uplink = true,
-            Written::Private | Written::None => {}
-            Written::Named(attachment) => out.attachments.push(attachment),
-            _ => {
-                let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
-                problems.push(Diagnostic::error(&network.at, Code::Choice.problem(message)));
-            }
-        }
-    }
-    attach::usable(&out.attachments, networks, problems);
-    out
-}
-
-/// The problem of a container whose pod cannot be.
-#[must_use]
-pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
-    let name = pod.rsplit('/').next().unwrap_or(pod);
-    Diagnostic::error(&whole(file), Code::UnusableFile.problem(format!("{name} cannot be used: {problem}")))
-}
-
-/// The place of a file as a whole.
-#[must_use]
-pub fn whole(file: &Arc<str>) -> Location {
-    Location::new(file, 1)
 }

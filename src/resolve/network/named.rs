@@ -11,12 +11,12 @@ use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Location, Problem, Severity, Spanned, errors_first, has_errors};
 use crate::model::{Named, Subnet};
-use crate::resolve::container::labels;
 use crate::resolve::install;
 use crate::resolve::network::allocate::{distribute, hash};
 use crate::resolve::network::range::{Range, short};
 use crate::resolve::references::{Names, unit_section};
 use crate::resolve::service;
+use crate::resolve::surroundings::labels;
 
 /// The name of the network that `Network=bridge` means.
 pub const DEFAULT: &str = "bridge";

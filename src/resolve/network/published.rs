@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT
+//! What a container or pod with a network of its own publishes, and the networks of a pod. Pure.
+
+use super::attach::{self, Written};
+use super::named::Networks;
+use super::ports::parse;
+use crate::config::keys::key;
+use crate::config::reader::Reader;
+use crate::config::settings::Settings;
+use crate::diag::{Code, Diagnostic};
+use crate::model::{Attachment, Port, Wanted};
+use crate::resolve::references::Names;
+
+/// Reads the keys of a network of its own from `section`.
+/// `named` says whether there are networks with names, which may have IPv6.
+pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
+    let mut wanted = Wanted::default();
+    for word in settings.words(section, key::PUBLISH_PORT) {
+        match parse(&word) {
+            Ok(ports) => wanted.ports.extend(ports),
+            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
+        }
+    }
+    let mut reader = Reader::new(settings, section, problems);
+    wanted.forward = reader.text(key::PUBLISH_MODE).is_some_and(|mode| mode.value == "nft");
+    for port in &wanted.ports {
+        if let Err(message) = forwardable(port, wanted.forward, named) {
+            reader.error(&port.at, Code::Port.problem(message));
+        }
+    }
+    let demand = reader.flag(key::START_ON_DEMAND).filter(|demand| demand.value);
+    wanted.on_demand = demand.is_some();
+    if let Some(at) = demand.map(|written| written.at)
+        && !wanted.ports.iter().any(|port| !wanted.forwards(port))
+    {
+        let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
+        reader.error(&at, Code::Port.problem(message));
+    }
+    if wanted.on_demand {
+        // systemd-socket-proxyd(8) counts in seconds.
+        wanted.idle = reader.time(key::STOP_WHEN_IDLE, "a time; write 5min or 30s", |time| time >= 1000);
+    } else {
+        let message = "StopWhenIdle= needs StartOnDemand=yes; write it, too";
+        reader.reject(key::STOP_WHEN_IDLE, Code::Combination.problem(message));
+    }
+    wanted
+}
+
+fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
+    let wanted = Wanted { forward, ..Wanted::default() };
+    if !wanted.forwards(port) {
+        return Ok(());
+    }
+    if !named && port.address.is_some_and(|address| address.is_ipv6()) {
+        return Err(
+            "UDP and PublishMode=nft are forwarded by the kernel for IPv4 only, unless Network= names a network with \
+             IPv6=yes; publish TCP by proxy here"
+                .to_owned(),
+        );
+    }
+    if port.target.is_none() {
+        let host = port.host;
+        return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
+    }
+    Ok(())
+}
+
+/// A container or pod in the host's network publishes what it binds; there is nothing to do but to take note of it.
+pub fn on_host(section: &str, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
+    for port in &wanted.ports {
+        if port.is_its_own() {
+            continue;
+        }
+        let message = format!(
+            "PublishPort={port} has no effect here: in the host's network, an application binds its own port itself; write \
+             Network=private to publish it"
+        );
+        problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
+    }
+    let mut reader = Reader::new(settings, section, problems);
+    for key in [key::START_ON_DEMAND, key::PUBLISH_MODE] {
+        let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
+        reader.reject(key, Code::Combination.problem(message));
+    }
+    wanted.ports.iter().filter(|port| port.is_its_own()).cloned().collect()
+}
+
+/// What `Network=` of a `.pod` file comes to.
+#[derive(Debug, Default)]
+pub struct PodNetwork {
+    /// Its members have the host's network.
+    pub host: bool,
+    /// It has a link of its own to the host.
+    pub uplink: bool,
+    /// The networks with names.
+    pub attachments: Vec<Attachment>,
+}
+
+/// Reads `Network=` of a `.pod` file.
+pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems: &mut Vec<Diagnostic>) -> PodNetwork {
+    let mut out = PodNetwork::default();
+    for network in attach::read("Pod", settings, &[], names, problems) {
+        match network.value {
+            Written::Host => out.host = true,
+            Written::Uplink => out.uplink = true,
+            Written::Private | Written::None => {}
+            Written::Named(attachment) => out.attachments.push(attachment),
+            _ => {
+                let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
+                problems.push(Diagnostic::error(&network.at, Code::Choice.problem(message)));
+            }
+        }
+    }
+    attach::usable(&out.attachments, networks, problems);
+    out
+}
