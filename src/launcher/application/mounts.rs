@@ -93,7 +93,6 @@ fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
         let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         match openat(above, name, flags, Mode::empty()) {
             Ok(directory) => opened.push(fs::File::from(directory)),
-            Err(nix::Error::ENOENT) => return Ok(None),
             Err(nix::Error::ENOTDIR | nix::Error::ELOOP) if links < MOST_LINKS => {
                 // A symbolic link, or no directory.
                 let Ok(target) = readlinkat(above, name) else { return Ok(None) };
@@ -103,7 +102,7 @@ fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
                 }
                 left.extend(parts(&target));
             }
-            Err(nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(None),
+            Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(None),
             Err(error) => return Err(error.into()),
         }
     }
