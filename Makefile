@@ -28,11 +28,15 @@ STATIC ?= $(TARGET)/static/release
 DOCUMENTS ?= $(TARGET)/documents
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all build install deb rpm arch test demo bench fuzz-build lint clean
+.PHONY: all build install deb rpm arch test reproducible demo bench fuzz-build lint clean
 
 all: build
 
+# No program has paths of the build machine in it: builds in different directories give the same bytes (`make reproducible`).
+REMAP = --remap-path-prefix=$(CURDIR)=/usr/src/sdme-gen --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
+
 # The launcher runs in every image, so it brings its C library along; so does the generator, which starts sooner for it.
+build: export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
 build:
 	$(CARGO) build --locked --release --bin sdme-gen
 	for bin in sdme-generator sdme-oci-run; do \
@@ -73,6 +77,10 @@ test:
 	tests/prepare host
 	tests/prepare vm & prepared=$$!; $(MAKE) build && wait $$prepared
 	tests/run
+
+# Builds the sources in two directories and compares the programs. Takes as long as two complete builds.
+reproducible:
+	tests/reproducible
 
 demo:
 	@tests/demo

@@ -78,7 +78,7 @@ pub fn compile_units(sources: &Sources, started: &[Started]) -> Compiled {
     with_diagnostics(model, Facts::default(), tree)
 }
 
-/// The second half of [`compile`], for who has to look at the model before the facts are known.
+/// The second half of [`compile`], for callers that need the model to find out the facts.
 #[must_use]
 pub fn complete(model: Model, facts: Facts) -> Compiled {
     let tree = plan::plan(&model, &facts);

@@ -16,7 +16,10 @@ fn the_verbs_do_what_they_say() {
 
     // A base operating system: imported, and a container of it, which starts and answers.
     host.ok(&format!("sdme-gen fs import debian {DEBIAN}"));
-    assert!(host.ok("sdme-gen fs ls").starts_with("debian"));
+    let list = host.ok("sdme-gen fs ls");
+    let line = list.lines().nth(1).unwrap_or_default();
+    assert!(list.starts_with("NAME    KIND  DIGEST") && line.starts_with("debian  base  sha256:"), "{list}");
+    assert!(line.contains("iB  -        ") && line.ends_with(DEBIAN), "{list}");
     host.fails("sdme-gen fs import --dry-run debian docker.io/library/debian:13");
     host.ok("sdme-gen fs import --dry-run other docker.io/library/debian:13 && ! ls /etc/sdme/other.image");
     let dry = host.ok("sdme-gen new --dry-run -r debian");
@@ -27,6 +30,7 @@ fn the_verbs_do_what_they_say() {
     host.ok(
         "systemd-run -M debian --wait -q sh -c 'echo hello >/srv/new; echo x >>/etc/issue; rm /etc/debian_version'",
     );
+    assert!(host.ok("sdme-gen fs ls").lines().any(|line| line.starts_with("debian ") && line.contains("  debian   ")));
     let changes = host.ok("sdme-gen diff debian");
     for line in ["A /srv/new", "M /etc/issue", "D /etc/debian_version"] {
         assert!(changes.lines().any(|l| l == line), "{line}: {changes}");

@@ -169,8 +169,14 @@ const CONTROLLED: [&str; 8] =
     ["container_state(", "machine_root(", "(volume(", " volume(", "(\"upper\")", "/upper", "}/root", "join(\"root\")"];
 
 /// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
-const MAY_NAME: [(&str, &str); 14] = [
+const MAY_NAME: [(&str, &str); 17] = [
     ("src/admin/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
+    ("src/admin/copy.rs", "opens a volume by its name in /var/lib/sdme/volumes, and everything in it through rootdir"),
+    ("src/admin/inspect.rs", "prints the paths, and opens nothing"),
+    (
+        "src/runtime/prepare/apart.rs",
+        "gives overlayfs the directories of a stopped container, and opens the mounted root through rootdir",
+    ),
     ("src/runtime/ended.rs", "opens the journal of a stopped container through rootdir and hands over the descriptor"),
     ("src/admin/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),
     ("src/admin/diff.rs", "reads upper layers through rootdir only"),

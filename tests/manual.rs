@@ -17,7 +17,7 @@ use support::packages::{install, package, with_packages};
 use support::{cache, image, registry, repo};
 
 /// Pages with commands for a host, in the order they are followed.
-const PAGES: [&str; 11] = [
+const PAGES: [&str; 17] = [
     "README.md",
     "docs/base-os.md",
     "docs/nginx.md",
@@ -26,7 +26,13 @@ const PAGES: [&str; 11] = [
     "docs/pods.md",
     "docs/commands.md",
     "docs/quadlet.md",
+    "docs/compose.md",
     "docs/kubernetes.md",
+    "docs/not-starting.md",
+    "docs/units.md",
+    "docs/backup.md",
+    "docs/upgrading.md",
+    "docs/many.md",
     "docs/image-builders.md",
     "docs/security.md",
 ];
@@ -98,8 +104,9 @@ fn registry_with(host: &Host, outside: &Path, images: &[(&str, &str, &str)]) {
 }
 
 /// The images that the pages pull.
-const IMAGES: [(&str, &str, &str); 4] = [
+const IMAGES: [(&str, &str, &str); 5] = [
     ("nginx", "latest", "nginx:1.27"),
+    ("nginx", "latest", "nginx:1.28"),
     ("base", "latest", "debian:13"),
     ("databases", "mariadb", "mariadb:11"),
     ("databases", "redis", "redis:7"),
@@ -188,7 +195,7 @@ fn every_page_can_be_followed() {
     if !ready("trixie", &needs) {
         return;
     }
-    let package = package("deb", "0.1.0");
+    let package = package("deb", env!("CARGO_PKG_VERSION"));
     // Owners cannot be mapped on an overlay.
     let host =
         &with_packages(Host::builder("trixie", "manual").copy()).bind(&cache().join("images"), "/srv/images").boot();
@@ -226,7 +233,7 @@ fn on(suite: &str, _: &str, case: fn(&Host)) {
     if !ready(suite, &["docker-registry", "skopeo", "dpkg-buildpackage", "image:databases"]) {
         return;
     }
-    let package = package("deb", "0.1.0");
+    let package = package("deb", env!("CARGO_PKG_VERSION"));
     let host = &with_packages(Host::builder(suite, "words")).bind(&cache().join("images"), "/srv/images").boot();
     let outside = tempfile::tempdir().unwrap();
     let images = [

@@ -18,7 +18,7 @@ fn rpmlint_finds_no_errors() {
     if !require(&["build", "rpmbuild", "rpmlint"]) {
         return;
     }
-    let package = package("rpm", "0.1.0");
+    let package = package("rpm", env!("CARGO_PKG_VERSION"));
     let (package, spec) = (package.display().to_string(), repo("packaging/rpm/sdme-gen.spec").display().to_string());
     let filters = repo("packaging/rpm/sdme-gen.rpmlintrc").display().to_string();
     // It exits with 0 or 64 depending on the number of errors; what it prints tells the same in every version.
@@ -38,7 +38,7 @@ fn every_kind_of_package_has_the_same_files() {
     if !require(&["build", "dpkg-buildpackage", "rpmbuild", "makepkg", "pacman", "bsdtar"]) {
         return;
     }
-    let list = |kind: &str| package(kind, "0.1.0").display().to_string();
+    let list = |kind: &str| package(kind, env!("CARGO_PKG_VERSION")).display().to_string();
     let deb = files(&run("sh", &["-c", &format!("dpkg-deb --fsys-tarfile {} | tar -t", list("deb"))]));
     let arch = files(&run("bsdtar", &["-tf", &list("arch")]));
     let rpm = run("rpm", &["-qp", "--qf", "[%{FILEMODES:perms} %{FILENAMES}\n]", &list("rpm")]);
@@ -47,7 +47,11 @@ fn every_kind_of_package_has_the_same_files() {
     assert_eq!(deb, arch);
     assert_eq!(deb, files(&rpm.join("\n")));
     let about = run("bsdtar", &["-xOf", &list("arch"), ".PKGINFO"]);
-    assert!(about.contains("pkgver = 0.1.0-1") && about.contains("depend = systemd>=257"), "{about}");
+    assert!(
+        about.contains(concat!("pkgver = ", env!("CARGO_PKG_VERSION"), "-1"))
+            && about.contains("depend = systemd>=257"),
+        "{about}"
+    );
 }
 
 #[test]
@@ -56,7 +60,7 @@ fn apt_installs_upgrades_and_purges() {
     if !require(&needs) {
         return;
     }
-    let (old, new) = (package("deb", "0.1.0"), package("deb", "0.1.1"));
+    let (old, new) = (package("deb", env!("CARGO_PKG_VERSION")), package("deb", "0.9.9"));
     let text = run("lintian", &["--fail-on", "error", &old.display().to_string()]);
     assert!(!text.lines().any(|line| line.starts_with("E:")), "{text}");
 
@@ -75,7 +79,7 @@ fn apt_installs_upgrades_and_purges() {
 
     // Another build comes: what runs goes on running.
     install(&new);
-    assert!(host.ok("dpkg-query -Wf '${Version}' sdme-gen").contains("0.1.1"));
+    assert!(host.ok("dpkg-query -Wf '${Version}' sdme-gen").contains("0.9.9"));
     assert_eq!((host.wait_http("http://localhost/", 1), web.process("nginx")), (WELCOME.to_owned(), nginx));
     web.systemctl("restart");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Commands of every day about a container and its applications: each becomes one of systemd's own programs.
+//! `exec`, `logs` and `join`: each runs one of systemd's own programs for a container and its applications.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -19,7 +19,7 @@ use crate::model::{App, Container, Identity};
 use crate::plan::LAUNCHER;
 use crate::runtime::ended::kept_journal;
 
-/// What `container` runs: none for an operating system or a clone of the host.
+/// The applications of `container`: none for an operating system or a clone of the host.
 fn applications(container: &str) -> Result<Vec<App>> {
     let (model, facts) = crate::runtime::known(Path::new("/"));
     let Some(found) = model.containers.get(container) else {
@@ -32,7 +32,7 @@ fn applications(container: &str) -> Result<Vec<App>> {
 }
 
 /// The application called `name`, or the only one.
-fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
+pub(super) fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
     let names = || applications.iter().map(|app| app.name.as_str()).collect::<Vec<_>>().join(", ");
     match (applications, name) {
         ([], _) => bail!("the container runs no application; sdme-gen join leads into it"),
@@ -87,7 +87,7 @@ impl Exec<'_> {
 }
 
 /// A user as the image has it, and not as the container may have changed it.
-fn user_of_image(image: &str, user: &str) -> Result<User> {
+pub(super) fn user_of_image(image: &str, user: &str) -> Result<User> {
     let store = Store::open(Path::new("/"));
     let imported = store.lookup(image)?.with_context(|| format!("the image {image} is not imported"))?;
     let root = application_root(&imported.lower()).context("cannot open the image")?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen diff`: what a container changed of its files, read from its upper layers. What it made is not trusted.
+//! `sdme-gen diff`: the changes of a container to its files, read from its upper layers. The content of these layers is not trusted.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};

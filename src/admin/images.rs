@@ -200,6 +200,26 @@ fn users(model: &Model, name: &str) -> Vec<String> {
     containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
 }
 
+/// The containers that use images: those that run by the store entry that they run on, and the configured ones by the image's name.
+///
+/// # Errors
+/// It cannot be read what runs.
+pub fn used_by(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
+    let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
+    for (container, entries) in running(root)? {
+        for entry in entries {
+            found.entry(entry).or_default().insert(container.clone());
+        }
+    }
+    let model = crate::runtime::model(root);
+    for container in model.containers.values() {
+        for image in crate::plan::images(container, &model) {
+            found.entry(image.to_owned()).or_default().insert(container.name.clone());
+        }
+    }
+    Ok(found)
+}
+
 /// Which imported images would not be accepted now, by the signatures that are kept in the store, and why.
 ///
 /// # Errors
@@ -220,7 +240,7 @@ pub fn unaccepted(root: &Path, name: Option<&str>) -> Result<Vec<String>> {
     Ok(problems)
 }
 
-/// Removes what nobody needs.
+/// Removes former versions, layers, leftovers of imports and downloads that are not needed.
 ///
 /// # Errors
 /// When it cannot be told what is in use, or something cannot be removed.

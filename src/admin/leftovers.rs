@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What containers leave that have no file any more, and the volumes that nothing uses. Nothing of it is removed unasked:
-//! `sdme-gen rm` and `sdme-gen volume rm` do that.
+//! Files of containers whose `.container` file is gone, and volumes that no container uses. They are removed only by
+//! `sdme-gen rm` and `sdme-gen volume rm`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;

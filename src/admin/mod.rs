@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! What an administrator asks `sdme-gen` for: files written and removed, containers, images and networks listed, what has changed.
-//! The units call nothing of this room.
+//! The functions behind the verbs of an administrator: files are written and removed, containers, images and networks are listed, and
+//! changes are found. Units call nothing of this folder.
 
 pub mod applications;
 pub mod changed;
 pub mod containers;
+pub mod copy;
 pub mod credentials;
 pub mod defaults;
 pub mod diff;
 pub mod files;
 pub mod images;
+pub mod inspect;
 pub mod leftovers;
 pub mod networks;
 pub mod pods;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Commands of every day: `sdme-gen ps`, `stats`, `metrics`, `exec`, `logs`, `restart` and `join`.
+//! `sdme-gen ps`, `stats`, `metrics`, `exec`, `logs`, `restart` and `join`.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -19,89 +19,89 @@ use crate::text;
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// List containers with their state, health and open ports, and what to do about those that are not as configured
+    /// List containers with their state, health and open ports, and the cause and remedy of each problem
     Ps(crate::cli::show::ps::Options),
     /// Run a command beside an application, with its root, environment, user and namespaces
     Exec {
-        /// The container
+        /// Name of the container
         container: String,
-        /// The application, where there are several
+        /// Application, if the container has several
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
-        /// A user of the image, by name or number, in place of the application's
+        /// User of the image, by name or number (default: the application's user)
         #[arg(long, short, value_name = "USER[:GROUP]")]
         user: Option<String>,
-        /// Set a variable
+        /// Environment variable to set
         #[arg(long, short, value_name = "NAME=VALUE")]
         env: Vec<String>,
-        /// Begin in this directory
+        /// Working directory (default: the application's)
         #[arg(long, short, value_name = "PATH")]
         workdir: Option<String>,
-        /// Taken as by docker and podman: input is always passed on
+        /// No effect: standard input is always passed on
         #[arg(long, short)]
         interactive: bool,
-        /// Taken as by docker and podman: on a terminal, the command always has one
+        /// No effect: on a terminal, the command always has a terminal
         #[arg(long, short)]
         tty: bool,
-        /// The command
+        /// Command and its arguments
         #[arg(trailing_var_arg = true, required = true)]
         command: Vec<String>,
     },
-    /// Show the log of a container's applications
+    /// Print the log of the applications of containers
     Logs {
-        /// The containers
+        /// Names of the containers
         #[arg(required = true)]
         containers: Vec<String>,
-        /// One application only
+        /// Application (default: all)
         #[arg(long, value_name = "NAME")]
         app: Option<String>,
-        /// Go on with what comes
+        /// Wait for new lines and print them
         #[arg(long, short)]
         follow: bool,
-        /// The last lines only
+        /// Number of lines to print, counted from the end
         #[arg(long, short = 'n', visible_alias = "tail", value_name = "COUNT")]
         lines: Option<u32>,
-        /// What was logged since then: a time of systemd.time(7), such as '10 minutes ago', or 10m
+        /// Print lines since this time: a time of systemd.time(7), such as '10 minutes ago', or 10m
         #[arg(long, value_name = "TIME")]
         since: Option<String>,
-        /// What was logged until then
+        /// Print lines until this time
         #[arg(long, value_name = "TIME")]
         until: Option<String>,
-        /// Lines that match this regular expression
+        /// Print lines that match this regular expression
         #[arg(long, short, value_name = "PATTERN")]
         grep: Option<String>,
-        /// The form of the lines, as of journalctl(1), such as cat or json
+        /// Output format of journalctl(1), such as cat or json
         #[arg(long, short, value_name = "FORMAT")]
         output: Option<String>,
-        /// Taken as by docker and podman: lines begin with the time, unless --output says otherwise
+        /// No effect: lines begin with the time unless --output has another format
         #[arg(long, short)]
         timestamps: bool,
     },
-    /// Restart the containers and pods that run on older files, image or base than a start would give them now
+    /// Restart the containers and pods that run on older files, images or bases than a start would use now
     Restart {
-        /// Only what has changed
+        /// Restart only containers and pods that have changed (required)
         #[arg(long)]
         changed: bool,
-        /// Say what would be restarted, and change nothing
+        /// Print what would be restarted without restarting it
         #[arg(long)]
         dry_run: bool,
-        /// Only these containers and pods
+        /// Containers and pods (default: all)
         names: Vec<String>,
     },
-    /// Show what running containers use: processor (during a second), memory, tasks, network and disk
+    /// Print the resources that running containers use: processor (during a second), memory, tasks, network and disk
     Stats {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Only these containers
+        /// Containers (default: all that run)
         names: Vec<String>,
     },
-    /// Print the states of all containers and what they use for a monitoring system, in the text format of OpenMetrics
+    /// Print the states and resources of all containers for a monitoring system, in the text format of OpenMetrics
     #[allow(clippy::doc_markdown, reason = "this text is shown by --help")]
     Metrics,
-    /// Open a shell in a container, beside its applications
+    /// Open a shell in the operating system around the applications of a container
     Join {
-        /// The container
+        /// Name of the container
         container: String,
     },
     /// Containers are started by systemctl; says how

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen fs`: the images that are there.
+//! `sdme-gen fs`: imported images.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -11,7 +11,10 @@ use clap::Subcommand;
 
 use super::print_json;
 use crate::admin::images;
-use crate::image::{Mode, ModeSetting, Store, now, shown, verify};
+use crate::admin::usage::sizes;
+use crate::cli::show::ps::duration;
+use crate::cli::show::usage;
+use crate::image::{Imported, Mode, ModeSetting, Store, now, shown, verify};
 use crate::text;
 
 /// What to do with images.
@@ -21,15 +24,15 @@ pub enum Fs {
     Import {
         /// Name of the image
         name: String,
-        /// Where it comes from: a registry reference, or oci:, oci-archive:, docker-archive:, dir: or rootfs: and a path
+        /// Source of the image: a registry reference, or oci:, oci-archive:, docker-archive:, dir: or rootfs: and a path
         source: String,
-        /// It is an operating system
+        /// Import the image as an operating system
         #[arg(long, conflicts_with = "app")]
         base: bool,
-        /// It is an application
+        /// Import the image as an application
         #[arg(long)]
         app: bool,
-        /// Imported image below the application: the NAME of NAME.image, or host
+        /// Operating system below the application: the name of an imported image, or host
         #[arg(long, value_name = "NAME", conflicts_with = "base")]
         base_fs: Option<String>,
         /// The former form of --base and --app
@@ -38,33 +41,33 @@ pub enum Fs {
         /// The progress is always shown
         #[arg(long, short, hide = true)]
         verbose: bool,
-        /// Replace what NAME.image says, and ask the source even if the image is there
+        /// Replace the content of NAME.image, and ask the source even if the image exists
         #[arg(long)]
         force: bool,
         /// Check name and source, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Ask the source of an image again, as its .image file or Image= names it
+    /// Ask the source of an image for a new version
     Pull {
         /// Name of the image
         name: String,
     },
-    /// List imported images and the former versions of them that are kept
+    /// List imported images and former versions with age, size and the containers that use them
     Ls {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove an image that nothing uses
+    /// Remove an image that no container and no other image uses
     Rm {
         /// Name of the image
         name: String,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
-    /// Check the files and the signatures of one image, or of all and the kept downloads; exits with 1 if anything is wrong
+    /// Verify the files and signatures of one image, or of all images and downloads; exit with 1 if there is a problem
     Verify {
         /// Name of the image
         name: Option<String>,
@@ -102,7 +105,7 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             images::import(root, &name, &wanted, &*shown()).context(name)?;
         }
         Fs::Pull { name } => images::pull_again(root, &name, &*shown())?,
-        Fs::Ls { json } => return list(&Store::open(root), json, out),
+        Fs::Ls { json } => return list(root, json, out),
         Fs::Rm { name, dry_run } => images::remove(root, &name, dry_run)?,
         Fs::Verify { name } => {
             let mut problems = verify(&Store::open(root), name.as_deref())?;
@@ -116,7 +119,8 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
+fn list(root: &Path, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
+    let store = &Store::open(root);
     let mut code = ExitCode::SUCCESS;
     let mut found = Vec::new();
     for name in store.names()? {
@@ -129,7 +133,6 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
             }
         }
     }
-    let mode = |mode| if mode == Mode::Base { "base" } else { "app" };
     if json {
         let all: Vec<_> = found
             .iter()
@@ -140,7 +143,7 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
                 serde_json::json!({
                     "former": former, "imported": i.imported_at(), "checked": (updates.checked > 0).then_some(updates.checked),
                     "latest": updates.latest, "update": updates.word(i),
-                    "name": i.name, "mode": mode(i.image.mode), "reference": i.image.reference,
+                    "name": i.name, "mode": kind(i.image.mode), "reference": i.image.reference,
                     "digest": i.image.manifest, "accepted": i.image.accepted, "installed": i.image.installed, "architecture": i.image.architecture, "tree": i.tree,
                     "layers": i.below
                 })
@@ -149,30 +152,68 @@ fn list(store: &Store, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
         print_json(&all, out)?;
         return Ok(code);
     }
-    let width = found.iter().map(|i| i.name.len()).max().unwrap_or(0).max(4);
-    for image in &found {
-        let former = store.former_versions(&image.name)?;
-        let update = store.updates(&image.name, &image.image.reference).word(image);
-        let update =
-            update.map(|word| format!("  (new version {word})").replace("(new version rolled back)", "(rolled back)"));
-        let current = std::iter::once((image, update.unwrap_or_default()));
-        for (version, note) in current.chain(former.iter().map(|version| (version, "  (former version)".to_owned()))) {
-            let record = &version.image;
-            let digest: String = record.manifest.chars().take(19).collect();
-            let age = version
-                .imported_at()
-                .map_or_else(|| "-".to_owned(), |time| crate::cli::show::ps::duration(now().saturating_sub(time)));
-            let keys: BTreeSet<&str> = record.accepted.iter().map(|accepted| accepted.key.as_str()).collect();
-            let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
-            let signed = if keys.is_empty() { keys } else { format!("  (signed by {keys})") };
-            let row = format!(
-                "{:width$}  {:4}  {digest}  {age:>8}  {}{signed}{note}",
-                image.name,
-                mode(record.mode),
-                record.reference
-            );
-            writeln!(out, "{}", text::line(&row))?;
-        }
-    }
+    let rows = rows(store, &found, &images::used_by(root)?)?;
+    table(&rows, out)?;
     Ok(code)
+}
+
+/// The columns of the list.
+const HEAD: [&str; 7] = ["NAME", "KIND", "DIGEST", "AGE", "SIZE", "USED BY", "REFERENCE"];
+
+/// A row of each image and of each former version of it.
+fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<[String; 7]>> {
+    let former = found.iter().map(|image| store.former_versions(&image.name)).collect::<Result<Vec<_>>>()?;
+    let all = found.iter().zip(&former).flat_map(|(image, former)| std::iter::once(image).chain(former));
+    let all: Vec<&Imported> = all.collect();
+    let trees: BTreeSet<String> =
+        all.iter().flat_map(|image| image.lower()).map(|tree| tree.display().to_string()).collect();
+    let sizes = sizes(&trees);
+    let current: BTreeSet<&Path> = found.iter().map(|image| image.dir.as_path()).collect();
+    let row = |image: &&Imported| {
+        let record = &image.image;
+        let is_current = current.contains(image.dir.as_path());
+        let update = store.updates(&image.name, &record.reference).word(image);
+        let note = match update {
+            _ if !is_current => "  (former version)".to_owned(),
+            Some("rolled back") => "  (rolled back)".to_owned(),
+            Some(word) => format!("  (new version {word})"),
+            None => String::new(),
+        };
+        let keys: BTreeSet<&str> = record.accepted.iter().map(|accepted| accepted.key.as_str()).collect();
+        let keys = keys.into_iter().collect::<Vec<_>>().join(", ");
+        let signed = if keys.is_empty() { keys } else { format!("  (signed by {keys})") };
+        let size: Option<u64> = image.lower().iter().map(|tree| sizes.get(&tree.display().to_string()).copied()).sum();
+        let imported = image.imported_at();
+        let entry = image.dir.file_name().and_then(|entry| entry.to_str());
+        let running = entry.and_then(|entry| used_by.get(entry)).into_iter();
+        let users = running.chain(used_by.get(&image.name).filter(|_| is_current)).flatten().cloned();
+        let users = users.collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(",");
+        let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
+        [
+            image.name.clone(),
+            kind(record.mode).to_owned(),
+            record.manifest.chars().take(19).collect(),
+            dash(imported.map(|time| duration(now().saturating_sub(time))).unwrap_or_default()),
+            dash(size.map(usage::size).unwrap_or_default()),
+            dash(users),
+            format!("{}{signed}{note}", record.reference),
+        ]
+    };
+    Ok(all.iter().map(row).collect())
+}
+
+fn kind(mode: Mode) -> &'static str {
+    if mode == Mode::Base { "base" } else { "app" }
+}
+
+fn table(rows: &[[String; 7]], out: &mut dyn Write) -> Result<()> {
+    let head = HEAD.map(str::to_owned);
+    let all: Vec<&[String; 7]> = std::iter::once(&head).chain(rows).collect();
+    let widest = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    let widths: Vec<usize> = (0..HEAD.len()).map(|column| widest(column).unwrap_or(0)).collect();
+    for row in &all {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
+        writeln!(out, "{}", text::line(cells.collect::<String>().trim_end()))?;
+    }
+    Ok(())
 }

@@ -2,7 +2,9 @@
 //! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
 
 mod complete;
+mod cp;
 mod daily;
+mod examples;
 mod fs;
 mod manual;
 mod show;
@@ -12,6 +14,7 @@ mod write;
 use self::show::check;
 use self::show::diff;
 use self::show::graph;
+use self::show::inspect;
 use self::show::render;
 use self::show::security;
 use self::write::config;
@@ -22,13 +25,15 @@ use self::write::network;
 use self::write::pod;
 use self::write::volume;
 
+use std::ffi::OsString;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
-use clap::{Command, CommandFactory as _, Parser, Subcommand};
+use clap::error::{ContextKind, ContextValue};
+use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 
 use crate::Compiled;
@@ -41,7 +46,7 @@ use crate::runtime::{self, failure, ports};
 use crate::text;
 use crate::update::lock;
 
-/// OCI images and systemd-nspawn containers as ordinary systemd units.
+/// Runs OCI images and clones of the host as systemd-nspawn containers, each of them a systemd unit.
 #[derive(Debug, Parser)]
 #[command(name = "sdme-gen", version)]
 struct Cli {
@@ -50,67 +55,68 @@ struct Cli {
 }
 
 #[derive(Debug, Subcommand)]
+#[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
 enum Verb {
-    /// Show the files the configuration becomes, or write them to a directory
+    /// Print the units and files that the configuration becomes, or write them to a directory
     Render {
-        /// Directory to read the configuration from and to know images from
+        /// Root directory of the system whose configuration and images are read
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// Write the files below this directory, which must not exist or be empty
+        /// Write the files below this directory, which must be empty or missing
         #[arg(long, value_name = "DIR")]
         output: Option<PathBuf>,
-        /// Show behind each line the line of the configuration that it comes from
+        /// Print behind each line the line of the configuration that it comes from
         #[arg(long, conflicts_with = "output")]
         origin: bool,
-        /// Show only the files of these containers, pods, images, networks and volumes
+        /// Containers, pods, images, networks and volumes to print (default: all)
         names: Vec<String>,
     },
-    /// Write units and settings to /etc/systemd, and remove those written earlier that are no longer wanted
+    /// Write units and settings to /etc/systemd, and remove those of an earlier apply that are not needed any more
     Apply {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// Say what would be done, and change nothing
+        /// Print what would be done without doing it
         #[arg(long)]
         dry_run: bool,
     },
-    /// Check the configuration; exits with 1 if anything is wrong
+    /// Check the configuration; exit with 1 if there is an error
     Check {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// As JSON, on standard output
+        /// Print JSON
         #[arg(long)]
         json: bool,
-        /// Print what each container may do
+        /// Also print the privileges of each container
         #[arg(long, conflicts_with = "json")]
         security: bool,
-        /// Check only the files of these names, such as web for web.container
+        /// Names of files without the extension, such as web for web.container (default: all)
         names: Vec<String>,
     },
-    /// Show the planned units and what each pulls in
+    /// Print the planned units and the units that each of them starts
     Graph {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// For Graphviz
+        /// Print the language of Graphviz
         #[arg(long, conflicts_with = "mermaid")]
         dot: bool,
-        /// For Mermaid
+        /// Print the language of Mermaid
         #[arg(long)]
         mermaid: bool,
-        /// Show only what hangs together with these containers
+        /// Containers whose units are printed (default: all)
         names: Vec<String>,
     },
     /// Write /etc/sdme/NAME.container
     Create {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(flatten)]
         wanted: Box<create::Wanted>,
     },
-    /// Write /etc/sdme/NAME.container, start the container, and open a shell in it if this is a terminal
+    /// Write /etc/sdme/NAME.container, start the container, and open a shell in it on a terminal
     New {
         /// Open no shell
         #[arg(long, short)]
@@ -118,65 +124,65 @@ enum Verb {
         #[command(flatten)]
         wanted: Box<create::Wanted>,
     },
-    /// Remove containers: their files in /etc/sdme, and what they changed or left; volumes stay
+    /// Remove containers: their files in /etc/sdme and their changes; volumes stay
     Rm {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         /// Names of the containers
         #[arg(required = true)]
         names: Vec<String>,
-        /// Stop those that run
+        /// Stop running containers first
         #[arg(long, short)]
         force: bool,
-        /// Say what would be removed, and change nothing
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
-    /// Show the files that the applications of a container have added (A), modified (M) and deleted (D)
+    /// Print the files that the applications of a container have added (A), modified (M) and deleted (D)
     Diff {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         /// Name of the container
         name: String,
-        /// Show also the files of the container around the applications, with paths from the container's root
+        /// Also print files around the applications; paths begin at the container's root
         #[arg(long)]
         all: bool,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Make files from those of Quadlet, a docker or podman command line, a Compose file, or manifests of Kubernetes
+    /// Convert Quadlet files, docker and podman command lines, Compose projects or Kubernetes manifests
     Convert {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// Write the files to /etc/sdme; else they are only shown
+        /// Write the files to /etc/sdme instead of printing them
         #[arg(long, global = true)]
         write: bool,
         #[command(subcommand)]
         verb: convert::Verb,
     },
-    /// Make objects of Kubernetes from the configuration
+    /// Convert the configuration to Kubernetes manifests
     Export {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
         verb: export::Verb,
     },
-    /// Show and set what is the same for all containers
+    /// Print or change global defaults (/etc/sdme/sdme.conf)
     Config {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
         verb: config::Verb,
     },
-    /// Import, list, remove and check images
+    /// Import, list, verify and remove images
     Fs {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
@@ -184,7 +190,7 @@ enum Verb {
     },
     /// Write, list and remove pods
     Pod {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
@@ -192,7 +198,7 @@ enum Verb {
     },
     /// Write, list and remove networks
     Network {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
@@ -200,23 +206,34 @@ enum Verb {
     },
     /// List and remove volumes
     Volume {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, global = true, default_value = "/", value_name = "DIR")]
         root: PathBuf,
         #[command(subcommand)]
         verb: volume::Verb,
     },
+    /// Print everything that is known about containers: state, files, units, images, networks, mounts and user IDs
+    Inspect {
+        /// Print JSON
+        #[arg(long)]
+        json: bool,
+        /// Names of the containers
+        #[arg(required = true)]
+        names: Vec<String>,
+    },
+    /// Copy files between the host and an application, whether its container runs or not
+    Cp(cp::Arguments),
     #[command(flatten)]
     Daily(daily::Verb),
     #[command(flatten)]
     Update(update::Verb),
-    /// Remove former versions of images beyond those that are kept, what interrupted imports left, and downloads beyond the limit; list
-    /// containers without a file and unused volumes, which stay
+    /// Remove former versions of images beyond KeepVersions=, leftovers of interrupted imports, and downloads beyond CacheSize=; list
+    /// containers without a file and unused volumes, which are not removed
     Prune {
-        /// Work on the system below this directory
+        /// Root directory of the system to work on
         #[arg(long, default_value = "/", value_name = "DIR")]
         root: PathBuf,
-        /// Say what would be removed, and change nothing
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
@@ -269,14 +286,36 @@ enum Verb {
 /// The command line's definition, from which the manual pages and completions are made, too.
 #[must_use]
 pub fn command() -> Command {
-    complete::with_names(Cli::command())
+    examples::with_examples(complete::with_names(Cli::command()))
+}
+
+/// Reads the command line.
+fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
+    let mut command = command();
+    let matches = command.try_get_matches_from_mut(arguments).map_err(|error| without_hidden(error, &command))?;
+    Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
+}
+
+/// Suggestions without the verbs that are called by units and not by people.
+fn without_hidden(mut error: clap::Error, command: &Command) -> clap::Error {
+    let is_hidden = |name: &str| command.get_subcommands().any(|verb| verb.get_name() == name && verb.is_hide_set());
+    let kept = match error.get(ContextKind::SuggestedSubcommand) {
+        Some(ContextValue::String(name)) if is_hidden(name) => Vec::new(),
+        Some(ContextValue::Strings(names)) => names.iter().filter(|name| !is_hidden(name)).cloned().collect(),
+        _ => return error,
+    };
+    error.remove(ContextKind::SuggestedSubcommand);
+    if !kept.is_empty() {
+        error.insert(ContextKind::SuggestedSubcommand, ContextValue::Strings(kept));
+    }
+    error
 }
 
 /// Runs the tool: 0 for success, 1 for failure, 2 for a wrong command line.
 #[must_use]
 pub fn run() -> ExitCode {
     CompleteEnv::with_factory(command).var(complete::VARIABLE).complete();
-    let cli = match Cli::try_parse() {
+    let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
             // Help and version go to standard output, and a closed pipe there is no failure.
@@ -350,6 +389,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         Verb::Pod { root, verb } => pod::run(verb, &root, &mut out),
         Verb::Network { root, verb } => network::run(verb, &root, &mut out),
         Verb::Volume { root, verb } => volume::run(&verb, &root, &mut out),
+        Verb::Inspect { json, names } => inspect::run(&names, json, &mut out),
+        Verb::Cp(arguments) => cp::run(&arguments),
         Verb::Daily(verb) => daily::run(&verb, &mut out),
         Verb::Update(verb) => update::run(&verb, &mut out),
         Verb::Fs { root, verb } => fs::run(verb, &root, &mut out),
@@ -441,4 +482,23 @@ fn report(compiled: &Compiled) -> ExitCode {
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
     error.downcast_ref::<io::Error>().is_some_and(|e| e.kind() == io::ErrorKind::BrokenPipe)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn verbs_that_units_call_are_not_suggested() {
+        let said = |verb: &str| parse(["sdme-gen", verb].map(OsString::from)).unwrap_err().to_string();
+        for verb in ["prepar", "releas", "downloads", "document", "secret", "retir", "await", "rejecte"] {
+            let text = said(verb);
+            assert!(text.contains("unrecognized subcommand"), "{text}");
+            for hidden in Cli::command().get_subcommands().filter(|verb| verb.is_hide_set()) {
+                assert!(!text.contains(&format!("'{}'", hidden.get_name())), "{text}");
+            }
+        }
+        assert!(said("inspct").contains("'inspect'"));
+    }
 }

@@ -14,40 +14,41 @@ use crate::text;
 use crate::update::{self, Options, lock, rollback};
 
 /// What to do.
+#[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Update images and restart the containers that use them, one after the other; go back when one fails. Exits with 1 if
-    /// anything fails
+    /// Update images and restart the containers that use them, one after the other; go back if a container fails. Exit with 1 if
+    /// something fails
     Update {
-        /// Containers, pods, templates or images (default: what the configuration asks for)
+        /// Containers, pods, templates or images (default: those with AutoUpdate=)
         names: Vec<String>,
-        /// Report new versions only
+        /// Report new versions and change nothing
         #[arg(long, conflicts_with = "download")]
         check: bool,
-        /// Download new versions, but do not use them
+        /// Download new versions and do not use them
         #[arg(long)]
         download: bool,
-        /// Say what would be done, and change nothing
+        /// Print what would be done without doing it
         #[arg(long)]
         dry_run: bool,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Put the images of a container back to their former version and restart it; no registry is asked
+    /// Return the images of a container to their former version and restart the container; no registry is asked
     Rollback {
         /// Container, pod, template or image
         name: String,
         /// Digest of the version to go back to, or its first digits (default: the version before the last update)
         #[arg(long, value_name = "DIGEST")]
         to: Option<String>,
-        /// Say what would be done, and change nothing
+        /// Print what would be done without doing it
         #[arg(long)]
         dry_run: bool,
     },
-    /// Write /etc/sdme/sdme.lock: the digests of all images as they are imported, which starts and imports then use
+    /// Write the digests of all imported images to /etc/sdme/sdme.lock; starts and imports then use these digests
     Lock {
-        /// Print the digests, and change nothing
+        /// Print the digests without writing them
         #[arg(long)]
         dry_run: bool,
     },

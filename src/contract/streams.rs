@@ -50,7 +50,7 @@ impl Copies {
     }
 }
 
-/// Copies until `from` ends, until nobody reads `to` any more, or until `ended` is set and nothing is left to be read: a process
+/// Copies until `from` ends, until `to` has no reader any more, or until `ended` is set and nothing is left to be read: a process
 /// that the command has left behind may keep the stream open. Both ends are closed then.
 fn copy(mut from: File, mut to: File, ended: &AtomicBool) {
     let mut buffer = vec![0; BUFFER];

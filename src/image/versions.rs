@@ -205,7 +205,7 @@ impl Store {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// For a process that switches versions: while it is held, nobody else does.
+    /// For a process that switches versions: while it is held, no other process switches versions.
     ///
     /// # Errors
     /// Another process has it, or the file cannot be opened.

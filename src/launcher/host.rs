@@ -23,7 +23,7 @@ const SOCKET: &str = "/run/host/notify";
 /// Tells the state of all applications.
 ///
 /// # Errors
-/// They are not known, or nobody listens.
+/// The addresses are not known, or nothing listens there.
 pub fn tell() -> Result<()> {
     let mut all = Vec::new();
     for entry in fs::read_dir(STATES).context("nothing is known about health")?.flatten() {

@@ -11,7 +11,7 @@ use nix::sys::wait::WaitStatus;
 use nix::unistd::Pid;
 use sdme_gen::contract::process::ENDED;
 
-/// Writes the status of the application's first process as wait(2) gives it. Nobody to read it is nobody to care.
+/// Writes the status of the application's first process as wait(2) gives it. Errors are ignored: without a reader there is nothing to report to.
 pub fn tell(mut pipe: File, status: libc::c_int) {
     let _ = pipe.write_all(&status.to_ne_bytes());
 }

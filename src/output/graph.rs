@@ -244,7 +244,7 @@ machines.target
 └─Wants systemd-nspawn@web.service  Container web
   ├─Requires sdme-image@\\x40.service  Image \\x40
   └─BindsTo sdme-pod@p.service  Network of pod p
-sdme-pod@p.target  Pod p with its containers
+sdme-pod@p.target  Pod p and its containers
 ├─BindsTo sdme-pod@p.service (see above)
 └─Wants systemd-nspawn@web.service (see above)
 "

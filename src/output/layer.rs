@@ -11,7 +11,7 @@ use anyhow::{Context as _, Result};
 use super::tree::{Node, Place, Tree};
 
 /// Writes the layer of `container` into `directory`, which must not exist. `/run` does not survive a crash, so nothing
-/// is synced; nobody reads the directory before the caller puts it in place.
+/// is synced; the directory is not read before the caller puts it in place.
 ///
 /// # Errors
 /// The first file that cannot be written.
@@ -31,7 +31,7 @@ pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()>
     Ok(())
 }
 
-/// Writes a file that nobody else can read at any time.
+/// Writes a file that only its owner can read, from its creation on.
 ///
 /// # Errors
 /// It is there already, or cannot be written.

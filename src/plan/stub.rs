@@ -15,6 +15,7 @@ pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
     }
     describe(rejected, &mut file);
     file.set_literal("Unit", "SourcePath", &rejected.file);
+    file.set("Unit", "Documentation", format!("man:sdme.{}(5)", rejected.file_type.extension()));
     file.set("Service", "Type", "oneshot").set("Service", "ExecStart", command(rejected));
     tree.file(Place::Units, unit, &file);
 }

@@ -24,7 +24,7 @@ const COMMENT: [&str; 10] = [
 
 /// Settings of `[Unit]`.
 const UNIT: [(&str, &str); 4] = [
-    ("Documentation", "man:systemd-nspawn(1)"),
+    ("Documentation", "man:sdme.container(5) man:systemd-nspawn(1)"),
     ("PartOf", "machines.target"),
     ("Before", "machines.target"),
     ("After", "network.target"),

@@ -112,6 +112,7 @@ pub(crate) fn volume(volume: &Volume, tree: &mut Tree) {
     let path = paths::volume(&volume.name);
     let mut unit = UnitFile::generated_from(&volume.file);
     unit.set_literal("Unit", "Description", &format!("Volume {}", volume.name));
+    unit.set("Unit", "Documentation", "man:sdme.volume(5)");
     unit.set_literal("Unit", "SourcePath", &volume.file);
     unit.set("Unit", "StopWhenUnneeded", "yes");
     for (key, value) in &volume.unit {

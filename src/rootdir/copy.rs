@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A directory copied with everything in it, while a stranger may change the copy. Each file is made new and changed through its
+//! Copies a directory with everything in it, while a container may change the copy. Each file is made new and changed through its
 //! own descriptor, and no symbolic link is followed, so that only files below the target directory can change. cp(1) works with
 //! paths, in which a container can exchange a directory for a symbolic link between two system calls.
 
@@ -17,7 +17,7 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, proc_path};
 
-/// Most directories in each other. Each takes two descriptors.
+/// The maximum depth of directories. Each level takes two descriptors.
 const MAX_DEPTH: usize = 200;
 
 /// Where the first of the names of a file with several is in the copy.

@@ -5,4 +5,5 @@
 
 pub mod copy;
 pub mod replace;
+pub mod transfer;
 pub mod tree;

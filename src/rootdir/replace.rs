@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! One file of a root directory written anew: whole or not at all, and there to stay when the call returns.
+//! Replaces one file of a root directory: completely or not at all, and synced to the disk when the call returns.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,7 +10,7 @@ use nix::unistd::fsync;
 
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// What a path is to become.
+/// The new content of a path.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// A regular file.

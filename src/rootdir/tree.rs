@@ -30,7 +30,7 @@ pub struct Tree {
     root: OwnedFd,
 }
 
-/// Learns what [`Tree::ensure_dir`] does.
+/// Is told what [`Tree::ensure_dir`] does.
 pub trait Watch {
     /// The content of `dir`, found at `path`, is about to change.
     fn before(&mut self, dir: BorrowedFd<'_>, path: &[u8]);
@@ -38,7 +38,7 @@ pub trait Watch {
     fn made(&mut self, dir: BorrowedFd<'_>, file: &[u8]);
 }
 
-/// Nobody wants to know.
+/// Ignores everything.
 impl Watch for () {
     fn before(&mut self, _dir: BorrowedFd<'_>, _path: &[u8]) {}
     fn made(&mut self, _dir: BorrowedFd<'_>, _file: &[u8]) {}

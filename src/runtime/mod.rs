@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the units call back into on a running host.
+//! The commands that units call on a running host.
 
 pub mod ended;
 pub mod failure;
@@ -33,7 +33,7 @@ use crate::model::{Facts, Identity, ImageFacts, Model, Profiles};
 use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 
-/// What the configuration below `root` says, for who has no use for files.
+/// The resolved configuration below `root`, without the files that it becomes.
 #[must_use]
 pub fn model(root: &Path) -> Model {
     crate::resolve::resolve(&search(&SearchPath::from_environment(root)))

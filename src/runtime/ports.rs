@@ -16,7 +16,7 @@ use crate::image::Store;
 use crate::model::{Container, Model, Network};
 
 /// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over. The last word
-/// of the command is the address it connects to; where nobody listens on that one, it becomes one where somebody does.
+/// of the command is the address that the proxy connects to. If nothing listens on that address, it is replaced by one that something listens on.
 ///
 /// # Errors
 /// Nobody listens within `limit`, or there is no such command; otherwise it does not return.

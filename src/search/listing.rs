@@ -221,7 +221,7 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// A remark on a file whose extension is nearly one of ours. Others are nobody's business here.
+    /// A remark on a file whose extension is nearly one of ours. Files of other programs are ignored.
     pub fn remark(&self, name: &str) -> Option<Diagnostic> {
         let (stem, extension) = name.rsplit_once('.')?;
         let types = FileType::ALL.iter().filter(|t| **t != FileType::Defaults).map(|t| t.extension());

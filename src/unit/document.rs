@@ -10,7 +10,7 @@ use super::escape::unit_value;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct UnitFile {
     head: Vec<String>,
-    /// Their assignments are text already: nobody asks for them one by one.
+    /// The assignments of each section as text: no caller reads single assignments.
     sections: Vec<(&'static str, String)>,
 }
 

@@ -18,7 +18,7 @@ fn key(image: &Image) -> (String, String) {
 }
 
 /// Locks every image of the configuration to the version that is imported, and gives what was locked. An image that is not imported
-/// is refused: nobody knows its digest.
+/// is refused: its digest is not known.
 ///
 /// # Errors
 /// An image is not imported, or the file cannot be written.

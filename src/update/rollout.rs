@@ -302,7 +302,7 @@ pub fn stop(units: &BTreeSet<String>) -> Result<()> {
     systemd::quietly(&std::iter::once("stop").chain(units).collect::<Vec<_>>())
 }
 
-/// Restarts a container. Limits on the number of starts are for starts that nobody has decided on.
+/// Restarts a container. Start limits do not apply: they are for automatic restarts.
 ///
 /// # Errors
 /// It does not start, with the cause where the unit tells it.

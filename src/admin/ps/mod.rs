@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen ps`: how the containers are. The states are those of the service manager, ports and processes those of the kernel,
-//! images those that a container was started on. The configuration only says what is expected.
+//! `sdme-gen ps`: the state of containers. States come from the service manager, ports and processes from the kernel, and images are those
+//! that a container was started on. The configuration is only the expected state.
 
 mod notes;
 pub mod ports;

@@ -4,6 +4,7 @@
 pub mod check;
 pub mod diff;
 pub mod graph;
+pub mod inspect;
 pub mod ps;
 pub mod render;
 pub mod security;

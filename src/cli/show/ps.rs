@@ -17,19 +17,19 @@ use crate::text;
 /// What to list, and how.
 #[derive(Debug, clap::Args)]
 pub struct Options {
-    /// List also what containers without a file have left
+    /// Also list leftovers of containers without a file
     #[arg(long, short)]
     all: bool,
     /// Print names only
     #[arg(long, short, conflicts_with_all = ["json", "format"])]
     quiet: bool,
-    /// Print a row of each container by `table`, `json` or a template such as '{{.Names}} {{.Status}}'
+    /// Output format: table, json, or a template such as '{{.Names}} {{.Status}}'
     #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
     format: Option<String>,
-    /// Print JSON, like --format json
+    /// Print JSON, as --format json does
     #[arg(long)]
     json: bool,
-    /// List only these containers
+    /// Containers (default: all)
     names: Vec<String>,
 }
 

@@ -56,7 +56,7 @@ fn row(usage: &Usage) -> [String; 8] {
 }
 
 /// A number of bytes in the largest unit that leaves a number of at least one.
-fn size(bytes: u64) -> String {
+pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
     let mut number = bytes;

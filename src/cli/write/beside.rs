@@ -92,7 +92,7 @@ fn link(root: &Path, directory: &str, name: &str) -> Result<()> {
     }
 }
 
-/// Files of ConfigMaps. They have no place for a mark, so a file of digests beside them tells which of them nobody has changed.
+/// Files of ConfigMaps. They have no place for a mark, so a file of digests beside them tells which of them are unchanged.
 fn mounted(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let top = format!("{FILES}/{}", outcome.project);
     let recorded = fs::read_to_string(below(root, &format!("{top}/{WRITTEN}"))).unwrap_or_default();

@@ -32,13 +32,13 @@ pub struct Options {
     /// Profile whose services start with the project; may be repeated (default: COMPOSE_PROFILES)
     #[arg(long, value_name = "NAME")]
     profile: Vec<String>,
-    /// File of variables, in place of .env; may be repeated
+    /// File of variables instead of .env; may be repeated
     #[arg(long, value_name = "FILE")]
     env_file: Vec<PathBuf>,
-    /// Show what would be written and changed, and change nothing
+    /// Print what would be written and changed without changing it
     #[arg(long)]
     dry_run: bool,
-    /// Print the files, what was lost and what else is worth knowing as JSON
+    /// Print the files, losses and remarks as JSON
     #[arg(long)]
     json: bool,
 }

@@ -14,11 +14,11 @@ use crate::cli::print_json;
 /// What to do with sdme.conf.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Show what is set
+    /// Print the keys that are set
     Get {
-        /// Show the value of this key only; exits with 1 if it is not set
+        /// Name of a key (default: all); exit with 1 if the key is not set
         key: Option<String>,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
@@ -26,10 +26,10 @@ pub enum Verb {
     Set {
         /// Name of the key
         key: String,
-        /// Its value, several for a key that takes words; without one the key is taken out
+        /// Value, or several values for a key that takes words; without a value, the key is removed
         #[arg(value_name = "VALUE")]
         values: Vec<String>,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -22,25 +22,25 @@ const KINDS: [&str; 9] = ["container", "pod", "network", "volume", "image", "kub
 /// What to convert.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Files of Podman's Quadlet; exits with 1 when a file came over in part or not at all
+    /// Convert files of Podman's Quadlet; exit with 1 if a file was converted in part or not at all
     Quadlet {
         /// Files, or directories of them with their subdirectories
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// A command line of docker run, podman run or nerdctl run, or a file of several; exits with 3 when something was lost
+    /// Convert a command line of docker run, podman run or nerdctl run, or a file of several; exit with 3 if something was lost
     Run {
-        /// The words of the command line; or only the file that has the command lines, - for standard input
+        /// Words of the command line; or a file with command lines (- for standard input)
         #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "WORD")]
         words: Vec<String>,
     },
-    /// A Compose project; exits with 3 when something of it was lost
+    /// Convert a Compose project; exit with 3 if something was lost
     Compose(compose::Options),
-    /// Manifests of Kubernetes; exits with 3 when something of them was lost
+    /// Convert Kubernetes manifests; exit with 3 if something was lost
     Kube(kube::Options),
 }
 
-/// Converts, lists what has no counterpart on standard error, and prints the files, or writes them to /etc/sdme.
+/// Converts, lists losses on standard error, and prints the files or writes them to /etc/sdme.
 ///
 /// # Errors
 /// When something cannot be read, or a file is there already.

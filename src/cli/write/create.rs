@@ -22,15 +22,15 @@ use crate::runtime::systemd;
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Args)]
 pub struct Wanted {
-    /// Name of the container; made from the image's unless given
+    /// Name of the container (default: from the name of the image)
     name: Option<String>,
-    /// Imported image to run: the NAME of NAME.image
+    /// Name of an imported image to run
     #[arg(long, short, value_name = "NAME", conflicts_with = "image")]
     rootfs: Option<String>,
     /// Image to run: a registry reference, or oci:, oci-archive:, docker-archive:, dir: or rootfs: and a path
     #[arg(long, short, value_name = "SOURCE")]
     image: Option<String>,
-    /// Imported image below the application: the NAME of NAME.image, or host
+    /// Operating system below the application: the name of an imported image, or host
     #[arg(long, value_name = "NAME")]
     base: Option<String>,
     /// Pod whose network the container joins
@@ -39,79 +39,79 @@ pub struct Wanted {
     /// Pod whose network only the application joins
     #[arg(long, value_name = "POD")]
     oci_pod: Option<String>,
-    /// A network of its own: loopback and published ports, or what one of the next options adds
+    /// Private network: loopback and published ports, or one of the following options
     #[arg(long)]
     private_network: bool,
-    /// A network of its own, with a way out
+    /// Private network from which the application reaches other machines
     #[arg(long, group = "net")]
     uplink: bool,
-    /// A virtual link to the host
+    /// Virtual Ethernet link to the host
     #[arg(long, group = "net")]
     network_veth: bool,
-    /// A virtual link into a bridge of the host
+    /// Virtual Ethernet link to a bridge of the host
     #[arg(long, group = "net", value_name = "BRIDGE")]
     network_bridge: Option<String>,
-    /// A virtual link into a bridge that the containers of the zone share
+    /// Virtual Ethernet link to the bridge that the containers of a zone share
     #[arg(long, group = "net", value_name = "ZONE")]
     network_zone: Option<String>,
-    /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]; gives it a private network unless it has another one
+    /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]; implies a private network unless another one is given
     #[arg(long, short, alias = "port", value_name = "PORT")]
     publish: Vec<String>,
     /// Mount a directory of the host, or a volume: SOURCE:PATH[:OPTIONS]
     #[arg(long, short, alias = "volume", visible_short_alias = 'v', value_name = "SOURCE:PATH")]
     bind: Vec<String>,
-    /// Set a variable of the application's environment
+    /// Environment variable of the application
     #[arg(long, short, alias = "oci-env", value_name = "NAME=VALUE")]
     env: Vec<String>,
-    /// Host name inside
+    /// Host name in the container
     #[arg(long, value_name = "NAME")]
     hostname: Option<String>,
-    /// User namespace, private network, no new privileges, fewer capabilities
+    /// User namespace, private network, no new privileges, fewer capabilities (Hardened=)
     #[arg(long)]
     hardened: bool,
-    /// Hardened, with Docker's capabilities, a system call filter and a profile of apparmor(7)
+    /// As --hardened, with at most Docker's capabilities, a system call filter and a profile of apparmor(7) (Strict=)
     #[arg(long)]
     strict: bool,
-    /// A user namespace of its own
+    /// User namespace
     #[arg(long, short)]
     userns: bool,
-    /// Drop a capability
+    /// Capability to remove
     #[arg(long, value_name = "CAPABILITY")]
     drop_capability: Vec<String>,
-    /// Keep a capability
+    /// Capability to keep
     #[arg(long, value_name = "CAPABILITY")]
     capability: Vec<String>,
-    /// No program inside gains privileges
+    /// No program in the container can gain privileges
     #[arg(long)]
     no_new_privileges: bool,
-    /// Read-only root of the application
+    /// Read-only root directory of the application
     #[arg(long)]
     read_only: bool,
-    /// System calls allowed, or denied with ~ in front
+    /// System calls to allow, or to deny with ~ in front
     #[arg(long, value_name = "CALLS")]
     system_call_filter: Vec<String>,
-    /// Profile of apparmor(7), which has to be loaded
+    /// Profile of apparmor(7); it must be loaded
     #[arg(long, value_name = "PROFILE")]
     apparmor_profile: Option<String>,
-    /// Memory limit, such as 512M
+    /// Maximum memory, such as 512M
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
-    /// Limit of processor time, in processors, such as 1.5
+    /// Maximum processor time in processors, such as 1.5
     #[arg(long, value_name = "NUMBER")]
     cpus: Option<f64>,
-    /// Weight of processor time among containers, from 1 to 10000
+    /// Share of processor time relative to other containers, from 1 to 10000
     #[arg(long, value_name = "WEIGHT")]
     cpu_weight: Option<u32>,
-    /// When to start it again by itself: no, on-failure or always
+    /// Restart policy of the container: no, on-failure or always
     #[arg(long, value_name = "POLICY")]
     restart: Option<String>,
-    /// Start it with the machine
+    /// Start the container at boot
     #[arg(long)]
     enable: bool,
-    /// Say what would be written, and change nothing
+    /// Print what would be written without writing it
     #[arg(long)]
     dry_run: bool,
-    /// Arguments for the image's entrypoint, in place of its default command
+    /// Arguments of the image's entrypoint (default: the command of the image)
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
 }

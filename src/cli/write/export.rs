@@ -24,14 +24,14 @@ const LARGEST: u64 = 900 << 10;
 /// To what to export.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
-    /// Objects of Kubernetes; exits with 3 when something was lost
+    /// Convert to Kubernetes objects; exit with 3 if something was lost
     Kube(Options),
 }
 
 /// The object that a workload becomes.
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Wanted {
-    /// A StatefulSet where a volume is its own, else a Deployment
+    /// StatefulSet for a pod with volumes that no other pod uses, otherwise Deployment
     Auto,
     /// Pod
     Pod,
@@ -50,7 +50,7 @@ enum Wanted {
 pub struct Options {
     /// Names of pods and containers (default: all)
     names: Vec<String>,
-    /// Object that each pod becomes; a job becomes a Job, or a CronJob for a timer
+    /// Kind of object for each pod; a job becomes a Job, and with a timer a CronJob
     #[arg(long, value_enum, default_value = "auto", value_name = "KIND")]
     kind: Wanted,
     /// Namespace to write into the objects
@@ -59,16 +59,16 @@ pub struct Options {
     /// Directory to write a file for each workload to (default: all of them on standard output)
     #[arg(long, value_name = "DIR")]
     output: Option<PathBuf>,
-    /// Write the values of credentials; without it, the Secrets are templates
+    /// Write the values of credentials (default: Secrets without values)
     #[arg(long)]
     with_secrets: bool,
-    /// Mount paths of the host from each node
+    /// Mount paths of the host as paths of each node
     #[arg(long)]
     host_paths: bool,
-    /// Publish ports below 30000 and above 32767 by load balancers
+    /// Publish ports outside of 30000-32767 by load balancers
     #[arg(long)]
     load_balancer: bool,
-    /// Print the objects and what was lost as JSON
+    /// Print the objects and losses as JSON
     #[arg(long, conflicts_with = "output")]
     json: bool,
 }

@@ -26,10 +26,10 @@ pub struct Options {
     /// Name by which a later conversion knows the files of this one (default: the name of the first file or directory)
     #[arg(short, long, value_name = "NAME")]
     project_name: Option<String>,
-    /// Show what would be written and changed, and change nothing
+    /// Print what would be written and changed without changing it
     #[arg(long)]
     dry_run: bool,
-    /// Print the files, what was lost and what else is worth knowing as JSON
+    /// Print the files, losses and remarks as JSON
     #[arg(long)]
     json: bool,
 }

@@ -19,33 +19,33 @@ pub enum Verb {
     New {
         /// Name of the network
         name: String,
-        /// Give it these addresses: ADDRESS/LENGTH
+        /// Subnet: ADDRESS/LENGTH
         #[arg(long, value_name = "RANGE")]
         subnet: Vec<String>,
-        /// Give it IPv6 addresses, too
+        /// Add a subnet of IPv6
         #[arg(long)]
         ipv6: bool,
-        /// Give it no way out
+        /// No connections to other networks
         #[arg(long)]
         internal: bool,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
     /// List networks
     Ls {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove /etc/sdme/NAME.network, unless files refer to it or it is started
+    /// Remove /etc/sdme/NAME.network if no file refers to the network and it is stopped
     Rm {
         /// Name of the network
         name: String,
-        /// Remove it all the same, and stop it first with its members
+        /// Stop the network and its members first, and remove the file in any case
         #[arg(long, short)]
         force: bool,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },

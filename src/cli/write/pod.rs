@@ -19,30 +19,30 @@ pub enum Verb {
     New {
         /// Name of the pod
         name: String,
-        /// Give it a way out
+        /// Members reach other machines
         #[arg(long)]
         uplink: bool,
         /// Publish a port: [[IP:]HOST-PORT:]CONTAINER-PORT[/PROTOCOL]
         #[arg(long, short, value_name = "PORT")]
         publish: Vec<String>,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },
     /// List pods, and containers with a network of their own
     Ls {
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove /etc/sdme/NAME.pod, unless containers refer to it or it is started
+    /// Remove /etc/sdme/NAME.pod if no container refers to the pod and it is stopped
     Rm {
         /// Name of the pod
         name: String,
-        /// Remove it all the same, and stop it first
+        /// Stop the pod first, and remove the file in any case
         #[arg(long, short)]
         force: bool,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -242,7 +242,7 @@ fn link(target: &str) -> String {
     format!("{LINK}{target}")
 }
 
-/// The files of `/etc/sdme` by name. Those that are no UTF-8 count as empty: nobody converted them.
+/// The files of `/etc/sdme` by name. Files that are not UTF-8 count as empty: no conversion wrote them.
 fn present(root: &Path) -> Result<BTreeMap<String, String>> {
     let directory = below(root, files::DIRECTORY);
     let entries = match fs::read_dir(&directory) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen volume`: the volumes that are there.
+//! `sdme-gen volume`: existing volumes.
 
 use std::io::Write;
 use std::path::Path;
@@ -18,22 +18,22 @@ use crate::text;
 pub enum Verb {
     /// List volumes with the containers that use them
     Ls {
-        /// List only volumes that no configured container and no running one uses
+        /// List only volumes that no container uses
         #[arg(long)]
         unused: bool,
         /// Print names only
         #[arg(long, short, conflicts_with = "json")]
         quiet: bool,
-        /// As JSON
+        /// Print JSON
         #[arg(long)]
         json: bool,
     },
-    /// Remove volumes that no container uses, with all their content
+    /// Remove volumes that no container uses, with their content
     Rm {
         /// Names of the volumes
         #[arg(required = true)]
         names: Vec<String>,
-        /// Check it, and change nothing
+        /// Check whether it is possible, and change nothing
         #[arg(long)]
         dry_run: bool,
     },

@@ -2,7 +2,7 @@
 //! Installs systemd into an unpacked base that lacks it, with the base's own package manager.
 //!
 //! That runs programs of the image, which are taken for hostile: in a container of systemd-nspawn with a user namespace of
-//! its own and hardly any capabilities, on a directory nobody uses yet. It shares the host's network, as packages have to
+//! its own and hardly any capabilities, on a directory that nothing uses yet. It shares the host's network, as packages have to
 //! come from somewhere, and nothing else. Must not decide what an image is.
 
 use std::fs;

@@ -111,7 +111,7 @@ pub fn resolve(tree: &Tree, spec: &str) -> Result<User> {
     resolve_in(&passwd.unwrap_or_default(), &group.unwrap_or_default(), spec)
 }
 
-/// As [`resolve`], for who runs an application that is configured: `User=`, `Group=` and `GroupAdd=` over the image's own.
+/// As [`resolve`], for the user of a configured application: `User=`, `Group=` and `GroupAdd=` over the image's own.
 ///
 /// # Errors
 /// As for [`resolve`].

@@ -279,7 +279,7 @@ impl Store {
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
     }
 
-    /// Held while an import counts on layers that no entry may name yet; as long, nobody has the lock of [`LAYERS`].
+    /// Held while an import uses layers that no entry names yet. While it is held, the lock of [`LAYERS`] cannot be had.
     pub(super) fn use_layers(&self) -> Result<NameLock> {
         let file = lock_file(&self.entries().join(".locks").join(LAYERS))?;
         let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).context("waiting for a lock")?;

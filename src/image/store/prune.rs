@@ -147,7 +147,7 @@ pub fn retire(store: &Store, name: &str, pinned: Pinned<'_>, keep: usize) -> Res
     Ok(removed)
 }
 
-/// Removes what nobody needs; with `dry_run`, only says what that is. `pinned` tells the store entries that containers
+/// Removes what is not needed; with `dry_run`, only returns what would be removed. `pinned` tells the store entries that containers
 /// run on; while it is asked, no container can take hold of another one.
 ///
 /// # Errors

@@ -71,7 +71,7 @@ impl Environment {
 /// environment that the service manager gives to the service.
 ///
 /// # Errors
-/// A file of it cannot be read, or it is for nobody to have.
+/// A file of variables cannot be read, or a variable is refused.
 pub fn build(process: &Process, directory: &Path, given: impl Fn(&str) -> Option<OsString>) -> Result<Environment> {
     let mut environment = Environment::default();
     environment.set("PATH".into(), DEFAULT_PATH.into());

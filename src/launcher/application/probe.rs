@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use anyhow::{Context as _, Result, anyhow, bail};
 use sdme_gen::contract::probe::Probe;
 
-/// A status line is not longer, but for words that nobody needs.
+/// Maximum length of a status line. A longer line has only more words after the status.
 const STATUS_LINE: usize = 256;
 
 /// Asks once. The first address that answers counts.

@@ -142,6 +142,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     let mut unit = UnitFile::generated_from(&container.file);
     let what = if several { format!(" {}", app.name) } else { String::new() };
     unit.set_literal("Unit", "Description", &format!("Application{what} of container {}", container.name));
+    unit.set("Unit", "Documentation", "man:sdme.container(5)");
     // An application depends on nothing of the operating system but its journal.
     unit.set("Unit", "DefaultDependencies", "no")
         .set("Unit", "Requires", "systemd-journald.socket")
@@ -191,6 +192,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
 fn commands(app: &App, container: &Container) -> UnitFile {
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", &format!("Commands beside {}", app.unit()));
+    unit.set("Unit", "Documentation", "man:sdme.container(5)");
     unit.set("Unit", "DefaultDependencies", "no")
         .set("Unit", "PartOf", format!("{}.service", app.unit()))
         .set("Unit", "Conflicts", "shutdown.target")

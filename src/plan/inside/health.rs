@@ -125,6 +125,7 @@ fn stopping(container: &Container, description: &str) -> UnitFile {
 fn unit(container: &Container, description: &str) -> UnitFile {
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", description);
+    unit.set("Unit", "Documentation", "man:sdme.container(5)");
     unit.set("Unit", "DefaultDependencies", "no");
     unit
 }

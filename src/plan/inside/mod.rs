@@ -96,6 +96,7 @@ fn target(container: &Container, watching: &[String]) -> UnitFile {
     let services = services.join(" ");
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", &format!("Container {}", container.name));
+    unit.set("Unit", "Documentation", "man:sdme.container(5)");
     unit.set("Unit", "Wants", format!("{services} systemd-journald.service"))
         // systemctl -M and machinectl shell talk to the bus, which is started by the first of them.
         .set("Unit", "Wants", "dbus.socket")

@@ -44,6 +44,7 @@ fn head(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);
     unit.set_literal("Unit", "Description", &format!("Port {}/{} of {}", port.listen(), port.protocol, pod.name));
+    unit.set("Unit", "Documentation", "man:sdme.pod(5)");
     // They start with the container, which has a limit of its own.
     unit.set("Unit", "StartLimitIntervalSec", "0");
     unit

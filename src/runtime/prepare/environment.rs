@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `EnvironmentFile=`: read when the container starts, as Podman does, and for nobody but root to see afterwards.
+//! `EnvironmentFile=`: read when the container starts, as Podman does. Only root can read the variables afterwards.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The images that a container runs on, and the links to them that keep them from being pruned while it does.
+//! The images that a container runs on, and the links to them. While a link exists, its image is not pruned.
 
 use std::fs;
 use std::io::{self, ErrorKind};

@@ -2,6 +2,7 @@
 //! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
 //! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
 
+pub mod apart;
 pub mod apparmor;
 pub mod base;
 pub mod environment;
@@ -147,12 +148,16 @@ pub fn prepare(name: &str) -> Result<()> {
     settings(&planned, name)?;
     let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
-    stack::mount(name, &plan::stack::stack(container, &placed, &below), range)?;
+    let copying = apart::lock(name, true)?;
+    for overlay in stack::mount(name, &plan::stack::stack(container, &placed, &below), range)? {
+        eprintln!("<6>{overlay}");
+    }
+    drop(copying);
     targets::check(name, &placed)?;
     started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
 }
 
-/// A start that is not worth another try.
+/// An error of a start that `Restart=` must not retry.
 fn refused(problem: impl Display) -> Error {
     Refused(problem.to_string()).into()
 }
@@ -195,7 +200,7 @@ fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
 /// When something cannot be unmounted or removed.
 pub fn release(name: &str) -> Result<()> {
     ended::tell(name);
-    // Whatever comes of that, the rest is to be taken apart.
+    // The rest is removed also if this fails.
     let left = names::leave(name);
     stack::release(name)?;
     let directory = PathBuf::from(container_runtime(name));
@@ -253,7 +258,7 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Takes apart what an earlier run has left, since layers must not change under a mounted overlay. When the container's service starts,
+/// Removes the mounts of an earlier run, because layers must not change under a mounted overlay. When the container's service starts,
 /// nothing of the container runs, and a mount is there only if the end of the earlier run was interrupted. A call by hand can meet a
 /// running container.
 fn clear(name: &str) -> Result<()> {

@@ -37,7 +37,7 @@ pub fn taken(root: &Path) -> Result<BTreeMap<String, u32>> {
     Ok(out)
 }
 
-/// Held from the look at what is taken until the own range shows.
+/// Held from reading the taken ranges until the new range is visible to others.
 ///
 /// # Errors
 /// When the state directory cannot be made or locked.

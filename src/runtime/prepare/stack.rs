@@ -21,24 +21,25 @@ use crate::plan::stack::{Bind, Mount};
 use crate::resolve::userns::SIZE;
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// Makes the mounts, and says which. `range` is the container's first user ID, if it has a user namespace.
+/// Makes the mounts, and returns a line about each overlay. `range` is the container's first user ID, if it has a user namespace.
 ///
 /// # Errors
 /// One of them cannot be made; those before it are left to [`release`].
-pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<()> {
+pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<Vec<String>> {
+    let mut overlays = Vec::new();
     for mount in mounts {
-        one(name, mount, range).with_context(|| format!("cannot mount {}", mount.place()))?;
+        overlays.extend(one(name, mount, range).with_context(|| format!("cannot mount {}", mount.place()))?);
     }
-    Ok(())
+    Ok(overlays)
 }
 
-fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
+fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<Option<String>> {
     match mount {
         Mount::IdMapped { from, to } => {
             // What is in images is nobody's business but their containers'.
             DirBuilder::new().recursive(true).mode(0o700).create(to)?;
             let first = range.context("it has no range of user IDs")?;
-            id_mapped(first, from, to)
+            id_mapped(first, from, to).map(|()| None)
         }
         Mount::Bind(Bind { from, part, to, options }) => {
             fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
@@ -51,12 +52,12 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<()> {
             } else {
                 fs::File::create(to)?;
             }
-            bind(&from, to, *options)
+            bind(&from, to, *options).map(|()| None)
         }
         Mount::Overlay { to, lower, state, no_suid } => {
             // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
             let suid = if *no_suid { MsFlags::MS_NOSUID } else { MsFlags::empty() };
-            overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid)
+            overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid).map(Some)
         }
     }
 }
@@ -112,7 +113,7 @@ fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
 
 /// Further applications are mounted below the `root` of their container, whose files are its own: no link in there leads to
 /// another place.
-fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) -> Result<()> {
+fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) -> Result<String> {
     let options = format!("lowerdir={},upperdir={state}/upper,workdir={state}/work", lower.join(":"));
     let inside = to.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
     if inside.is_empty() {
@@ -124,11 +125,10 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) 
         bail!("a symbolic link is on the way to it");
     }
     mount_at(Some("overlay"), &path, Some("overlay"), flags, Some(options.as_str()))?;
-    eprintln!("<6>{to} is an overlay: {options}");
-    Ok(())
+    Ok(format!("{to} is an overlay: {options}"))
 }
 
-/// Takes everything apart that is mounted for a container, whatever its configuration says by now.
+/// Unmounts everything that is mounted for a container, also if its configuration has changed.
 ///
 /// # Errors
 /// When something cannot be unmounted.

@@ -1,0 +1,186 @@
+// SPDX-License-Identifier: MIT
+//! `sdme-gen inspect`: everything that is known about one container, put together from what `ps`, `graph` and the configuration say.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use serde::Serialize;
+
+use crate::Compiled;
+use crate::admin::ps;
+use crate::admin::ps::Listed;
+use crate::config::keys::FileType;
+use crate::model::{Base, Container, Mount, Stack, What};
+use crate::output::graph::Graph;
+use crate::paths::{container_state, machine_root};
+use crate::plan;
+use crate::resolve::userns::{self, SIZE};
+use crate::search::{SearchPath, search};
+
+/// A container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Inspected {
+    /// How it is now: state, images, ports, health.
+    #[serde(flatten)]
+    pub listed: Listed,
+    /// The unit that runs it.
+    pub unit: String,
+    /// All units that its start needs, with those of its network and its images.
+    pub units: Vec<String>,
+    /// Its file and the drop-ins of the file, in the order they apply.
+    pub files: Vec<String>,
+    /// `host`, or the image of the operating system below the applications.
+    pub base: Option<String>,
+    /// Its applications.
+    pub applications: Vec<Application>,
+    /// The host name inside.
+    pub host_name: String,
+    /// The networks with names that the file connects it to.
+    pub connections: Vec<Connection>,
+    /// The address of its own link to the host, if the file asks for one.
+    pub address: Option<IpAddr>,
+    /// The ports that the file publishes.
+    pub configured_ports: Vec<String>,
+    /// What is mounted.
+    pub mounts: Vec<Mounted>,
+    /// The first user ID of the range that a start gives it, and the number of IDs.
+    pub user_range: Option<(u32, u32)>,
+    /// The directory of what it has changed of its files.
+    pub changes_directory: String,
+    /// Where its root directory is mounted while it runs.
+    pub root_directory: String,
+}
+
+/// An application of a container.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
+pub struct Application {
+    /// Its name.
+    pub name: String,
+    /// The name of its image.
+    pub image: String,
+    /// Its unit inside of the container.
+    pub unit: String,
+    /// Its root directory, as the container sees it.
+    pub root: String,
+}
+
+/// A network that a container is connected to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Connection {
+    /// The network.
+    pub network: String,
+    /// The container's addresses.
+    pub addresses: Vec<IpAddr>,
+    /// What others call the container there.
+    pub names: Vec<String>,
+}
+
+/// A mount of a container.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Mounted {
+    /// The application; none in an operating system.
+    pub application: Option<String>,
+    /// `host`, `volume`, `tmpfs` or `secret`.
+    pub kind: &'static str,
+    /// The path of the host, the name of the volume, or the options of a file system in memory.
+    pub source: Option<String>,
+    /// Where it is.
+    pub target: String,
+    /// Whether the application can only read it.
+    pub read_only: bool,
+}
+
+/// Looks at the containers of these names.
+///
+/// # Errors
+/// The service manager does not answer, or there is no container of one of the names.
+pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
+    let listed: BTreeMap<String, Listed> =
+        ps::list(names, false)?.into_iter().map(|listed| (listed.name.clone(), listed)).collect();
+    let compiled = crate::runtime::compile(Path::new("/"));
+    let sources = search(&SearchPath::from_environment(Path::new("/")));
+    let one = |name: &String| {
+        let listed = listed.get(name).with_context(|| format!("there is no container {name}"))?;
+        let mut found = Inspected {
+            unit: Container::unit(name),
+            changes_directory: format!("{}/upper", container_state(name)),
+            root_directory: machine_root(name),
+            listed: listed.clone(),
+            ..Inspected::default()
+        };
+        let of_name = |file: &&crate::config::sources::SourceFile| {
+            file.file_type == FileType::Container && !file.is_template() && file.described() == *name
+        };
+        for file in sources.files.iter().filter(of_name) {
+            let drop_ins = file.drop_ins.iter().map(|drop_in| drop_in.path.to_string());
+            found.files = std::iter::once(file.main.path.to_string()).chain(drop_ins).collect();
+        }
+        if let Some(container) = compiled.model.containers.get(name) {
+            configured(&mut found, container, &compiled);
+        }
+        Ok(found)
+    };
+    names.iter().map(one).collect()
+}
+
+/// What the configuration says.
+fn configured(found: &mut Inspected, container: &Container, compiled: &Compiled) {
+    let Compiled { model, facts, tree, .. } = compiled;
+    let stack = model.stack(container, facts);
+    found.base = match stack {
+        Stack::Clone | Stack::Application(_, Base::Host) => Some("host".to_owned()),
+        Stack::Application(_, Base::Image(image)) => Some(image.clone()),
+        Stack::System(_) => None,
+    };
+    found.host_name.clone_from(&container.host_name);
+    found.applications = model
+        .applications(container, facts)
+        .iter()
+        .map(|app| Application {
+            name: app.name.clone(),
+            image: app.image.clone(),
+            unit: format!("{}.service", app.unit()),
+            root: format!("{}/root", app.directory()),
+        })
+        .collect();
+    let connected = plan::entry(container, model).networks.into_iter();
+    found.connections =
+        connected.map(|one| Connection { network: one.network, addresses: one.addresses, names: one.names }).collect();
+    let pods: Vec<_> = container.pods().into_iter().filter_map(|pod| model.pods.get(pod)).collect();
+    found.address = pods.iter().find_map(|pod| Some(pod.veth_pair.as_ref()?.pod.into()));
+    found.configured_ports = pods.iter().flat_map(|pod| &pod.wanted.ports).map(ToString::to_string).collect();
+    let placed = container.placed(stack, facts);
+    found.mounts = placed.iter().map(|placed| mounted(placed.app.map(|app| app.name.clone()), &placed.mount)).collect();
+    let range = userns::ranges(model, facts).get(container.name.as_str()).copied();
+    found.user_range = range.filter(|_| container.security.user_ns).map(|first| (first, SIZE));
+    found.units = units(&Graph::of(tree), container);
+}
+
+/// The units that a start of the container pulls in.
+fn units(graph: &Graph, container: &Container) -> Vec<String> {
+    let mut all = vec![Container::unit(&container.name)];
+    let mut next = 0;
+    while let Some(unit) = all.get(next).cloned() {
+        let pulled = graph.edges.iter().filter(|(from, ..)| *from == unit).map(|(_, to, _)| to.clone());
+        for unit in pulled.filter(|unit| unit.contains('@') || unit.starts_with("sdme-")).collect::<Vec<_>>() {
+            if !all.contains(&unit) {
+                all.push(unit);
+            }
+        }
+        next += 1;
+    }
+    all
+}
+
+fn mounted(application: Option<String>, mount: &Mount) -> Mounted {
+    let (kind, source) = match &mount.what {
+        What::Host(path) => ("host", Some(path.clone())),
+        What::Volume(name) => ("volume", Some(name.clone())),
+        What::Tmpfs(options) => ("tmpfs", Some(options.clone()).filter(|options| !options.is_empty())),
+        // Where its content is does not matter to anybody.
+        What::Secret(_) => ("secret", None),
+    };
+    Mounted { application, kind, source, target: mount.target.clone(), read_only: mount.options.read_only }
+}
