@@ -4,16 +4,17 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
-use std::fs::{self, Metadata};
+use std::fs::{self, Metadata, Permissions};
 use std::io::{self, ErrorKind};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, chown, fchown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
+use nix::fcntl::{OFlag, openat, readlinkat};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::stat::Mode;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use sdme_gen::contract::process::{PROGRAM, Process};
 
@@ -55,33 +56,68 @@ pub fn in_memory(directory: &Path, paths: &BTreeMap<String, bool>) -> Result<()>
     Ok(())
 }
 
-/// The application may have made links in its root directory before: they are followed within that directory only.
 fn copy_up(root: &Path, path: &str, as_image: bool) -> io::Result<()> {
-    let root = fs::File::open(root)?;
-    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
-    let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
-    let from = loop {
-        match openat2(&root, path.trim_start_matches('/'), how) {
-            Ok(from) => break from,
-            // The image has no directory there.
-            Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(()),
-            // openat2(2): a rename somewhere on the machine came in between.
-            Err(nix::Error::EAGAIN) => {}
-            Err(error) => return Err(error.into()),
-        }
-    };
+    let Some(from) = open_within(fs::File::open(root)?, path)? else { return Ok(()) };
     let to = Path::new(path);
     if statfs(to)?.filesystem_type() != TMPFS_MAGIC {
         return Ok(());
     }
+    let metadata = from.metadata()?;
     let from = PathBuf::from(format!("/proc/self/fd/{}", from.as_raw_fd()));
-    let metadata = fs::metadata(&from)?;
     copy_entries(&from, to, &metadata, fs::metadata(to)?.dev())?;
     if as_image {
         chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-        fs::set_permissions(to, metadata.permissions())?;
+        permit(&metadata, |permissions| fs::set_permissions(to, permissions))?;
     }
     Ok(())
+}
+
+/// Opens the directory of the image at `path`, if there is one. The application may have made links in its root directory before: they
+/// are followed within that directory only. openat2(2) does the same, but `RestrictSUIDSGID=` takes it away (systemd.exec(5)).
+fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
+    const MOST_LINKS: usize = 40;
+    let parts = |path: &OsStr| -> Vec<Vec<u8>> {
+        let parts = path.as_bytes().split(|byte| *byte == b'/');
+        parts.rev().filter(|part| !part.is_empty() && *part != b".").map(<[u8]>::to_vec).collect()
+    };
+    let mut opened = vec![root];
+    let (mut left, mut links) = (parts(OsStr::new(path)), 0);
+    while let Some(part) = left.pop() {
+        if part == b".." {
+            // Above the root directory is the root directory.
+            opened.truncate(opened.len().saturating_sub(1).max(1));
+            continue;
+        }
+        let Some(above) = opened.last() else { return Ok(None) };
+        let name = OsStr::from_bytes(&part);
+        let flags = OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        match openat(above, name, flags, Mode::empty()) {
+            Ok(directory) => opened.push(fs::File::from(directory)),
+            Err(nix::Error::ENOTDIR | nix::Error::ELOOP) if links < MOST_LINKS => {
+                // A symbolic link, or no directory.
+                let Ok(target) = readlinkat(above, name) else { return Ok(None) };
+                links += 1;
+                if target.as_bytes().starts_with(b"/") {
+                    opened.truncate(1);
+                }
+                left.extend(parts(&target));
+            }
+            Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(None),
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(opened.pop())
+}
+
+/// Sets permissions, without setuid and setgid where they may not be set (systemd.exec(5), `RestrictSUIDSGID=`). They have no effect on
+/// a file system in memory.
+fn permit(metadata: &Metadata, set: impl Fn(Permissions) -> io::Result<()>) -> io::Result<()> {
+    match set(metadata.permissions()) {
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => {
+            set(Permissions::from_mode(metadata.permissions().mode() & 0o1777))
+        }
+        other => other,
+    }
 }
 
 /// Hides this program from the application.
@@ -100,7 +136,7 @@ pub fn hide_program() -> Result<()> {
 fn copy_directory(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io::Result<()> {
     copy_entries(from, to, metadata, device)?;
     lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    fs::set_permissions(to, metadata.permissions())
+    permit(metadata, |permissions| fs::set_permissions(to, permissions))
 }
 
 /// Copies what is in `from`, a directory with this `metadata`.
@@ -132,7 +168,7 @@ fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io:
                 let mut file = fs::File::create_new(&to)?;
                 io::copy(&mut fs::File::open(&from)?, &mut file)?;
                 fchown(&file, Some(metadata.uid()), Some(metadata.gid()))?;
-                file.set_permissions(metadata.permissions())?;
+                permit(&metadata, |permissions| file.set_permissions(permissions))?;
             }
             None if kind.is_symlink() => {
                 symlink(fs::read_link(&from)?, &to)?;
@@ -225,5 +261,35 @@ fn mask(path: &Path) -> io::Result<()> {
             Ok(mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::MS_RDONLY, Some("size=0k,mode=000"))?)
         }
         Ok(_) => Ok(mount(Some("/dev/null"), path, none, MsFlags::MS_BIND, none)?),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn links_lead_nowhere_else() {
+        let top = tempfile::tempdir().unwrap();
+        let root = top.path().join("root");
+        fs::create_dir_all(root.join("a/b")).unwrap();
+        fs::create_dir(top.path().join("outside")).unwrap();
+        for (link, target) in
+            [("up", "../../../outside"), ("absolute", "/a/b"), ("relative", "a/./b"), ("loop", "loop"), ("out", "..")]
+        {
+            symlink(target, root.join(link)).unwrap();
+        }
+        fs::write(root.join("file"), "").unwrap();
+        let open = |path: &str| open_within(fs::File::open(&root).unwrap(), path).unwrap();
+        let inode = |path: &str| fs::metadata(root.join(path)).unwrap().ino();
+        let found = |path: &str| open(path).map(|file| file.metadata().unwrap().ino());
+        for path in ["/a/b", "absolute", "/relative/", "a/../../a//b", "out/out/absolute"] {
+            assert_eq!(found(path), Some(inode("a/b")), "{path}");
+        }
+        assert_eq!(found("/out"), Some(inode("")));
+        for path in ["up", "loop", "file", "nowhere", "a/up", "file/x"] {
+            assert_eq!(found(path), None, "{path}");
+        }
     }
 }
