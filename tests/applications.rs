@@ -433,7 +433,7 @@ fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
     assert_eq!(scripted("ReadOnly=yes\n", script), ["/run", "/tmp", "/var/tmp", "/dev/shm"]);
     assert_eq!(scripted("ReadOnly=yes\nReadOnlyTmpfs=no\n", script), ["/dev/shm"]);
     // Settings that are gone are gone: nothing of them is in the layer of the container, nor in the image's.
-    assert_eq!(scripted("", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"), ["1024", "2", "/"]);
+    assert_eq!(scripted("", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"), ["1024", "3", "/"]);
     web.systemctl("stop");
     assert_eq!(host.ok(&format!("cd {} && find oci -type f -o -type l", web.upper())), "");
     let after = host.ok("cd /var/lib/sdme/store && find . -type f -print0 | sort -z | xargs -0 sha256sum");

@@ -54,6 +54,7 @@ const FAILURES: &[Failure] = &[
         .after("umount /var/lib/sdme/store; mount --bind /var/lib/sdme/store /var/lib/sdme/store; mount -o remount,bind,ro /var/lib/sdme/store"),
     failure("base", "Base=nginx.image\n", &["cannot import the image oci:/srv/images/nginx", "InstallPackages=no"])
         .after("umount /var/lib/sdme/store; printf '[Image]\\nImage=oci:/srv/images/nginx\\n' >/etc/sdme/nginx.image"),
+    failure("awaited", "[Container]\nImage=${IMAGE}\n[Service]\nEnvironmentFile=/srv/later.env\n", &["the variable IMAGE is not known", "/srv/later.env", "run systemctl daemon-reload"]),
     // Ports and networks.
     failure("taken", "Network=private\nPublishPort=8090:80\n", &["port 8090 is taken by systemd-socket", "holder.service", "stop that, or change PublishPort="])
         .after("systemd-run -q --unit=holder systemd-socket-activate -l 8090 cat; until ss -ltn | grep -q :8090; do sleep 0.05; done"),

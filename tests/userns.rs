@@ -15,6 +15,7 @@ on_every_suite!(
     layers_are_shared_by_containers_that_own_them_each_by_itself,
     a_range_stays_with_its_container_and_files_move_with_it,
     volumes_are_written_by_the_users_of_applications,
+    settings_of_a_pods_network_are_made_for_its_members,
 );
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
@@ -245,7 +246,7 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
                 redis-cli save && cat /run/secrets/key && stat -c \" %a:%u:%g\" /run/secrets/key && echo $TOKEN,$FILE &&
                 id -u && stat -c %u:%g /data/* /var/log/mysql/file /run/mysqld/file /srv/host/file | sort -u'",
         );
-        assert_eq!(seen, "OK\nsecret 400:999:999\ntoken,file\n999\n999:999\n", "{preset}");
+        assert_eq!(seen, "OK\nsecret 444:999:999\ntoken,file\n999\n999:999\n", "{preset}");
         if preset.contains("AddDevice") {
             assert_eq!(host.ok("sdme-gen exec redis -- head -c 2 /dev/own"), "\0\0");
         }
@@ -265,4 +266,38 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
     host.ok("sdme-gen rm --force redis && test ! -e /run/sdme/containers/redis");
     assert_eq!(host.read("/srv/host/keep"), "keep\n");
     host.ok("sdme-gen fs verify");
+}
+
+/// The root of a user namespace may not set them itself.
+fn settings_of_a_pods_network_are_made_for_its_members(host: &Host) {
+    host.write("/etc/sdme/tier.pod", "[Pod]\nNetwork=uplink\n");
+    let file = |more: &str| {
+        format!(
+            "[Container]\nUserNS=auto\nImage={NGINX}\nEntrypoint=sleep\nExec=infinity\nSysctl=fs.mqueue.msg_max=5\nTmpfs=/usr/share/nginx\n{more}"
+        )
+    };
+    let settings = [
+        ("alone", "Network=private\nSysctl=net.core.somaxconn=77 net.ipv4.conf.lo.rp_filter=2\n"),
+        ("member", "Pod=tier.pod\nSysctl=net.core.somaxconn=78 \"net.ipv4.ip_local_port_range=20000 30000\"\n"),
+    ];
+    for (name, more) in settings {
+        host.write(&format!("/etc/sdme/{name}.container"), file(more));
+    }
+    host.ok("sdme-gen check && systemctl daemon-reload && systemctl start systemd-nspawn@alone sdme-pod@tier.target");
+    let read = |name: &str, paths: &str| {
+        host.ok(&format!("sdme-gen exec {name} -- sh -c 'cd /proc/sys && cat fs/mqueue/msg_max {paths}' </dev/null"))
+    };
+    assert_eq!(read("alone", "net/core/somaxconn net/ipv4/conf/lo/rp_filter"), "5\n77\n2\n");
+    assert_eq!(read("member", "net/core/somaxconn net/ipv4/ip_local_port_range"), "5\n78\n20000\t30000\n");
+    // The launcher reads the image as root of the container.
+    let filled = host.ok("sdme-gen exec alone -- sh -c 'ls /usr/share/nginx; stat -fc %T /usr/share/nginx' </dev/null");
+    assert!(filled.starts_with("html\n") && filled.ends_with("tmpfs\n"), "{filled}");
+    // A setting that the kernel does not know is the reason.
+    host.write("/etc/sdme/alone.container", file("Network=private\nSysctl=net.core.nothing=1\n"));
+    host.ok("systemctl daemon-reload");
+    host.fails("systemctl restart systemd-nspawn@alone");
+    let said = host.run("journalctl -b --no-pager -u sdme-pod@alone").stdout;
+    assert!(said.contains("net/core/nothing"), "{said}");
+    // The host's own are as they were.
+    assert_ne!(host.ok("cat /proc/sys/net/core/somaxconn").trim(), "77");
 }

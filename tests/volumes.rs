@@ -12,6 +12,7 @@ use support::host::Host;
 on_every_suite!(
     volumes_are_filled_shared_and_kept,
     a_read_only_application_writes_to_its_volumes,
+    file_systems_in_memory_begin_with_what_the_image_has,
     parts_of_volumes_are_mounted_and_lead_nowhere_else
 );
 
@@ -155,13 +156,62 @@ fn a_read_only_application_writes_to_its_volumes(host: &Host) {
     // With what the image has there, as it has it; and secrets have the owners they were given.
     assert_eq!(app("cat /run/app/file; stat -c %a:%u:%g /run/app /run/app/file"), "image\n700:33:44\n644:33:44\n");
     let secrets = "cat /run/secrets/key /etc/other; echo; stat -c %a:%u:%g /run/secrets/key /etc/other";
-    assert_eq!(app(secrets), "secretother\n440:33:44\n400:0:0\n");
+    assert_eq!(app(secrets), "secretother\n440:33:44\n444:0:0\n");
     host.fails("sdme-gen exec web -- sh -c 'echo x >/run/secrets/key'");
     host.fails("sdme-gen exec web -- sh -c 'echo x >/etc/other'");
 
     web.configure(&format!("{file}ReadOnlyTmpfs=no\n")).systemctl("restart");
     assert_eq!(app(writable), format!("{volumes}\n"));
-    assert_eq!(app(secrets), "secretother\n440:33:44\n400:0:0\n");
+    assert_eq!(app(secrets), "secretother\n440:33:44\n444:0:0\n");
+}
+
+/// As with Podman. The application's own links lead nowhere else.
+fn file_systems_in_memory_begin_with_what_the_image_has(host: &Host) {
+    image(host);
+    let web = Container::new(host, "web");
+    let file =
+        "[Container]\nImage=own.image\nExec=sleep infinity\nDropCapability=CHOWN FOWNER\nVolume=kept:/data/sub\n";
+    let restart = || {
+        host.ok("systemctl reset-failed");
+        web.systemctl("restart");
+    };
+    let app = |script: &str| host.ok(&format!("sdme-gen exec web -- sh -c '{script}' </dev/null"));
+    let seen = "cat /data/kept; ls -A /data; ls -A /data/sub; stat -c %a:%u:%g:%h /data/kept; readlink /data/link; stat -fc %T /data; cat /var/run/app/file; stat -c %a:%u:%g /data; cp /usr/bin/true /data/t && /data/t && echo runs";
+    let cases = [
+        ("Tmpfs=/data:size=1m", "2750:33:44"),
+        ("Mount=type=tmpfs,dst=/data,tmpfs-mode=755", "755:0:0"),
+        ("Mount=type=tmpfs,dst=/data", "2750:33:44"),
+    ];
+    for (line, owner) in cases {
+        web.configure(&format!("{file}{line}\nTmpfs=/var/run/app\n"));
+        restart();
+        let expected =
+            format!("image\nhard\nkept\nlink\nsub\nother\n644:0:0:1\n/nowhere\ntmpfs\nimage\n{owner}\nruns\n");
+        assert_eq!(app(seen), expected, "{line}");
+        app("rm /data/kept /data/t && echo new >/data/new");
+        restart();
+        assert_eq!(app("ls -A /data"), "hard\nkept\nlink\nsub\n", "{line}");
+    }
+    for line in ["Tmpfs=/data:notmpcopyup", "Mount=type=tmpfs,dst=/data,notmpcopyup", "Tmpfs=/nowhere"] {
+        web.configure(&format!("{file}{line}\n"));
+        restart();
+        let path = if line.contains("nowhere") { "/nowhere" } else { "/data" };
+        assert_eq!(app(&format!("ls -A {path}")), if path == "/data" { "sub\n" } else { "" }, "{line}");
+    }
+    // What is too large says so.
+    web.configure(&format!("{file}Tmpfs=/usr:size=64k\n"));
+    host.run("systemctl reset-failed; systemctl restart systemd-nspawn@web");
+    host.wait("systemctl is-failed systemd-nspawn@web", 20);
+    let said = host.run("sdme-gen logs web 2>&1; systemctl status --no-pager systemd-nspawn@web").stdout;
+    assert!(said.contains("cannot copy the image's /usr to the file system in memory"), "{said}");
+    // A link that the application has made is followed within its root only.
+    host.ok("echo secret >/srv/of-host");
+    web.configure("[Container]\nImage=own.image\nExec=sleep infinity\n");
+    restart();
+    app("mkdir -p /trap && ln -s ../../../../../../srv /trap/up && ln -s /etc /trap/root");
+    web.configure("[Container]\nImage=own.image\nExec=sleep infinity\nTmpfs=/trap/up\nTmpfs=/trap/root\n");
+    restart();
+    assert_eq!(host.run("sdme-gen exec web -- sh -c 'find / -xdev -name of-host' </dev/null").stdout, "");
 }
 
 /// A part is made when it is missing; where a container has put a symbolic link in its place, it leads to the volume only.

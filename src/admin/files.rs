@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use crate::compile;
 use crate::config::keys::FileType;
 use crate::config::names::{ContainerName, NetworkName, PodName};
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Diagnostic;
 use crate::model::Facts;
 use crate::rootdir::replace::{self, Content};
 use crate::rootdir::tree::Tree;
@@ -44,12 +44,12 @@ pub fn problems(root: &Path, file: &str, text: &str) -> Vec<Diagnostic> {
     added(root, &[(file, text)])
 }
 
-/// The errors that the configuration has with several files changed, each a name and a text, and has not without. A file whose text
+/// The wrong lines that the configuration has with several files changed, each a name and a text, and has not without. A file whose text
 /// is empty is removed.
 #[must_use]
 pub fn errors_of_all(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     let mut added = added(root, changes);
-    added.retain(|problem| problem.severity == Severity::Error);
+    added.retain(Diagnostic::is_wrong);
     added
 }
 

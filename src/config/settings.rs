@@ -49,7 +49,8 @@ impl Settings {
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
-    /// What can be read in a file and its drop-ins, and if there are errors, all problems. What is wrong is left out of the settings.
+    /// What can be read in a file and its drop-ins, and if there are errors, or if the file has to wait for another one
+    /// ([`Code::Awaited`]), all problems. What is wrong is left out of the settings.
     #[must_use]
     pub fn load_partly(file: &SourceFile, sources: &Sources) -> (Self, Vec<Diagnostic>) {
         let mut problems = Vec::new();
@@ -84,9 +85,11 @@ impl Settings {
         }
         let own = file.file_type.section();
         foreign::translate(file.file_type, &mut entries, &mut problems);
-        if file.file_type != FileType::Defaults {
-            foreign::expand(file, sources, &mut entries, &mut problems);
-        }
+        let awaited = match file.file_type {
+            FileType::Defaults => Vec::new(),
+            _ => foreign::expand(file, sources, &mut entries, &mut problems),
+        };
+        problems.extend(awaited.iter().cloned());
         entries.retain(|entry| {
             let section = application(file.file_type, &entry.section);
             let own = &*entry.section == own || section.is_some_and(|(section, _)| section == own);
@@ -108,7 +111,7 @@ impl Settings {
             true
         });
         let entries = without_resets(own, entries.into_iter().map(Arc::new));
-        if has_errors(&problems) {
+        if has_errors(&problems) || !awaited.is_empty() {
             return (Self { entries, named, warnings: Vec::new() }, errors_first(problems));
         }
         (Self { entries, named, warnings: problems }, Vec::new())

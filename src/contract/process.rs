@@ -63,6 +63,10 @@ pub struct Process {
     /// Paths that are made inaccessible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked_paths: Vec<String>,
+    /// File systems in memory that are filled with what the image has at their paths, as `/run` always is; and whether they get the
+    /// owner and the mode of the image's directory, too.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub copied: BTreeMap<String, bool>,
     /// Whether `/run` is read-only once it is filled.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only_run: bool,

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What `check` would refuse is taken out of converted files, line by line, by compiling them: there is no second list of rules. Pure.
+//! What `check` would refuse, or leave out, is taken out of converted files, line by line, by compiling them: there is no second list of rules. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::compile;
-use crate::diag::{Diagnostic, Severity};
+use crate::diag::Diagnostic;
 use crate::model::Facts;
 
 /// Keys without which a file would mean something else.
@@ -30,8 +30,7 @@ pub(super) fn without_refused(files: &mut BTreeMap<String, String>) -> Vec<Refus
     let most = files.values().map(|text| text.lines().count()).sum::<usize>();
     for _ in 0..most {
         let problems = compile(&super::sources(&*files), &Facts::default()).diagnostics;
-        let mut errors: Vec<&Diagnostic> =
-            problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
+        let mut errors: Vec<&Diagnostic> = problems.iter().filter(|problem| problem.is_wrong()).collect();
         if errors.is_empty() {
             break;
         }

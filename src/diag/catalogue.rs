@@ -19,7 +19,7 @@ pub struct Kind {
 const WEB: &str = "web.container";
 
 /// All kinds, in the order of their codes.
-pub const KINDS: [Kind; 38] = [
+pub const KINDS: [Kind; 39] = [
     Kind {
         code: Code::Unreadable,
         title: "A file that cannot be read",
@@ -199,6 +199,13 @@ pub const KINDS: [Kind; 38] = [
         title: "A circle",
         remedy: "Remove one of the dependencies that the message lists.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nAfter=web.container\n")],
+    },
+    Kind {
+        code: Code::Awaited,
+        title: "A variable that is in a file which is not there yet",
+        remedy: "Write the file that the message names and run `systemctl daemon-reload`, or write the value. Until then, a start fails \
+            with this message; the file itself is fine.",
+        example: &[(WEB, "[Container]\nImage=nginx:${TAG}\n[Service]\nEnvironmentFile=/etc/web/versions.env\n")],
     },
     Kind {
         code: Code::Combination,

@@ -64,6 +64,8 @@ pub enum Code {
     UnusableFile,
     /// Files depend on each other in a circle.
     Circle,
+    /// A file that sets a variable is not there yet: no error of the file that has the variable.
+    Awaited,
     /// Keys need, or exclude, each other.
     Combination,
     /// A setting is ours.
@@ -116,6 +118,7 @@ impl fmt::Display for Code {
             Self::MissingFile => "S401",
             Self::UnusableFile => "S402",
             Self::Circle => "S403",
+            Self::Awaited => "S404",
             Self::Combination => "S501",
             Self::OwnSetting => "S502",
             Self::Install => "S503",

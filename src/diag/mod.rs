@@ -116,6 +116,15 @@ impl Diagnostic {
         Self { at: at.clone(), severity: Severity::Error, problem }
     }
 
+    /// Whether the line is wrong: the file is rejected, or used without what cannot be read in the line, or it claims what another file
+    /// has. A program does not write such a line.
+    #[must_use]
+    pub fn is_wrong(&self) -> bool {
+        let is_left_out =
+            matches!(self.problem.code, Code::Address | Code::Confinement | Code::Conflict | Code::Signal);
+        self.severity == Severity::Error || is_left_out
+    }
+
     /// A warning at `at`.
     #[must_use]
     pub fn warning(at: &Location, problem: Problem) -> Self {
@@ -129,10 +138,11 @@ pub fn has_errors(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason.
+/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason. Without errors, it is what the file
+/// waits for.
 #[must_use]
 pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
-    problems.sort_by_key(|problem| problem.severity);
+    problems.sort_by_key(|problem| (problem.severity, problem.problem.code != Code::Awaited));
     problems
 }
 

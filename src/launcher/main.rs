@@ -69,6 +69,7 @@ fn run() -> Result<Infallible> {
     let process = description(directory)?;
     let environment = environment::build(&process, directory, |name| std::env::var_os(name))?;
     mounts::run_directory(directory)?;
+    mounts::in_memory(directory, &process.copied)?;
     if !process.private_pids {
         mounts::hide_program()?;
     }

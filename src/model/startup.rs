@@ -3,7 +3,7 @@
 
 use crate::diag::Location;
 use crate::diag::Spanned;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can
 /// resolve them.
@@ -38,6 +38,8 @@ pub struct Startup {
     pub limits: BTreeMap<&'static str, String>,
     /// `Tmpfs=`: paths and mount options.
     pub tmpfs: BTreeMap<String, String>,
+    /// The paths of those that begin with what the image has there.
+    pub copied: BTreeSet<String>,
     /// `ReadOnly=`
     pub read_only: bool,
     /// `ReadOnlyTmpfs=`
@@ -60,14 +62,15 @@ impl Startup {
     /// The file systems in memory that the application has beside `/run`: paths and options.
     #[must_use]
     pub fn in_memory(&self) -> BTreeMap<String, String> {
-        const DOCKERS: &str = "mode=1777,nosuid,nodev,noexec";
+        // As for Podman: programs can be run from a file system in memory, but not from /dev/shm.
+        const USUAL: &str = "mode=1777,nosuid,nodev";
         let mut all = self.tmpfs.clone();
         if let Some(bytes) = self.shm_size {
-            all.insert("/dev/shm".to_owned(), format!("{DOCKERS},size={bytes}"));
+            all.insert("/dev/shm".to_owned(), format!("{USUAL},noexec,size={bytes}"));
         }
         if self.read_only && self.read_only_tmpfs {
             for path in ["/tmp", "/var/tmp"] {
-                all.entry(path.to_owned()).or_insert_with(|| DOCKERS.to_owned());
+                all.entry(path.to_owned()).or_insert_with(|| USUAL.to_owned());
             }
         }
         all

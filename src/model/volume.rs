@@ -9,6 +9,8 @@ use std::sync::Arc;
 pub struct Volume {
     /// Its name, and that of its directory.
     pub name: String,
+    /// Whether `VolumeName=` says the name.
+    pub is_named: bool,
     /// The file it was written in.
     pub file: Arc<str>,
     /// Whose a new volume is; the image's or root's unless said.

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
 use crate::config::sources::SourceFile;
-use crate::diag::{Code, Diagnostic, Location, Problem, Severity};
+use crate::diag::{Code, Diagnostic, Location, Problem};
 use crate::model::Base;
 use crate::resolve::image::{self, Images};
 use crate::resolve::network::{Known, named};
@@ -51,10 +51,11 @@ pub fn problems(
     };
     let whole = Location::new(path, 1);
     let mut found = found.unwrap_or_default();
+    found.extend(warnings);
     found.retain(|found| {
         let follows =
             found.problem.code == Code::Combination || (found.at == whole && found.problem.code != Code::Name);
-        found.severity == Severity::Error && !follows
+        found.is_wrong() && !follows
     });
     found
 }

@@ -55,7 +55,8 @@ pub fn container(
     let auto_update = reader.text(key::AUTO_UPDATE).and_then(|written| AutoUpdate::from_choice(written.value));
     let update_settle = update::settle(&mut reader);
     let update_snapshot = reader.flag(key::UPDATE_SNAPSHOT);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let pods: Vec<&str> = [key::POD, key::OCI_POD].iter().filter_map(|key| Some(reader.text(*key)?.value)).collect();
+    let unit = unit_section(settings.section("Unit"), names, &pods, &mut problems);
     let service = service::container(settings, &mut problems);
     let install = links(settings, names, &mut problems);
     let mut outcome = network::container((name, file), settings, known, !apps.is_empty(), &install, &mut problems);
@@ -240,8 +241,20 @@ fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
 /// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
 pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
     let mut reader = Reader::new(settings, "Container", problems);
-    let hosts: String = reader.words(key::ADD_HOST, values::host_line).into_iter().map(|line| line.value).collect();
+    let hosts = hosts(&mut reader);
     (host_name(&mut reader), hosts, resolver(&mut reader))
+}
+
+/// `AddHost=`. A name whose address is a placeholder, or mistyped, is left out: other members of a network are found without it.
+fn hosts(reader: &mut Reader<'_, '_>) -> String {
+    let mut lines = String::new();
+    for Spanned { value, at } in reader.words(key::ADD_HOST, values::host_line) {
+        match value {
+            Ok(line) => lines += &line,
+            Err(problem) => reader.warning(&at, problem),
+        }
+    }
+    lines
 }
 
 /// Where `AddHost=` asks for the address of the host.

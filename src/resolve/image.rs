@@ -109,7 +109,7 @@ pub fn draft(
     let mut reader = Reader::new(settings, "Image", &mut problems);
     let access = access(&mut reader);
     let verify = verify(&mut reader);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let links = install::links(settings, names, &mut problems);
     let service = service::image(settings, &mut problems);
     let auto_update = text(key::AUTO_UPDATE).and_then(|w| AutoUpdate::from_choice(w.value));

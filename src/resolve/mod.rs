@@ -35,7 +35,7 @@ use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
-use crate::diag::{Code, Diagnostic, Location, Problem, errors_first};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::halves::halves;
 use crate::model::{Base, Connection, Container, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
@@ -110,8 +110,9 @@ pub fn resolve(sources: &Sources) -> Model {
         let (known, whole) = ((known, &volumes), pods.handed(settings));
         let read =
             container::container(described, path, &whole, known, &mut images, &default_base, &mut model.warnings);
-        match read.and_then(|(container, outcome)| pods.connect(outcome).map(|()| container)) {
-            Ok(container) => {
+        match read.and_then(|(container, outcome)| Ok((pods.connect(outcome)?, container))) {
+            Ok((remarks, container)) => {
+                model.warnings.extend(remarks);
                 model.containers.insert(container.name.clone(), Box::new(container));
             }
             Err(problems) => {
@@ -245,7 +246,10 @@ fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str
 /// The instances that templates ask for with `DefaultInstance=`, unless there are files for them.
 fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     let instance = |template: &SourceFile| {
-        let settings = Settings::load(template).ok()?;
+        let (settings, problems) = Settings::load_partly(template, &Sources::default());
+        if has_errors(&problems) {
+            return None;
+        }
         let wanted = settings.text("Install", key::DEFAULT_INSTANCE)?;
         let name = format!("{}{}", template.name, wanted.value);
         let there = sources.files.iter().any(|f| f.file_type == template.file_type && f.name == name);
@@ -361,9 +365,12 @@ fn pods(
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Pod) {
         let read =
             pod::pod(names.pod(name), &file.main.path, settings, (names, volumes, networks), &mut model.warnings);
-        if let Err(problems) = read.and_then(|pod| pods.add_file(name, pod, settings)) {
-            pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
-            model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
+        match read.and_then(|pod| pods.add_file(name, pod, settings)) {
+            Ok(remarks) => model.warnings.extend(remarks),
+            Err(problems) => {
+                pods.bad.extend(problems.first().map(|problem| ((*name).to_owned(), problem.clone())));
+                model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
+            }
         }
     }
     pods

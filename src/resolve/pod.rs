@@ -63,7 +63,7 @@ pub fn pod(
     if host {
         wanted.ports = on_host("Pod", &wanted, settings, &mut problems);
     }
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::pod(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
     if has_errors(&problems) {
@@ -81,21 +81,22 @@ pub fn pod(
 }
 
 impl Pods {
-    /// Takes in a pod, unless its ports are taken.
+    /// Takes in a pod, unless its ports are taken. Returns warnings about its ports.
     ///
     /// # Errors
-    /// A problem for each port that is.
-    pub fn add(&mut self, pod: Pod) -> Result<(), Vec<Diagnostic>> {
-        self.claims.take(pod.wanted.ports.iter())?;
+    /// As for [`Claims::take`].
+    pub fn add(&mut self, pod: Pod) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        let ports = pod.wanted.ports.iter().map(|port| (port, pod.host || !pod.wanted.forwards(port)));
+        let warnings = self.claims.take(ports)?;
         self.good.insert(pod.name.clone(), pod);
-        Ok(())
+        Ok(warnings)
     }
 
-    /// Takes in the pod of a file, unless another one is called so.
+    /// Takes in the pod of a file, unless another one is called so. Returns warnings about its ports.
     ///
     /// # Errors
     /// There is another one, or a port is taken.
-    pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<(), Vec<Diagnostic>> {
+    pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if let Some(other) = self.good.get(&pod.name) {
             let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
             return Err(vec![Diagnostic::error(&whole(&pod.file), Code::Conflict.problem(message))]);
@@ -114,13 +115,18 @@ impl Pods {
         }
     }
 
-    /// Takes in what a container has come to: its own pod, or the ports its application binds.
+    /// Takes in what a container has come to: its own pod, or the ports its application binds. Returns warnings about its ports.
     ///
     /// # Errors
-    /// A problem for each port that is taken.
-    pub fn connect(&mut self, outcome: Outcome) -> Result<(), Vec<Diagnostic>> {
-        self.claims.take(outcome.claims.iter())?;
-        outcome.own.map_or(Ok(()), |pod| self.add(pod))
+    /// As for [`Claims::take`].
+    pub fn connect(&mut self, outcome: Outcome) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
+        // What systemd-nspawn exposes is forwarded by rules.
+        let bound = outcome.connection.exposed.is_empty();
+        let mut warnings = self.claims.take(outcome.claims.iter().map(|port| (port, bound)))?;
+        if let Some(pod) = outcome.own {
+            warnings.extend(self.add(pod)?);
+        }
+        Ok(warnings)
     }
 
     /// Notes who is in what pod, and gives out addresses from `range`, or says why there are none. What is returned are

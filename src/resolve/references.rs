@@ -175,9 +175,15 @@ pub enum ImageRef {
 /// A file that does not exist, or a reference that cannot be read.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     let wrong = |text| Err(Code::ImageReference.problem(text));
+    // An image that was built elsewhere, and imported under the name of the file that describes how.
+    let imported = |name: &str| names.get(&FileType::Image).is_some_and(|known| known.contains(name));
     if let Some(name) = value.strip_suffix(".build") {
+        if imported(name) {
+            return Ok(ImageRef::File(name.to_owned()));
+        }
         return wrong(format!(
-            "Image={value}: images are not built here; build {name} elsewhere and write its reference"
+            "Image={value}: images are not built here; build {name} elsewhere, and write its reference or import it with \
+             sdme-gen fs import {name}"
         ));
     }
     // Variables of [Service] have been put in by now.
@@ -189,9 +195,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     }
     // A registry would have somebody else's image of that name.
     if let Some(file) = names.built.get(plain(value)) {
+        let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".build")).unwrap_or_default();
+        if imported(name) {
+            return Ok(ImageRef::File(name.to_owned()));
+        }
         return wrong(format!(
             "Image={value}: {file} makes this image, and images are not built here; build it elsewhere, and write a reference \
-             that it can be pulled by, or oci-archive:PATH"
+             that it can be pulled by, or import it with sdme-gen fs import {name}"
         ));
     }
     let Some(name) = value.strip_suffix(".image") else {
@@ -278,10 +288,11 @@ const DEPENDENCIES: [&str; 16] = [
 const ONLINE: &str = "network-online.target";
 
 /// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units. What waits for `network-online.target` wants it,
-/// too: nothing else may, and Quadlet's files need not say so.
+/// too: nothing else may, and Quadlet's files need not say so. `pods` are the files of the pods that the file is a member of.
 pub fn unit_section<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     names: &Names,
+    pods: &[&str],
     problems: &mut Vec<Diagnostic>,
 ) -> Vec<Assignment> {
     let mut out = Vec::new();
@@ -290,7 +301,7 @@ pub fn unit_section<'a>(
             out.push((entry.key.clone(), entry.value.clone()));
             continue;
         }
-        let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, names, problems));
+        let words = entry.value.split_whitespace().filter_map(|word| translate(entry, word, (names, pods), problems));
         let words: Vec<String> = words.collect();
         if !words.is_empty() || entry.value.trim().is_empty() {
             out.push((entry.key.clone(), words.join(" ")));
@@ -311,6 +322,9 @@ const WITHOUT_UNIT: [&str; 3] = ["artifact", "build", "kube"];
 
 /// Dependencies whose unit has to be there: without it, the start fails.
 const NEEDED: [&str; 3] = ["BindsTo", "Requires", "Requisite"];
+
+/// Dependencies that start the other unit.
+const STARTING: [&str; 4] = ["BindsTo", "Requires", "Upholds", "Wants"];
 
 /// Beginnings of the names of services that hosts commonly have.
 const OF_HOST: [&str; 34] = [
@@ -351,7 +365,12 @@ const OF_HOST: [&str; 34] = [
 ];
 
 /// The unit behind a word. A volume has none, and is in place whenever a container needs it: nothing is left to wait for.
-fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagnostic>) -> Option<String> {
+fn translate(
+    entry: &Entry,
+    word: &str,
+    (names, pods): (&Names, &[&str]),
+    problems: &mut Vec<Diagnostic>,
+) -> Option<String> {
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
     let (stem, extension) = word.rsplit_once('.').unwrap_or((word, ""));
     if WITHOUT_UNIT.contains(&extension) {
@@ -369,7 +388,12 @@ fn translate(entry: &Entry, word: &str, names: &Names, problems: &mut Vec<Diagno
         problems.extend(starter(entry, word, names).or_else(|| unknown_unit(entry, word, names)));
         return Some(word.to_owned());
     };
-    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, names.described(file_type, name)));
+    let described = names.described(file_type, name);
+    let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
+    // The pod's service is its network. Who is no member means the containers, too.
+    let is_member = pods.iter().any(|pod| pod.strip_suffix(".pod") == Some(name));
+    let with_members = file_type == FileType::Pod && !is_member && STARTING.contains(&entry.key.as_str());
+    let unit = unit.map(|unit| if with_members { format!("{unit} {}", Pod::target(described)) } else { unit });
     unit.map_err(|problem| problems.push(Diagnostic::error(&entry.at, problem)))
         .ok()
         .filter(|_| file_type != FileType::Volume)

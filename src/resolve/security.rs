@@ -238,7 +238,22 @@ fn user_ns(
 
 fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
     let wrong = |message| Code::Confinement.problem(format!("{key}=: {message}"));
-    Reader::new(settings, "Container", problems).words(key, |word| Capabilities::parse(word).map_err(wrong))
+    let mut reader = Reader::new(settings, "Container", problems);
+    if key != key::ADD_CAPABILITY {
+        return reader.words(key, |word| Capabilities::parse(word).map_err(wrong));
+    }
+    // As in unit files (systemd.exec(5)): less is allowed than is asked for. What is to be taken away must not stay.
+    let mut out = Vec::new();
+    for Spanned { value, at } in reader.words(key, |word| Ok(Capabilities::parse(word))) {
+        match value {
+            Ok(value) => out.push(Spanned { value, at }),
+            Err(message) => {
+                let (cause, near) = message.split_once("; ").unwrap_or((&message, "remove it"));
+                reader.warning(&at, wrong(format!("{cause}, and is not added; {near}")));
+            }
+        }
+    }
+    out
 }
 
 fn union(all: &[Spanned<Capabilities>]) -> Capabilities {

@@ -65,7 +65,20 @@ impl Volumes {
         if self.bad.contains_key(name) {
             return self.of_file(name).map(Some);
         }
-        Ok(self.good.values().find(|v| v.name == name))
+        // What podman calls the volume of a file.
+        let of_podman = || name.strip_prefix("systemd-").and_then(|file| self.good.get(file)).filter(|v| !v.is_named);
+        Ok(self.good.values().find(|v| v.name == name).or_else(of_podman))
+    }
+
+    /// What is to be said about a name that is written for a volume of its own, and is that of a file's volume here.
+    #[must_use]
+    pub fn remark(&self, name: &str) -> Option<Problem> {
+        let (file, _) = self.good.iter().find(|(_, volume)| volume.name == name && !volume.is_named)?;
+        let text = format!(
+            "{name} is the volume of {file}.volume here, and another volume in Podman, where that one is called systemd-{file}; \
+             write {file}.volume or another name"
+        );
+        Some(Code::Differs.problem(text))
     }
 
     /// The usable ones, by their own names.
@@ -98,7 +111,7 @@ pub fn volume(
     labels(&mut reader, &[key::LABEL]);
     let device = device(&mut reader);
     let copy = reader.flag(key::COPY).is_none_or(|copy| copy.value);
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let described = ["Description", "Documentation", "SourcePath"];
     if device.is_none() {
         for entry in settings.section("Unit").filter(|entry| !described.contains(&entry.key.as_str())) {
@@ -115,7 +128,8 @@ pub fn volume(
         return Err(errors_first(problems));
     }
     warnings.append(&mut problems);
-    Ok(Volume { name: name.to_owned(), file: Arc::clone(file), owner, copy, device, unit })
+    let is_named = settings.text("Volume", key::VOLUME_NAME).is_some();
+    Ok(Volume { name: name.to_owned(), is_named, file: Arc::clone(file), owner, copy, device, unit })
 }
 
 /// A user or group, for which there are two keys.

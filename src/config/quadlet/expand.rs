@@ -24,6 +24,8 @@ pub struct Expanded {
     pub value: String,
     /// What stays as it is although systemd would replace it; whole sentences.
     pub remarks: Vec<String>,
+    /// The first variable that nothing sets.
+    pub unset: Option<String>,
 }
 
 /// Specifiers of the system manager that are not known when units are generated.
@@ -127,6 +129,7 @@ impl Context<'_> {
         let why = if self.variables.contains_key(name) {
             "its value has blanks, quotes or backslashes"
         } else {
+            out.unset.get_or_insert_with(|| name.to_owned());
             "[Service] does not set it"
         };
         out.remarks.push(format!(

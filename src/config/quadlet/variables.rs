@@ -28,6 +28,12 @@ pub fn paths(entries: &[Entry], context: &Context<'_>) -> Vec<String> {
     values.map(path).filter(|path| path.starts_with('/')).collect()
 }
 
+/// The paths of those files that could not be read.
+#[must_use]
+pub fn missing(entries: &[Entry], context: &Context<'_>, files: &Files) -> Vec<String> {
+    paths(entries, context).into_iter().filter(|path| !files.contains_key(path)).collect()
+}
+
 /// The values of a key that adds up; an empty one takes back those before it.
 fn assigned<'a>(entries: &'a [Entry], key: &str) -> impl Iterator<Item = &'a str> {
     let mut values = Vec::new();

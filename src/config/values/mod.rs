@@ -192,11 +192,22 @@ pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
         .ok_or_else(|| Code::Path.problem(format!("{key}=: {value:?} is not an absolute path")))
 }
 
-/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Docker's.
+/// A file system in memory, as written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InMemory {
+    /// Where it appears.
+    pub path: String,
+    /// Its mount options.
+    pub options: String,
+    /// Not `notmpcopyup`: it begins with what the image has there.
+    pub copy: bool,
+}
+
+/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Podman's: unlike with Docker, programs can be run from it.
 ///
 /// # Errors
 /// When the path is none, or an option is unknown.
-pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
+pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
     let (path, given) = value.split_once(':').unwrap_or((value, ""));
     let path = inner_path("Tmpfs", path)?;
     let wrong = |text: String| Err(Code::Mount.problem(text));
@@ -208,15 +219,14 @@ pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
             "Tmpfs={value}: the path has a blank, a quote or a backslash, which systemd does not take"
         ));
     }
-    let mut options = "mode=1777,nosuid,nodev,noexec".to_owned();
+    let (mut options, mut copy) = ("mode=1777,nosuid,nodev".to_owned(), true);
     for option in given.split(',').filter(|o| !o.is_empty()) {
         match option.split_once('=') {
             None if FLAGS.contains(&option) => {}
             Some((name, text)) if OPTIONS.contains(&name) && !text.is_empty() && plain(text) => {}
-            // What Podman calls the behaviour there is.
-            None if option == "notmpcopyup" => continue,
-            None if option == "tmpcopyup" => {
-                return wrong(format!("Tmpfs={value}: the image's content is not copied; use Volume= for that"));
+            None if ["tmpcopyup", "notmpcopyup"].contains(&option) => {
+                copy = option == "tmpcopyup";
+                continue;
             }
             _ => {
                 let known = [&FLAGS[..], &OPTIONS[..]].concat().join(", ");
@@ -226,7 +236,7 @@ pub fn tmpfs(value: &str) -> Result<(String, String), Problem> {
         options.push(',');
         options.push_str(option);
     }
-    Ok((path, options))
+    Ok(InMemory { path, options, copy })
 }
 
 fn plain(text: &str) -> bool {
@@ -307,24 +317,30 @@ pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
 /// The address of the host in a container's network, as `AddHost=` names it.
 pub const HOST_GATEWAY: &str = "host-gateway";
 
-/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5).
+/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5), or why there is none because
+/// what stands for the address is none.
 ///
 /// # Errors
-/// When it is no address or no name.
-pub fn host_line(value: &str) -> Result<String, Problem> {
+/// When there is no address, or what stands for a name is none.
+pub fn host_line(value: &str) -> Result<Result<String, Problem>, Problem> {
     let wrong = |text| Err(Code::Address.problem(text));
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
-    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
-    let address = match bare.parse::<IpAddr>() {
-        Ok(address) => address.to_string(),
-        Err(_) if bare == HOST_GATEWAY => bare.to_owned(),
-        Err(_) => return wrong(format!("AddHost={value}: {bare:?} is not an address; write NAME:ADDRESS")),
-    };
     let names: Vec<&str> = names.split(';').collect();
     if !names.iter().all(|name| is_domain(name)) {
         return wrong(format!("AddHost={value}: {:?} is not a host name; write NAME:ADDRESS", names.join(";")));
     }
-    Ok(format!("{address} {}\n", names.join(" ")))
+    let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
+    let address = match bare.parse::<IpAddr>() {
+        Ok(address) => address.to_string(),
+        Err(_) if bare == HOST_GATEWAY => bare.to_owned(),
+        Err(_) if bare.is_empty() => return wrong(format!("AddHost={value} has no address; write NAME:ADDRESS")),
+        Err(_) => {
+            let text =
+                format!("AddHost={value}: {bare:?} is not an address, and the name is not added; write NAME:ADDRESS");
+            return Ok(Err(Code::Address.problem(text)));
+        }
+    };
+    Ok(Ok(format!("{address} {}\n", names.join(" "))))
 }
 
 /// Whether a resolver may take it for the name of a host or domain.
@@ -385,13 +401,15 @@ mod tests {
 
     #[test]
     fn file_systems() {
-        assert_eq!(tmpfs("/tmp").unwrap(), ("/tmp".into(), "mode=1777,nosuid,nodev,noexec".into()));
+        let usual = "mode=1777,nosuid,nodev".to_owned();
+        let read = |value| tmpfs(value).unwrap();
+        assert_eq!(read("/tmp:tmpcopyup"), InMemory { path: "/tmp".into(), options: usual.clone(), copy: true });
+        let options = usual + ",exec,size=10%,mode=755";
         assert_eq!(
-            tmpfs("/a/b:exec,size=10%,notmpcopyup,mode=755").unwrap(),
-            ("/a/b".into(), "mode=1777,nosuid,nodev,noexec,exec,size=10%,mode=755".into())
+            read("/a/b:exec,size=10%,notmpcopyup,mode=755"),
+            InMemory { path: "/a/b".into(), options, copy: false }
         );
-        for bad in ["tmp", "/", "/a/../b", "/a b", "/a:tmpcopyup", "/a:size=", "/a:size=1:2", "/a:bogus", "/a:bogus=1"]
-        {
+        for bad in ["tmp", "/", "/a/../b", "/a b", "/a:size=", "/a:size=1:2", "/a:bogus", "/a:bogus=1"] {
             assert!(tmpfs(bad).is_err(), "{bad}");
         }
     }
@@ -432,9 +450,12 @@ mod tests {
 
     #[test]
     fn hosts() {
-        assert_eq!(host_line("db:10.0.0.1").unwrap(), "10.0.0.1 db\n");
-        assert_eq!(host_line("a.b;c=::1").unwrap(), "::1 a.b c\n");
-        assert_eq!(host_line("a:[fe80::1]").unwrap(), "fe80::1 a\n");
+        for (value, line) in
+            [("db:10.0.0.1", "10.0.0.1 db\n"), ("a.b;c=::1", "::1 a.b c\n"), ("a:[fe80::1]", "fe80::1 a\n")]
+        {
+            assert_eq!(host_line(value).unwrap().unwrap(), line);
+        }
+        assert!(host_line("db:__DB__").unwrap().is_err());
         for bad in ["db", "db:", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
             assert!(host_line(bad).is_err(), "{bad}");
         }

@@ -3,7 +3,7 @@
 //! Pure.
 
 use crate::config::names::VolumeName;
-use crate::diag::suggestion;
+use crate::diag::{Code, suggestion};
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -104,7 +104,11 @@ pub fn mount(value: &str) -> Result<Written, String> {
     let (source, known) = match (kind, from) {
         ("bind", None) => return Err("has no source; write source=/PATH".to_owned()),
         ("bind", Some(path)) if path.starts_with(['/', '.', '%']) => (Source::Path(path.to_owned()), BIND),
-        ("bind", Some(path)) => return Err(format!("{path} is not a path; write /{path} or ./{path}")),
+        ("bind", Some(path)) if path.ends_with(".volume") => {
+            return Err(format!("{path} is not a path; write type=volume"));
+        }
+        // podman makes it absolute, and the units that Quadlet makes run in the root directory. A warning says so.
+        ("bind", Some(path)) => (Source::Path(format!("/{path}")), BIND),
         ("volume", None) => (Source::Anonymous, VOLUME),
         ("volume", Some(name)) => match self::source(name)? {
             Source::Path(_) => return Err(format!("{name} is not the name of a volume; write type=bind")),
@@ -148,6 +152,15 @@ const SOURCE: [&str; 2] = ["source", "src"];
 const PART: [&str; 2] = ["subpath", "volume-subpath"];
 const TARGET: [&str; 3] = ["target", "destination", "dst"];
 const BIND: &[&str] = &[
+    "z",
+    "Z",
+    "slave",
+    "rslave",
+    "private",
+    "rprivate",
+    "shared",
+    "rshared",
+    "consistency",
     "ro",
     "readonly",
     "rw",
@@ -165,6 +178,9 @@ const BIND: &[&str] = &[
     "chown",
 ];
 const VOLUME: &[&str] = &[
+    "z",
+    "Z",
+    "consistency",
     "ro",
     "readonly",
     "rw",
@@ -193,6 +209,7 @@ const TMPFS: &[&str] = &[
     "tmpfs-size",
     "mode",
     "tmpfs-mode",
+    "tmpcopyup",
     "notmpcopyup",
     "U",
     "chown",
@@ -223,7 +240,7 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
             memory.push(format!("mode={mode}"));
         }
         ("mode" | "tmpfs-mode", _) => return Err(format!("{key} takes an octal mode such as 0755")),
-        ("U" | "chown", _)
+        ("U" | "chown" | "consistency", _)
         | ("relabel", Some("shared" | "private"))
         | ("bind-propagation", Some("slave" | "rslave" | "private" | "rprivate")) => {}
         ("relabel", _) => return Err("relabel takes shared or private".to_owned()),
@@ -232,7 +249,8 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
         ("bind-nonrecursive", _) => options.recursive = !yes()?,
         ("ro" | "readonly", _) => options.read_only = yes()?,
         ("rw", _) => options.read_only = !yes()?,
-        ("nocopy" | "volume-nocopy", _) => options.copy = !yes()?,
+        ("nocopy" | "volume-nocopy" | "notmpcopyup", _) => options.copy = !yes()?,
+        ("tmpcopyup", _) => options.copy = yes()?,
         (_, None) => flag(key, options)?,
         (_, Some(_)) => return Err(format!("{key} takes no value")),
     }
@@ -274,7 +292,7 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
 }
 
 /// What is to be said about options that differ from Podman's.
-pub fn remarks(value: &str) -> impl Iterator<Item = &'static str> {
+pub fn remarks(value: &str) -> impl Iterator<Item = (Code, &'static str)> {
     const DIFFERENT: [(&[&str], &str); 2] = [
         (
             &["U", "U=true", "chown", "chown=true"],
@@ -287,7 +305,15 @@ pub fn remarks(value: &str) -> impl Iterator<Item = &'static str> {
     ];
     let words: Vec<&str> = value.split([':', ',']).collect();
     let given = DIFFERENT.iter().filter(|(all, _)| words.iter().skip(1).any(|word| all.contains(word)));
-    given.map(|(_, remark)| *remark).collect::<Vec<_>>().into_iter()
+    let source =
+        |word: &&str| SOURCE.iter().find_map(|key| word.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
+    let from = value.split(',').find_map(|word| source(&word)).filter(|_| value.split(',').any(|w| w == "type=bind"));
+    let is_relative = from.is_some_and(|path| !path.starts_with(['/', '.', '%']));
+    let relative = is_relative.then_some(
+        "the source is not an absolute path, and begins at the root directory, as in Podman; write /PATH or ./PATH",
+    );
+    let given = given.map(|(_, remark)| (Code::NoEffect, *remark));
+    given.chain(relative.map(|remark| (Code::Differs, remark))).collect::<Vec<_>>().into_iter()
 }
 
 fn propagation(mode: &str) -> Result<(), String> {
@@ -401,7 +427,7 @@ mod tests {
             ("type=bind,source=/a,target=/x,dst=/y", "twice"),
             ("type=bnd,source=/a,target=/x", "did you mean bind?"),
             ("type=bind,source=/a,target=/x,ro=maybe", "not a boolean"),
-            ("type=bind,source=a,target=/x", "./a"),
+            ("type=bind,source=a.volume,target=/x", "write type=volume"),
             ("type=volume,source=/a,target=/x", "type=bind"),
             ("type=tmpfs,target=/x,size=big", "64m"),
             ("type=tmpfs,target=/x,mode=9", "octal"),

@@ -79,7 +79,7 @@ pub fn secret(value: &str) -> Result<Secret, String> {
     } else {
         let path = place.unwrap_or(&name);
         let path = if path.starts_with('/') { path.to_owned() } else { format!("{DIRECTORY}/{path}") };
-        Form::File { target: target(&path)?, uid, gid, mode: mode.unwrap_or(0o400) }
+        Form::File { target: target(&path)?, uid, gid, mode: mode.unwrap_or(0o444) }
     };
     Ok(Secret { name, form })
 }
@@ -93,9 +93,9 @@ mod tests {
     fn secrets() {
         let file = |target: &str, uid, gid, mode| Form::File { target: target.into(), uid, gid, mode };
         for (value, form) in [
-            ("db", file("/run/secrets/db", None, None, 0o400)),
+            ("db", file("/run/secrets/db", None, None, 0o444)),
             ("db,target=x,uid=5,gid=6,mode=0440", file("/run/secrets/x", Some(5), Some(6), 0o440)),
-            ("db,type=mount,target=/etc/key", file("/etc/key", None, None, 0o400)),
+            ("db,type=mount,target=/etc/key", file("/etc/key", None, None, 0o444)),
             ("db,type=env", Form::Variable("db".into())),
             ("db,type=env,target=PASSWORD", Form::Variable("PASSWORD".into())),
         ] {

@@ -132,6 +132,7 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
                 "AllowedCPUs" | "OOMScoreAdjust" => container.set(key, "Service", ours, &value),
                 "ReadOnly" if value == "false" => {}
                 "PidsLimit" if value == "0" => {}
+                "Tmpfs" => container.put(key, ours, &storage::in_memory(&value)),
                 // The path may be a volume of the service, which comes first.
                 _ => container.put(key, ours, &value),
             }

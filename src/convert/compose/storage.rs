@@ -157,9 +157,9 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
         "tmpfs" => {
             let size = inner("tmpfs", "size").and_then(Value::scalar).map(|size| format!("size={size}"));
             let mode = inner("tmpfs", "mode").and_then(Value::scalar).and_then(|mode| mode.parse::<u32>().ok());
-            let options: Vec<String> = size.into_iter().chain(mode.map(|mode| format!("mode={mode:o}"))).collect();
-            let options = if options.is_empty() { String::new() } else { format!(":{}", options.join(",")) };
-            container.put("volumes", "Tmpfs", &format!("{target}{options}"));
+            let mode = mode.map(|mode| format!("mode={mode:o}"));
+            let options: Vec<String> = size.into_iter().chain(mode).collect();
+            container.put("volumes", "Tmpfs", &in_memory(&format!("{target}:{}", options.join(","))));
         }
         "bind" => {
             let Some(source) = text("source") else {
@@ -262,4 +262,15 @@ pub fn secrets(key: &str, value: &Value, container: &mut Builder, context: &mut 
             container.note(key, &format!("write the value of {secret} from {from} to /etc/credstore/{own}"));
         }
     }
+}
+
+/// `Tmpfs=` for a file system in memory of Docker's, which copies nothing of the image and runs no programs from it unless asked to.
+pub fn in_memory(value: &str) -> String {
+    let (path, options) = value.split_once(':').unwrap_or((value, ""));
+    let mut all: Vec<&str> = options.split(',').filter(|option| !option.is_empty()).collect();
+    if !all.iter().any(|option| ["exec", "noexec"].contains(option)) {
+        all.push("noexec");
+    }
+    all.push("notmpcopyup");
+    format!("{path}:{}", all.join(","))
 }

@@ -161,7 +161,7 @@ const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
     ("volumes: ['./a:/x:rw,z,cached,U']", &["Volume=/srv/shop/a:/x"], &["volumes: the option U"]),
     (
         "volumes: [{type: tmpfs, target: /t, tmpfs: {size: 10m, mode: 01777}}]\ntmpfs: /u:size=5m",
-        &["Tmpfs=/t:size=10m,mode=1777", "Tmpfs=/u:size=5m"],
+        &["Tmpfs=/t:size=10m,mode=1777,noexec,notmpcopyup", "Tmpfs=/u:size=5m,noexec,notmpcopyup"],
         &[],
     ),
     ("volumes: [{type: image, source: busybox, target: /i}]", &["!Volume="], &["volumes: the type image"]),

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! What the application's mount namespace lacks when the service manager hands it over: `/run` as the image has it, and a
-//! `/proc` of the application's own processes.
+//! What the application's mount namespace lacks when the service manager hands it over: `/run` and other file systems in memory as the
+//! image has them, and a `/proc` of the application's own processes.
 
+use std::collections::BTreeMap;
 use std::ffi::OsStr;
 use std::fs::{self, Metadata};
 use std::io::{self, ErrorKind};
+use std::os::fd::AsRawFd as _;
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::{MetadataExt as _, fchown, lchown, symlink};
+use std::os::unix::fs::{MetadataExt as _, chown, fchown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::mount::{MntFlags, MsFlags, mount, umount2};
+use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use sdme_gen::contract::process::{PROGRAM, Process};
 
 /// Where the root file system of the image is below the application's directory.
@@ -38,6 +42,48 @@ pub fn run_directory(directory: &Path) -> Result<()> {
     Ok(())
 }
 
+/// Fills file systems in memory with what the image has at their paths, as Podman does (podman-run(1), `tmpcopyup`). Those that are
+/// mapped to true get the owner and the mode of the image's directory, too.
+///
+/// # Errors
+/// Something cannot be copied, for example because the file system is too small.
+pub fn in_memory(directory: &Path, paths: &BTreeMap<String, bool>) -> Result<()> {
+    for (path, as_image) in paths {
+        copy_up(&directory.join(ROOT), path, *as_image)
+            .with_context(|| format!("cannot copy the image's {path} to the file system in memory"))?;
+    }
+    Ok(())
+}
+
+/// The application may have made links in its root directory before: they are followed within that directory only.
+fn copy_up(root: &Path, path: &str, as_image: bool) -> io::Result<()> {
+    let root = fs::File::open(root)?;
+    let how = OpenHow::new().flags(OFlag::O_RDONLY | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC);
+    let how = how.resolve(ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS);
+    let from = loop {
+        match openat2(&root, path.trim_start_matches('/'), how) {
+            Ok(from) => break from,
+            // The image has no directory there.
+            Err(nix::Error::ENOENT | nix::Error::ENOTDIR | nix::Error::ELOOP) => return Ok(()),
+            // openat2(2): a rename somewhere on the machine came in between.
+            Err(nix::Error::EAGAIN) => {}
+            Err(error) => return Err(error.into()),
+        }
+    };
+    let to = Path::new(path);
+    if statfs(to)?.filesystem_type() != TMPFS_MAGIC {
+        return Ok(());
+    }
+    let from = PathBuf::from(format!("/proc/self/fd/{}", from.as_raw_fd()));
+    let metadata = fs::metadata(&from)?;
+    copy_entries(&from, to, &metadata, fs::metadata(to)?.dev())?;
+    if as_image {
+        chown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+        fs::set_permissions(to, metadata.permissions())?;
+    }
+    Ok(())
+}
+
 /// Hides this program from the application.
 ///
 /// # Errors
@@ -49,8 +95,16 @@ pub fn hide_program() -> Result<()> {
         .with_context(|| format!("cannot hide {PROGRAM}"))
 }
 
-/// Copies what is in `from` to the directory `to` of the file system `device`. What is there already stays.
+/// Copies what is in `from` to the directory `to` of the file system `device`, and the directory's owner and mode. What is there already
+/// stays.
 fn copy_directory(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io::Result<()> {
+    copy_entries(from, to, metadata, device)?;
+    lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
+    fs::set_permissions(to, metadata.permissions())
+}
+
+/// Copies what is in `from`, a directory with this `metadata`.
+fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
@@ -88,8 +142,7 @@ fn copy_directory(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> i
             _ => {}
         }
     }
-    lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
-    fs::set_permissions(to, metadata.permissions())
+    Ok(())
 }
 
 /// Mounts a `/proc` for the PID namespace of the caller, who is its first process, and makes what belongs to it.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! One application inside a container: its service, its files, and what it is started as. Pure.
 
+use std::collections::BTreeMap;
+
 use super::health;
 use crate::config::settings::parse_bool;
 use crate::config::values;
@@ -8,13 +10,16 @@ use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::contract::process;
 use crate::contract::process::{Log, Process, User};
-use crate::model::{App, Container, Facts, ImageFacts, Notify};
+use crate::model::{App, Container, Facts, ImageFacts, Mount, Network, Notify, What};
 use crate::output::tree::{Node, Place, Tree};
 use crate::plan::inside::UNITS;
 use crate::plan::network::pod;
 use crate::plan::nspawn::LAUNCHER;
 use crate::plan::{security, volumes};
 use crate::unit::{UnitFile, env_assignment};
+
+/// The mode of a file system in memory, unless one is written.
+const USUAL_MODE: &str = "mode=1777";
 
 /// What an application shares with the container around it, as with Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
@@ -80,10 +85,34 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         kept: Some(container.security.named).filter(|named| user.uid != 0 && !named.is_empty()),
         private_pids: security::private_pids(app, container),
         log: log(app, container),
-        sysctl: startup.sysctl.iter().map(|(name, value)| (name.clone(), value.value.clone())).collect(),
+        sysctl: kernel_settings(app, container),
         masked_paths: startup.masked.clone(),
+        copied: copied(app, &container.mounts_of(app, Some(image))),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
     }
+}
+
+/// The settings of the kernel that the launcher makes. Those of a pod's network are the pod's to make where the container has a user
+/// namespace.
+fn kernel_settings(app: &App, container: &Container) -> BTreeMap<String, String> {
+    let of_pod = container.security.user_ns && matches!(container.connection.network, Network::Pod(_));
+    let own = app.startup.sysctl.iter().filter(|(name, _)| !of_pod || !name.starts_with("net."));
+    own.map(|(name, value)| (name.clone(), value.value.clone())).collect()
+}
+
+/// The file systems in memory that begin with what the image has there, and whether their owner and mode do, too.
+fn copied(app: &App, mounts: &[Mount]) -> BTreeMap<String, bool> {
+    let is_filled = |mount: &&Mount| mount.options.copy && !mount.options.read_only;
+    let mounted = mounts.iter().filter(is_filled).filter_map(|mount| match &mount.what {
+        What::Tmpfs(options) => Some((&mount.target, options)),
+        _ => None,
+    });
+    let short = app.startup.tmpfs.iter().filter(|(path, _)| app.startup.copied.contains(*path));
+    // What comes without being asked for.
+    let is_written = |option: &str| ["mode=", "uid=", "gid="].iter().any(|key| option.starts_with(key));
+    let as_image = |options: &str| options.split(',').filter(|option| is_written(option)).eq([USUAL_MODE]);
+    let all = short.chain(mounted).filter(|(path, _)| *path != "/run");
+    all.map(|(path, options)| (path.clone(), as_image(options))).collect()
 }
 
 /// How its unit has it logged, which the launcher has to know for a stream of its own.

@@ -147,7 +147,7 @@ pub fn hosts(own: &Entry, others: &[Entry]) -> String {
             }
         }
     }
-    if let (Some(address), true) = (own.gateway, own.pod.is_some()) {
+    if let Some(address) = own.gateway {
         lines(&address.to_string(), &HOST.map(str::to_owned), &known);
     }
     out + &added

@@ -7,7 +7,7 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;
 use crate::plan::network as named;
 use crate::plan::network::publish;
-use crate::unit::UnitFile;
+use crate::unit::{UnitFile, exec_word};
 
 /// Where a pod's network namespace is inside of a container whose application joins it.
 const INSIDE: &str = "/run/sdme/pod/netns";
@@ -60,10 +60,24 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
         link(pod, veth_pair, &mut unit);
     }
     named::links(pod, model, &mut unit);
+    for assignment in kernel_settings(pod, model) {
+        unit.set("Service", "ExecStart", format!("sysctl -q -w {}", exec_word(&assignment)));
+    }
     for (key, value) in &pod.service {
         unit.set("Service", key, value.as_str());
     }
     unit
+}
+
+/// Settings of the pod's network that its members ask for and may not set themselves: the network belongs to the host's user namespace,
+/// and the root of another one has no privilege in it. sysctl(8) takes slashes for the separators of a name.
+fn kernel_settings(pod: &Pod, model: &Model) -> Vec<String> {
+    let members = model.containers.values().filter(|container| {
+        container.security.user_ns && container.connection.network == Network::Pod(pod.name.clone())
+    });
+    let all = members.flat_map(|container| &container.apps).flat_map(|app| &app.startup.sysctl);
+    let of_network = all.filter(|(name, _)| name.starts_with("net."));
+    of_network.map(|(name, value)| format!("{}={}", name.replace('.', "/"), value.value)).collect()
 }
 
 /// Links the pod with the host (`units/link`). What is made is removed by `units/sdme-pod@.service`, which stays when the pod's file is

@@ -35,17 +35,21 @@ impl Place<'_> {
         let in_memory: Vec<(String, Location)> = settings
             .words("Container", key::TMPFS)
             .into_iter()
-            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.0, word.at)))
+            .filter_map(|word| Some((values::tmpfs(&word.value).ok()?.path, word.at)))
             .collect();
         let mut out: Vec<Mount> = Vec::new();
         let long_and_short = [key::VOLUME, key::MOUNT].map(|key| settings.lines("Container", key));
         for Spanned { value, at } in long_and_short.iter().flatten() {
             let remarks = mount::remarks(value)
-                .map(|remark| Diagnostic::warning(at, Code::NoEffect.problem(format!("{value}: {remark}"))));
+                .map(|(code, remark)| Diagnostic::warning(at, code.problem(format!("{value}: {remark}"))));
             problems.extend(remarks);
         }
         for (key, written, at) in volumes.chain(long) {
             let written = written.map_err(|message| Code::Mount.problem(message));
+            if let Ok(Written { source: Source::Named(name), .. }) = &written {
+                let remark = self.volumes.remark(name).map(|problem| problem.of(&format!("{key}=")));
+                problems.extend(remark.map(|problem| Diagnostic::warning(&at, problem)));
+            }
             let resolved = written.and_then(|written| self.resolve(written, further, at.clone())).and_then(|mount| {
                 let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
                 match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
@@ -118,8 +122,9 @@ impl Place<'_> {
                 What::Volume(volume.name.clone())
             }
             Source::Named(name) => {
-                options.copy &= self.volumes.by_name(&name)?.is_none_or(|v| v.copy);
-                What::Volume(name)
+                let volume = self.volumes.by_name(&name)?;
+                options.copy &= volume.is_none_or(|v| v.copy);
+                What::Volume(volume.map_or(name, |v| v.name.clone()))
             }
             Source::Anonymous => What::Volume(anonymous(self.container, further, &target)),
             Source::Tmpfs(options) => What::Tmpfs(options),

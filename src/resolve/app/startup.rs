@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 //! The keys about how an application is started, and about the surroundings it starts in. Pure.
 
+use std::collections::BTreeMap;
+
 use crate::model::{Identity, Startup};
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
-use crate::config::values;
+use crate::config::values::{self, InMemory};
 use crate::diag::{Code, Diagnostic, Location, Spanned};
 
 impl Startup {
@@ -14,20 +16,19 @@ impl Startup {
     pub fn read(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Self {
         let mut reader = Reader::new(settings, "Container", problems);
         let (identity, identity_at) = identity(&mut reader);
+        let in_memory = reader.words(key::TMPFS, values::tmpfs).into_iter().map(|mount| mount.value);
+        let in_memory: BTreeMap<String, InMemory> = in_memory.map(|mount| (mount.path.clone(), mount)).collect();
         Self {
             entrypoint: reader.value(key::ENTRYPOINT, |value| values::command("Entrypoint", value)),
             exec: reader.command(key::EXEC),
             identity,
             identity_at,
             working_dir: reader.value(key::WORKING_DIR, |value| values::inner_path("WorkingDir", value)),
-            stop_signal: reader.value(key::STOP_SIGNAL, |value| {
-                values::signal(value).ok_or_else(|| {
-                    Code::Signal.problem(format!("StopSignal={value} is not a signal; write SIGTERM or 15"))
-                })
-            }),
+            stop_signal: stop_signal(&mut reader),
             stop_timeout: reader.time(key::STOP_TIMEOUT, "a time; write 10, 1.5s or 2min", |_| true),
             limits: reader.words(key::ULIMIT, values::ulimit).into_iter().map(|limit| limit.value).collect(),
-            tmpfs: reader.words(key::TMPFS, values::tmpfs).into_iter().map(|mount| mount.value).collect(),
+            copied: in_memory.values().filter(|mount| mount.copy).map(|mount| mount.path.clone()).collect(),
+            tmpfs: in_memory.into_iter().map(|(path, mount)| (path, mount.options)).collect(),
             read_only: reader.is_yes(key::READ_ONLY),
             read_only_tmpfs: reader.flag(key::READ_ONLY_TMPFS).is_none_or(|flag| flag.value),
             shm_size: reader.size(key::SHM_SIZE),
@@ -43,6 +44,18 @@ impl Startup {
 
 /// The value of `GroupAdd=` for the groups of who starts podman.
 const KEEP_GROUPS: &str = "keep-groups";
+
+/// `StopSignal=`. As in unit files (systemd.kill(5)), an unknown signal is ignored.
+fn stop_signal(reader: &mut Reader<'_, '_>) -> Option<String> {
+    let Spanned { value, at } = reader.text(key::STOP_SIGNAL)?;
+    let signal = values::signal(value);
+    if signal.is_none() {
+        let message =
+            format!("StopSignal={value} is not a signal, and the signal of the image is sent; write SIGTERM or 15");
+        reader.warning(&at, Code::Signal.problem(message));
+    }
+    signal
+}
 
 fn masked(reader: &mut Reader<'_, '_>) -> Vec<String> {
     // Several to a word, as Podman takes them.

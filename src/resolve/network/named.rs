@@ -109,7 +109,7 @@ pub fn network(
     });
     let mtu = options(&mut reader);
     let (internal, has_names) = (reader.is_yes(key::INTERNAL), !reader.is_yes(key::DISABLE_DNS));
-    let unit = unit_section(settings.section("Unit"), names, &mut problems);
+    let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::network(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
     if has_errors(&problems) {

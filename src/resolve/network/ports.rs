@@ -80,33 +80,54 @@ fn range(text: &str) -> Result<(u16, u16), String> {
     parsed.ok_or_else(|| format!("{text:?} is no port; write a number from 1 to 65535, or FIRST-LAST"))
 }
 
+/// A port of the host that a file takes.
+#[derive(Debug, Clone)]
+struct Claim {
+    port: Port,
+    /// Whether a socket is bound to the port, so that the kernel refuses a second socket. Rules that forward packets refuse nothing.
+    bound: bool,
+}
+
 /// The ports of the host that are taken by files so far.
 #[derive(Debug, Default)]
 pub struct Claims {
-    taken: Vec<Port>,
+    taken: Vec<Claim>,
 }
 
 impl Claims {
-    /// Takes all of `ports`, or none.
+    /// Takes all of the ports of one file, or none. With each port comes whether a socket is bound to it.
+    ///
+    /// Returns a warning for each port that another file binds, too: as with Podman, the second start fails, says who has the port, and
+    /// leaves the first container alone.
     ///
     /// # Errors
-    /// A problem for each port that another file, or another line, has already.
-    pub fn take<'a>(&mut self, ports: impl Iterator<Item = &'a Port>) -> Result<(), Vec<Diagnostic>> {
+    /// A problem for each port that the file takes twice, and for each port that is forwarded by rules and that another file takes, too:
+    /// the rules of one container would silently take the other's packets.
+    pub fn take<'a>(
+        &mut self,
+        ports: impl Iterator<Item = (&'a Port, bool)>,
+    ) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         let known = self.taken.len();
-        let mut problems = Vec::new();
-        for port in ports {
-            match self.taken.iter().find(|other| other.overlaps(port)) {
-                Some(other) => {
-                    let (listen, protocol, at) = (port.listen(), port.protocol, &other.at);
-                    let message =
-                        format!("port {listen}/{protocol} of the host is {at}'s already; publish another one");
+        let (mut problems, mut warnings) = (Vec::new(), Vec::new());
+        for (port, bound) in ports {
+            let found = self.taken.iter().enumerate().filter(|(_, other)| other.port.overlaps(port));
+            // What cannot be is said rather than what fails at a start.
+            let other = found.min_by_key(|(index, other)| *index < known && bound && other.bound);
+            if let Some((index, other)) = other {
+                let what = format!("port {}/{} of the host is {}'s", port.listen(), port.protocol, other.port.at);
+                if index < known && bound && other.bound {
+                    let message = format!("{what}, too, so that the second start fails; publish another one");
+                    warnings.push(Diagnostic::warning(&port.at, Code::Conflict.problem(message)));
+                } else {
+                    let message = format!("{what} already; publish another one");
                     problems.push(Diagnostic::error(&port.at, Code::Conflict.problem(message)));
+                    continue;
                 }
-                None => self.taken.push(port.clone()),
             }
+            self.taken.push(Claim { port: port.clone(), bound });
         }
         if problems.is_empty() {
-            return Ok(());
+            return Ok(warnings);
         }
         self.taken.truncate(known);
         Err(problems)
@@ -175,10 +196,12 @@ mod tests {
 
     #[test]
     fn overlaps() {
+        let take =
+            |claims: &mut Claims, text: &str, bound| claims.take(ports(text).unwrap().iter().map(|p| (p, bound)));
         let overlap = |a: &str, b: &str| {
             let mut claims = Claims::default();
-            claims.take(ports(a).unwrap().iter()).unwrap();
-            claims.take(ports(b).unwrap().iter()).is_err()
+            take(&mut claims, a, false).unwrap();
+            take(&mut claims, b, true).is_err()
         };
         for (a, b) in [
             ("80:80", "80:81"),
@@ -200,5 +223,12 @@ mod tests {
         ] {
             assert!(!overlap(a, b), "{a} {b}");
         }
+        // The kernel refuses the second socket; nothing refuses a second rule.
+        let mut claims = Claims::default();
+        assert!(take(&mut claims, "80:80", true).unwrap().is_empty());
+        assert_eq!(take(&mut claims, "127.0.0.1:80:81", true).unwrap().len(), 1);
+        assert!(take(&mut claims, "80:80", false).is_err());
+        let twice = [ports("81:1").unwrap(), ports("81:2").unwrap()].concat();
+        assert!(claims.take(twice.iter().map(|port| (port, true))).is_err());
     }
 }

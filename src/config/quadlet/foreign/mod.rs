@@ -41,6 +41,8 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
             entry.section = Arc::from("Service");
         }
     }
+    problems.extend(entries.iter().filter_map(comment));
+    problems.extend(entries.iter().filter_map(of_podman));
     mounts::translate(file_type, entries, problems);
     if file_type == FileType::Container {
         let label = updating_label(entries);
@@ -57,6 +59,36 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
         }
         !is_swap
     });
+}
+
+/// What is to be said about a comment behind a value of `[Service]`. systemd takes it for a part of the value, and ignores the line.
+fn comment(entry: &Entry) -> Option<Diagnostic> {
+    let is_text = ["Environment", "Exec", "Syslog"].iter().any(|beginning| entry.key.starts_with(beginning));
+    let (value, _) = entry.value.split_once(" #").filter(|_| &*entry.section == "Service" && !is_text)?;
+    let key = &entry.key;
+    let message = format!(
+        "{key}={} is a value with a comment, which systemd takes for a part of it; write {key}={} and the comment on a line of its own",
+        entry.value,
+        value.trim_end()
+    );
+    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
+}
+
+/// What is to be said about a command of `[Service]` that runs podman, which has no container, image or network of these files.
+fn of_podman(entry: &Entry) -> Option<Diagnostic> {
+    let is_command = &*entry.section == "Service" && entry.key.starts_with("Exec");
+    let mut words =
+        entry.value.trim_start_matches(['-', '@', ':', '+', '!', '|']).split_whitespace().filter(|_| is_command);
+    let program = words.next()?.rsplit('/').next().filter(|program| ["podman", "docker"].contains(program))?;
+    let verb = words.next().unwrap_or_default();
+    let instead = match verb {
+        "exec" => "write sdme-gen exec NAME -- COMMAND",
+        "pull" | "image" => "remove it: images are pulled before the start, and old ones are removed by themselves",
+        _ => "remove it",
+    };
+    let message =
+        format!("{}={program} {verb}: {program} does not know what these files describe; {instead}", entry.key);
+    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
 }
 
 /// Whether an assignment is of the file's own section, or of that of one of its applications.
@@ -111,13 +143,25 @@ fn updating_label(entries: &[Entry]) -> Option<Entry> {
     Some(Entry { key: key::AUTO_UPDATE.to_string(), value: value.to_owned(), ..entry.clone() })
 }
 
+/// Keys other than command lines whose values may have variables for the application.
+const FOR_APPLICATION: [&str; 6] =
+    ["Annotation", "Entrypoint", "Environment", "HealthCmd", "HealthStartupCmd", "Label"];
+
 /// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
 /// of the unit is another one than Quadlet's.
-pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], problems: &mut Vec<Diagnostic>) {
+///
+/// Takes out, and returns warnings about, assignments whose variables may be in files that are missing: the file has to wait for them.
+pub fn expand(
+    file: &SourceFile,
+    sources: &Sources,
+    entries: &mut Vec<Entry>,
+    problems: &mut Vec<Diagnostic>,
+) -> Vec<Diagnostic> {
+    let mut awaited = Vec::new();
     let is_special = |entry: &Entry| is_own(file.file_type, entry) && entry.value.contains(['%', '$']);
     let is_named = |entry: &Entry| ["Unit", "Service"].contains(&&*entry.section) && entry.value.contains('%');
     if !entries.iter().any(|entry| is_special(entry) || is_named(entry)) {
-        return;
+        return awaited;
     }
     let name = unit_name(file, entries);
     for entry in entries.iter_mut().filter(|entry| is_named(entry)) {
@@ -125,14 +169,31 @@ pub fn expand(file: &SourceFile, sources: &Sources, entries: &mut [Entry], probl
     }
     let mut context = Context { name: &name, host: sources.host.as_deref(), ..Context::default() };
     context.variables = variables::of_service(entries, &context, &sources.variables);
-    for entry in entries.iter_mut().filter(|entry| is_special(entry)) {
+    let missing = variables::missing(entries, &context, &sources.variables);
+    entries.retain_mut(|entry| {
+        if !is_special(entry) {
+            return true;
+        }
         let key = keys(file.file_type).iter().find(|key| key.name == entry.key);
         let words = key.is_some_and(|key| key.kind == Kind::Line);
         let expanded = context.expand(&entry.value, words);
+        if let (Some(variable), Some(path), false) =
+            (&expanded.unset, missing.first(), words || FOR_APPLICATION.contains(&entry.key.as_str()))
+        {
+            let message = format!(
+                "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the start fails; \
+                 write that file, and run systemctl daemon-reload",
+                entry.key
+            );
+            awaited.push(Diagnostic::warning(&entry.at, Code::Awaited.problem(message)));
+            return false;
+        }
         let warn = |remark| Diagnostic::warning(&entry.at, Code::Differs.problem(format!("{}=: {remark}", entry.key)));
         problems.extend(expanded.remarks.into_iter().map(warn));
         entry.value = expanded.value;
-    }
+        true
+    });
+    awaited
 }
 
 /// The name that Quadlet gives to the unit of a file, without `.service`.
