@@ -94,7 +94,7 @@ pub const CONTAINER: &[Key] = &[
     quadlet(key::STOP_SIGNAL, Kind::Text, "Signal that stops the application (default: the image's)").process(),
     quadlet(key::STOP_TIMEOUT, Kind::Text, "Timeout of a stop, after which the application is killed: seconds, or 1.5s, 2min").applications(),
     quadlet(key::SYSCTL, Kind::Words, "Kernel parameter NAME=VALUE of the container's namespaces: kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*, and net.* with a private network").applications(),
-    quadlet(key::TMPFS, Kind::Words, "File system in memory, PATH[:OPTIONS], with the image's files at that place (default options: nosuid, nodev)").applications(),
+    quadlet(key::TMPFS, Kind::Words, "File system in memory, PATH[:OPTIONS], which begins with the files of the image at that path (default options: nosuid, nodev)").applications(),
     quadlet(key::ULIMIT, Kind::Words, "Resource limit NAME=SOFT[:HARD], with the names of Docker, such as nofile").applications(),
     quadlet(key::USER, Kind::Text, "User of the application: a name in the image or a number, and optionally a colon and a group").process(),
     quadlet(key::WORKING_DIR, Kind::Text, "Working directory of the application, created if missing (default: the image's)").process(),
