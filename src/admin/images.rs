@@ -214,7 +214,7 @@ pub fn used_by(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let model = crate::runtime::model(root);
     for container in model.containers.values() {
         for image in crate::plan::images(container, &model) {
-            found.entry(image.to_owned()).or_default().insert(container.name.clone());
+            found.entry(image.to_owned()).or_default().insert(container.name.to_string());
         }
     }
     Ok(found)

@@ -117,7 +117,7 @@ pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
             let drop_ins = file.drop_ins.iter().map(|drop_in| drop_in.path.to_string());
             found.files = std::iter::once(file.main.path.to_string()).chain(drop_ins).collect();
         }
-        if let Some(container) = compiled.model.containers.get(name) {
+        if let Some(container) = compiled.model.containers.get(name.as_str()) {
             configured(&mut found, container, &compiled);
         }
         Ok(found)

@@ -56,7 +56,8 @@ pub fn containers(root: &Path, model: &Model) -> Result<BTreeSet<String>> {
         found.extend(units.filter_map(|unit| Some(Container::of_unit(&unit)?.to_owned())));
     }
     found.retain(|name| {
-        let configured = model.containers.contains_key(name) || model.rejection(FileType::Container, name).is_some();
+        let configured =
+            model.containers.contains_key(name.as_str()) || model.rejection(FileType::Container, name).is_some();
         !configured && name.parse::<ContainerName>().is_ok() && !systemd::is_active(root, &Container::unit(name))
     });
     Ok(found)
@@ -83,7 +84,7 @@ pub fn volumes(root: &Path) -> Result<Vec<Volume>> {
     for container in model.containers.values() {
         for placed in container.placed(model.stack(container, &facts), &facts) {
             if let What::Volume(volume) = &placed.mount.what {
-                users.entry(volume.clone()).or_default().insert(container.name.clone());
+                users.entry(volume.clone()).or_default().insert(container.name.to_string());
             }
         }
     }

@@ -8,6 +8,7 @@ use anyhow::{Result, anyhow, bail};
 use crate::admin::files;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
+use crate::config::names::PodName;
 use crate::model::Named;
 use crate::paths::RUNTIME;
 use crate::runtime::systemd;
@@ -84,7 +85,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()>
         }
     }
     let members = network.map(|network| network.members.as_slice()).unwrap_or_default();
-    let of = |member: &String| model.pods.get(member).map_or_else(|| member.clone(), |pod| pod.file.to_string());
+    let of = |member: &PodName| model.pods.get(member).map_or_else(|| member.to_string(), |pod| pod.file.to_string());
     let users: Vec<String> = members.iter().map(of).collect();
     let unit = is_active(root, name).then(|| Named::service(name));
     files::withdraw(root, name, &users, unit.as_deref(), force, dry_run)?;

@@ -108,7 +108,7 @@ fn environment(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) 
 fn secrets(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
     for (_, _, secret) in container.secrets() {
         let name = &secret.value.name;
-        if !CREDENTIALS.iter().any(|directory| below(root, directory).join(name).exists()) {
+        if !CREDENTIALS.iter().any(|directory| below(root, directory).join(name.as_str()).exists()) {
             let message = format!(
                 "there is no credential {name}; put it into /etc/credstore/{name}, or encrypted by systemd-creds(1) into \
                  /etc/credstore.encrypted/{name}"

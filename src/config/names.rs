@@ -25,7 +25,8 @@ macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $why:expr;)*) => {
         $(
             $(#[$doc])*
-            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+            #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize)]
+            #[serde(transparent)]
             pub struct $name(String);
 
             impl FromStr for $name {
@@ -36,6 +37,14 @@ macro_rules! names {
                         None => Ok(Self(text.to_owned())),
                         Some(why) => Err(Code::Name.problem(why)),
                     }
+                }
+            }
+
+            impl $name {
+                /// The name as text.
+                #[must_use]
+                pub fn as_str(&self) -> &str {
+                    &self.0
                 }
             }
 
@@ -56,6 +65,24 @@ macro_rules! names {
             impl PartialEq<str> for $name {
                 fn eq(&self, other: &str) -> bool {
                     self.0 == other
+                }
+            }
+
+            impl PartialEq<&str> for $name {
+                fn eq(&self, other: &&str) -> bool {
+                    self.0 == *other
+                }
+            }
+
+            impl PartialEq<String> for $name {
+                fn eq(&self, other: &String) -> bool {
+                    self.0 == *other
+                }
+            }
+
+            impl PartialEq<$name> for String {
+                fn eq(&self, other: &$name) -> bool {
+                    *self == other.0
                 }
             }
 
@@ -89,6 +116,24 @@ names! {
     ApplicationName: |text| plain("application", LONGEST_APPLICATION, text);
     /// The name of a secret: that of a credential (systemd.exec(5), `ImportCredential=`).
     SecretName: secret;
+}
+
+/// The pod of one that a container with a network of its own is in has the name of the container.
+impl From<ContainerName> for PodName {
+    fn from(name: ContainerName) -> Self {
+        Self(name.0)
+    }
+}
+
+impl NetworkName {
+    /// The network that `Network=bridge` means, as text.
+    pub const DEFAULT: &str = "bridge";
+
+    /// The network that `Network=bridge` means.
+    #[must_use]
+    pub fn usual() -> Self {
+        Self(Self::DEFAULT.to_owned())
+    }
 }
 
 impl ContainerName {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A container. Pure.
 
+use crate::config::names::ContainerName;
 use crate::config::values::Device;
 use crate::config::values::source::AutoUpdate;
 use crate::diag::Spanned;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Container {
     /// Machine name.
-    pub name: String,
+    pub name: ContainerName,
     /// The name that podman would give the container, where that cannot be the name of a machine.
     pub podman_name: Option<String>,
     /// The file it was written in.

@@ -31,6 +31,7 @@ pub use volume::{Account, Device, Owner, Volume};
 
 use crate::config::keys::FileType;
 use crate::config::lock::Lock;
+use crate::config::names::{ContainerName, NetworkName, PodName, VolumeName};
 use crate::config::trust::Verify;
 use crate::config::trust::policy::PolicyFile;
 use crate::config::update::SETTLE;
@@ -51,13 +52,13 @@ pub type Assignment = (String, String);
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     /// Containers that can be planned, by name. Boxed: the map's nodes are half empty after additions in order.
-    pub containers: BTreeMap<String, Box<Container>>,
+    pub containers: BTreeMap<ContainerName, Box<Container>>,
     /// Pods that can be planned, by name; those of one container among them.
-    pub pods: BTreeMap<String, Pod>,
+    pub pods: BTreeMap<PodName, Pod>,
     /// Networks with names that can be planned, by name.
-    pub networks: BTreeMap<String, Named>,
+    pub networks: BTreeMap<NetworkName, Named>,
     /// Volumes that have a file, by their names.
-    pub volumes: BTreeMap<String, Volume>,
+    pub volumes: BTreeMap<VolumeName, Volume>,
     /// Images, by the name they are imported under.
     pub images: BTreeMap<String, Image>,
     /// How registries are spoken to.

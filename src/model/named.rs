@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A network with a name, and its subnets. Pure.
 
+use crate::config::names::{NetworkName, PodName};
 use crate::model::{Assignment, Link};
 use std::fmt;
 use std::net::IpAddr;
@@ -12,7 +13,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Named {
     /// Its name.
-    pub name: String,
+    pub name: NetworkName,
     /// The file it was written in; the one that could describe it, for the default network.
     pub file: Arc<str>,
     /// The bridge.
@@ -32,7 +33,7 @@ pub struct Named {
     /// Whether it stays without members, as `[Install]` starts it.
     pub stays: bool,
     /// Pods that are connected to it.
-    pub members: Vec<String>,
+    pub members: Vec<PodName>,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.

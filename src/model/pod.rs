@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A pod. Pure.
 
+use crate::config::names::{ContainerName, PodName};
 use crate::model::{Assignment, Attachment, Link, Port, Wanted};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Pod {
     /// Its name, which is also the name of the only member of a pod of one.
-    pub name: String,
+    pub name: PodName,
     /// The file it was written in.
     pub file: Arc<str>,
     /// Whether it is a container's own network, without a `.pod` file.
@@ -25,9 +26,9 @@ pub struct Pod {
     /// The networks with names that it is connected to.
     pub networks: Vec<Attachment>,
     /// Containers that start with it.
-    pub starts: Vec<String>,
+    pub starts: Vec<ContainerName>,
     /// All containers in it.
-    pub members: Vec<String>,
+    pub members: Vec<ContainerName>,
     /// `[Unit]`, file references translated to units.
     pub unit: Vec<Assignment>,
     /// `[Service]`.
@@ -74,9 +75,9 @@ impl Pod {
 
     /// The pod of one of a container with a network of its own.
     #[must_use]
-    pub fn of_container(name: &str, file: &Arc<str>, wanted: Wanted, install: &[Link]) -> Self {
+    pub fn of_container(name: PodName, file: &Arc<str>, wanted: Wanted, install: &[Link]) -> Self {
         Self {
-            name: name.to_owned(),
+            name,
             file: Arc::clone(file),
             own: true,
             host: false,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! A named volume. Pure.
 
+use crate::config::names::VolumeName;
 use crate::model::Assignment;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use std::sync::Arc;
 #[derive(Debug, Clone)]
 pub struct Volume {
     /// Its name, and that of its directory.
-    pub name: String,
+    pub name: VolumeName,
     /// Whether `VolumeName=` says the name.
     pub is_named: bool,
     /// The file it was written in.

@@ -18,7 +18,7 @@ pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
 /// The head of the unit file. Similar containers have equal unit files, which are then one file in memory (see `output::emit`):
 /// `%i` stands for the container's name.
 fn head(container: &Container) -> UnitFile {
-    let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(&container.name));
+    let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(container.name.as_str()));
     match directory.filter(|d| d.ends_with('/')) {
         Some(directory) => UnitFile::with_source(&(unit_value(directory) + "%i.container")),
         None => UnitFile::with_source(&unit_value(&container.file)),

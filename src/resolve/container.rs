@@ -39,7 +39,7 @@ pub fn container(
     let mut problems = Vec::new();
     let names = known.names;
     let mut reader = Reader::new(settings, "Container", &mut problems);
-    let _: Option<ContainerName> = reader.name(name, file, key::CONTAINER_NAME);
+    let own_name: Option<ContainerName> = reader.name(name, file, key::CONTAINER_NAME);
     let podman_name = podman_name(name, file, settings, &mut problems);
     let place = Place { container: name, file, names, volumes };
     let apps = apps(settings, place, images, &mut problems);
@@ -91,11 +91,9 @@ pub fn container(
             "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no: no profile allows to mount";
         problems.push(Diagnostic::error(&profile.at, Code::Combination.problem(message)));
     }
-    if has_errors(&problems) {
-        return Err(errors_first(problems));
-    }
+    let Some(own_name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
-    let (name, file) = (name.to_owned(), Arc::clone(file));
+    let (name, file) = (own_name, Arc::clone(file));
     let connection = outcome.connection.clone();
     let container = Container {
         name,

@@ -413,7 +413,9 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
     }
     let usual = (!is_file(names, DEFAULT)).then_some(DEFAULT);
     for name in usual.into_iter().chain(names.implicit_networks()) {
-        let network = Named::without_file(name);
+        // A name that is not valid is an error where it is written.
+        let Ok(valid) = name.parse() else { continue };
+        let network = Named::without_file(valid);
         let at = Location::new(&network.file, 1);
         if networks.add(network).is_err() {
             // Somebody has given its bridge to another network.
@@ -427,12 +429,12 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
         (Err(problem), _) | (_, Err(problem)) => networks.without(problem),
     };
     for (network, problem) in chosen {
-        networks.bad.insert(network.name.clone(), problem.clone());
+        networks.bad.insert(network.name.to_string(), problem.clone());
         if is_file(names, &network.name) {
             let Named { name, file, install, .. } = network;
             model.rejected.push(Rejected {
                 file_type: FileType::Network,
-                name,
+                name: name.into(),
                 file,
                 problems: vec![problem],
                 install,
@@ -449,32 +451,45 @@ fn is_file(names: &Names, network: &str) -> bool {
 
 /// What is known about pods once all containers are: who is in them, and their addresses.
 fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Networks, model: &mut Model) {
-    let reject = |model: &mut Model, name: &String, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
+    let reject = |model: &mut Model, name: &str, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
         if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
             let problems = vec![problem(&file)];
-            model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
+            model.rejected.push(Rejected {
+                file_type: FileType::Container,
+                name: name.into(),
+                file,
+                problems,
+                install,
+            });
         }
     };
     for (pod, problem) in pods.settle(&model.containers, range, networks) {
         for name in &pod.members {
-            let own = pod.own && *name == pod.name;
+            let own = pod.own && pod.name == name.as_str();
             reject(model, name, &|file| {
                 if own { problem.clone() } else { pod::refused(file, &pod.file, &problem) }
             });
         }
         if !pod.own {
             let Pod { name, file, install, .. } = pod;
-            model.rejected.push(Rejected { file_type: FileType::Pod, name, file, problems: vec![problem], install });
+            model.rejected.push(Rejected {
+                file_type: FileType::Pod,
+                name: name.into(),
+                file,
+                problems: vec![problem],
+                install,
+            });
         }
     }
     // The container whose network others join may have been rejected.
     let is_missing = |container: &Container| match &container.connection {
-        Connection { network: Network::Pod(pod), joined: Some(_), .. } => !pods.good.contains_key(pod),
+        Connection { network: Network::Pod(pod), joined: Some(_), .. } => !pods.good.contains_key(pod.as_str()),
         _ => false,
     };
-    let missing: Vec<String> = model.containers.values().filter(|c| is_missing(c)).map(|c| c.name.clone()).collect();
+    let missing: Vec<ContainerName> =
+        model.containers.values().filter(|c| is_missing(c)).map(|c| c.name.clone()).collect();
     for name in missing {
-        let other = model.containers.get(&name).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
+        let other = model.containers.get(name.as_str()).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
         let message = format!("{other}.container, whose network it joins, cannot be used");
         reject(model, &name, &|file| {
             Diagnostic::error(&Location::whole(file), Code::UnusableFile.problem(message.clone()))
@@ -489,8 +504,9 @@ fn name_servers(networks: &Networks, model: &mut Model) {
     for container in model.containers.values_mut().filter(|container| container.resolver.servers.is_empty()) {
         let connection = &container.connection;
         let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else { continue };
-        let named = model.pods.get(pod).into_iter().flat_map(|pod| &pod.networks);
-        let servers = named.filter_map(|a| networks.good.get(&a.network)).flat_map(|network| network.dns.clone());
+        let named = model.pods.get(pod.as_str()).into_iter().flat_map(|pod| &pod.networks);
+        let servers =
+            named.filter_map(|a| networks.good.get(a.network.as_str())).flat_map(|network| network.dns.clone());
         container.resolver.servers = servers.collect();
     }
 }
@@ -520,7 +536,7 @@ fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Ra
 
 fn reject_cycles(model: &mut Model) {
     for (name, circle) in order::cycles(&model.containers) {
-        if let Some(container) = model.containers.remove(&name) {
+        if let Some(container) = model.containers.remove(name.as_str()) {
             let Container { file, install, .. } = *container;
             let message = format!("{name}.container waits for itself: {circle}");
             let problems = vec![Diagnostic::error(&Location::new(&file, 1), Code::Circle.problem(message))];

@@ -6,11 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::references::unit_of;
 use crate::config::keys::FileType;
+use crate::config::names::ContainerName;
 use crate::model::Container;
 
 /// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
 #[must_use]
-pub fn cycles(containers: &BTreeMap<String, Box<Container>>) -> BTreeMap<String, String> {
+pub fn cycles(containers: &BTreeMap<ContainerName, Box<Container>>) -> BTreeMap<String, String> {
     // Few containers are ordered at all.
     let names: LazyCell<BTreeMap<String, &str>, _> = LazyCell::new(|| {
         containers.keys().filter_map(|name| Some((unit_of(FileType::Container, name).ok()?, name.as_str()))).collect()

@@ -15,7 +15,7 @@ use super::service;
 use super::surroundings::{environs, labels};
 use super::volume::Volumes;
 use crate::config::keys::key;
-use crate::config::names::PodName;
+use crate::config::names::{ContainerName, PodName};
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
@@ -28,7 +28,7 @@ use crate::resolve::network::ports::Claims;
 #[derive(Debug, Default)]
 pub struct Pods {
     /// Those that can be used.
-    pub good: BTreeMap<String, Pod>,
+    pub good: BTreeMap<PodName, Pod>,
     /// Those that cannot, by their files, with the first reason.
     pub bad: BTreeMap<String, Diagnostic>,
     /// What files say about the members.
@@ -50,7 +50,7 @@ pub fn pod(
 ) -> Result<Pod, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut reader = Reader::new(settings, "Pod", &mut problems);
-    let _: Option<PodName> = reader.name(name, file, key::POD_NAME);
+    let own_name: Option<PodName> = reader.name(name, file, key::POD_NAME);
     labels(&mut reader, &[key::LABEL]);
     // Here, and not in each member's name.
     let handed = settings.for_members();
@@ -66,9 +66,7 @@ pub fn pod(
     let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::pod(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
-    if has_errors(&problems) {
-        return Err(errors_first(problems));
-    }
+    let Some(own_name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
     Ok(Pod {
         own: false,
@@ -76,7 +74,7 @@ pub fn pod(
         networks: attachments,
         unit,
         service,
-        ..Pod::of_container(name, file, wanted, &install)
+        ..Pod::of_container(own_name, file, wanted, &install)
     })
 }
 
@@ -107,7 +105,7 @@ impl Pods {
     /// # Errors
     /// There is another one, or a port is taken.
     pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
-        if let Some(other) = self.good.get(&pod.name) {
+        if let Some(other) = self.good.get(pod.name.as_str()) {
             let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
             return Err(vec![Diagnostic::error(&Location::whole(&pod.file), Code::Conflict.problem(message))]);
         }
@@ -143,20 +141,20 @@ impl Pods {
     /// pods that cannot be: they, and the containers in them, are to be rejected.
     pub fn settle(
         &mut self,
-        containers: &BTreeMap<String, Box<Container>>,
+        containers: &BTreeMap<ContainerName, Box<Container>>,
         range: &Result<Range, Problem>,
         networks: &mut Networks,
     ) -> Vec<(Pod, Diagnostic)> {
         // The container a pod was made for may have been rejected since.
-        self.good.retain(|name, pod| !pod.own || containers.contains_key(name));
+        self.good.retain(|name, pod| !pod.own || containers.contains_key(name.as_str()));
         let settled = attach::settle(&mut self.good, networks);
         let mut refused: BTreeMap<String, Problem> = BTreeMap::new();
-        let linked: Vec<String> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
-        for (name, other) in interface_clash(linked.iter().map(String::as_str)) {
+        let linked: Vec<PodName> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
+        for (name, other) in interface_clash(linked.iter().map(PodName::as_str)) {
             let text = format!("the network interface would be called as the one of {other}; rename one");
             refused.insert(name.to_owned(), Code::Conflict.problem(text));
         }
-        let linked = || linked.iter().map(String::as_str);
+        let linked = || linked.iter().map(PodName::as_str);
         match range {
             Err(problem) => refused.extend(linked().map(|name| (name.to_owned(), problem.clone()))),
             Ok(range) => {
@@ -176,7 +174,7 @@ impl Pods {
             let connection = &container.connection;
             let outer = connection.outer_pod();
             for (pod, starts) in [(outer, true), (connection.oci_pod.as_ref(), outer.is_none())] {
-                let Some(pod) = pod.and_then(|name| self.good.get_mut(name)) else { continue };
+                let Some(pod) = pod.and_then(|name| self.good.get_mut(name.as_str())) else { continue };
                 if !pod.members.contains(&container.name) {
                     pod.members.push(container.name.clone());
                     if connection.start_with_pod && starts {
@@ -186,7 +184,7 @@ impl Pods {
             }
         }
         let refuse = |(name, problem): (String, Problem)| {
-            let pod = self.good.remove(&name)?;
+            let pod = self.good.remove(name.as_str())?;
             let problem = Diagnostic::error(&Location::whole(&pod.file), problem);
             Some((pod, problem))
         };

@@ -83,7 +83,7 @@ impl Volumes {
 
     /// The usable ones, by their own names.
     #[must_use]
-    pub fn finish(self) -> BTreeMap<String, Volume> {
+    pub fn finish(self) -> BTreeMap<VolumeName, Volume> {
         self.good.into_values().map(|v| (v.name.clone(), v)).collect()
     }
 }
@@ -102,9 +102,7 @@ pub fn volume(
     let mut problems = Vec::new();
     let written = settings.text("Volume", key::VOLUME_NAME);
     let (name, at) = written.map_or_else(|| (described, Location::whole(file)), |written| (written.value, written.at));
-    if let Err(problem) = name.parse::<VolumeName>() {
-        problems.push(Diagnostic::error(&at, problem));
-    }
+    let own_name = name.parse::<VolumeName>().map_err(|problem| problems.push(Diagnostic::error(&at, problem))).ok();
     let mut reader = Reader::new(settings, "Volume", &mut problems);
     let owner =
         Owner { user: account(&mut reader, key::USER, key::UID), group: account(&mut reader, key::GROUP, key::GID) };
@@ -124,12 +122,10 @@ pub fn volume(
     }
     // A volume is there when a container needs it, so that [Install] has nothing to do.
     service::volume(settings, &mut problems);
-    if has_errors(&problems) {
-        return Err(errors_first(problems));
-    }
+    let Some(name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
     let is_named = settings.text("Volume", key::VOLUME_NAME).is_some();
-    Ok(Volume { name: name.to_owned(), is_named, file: Arc::clone(file), owner, copy, device, unit })
+    Ok(Volume { name, is_named, file: Arc::clone(file), owner, copy, device, unit })
 }
 
 /// A user or group, for which there are two keys.

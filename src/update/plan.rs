@@ -43,7 +43,7 @@ pub struct Rollout {
 /// The pod that a container is in with others.
 fn pod_of<'a>(container: &'a Container, model: &Model) -> Option<&'a String> {
     let pods = container.connection.oci_pod.iter().chain(container.connection.outer_pod());
-    pods.into_iter().find(|pod| model.pods.get(*pod).is_some_and(|pod| !pod.own))
+    pods.into_iter().find(|pod| model.pods.get(&***pod).is_some_and(|pod| !pod.own))
 }
 
 /// The name of the template that a container's file is an instance of.
@@ -112,7 +112,7 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
                 settle: model.update_settle(container),
                 snapshot: model.update_snapshot(container).cloned(),
             };
-            targets.members.insert(container.name.clone(), member);
+            targets.members.insert(container.name.to_string(), member);
         }
     }
     for image in model.images.values().filter(|image| image.file.is_some()) {

@@ -53,7 +53,7 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
         changes.iter().any(|change| runs_on.is_some_and(|entries| !entries.contains(change.to.entry())))
     };
     let members: Vec<String> =
-        containers.iter().map(|container| container.name.clone()).filter(|name| left(name)).collect();
+        containers.iter().map(|container| container.name.to_string()).filter(|name| left(name)).collect();
     if dry_run {
         return Ok((changes, Outcome { updated: members, ..Outcome::default() }));
     }
@@ -107,7 +107,7 @@ fn change(store: &Store, image: &Image, to: Option<&str>, is_only: bool) -> Resu
 fn tell_others(model: &Model, changes: &[Change], members: &[String]) -> Result<()> {
     let running = images::running(Path::new("/")).context("cannot tell what else runs")?;
     for (name, entries) in running.iter().filter(|(name, _)| !members.contains(name)) {
-        let Some(container) = model.containers.get(name) else { continue };
+        let Some(container) = model.containers.get(name.as_str()) else { continue };
         let images = crate::plan::images(container, model);
         let other = changes
             .iter()

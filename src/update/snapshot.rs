@@ -44,7 +44,7 @@ pub fn problem(
         if let Err(error) = snapshots::check(&copied) {
             return Some(format!("{at}: {error:#}"));
         }
-        for other in known.0.containers.keys().filter(|other| !names.contains(other)) {
+        for other in known.0.containers.keys().filter(|other| !names.iter().any(|name| **other == *name)) {
             let runs = units.get(&Container::unit(other)).is_some_and(Unit::is_active);
             let shared = if runs { mounted(other, known) } else { BTreeSet::new() };
             if let Some(volume) = shared.intersection(&copied).next() {

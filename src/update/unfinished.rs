@@ -35,7 +35,7 @@ pub fn undo(store: &Store, model: &Model) -> Result<()> {
         for container in model.containers.values() {
             let unit = Container::unit(&container.name);
             let uses = crate::plan::images(container, model).contains(&image.name.as_str());
-            let is_new = running.get(&container.name).is_some_and(|entries| entries.contains(&switch.to));
+            let is_new = running.get(container.name.as_str()).is_some_and(|entries| entries.contains(&switch.to));
             let failed = units.get(&unit).is_some_and(units::Unit::has_failed);
             if uses && (is_new || failed) {
                 restarts.insert(unit);

@@ -110,7 +110,7 @@ pub fn list(names: &[String], all: bool) -> Result<Vec<Listed>> {
         started,
         units,
     };
-    let mut known: BTreeSet<String> = host.model.containers.keys().cloned().collect();
+    let mut known: BTreeSet<String> = host.model.containers.keys().map(ToString::to_string).collect();
     known.extend(host.rejected().map(|rejected| rejected.name.clone()));
     known.extend(host.started.iter().filter_map(|started| Container::of_unit(&started.unit)).map(str::to_owned));
     // What others left is looked for only where it is asked for: that takes root.

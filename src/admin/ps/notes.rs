@@ -93,7 +93,7 @@ impl Host {
         }
         // The ports of a container whose network this one joins are said with that one, and in the host's network applications open
         // their ports themselves.
-        let known = pods.iter().filter_map(|pod| self.model.pods.get(pod));
+        let known = pods.iter().filter_map(|pod| self.model.pods.get(pod.as_str()));
         let planned = known.filter(|pod| !pod.host && (!pod.own || pod.name == *name));
         let missing = planned.flat_map(|pod| pod.wanted.ports.iter().map(move |port| (pod, port))).find(|(_, port)| {
             let address = port.listen();

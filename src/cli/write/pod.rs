@@ -82,7 +82,7 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
     let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);
     for listed in all {
         let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
-        let members = dash(listed.pod.members.clone());
+        let members = dash(listed.pod.members.iter().map(ToString::to_string).collect());
         let (name, ports) = (&listed.pod.name, dash(ports(listed)));
         writeln!(out, "{name:width$}  {:8}  {:7}  {members}  {ports}", state(listed), network(listed))?;
     }

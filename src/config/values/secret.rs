@@ -3,6 +3,7 @@
 
 use super::mount::{octal, target};
 use crate::config::names::SecretName;
+use crate::diag::Problem;
 use crate::diag::suggestion;
 use crate::unit::is_env_name;
 
@@ -13,7 +14,7 @@ const DIRECTORY: &str = "/run/secrets";
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
     /// The credential's name (systemd.exec(5), `ImportCredential=`).
-    pub name: String,
+    pub name: SecretName,
     /// How the application gets it.
     pub form: Form,
 }
@@ -48,7 +49,7 @@ pub fn secret(value: &str) -> Result<Secret, String> {
         Some(place) => parts.remove(place).split_once('=').map_or("", |(_, name)| name).to_owned(),
         None => parts.remove(0).to_owned(),
     };
-    let name: String = name.parse::<SecretName>().map_err(|problem| problem.to_string())?.into();
+    let name: SecretName = name.parse().map_err(|problem: Problem| problem.to_string())?;
     let (mut kind, mut place, mut uid, mut gid, mut mode) = ("mount", None, None, None, None);
     for part in parts {
         let (key, value) = part.split_once('=').filter(|(_, v)| !v.is_empty()).unwrap_or((part, ""));
@@ -99,7 +100,7 @@ mod tests {
             ("db,type=env", Form::Variable("db".into())),
             ("db,type=env,target=PASSWORD", Form::Variable("PASSWORD".into())),
         ] {
-            assert_eq!(secret(value).unwrap(), Secret { name: "db".into(), form }, "{value}");
+            assert_eq!(secret(value).unwrap(), Secret { name: "db".parse().unwrap(), form }, "{value}");
         }
         for (bad, why) in [
             ("", "not the name of a secret"),

@@ -60,7 +60,7 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
                 "the interface of a pod is made by the cluster; leave mac= and interface_name= out",
             );
         }
-        let Some(network) = context.model.networks.get(&attachment.network) else { continue };
+        let Some(network) = context.model.networks.get(attachment.network.as_str()) else { continue };
         let file = std::sync::Arc::clone(&network.file);
         let lost = [key::SUBNET, key::GATEWAY, key::IP_RANGE, key::INTERFACE_NAME, key::IPV6, key::OPTIONS, key::DNS];
         for key in lost {

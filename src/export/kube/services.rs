@@ -40,7 +40,7 @@ pub fn published(workload: &Workload<'_>, context: &Context<'_>) -> Vec<Publishe
     };
     let mut all: Vec<Published> = of_pod.chain(of_links).map(port).collect();
     // Other instances publish the same ports elsewhere.
-    let others = workload.others.iter().filter_map(|name| context.model.pods.get(name));
+    let others = workload.others.iter().filter_map(|name| context.model.pods.get(name.as_str()));
     all.extend(others.flat_map(|pod| &pod.wanted.ports).map(port));
     all
 }
@@ -135,7 +135,7 @@ fn headless(name: &str, workload: &Workload<'_>, context: &mut Context<'_>) {
 /// The names by which members of its networks reach a workload.
 fn names(workload: &Workload<'_>, context: &mut Context<'_>) -> BTreeSet<String> {
     let Some(pod) = workload.network_of(context.model) else { return BTreeSet::new() };
-    let named = |name: &String| context.model.networks.get(name).is_some_and(|network| network.names);
+    let named = |name: &String| context.model.networks.get(name.as_str()).is_some_and(|network| network.names);
     let attachments: Vec<_> = pod.networks.iter().filter(|attachment| named(&attachment.network)).cloned().collect();
     if attachments.is_empty() {
         return BTreeSet::new();
@@ -145,7 +145,7 @@ fn names(workload: &Workload<'_>, context: &mut Context<'_>) -> BTreeSet<String>
         wanted.insert(workload.name.clone(), attachment.at.clone());
         for container in workload.containers.iter().filter(|c| matches!(c.connection.network, Network::Pod(_))) {
             if workload.replicas == 1 {
-                wanted.insert(container.name.clone(), attachment.at.clone());
+                wanted.insert(container.name.to_string(), attachment.at.clone());
             }
         }
         for alias in &attachment.aliases {

@@ -77,7 +77,7 @@ impl<'a> Workload<'a> {
     /// The pod that has its network: that of its file, or the one of a container alone.
     pub fn network_of(&self, model: &'a Model) -> Option<&'a Pod> {
         self.pod.or_else(|| match &self.containers.first()?.connection.network {
-            Network::Pod(pod) => model.pods.get(pod),
+            Network::Pod(pod) => model.pods.get(pod.as_str()),
             _ => None,
         })
     }
@@ -92,7 +92,7 @@ pub fn all<'a>(sources: &Sources, model: &'a Model) -> Vec<Workload<'a>> {
         let joined = container.connection.joined.as_deref().and_then(|name| model.containers.get(name));
         let network = joined.map_or(&container.connection.network, |joined| &joined.connection.network);
         match network {
-            Network::Pod(pod) if model.pods.get(pod).is_some_and(|pod| !pod.own) => {
+            Network::Pod(pod) if model.pods.get(pod.as_str()).is_some_and(|pod| !pod.own) => {
                 in_pods.entry(pod).or_default().push(container);
             }
             Network::Pod(pod) if container.name != *pod => in_pods.entry(pod).or_default().push(container),
@@ -110,7 +110,7 @@ pub fn all<'a>(sources: &Sources, model: &'a Model) -> Vec<Workload<'a>> {
                 Some((template, instance)) => (dns(&template), Some(instance)),
                 None => (dns(name), None),
             };
-            let mut called: BTreeSet<String> = members.iter().map(|member| member.name.clone()).collect();
+            let mut called: BTreeSet<String> = members.iter().map(|member| member.name.to_string()).collect();
             called.insert(name.to_owned());
             let known = out.get_mut(&workload).filter(|known| known.instance.is_some() && instance.is_some());
             if let Some(known) = known {

@@ -28,7 +28,7 @@ const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.c
 pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) -> bool {
     let image = facts.images.get(&app.image);
     let health = health::check(app, image);
-    let place = Place::Layer(container.name.clone());
+    let place = Place::Layer(container.name.to_string());
     let directory = app.directory();
     let directory = directory.trim_start_matches('/');
     tree.file(

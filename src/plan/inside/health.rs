@@ -38,7 +38,7 @@ fn first_timer(app: &App, health: &Health) -> Option<String> {
 
 /// Plans the units of one application, and the file that says what is checked.
 pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut Tree) {
-    let place = Place::Layer(container.name.clone());
+    let place = Place::Layer(container.name.to_string());
     let name = app.unit();
     let directory = app.directory();
     if let Ok(json) = serde_json::to_string_pretty(health) {
@@ -92,7 +92,7 @@ pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
 
 /// Plans what watches over all of them. Gives the units that the container boots with.
 pub(crate) fn whole(container: &Container, checked: &[&App], tree: &mut Tree) -> Vec<String> {
-    let place = Place::Layer(container.name.clone());
+    let place = Place::Layer(container.name.to_string());
     let all: Vec<String> = container.apps.iter().map(|a| format!("{}:{}.service", a.name, a.unit())).collect();
     let mut ended = unit(container, &format!("End of container {} with its last application", container.name));
     ended.set("Unit", "StartLimitIntervalSec", "0");

@@ -15,7 +15,7 @@ pub(crate) const UNITS: &str = "etc/systemd/system";
 
 /// Plans the layer.
 pub fn plan(container: &Container, model: &Model, stack: Stack<'_>, facts: &Facts, tree: &mut Tree) {
-    let place = Place::Layer(container.name.clone());
+    let place = Place::Layer(container.name.to_string());
     // Where others are found by name, a file that is updated is mounted over it; see the .nspawn file.
     let hosts = names::hosts(&names::entry(container, model), &[]);
     tree.file(place.clone(), "etc/hosts", &hosts);

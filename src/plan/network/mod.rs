@@ -100,7 +100,9 @@ pub fn links(pod: &Pod, model: &Model, unit: &mut UnitFile) {
         .networks
         .iter()
         .zip(interfaces_of(&pod.networks))
-        .filter_map(|(attachment, interface)| Some((attachment, model.networks.get(&attachment.network)?, interface)))
+        .filter_map(|(attachment, interface)| {
+            Some((attachment, model.networks.get(attachment.network.as_str())?, interface))
+        })
         .collect();
     if members.is_empty() {
         return;

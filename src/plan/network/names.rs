@@ -48,7 +48,7 @@ pub struct Connected {
 /// The pod whose network the container's applications are in.
 fn pod<'a>(container: &Container, model: &'a Model) -> Option<&'a Pod> {
     let connection = &container.connection;
-    model.pods.get(connection.oci_pod.as_ref().or(connection.outer_pod())?)
+    model.pods.get(connection.oci_pod.as_ref().or(connection.outer_pod())?.as_str())
 }
 
 /// Whether the container finds others by name, and its hosts file has to be updated while it runs.
@@ -61,35 +61,36 @@ pub fn is_shared(container: &Container, model: &Model) -> bool {
 #[must_use]
 pub fn entry(container: &Container, model: &Model) -> Entry {
     let pod = pod(container, model);
-    let mut names = vec![container.name.clone(), container.host_name.clone()];
+    let mut names = vec![container.name.to_string(), container.host_name.clone()];
     // What podman calls the container of a Quadlet file without ContainerName=.
     names.push(format!("systemd-{}", container.name));
     names.extend(container.podman_name.clone());
     let networks = pod.into_iter().flat_map(|pod| pod.networks.iter().map(move |a| (pod, a)));
     let networks = networks.filter_map(|(pod, attachment)| {
-        let network = model.networks.get(&attachment.network)?;
-        let all = names.iter().chain([&pod.name]).chain(&attachment.aliases);
+        let network = model.networks.get(attachment.network.as_str())?;
+        let all = names.iter().map(String::as_str).chain([pod.name.as_str()]);
+        let all = all.chain(attachment.aliases.iter().map(String::as_str));
         Some(Connected {
-            network: network.name.clone(),
+            network: network.name.to_string(),
             addresses: attachment.addresses.iter().map(|(address, _)| *address).collect(),
             names: unique(all),
             tells: network.names,
         })
     });
     Entry {
-        container: container.name.clone(),
+        container: container.name.to_string(),
         host_name: container.host_name.clone(),
-        pod: pod.map(|pod| pod.name.clone()),
+        pod: pod.map(|pod| pod.name.to_string()),
         networks: networks.collect(),
-        names: unique(names.iter().chain(pod.map(|pod| &pod.name))),
+        names: unique(names.iter().map(String::as_str).chain(pod.map(|pod| pod.name.as_str()))),
         own: container.hosts.clone(),
         gateway: gateway(container, pod, model),
     }
 }
 
-fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Vec<String> {
+fn unique<'a>(names: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut seen = BTreeSet::new();
-    names.filter(|name| seen.insert(name.to_lowercase())).cloned().collect()
+    names.filter(|name| seen.insert(name.to_lowercase())).map(str::to_owned).collect()
 }
 
 /// The address of the host in the network of the container's applications.
@@ -98,7 +99,7 @@ fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<Ip
         let shares = container.connection.network == Network::Host && container.connection.oci_pod.is_none();
         return shares.then_some(IpAddr::from([127, 0, 0, 1]));
     };
-    let networks = pod.networks.iter().filter_map(|a| model.networks.get(&a.network));
+    let networks = pod.networks.iter().filter_map(|a| model.networks.get(a.network.as_str()));
     let named = networks.filter(|n| !n.internal).flat_map(|n| &n.subnets).next().map(|subnet| subnet.gateway);
     named.or_else(|| pod.veth_pair.as_ref().filter(|_| pod.wanted.uplink).map(|veth_pair| veth_pair.host.into()))
 }

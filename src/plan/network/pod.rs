@@ -73,7 +73,7 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
 /// and the root of another one has no privilege in it. sysctl(8) takes slashes for the separators of a name.
 fn kernel_settings(pod: &Pod, model: &Model) -> Vec<String> {
     let members = model.containers.values().filter(|container| {
-        container.security.user_ns && container.connection.network == Network::Pod(pod.name.clone())
+        container.security.user_ns && container.connection.network == Network::Pod(pod.name.to_string())
     });
     let all = members.flat_map(|container| &container.apps).flat_map(|app| &app.startup.sysctl);
     let of_network = all.filter(|(name, _)| name.starts_with("net."));
@@ -206,12 +206,12 @@ pub fn needs_resolver(container: &Container, model: &Model) -> bool {
     let ((Some(pod), _) | (None, Network::Pod(pod))) = (&connection.oci_pod, &connection.network) else {
         return connection.network.configures_itself();
     };
-    model.pods.get(pod).is_some_and(|pod| pod.wanted.uplink || has_way_out(pod, model))
+    model.pods.get(pod.as_str()).is_some_and(|pod| pod.wanted.uplink || has_way_out(pod, model))
 }
 
 /// Whether a network with a name that the pod is connected to has a way out.
 fn has_way_out(pod: &Pod, model: &Model) -> bool {
-    pod.networks.iter().filter_map(|a| model.networks.get(&a.network)).any(|network| !network.internal)
+    pod.networks.iter().filter_map(|a| model.networks.get(a.network.as_str())).any(|network| !network.internal)
 }
 
 /// What an application's service says about networks.
@@ -224,7 +224,7 @@ pub fn application(container: &Container, unit: &mut UnitFile) {
 /// What `[Install]` of a container starts: with `StartOnDemand=`, the sockets.
 #[must_use]
 pub fn installed(container: &Container, model: &Model) -> Vec<String> {
-    match model.pods.get(&container.name).filter(|pod| pod.own && pod.wanted.on_demand) {
+    match model.pods.get(container.name.as_str()).filter(|pod| pod.own && pod.wanted.on_demand) {
         Some(pod) => publish::sockets(pod),
         None => vec![Container::unit(&container.name)],
     }

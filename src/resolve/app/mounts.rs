@@ -119,12 +119,12 @@ impl Place<'_> {
                 existing(FileType::Volume, &file, self.names)?;
                 let volume = self.volumes.of_file(&file)?;
                 options.copy &= volume.copy;
-                What::Volume(volume.name.clone())
+                What::Volume(volume.name.to_string())
             }
             Source::Named(name) => {
                 let volume = self.volumes.by_name(&name)?;
                 options.copy &= volume.is_none_or(|v| v.copy);
-                What::Volume(volume.map_or(name, |v| v.name.clone()))
+                What::Volume(volume.map_or(name, |v| v.name.to_string()))
             }
             Source::Anonymous => What::Volume(anonymous(self.container, further, &target)),
             Source::Tmpfs(options) => What::Tmpfs(options),

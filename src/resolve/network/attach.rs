@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::keys::{FileType, key};
-use crate::config::names::machine_name;
+use crate::config::names::{PodName, machine_name};
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
@@ -266,12 +266,12 @@ pub fn interfaces_of(attachments: &[Attachment]) -> Vec<String> {
 }
 
 /// Gives all members of networks their addresses and links. Returns the pods that cannot be connected, with the reason.
-pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTreeMap<String, Diagnostic> {
+pub fn settle(pods: &mut BTreeMap<PodName, Pod>, networks: &mut Networks) -> BTreeMap<PodName, Diagnostic> {
     let mut refused = BTreeMap::new();
     let mut links: BTreeMap<String, String> = BTreeMap::new();
     for pod in pods.values_mut() {
         for attachment in &mut pod.networks {
-            let Some(network) = networks.good.get_mut(&attachment.network) else {
+            let Some(network) = networks.good.get_mut(attachment.network.as_str()) else {
                 let reason = networks.bad.get(&attachment.network).map(ToString::to_string).unwrap_or_default();
                 let message = format!("{}.network cannot be used: {reason}", attachment.network);
                 refused
@@ -280,7 +280,7 @@ pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTre
             };
             network.members.push(pod.name.clone());
             attachment.link = format!("sdmv{}", short(&format!("{} {}", pod.name, network.name), 11));
-            if let Some(other) = links.insert(attachment.link.clone(), pod.name.clone()) {
+            if let Some(other) = links.insert(attachment.link.clone(), pod.name.to_string()) {
                 let message = format!("its network interface would be called as one of {other}; rename one of the two");
                 refused.insert(
                     pod.name.clone(),
@@ -300,7 +300,7 @@ pub fn settle(pods: &mut BTreeMap<String, Pod>, networks: &mut Networks) -> BTre
 
 /// Warns of ports that a proxy opens on the host for members of networks without a way out: with Podman, these ports are closed.
 pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], problems: &mut Vec<Diagnostic>) {
-    let internal = |attachment: &Attachment| networks.good.get(&attachment.network).is_some_and(|n| n.internal);
+    let internal = |attachment: &Attachment| networks.good.get(attachment.network.as_str()).is_some_and(|n| n.internal);
     if attachments.is_empty() || !attachments.iter().all(internal) {
         return;
     }
@@ -316,7 +316,7 @@ fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
     if pod.networks.is_empty() {
         return None;
     }
-    let named: Vec<&Named> = pod.networks.iter().filter_map(|a| networks.good.get(&a.network)).collect();
+    let named: Vec<&Named> = pod.networks.iter().filter_map(|a| networks.good.get(a.network.as_str())).collect();
     let open: Vec<&&Named> = named.iter().filter(|network| !network.internal).collect();
     pod.forwarded().find_map(|port| {
         let message = if port.address.is_some_and(|address| address == IpAddr::V6(Ipv6Addr::LOCALHOST)) {
@@ -333,11 +333,11 @@ fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
 }
 
 /// Gives the members of a network their addresses.
-fn addresses(network: &Named, pods: &mut BTreeMap<String, Pod>, refused: &mut BTreeMap<String, Diagnostic>) {
+fn addresses(network: &Named, pods: &mut BTreeMap<PodName, Pod>, refused: &mut BTreeMap<PodName, Diagnostic>) {
     let of = |pod: &Pod| pod.networks.iter().find(|a| a.network == network.name).cloned();
-    let mut pins: Vec<(Spanned<IpAddr>, String)> = Vec::new();
+    let mut pins: Vec<(Spanned<IpAddr>, PodName)> = Vec::new();
     for name in &network.members {
-        for pin in pods.get(name).and_then(of).into_iter().flat_map(|attachment| attachment.pinned) {
+        for pin in pods.get(name.as_str()).and_then(of).into_iter().flat_map(|attachment| attachment.pinned) {
             let ip = pin.value;
             let message = if !network.subnets.iter().any(|subnet| subnet.has(ip)) {
                 let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
@@ -359,11 +359,11 @@ fn addresses(network: &Named, pods: &mut BTreeMap<String, Pod>, refused: &mut BT
     let taken: Vec<IpAddr> = pins.iter().map(|(pin, _)| pin.value).collect();
     for subnet in &network.subnets {
         let pinned =
-            |name: &str| pins.iter().find(|(pin, n)| n == name && subnet.has(pin.value)).map(|(pin, _)| pin.value);
-        let others = network.members.iter().map(String::as_str).filter(|name| pinned(name).is_none());
+            |name: &str| pins.iter().find(|(pin, n)| *n == *name && subnet.has(pin.value)).map(|(pin, _)| pin.value);
+        let others = network.members.iter().map(PodName::as_str).filter(|name| pinned(name).is_none());
         let given = subnet.distribute(others, &taken);
         for name in &network.members {
-            let Some(pod) = pods.get_mut(name) else { continue };
+            let Some(pod) = pods.get_mut(name.as_str()) else { continue };
             let Some(attachment) = pod.networks.iter_mut().find(|a| a.network == network.name) else { continue };
             if let Some(address) = pinned(name).or_else(|| given.get(name.as_str()).copied()) {
                 attachment.addresses.push((address, subnet.length));

@@ -51,7 +51,7 @@ impl Known<'_> {
             _ => return false,
         };
         // The network of another container is known when all of them are.
-        let Some(pod) = outcome.own.as_ref().or_else(|| self.pods.good.get(pod)) else {
+        let Some(pod) = outcome.own.as_ref().or_else(|| self.pods.good.get(pod.as_str())) else {
             return connection.joined.is_some();
         };
         let open = |name: &str| self.networks.good.get(name).is_none_or(|network| !network.internal);
@@ -92,7 +92,7 @@ pub fn container(
         belong(&PUBLISHING, joined.value, settings, problems);
     }
     let start_with_pod = start.and_then(|s| parse_bool(s.value)).unwrap_or(true);
-    let host_pod = pod.clone().filter(|pod| pods.good.get(pod).is_some_and(|pod| pod.host));
+    let host_pod = pod.clone().filter(|pod| pods.good.get(pod.as_str()).is_some_and(|pod| pod.host));
     let connection = |network| Connection {
         network,
         oci_pod: oci_pod.clone(),
@@ -160,8 +160,12 @@ pub fn container(
                 problems.push(Diagnostic::error(&at, Code::Conflict.problem(message)));
             }
             let wanted = Wanted { uplink: network == Written::Uplink, ..wanted };
-            let own = Pod { networks: attachments, ..Pod::of_container(name, file, wanted, install) };
-            Outcome { connection: connection(Network::Pod(name.to_owned())), own: Some(own), claims: Vec::new() }
+            // A container whose name is invalid is rejected anyway.
+            let own = name
+                .parse()
+                .ok()
+                .map(|name| Pod { networks: attachments, ..Pod::of_container(name, file, wanted, install) });
+            Outcome { connection: connection(Network::Pod(name.to_owned())), own, claims: Vec::new() }
         }
     }
 }

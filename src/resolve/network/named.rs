@@ -19,7 +19,7 @@ use crate::resolve::service;
 use crate::resolve::surroundings::labels;
 
 /// The name of the network that `Network=bridge` means.
-pub const DEFAULT: &str = "bridge";
+pub const DEFAULT: &str = NetworkName::DEFAULT;
 
 /// The length of the subnets that are chosen for networks.
 const LENGTH: u8 = 20;
@@ -28,16 +28,16 @@ impl Named {
     /// The default network, which needs no file.
     #[must_use]
     pub fn usual() -> Self {
-        Self::without_file(DEFAULT)
+        Self::without_file(NetworkName::usual())
     }
 
     /// A network as that of a file without keys.
     #[must_use]
-    pub fn without_file(name: &str) -> Self {
+    pub fn without_file(name: NetworkName) -> Self {
         Self {
-            name: name.to_owned(),
             file: Arc::from(format!("/etc/sdme/{name}.network")),
-            interface: interface(name),
+            interface: interface(&name),
+            name,
             subnets: Vec::new(),
             choose: true,
             internal: false,
@@ -78,7 +78,7 @@ pub fn network(
 ) -> Result<Named, Vec<Diagnostic>> {
     let mut problems = Vec::new();
     let mut reader = Reader::new(settings, "Network", &mut problems);
-    let _: Option<NetworkName> = reader.name(name, file, key::NETWORK_NAME);
+    let own_name: Option<NetworkName> = reader.name(name, file, key::NETWORK_NAME);
     labels(&mut reader, &[key::LABEL]);
     if let Some(written) = reader.flag(key::NETWORK_DELETE_ON_STOP).filter(|delete| !delete.value) {
         let message =
@@ -112,12 +112,10 @@ pub fn network(
     let unit = unit_section(settings.section("Unit"), names, &[], &mut problems);
     let service = service::network(settings, &mut problems);
     let install = install::links(settings, names, &mut problems);
-    if has_errors(&problems) {
-        return Err(errors_first(problems));
-    }
+    let Some(own_name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
     Ok(Named {
-        name: name.to_owned(),
+        name: own_name,
         file: Arc::clone(file),
         interface: interface_name.unwrap_or_else(|| interface(name)),
         subnets,
@@ -226,7 +224,7 @@ fn options(reader: &mut Reader<'_, '_>) -> Option<u16> {
 #[derive(Debug, Default)]
 pub struct Networks {
     /// Those that can be used.
-    pub good: BTreeMap<String, Named>,
+    pub good: BTreeMap<NetworkName, Named>,
     /// The names of those that cannot, with the first reason.
     pub bad: BTreeMap<String, Diagnostic>,
 }
@@ -263,11 +261,11 @@ impl Networks {
     }
 
     /// The networks for which a subnet is to be chosen, by name.
-    fn without_subnet(&self) -> Vec<String> {
+    fn without_subnet(&self) -> Vec<NetworkName> {
         self.good.values().filter(|network| network.choose).map(|network| network.name.clone()).collect()
     }
 
-    fn refuse(&mut self, names: &[String], problem: &Problem) -> Vec<(Named, Diagnostic)> {
+    fn refuse(&mut self, names: &[NetworkName], problem: &Problem) -> Vec<(Named, Diagnostic)> {
         let refused = names.iter().filter_map(|name| self.good.remove(name));
         let with_reason = |network: Named| {
             let problem = Diagnostic::error(&Location::new(&network.file, 1), problem.clone());
@@ -289,7 +287,7 @@ impl Networks {
         };
         let taken = (0..parts).filter(is_taken).map(|slot| (slot, "")).collect();
         let names = self.without_subnet();
-        let slots = distribute(names.iter().map(String::as_str), parts, taken);
+        let slots = distribute(names.iter().map(NetworkName::as_str), parts, taken);
         let mut refused = Vec::new();
         for name in &names {
             let subnet = slots.get(name.as_str()).and_then(|slot| part(*slot));
@@ -321,7 +319,8 @@ mod tests {
         for (name, subnet) in [("a", None), ("b", None), ("c", Some("10.216.0.0/14"))] {
             let subnets: Vec<Subnet> = subnet.map(|text| Subnet::parse(text).unwrap()).into_iter().collect();
             let choose = subnets.is_empty();
-            let network = Named { name: name.into(), interface: interface(name), subnets, choose, ..Named::usual() };
+            let network =
+                Named { name: name.parse().unwrap(), interface: interface(name), subnets, choose, ..Named::usual() };
             networks.add(network).unwrap();
         }
         assert!(networks.choose(Range::networks(), Range::default()).is_empty());

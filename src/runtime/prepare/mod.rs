@@ -216,7 +216,7 @@ pub fn release(name: &str) -> Result<()> {
 /// after a stop takes the stop of the network back.
 fn renew_network(model: &Model, container: &Container) -> Result<()> {
     let pod = Pod::service(&container.name);
-    if model.pods.get(&container.name).is_some_and(|pod| pod.own) && !started::is_current(&pod) {
+    if model.pods.get(container.name.as_str()).is_some_and(|pod| pod.own) && !started::is_current(&pod) {
         // Without its dependencies: this start is one of them.
         let restarted = systemd::systemctl(&["restart", "--job-mode=ignore-dependencies", &pod]);
         failure::network(container)?;
