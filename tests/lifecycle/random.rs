@@ -142,13 +142,22 @@ fn active(bench: &Bench) -> BTreeSet<String> {
     units.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Brings what runs up to date, as an administrator would: restarts what has a valid file, stops the rest. Returns what runs
-/// then, and what went wrong.
+/// Brings what runs or has failed up to date, as an administrator would: restarts what has a valid file, stops or removes the
+/// rest. Returns what runs then, and what went wrong.
 fn update(bench: &Bench, sequence: &Sequence) -> (Vec<String>, Vec<String>) {
     sequence.files.load(&bench.host);
-    bench.host.run("systemctl reset-failed");
     let valid = sequence.valid_units();
-    let running = active(bench);
+    let failed = "systemctl list-units --failed --plain --no-legend 'systemd-nspawn@*.service' | cut -d' ' -f1";
+    let failed = bench.host.ok(failed);
+    let (again, lost): (Vec<&str>, Vec<&str>) = failed.lines().partition(|unit| valid.contains(*unit));
+    // Why a container has failed is known until its next start, and a release that was killed leaves mounts until then.
+    for unit in lost {
+        let name = unit.trim_start_matches("systemd-nspawn@").trim_end_matches(".service");
+        bench.host.run(&format!("sdme-gen rm {name}"));
+    }
+    sequence.files.load(&bench.host);
+    bench.host.run("systemctl reset-failed");
+    let running = active(bench).into_iter().chain(again.into_iter().map(str::to_owned)).collect::<BTreeSet<_>>();
     let (stays, goes): (Vec<String>, Vec<String>) = running.into_iter().partition(|unit| valid.contains(unit));
     let mut problems = bench.systemctl("stop", &goes);
     // A pod that runs for a container by itself, without its target, is restarted by its service.
