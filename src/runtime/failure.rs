@@ -220,9 +220,19 @@ pub(crate) fn message(unit: &str, lines: &str, matches: &[String]) -> Option<Str
 pub(super) fn message_of(unit: &str, run: &str, lines: &str, matches: &[String]) -> Option<String> {
     // A message may be on its way.
     let _ = Command::new("journalctl").arg("--sync").stdin(Stdio::null()).stderr(Stdio::null()).status();
+    read(lines, &[format!("_SYSTEMD_UNIT={unit}"), format!("_SYSTEMD_INVOCATION_ID={run}")], matches)
+}
+
+/// The last message of a program of `unit` within the last minute. On a busy machine, journald looks at a program that ends at once when
+/// its unit has failed already, and does not know the run any more.
+pub(super) fn recent_message(unit: &str) -> Option<String> {
+    read("1", &["--since=-1min".to_owned(), format!("_SYSTEMD_UNIT={unit}")], &[])
+}
+
+fn read(lines: &str, unit: &[String], matches: &[String]) -> Option<String> {
     let output = Command::new("journalctl")
         .args(["--quiet", "--boot", "--output=cat", "--lines", lines])
-        .args([format!("_SYSTEMD_UNIT={unit}"), format!("_SYSTEMD_INVOCATION_ID={run}")])
+        .args(unit)
         .args(matches)
         .stdin(Stdio::null())
         .output()

@@ -9,7 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::cause::Cause;
 use crate::model::{Container, Model, Mount};
 use crate::paths::volume;
-use crate::runtime::failure::{Unmet, message_of};
+use crate::runtime::failure::{Unmet, message_of, recent_message};
 use crate::runtime::systemd;
 use crate::unit::escape_path;
 
@@ -59,7 +59,7 @@ fn is_missing(mount: &Properties) -> bool {
 fn text(mount: &Properties, model: &Model) -> String {
     let get = |name: &str| mount.get(name).map(String::as_str).unwrap_or_default();
     let (unit, place) = (get("Id"), get("Where"));
-    let said = message_of(unit, get("InvocationID"), "+1", &[]);
+    let said = message_of(unit, get("InvocationID"), "+1", &[]).or_else(|| recent_message(unit));
     let reason = said.map(|text| format!(": {}", text.trim_end_matches('.'))).unwrap_or_default();
     let own = model.volumes.values().find(|known| volume(&known.name) == place);
     match own.and_then(|own| Some((own, own.device.as_ref()?))) {
