@@ -32,7 +32,7 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 all: build
 
-# No program has paths of the build machine in it: builds in different directories give the same bytes (`make reproducible`).
+# Paths of the build machine are replaced in the programs; `make reproducible` compares builds in two directories.
 REMAP = --remap-path-prefix=$(CURDIR)=/usr/src/sdme-gen --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 
 # The launcher runs in every image, so it brings its C library along; so does the generator, which starts sooner for it.
