@@ -2,7 +2,6 @@
 //! The root directory of a container for `sdme-gen cp`: that of a container that runs, or that of a stopped one, whose layers are
 //! mounted on each other for this process alone.
 
-use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
@@ -15,7 +14,7 @@ use super::links::{self, further, layers};
 use super::{mountpoints, ranges, stack};
 use crate::image::{Store, application_root};
 use crate::model::{Container, Facts, Model, Stack};
-use crate::paths::{RUNTIME, app_part, container_runtime, container_state, machine_root};
+use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
 use crate::plan;
 use crate::rootdir::tree::Tree;
 
@@ -59,14 +58,9 @@ pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root>
     let name = &container.name;
     let range = super::range(model, facts, container)?;
     let place = machine_root(name);
-    let other = further(&Store::open(Path::new("/")), model.applications(container, facts))?;
-    let state = container_state(name);
+    let further = model.applications(container, facts).iter().filter(|app| !app.first);
     let started = ranges::lock()?;
-    for state in other.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
-        for part in ["upper", "work"] {
-            ranges::make(&Path::new(&state).join(part), range.unwrap_or_default())?;
-        }
-    }
+    ranges::make_upper(name, further.map(|app| app.name.as_str()), range.unwrap_or_default())?;
     drop(started);
     let lock = lock(name, false)?;
     if !stack::mounted()?.contains(&place) {
@@ -103,10 +97,7 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
         ranges::give(&config, first)?;
     }
     links::keep(&directory, &application, &base, &further)?;
-    let paths = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
-    let first = container.apps.iter().find(|app| app.first).map(|app| (app.name.as_str(), paths(&application)));
-    let below: BTreeMap<&str, Vec<String>> =
-        first.into_iter().chain(further.iter().map(|(app, lower)| (*app, paths(lower)))).collect();
+    let below = links::below(&links::of_applications(container, &application, &further));
     stack::mount(&container.name, &plan::stack::stack(container, &[], &below), range).map(drop)
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The images that a container runs on, and the links to them. While a link exists, its image is not pruned.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{DirBuilderExt as _, symlink};
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use super::base::host_base;
 use crate::image::{Store, mark};
-use crate::model::{App, Base, Mode, Stack};
+use crate::model::{App, Base, Container, Mode, Stack};
 use crate::paths::RUNTIME;
 
 /// The directories of an image that has to be there, the topmost first.
@@ -53,6 +54,24 @@ fn own(lower: &[PathBuf]) -> Result<&PathBuf> {
 pub fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, Vec<PathBuf>)>> {
     let further = apps.iter().filter(|app| !app.first);
     further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
+}
+
+/// All applications of a container and their images' directories, the topmost first, of what [`layers`] and [`further`] give.
+#[must_use]
+pub fn of_applications<'a>(
+    container: &'a Container,
+    application: &'a [PathBuf],
+    further: &'a [(&'a str, Vec<PathBuf>)],
+) -> Vec<(&'a str, &'a [PathBuf])> {
+    let first = container.apps.iter().find(|app| app.first).map(|app| (app.name.as_str(), application));
+    first.into_iter().chain(further.iter().map(|(app, lower)| (*app, lower.as_slice()))).collect()
+}
+
+/// The directories below the topmost one of each application.
+#[must_use]
+pub fn below<'a>(applications: &[(&'a str, &[PathBuf])]) -> BTreeMap<&'a str, Vec<String>> {
+    let paths = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
+    applications.iter().map(|(app, lower)| (*app, paths(lower))).collect()
 }
 
 /// Points the links in `directory` at what the container runs on. The caller holds off pruning until then.

@@ -33,7 +33,7 @@ use crate::image::{Store, application_root};
 use crate::model::{Base, Container, Facts, Model, Network, Placed, Pod, Resolver, Stack, What};
 use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place, Tree as OutputTree};
-use crate::paths::{STATE, app_part, container_runtime, container_state, machine_root};
+use crate::paths::{STATE, container_runtime, container_state, machine_root};
 use crate::plan::{self, needs_resolver};
 use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
@@ -104,20 +104,10 @@ pub fn prepare(name: &str) -> Result<()> {
     let further = further(&store, model.applications(container, &facts))?;
     links::keep(&directory, &application, &base, &further)?;
     drop(hold);
-    let state = container_state(name);
-    for state in further.iter().map(|(app, _)| app_part(&state, app)).chain([state.clone()]) {
-        for part in ["upper", "work"] {
-            ranges::make(&Path::new(&state).join(part), range.unwrap_or_default())?;
-        }
-    }
+    ranges::make_upper(name, further.iter().map(|(app, _)| *app), range.unwrap_or_default())?;
     drop(lock);
     let placed = container.placed(stack, &facts);
-    let first = container.apps.iter().find(|app| app.first);
-    let apps: Vec<(&str, &[PathBuf])> = first
-        .map(|app| (app.name.as_str(), application.as_slice()))
-        .into_iter()
-        .chain(further.iter().map(|(app, lower)| (*app, lower.as_slice())))
-        .collect();
+    let apps = links::of_applications(container, &application, &further);
     let open = |(app, lower): &(_, &[PathBuf])| {
         Ok((*app, application_root(lower).with_context(|| format!("cannot open the image of {app}"))?))
     };
@@ -146,8 +136,7 @@ pub fn prepare(name: &str) -> Result<()> {
     names::enrol(container, &model, range.unwrap_or_default())?;
     note_base(name, stack)?;
     settings(&planned, name)?;
-    let below = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
-    let below = apps.iter().map(|(app, lower)| (*app, below(lower))).collect();
+    let below = links::below(&apps);
     let copying = apart::lock(name, true)?;
     for overlay in stack::mount(name, &plan::stack::stack(container, &placed, &below), range)? {
         eprintln!("<6>{overlay}");

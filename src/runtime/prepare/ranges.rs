@@ -13,7 +13,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 use walkdir::WalkDir;
 
-use crate::paths::STATE;
+use crate::paths::{STATE, app_part, container_state};
 use crate::resolve::userns::{SIZE, range_of};
 
 /// The range of each container that has files in one, from their upper directories below `root`.
@@ -145,6 +145,21 @@ pub fn make(path: &Path, first: u32) -> Result<()> {
         .with_context(|| format!("cannot make {}", path.display()))?;
     let owner = fs::symlink_metadata(path).with_context(|| format!("cannot read {}", path.display()))?.uid();
     if range_of(owner) == first { Ok(()) } else { give(path, first) }
+}
+
+/// Makes the directories that the upper layers of a container need: its own, and those of its further applications. `first` is the
+/// first of its user IDs, or 0.
+///
+/// # Errors
+/// As for [`make`].
+pub fn make_upper<'a>(container: &str, further: impl Iterator<Item = &'a str>, first: u32) -> Result<()> {
+    let own = container_state(container);
+    for state in further.map(|app| app_part(&own, app)).chain([own.clone()]) {
+        for part in ["upper", "work"] {
+            make(&Path::new(&state).join(part), first)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
