@@ -89,38 +89,35 @@ fn volumes() -> Option<BTreeMap<String, Vec<String>>> {
     Some(found)
 }
 
-/// Bytes on disk of directories. du(1) follows no symbolic link and leaves what is mounted there out.
+/// Bytes on disk of directories together.
 fn size(paths: &[String]) -> Option<u64> {
     if paths.is_empty() {
         return Some(0);
     }
+    du(&["--total"], paths.iter())?.lines().last()?.strip_suffix("\ttotal")?.parse().ok()
+}
+
+/// Bytes on disk of each directory, by its path, as far as du(1) finds them out in time. Files with several names count once.
+#[must_use]
+pub fn sizes(paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
+    let text = if paths.is_empty() { None } else { du(&[], paths.iter()) }.unwrap_or_default();
+    let lines = text.lines().filter_map(|line| line.split_once('\t'));
+    lines.filter_map(|(size, path)| Some((path.to_owned(), size.parse().ok()?))).collect()
+}
+
+/// What du(1) prints about directories. It follows no symbolic link and leaves out what is mounted there.
+fn du<'a>(options: &[&str], paths: impl Iterator<Item = &'a String>) -> Option<String> {
     let output = Command::new("timeout")
-        .args([PATIENCE, "du", "--summarize", "--total", "--one-file-system", "--block-size=1", "--"])
+        .args([PATIENCE, "du", "--summarize", "--one-file-system", "--block-size=1"])
+        .args(options)
+        .arg("--")
         .args(paths)
         .stdin(Stdio::null())
         .stderr(Stdio::null())
         .output()
         .ok()?;
     // Files that are removed meanwhile give an exit status of 1.
-    let text = String::from_utf8(output.stdout).ok()?;
-    text.lines().last()?.strip_suffix("\ttotal")?.parse().ok()
-}
-
-/// Bytes on disk of each directory, by its path, as far as du(1) finds them out in time. Files with several names count once.
-#[must_use]
-pub fn sizes(paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
-    if paths.is_empty() {
-        return BTreeMap::new();
-    }
-    let output = Command::new("timeout")
-        .args([PATIENCE, "du", "--summarize", "--one-file-system", "--block-size=1", "--"])
-        .args(paths)
-        .stdin(Stdio::null())
-        .stderr(Stdio::null())
-        .output();
-    let text = output.ok().and_then(|output| String::from_utf8(output.stdout).ok()).unwrap_or_default();
-    let lines = text.lines().filter_map(|line| line.split_once('\t'));
-    lines.filter_map(|(size, path)| Some((path.to_owned(), size.parse().ok()?))).collect()
+    String::from_utf8(output.stdout).ok()
 }
 
 /// What a control group counts.
