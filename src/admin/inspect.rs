@@ -99,8 +99,10 @@ pub struct Mounted {
 pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
     let listed: BTreeMap<String, Listed> =
         ps::list(names, false)?.into_iter().map(|listed| (listed.name.clone(), listed)).collect();
-    let compiled = crate::runtime::compile(Path::new("/"));
-    let sources = search(&SearchPath::from_environment(Path::new("/")));
+    let root = Path::new("/");
+    let sources = search(&SearchPath::from_environment(root));
+    let (model, facts) = crate::runtime::known_of(root, &sources);
+    let compiled = crate::complete(model, facts);
     let one = |name: &String| {
         let listed = listed.get(name).with_context(|| format!("there is no container {name}"))?;
         let mut found = Inspected {
@@ -179,7 +181,7 @@ fn mounted(application: Option<String>, mount: &Mount) -> Mounted {
         What::Host(path) => ("host", Some(path.clone())),
         What::Volume(name) => ("volume", Some(name.clone())),
         What::Tmpfs(options) => ("tmpfs", Some(options.clone()).filter(|options| !options.is_empty())),
-        // Where its content is does not matter to anybody.
+        // The path of a secret's content is internal.
         What::Secret(_) => ("secret", None),
     };
     Mounted { application, kind, source, target: mount.target.clone(), read_only: mount.options.read_only }

@@ -25,6 +25,7 @@ use std::io;
 use std::path::Path;
 
 use crate::Compiled;
+use crate::config::sources::Sources;
 use crate::config::values::mount;
 use crate::config::values::seccomp;
 use crate::contract::process::User;
@@ -48,7 +49,12 @@ pub fn compile(root: &Path) -> Compiled {
 
 /// What the configuration below `root` says, and what is known about this machine.
 pub(crate) fn known(root: &Path) -> (Model, Facts) {
-    let model = model(root);
+    known_of(root, &search(&SearchPath::from_environment(root)))
+}
+
+/// The same of files that were found below `root`.
+pub(crate) fn known_of(root: &Path, sources: &Sources) -> (Model, Facts) {
+    let model = crate::resolve::resolve(sources);
     let mut facts = facts(&Store::open(root), &model);
     facts.ranges = ranges::taken(root).unwrap_or_else(|error| {
         eprintln!("sdme-gen: which user IDs are in use is not known: {error:#}");
