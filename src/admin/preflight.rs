@@ -70,7 +70,7 @@ fn below(root: &Path, path: &str) -> std::path::PathBuf {
 }
 
 fn start_of(container: &Container) -> Location {
-    Location::new(&container.file, 1)
+    Location::whole(&container.file)
 }
 
 fn mounts(root: &Path, container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
@@ -193,7 +193,7 @@ fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
         };
         for (what, name) in user.into_iter().chain(group) {
             let message = format!("there is no {what} {name} on this host; write its number");
-            found.push(Diagnostic::warning(&Location::new(&volume.file, 1), Code::User.problem(message)));
+            found.push(Diagnostic::warning(&Location::whole(&volume.file), Code::User.problem(message)));
         }
     }
 }

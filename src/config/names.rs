@@ -160,24 +160,20 @@ fn host_name(what: &str, text: &str) -> Option<String> {
             && alphanumeric(label.bytes().next_back())
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
-    let article = if what.starts_with(['a', 'e', 'i', 'o', 'u']) { "an" } else { "a" };
     if text.contains('@') {
         return Some(format!(
-            "{article} {what}'s name is not the name of a template or an instance; write NAME@.{what} and link to it"
+            "a {what}'s name is not the name of a template or an instance; write NAME@.{what} and link to it"
         ));
     }
     let good = text.len() <= LONGEST_HOST_NAME && text.split('.').all(label);
-    let rule = || {
-        format!(
-            "{article} {what}'s name is a host name: letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} of them"
-        )
-    };
+    let rule =
+        || format!("a {what}'s name is a host name: letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} of them");
     (!good).then(rule)
 }
 
 /// Why `text` cannot be the name of an image.
 fn image(text: &str) -> Option<String> {
-    let good = is_plain(text, LONGEST_IMAGE, b"._-");
+    let good = is_plain(text, LONGEST_IMAGE);
     (!good).then(|| "an image's file name has letters, digits, '.', '_' and '-' only; rename it".to_owned())
 }
 
@@ -189,21 +185,24 @@ fn plain(what: &str, longest: usize, text: &str) -> Option<String> {
             "{text:?} cannot be the name of {article} {what}, which has letters, digits, '.', '_' and '-', at most {longest} of them"
         )
     };
-    (!is_plain(text, longest, b"._-")).then(rule)
+    (!is_plain(text, longest)).then(rule)
 }
 
 /// Why `text` cannot be the name of a secret.
 fn secret(text: &str) -> Option<String> {
-    let good = !text.starts_with('.') && is_plain(&format!("s{text}"), LONGEST + 1, b"._-") && !text.is_empty();
+    let good = !text.is_empty() && !text.starts_with('.') && text.len() <= LONGEST && has_plain_bytes(text);
     let rule = || format!("{text:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'");
     (!good).then(rule)
 }
 
-/// Whether `text` begins with a letter or digit, and has only those and `others`.
-fn is_plain(text: &str, longest: usize, others: &[u8]) -> bool {
-    text.starts_with(|c: char| c.is_ascii_alphanumeric())
-        && text.len() <= longest
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || others.contains(&byte))
+/// Whether `text` begins with a letter or digit, and has only plain bytes.
+fn is_plain(text: &str, longest: usize) -> bool {
+    text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= longest && has_plain_bytes(text)
+}
+
+/// Whether `text` has only letters, digits, points, underscores and hyphens.
+fn has_plain_bytes(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
 
 #[cfg(test)]

@@ -103,7 +103,7 @@ impl<'s, 'p> Reader<'s, 'p> {
         {
             self.error(&written.at, problem.of(&format!("{key}={}", written.value)));
         }
-        self.good(name.parse(), Location::new(file, 1)).map(|read| read.value)
+        self.good(name.parse(), Location::whole(file)).map(|read| read.value)
     }
 
     /// Adds an error about a key at the place of its last assignment, if it is set.

@@ -217,9 +217,7 @@ impl Settings {
 fn read(text: &Text) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
     match &text.content {
         Ok(bytes) => parse_partly(&text.path, bytes),
-        Err(message) => {
-            Err(Diagnostic::error(&Location::new(&text.path, 1), Code::Unreadable.problem(message.clone())))
-        }
+        Err(message) => Err(Diagnostic::error(&Location::whole(&text.path), Code::Unreadable.problem(message.clone()))),
     }
 }
 

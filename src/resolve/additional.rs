@@ -49,7 +49,7 @@ pub fn problems(
         FileType::Image => image::draft(&file.name, path, settings, names, &mut warnings).err(),
         FileType::Defaults => None,
     };
-    let whole = Location::new(path, 1);
+    let whole = Location::whole(path);
     let mut found = found.unwrap_or_default();
     found.extend(warnings);
     found.retain(|found| {

@@ -11,7 +11,7 @@ impl Model {
     pub fn unknown_users(&self, container: &Container, facts: &Facts) -> Vec<Diagnostic> {
         let wrong = self.applications(container, facts).iter().filter_map(|app| {
             let message = facts.images.get(&app.image)?.users.get(&app.startup.identity)?.as_ref().err()?;
-            let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::new(&container.file, 1));
+            let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::whole(&container.file));
             Some(Diagnostic::error(&at, Code::User.problem(format!("{message}; write a name that is, or a number"))))
         });
         wrong.collect()
@@ -57,6 +57,6 @@ impl Model {
         let message = format!(
             "{what} is for an application, and the image {image} is an operating system; remove it, or write Mode=app"
         );
-        Some(Diagnostic::error(&Location::new(&container.file, 1), Code::Combination.problem(message)))
+        Some(Diagnostic::error(&Location::whole(&container.file), Code::Combination.problem(message)))
     }
 }

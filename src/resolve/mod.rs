@@ -27,7 +27,7 @@ use std::sync::Arc;
 
 use crate::config::keys::{FileType, KeyName, key};
 use crate::config::lock::Lock;
-use crate::config::names::{ContainerName, ImageName, machine_name};
+use crate::config::names::{ContainerName, ImageName, NetworkName, machine_name};
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
 use crate::config::sources::{SourceFile, Sources};
@@ -38,10 +38,10 @@ use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::halves::halves;
-use crate::model::{Base, Connection, Container, Model, Named, Network, Pod, Rejected};
+use crate::model::{Base, Connection, Container, Link, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
 use join::Others;
-use named::{DEFAULT, Networks};
+use named::Networks;
 use network::Known;
 use network::range::Range;
 use pod::Pods;
@@ -104,7 +104,7 @@ pub fn resolve(sources: &Sources) -> Model {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
             let message = format!("the container {described} is {other}.container's already; rename one of the two");
-            model.warnings.push(Diagnostic::error(&Location::new(path, 1), Code::Conflict.problem(message)));
+            model.warnings.push(Diagnostic::error(&Location::whole(path), Code::Conflict.problem(message)));
             continue;
         }
         let known = Known { names: &names, pods: &pods, networks: &networks, others };
@@ -169,7 +169,7 @@ fn apply_lock(sources: &Sources, model: &mut Model) {
     let text = file
         .content
         .as_ref()
-        .map_err(|message| Diagnostic::error(&Location::new(&file.path, 1), Code::Unreadable.problem(message)));
+        .map_err(|message| Diagnostic::error(&Location::whole(&file.path), Code::Unreadable.problem(message)));
     let lock = text.and_then(|bytes| Lock::parse(&file.path, &String::from_utf8_lossy(bytes)));
     match &lock {
         Ok(lock) => {
@@ -262,7 +262,7 @@ fn default_instances(sources: &Sources) -> Vec<SourceFile> {
 /// What is wrong with the name of an `.image` file, which becomes part of the name of a unit.
 fn wrong_name(file: &SourceFile) -> Option<Diagnostic> {
     let problem = (file.file_type == FileType::Image).then(|| file.name.parse::<ImageName>().err()).flatten()?;
-    Some(Diagnostic::error(&Location::new(&file.main.path, 1), problem))
+    Some(Diagnostic::error(&Location::whole(&file.main.path), problem))
 }
 
 fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Images {
@@ -411,12 +411,12 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
             model.reject(file, problems, install::links(settings, names, &mut Vec::new()));
         }
     }
-    let usual = (!is_file(names, DEFAULT)).then_some(DEFAULT);
+    let usual = (!is_file(names, NetworkName::DEFAULT)).then_some(NetworkName::DEFAULT);
     for name in usual.into_iter().chain(names.implicit_networks()) {
         // A name that is not valid is an error where it is written.
         let Ok(valid) = name.parse() else { continue };
         let network = Named::without_file(valid);
-        let at = Location::new(&network.file, 1);
+        let at = Location::whole(&network.file);
         if networks.add(network).is_err() {
             // Somebody has given its bridge to another network.
             let problem = Diagnostic::error(&at, Code::Conflict.problem("its bridge is that of another network"));
@@ -432,13 +432,7 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
         networks.bad.insert(network.name.to_string(), problem.clone());
         if is_file(names, &network.name) {
             let Named { name, file, install, .. } = network;
-            model.rejected.push(Rejected {
-                file_type: FileType::Network,
-                name: name.into(),
-                file,
-                problems: vec![problem],
-                install,
-            });
+            model.refuse(FileType::Network, name.into(), file, problem, install);
         }
     }
     networks
@@ -453,14 +447,8 @@ fn is_file(names: &Names, network: &str) -> bool {
 fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Networks, model: &mut Model) {
     let reject = |model: &mut Model, name: &str, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
         if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
-            let problems = vec![problem(&file)];
-            model.rejected.push(Rejected {
-                file_type: FileType::Container,
-                name: name.into(),
-                file,
-                problems,
-                install,
-            });
+            let problem = problem(&file);
+            model.refuse(FileType::Container, name.into(), file, problem, install);
         }
     };
     for (pod, problem) in pods.settle(&model.containers, range, networks) {
@@ -472,13 +460,7 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
         }
         if !pod.own {
             let Pod { name, file, install, .. } = pod;
-            model.rejected.push(Rejected {
-                file_type: FileType::Pod,
-                name: name.into(),
-                file,
-                problems: vec![problem],
-                install,
-            });
+            model.refuse(FileType::Pod, name.into(), file, problem, install);
         }
     }
     // The container whose network others join may have been rejected.
@@ -539,14 +521,19 @@ fn reject_cycles(model: &mut Model) {
         if let Some(container) = model.containers.remove(name.as_str()) {
             let Container { file, install, .. } = *container;
             let message = format!("{name}.container waits for itself: {circle}");
-            let problems = vec![Diagnostic::error(&Location::new(&file, 1), Code::Circle.problem(message))];
-            model.rejected.push(Rejected { file_type: FileType::Container, name, file, problems, install });
+            let problem = Diagnostic::error(&Location::whole(&file), Code::Circle.problem(message));
+            model.refuse(FileType::Container, name, file, problem, install);
         }
     }
 }
 
 impl Model {
-    fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<crate::model::Link>) {
+    /// Notes that what a file describes cannot be planned.
+    fn refuse(&mut self, file_type: FileType, name: String, file: Arc<str>, problem: Diagnostic, install: Vec<Link>) {
+        self.rejected.push(Rejected { file_type, name, file, problems: vec![problem], install });
+    }
+
+    fn reject(&mut self, file: &SourceFile, mut problems: Vec<Diagnostic>, install: Vec<Link>) {
         problems.sort();
         problems.dedup();
         let problems = errors_first(problems);

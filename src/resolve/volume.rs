@@ -32,7 +32,7 @@ impl Volumes {
         if let Some((other, _)) = self.good.iter().find(|(_, v)| v.name == volume.name) {
             let message =
                 format!("{other}.volume is about the volume {} already; write another VolumeName=", volume.name);
-            return Err(vec![Diagnostic::error(&Location::new(&volume.file, 1), Code::Conflict.problem(message))]);
+            return Err(vec![Diagnostic::error(&Location::whole(&volume.file), Code::Conflict.problem(message))]);
         }
         self.good.insert(file.to_owned(), volume);
         Ok(())

@@ -151,11 +151,14 @@ fn update(bench: &Bench, sequence: &Sequence) -> (Vec<String>, Vec<String>) {
     let failed = bench.host.ok(failed);
     let (again, lost): (Vec<&str>, Vec<&str>) = failed.lines().partition(|unit| valid.contains(*unit));
     // Why a container has failed is known until its next start, and a release that was killed leaves mounts until then.
-    for unit in lost {
+    for unit in &lost {
         let name = unit.trim_start_matches("systemd-nspawn@").trim_end_matches(".service");
         bench.host.run(&format!("sdme-gen rm {name}"));
     }
-    sequence.files.load(&bench.host);
+    if !lost.is_empty() {
+        // With the files that sdme-gen rm has removed.
+        sequence.files.load(&bench.host);
+    }
     bench.host.run("systemctl reset-failed");
     let running = active(bench).into_iter().chain(again.into_iter().map(str::to_owned)).collect::<BTreeSet<_>>();
     let (stays, goes): (Vec<String>, Vec<String>) = running.into_iter().partition(|unit| valid.contains(unit));

@@ -145,7 +145,7 @@ impl Context<'_> {
     fn at(&self, file: &std::sync::Arc<str>, section: &str, key: &str) -> Location {
         let settings = self.settings.get(&**file);
         let entry = settings.and_then(|settings| settings.section(section).filter(|entry| entry.key == key).last());
-        entry.map_or_else(|| Location::new(file, 1), |entry| entry.at.clone())
+        entry.map_or_else(|| Location::whole(file), |entry| entry.at.clone())
     }
 
     /// Adds an object to the file of a workload.

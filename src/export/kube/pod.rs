@@ -29,7 +29,7 @@ pub fn labels(workload: &Workload<'_>) -> BTreeMap<String, String> {
 pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], context: &mut Context<'_>) {
     if workload.containers.iter().all(|container| container.apps.is_empty()) {
         for container in &workload.containers {
-            let at = crate::diag::Location::new(&container.file, 1);
+            let at = crate::diag::Location::whole(&container.file);
             let reason = "a clone of this machine cannot be run by a cluster; write Image= with a reference";
             context.lose(&at, "Image", reason);
         }

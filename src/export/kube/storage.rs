@@ -50,7 +50,7 @@ impl<'a> Storage<'a> {
     pub fn mounts(&mut self, own: &Container, app: &App, out: &mut Exported, context: &mut Context<'_>) {
         let mut mounts = Vec::new();
         for mount in &app.mounts {
-            let at = mount.at.clone().unwrap_or_else(|| Location::new(&own.file, 1));
+            let at = mount.at.clone().unwrap_or_else(|| Location::whole(&own.file));
             mounts.extend(self.one(mount, &at, app, context));
         }
         for (path, options) in &app.startup.tmpfs {
@@ -167,7 +167,7 @@ impl<'a> Storage<'a> {
         }
         if mount.options.copy && described.is_none_or(|described| described.copy) {
             let file = described.map(|described| std::sync::Arc::clone(&described.file));
-            let at = file.map_or_else(|| at.clone(), |file| Location::new(&file, 1));
+            let at = file.map_or_else(|| at.clone(), |file| Location::whole(&file));
             context.lose(
                 &at,
                 "Copy",

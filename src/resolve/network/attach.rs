@@ -6,12 +6,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::{IpAddr, Ipv6Addr};
 
 use crate::config::keys::{FileType, key};
-use crate::config::names::{PodName, machine_name};
+use crate::config::names::{NetworkName, PodName, machine_name};
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
 use crate::resolve::network::implicit::WORDS;
-use crate::resolve::network::named::{DEFAULT, Networks, is_interface};
+use crate::resolve::network::named::{Networks, is_interface};
 use crate::resolve::network::range::short;
 use crate::resolve::references::{Names, existing};
 
@@ -154,8 +154,8 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
         return Ok(names.network(head).to_owned());
     }
     // The default network of podman and docker.
-    if [DEFAULT, "podman", "default"].contains(&head) {
-        return Ok(DEFAULT.to_owned());
+    if [NetworkName::DEFAULT, "podman", "default"].contains(&head) {
+        return Ok(NetworkName::DEFAULT.to_owned());
     }
     let machine = machine_name(head);
     if names.file_of_network(&machine).is_some() || names.implicit_networks().any(|name| name == machine) {

@@ -18,9 +18,6 @@ use crate::resolve::references::{Names, unit_section};
 use crate::resolve::service;
 use crate::resolve::surroundings::labels;
 
-/// The name of the network that `Network=bridge` means.
-pub const DEFAULT: &str = NetworkName::DEFAULT;
-
 /// The length of the subnets that are chosen for networks.
 const LENGTH: u8 = 20;
 
@@ -235,7 +232,7 @@ impl Networks {
     /// # Errors
     /// It has the name, the bridge or addresses of another one.
     pub fn add(&mut self, network: Named) -> Result<(), Vec<Diagnostic>> {
-        let at = Location::new(&network.file, 1);
+        let at = Location::whole(&network.file);
         let clash = self.good.values().find_map(|other| {
             let file = &other.file;
             if other.name == network.name {
@@ -268,7 +265,7 @@ impl Networks {
     fn refuse(&mut self, names: &[NetworkName], problem: &Problem) -> Vec<(Named, Diagnostic)> {
         let refused = names.iter().filter_map(|name| self.good.remove(name));
         let with_reason = |network: Named| {
-            let problem = Diagnostic::error(&Location::new(&network.file, 1), problem.clone());
+            let problem = Diagnostic::error(&Location::whole(&network.file), problem.clone());
             (network, problem)
         };
         refused.map(with_reason).collect()
