@@ -182,7 +182,7 @@ pub struct Logs<'a> {
 pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
     let (show, cause) = shown(container, what)?;
     match show {
-        // Nothing has to be said below it.
+        // journalctl can take the place of this process if no cause is printed after its output.
         Some(mut show) if what.follow || cause.is_none() => Err(show.exec()).context("cannot run journalctl"),
         show => finish(show, cause),
     }

@@ -317,11 +317,11 @@ pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
 /// The address of the host in a container's network, as `AddHost=` names it.
 pub const HOST_GATEWAY: &str = "host-gateway";
 
-/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5), or why there is none because
-/// what stands for the address is none.
+/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5). The inner error is a
+/// warning: the address is invalid, and the line is left out.
 ///
 /// # Errors
-/// When there is no address, or what stands for a name is none.
+/// When the address is missing, or a name is invalid.
 pub fn host_line(value: &str) -> Result<Result<String, Problem>, Problem> {
     let wrong = |text| Err(Code::Address.problem(text));
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
