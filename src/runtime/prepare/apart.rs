@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The root directory of a container for `sdme-gen cp`: that of a container that runs, or that of a stopped one, whose layers are
-//! mounted on each other for this process alone.
+//! The root directory of a container for `sdme-gen cp`: either that of a running container, or that
+//! of a stopped one, whose layers are then mounted for this process only.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -18,20 +18,21 @@ use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
 use crate::plan;
 use crate::rootdir::tree::Tree;
 
-/// The root directory of a container, and what must not change while it is used.
+/// The root directory of a container, with a lock that prevents changes while it is used.
 #[derive(Debug)]
 pub struct Root {
     /// The directory.
     pub tree: Tree,
-    /// Where it is mounted.
+    /// The path at which the root is mounted.
     pub place: String,
-    /// The first of the container's user IDs on disk: 0 without a user namespace.
+    /// The first ID of the container's range on disk; 0 without a user namespace.
     pub first_id: u32,
     _lock: Flock<File>,
 }
 
-/// Held while a container's upper layer is mounted for a copy, and by a start while it mounts the layer: the kernel does not allow two
-/// mounts of one upper layer.
+/// Takes the lock of a container's upper layer, either to mount the layer for a copy or to mount it
+/// for a start: the kernel does not allow two mounts of one upper layer. If another process has the
+/// lock, the call waits if `wait` is set and fails otherwise.
 ///
 /// # Errors
 /// The container's state directory cannot be opened or locked.
@@ -49,11 +50,12 @@ pub fn lock(container: &str, wait: bool) -> Result<Flock<File>> {
     }
 }
 
-/// Opens the root directory of a container. If the container does not run, this process gets a mount namespace of its own, in which the
-/// layers are mounted as for a start; the kernel unmounts them when the process ends.
+/// Opens the root directory of a container. If the container does not run, this process gets its
+/// own mount namespace, in which the layers are mounted as for a start; the kernel unmounts them
+/// when the process ends.
 ///
 /// # Errors
-/// An image is missing, or something cannot be mounted.
+/// An image is missing, or a layer cannot be mounted.
 pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root> {
     let name = &container.name;
     let range = super::range(model, facts, container)?;
@@ -72,7 +74,8 @@ pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root>
 
 fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Option<u32>) -> Result<()> {
     let store = Store::open(Path::new("/"));
-    // Until the layers are mounted; a mounted layer stays readable when its image is removed.
+    // The images must not be removed until the layers are mounted. A mounted layer stays readable
+    // when its image is removed.
     let _hold = store.hold()?;
     let stack = model.stack(container, facts);
     let (application, base) = layers(&store, stack)?;
@@ -82,7 +85,8 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
         mount(kind, place, kind, flags, None::<&str>).with_context(|| format!("cannot mount {place}"))
     };
     own("/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
-    // The links that say what a container runs on are for its next start to make.
+    // A file system in memory hides the links that record the container's images, because only a
+    // start may change them.
     let containers = format!("{RUNTIME}/containers");
     fs::create_dir_all(&containers).with_context(|| format!("cannot make {containers}"))?;
     own(&containers, MsFlags::MS_NODEV | MsFlags::MS_NOSUID, Some("tmpfs"))?;
@@ -101,7 +105,8 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
     stack::mount(&container.name, &plan::stack::stack(container, &[], &below), range).map(drop)
 }
 
-/// Makes the directories that the container's mounts have in its root while it runs, so that symbolic links to them lead somewhere.
+/// Makes the mount points that the container's root has while the container runs, so that symbolic
+/// links to them can be resolved.
 fn mount_points(
     container: &Container,
     (stack, facts): (Stack<'_>, &Facts),
