@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What `sdme-gen check` looks at as root beside the files: what a start will look at on this host. Every problem that it finds is a
-//! warning, because the problem may be solved before the start.
+//! The additional checks of `sdme-gen check` for root: the conditions on this host that a start
+//! checks. Every problem is a warning, because it may be solved before the start.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,10 +20,10 @@ use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::prepare::{apparmor, links};
 use crate::runtime::{snapshots, systemd};
 
-/// What is looked at.
+/// The subjects of these checks, as text.
 pub const SUBJECTS: &str = "sources of volumes, environment files, secrets, devices, profiles, ports in use, what imported images are, and whether volumes can be copied";
 
-/// Where systemd looks for credentials (systemd.exec(5), `ImportCredential=`).
+/// The directories in which systemd searches credentials (systemd.exec(5), `ImportCredential=`).
 const CREDENTIALS: [&str; 7] = [
     "/run/credentials/@system",
     "/etc/credstore",
@@ -34,7 +34,7 @@ const CREDENTIALS: [&str; 7] = [
     "/usr/lib/credstore.encrypted",
 ];
 
-/// Adds what is found to the diagnostics.
+/// Runs the checks and adds their warnings to the diagnostics.
 pub fn add(root: &Path, compiled: &mut Compiled) {
     let (model, facts) = (&compiled.model, &compiled.facts);
     let mut found = Vec::new();
@@ -50,7 +50,7 @@ pub fn add(root: &Path, compiled: &mut Compiled) {
             profile(container, &mut found);
             snapshot(container, (model, facts), &mut found);
         }
-        // What runs has its images already, and they are compared by ps.
+        // A running container has its images already; ps compares them with the configuration.
         if !running.is_some_and(units::Unit::is_active) {
             images(&store, container, (model, facts), &mut found);
         }
@@ -141,7 +141,8 @@ fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `UpdateSnapshot=yes` where volumes cannot be copied: the update would be refused at night.
+/// Warns about `UpdateSnapshot=yes` if volumes cannot be copied, because an automatic update would
+/// be refused.
 fn snapshot(container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
     let Some(at) = model.update_snapshot(container) else { return };
     if snapshots::volumes(container, model, facts, true).is_empty() {
@@ -159,7 +160,7 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
         found.push(Diagnostic::warning(&at, Code::Confinement.problem(message)));
         return;
     }
-    // An image that is not imported is pulled by the start.
+    // The start pulls an image that is not imported, so that its kind is not known yet.
     let missing = |image: &str| matches!(store.lookup(image), Ok(None));
     if plan::images(container, model).into_iter().any(missing) {
         return;
@@ -178,7 +179,7 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
     );
 }
 
-/// Users and groups of the host that new volumes are to belong to.
+/// Warns about owners of new volumes that are not users or groups of the host.
 fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
     for volume in model.volumes.values() {
         let user = match &volume.owner.user {
@@ -198,7 +199,7 @@ fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Ports that a program other than ours has.
+/// Warns about ports on which a program other than a unit of sdme-gen listens.
 fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
     let listening = Listening::read();
     for pod in model.pods.values() {
@@ -207,7 +208,7 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
             if units.get(&socket).is_some_and(units::Unit::is_active) || !listening.takes(port.address, port.host) {
                 continue;
             }
-            // A port of a former file of ours closes when its container restarts.
+            // A socket unit of a former file closes its port when its container restarts.
             let ours = units.iter().any(|(name, unit)| {
                 unit.is_active()
                     && name.starts_with(&format!("sdme-publish-{}-", pod.name))
