@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Configuration text, read the way systemd reads it (systemd.syntax(7)), every value with its file and line. Pure.
+//! Parses configuration text as systemd does (systemd.syntax(7)), and keeps the file and line of
+//! every value. Pure.
 
 mod document;
 mod lines;

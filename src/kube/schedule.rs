@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Times of cron jobs: from `*/5 * * * *` to `OnCalendar=` of systemd.timer(5) (systemd.time(7), "Calendar events"), and back. Pure.
+//! Schedules of cron jobs: converts `*/5 * * * *` to `OnCalendar=` of systemd.timer(5)
+//! (systemd.time(7), "Calendar events"), and back. Pure.
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// The times that have a name, and what they are in five fields.
+/// The named schedules, with their five fields. An empty text means that there is no counterpart.
 const NAMED: [(&str, &str); 8] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -16,14 +17,15 @@ const NAMED: [(&str, &str); 8] = [
     ("@every", ""),
 ];
 
-/// Values of one field of a schedule: nothing for all of them.
+/// The values of one field of a schedule. None stands for all values.
 type Values = Option<Vec<u32>>;
 
-/// The values of `OnCalendar=` for a schedule. There are two where a day of the month and a day of the week are both given, because cron
-/// runs on either, and systemd on days that are both.
+/// The values of `OnCalendar=` for a schedule. There are two values if the schedule has a day of
+/// the month and a day of the week, because cron runs on days that match either, and systemd on
+/// days that match both.
 ///
 /// # Errors
-/// It is no schedule; with what to write.
+/// The text is not a schedule. The message contains a remedy.
 pub fn calendar(schedule: &str, zone: Option<&str>) -> Result<Vec<String>, String> {
     let five = match NAMED.iter().find(|(name, _)| schedule.split_whitespace().next() == Some(name)) {
         Some((_, "")) => {
@@ -50,7 +52,7 @@ pub fn calendar(schedule: &str, zone: Option<&str>) -> Result<Vec<String>, Strin
     let on_weekdays = weekdays.as_ref().map(|numbers| {
         let mut names: Vec<&str> = Vec::new();
         for (number, name) in DAYS.iter().enumerate() {
-            // Seven is Sunday, too.
+            // Both 0 and 7 are Sunday.
             if numbers.iter().any(|day| usize::try_from(day % 7).is_ok_and(|day| day == number)) {
                 names.push(name);
             }
@@ -71,7 +73,7 @@ fn list(values: Option<&Vec<u32>>) -> String {
     }
 }
 
-/// The values of one field.
+/// Parses one field of a schedule.
 fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Result<Values, String> {
     let wrong = || format!("{text:?} is no {what}; write a number from {least} to {most}, a range, a list, or *");
     if text == "*" || text == "?" {
@@ -103,7 +105,8 @@ fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Resu
     Ok(Some(all))
 }
 
-/// The schedule of a value of `OnCalendar=`, and its time zone, if it has one; nothing if no schedule can say the same.
+/// The schedule of a value of `OnCalendar=`, with its time zone if it has one. None if no schedule
+/// is equivalent.
 #[must_use]
 pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
     let named = match calendar {
@@ -139,7 +142,7 @@ pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
         [hour, minute] | [hour, minute, "00" | "0"] => (*hour, *minute),
         _ => return None,
     };
-    // Both would mean either in a schedule.
+    // A schedule with both fields would run on days that match either.
     if day != "*" && days != "*" {
         return None;
     }
@@ -147,7 +150,8 @@ pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
     Some((fields.join(" "), zone.map(str::to_owned)))
 }
 
-/// A field of a calendar event in the form of cron: ranges have a hyphen, and `0/5` is every fifth.
+/// Converts a field of a calendar event to cron's syntax: a range has a hyphen, and `0/5` becomes
+/// `*/5`.
 fn field(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());
