@@ -180,7 +180,8 @@ struct Side {
 /// A path that was found in a container or in one of its mounts.
 struct Found {
     tree: Tree,
-    /// The path relative to the tree, without slashes at the beginning and the end.
+    /// The path relative to the tree. Empty for the root of the tree. Otherwise the path contains a
+    /// slash, so that it can be split into directory and name, and does not end in one.
     path: String,
     /// The last component of the path. For the root directory, the container's name.
     name: String,

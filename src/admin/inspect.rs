@@ -59,7 +59,7 @@ pub struct Inspected {
 pub struct Application {
     /// The name of the application.
     pub name: String,
-    /// The name of its image.
+    /// The name of the application's image.
     pub image: String,
     /// The application's unit in the container.
     pub unit: String,

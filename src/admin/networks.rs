@@ -35,7 +35,7 @@ pub fn renew(unit: &str) -> Result<()> {
 pub struct Listed {
     /// The network of the configuration.
     pub network: Named,
-    /// Whether it is started.
+    /// Whether the network is started.
     pub active: bool,
 }
 

@@ -18,7 +18,7 @@ use crate::started;
 pub struct Listed {
     /// The pod of the configuration.
     pub pod: Pod,
-    /// Whether it is started.
+    /// Whether the pod is started.
     pub active: bool,
 }
 

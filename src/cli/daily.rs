@@ -115,7 +115,7 @@ pub enum Verb {
     Status { names: Vec<String> },
 }
 
-/// Runs the verb. `logs` and `join` may replace this process with another program.
+/// Runs the verb. `exec`, `logs` and `join` may replace this process with another program.
 ///
 /// # Errors
 /// The verb fails.

@@ -28,7 +28,7 @@ pub struct Image {
     pub pull: Pull,
     /// `AutoUpdate=` of the file.
     pub auto_update: Option<AutoUpdate>,
-    /// Whether systemd is installed into it.
+    /// Whether systemd is installed into the image.
     pub install: InstallSetting,
     /// The platform that is selected from an index of images.
     pub platform: PlatformSetting,

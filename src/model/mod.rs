@@ -120,7 +120,7 @@ impl Model {
         own.or_else(of_image).or(self.auto_update).unwrap_or(AutoUpdate::No)
     }
 
-    /// How long a container has to run after an update, in milliseconds.
+    /// The time that a container must run after an update, in milliseconds.
     #[must_use]
     pub fn update_settle(&self, container: &Container) -> u64 {
         container.update_settle.or(self.update_settle).unwrap_or(SETTLE)

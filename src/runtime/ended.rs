@@ -118,7 +118,7 @@ fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
             Cause::new("unhealthy", &format!("{check}; correct the application or HealthCmd=, {all}"))
         }
         _ if code == "exited" => {
-            // What follows the first error are its consequences.
+            // Errors after the first one are consequences of it.
             let own = ["PRIORITY=3".to_owned()];
             if said.application.is_none()
                 && let Some(text) = failure::message(&unit, "+1", &own)

@@ -1,5 +1,5 @@
-// Kernel limits that the service manager of a container reaches on a host with many containers.
-//! Limits of the kernel that a container's service manager runs into when a host has many containers.
+// SPDX-License-Identifier: MIT
+//! Kernel limits that the service manager of a container reaches on a host with many containers.
 
 use std::fs;
 

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The interface to the system manager: `systemctl` and `systemd-run`, as an administrator uses
-//! them.
+//! The interface to the system manager: calls of `systemctl`, as an administrator uses it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;

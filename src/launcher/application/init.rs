@@ -23,7 +23,7 @@ use super::start::start;
 use super::{mounts, session};
 use crate::{CANNOT_START, status};
 
-/// Runs the application and returns when the application has ended. All signals are blocked.
+/// Runs the application, and exits when the application has ended. All signals are blocked.
 ///
 /// # Errors
 /// The application cannot be started.

@@ -21,7 +21,7 @@ pub struct Entry {
     pub container: String,
     /// The container's host name.
     pub host_name: String,
-    /// The pod whose network its applications are in.
+    /// The name of the pod whose network the container's applications are in.
     pub pod: Option<String>,
     /// The container's names for other members of the pod.
     pub names: Vec<String>,

@@ -56,7 +56,7 @@ pub fn lock() -> Result<Flock<fs::File>> {
 /// the mapping, or fail without an explanation.
 ///
 /// # Errors
-/// A tree is on such a file system, or cannot be examined.
+/// A tree is on an overlay file system, or cannot be examined.
 pub fn check_mappable<'a>(trees: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     for tree in trees {
         let what = statfs(tree).with_context(|| format!("cannot look at {}", tree.display()))?;

@@ -87,7 +87,7 @@ fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// Mounts a path of the administrator, and sets the flags on that mount and all mounts below it.
+/// Mounts a path of the host or a volume, and sets the flags on that mount and all mounts below it.
 fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
     let recursive = if options.recursive { MsFlags::MS_REC } else { MsFlags::empty() };
     mount_at(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?;
