@@ -138,7 +138,7 @@ fn since_start(
             older.insert("base");
         }
     }
-    for (app, lower) in links::further(store, model.applications(container, facts)).unwrap_or_default() {
+    for (app, lower) in links::additional(store, model.applications(container, facts)).unwrap_or_default() {
         if runs_on(&format!("apps/{app}")).as_ref() != lower.first() {
             older.insert("image");
         }

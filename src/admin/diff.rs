@@ -17,7 +17,7 @@ use crate::image::overlay::merged;
 use crate::model::App;
 use crate::paths::{app_part, container_runtime, container_state};
 use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
-use crate::runtime::prepare::links::{further, layers};
+use crate::runtime::prepare::links::{additional, layers};
 
 /// How a path differs from the lower layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -64,7 +64,7 @@ pub fn diff(root: &Path, name: &str, all: bool) -> Result<Vec<(Option<String>, D
         _ => layers(&store, compiled.model.stack(container, &compiled.facts))?,
     };
     compare(&state.join("upper"), &[vec![runtime.join("config")], app, vec![base]], "", &mut out)?;
-    for (app, image) in further(&store, compiled.model.applications(container, &compiled.facts))? {
+    for (app, image) in additional(&store, compiled.model.applications(container, &compiled.facts))? {
         let inside = format!("/oci/apps/{app}");
         let config = runtime.join("config").join(inside.trim_start_matches('/'));
         let lower = [vec![config], image.iter().map(|layer| layer.join("oci")).collect()];

@@ -166,7 +166,7 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
         return;
     }
     let apps = model.applications(container, facts);
-    if let Err(error) = links::layers(store, stack).and_then(|_| links::further(store, apps)) {
+    if let Err(error) = links::layers(store, stack).and_then(|_| links::additional(store, apps)) {
         found.push(Diagnostic::warning(
             &at,
             Code::UnusableFile.problem(format!("{error:#}; correct Image=, App=, Base= or Mode=")),

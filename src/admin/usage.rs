@@ -18,7 +18,7 @@ use crate::paths::{container_state, volume};
 
 /// Timeout of du(1) for one container, in seconds, because a container may have made any number of
 /// files.
-const PATIENCE: &str = "10";
+const TIMEOUT: &str = "10";
 
 /// The resources of a container. A value is none if the kernel does not count it for the container,
 /// or reports it to root only.
@@ -112,7 +112,7 @@ pub fn sizes(paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
 /// systems mounted below the directories are not counted.
 fn du<'a>(options: &[&str], paths: impl Iterator<Item = &'a String>) -> Option<String> {
     let output = Command::new("timeout")
-        .args([PATIENCE, "du", "--summarize", "--one-file-system", "--block-size=1"])
+        .args([TIMEOUT, "du", "--summarize", "--one-file-system", "--block-size=1"])
         .args(options)
         .arg("--")
         .args(paths)

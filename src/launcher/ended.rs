@@ -34,7 +34,7 @@ pub fn ended(applications: &[&str]) -> Result<ExitCode> {
     match status {
         None => {
             // An error is ignored, because the host may not be listening.
-            let _ = host::tell();
+            let _ = host::report();
         }
         // A shutdown that is already running in another way is left alone.
         Some(status) if !is_stopping() => systemctl(&["exit", &status.to_string()])?,

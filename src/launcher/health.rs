@@ -79,7 +79,7 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
             eprintln!("<{level}>{unit} is {}", state.status.word());
         }
         // An error is ignored: the host may have stopped listening, but the action must still run.
-        let _ = host::tell();
+        let _ = host::report();
         act(step, unit)?;
         if startup.is_none() || step != Step::Settle {
             break;

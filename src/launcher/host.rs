@@ -26,7 +26,7 @@ const SOCKET: &str = "/run/host/notify";
 ///
 /// # Errors
 /// There are no health states, or systemd-nspawn does not listen.
-pub fn tell() -> Result<()> {
+pub fn report() -> Result<()> {
     let mut all = Vec::new();
     for entry in fs::read_dir(STATES).context("nothing is known about health")?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
@@ -59,12 +59,12 @@ pub fn tell() -> Result<()> {
 /// the boot.
 ///
 /// # Errors
-/// As for [`tell`].
-pub fn tell_after_boot() -> Result<ExitCode> {
+/// As for [`report`].
+pub fn report_after_boot() -> Result<ExitCode> {
     // The exit status of systemctl is ignored: the boot may have ended with failed units.
     let _ = manager::systemctl(&["--quiet", "--wait", "is-system-running"]);
     if fs::metadata(STATES).is_ok() {
-        tell()?;
+        report()?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -52,7 +52,7 @@ fn main() -> ExitCode {
         (Some("probe"), [unit, probe]) => exec::probe(unit, probe),
         (Some("health"), [unit, app, directory]) => health::check(unit, app, directory),
         (Some("await-health"), [app]) => health::wait(app),
-        (Some("status"), []) => host::tell_after_boot(),
+        (Some("status"), []) => host::report_after_boot(),
         (Some("ended"), units) => ended::ended(units),
         (Some("boot"), [unit, command @ ..]) => boot::boot(unit, command),
         _ => run().map(|never| match never {}),

@@ -14,13 +14,13 @@ use sdme_gen::contract::process::ENDED;
 
 /// Writes the status of the application, as of wait(2). Errors are ignored: without a reader there
 /// is nothing to report to.
-pub fn tell(mut pipe: File, status: libc::c_int) {
+pub fn send(mut pipe: File, status: libc::c_int) {
     let _ = pipe.write_all(&status.to_ne_bytes());
 }
 
 /// Reads the status after the init has ended. None if the init was killed before it could write the
 /// status.
-pub fn told(mut pipe: File, application: Pid) -> Option<WaitStatus> {
+pub fn receive(mut pipe: File, application: Pid) -> Option<WaitStatus> {
     let mut bytes = [0; size_of::<libc::c_int>()];
     pipe.read_exact(&mut bytes).ok()?;
     WaitStatus::from_raw(application, libc::c_int::from_ne_bytes(bytes)).ok()
@@ -29,7 +29,7 @@ pub fn told(mut pipe: File, application: Pid) -> Option<WaitStatus> {
 /// Describes how a failed application has ended. None if it succeeded, or if the signal that was
 /// `sent` last ended it.
 #[must_use]
-pub fn described(status: WaitStatus, sent: libc::c_int) -> Option<String> {
+pub fn describe(status: WaitStatus, sent: libc::c_int) -> Option<String> {
     match status {
         WaitStatus::Exited(_, code) if code != 0 && code != 128 + sent => Some(format!("{ENDED} exit status {code}")),
         WaitStatus::Signaled(_, signal, _) if signal as i32 != sent => {

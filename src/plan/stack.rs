@@ -71,9 +71,9 @@ pub fn stack(container: &Container, placed: &[Placed<'_>], below: &Below<'_>) ->
     let mut mounts = Vec::new();
     if container.security.user_ns {
         let layers = ["app", "base"].map(|layer| format!("/{layer}"));
-        let further = overlaid(container).map(|app| app_part("", &app.name));
+        let additional = overlaid(container).map(|app| app_part("", &app.name));
         let to = |layer: &str| format!("{}{layer}", idmapped(&runtime));
-        let links = layers.into_iter().chain(further);
+        let links = layers.into_iter().chain(additional);
         mounts.extend(links.map(|link| Mount::IdMapped { from: format!("{runtime}{link}"), to: to(&link) }));
         // All shared layers are reached through a single mount.
         if below.values().any(|layers| !layers.is_empty()) {

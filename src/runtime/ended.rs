@@ -22,7 +22,7 @@ use crate::paths::{container_runtime, container_state};
 use crate::rootdir::tree::Tree;
 
 /// Timeout of journalctl(1) in seconds. The container may have damaged its journal.
-const PATIENCE: &str = "10";
+const TIMEOUT: &str = "10";
 
 /// Reports how the container `name` has ended.
 pub fn tell(name: &str) {
@@ -42,7 +42,7 @@ pub fn tell(name: &str) {
     // A command before systemd-nspawn may have recorded the cause already.
     let known = cause::of_this_run(&unit);
     let is_new = known.is_none();
-    let mut cause = known.unwrap_or_else(|| why(name, &result, (&code, &status)));
+    let mut cause = known.unwrap_or_else(|| failure_cause(name, &result, (&code, &status)));
     if is_new {
         eprintln!("<3>{}", cause.text);
     }
@@ -88,9 +88,9 @@ pub fn kept_journal(container: &str) -> Result<String> {
 }
 
 /// The cause of a failed run.
-fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
+fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
     let unit = Container::unit(name);
-    let said = said(name);
+    let said = summary(name);
     let all = format!("sdme-gen logs {name} shows all messages");
     let last = said.application.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
     // A service manager that exceeds a limit of the kernel exits before it can log the cause.
@@ -149,7 +149,7 @@ fn limit(unit: &str) -> (&'static str, String) {
 
 /// The messages about the run in the container's journal.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
+struct Summary {
     /// The last message of an application, or of the launcher about that application.
     application: Option<String>,
     /// The last failure of a health check.
@@ -168,14 +168,14 @@ struct Message {
 }
 
 /// Reads the journal in the container's upper layer.
-fn said(name: &str) -> Said {
-    let mut said = Said::default();
+fn summary(name: &str) -> Summary {
+    let mut said = Summary::default();
     let Ok(journal) = kept_journal(name) else { return said };
     // Prepare makes this directory at every start, so its time is that of the start.
     let begun = fs::metadata(Path::new(&container_runtime(name)).join("config")).and_then(|data| data.modified());
     let begun = begun.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
     let output = Command::new("timeout")
-        .args([PATIENCE, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
+        .args([TIMEOUT, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
         // The application's last message is followed by messages of the service manager, so that
         // one line is not enough.
         .args(["--lines=200".to_owned(), format!("--since=@{}", begun.as_secs())])
@@ -191,7 +191,7 @@ fn said(name: &str) -> Said {
     said
 }
 
-impl Said {
+impl Summary {
     fn take(&mut self, message: Message) {
         let (Some(serde_json::Value::String(text)), Some(unit)) = (message.text, message.unit) else { return };
         let Some(app) = unit.strip_prefix("sdme-oci-").and_then(|unit| unit.strip_suffix(".service")) else { return };
@@ -216,7 +216,7 @@ mod tests {
 
     #[test]
     fn messages_that_count() {
-        let mut said = Said::default();
+        let mut said = Summary::default();
         let mut take = |unit: &str, text: &str| {
             let unit = Some(format!("{unit}.service"));
             said.take(Message { text: Some(text.into()), unit });

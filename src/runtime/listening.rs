@@ -49,8 +49,8 @@ impl Listening {
     #[must_use]
     pub fn has(&self, listen: &str) -> bool {
         let Some((address, port)) = parse(listen) else { return false };
-        let suits = |at: IpAddr| address.map_or(at.is_unspecified(), |address| address == at);
-        self.on_port(port).any(|socket| suits(socket.address))
+        let satisfies = |at: IpAddr| address.map_or(at.is_unspecified(), |address| address == at);
+        self.on_port(port).any(|socket| satisfies(socket.address))
     }
 
     /// The TCP sockets that listen on a port.

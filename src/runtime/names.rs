@@ -45,7 +45,7 @@ fn all() -> Vec<Entry> {
 ///
 /// # Errors
 /// Another running container has one of its addresses, or a file cannot be written.
-pub fn enrol(container: &Container, model: &Model, root: u32) -> Result<()> {
+pub fn register(container: &Container, model: &Model, root: u32) -> Result<()> {
     if plan::is_shared(container, model) { enter(&plan::entry(container, model), root) } else { Ok(()) }
 }
 
@@ -89,7 +89,7 @@ fn enter(entry: &Entry, root: u32) -> Result<()> {
 ///
 /// # Errors
 /// A file cannot be written.
-pub fn leave(container: &str) -> Result<()> {
+pub fn unregister(container: &str) -> Result<()> {
     if !place(container).exists() {
         return Ok(());
     }

@@ -123,14 +123,14 @@ pub fn before_start(container: &Container, model: &Model, facts: &Facts, store: 
         if !back && !copy {
             continue;
         }
-        alone(&name, container, model, facts)?;
+        check_unused(&name, container, model, facts)?;
         if back {
             restore(&name)?;
             let about = About { container: &container.name, ..About::default() };
             record(Event::Restored, about, &format!("the volume {name} is as it was before the update"));
         }
         if copy {
-            take(&name)?;
+            copy_volume(&name)?;
         }
     }
     Ok(())
@@ -151,7 +151,7 @@ fn asked(container: &Container, model: &Model, store: &Store) -> Result<BTreeSet
 
 /// Checks that no other running container mounts the volume, because that container could change
 /// the volume or keep using the replaced directory.
-fn alone(name: &str, container: &Container, model: &Model, facts: &Facts) -> Result<()> {
+fn check_unused(name: &str, container: &Container, model: &Model, facts: &Facts) -> Result<()> {
     let mounted = stack::mounted()?;
     let others = model.containers.values().map(|other| &**other).filter(|other| other.name != container.name);
     let runs = |other: &&Container| mounted.contains(&machine_root(&other.name));
@@ -166,12 +166,12 @@ fn alone(name: &str, container: &Container, model: &Model, facts: &Facts) -> Res
 }
 
 /// Copies a volume. The volume must be a plain directory, so that a rename can restore it.
-fn take(name: &str) -> Result<()> {
+fn copy_volume(name: &str) -> Result<()> {
     let from = PathBuf::from(volume(name));
     if !exists(&from)? {
         return Ok(());
     }
-    plain(name)?;
+    check_replaceable(name)?;
     private(SNAPSHOTS)?;
     let unfinished = format!(".{name}");
     remove(SNAPSHOTS, &unfinished)?;
@@ -204,7 +204,7 @@ fn restore(name: &str) -> Result<()> {
     let (path, replaced) = (PathBuf::from(volume(name)), format!(".{name}"));
     remove(RESTORES, &replaced)?;
     if exists(&path)? {
-        plain(name)?;
+        check_replaceable(name)?;
         rename(&path, &place(RESTORES, &replaced))?;
     }
     rename(&place(RESTORES, name), &path)?;
@@ -212,7 +212,7 @@ fn restore(name: &str) -> Result<()> {
 }
 
 /// Checks that a volume is a directory that a rename can replace.
-fn plain(name: &str) -> Result<()> {
+fn check_replaceable(name: &str) -> Result<()> {
     let path = volume(name);
     let found = fs::symlink_metadata(&path).with_context(|| format!("cannot look at {path}"))?;
     if !found.is_dir() {
@@ -242,7 +242,7 @@ pub fn check(names: &BTreeSet<String>) -> Result<()> {
     }
     for name in names {
         if exists(Path::new(&volume(name)))? {
-            plain(name)?;
+            check_replaceable(name)?;
         }
     }
     Ok(())

@@ -284,9 +284,9 @@ impl Host {
         let configured = container.map(|container| container.apps.as_slice()).unwrap_or_default();
         let first = record("app").or_else(|| record("base"));
         if let Some(first) = first {
-            let further = configured.iter().filter(|app| !app.first);
-            let further = further.filter_map(|app| record(&format!("apps/{}", app.name)));
-            let all = std::iter::once(first).chain(further);
+            let additional = configured.iter().filter(|app| !app.first);
+            let additional = additional.filter_map(|app| record(&format!("apps/{}", app.name)));
+            let all = std::iter::once(first).chain(additional);
             let (all, times): (Vec<ImageRecord>, Vec<_>) = all.unzip();
             listed.imported = times;
             listed.exposed = all.iter().flat_map(|record| record.exposed_ports.clone()).collect();

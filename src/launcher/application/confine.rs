@@ -52,11 +52,11 @@ pub fn keep_only(kept: Capabilities) -> Result<()> {
 }
 
 /// Keeps the permitted capabilities of this process when its user changes from root to another one.
-/// [`hand_on`] then reduces them.
+/// [`make_ambient`] then reduces them.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn outlast_root() -> Result<()> {
+pub fn keep_across_setuid() -> Result<()> {
     // SAFETY: prctl(2) with numbers only.
     let set = unsafe { libc::prctl(libc::PR_SET_KEEPCAPS, 1, 0, 0, 0) };
     if set < 0 { Err(io::Error::last_os_error()).context("cannot keep capabilities") } else { Ok(()) }
@@ -67,7 +67,7 @@ pub fn outlast_root() -> Result<()> {
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn hand_on(kept: Capabilities) -> Result<()> {
+pub fn make_ambient(kept: Capabilities) -> Result<()> {
     change(|[effective, permitted, inheritable], word| {
         let kept = u32::try_from(kept.0 >> (32 * word) & u64::from(u32::MAX)).unwrap_or(0);
         *permitted &= kept;

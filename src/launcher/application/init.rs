@@ -60,7 +60,7 @@ pub fn run(
             // so the application's capabilities are kept here.
             keep_only(process.capabilities.with(Capabilities::of(&["KILL", "SETGID", "SETUID"])))?;
             let status = supervise(child.as_raw(), commands, process, environment)?;
-            status::tell(report, status);
+            status::send(report, status);
             status::leave(0)
         }
     }

@@ -16,7 +16,7 @@ const STATUS_LINE: usize = 256;
 ///
 /// # Errors
 /// No address accepts a connection, or the status is not a success.
-pub fn put(probe: &Probe) -> Result<()> {
+pub fn send(probe: &Probe) -> Result<()> {
     let mut connection = Err(anyhow!("there is no address"));
     for address in probe.addresses() {
         connection = TcpStream::connect(address).with_context(|| address.to_string());
@@ -82,7 +82,7 @@ mod tests {
             let _ = stream.write_all(answer.as_bytes());
             asked
         });
-        let result = put(&Probe::http(&format!(":{port}/x?y=1")).unwrap());
+        let result = send(&Probe::http(&format!(":{port}/x?y=1")).unwrap());
         (result, server.join().unwrap().replace(&port.to_string(), "PORT"))
     }
 
@@ -114,9 +114,9 @@ mod tests {
     fn connections() {
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        put(&Probe::tcp(&port.to_string()).unwrap()).unwrap();
+        send(&Probe::tcp(&port.to_string()).unwrap()).unwrap();
         drop(listener);
-        let error = format!("{:#}", put(&Probe::tcp(&port.to_string()).unwrap()).unwrap_err());
+        let error = format!("{:#}", send(&Probe::tcp(&port.to_string()).unwrap()).unwrap_err());
         assert!(error.contains(&format!("connection to localhost:{port}")) && error.contains("refused"), "{error}");
     }
 }

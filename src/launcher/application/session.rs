@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::probe;
-use super::start::{NotExecuted, be_the_user, execute};
+use super::start::{NotExecuted, become_user_only, execute};
 use crate::{CANNOT_START, status};
 
 /// The first byte that the client receives.
@@ -95,8 +95,8 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child if request.probe.is_some() => {
-            let asked = redirect(&streams).and_then(|()| be_the_user(&process));
-            let asked = asked.and_then(|()| request.probe.as_ref().map_or(Ok(()), probe::put));
+            let asked = redirect(&streams).and_then(|()| become_user_only(&process));
+            let asked = asked.and_then(|()| request.probe.as_ref().map_or(Ok(()), probe::send));
             if let Err(error) = &asked {
                 eprintln!("{error:#}");
             }

@@ -13,7 +13,7 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdout, execve, setgid, setgroups, setsid, setuid};
 use sdme_gen::contract::process::Process;
 
-use super::confine::{hand_on, outlast_root};
+use super::confine::{keep_across_setuid, make_ambient};
 use super::environment::{DEFAULT_PATH, Environment};
 
 /// Executes the program, with its output connected to the two pipes.
@@ -63,9 +63,9 @@ pub fn execute(process: &Process, environment: &Environment, passed: u16) -> Res
         entered => entered.map(|()| false)?,
     };
     if let Some(kept) = process.kept {
-        outlast_root()?;
+        keep_across_setuid()?;
         become_user(process)?;
-        hand_on(kept)?;
+        make_ambient(kept)?;
     } else {
         become_user(process)?;
     }
@@ -151,7 +151,7 @@ fn inside_root() -> Result<()> {
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn be_the_user(process: &Process) -> Result<()> {
+pub fn become_user_only(process: &Process) -> Result<()> {
     close_descriptors(0);
     become_user(process)?;
     default_signals()

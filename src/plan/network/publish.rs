@@ -106,7 +106,7 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
         .set("Service", "User", PROXY_USER)
         .set("Service", "CapabilityBoundingSet", "")
         .set("Service", "NoNewPrivileges", "yes");
-    let patience = if pod.wanted.on_demand { 60 } else { 10 };
+    let seconds = if pod.wanted.on_demand { 60 } else { 10 };
     let target = port.target.map_or("${PORT}".to_owned(), |target| target.to_string());
     if port.target.is_none() {
         // The port that the image exposes is known when the container runs.
@@ -117,7 +117,7 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
     let idle = pod.wanted.idle.map(|time| format!(" --exit-idle-time={time}ms")).unwrap_or_default();
     let proxy = format!("{PROXY} --connections-max=8192{idle} 127.0.0.1:{target}");
     // A connection waits until the application listens on the port.
-    unit.set("Service", "ExecStart", format!("{BINDIR}/sdme-gen await-port {target} {patience} {proxy}"))
+    unit.set("Service", "ExecStart", format!("{BINDIR}/sdme-gen await-port {target} {seconds} {proxy}"))
         // A connection needs two sockets and four ends of pipes.
         .set("Service", "LimitNOFILE", "65536");
     unit

@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::links::{self, further, layers};
+use super::links::{self, additional, layers};
 use super::{mountpoints, ranges, stack};
 use crate::image::{Store, application_root};
 use crate::model::{Container, Facts, Model, Stack};
@@ -60,9 +60,9 @@ pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root>
     let name = &container.name;
     let range = super::range(model, facts, container)?;
     let place = machine_root(name);
-    let further = model.applications(container, facts).iter().filter(|app| !app.first);
+    let additional = model.applications(container, facts).iter().filter(|app| !app.first);
     let started = ranges::lock()?;
-    ranges::make_upper(name, further.map(|app| app.name.as_str()), range.unwrap_or_default())?;
+    ranges::make_upper(name, additional.map(|app| app.name.as_str()), range.unwrap_or_default())?;
     drop(started);
     let lock = lock(name, false)?;
     if !stack::mounted()?.contains(&place) {
@@ -79,7 +79,7 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
     let _hold = store.hold()?;
     let stack = model.stack(container, facts);
     let (application, base) = layers(&store, stack)?;
-    let further = further(&store, model.applications(container, facts))?;
+    let additional = additional(&store, model.applications(container, facts))?;
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace; run sdme-gen as root")?;
     let own = |place: &str, flags: MsFlags, kind: Option<&str>| {
         mount(kind, place, kind, flags, None::<&str>).with_context(|| format!("cannot mount {place}"))
@@ -92,16 +92,16 @@ fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Optio
     own(&containers, MsFlags::MS_NODEV | MsFlags::MS_NOSUID, Some("tmpfs"))?;
     let directory = PathBuf::from(container_runtime(&container.name));
     let config = directory.join("config");
-    let configs = further.iter().map(|(app, _)| config.join(format!("oci/apps/{app}")));
+    let configs = additional.iter().map(|(app, _)| config.join(format!("oci/apps/{app}")));
     for config in configs.chain([config.clone()]) {
         fs::create_dir_all(&config).with_context(|| format!("cannot make {}", config.display()))?;
     }
-    mount_points(container, (stack, facts), &base, (&application, &further), &config)?;
+    mount_points(container, (stack, facts), &base, (&application, &additional), &config)?;
     if let Some(first) = range {
         ranges::give(&config, first)?;
     }
-    links::keep(&directory, &application, &base, &further)?;
-    let below = links::below(&links::of_applications(container, &application, &further));
+    links::keep(&directory, &application, &base, &additional)?;
+    let below = links::below(&links::of_applications(container, &application, &additional));
     stack::mount(&container.name, &plan::stack::stack(container, &[], &below), range).map(drop)
 }
 
@@ -111,7 +111,7 @@ fn mount_points(
     container: &Container,
     (stack, facts): (Stack<'_>, &Facts),
     base: &Path,
-    (application, further): (&[PathBuf], &[(&str, Vec<PathBuf>)]),
+    (application, additional): (&[PathBuf], &[(&str, Vec<PathBuf>)]),
     config: &Path,
 ) -> Result<()> {
     let bottom = Tree::open(base).with_context(|| format!("cannot open {}", base.display()))?;
@@ -121,7 +121,7 @@ fn mount_points(
             mountpoints::make(target, true, &bottom, config)?;
             continue;
         };
-        let lower = further.iter().find(|(name, _)| !app.first && *name == app.name);
+        let lower = additional.iter().find(|(name, _)| !app.first && *name == app.name);
         let lower = lower.map_or(application, |(_, lower)| lower.as_slice());
         let root = application_root(lower).with_context(|| format!("cannot open the image of {}", app.name))?;
         let layer = config.join(app.directory().trim_start_matches('/')).join("root");

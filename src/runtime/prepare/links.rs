@@ -52,21 +52,21 @@ fn own(lower: &[PathBuf]) -> Result<&PathBuf> {
 ///
 /// # Errors
 /// As for [`layers`].
-pub fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, Vec<PathBuf>)>> {
-    let further = apps.iter().filter(|app| !app.first);
-    further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
+pub fn additional<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, Vec<PathBuf>)>> {
+    let additional = apps.iter().filter(|app| !app.first);
+    additional.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
 }
 
 /// All applications of a container with the directories of their images, the topmost layer first.
-/// The arguments are the results of [`layers`] and [`further`].
+/// The arguments are the results of [`layers`] and [`additional`].
 #[must_use]
 pub fn of_applications<'a>(
     container: &'a Container,
     application: &'a [PathBuf],
-    further: &'a [(&'a str, Vec<PathBuf>)],
+    additional: &'a [(&'a str, Vec<PathBuf>)],
 ) -> Vec<(&'a str, &'a [PathBuf])> {
     let first = container.apps.iter().find(|app| app.first).map(|app| (app.name.as_str(), application));
-    first.into_iter().chain(further.iter().map(|(app, lower)| (*app, lower.as_slice()))).collect()
+    first.into_iter().chain(additional.iter().map(|(app, lower)| (*app, lower.as_slice()))).collect()
 }
 
 /// The directories of the layers below the topmost one, for each application.
@@ -81,26 +81,26 @@ pub fn below<'a>(applications: &[(&'a str, &[PathBuf])]) -> BTreeMap<&'a str, Ve
 ///
 /// # Errors
 /// A link cannot be made.
-pub fn keep(directory: &Path, application: &[PathBuf], base: &Path, further: &[(&str, Vec<PathBuf>)]) -> Result<()> {
+pub fn keep(directory: &Path, application: &[PathBuf], base: &Path, additional: &[(&str, Vec<PathBuf>)]) -> Result<()> {
     link(&directory.join("app"), own(application)?)?;
     link(&directory.join("base"), base)?;
-    link_further(&directory.join("apps"), further)
+    link_additional(&directory.join("apps"), additional)
 }
 
 /// Points the links of these applications at their images. A link of a removed application would
 /// keep its image for ever, so such links are removed.
-fn link_further(directory: &Path, further: &[(&str, Vec<PathBuf>)]) -> Result<()> {
-    if further.is_empty() {
+fn link_additional(directory: &Path, additional: &[(&str, Vec<PathBuf>)]) -> Result<()> {
+    if additional.is_empty() {
         return remove(directory).context("cannot remove the links of former applications");
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
-        if !further.iter().any(|(app, _)| entry.file_name() == *app) {
+        if !additional.iter().any(|(app, _)| entry.file_name() == *app) {
             remove(&entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
     }
-    further.iter().try_for_each(|(app, lower)| link(&directory.join(app), own(lower)?))
+    additional.iter().try_for_each(|(app, lower)| link(&directory.join(app), own(lower)?))
 }
 
 /// An empty directory that stands in for a missing layer, so that the mount always has three

@@ -39,7 +39,7 @@ use crate::plan::{self, needs_resolver};
 use crate::resolve::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
-use crate::runtime::prepare::links::{further, layers, remove};
+use crate::runtime::prepare::links::{additional, layers, remove};
 use crate::runtime::{ended, failure, limits, names, snapshots, systemd, volumes};
 use crate::started;
 
@@ -105,14 +105,14 @@ pub fn prepare(name: &str) -> Result<()> {
     fs::create_dir_all(&directory)
         .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
         .context("cannot make the runtime directory")?;
-    clear(name)?;
-    let further = further(&store, model.applications(container, &facts))?;
-    links::keep(&directory, &application, &base, &further)?;
+    remove_earlier_mounts(name)?;
+    let additional = additional(&store, model.applications(container, &facts))?;
+    links::keep(&directory, &application, &base, &additional)?;
     drop(hold);
-    ranges::make_upper(name, further.iter().map(|(app, _)| *app), range.unwrap_or_default())?;
+    ranges::make_upper(name, additional.iter().map(|(app, _)| *app), range.unwrap_or_default())?;
     drop(lock);
     let placed = container.placed(stack, &facts);
-    let apps = links::of_applications(container, &application, &further);
+    let apps = links::of_applications(container, &application, &additional);
     let open = |(app, lower): &(_, &[PathBuf])| {
         Ok((*app, application_root(lower).with_context(|| format!("cannot open the image of {app}"))?))
     };
@@ -131,14 +131,14 @@ pub fn prepare(name: &str) -> Result<()> {
     planned::remember(name, &planned).context("cannot note what was planned")?;
     if let Some(first) = range {
         let trees =
-            further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
+            additional.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
         let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
         let paths: Vec<String> =
             placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
         ranges::check_mappable(trees.chain(usr).chain(paths.iter().map(Path::new)))?;
         ranges::give(&directory.join("config"), first)?;
     }
-    names::enrol(container, &model, range.unwrap_or_default())?;
+    names::register(container, &model, range.unwrap_or_default())?;
     note_base(name, stack)?;
     settings(&planned, name)?;
     let below = links::below(&apps);
@@ -197,7 +197,7 @@ fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
 pub fn release(name: &str) -> Result<()> {
     ended::tell(name);
     // The rest is removed even if this fails.
-    let left = names::leave(name);
+    let left = names::unregister(name);
     stack::release(name)?;
     let directory = PathBuf::from(container_runtime(name));
     stack::unmounted(std::slice::from_ref(&directory))?;
@@ -259,7 +259,7 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
 /// When the container's service starts, nothing of the container runs, so a mount exists only if
 /// the end of the earlier run was interrupted. If this command is called by hand, the container may
 /// be running.
-fn clear(name: &str) -> Result<()> {
+fn remove_earlier_mounts(name: &str) -> Result<()> {
     let root = machine_root(name);
     if !stack::mounted()?.contains(&root) {
         stack::remove_leftovers(name);

@@ -158,9 +158,9 @@ pub fn make(path: &Path, first: u32) -> Result<()> {
 ///
 /// # Errors
 /// As for [`make`].
-pub fn make_upper<'a>(container: &str, further: impl Iterator<Item = &'a str>, first: u32) -> Result<()> {
+pub fn make_upper<'a>(container: &str, additional: impl Iterator<Item = &'a str>, first: u32) -> Result<()> {
     let own = container_state(container);
-    for state in further.map(|app| app_part(&own, app)).chain([own.clone()]) {
+    for state in additional.map(|app| app_part(&own, app)).chain([own.clone()]) {
         for part in ["upper", "work"] {
             make(&Path::new(&state).join(part), first)?;
         }

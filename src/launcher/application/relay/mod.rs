@@ -114,9 +114,9 @@ fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File
         if let Some(status) = ended
             && streams.iter().all(Stream::is_done)
         {
-            let status = status::told(report, init).unwrap_or(status);
+            let status = status::receive(report, init).unwrap_or(status);
             if journal::is_stream(stderr())
-                && let Some(text) = status::described(status, passed_on)
+                && let Some(text) = status::describe(status, passed_on)
             {
                 // The application's last line may lack its newline, so a newline comes first. The
                 // journal drops empty lines.
@@ -131,7 +131,7 @@ fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File
 fn wait(signals: &SignalFd, streams: &[Stream<'_>]) -> Result<()> {
     let mut wanted = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     wanted.extend(streams.iter().flat_map(Stream::wants));
-    let timeout = streams.iter().filter_map(Stream::patience).min();
+    let timeout = streams.iter().filter_map(Stream::timeout).min();
     // One millisecond more, so that the time is really over afterwards.
     let timeout = timeout
         .map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time.as_millis() + 1).unwrap_or(PollTimeout::MAX));

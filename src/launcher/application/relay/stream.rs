@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags};
 
 /// How long the application waits for the journal. After that, its output is dropped and counted
 /// until the journal reads again.
-const PATIENCE: Duration = Duration::from_secs(30);
+const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Size of the buffer in bytes: the capacity of a pipe (pipe(7)), so that large outputs need the
 /// fewest system calls.
@@ -31,7 +31,7 @@ pub struct Stream<'a> {
     pending: std::ops::Range<usize>,
     /// When the journal stopped reading, if it is not reading now.
     waiting: Option<Instant>,
-    patience: Duration,
+    timeout: Duration,
     /// Number of bytes that were dropped and not reported yet.
     lost: usize,
     last: bool,
@@ -46,7 +46,7 @@ impl<'a> Stream<'a> {
             buffer: vec![0; BUFFER].into(),
             pending: 0..0,
             waiting: None,
-            patience: PATIENCE,
+            timeout: TIMEOUT,
             lost: 0,
             last: false,
         };
@@ -63,8 +63,8 @@ impl<'a> Stream<'a> {
     }
 
     /// The maximum time to wait.
-    pub fn patience(&self) -> Option<Duration> {
-        self.waiting.map(|since| self.patience.saturating_sub(since.elapsed()))
+    pub fn timeout(&self) -> Option<Duration> {
+        self.waiting.map(|since| self.timeout.saturating_sub(since.elapsed()))
     }
 
     /// Notes that no process can write into the pipe any more.
@@ -86,14 +86,14 @@ impl<'a> Stream<'a> {
         for _ in 0..TURN {
             if !self.is_pending() && !self.read() {
                 // There is no new output, but lost output may still have to be reported.
-                self.confess();
+                self.report_loss();
                 return;
             }
-            if !self.confess() {
+            if !self.report_loss() {
                 self.drop();
             } else if !self.write() {
                 match self.waiting {
-                    Some(since) if since.elapsed() >= self.patience => self.drop(),
+                    Some(since) if since.elapsed() >= self.timeout => self.drop(),
                     Some(_) => return,
                     None => self.waiting = Some(Instant::now()),
                 }
@@ -115,7 +115,7 @@ impl<'a> Stream<'a> {
     }
 
     /// Reports lost output, if there is any. Returns whether no lost output remains to be reported.
-    fn confess(&mut self) -> bool {
+    fn report_loss(&mut self) -> bool {
         if self.lost > 0 {
             let notice = format!("\n{} bytes of output were lost: the journal did not read them\n", self.lost);
             if put(&mut self.to, &self.reopen, notice.as_bytes()).is_some_and(|length| length > 0) {
@@ -216,8 +216,8 @@ mod tests {
             }
             stream.advance();
         }
-        assert!(stream.patience().is_some() && application.write(b"x").is_err());
-        stream.patience = Duration::ZERO;
+        assert!(stream.timeout().is_some() && application.write(b"x").is_err());
+        stream.timeout = Duration::ZERO;
         let mut more = 0;
         for _ in 0..100 {
             stream.advance();
@@ -227,7 +227,7 @@ mod tests {
         let read = all(&mut journal);
         let lost = written + more - read.len();
         assert!(lost > 0 && read.bytes().all(|b| b == b'x'));
-        stream.patience = PATIENCE;
+        stream.timeout = TIMEOUT;
         application.write_all(b"again").unwrap();
         stream.advance();
         assert_eq!(
@@ -235,7 +235,7 @@ mod tests {
             format!("\n{lost} bytes of output were lost: the journal did not read them\nagain")
         );
         // The stream waits only for more output.
-        assert_eq!((stream.wants().count(), stream.patience()), (1, None));
+        assert_eq!((stream.wants().count(), stream.timeout()), (1, None));
     }
 
     #[test]
