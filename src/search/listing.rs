@@ -29,24 +29,28 @@ const MOST_DIRECTORIES: usize = 1000;
 #[derive(Debug)]
 pub struct Place {
     root: PathBuf,
-    /// An open directory, if the root is not that of this machine. Symbolic links, including
-    /// absolute ones, are then resolved within it.
-    other: Option<File>,
+    /// The open directory, or the reason why it cannot be opened, if the root is not that of this
+    /// machine. Symbolic links, including absolute ones, are then resolved within it.
+    other: Option<io::Result<File>>,
 }
 
 impl Place {
-    /// The place with the root directory `root`. If the directory cannot be opened, paths are
-    /// looked up below it without that protection.
+    /// The place with the root directory `root`. If the directory cannot be opened, no path in it
+    /// can be read.
     pub fn below(root: &Path) -> Self {
         let own = root == Path::new("/");
-        Self { root: root.to_owned(), other: if own { None } else { File::open(root).ok() } }
+        Self { root: root.to_owned(), other: (!own).then(|| File::open(root)) }
     }
 
     /// The path on this machine, with symbolic links resolved within the root. For the root of this
     /// machine, the kernel resolves the links later.
     fn real(&self, path: &str) -> io::Result<PathBuf> {
         let relative = path.trim_start_matches('/');
-        let Some(root) = &self.other else { return Ok(self.root.join(relative)) };
+        let root = match &self.other {
+            None => return Ok(self.root.join(relative)),
+            Some(Ok(root)) => root,
+            Some(Err(error)) => return Err(error.kind().into()),
+        };
         let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(inside);
         let found = openat2(root, relative, how)?;

@@ -185,3 +185,13 @@ fn links_stay_inside_the_root() {
     assert_eq!(texts, wanted);
     assert!(remarks.is_empty(), "{remarks:?}");
 }
+
+#[test]
+fn a_root_that_cannot_be_opened_has_no_configuration() {
+    let other = root(&[("etc/sdme/web.container", "[Container]")]);
+    let missing = other.path().join("missing");
+    assert!(names(&missing).is_empty());
+    // A file that is no directory can be opened, but nothing can be found in it.
+    fs::write(&missing, "").unwrap();
+    assert!(names(&missing).is_empty());
+}
