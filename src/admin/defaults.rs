@@ -12,7 +12,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::files;
 use crate::config::keys::{FileType, Kind, supported};
 use crate::config::settings::Settings;
-use crate::ini;
+use crate::ini::{self, continues};
 use crate::search::{SearchPath, search};
 use crate::unit::config_word;
 
@@ -121,10 +121,6 @@ fn edited(text: &str, key: &str, value: &str) -> Result<String> {
 
 fn index(line: u32) -> usize {
     usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1)
-}
-
-fn continues(line: &str) -> bool {
-    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]

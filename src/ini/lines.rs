@@ -59,7 +59,9 @@ fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn continues(line: &str) -> bool {
+/// Whether the next line belongs to this one: it ends in a backslash that is not escaped itself.
+#[must_use]
+pub fn continues(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 

@@ -7,4 +7,5 @@ mod lines;
 mod words;
 
 pub use document::{Document, Entry, parse, parse_partly};
+pub use lines::continues;
 pub use words::{WordError, split_words};

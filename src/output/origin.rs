@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use crate::config::sources::{SourceFile, Sources, Text};
 use crate::diag::{Diagnostic, Location, Severity};
-use crate::ini::{Entry, parse_partly};
+use crate::ini::{Entry, continues, parse_partly};
 use crate::model::Facts;
 use crate::output::tree::{Node, Place, Tree};
 
@@ -107,7 +107,7 @@ fn with(text: &Text, entry: &Entry, other: &str) -> Text {
         within = number == first || within;
         let is_part = within;
         // A comment between the lines of an assignment does not end it (systemd.syntax(7)).
-        within &= line.ends_with('\\') || (number > first && line.trim_start().starts_with(['#', ';']));
+        within &= continues(line) || (number > first && line.trim_start().starts_with(['#', ';']));
         if number == first {
             other
         } else if is_part {
@@ -188,6 +188,9 @@ mod tests {
         ] {
             assert_eq!(origin_of(text, wanted), at(line), "{wanted}");
         }
+        // The first line ends in an escaped backslash, so the second one does not belong to it.
+        let escaped = "[Container]\nImage=nginx\nExec=echo a\\\\\nMemory=1g\n";
+        assert_eq!(origin_of(escaped, "MemoryMax="), at(4));
         // The variable is refused without the image.
         let needed = "[Container]\nImage=nginx\nEnvironment=A=b\n";
         assert_eq!(origin_of(needed, "Wants=sdme-image@"), at(2));
