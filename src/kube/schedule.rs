@@ -85,14 +85,16 @@ fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Resu
         let number = by_name.map(|at| at + least).or_else(|| text.parse().ok());
         number.filter(|number| (least..=most).contains(number)).ok_or_else(wrong)
     };
+    // Sunday is also 7, but a field without an end ends on Saturday.
+    let end = if names.first() == Some(&"sun") { 6 } else { most };
     let mut all = Vec::new();
     for part in text.split(',') {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         let step: usize = step.map_or(Ok(1), |step| step.parse().ok().filter(|step| *step > 0).ok_or_else(wrong))?;
         let (from, to) = match range.split_once('-') {
-            _ if range == "*" => (least, if names.first() == Some(&"sun") { 6 } else { most }),
+            _ if range == "*" => (least, end),
             Some((from, to)) => (number(from)?, number(to)?),
-            None if part.contains('/') => (number(range)?, most),
+            None if part.contains('/') => (number(range)?, end),
             None => (number(range)?, number(range)?),
         };
         if from > to {
@@ -198,6 +200,7 @@ mod tests {
             ("5 0 1 jan *", "*-01-01 00:05:00"),
             ("0 22 * * 1-5", "Mon,Tue,Wed,Thu,Fri *-*-* 22:00:00"),
             ("0 4 * * 7", "Sun *-*-* 04:00:00"),
+            ("0 4 * * 1/2", "Mon,Wed,Fri *-*-* 04:00:00"),
             ("0 0 13 * 5", "*-*-13 00:00:00|Fri *-*-* 00:00:00"),
             ("0 8-18/4 * * *", "*-*-* 08,12,16:00:00"),
             ("@hourly", "*-*-* *:00:00"),
