@@ -12,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::cause::{self, Cause};
+use crate::config::keys::FileType;
 use crate::contract::beside::Beside;
 use crate::contract::process::User;
 use crate::contract::streams::Copies;
@@ -25,7 +26,7 @@ use crate::runtime::ended::kept_journal;
 fn applications(container: &str) -> Result<Vec<App>> {
     let (model, facts) = crate::runtime::known(Path::new("/"));
     let Some(found) = model.containers.get(container) else {
-        let rejected = model.rejected.iter().find(|r| r.name == container).and_then(|r| r.problems.first());
+        let rejected = model.rejection(FileType::Container, container);
         return Err(
             rejected.map_or_else(|| anyhow!("there is no container {container}"), |problem| anyhow!("{problem}"))
         );
