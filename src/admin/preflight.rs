@@ -209,11 +209,8 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
                 continue;
             }
             // A socket unit of a former file closes its port when its container restarts.
-            let ours = units.iter().any(|(name, unit)| {
-                unit.is_active()
-                    && name.starts_with(&format!("sdme-publish-{}-", pod.name))
-                    && name.ends_with(&format!("{}.socket", port.host))
-            });
+            let ours =
+                units.iter().any(|(name, unit)| unit.is_active() && crate::plan::publishes(name, &pod.name, port.host));
             if !ours {
                 let message = format!(
                     "port {} of the host is in use by another program; stop that program (ss -ltnp shows it), or publish another port",
