@@ -15,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
 use sdme_gen::contract::beside::Beside;
@@ -155,10 +156,11 @@ fn send(connection: &UnixStream, request: &Request, streams: [BorrowedFd<'_>; 3]
 /// Passes signals on to the command and waits for its end.
 fn wait(mut connection: UnixStream) -> Result<ExitCode> {
     let mut to_init = connection.try_clone()?;
+    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC).context("cannot receive signals")?;
     thread::spawn(move || {
-        loop {
-            let Ok(signal) = SigSet::all().wait() else { continue };
-            if to_init.write_all(&[u8::try_from(signal as i32).unwrap_or(0)]).is_err() {
+        while let Ok(info) = signals.read_signal() {
+            let number = info.and_then(|info| u8::try_from(info.ssi_signo).ok());
+            if number.is_some_and(|number| to_init.write_all(&[number]).is_err()) {
                 break;
             }
         }
