@@ -93,7 +93,7 @@ pub fn prepare(name: &str) -> Result<()> {
         return Err(refused(problem));
     }
     if let Some(problem) = model.unusable_profile(container, &facts) {
-        bail!("{problem}");
+        return Err(refused(problem));
     }
     let range = range(&model, &facts, container)?;
     let mut planned = OutputTree::default();
