@@ -4,6 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,7 +15,7 @@ use serde::Serialize;
 use super::leftovers;
 use super::ps::processes;
 use crate::model::Container;
-use crate::paths::{container_state, volume};
+use crate::paths::{app_part, container_state, volume};
 
 /// Timeout of du(1) for one container, in seconds, because a container may have made any number of
 /// files.
@@ -72,7 +73,7 @@ pub fn read(names: &[String], interval: Option<Duration>) -> Result<Vec<Usage>> 
         name.clone_into(&mut usage.name);
         let former = before.get(name).copied().flatten().filter(|_| interval.is_some());
         usage.cpu_percent = usage.cpu_seconds.zip(former).map(|(now, before)| (now - before) / elapsed * 100.0);
-        usage.upper = size(&[format!("{}/upper", container_state(name))]);
+        usage.upper = size(&uppers(&container_state(name)));
         let paths: Option<Vec<String>> = volumes.as_ref().map(|all| all.get(name).cloned().unwrap_or_default());
         usage.volumes = paths.and_then(|paths| size(&paths));
         usage
@@ -89,6 +90,14 @@ fn volumes() -> Option<BTreeMap<String, Vec<String>>> {
         }
     }
     Some(found)
+}
+
+/// The upper layers of a container and of its additional applications. `state` is the directory with
+/// the state of the container.
+fn uppers(state: &str) -> Vec<String> {
+    let apps = fs::read_dir(format!("{state}/apps")).into_iter().flatten().flatten();
+    let apps = apps.filter_map(|app| Some(app_part(state, app.file_name().to_str()?)));
+    iter::once(state.to_owned()).chain(apps).map(|directory| format!("{directory}/upper")).collect()
 }
 
 /// The disk space of all directories together, in bytes.
