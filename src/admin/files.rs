@@ -147,7 +147,7 @@ pub fn withdraw(
         Some(unit) if !force && !ends(root, unit) => {
             bail!("{name} is started; run systemctl stop {unit}, or use --force")
         }
-        Some(unit) if root == Path::new("/") && !dry_run => systemd::systemctl(&["stop", unit]),
+        Some(unit) if systemd::is_live(root) && !dry_run => systemd::systemctl(&["stop", unit]),
         _ => Ok(()),
     }
 }
