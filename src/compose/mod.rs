@@ -70,7 +70,7 @@ pub struct Request {
 /// A resolved project: one model of all files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The name of the project: lower case letters, digits, dashes and underscores.
+    /// The name of the project, of lower-case letters, digits, dashes and underscores.
     pub name: String,
     /// The directory of the project, as an absolute path.
     pub directory: String,
