@@ -108,8 +108,8 @@ impl Request<'_> {
         }
     }
 
-    fn suits(&self, found: &Imported, reference: &str) -> bool {
-        found.image.suits(reference, self.mode, self.platform)
+    fn accepts(&self, found: &Imported, reference: &str) -> bool {
+        found.image.satisfies(reference, self.mode, self.platform)
             && self.digest.is_none_or(|digest| found.image.is(digest))
             // Commands that were not run do not matter.
             && (found.image.requested_installation == self.installation()
@@ -138,7 +138,7 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             }
             Err(error) => return Err(error),
         };
-        let Some(found) = found.filter(|found| request.suits(found, &reference)) else { return Ok(None) };
+        let Some(found) = found.filter(|found| request.accepts(found, &reference)) else { return Ok(None) };
         match judge.again(&found) {
             Ok(accepted) => Ok(Some(noted(found, accepted)?)),
             Err(error) => {
@@ -264,7 +264,7 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
         // The name of an entry tells nothing about the index.
         let others = store.lookup(request.name).unwrap_or_default().into_iter();
         let others = others.chain(store.former_versions(request.name).unwrap_or_default());
-        let mut all = there.into_iter().chain(others).filter(|found| request.suits(found, reference));
+        let mut all = there.into_iter().chain(others).filter(|found| request.accepts(found, reference));
         if let Some((found, accepted)) =
             all.find_map(|found| judge.again(&found).ok().map(|accepted| (found, accepted)))
         {
@@ -305,7 +305,7 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
         let [_, index] = named;
         let is_new = index.is_some() && index != found.image.index;
-        if is_new || !request.suits(&found, reference) {
+        if is_new || !request.accepts(&found, reference) {
             found.image.index = index.or(found.image.index);
             reference.clone_into(&mut found.image.reference);
             found.image.requested_platform = request.platform.to_string();

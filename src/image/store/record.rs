@@ -107,7 +107,7 @@ impl ImageRecord {
 
     /// Whether this is what would be imported again for the same wishes.
     #[must_use]
-    pub fn suits(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
+    pub fn satisfies(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
         self.reference == reference && self.requested_mode == mode && self.requested_platform == platform.to_string()
     }
 
