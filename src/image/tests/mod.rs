@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Whole imports from layout directories made by the test.
+//! Tests of whole imports from layout directories.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -45,7 +45,7 @@ impl World {
         format!("{:#}", self.import(tag).unwrap_err())
     }
 
-    /// Entries of the store, locks left out.
+    /// Returns the entries of the store without the directory of locks.
     fn entries(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.base.join("store"))
             .unwrap()
@@ -132,14 +132,14 @@ fn again_is_a_no_op() {
     assert_eq!(always(ModeSetting::Auto), first);
     assert_eq!(fs::metadata(&first.tree).unwrap().ino(), inode);
     assert_eq!(world.entries().len(), 1);
-    // Missing does not even look at the source.
+    // With Pull=missing, the source is not read.
     fs::rename(&world.layout.path, world.layout.path.with_extension("gone")).unwrap();
     assert_eq!(world.import(None).unwrap(), first);
     fs::rename(world.layout.path.with_extension("gone"), &world.layout.path).unwrap();
-    // Another mode is another entry.
+    // Another mode yields another entry.
     assert_ne!(always(ModeSetting::App).dir, first.dir);
     assert_eq!(world.entries().len(), 2);
-    // A name that lost its link, as a crash at the last moment leaves it.
+    // The name has lost its link, as after a crash at the last moment.
     fs::remove_file(world.base.join("fs/app")).unwrap();
     assert_eq!(world.import(None).unwrap(), first);
     // A damaged entry is replaced.
@@ -167,7 +167,7 @@ fn another_reference_replaces() {
     let second = world.import(Some("2")).unwrap();
     assert!(second.tree.join("oci/root/two").exists() && first.tree.exists());
     assert_eq!(world.store.lookup("app").unwrap().unwrap(), second);
-    // Back again, under another tag of the same image: nothing is unpacked, but the record says so from then on.
+    // Another tag of the same image changes only the record; nothing is unpacked.
     let third = world.import(Some("one")).unwrap();
     assert_eq!(third.dir, first.dir);
     assert!(third.image.reference.ends_with(":one"));
@@ -418,7 +418,7 @@ fn images_share_layers() {
     let before = kept();
     assert_eq!(before.len(), 3);
 
-    // Only the topmost layer is looked at, and nothing but it is the image's own.
+    // Only the topmost layer is read, and only this layer belongs to the image alone.
     for layer in &digests[2..5] {
         fs::remove_file(world.layout.blob_path(layer)).unwrap();
     }
@@ -437,7 +437,7 @@ fn images_share_layers() {
         assert_eq!((meta("suid").mode() & 0o7777, meta("").mtime()), (0o4755, 1_000_000_000));
     }
 
-    // Damage is found once, and a layer that is gone makes the image be imported again.
+    // Damage of a shared layer is reported once, and a missing layer causes a new import.
     let verify = || super::verify(&world.store, None).unwrap();
     assert!(verify().is_empty(), "{:?}", verify());
     fs::write(first.below[2].join("oci/root/etc/passwd"), "root::0:0::/:\n").unwrap();
@@ -450,7 +450,7 @@ fn images_share_layers() {
     assert_eq!(third.below, second.below);
     assert!(super::verify(&world.store, None).unwrap().is_empty());
 
-    // Layers go with the last image that has them, and not while an import may count on them.
+    // Layers are removed with the last image that uses them, but not while an import may use them.
     let prune = |dry_run| {
         let retention = super::Retention { versions: 0, cache: 0 };
         super::prune(&world.store, &|| Ok(std::collections::BTreeMap::new()), retention, dry_run).unwrap()
@@ -517,7 +517,7 @@ fn one_tree_where_layers_cannot_be_kept_apart() {
     }
     let mut world = world();
     world.layout.image(None, app_config(), &app_layers());
-    // No upper layer can be on overlayfs itself.
+    // An upper layer on overlayfs is impossible.
     let dir = tempfile::tempdir().unwrap();
     let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path().join(name));
     for path in [&lower, &upper, &work] {
