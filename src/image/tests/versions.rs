@@ -21,7 +21,7 @@ fn pruned(store: &Store) -> usize {
 
 #[test]
 fn versions_come_and_go() {
-    if !root("image::versions") {
+    if !root("image::versions_come_and_go") {
         return;
     }
     let mut world = world();
@@ -84,7 +84,7 @@ fn versions_come_and_go() {
 /// Machines of several architectures share the digest of the index.
 #[test]
 fn an_index_is_asked_for_on_every_platform() {
-    if !root("image::index") {
+    if !root("image::an_index_is_asked_for_on_every_platform") {
         return;
     }
     let mut world = world();

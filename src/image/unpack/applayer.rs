@@ -44,8 +44,8 @@ pub(crate) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
     .with_context(|| format!("writing `{}`", path.display()))
 }
 
-/// Creates `tree` and its subdirectory for the root file system, and returns the path of that
-/// subdirectory's parent.
+/// Creates `tree` and its directory `oci`, into which the root file system is moved. Returns the
+/// path of `oci`.
 ///
 /// # Errors
 /// Returns an error if one of the directories cannot be created.
