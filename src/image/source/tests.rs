@@ -102,8 +102,8 @@ fn compressed(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn oci_archives() {
-    if !root("source::oci_archives") {
+fn oci_archives_are_imported_and_damaged_ones_refused() {
+    if !root("source::oci_archives_are_imported_and_damaged_ones_refused") {
         return;
     }
     let bench = Bench::new();
@@ -135,8 +135,8 @@ fn oci_archives() {
 }
 
 #[test]
-fn hostile_archives() {
-    if !root("source::hostile_archives") {
+fn hostile_archives_are_refused() {
+    if !root("source::hostile_archives_are_refused") {
         return;
     }
     let bench = Bench::new();
@@ -193,8 +193,8 @@ fn docker(diff_ids: &[Digest], tags: &[&str]) -> Archive {
 }
 
 #[test]
-fn docker_archives() {
-    if !root("source::docker_archives") {
+fn docker_archives_are_imported_and_wrong_ones_refused() {
+    if !root("source::docker_archives_are_imported_and_wrong_ones_refused") {
         return;
     }
     let bench = Bench::new();
@@ -244,8 +244,8 @@ fn docker_archives() {
 }
 
 #[test]
-fn copied_directories() {
-    if !root("source::copied_directories") {
+fn directories_of_skopeo_are_imported() {
+    if !root("source::directories_of_skopeo_are_imported") {
         return;
     }
     let bench = Bench::new();
@@ -270,8 +270,8 @@ fn copied_directories() {
 }
 
 #[test]
-fn root_file_systems() {
-    if !root("source::root_file_systems") {
+fn root_file_systems_are_imported_as_bases() {
+    if !root("source::root_file_systems_are_imported_as_bases") {
         return;
     }
     let bench = Bench::new();
@@ -305,8 +305,8 @@ fn root_file_systems() {
 }
 
 #[test]
-fn platforms() {
-    if !root("source::platforms") {
+fn the_image_of_the_requested_platform_is_imported() {
+    if !root("source::the_image_of_the_requested_platform_is_imported") {
         return;
     }
     let bench = Bench::new();

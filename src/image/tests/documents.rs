@@ -28,8 +28,8 @@ fn refused(change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) 
 }
 
 #[test]
-fn documents_that_lie() {
-    if !root("image::documents_that_lie") {
+fn documents_that_contradict_the_content_are_refused() {
+    if !root("image::documents_that_contradict_the_content_are_refused") {
         return;
     }
     let zeros = format!("sha256:{}", "0".repeat(64));

@@ -83,8 +83,8 @@ fn app_layers() -> Vec<Archive> {
 }
 
 #[test]
-fn application() {
-    if !root("image::application") {
+fn an_application_is_imported_with_its_configuration() {
+    if !root("image::an_application_is_imported_with_its_configuration") {
         return;
     }
     let mut world = world();
@@ -117,8 +117,8 @@ fn application() {
 }
 
 #[test]
-fn again_is_a_no_op() {
-    if !root("image::again_is_a_no_op") {
+fn importing_again_changes_nothing() {
+    if !root("image::importing_again_changes_nothing") {
         return;
     }
     let mut world = world();
@@ -148,8 +148,8 @@ fn again_is_a_no_op() {
 }
 
 #[test]
-fn another_reference_replaces() {
-    if !root("image::another_reference_replaces") {
+fn another_reference_replaces_the_current_version() {
+    if !root("image::another_reference_replaces_the_current_version") {
         return;
     }
     let mut world = world();
@@ -177,7 +177,7 @@ fn another_reference_replaces() {
 }
 
 #[test]
-fn never_and_bad_names() {
+fn pull_never_and_bad_names_import_nothing() {
     let world = world();
     let source = world.source(None);
     let never = Request { pull: Pull::Never, ..Request::new("app", &source) };
@@ -207,8 +207,8 @@ fn a_base_needs_systemd() {
 }
 
 #[test]
-fn an_unknown_user_is_a_matter_of_the_container() {
-    if !root("image::an_unknown_user_is_a_matter_of_the_container") {
+fn an_unknown_user_does_not_fail_the_import() {
+    if !root("image::an_unknown_user_does_not_fail_the_import") {
         return;
     }
     let mut world = world();
@@ -221,8 +221,8 @@ fn an_unknown_user_is_a_matter_of_the_container() {
 
 /// Some programs write the kernel's name of a processor into an image.
 #[test]
-fn an_architecture_may_have_its_name_of_the_kernel() {
-    if !root("image::an_architecture_may_have_its_name_of_the_kernel") {
+fn the_kernel_name_of_an_architecture_is_accepted() {
+    if !root("image::the_kernel_name_of_an_architecture_is_accepted") {
         return;
     }
     let mut world = world();
@@ -231,8 +231,8 @@ fn an_architecture_may_have_its_name_of_the_kernel() {
 }
 
 #[test]
-fn an_application_without_a_command_is_taken() {
-    if !root("image::an_application_without_a_command_is_taken") {
+fn an_application_without_a_command_is_imported() {
+    if !root("image::an_application_without_a_command_is_imported") {
         return;
     }
     let mut world = world();
@@ -271,8 +271,8 @@ fn tampering_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn bombs() {
-    if !root("image::bombs") {
+fn images_beyond_the_limits_are_refused() {
+    if !root("image::images_beyond_the_limits_are_refused") {
         return;
     }
     let mut world = world();
@@ -343,8 +343,8 @@ fn an_application_copies_nothing_of_a_base() {
 }
 
 #[test]
-fn nested_index_and_attestations() {
-    if !root("image::nested_index_and_attestations") {
+fn nested_indexes_are_followed_and_attestations_skipped() {
+    if !root("image::nested_indexes_are_followed_and_attestations_skipped") {
         return;
     }
     let mut world = world();
@@ -377,8 +377,8 @@ fn nested_index_and_attestations() {
 }
 
 #[test]
-fn two_at_once() {
-    if !root("image::two_at_once") {
+fn parallel_imports_yield_one_entry() {
+    if !root("image::parallel_imports_yield_one_entry") {
         return;
     }
     let mut world = world();
@@ -467,8 +467,8 @@ fn images_share_layers() {
 }
 
 #[test]
-fn many_layers() {
-    if !root("image::many_layers") {
+fn the_lowest_of_many_layers_share_a_directory() {
+    if !root("image::the_lowest_of_many_layers_share_a_directory") {
         return;
     }
     let mut world = world();
@@ -511,8 +511,8 @@ fn a_lost_attribute_of_a_layer_is_found() {
 }
 
 #[test]
-fn one_tree_where_layers_cannot_be_kept_apart() {
-    if !root("image::one_tree_where_layers_cannot_be_kept_apart") {
+fn layers_are_unpacked_into_one_tree_if_they_cannot_be_stacked() {
+    if !root("image::layers_are_unpacked_into_one_tree_if_they_cannot_be_stacked") {
         return;
     }
     let mut world = world();

@@ -109,8 +109,8 @@ fn no_blob(registry: &Scripted) {
 const GOOD: &str = "quay.io/team/app:1";
 
 #[test]
-fn where_signatures_are() {
-    if !root("signed::where_signatures_are") {
+fn signatures_are_found_by_tag_referrers_and_fallback_tag() {
+    if !root("signed::signatures_are_found_by_tag_referrers_and_fallback_tag") {
         return;
     }
     // With the tag of cosign, nothing else is requested.
@@ -147,8 +147,8 @@ fn where_signatures_are() {
 }
 
 #[test]
-fn hostile_answers_are_no_signatures() {
-    if !root("signed::hostile_answers_are_no_signatures") {
+fn hostile_answers_are_not_accepted_as_signatures() {
+    if !root("signed::hostile_answers_are_not_accepted_as_signatures") {
         return;
     }
     let failed = |world: &World, script: fn(&Asked) -> Option<Reply>, refused: bool, want: &str| {

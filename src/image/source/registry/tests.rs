@@ -93,8 +93,8 @@ fn token_service(asked: &Asked, token: &str, port_of: &str) -> Option<Reply> {
 const BASIC: &str = "Basic bWU6c2VjcmV0";
 
 #[test]
-fn anonymous_and_in_parallel() {
-    if !root("registry::anonymous_and_in_parallel") {
+fn anonymous_imports_download_each_layer_once() {
+    if !root("registry::anonymous_imports_download_each_layer_once") {
         return;
     }
     let (world, content) = (World::new(), content());
@@ -112,8 +112,8 @@ fn anonymous_and_in_parallel() {
 }
 
 #[test]
-fn basic_authentication() {
-    if !root("registry::basic_authentication") {
+fn basic_authentication_sends_the_password() {
+    if !root("registry::basic_authentication_sends_the_password") {
         return;
     }
     let mut world = World::new();
@@ -136,8 +136,8 @@ fn basic_authentication() {
 }
 
 #[test]
-fn tokens() {
-    if !root("registry::tokens") {
+fn a_password_is_exchanged_for_a_token() {
+    if !root("registry::a_password_is_exchanged_for_a_token") {
         return;
     }
     let mut world = World::new();
@@ -160,8 +160,8 @@ fn tokens() {
 }
 
 #[test]
-fn identity_tokens() {
-    if !root("registry::identity_tokens") {
+fn an_identity_token_is_exchanged_for_a_token() {
+    if !root("registry::an_identity_token_is_exchanged_for_a_token") {
         return;
     }
     let world = World::new();
@@ -187,8 +187,8 @@ fn identity_tokens() {
 }
 
 #[test]
-fn token_services_in_trouble() {
-    if !root("registry::token_services_in_trouble") {
+fn failures_of_token_services_are_retried() {
+    if !root("registry::failures_of_token_services_are_retried") {
         return;
     }
     let mut world = World::new();
@@ -224,8 +224,8 @@ fn token_services_in_trouble() {
 /// The answer to `/v2/` names the token service. A failure of this request is retried like any
 /// other, and a registry may require a token without naming the service there.
 #[test]
-fn the_first_request_in_trouble() {
-    if !root("registry::the_first_request_in_trouble") {
+fn failures_of_the_first_request_are_retried() {
+    if !root("registry::failures_of_the_first_request_are_retried") {
         return;
     }
     for status in [429, 503] {
@@ -247,8 +247,8 @@ fn the_first_request_in_trouble() {
 }
 
 #[test]
-fn a_token_that_expires_during_the_pull() {
-    if !root("registry::a_token_that_expires_during_the_pull") {
+fn an_expired_token_is_renewed_once() {
+    if !root("registry::an_expired_token_is_renewed_once") {
         return;
     }
     let world = World::new();
@@ -321,8 +321,8 @@ fn redirects_take_no_credentials_along() {
 }
 
 #[test]
-fn throttling_and_outages() {
-    if !root("registry::throttling_and_outages") {
+fn throttled_and_failed_requests_are_retried() {
+    if !root("registry::throttled_and_failed_requests_are_retried") {
         return;
     }
     let mut world = World::new();
@@ -361,8 +361,8 @@ fn throttling_and_outages() {
 }
 
 #[test]
-fn broken_downloads_go_on() {
-    if !root("registry::broken_downloads_go_on") {
+fn interrupted_downloads_are_resumed() {
+    if !root("registry::interrupted_downloads_are_resumed") {
         return;
     }
     let world = World::new();
@@ -408,8 +408,8 @@ fn broken_downloads_go_on() {
 }
 
 #[test]
-fn a_registry_that_refuses_ranges() {
-    if !root("registry::a_registry_that_refuses_ranges") {
+fn a_download_starts_over_if_ranges_are_refused() {
+    if !root("registry::a_download_starts_over_if_ranges_are_refused") {
         return;
     }
     for status in [400, 403, 405, 416, 501] {
@@ -426,8 +426,8 @@ fn a_registry_that_refuses_ranges() {
 }
 
 #[test]
-fn lies() {
-    if !root("registry::lies") {
+fn wrong_data_of_a_registry_is_refused() {
+    if !root("registry::wrong_data_of_a_registry_is_refused") {
         return;
     }
     let world = World::new();
@@ -457,8 +457,8 @@ fn lies() {
 }
 
 #[test]
-fn mirrors_and_plain_http() {
-    if !root("registry::mirrors_and_plain_http") {
+fn mirrors_get_no_credentials_and_plain_http_needs_permission() {
+    if !root("registry::mirrors_get_no_credentials_and_plain_http_needs_permission") {
         return;
     }
     let mut world = World::new();
