@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The layers of the code: pure modules name no file system, environment, process or clock, and know nothing of the
-//! layers above them; modules stay small; the generator links nothing of the image code.
+//! The layers of the code: pure modules do not use the file system, the environment, processes or
+//! the clock, and import nothing of the layers above them; modules stay small; the generator does
+//! not link the image code.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
     all
 }
 
-/// The code of a file without its tests, which may use what they like.
+/// The lines of code before the unit tests, which may use anything.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
     before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
@@ -75,7 +76,8 @@ fn commands_print_json_in_one_place() {
 
 #[test]
 fn layers_import_only_from_those_before() {
-    // search -> ini -> config -> model -> resolve -> plan; each may use what stands to its left, and the leaf modules.
+    // search -> ini -> config -> model -> resolve -> plan: each module may import those to its left
+    // and the leaf modules.
     let order =
         ["text", "diag", "contract", "paths", "unit", "ini", "config", "model", "resolve", "output::tree", "plan"];
     for (index, module) in order.iter().enumerate() {
@@ -97,8 +99,9 @@ fn layers_import_only_from_those_before() {
     }
 }
 
-/// Rooms, and what stands above each of them: the verbs use what the units use, never the other way round. Converting and exporting share
-/// the objects of Kubernetes, and know nothing of each other.
+/// Directories of modules, and the modules above each of them. The commands use what the units use,
+/// never the other way round. Converting and exporting share the objects of Kubernetes, and do not
+/// use each other.
 const ABOVE: [(&str, &[&str]); 7] = [
     ("kube", &["convert", "export", "runtime", "admin", "cli"]),
     ("convert", &["export", "runtime", "admin", "cli"]),
@@ -110,7 +113,7 @@ const ABOVE: [(&str, &[&str]); 7] = [
 ];
 
 #[test]
-fn rooms_use_nothing_that_stands_above_them() {
+fn modules_use_nothing_that_stands_above_them() {
     for (room, above) in ABOVE {
         for (path, text) in sources(&format!("src/{room}")) {
             for (line, code) in code(&text) {
@@ -121,7 +124,8 @@ fn rooms_use_nothing_that_stands_above_them() {
     }
 }
 
-/// Parts of `image/trust` that decide: they open nothing and ask nobody, so that the same decision is made for a source and for the store.
+/// The files of `image/trust` that make decisions. They open no file and send no request, so that
+/// the decision is the same for a source and for the store.
 const DECIDING: [&str; 4] = ["decide.rs", "payload.rs", "bundle.rs", "keys.rs"];
 
 #[test]
@@ -164,11 +168,13 @@ fn the_generator_links_no_image_code() {
     assert!(text.lines().any(|l| l.starts_with("ini_core")), "{text}");
 }
 
-/// How the code names what a container or an image controls: the parts of paths, and the functions that give such a path.
+/// The code that names a path which a container or an image controls: parts of paths, and the
+/// functions that return such a path.
 const CONTROLLED: [&str; 8] =
     ["container_state(", "machine_root(", "(volume(", " volume(", "(\"upper\")", "/upper", "}/root", "join(\"root\")"];
 
-/// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
+/// The files that may name such a path, and why a container cannot redirect their system calls.
+/// docs/trust-boundary.md lists the calls.
 const MAY_NAME: [(&str, &str); 17] = [
     ("src/admin/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
     ("src/admin/copy.rs", "opens a volume by its name in /var/lib/sdme/volumes, and everything in it through rootdir"),
