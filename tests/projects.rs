@@ -237,7 +237,7 @@ fn projects_run_unchanged(host: &Host, outside: &Path) {
 }
 
 impl Project {
-    /// Converts and starts the project; gives the units of its containers.
+    /// Converts and starts the project; returns the units of its containers.
     fn start(&self, host: &Host) -> Vec<String> {
         let convert = format!("cd /srv/work/{} && sdme-gen convert --write compose", self.directory);
         let output = host.run(&convert);

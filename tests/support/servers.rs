@@ -12,8 +12,9 @@ use super::host::Host;
 use super::layout::tagged;
 use super::{registry, repo, run};
 
-/// Fills a registry of the host, which takes the place of docker.io, with one image for each pair of a name and the ports that it
-/// listens on, such as `80/tcp 53/udp`. `programs` are further names of the client.
+/// Fills a registry of the host, which takes the place of docker.io, with one image for each pair
+/// of an image name and the ports that the image listens on, such as `80/tcp 53/udp`. `programs`
+/// are additional names of the client program.
 pub fn serve(host: &Host, outside: &Path, images: &[(&str, &str)], programs: &[&str]) {
     let root = outside.join("root");
     files(&root, programs);
