@@ -84,7 +84,7 @@ fn fixtures() -> Vec<(String, std::path::PathBuf)> {
 }
 
 #[test]
-fn configurations_become_objects() {
+fn configurations_become_kubernetes_objects() {
     let mut count = 0;
     for case in cases() {
         count += 1;

@@ -15,7 +15,7 @@ use support::containers::{Container, boot_with, ready};
 use support::host::Host;
 use support::{run, versions};
 
-on_every_suite!(a_database, shared_volumes);
+on_every_suite!(a_database_is_restored, shared_volumes_are_copied_by_reflink);
 
 /// The IDs of the journal messages about volumes (docs/updates.md).
 const NO_SNAPSHOT: &str = "9bdc2ace5734405dae7c03067cb4ec8a";
@@ -27,7 +27,7 @@ const COPIES: &str = "/var/lib/sdme/volumes/.state";
 fn on(suite: &str, name: &str, case: fn(&Host, &str)) {
     if ready(suite, &["umoci", "losetup", "mkfs.xfs", "mkfs.btrfs", "mkfs.ext4", "image:databases"]) {
         let directory = tempfile::tempdir().unwrap();
-        if name == "a_database" {
+        if name == "a_database_is_restored" {
             databases(directory.path());
         } else {
             pages(directory.path());
@@ -126,7 +126,7 @@ fn ask(host: &Host, question: &str) -> String {
     host.wait(&format!("sdme-gen exec db -- env PGPASSWORD=x {client} -c \"{question}\""), 60)
 }
 
-fn a_database(host: &Host, kind: &str) {
+fn a_database_is_restored(host: &Host, kind: &str) {
     mount(host, kind);
     let db = Container::new(host, "db");
     let file = "[Container]\nImage=oci:/srv/app:postgres\nAutoUpdate=registry\nUpdateSettle=1s\nUpdateSnapshot=yes\n\
@@ -184,7 +184,7 @@ fn a_database(host: &Host, kind: &str) {
 }
 
 /// Containers that share a volume, on a file system without reflinks and then on one with reflinks.
-fn shared_volumes(host: &Host, kind: &str) {
+fn shared_volumes_are_copied_by_reflink(host: &Host, kind: &str) {
     mount(host, "ext4");
     let file = |port: u16| {
         format!(

@@ -16,7 +16,11 @@ use support::containers::{Container, boot_with, ready};
 use support::host::Host;
 use support::{layout, registry, run};
 
-on_every_suite!(one_container, several_containers, a_registry);
+on_every_suite!(
+    one_container_updates_or_rolls_back,
+    several_containers_update_in_turn,
+    a_registry_is_asked_once_per_image
+);
 
 /// Runs a case. The versions of the image, built by [`versions`], are in `/srv/versions` of the
 /// host.
@@ -109,7 +113,7 @@ fn file(layout: &str, port: u16, more: &str) -> String {
     )
 }
 
-fn one_container(host: &Host, _: &Path) {
+fn one_container_updates_or_rolls_back(host: &Host, _: &Path) {
     let web = Container::new(host, "web");
     put(host, "one", "/srv/app");
     web.configure(&file("/srv/app", 8080, "")).systemctl("start");
@@ -256,7 +260,7 @@ fn most_down(host: &Host) -> usize {
 
 /// A template with five instances and a pod with three members: they are updated one after the
 /// other, while the others answer.
-fn several_containers(host: &Host, _: &Path) {
+fn several_containers_update_in_turn(host: &Host, _: &Path) {
     put(host, "one", "/srv/app");
     put(host, "one", "/srv/pod");
     host.write(
@@ -338,7 +342,7 @@ fn manifests(host: &Host) -> usize {
     log.lines().filter(|line| line.contains("\"GET /v2/team/") && line.contains("/manifests/")).count()
 }
 
-fn a_registry(host: &Host, directory: &Path) {
+fn a_registry_is_asked_once_per_image(host: &Host, directory: &Path) {
     host.ok("mount -t tmpfs -o size=400m tmpfs /var/lib/sdme");
     let mut registry = registry::serve(host, directory);
     push(host, directory, "one", "n0");
