@@ -149,8 +149,8 @@ fn networks_are_the_same_after_a_reboot() {
     assert_eq!(addresses(&vm), before);
 }
 
-/// Checks containers under the AppArmor profile that sdme-gen installs and the boot has loaded, and
-/// under a profile that does not exist.
+/// Checks containers under the `AppArmor` profile that sdme-gen installs and the boot has loaded,
+/// and under a profile that does not exist.
 fn assert_confined_by_apparmor(vm: &Vm) {
     vm.ok("grep -x 'sdme-default (enforce)' /sys/kernel/security/apparmor/profiles");
     let configure = |name: &str, text: &str| {

@@ -21,7 +21,7 @@ use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Kind, Member};
 use crate::rootdir::tree::{self, open_nofollow, proc_path};
 
-/// Whether an attribute belongs to the machine on which the image was built: SELinux labels and
+/// Whether an attribute belongs to the machine on which the image was built: `SELinux` labels and
 /// attributes of overlayfs. With the latter, an image could hide or redirect files of lower layers.
 pub(in crate::image) fn foreign(name: &[u8]) -> bool {
     name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
