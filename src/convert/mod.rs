@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Converts other descriptions of containers to our files: Quadlet files, command lines of docker,
-//! podman and nerdctl, Compose projects and Kubernetes manifests. Settings without a counterpart
-//! are always listed. Pure.
+//! Converts other descriptions of containers to configuration files of sdme-gen: Quadlet files,
+//! command lines of docker, podman and nerdctl, Compose projects and Kubernetes manifests. Settings
+//! without a counterpart are always listed. Pure.
 
 pub mod compose;
 pub mod kube;
@@ -79,8 +79,8 @@ impl Builder {
         Self { file_type, draft, notes: Vec::new() }
     }
 
-    /// Writes a key of our own section for `origin`. If the key is not supported or its value is
-    /// invalid, a note is added instead.
+    /// Writes a key of a section of sdme-gen for `origin`. If the key is not supported or its value
+    /// is invalid, a note is added instead.
     fn put(&mut self, origin: &str, key: &str, value: &str) {
         let written = supported(self.file_type, key).map_err(|problem| problem.cause);
         let written = written.and_then(|_| self.draft.own(self.file_type, key, value));

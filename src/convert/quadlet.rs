@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Converts files of Podman's Quadlet (podman-systemd.unit(5)). Supported settings are copied as
-//! they are, without comments. Defaults of podman that differ from ours are written explicitly, and
-//! lines that `check` would refuse are removed and listed. Pure.
+//! they are, without comments. Defaults of podman that differ from those of sdme-gen are written
+//! explicitly, and lines that `check` would refuse are removed and listed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Exports our files to formats of other tools. Settings without a counterpart are always listed.
-//! Pure.
+//! Exports configuration files of sdme-gen to formats of other tools. Settings without a
+//! counterpart are always listed. Pure.
 
 pub mod kube;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Converts a resolved Compose project to our files: a container for each service, a volume for
-//! each named volume, and a network for each network that a service uses. Every key is converted,
-//! has no effect, or is listed as lost. Pure over [`Files`].
+//! Converts a resolved Compose project to configuration files of sdme-gen: a container for each
+//! service, a volume for each named volume, and a network for each network that a service uses.
+//! Every key is converted, has no effect, or is listed as lost. Pure over [`Files`].
 
 mod cdi;
 mod limits;

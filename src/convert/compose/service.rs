@@ -15,7 +15,8 @@ use crate::convert::{Builder, name};
 /// The conversion of services.
 pub struct Service;
 
-/// Keys whose value, or each item of their list, becomes the value of one key of ours.
+/// Keys of a service whose value, or each item of whose list, becomes the value of one key of a
+/// `.container` file.
 const KEYS: [(&str, &str); 19] = [
     ("annotations", "Annotation"),
     ("cap_add", "AddCapability"),

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Converts objects of Kubernetes to our files: a workload N becomes `N.pod` with a member
-//! `N-CONTAINER` for each container. Every field is converted, has no effect on a single machine,
-//! or is listed as lost. Pure.
+//! Converts objects of Kubernetes to configuration files of sdme-gen: a workload N becomes `N.pod`
+//! with a member `N-CONTAINER` for each container. Every field is converted, has no effect on a
+//! single machine, or is listed as lost. Pure.
 
 mod accounts;
 mod container;

@@ -13,7 +13,7 @@ use crate::kube::{Manifest, Object, ObjectMeta};
 /// Maximum number of replicas, so that a typing error does not fill the directory.
 const MOST: usize = 100;
 
-/// What runs in a pod.
+/// The kind of a workload, which determines how its pods start and end.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind<'a> {
     /// Programs that keep running.
@@ -37,7 +37,7 @@ pub struct Workload<'a> {
     pub path: String,
     /// The metadata of the pod.
     pub metadata: Option<&'a ObjectMeta>,
-    /// What runs in the pod.
+    /// The kind of the workload.
     pub kind: Kind<'a>,
     /// The number of pods.
     pub replicas: usize,
@@ -45,7 +45,7 @@ pub struct Workload<'a> {
     pub first: usize,
     /// The claims of which each pod gets its own volume.
     pub claims: &'a [PersistentVolumeClaim],
-    /// The service in which each pod has a name of its own.
+    /// The service in which each pod has its own name.
     pub service: Option<&'a str>,
 }
 

@@ -6,7 +6,7 @@ use super::workloads::Workload;
 use crate::config::settings::parse_bool;
 use crate::ini::Entry;
 
-/// What happens to a key.
+/// The treatment of a key by the export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Account {
     /// The key is exported, has no effect in a cluster, or is handled elsewhere.

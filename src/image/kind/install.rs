@@ -51,7 +51,7 @@ const PAM_LOGIN: &str = "auth sufficient pam_rootok.so\nauth required pam_unix.s
 /// Paths of the programs that implement a message bus.
 const BUSES: [&[u8]; 2] = [b"usr/bin/dbus-daemon", b"usr/bin/dbus-broker"];
 
-/// How a base is completed.
+/// The options for the installation of missing packages in a base.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
     /// The value of `InstallPackages=`.

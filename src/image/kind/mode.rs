@@ -31,7 +31,7 @@ pub fn has_systemd(tree: &Tree) -> bool {
     SYSTEMD.iter().any(|path| tree.is_executable(path))
 }
 
-/// What the configuration alone implies.
+/// The mode that the image configuration alone implies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guess {
     Base,

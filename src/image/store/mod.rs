@@ -375,7 +375,8 @@ impl Store {
         sync_dir(&self.links())
     }
 
-    /// Returns the name of the entry that `name` stands for, whatever its state.
+    /// Returns the name of the entry in the store that the link `name` refers to, even if the entry
+    /// is missing or damaged. Returns `None` without such a link.
     pub(super) fn target(&self, name: &str) -> Option<String> {
         let target = fs::read_link(self.links().join(name)).ok()?;
         target.to_str()?.strip_prefix("../store/").map(ToOwned::to_owned)

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Decides whether an image is accepted, by the signature policy of the machine and by `VerifyKey=`
-//! of our files.
+//! in the configuration of sdme-gen.
 //!
 //! [`crate::config::trust`] has the requirements. [`Judge`] reads the keys. [`decide`] compares the
 //! requirements with the attachments of an image, without knowing registries or files. [`attached`]

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tables of the fields of Kubernetes objects, with what happens to each field. Pure.
+//! Tables of the fields of Kubernetes objects, with the treatment of each field. Pure.
 
-/// What happens to a field.
+/// The treatment of a field by the conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
     /// The field is converted, or its parts are handled elsewhere.

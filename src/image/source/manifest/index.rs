@@ -17,7 +17,7 @@ use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIF
 use crate::image::store::digest::Digest;
 use crate::image::trust::attached::is_tag;
 
-/// How an entry is chosen in addition to its platform.
+/// The way to choose an entry in addition to its platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick<'a> {
     /// All entries are the same image.

@@ -356,7 +356,8 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// Returns the proxies of the environment, selected by our rules instead of those of the client.
+/// Returns the proxies from the environment, selected by the rules of [`Proxies`] instead of those
+/// of the HTTP client.
 fn proxy() -> reqwest::Proxy {
     let proxies = Proxies::from_environment();
     reqwest::Proxy::custom(move |url| proxies.of(url))
