@@ -15,7 +15,7 @@ use crate::diag::{Code, Diagnostic, Location};
 use crate::image::Store;
 use crate::model::{Account, Container, Facts, Model, What};
 use crate::plan;
-use crate::runtime::listening::Listening;
+use crate::runtime::listening::{self, Listening};
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::prepare::{apparmor, links};
 use crate::runtime::{snapshots, systemd};
@@ -209,8 +209,10 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
                 continue;
             }
             // A socket unit of a former file closes its port when its container restarts.
-            let ours =
-                units.iter().any(|(name, unit)| unit.is_active() && crate::plan::publishes(name, &pod.name, port.host));
+            let ours = units.iter().filter(|(_, unit)| unit.is_active()).any(|(name, _)| {
+                let listen = crate::plan::published_by(name, &pod.name).and_then(listening::parse);
+                listen.is_some_and(|(_, host)| host == port.host)
+            });
             if !ours {
                 let message = format!(
                     "port {} of the host is in use by another program; stop that program (ss -ltnp shows it), or publish another port",
