@@ -16,7 +16,7 @@ use crate::model::{Base, Container, Mount, Stack, What};
 use crate::output::graph::Graph;
 use crate::paths::{container_state, machine_root};
 use crate::plan;
-use crate::resolve::userns::{self, SIZE};
+use crate::resolve::container::userns::{self, SIZE};
 use crate::search::{SearchPath, search};
 
 /// A container.

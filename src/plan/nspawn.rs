@@ -6,7 +6,7 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::{LIBEXECDIR, hosts};
 use crate::plan::network::{names, pod};
 use crate::plan::{security, volumes};
-use crate::resolve::userns::SIZE;
+use crate::resolve::container::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
 /// Where the launcher is bound inside.

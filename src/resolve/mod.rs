@@ -8,15 +8,12 @@ mod container;
 mod facts;
 pub mod image;
 mod install;
-pub mod mapping;
 pub mod network;
 mod order;
 pub mod pod;
 mod references;
-pub mod security;
 mod service;
 mod surroundings;
-pub mod userns;
 pub mod volume;
 
 use self::network::join;

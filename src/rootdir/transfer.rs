@@ -23,7 +23,7 @@ const MAX_DEPTH: usize = 200;
 /// The maximum number of files with several names whose names are kept together. Further ones are copied once for each name.
 const MAX_LINKS: usize = 1 << 20;
 
-/// The number of user or group IDs of a container (`crate::resolve::userns::SIZE`), and the ID of users that have none.
+/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and the ID of users that have none.
 const IDS: u32 = 1 << 16;
 const NOBODY: u32 = 65534;
 

@@ -234,7 +234,7 @@ fn app(
     problems: &mut Vec<Diagnostic>,
 ) -> App {
     // Unless the file names a user, podman runs the application as the one whose ID is kept.
-    let kept = super::mapping::kept_user(settings);
+    let kept = super::container::mapping::kept_user(settings);
     let settings = settings.of_application(&name, alone);
     let mut startup = Startup::read(&settings, problems);
     if startup.identity.user.is_none() && startup.identity.group.is_none() {

@@ -4,9 +4,9 @@
 use super::ports::parse;
 use crate::config::keys::{FileType, key};
 use crate::diag::{Code, Problem, Spanned};
+use crate::resolve::container::security::preset;
 use crate::resolve::network::attach::{Written, written};
 use crate::resolve::references::{Names, Readable};
-use crate::resolve::security::preset;
 
 /// What is needed to tell the network of a container from its file.
 #[derive(Clone, Copy)]

@@ -15,9 +15,9 @@ pub mod subnet;
 use crate::model::{Attachment, Connection, Link, Network, Pod, Port, Wanted};
 use std::sync::Arc;
 
+use super::container::security::preset;
 use super::pod::{Outcome, Pods};
 use super::references::{Names, existing};
-use super::security::preset;
 use crate::config::keys::{FileType, KeyName, key};
 use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
@@ -239,7 +239,8 @@ pub const FIRST_UNPRIVILEGED: u16 = 1024;
 /// Where a file without `Network=` asks for what the host's network does not allow: a port that an application with a user
 /// namespace cannot bind there, or a setting of the kernel that would be the host's.
 fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
-    let is_mapped = super::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
+    let is_mapped =
+        super::container::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
     let port = wanted.ports.iter().find(|port| is_mapped && port.host < FIRST_UNPRIVILEGED);
     let sysctl = settings.words("Container", key::SYSCTL).into_iter().find(|word| word.value.starts_with("net."));
     port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))

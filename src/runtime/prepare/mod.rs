@@ -35,7 +35,7 @@ use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place, Tree as OutputTree};
 use crate::paths::{STATE, container_runtime, container_state, machine_root};
 use crate::plan::{self, needs_resolver};
-use crate::resolve::userns;
+use crate::resolve::container::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
 use crate::runtime::prepare::links::{further, layers, remove};

@@ -18,7 +18,7 @@ use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 use crate::config::values::mount::Options;
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::{Bind, Mount};
-use crate::resolve::userns::SIZE;
+use crate::resolve::container::userns::SIZE;
 use crate::rootdir::tree::{Tree, proc_path};
 
 /// Makes the mounts, and returns a line about each overlay. `range` is the container's first user ID, if it has a user namespace.

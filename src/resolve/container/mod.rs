@@ -1,13 +1,17 @@
 // SPDX-License-Identifier: MIT
 //! `.container` files. Pure.
 
+pub mod mapping;
+pub mod security;
+pub mod userns;
+
+use self::security::security;
 use super::app::apps;
 use super::image::{BaseRef, Images, base_ref};
 use super::install::links;
 use super::network::{self, Known};
 use super::pod::Outcome;
 use super::references::{Names, unit_section};
-use super::security::security;
 use super::service;
 use super::surroundings::{environs, labels};
 use super::volume::Volumes;
