@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! What a container is connected to. Pure.
 
+pub mod named;
+pub mod pod;
+pub mod port;
+
 use crate::diag::Location;
 use crate::diag::Spanned;
 use crate::model::Port;
