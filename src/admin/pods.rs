@@ -10,7 +10,8 @@ use crate::cause;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
 use crate::model::Pod;
-use crate::runtime::{failure, taken};
+use crate::runtime::failure;
+use crate::runtime::ports::taken;
 use crate::started;
 
 /// A pod and whether its network is there.

@@ -15,7 +15,7 @@ use crate::diag::{Code, Diagnostic, Location};
 use crate::image::Store;
 use crate::model::{Account, Container, Facts, Model, What};
 use crate::plan;
-use crate::runtime::listening::Listening;
+use crate::runtime::ports::listening::Listening;
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::prepare::{apparmor, links};
 use crate::runtime::{snapshots, systemd};

@@ -4,7 +4,6 @@
 pub mod ended;
 pub mod failure;
 mod limits;
-pub mod listening;
 mod mounted;
 mod names;
 pub mod ports;
@@ -13,7 +12,6 @@ pub mod pull;
 pub mod secrets;
 pub mod snapshots;
 pub mod systemd;
-pub mod taken;
 mod volumes;
 
 use self::prepare::mountpoints;

@@ -27,7 +27,7 @@ use crate::model::{App, Container, Facts, Image, Model, Named, Pod, Rejected};
 use crate::paths::container_runtime;
 use crate::plan;
 use crate::rootdir::tree::Tree;
-use crate::runtime::listening::Listening;
+use crate::runtime::ports::listening::Listening;
 use crate::started::{self, Started};
 
 use units::{Ended, Units};

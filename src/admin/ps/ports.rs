@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 
 use crate::model::Pod;
 use crate::paths::RUNTIME;
-use crate::runtime::listening::Listening;
+use crate::runtime::ports::listening::Listening;
 use crate::started::Started;
 
 /// The ports that are open for containers and pods, by the unit of the container or pod: `[IP:]PORT[:PORT]/PROTOCOL`.

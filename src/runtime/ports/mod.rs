@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! What precedes the proxy of a published port: asking what port it leads to, and waiting until somebody listens there.
 
+pub mod listening;
+pub mod taken;
+
 use std::collections::BTreeSet;
 use std::ffi::CString;
 use std::fs::{self, File};

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 
-use super::ports::socket_address;
+use super::socket_address;
 
 /// A port of the host that a process listens on.
 #[derive(Debug, Clone, PartialEq, Eq)]
