@@ -197,10 +197,10 @@ const MAY_NAME: [(&str, &str); 17] = [
         "src/runtime/prepare/stack.rs",
         "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
     ),
-    ("src/runtime/mounted.rs", "compares the names of mounts, and opens nothing"),
-    ("src/runtime/volumes.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
+    ("src/runtime/volumes/mounted.rs", "compares the names of mounts, and opens nothing"),
+    ("src/runtime/volumes/mod.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
     (
-        "src/runtime/snapshots.rs",
+        "src/runtime/volumes/snapshots.rs",
         "renames volumes that no container has mounted; cp(1) copies them and follows no symbolic link",
     ),
     (

@@ -18,7 +18,8 @@ use crate::plan;
 use crate::runtime::ports::listening::Listening;
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::prepare::{apparmor, links};
-use crate::runtime::{snapshots, systemd};
+use crate::runtime::systemd;
+use crate::runtime::volumes::snapshots;
 
 /// What is looked at.
 pub const SUBJECTS: &str = "sources of volumes, environment files, secrets, devices, profiles, ports in use, what imported images are, and whether volumes can be copied";

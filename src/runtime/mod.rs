@@ -4,15 +4,13 @@
 pub mod ended;
 pub mod failure;
 mod limits;
-mod mounted;
 mod names;
 pub mod ports;
 pub mod prepare;
 pub mod pull;
 pub mod secrets;
-pub mod snapshots;
 pub mod systemd;
-mod volumes;
+pub mod volumes;
 
 use self::prepare::mountpoints;
 use self::prepare::ranges;

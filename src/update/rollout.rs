@@ -19,7 +19,8 @@ use crate::announce::{About, Event, announce};
 use crate::cause;
 use crate::image::{Imported, Store, Switch, Updates};
 use crate::model::{Container, Facts, Image, Model};
-use crate::runtime::{failure, snapshots, systemd};
+use crate::runtime::volumes::snapshots;
+use crate::runtime::{failure, systemd};
 
 /// Time between two looks at a container that was restarted.
 const LOOK: Duration = Duration::from_millis(250);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! Which volumes an update has copied (`UpdateSnapshot=`), and whether they can be; the copies are made by prepare
-//! ([`crate::runtime::snapshots`]).
+//! ([`crate::runtime::volumes::snapshots`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Member;
 use crate::admin::ps::units::{Unit, Units};
 use crate::model::{Container, Facts, Model};
-use crate::runtime::snapshots;
+use crate::runtime::volumes::snapshots;
 
 /// The volumes of a container that are copied before it starts on a new version: those that it can change.
 #[must_use]

@@ -12,7 +12,7 @@ use crate::admin::ps::units;
 use crate::announce::{About, Event, announce};
 use crate::image::Store;
 use crate::model::{Container, Model};
-use crate::runtime::snapshots;
+use crate::runtime::volumes::snapshots;
 
 /// Goes back to the former versions of images whose switch was not finished, and restarts what does not run on these.
 ///

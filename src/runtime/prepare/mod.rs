@@ -25,6 +25,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
 
+use super::volumes::snapshots;
 use crate::announce::{self, About, Event};
 use crate::config::keys::FileType;
 use crate::config::values::Device;
@@ -39,7 +40,7 @@ use crate::resolve::container::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
 use crate::runtime::prepare::links::{further, layers, remove};
-use crate::runtime::{ended, failure, limits, names, snapshots, systemd, volumes};
+use crate::runtime::{ended, failure, limits, names, systemd, volumes};
 use crate::started;
 
 /// Where nspawn looks first, and where we write (systemd.nspawn(5)).

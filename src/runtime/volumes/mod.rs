@@ -5,6 +5,9 @@
 //! A running container may have a volume mounted and change the volume's content at any time. So the lock and the record of an
 //! unfinished copy are outside of the volume, and a new volume gets its name when its content is complete.
 
+pub mod mounted;
+pub mod snapshots;
+
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, ErrorKind, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _, PermissionsExt as _, fchown};

@@ -24,7 +24,7 @@ type Properties = BTreeMap<String, String>;
 ///
 /// # Errors
 /// One is not there.
-pub(super) fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
+pub fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
     let paths: BTreeSet<String> = container.written_mounts().filter_map(Mount::path).collect();
     let units: BTreeSet<String> = paths.iter().flat_map(|path| mount_units(path)).collect();
     if units.is_empty() {
