@@ -194,7 +194,7 @@ const MAY_NAME: [(&str, &str); 17] = [
         "changes owners in the upper layer of a stopped container, and follows no symbolic link",
     ),
     (
-        "src/runtime/prepare/stack.rs",
+        "src/runtime/prepare/layers/stack.rs",
         "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
     ),
     ("src/runtime/volumes/mounted.rs", "compares the names of mounts, and opens nothing"),
@@ -204,7 +204,7 @@ const MAY_NAME: [(&str, &str); 17] = [
         "renames volumes that no container has mounted; cp(1) copies them and follows no symbolic link",
     ),
     (
-        "src/runtime/prepare/targets.rs",
+        "src/runtime/prepare/layers/targets.rs",
         "looks for symbolic links on the way to mount targets, through rootdir, before the container runs",
     ),
     ("src/image/unpack/applayer.rs", "moves a directory of an import that no container has been given yet"),

@@ -14,7 +14,7 @@ use crate::config::keys::FileType;
 use crate::config::names::ContainerName;
 use crate::model::Container;
 use crate::paths::{container_runtime, container_state, machine_root};
-use crate::runtime::prepare::stack;
+use crate::runtime::prepare::layers::stack;
 use crate::runtime::systemd;
 use crate::search::{SearchPath, search};
 use crate::started;

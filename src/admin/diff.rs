@@ -16,7 +16,7 @@ use crate::image::overlay::merged;
 use crate::model::App;
 use crate::paths::{app_part, container_runtime, container_state};
 use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
-use crate::runtime::prepare::links::{further, layers};
+use crate::runtime::prepare::layers::links::{further, layers};
 
 /// How a path differs from what is below.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

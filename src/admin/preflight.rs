@@ -16,8 +16,9 @@ use crate::image::Store;
 use crate::model::{Account, Container, Facts, Model, What};
 use crate::plan;
 use crate::runtime::ports::listening::Listening;
+use crate::runtime::prepare::apparmor;
+use crate::runtime::prepare::layers::links;
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
-use crate::runtime::prepare::{apparmor, links};
 use crate::runtime::systemd;
 use crate::runtime::volumes::snapshots;
 

@@ -12,7 +12,7 @@ pub mod secrets;
 pub mod systemd;
 pub mod volumes;
 
-use self::prepare::mountpoints;
+use self::prepare::layers::mountpoints;
 use self::prepare::ranges;
 
 use std::cell::LazyCell;

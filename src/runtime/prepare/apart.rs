@@ -10,13 +10,15 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::links::{self, further, layers};
-use super::{mountpoints, ranges, stack};
+use super::layers::links::{self, further, layers};
+use super::layers::mountpoints;
+use super::layers::stack;
 use crate::image::{Store, application_root};
 use crate::model::{Container, Facts, Model, Stack};
 use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
 use crate::plan;
 use crate::rootdir::tree::Tree;
+use crate::runtime::prepare::ranges;
 
 /// The root directory of a container, and what must not change while it is used.
 #[derive(Debug)]

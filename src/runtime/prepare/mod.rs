@@ -4,16 +4,11 @@
 
 pub mod apart;
 pub mod apparmor;
-pub mod base;
 pub mod environment;
-pub mod links;
-pub mod mountpoints;
+pub mod layers;
 pub mod planned;
 pub mod ranges;
 pub mod refused;
-pub mod roots;
-pub mod stack;
-pub mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -25,6 +20,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
 
+use self::layers::links::{further, layers, remove};
+use self::layers::{links, mountpoints, roots, stack, targets};
 use super::volumes::snapshots;
 use crate::announce::{self, About, Event};
 use crate::config::keys::FileType;
@@ -39,7 +36,6 @@ use crate::plan::{self, needs_resolver};
 use crate::resolve::container::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
-use crate::runtime::prepare::links::{further, layers, remove};
 use crate::runtime::{ended, failure, limits, names, systemd, volumes};
 use crate::started;
 

@@ -26,7 +26,7 @@ use crate::model::{Container, Facts, Model, What};
 use crate::paths::{STATE, machine_root, volume};
 use crate::plan;
 use crate::rootdir::tree::{self, Tree};
-use crate::runtime::prepare::stack;
+use crate::runtime::prepare::layers::stack;
 use crate::runtime::volumes::{lock, private};
 
 const SNAPSHOTS: &str = "snapshots";
