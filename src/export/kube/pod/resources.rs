@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use k8s_openapi::api::core::v1::ResourceRequirements;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 
-use super::Context;
 use crate::config::values;
+use crate::export::kube::Context;
 use crate::kube::quantity;
 use crate::model::{App, Container};
 

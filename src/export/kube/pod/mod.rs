@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: MIT
 //! The pod of a workload, and the object that makes it. Pure.
 
+pub mod container;
+pub mod probes;
+pub mod resources;
+pub mod security;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use k8s_openapi::api::apps::v1::{DaemonSet, DaemonSetSpec, Deployment, DeploymentSpec, StatefulSet, StatefulSetSpec};
@@ -12,8 +17,8 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::LabelSelector;
 use super::jobs::{self, Timer};
 use super::storage::Storage;
 use super::workloads::Workload;
-use super::{Context, Kind, container, networks, secrets, security, services};
 use crate::config::keys::key;
+use crate::export::kube::{Context, Kind, networks, secrets, services};
 use crate::kube::ObjectMeta;
 use crate::model::Container;
 

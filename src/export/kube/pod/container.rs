@@ -6,11 +6,14 @@ use k8s_openapi::api::core::v1::{
     ObjectFieldSelector, PodSpec, SleepAction,
 };
 
-use super::storage::Storage;
-use super::workloads::Workload;
-use super::{Context, configs, probes, resources, secrets, security, services};
+use super::probes;
+use super::resources;
+use super::security;
 use crate::config::keys::key;
 use crate::config::values::source::{ImageSource, Pull};
+use crate::export::kube::storage::Storage;
+use crate::export::kube::workloads::Workload;
+use crate::export::kube::{Context, configs, secrets, services};
 use crate::ini::split_words;
 use crate::model::{App, Container};
 
@@ -92,7 +95,7 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
             written.filter(|text| app.first && !text.ends_with(".image")).unwrap_or_else(|| image.source.to_string())
         }
         other => {
-            let reference = format!("registry.example.org/{}:latest", super::dns(&app.image));
+            let reference = format!("registry.example.org/{}:latest", crate::export::kube::dns(&app.image));
             let reason = format!(
                 "{other} is on this machine only; push the image, and write its reference in place of {reference}"
             );

@@ -7,9 +7,9 @@ use k8s_openapi::api::core::v1::{
     AppArmorProfile, Capabilities, PodSecurityContext, PodSpec, SeccompProfile, SecurityContext, Sysctl,
 };
 
-use super::Context;
-use super::workloads::Workload;
 use crate::config::keys::{KeyName, key};
+use crate::export::kube::Context;
+use crate::export::kube::workloads::Workload;
 use crate::model::{App, Container, Preset};
 
 /// What an application may do.
