@@ -4,7 +4,7 @@
 use super::cdi;
 use super::limits;
 use super::network::Plan;
-use super::ports::ports;
+use super::network::ports::ports;
 use super::process;
 use super::storage;
 use super::{Context, builder, is_started};

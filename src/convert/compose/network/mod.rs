@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! What each service is connected to: the values of its `Network=`. Pure.
 
+pub mod files;
+pub mod ports;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+use self::files::{Network, external_file, networks};
 use super::Context;
-use super::network_files::{Network, external_file, networks};
 use super::service::words;
 use crate::compose::value::{Map, Value};
 use crate::config::values::is_domain;

@@ -5,10 +5,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::service::words;
-use super::{Context, builder, unique};
 use crate::compose::value::{Map, Value};
 use crate::config::keys::FileType;
+use crate::convert::compose::service::words;
+use crate::convert::compose::{Context, builder, unique};
 use crate::convert::{Builder, name};
 use crate::model::Subnet;
 use crate::resolve::network::named::is_interface;
