@@ -178,7 +178,7 @@ const MAY_NAME: [(&str, &str); 17] = [
         "gives overlayfs the directories of a stopped container, and opens the mounted root through rootdir",
     ),
     ("src/runtime/ended.rs", "opens the journal of a stopped container through rootdir and hands over the descriptor"),
-    ("src/admin/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),
+    ("src/admin/write/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),
     ("src/admin/diff.rs", "reads upper layers through rootdir only"),
     (
         "src/runtime/prepare/mod.rs",

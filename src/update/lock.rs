@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::config::lock::{FILE, Lock, Locked};
 use crate::diag::{Code, Diagnostic, Location};
 use crate::image::{Imported, Store, now};

@@ -11,7 +11,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result, bail};
 
 use super::project::{CREDENTIALS, below, difference};
-use crate::admin::credentials;
+use crate::admin::write::credentials;
 use crate::convert::{FILES, Origin, Outcome, origin};
 use crate::image::digest::Digest;
 use crate::text;

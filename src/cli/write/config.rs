@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::admin::defaults;
+use crate::admin::write::defaults;
 use crate::cli::print_json;
 
 /// What to do with sdme.conf.

@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::project::{CREDENTIALS, LOST, below};
-use crate::admin::credentials;
+use crate::admin::write::credentials;
 use crate::cli::print_json;
 use crate::compile;
 use crate::export::kube::{HEAD, Kind, Outside, Request, export};

@@ -12,7 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use super::beside;
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::cli::print_json;
 use crate::convert::{FILES, Lost, Origin, Outcome, origin};
 use crate::model::Container;

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Result, anyhow, bail};
 
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
 use crate::config::names::PodName;

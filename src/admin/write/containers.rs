@@ -8,7 +8,8 @@ use std::process::Command;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::admin::{files, leftovers};
+use super::files;
+use crate::admin::leftovers;
 use crate::cause;
 use crate::config::keys::FileType;
 use crate::config::names::ContainerName;

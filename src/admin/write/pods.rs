@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::cause;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
