@@ -170,16 +170,16 @@ const CONTROLLED: [&str; 8] =
 
 /// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
 const MAY_NAME: [(&str, &str); 17] = [
-    ("src/admin/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
+    ("src/admin/show/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
     ("src/admin/copy.rs", "opens a volume by its name in /var/lib/sdme/volumes, and everything in it through rootdir"),
-    ("src/admin/inspect.rs", "prints the paths, and opens nothing"),
+    ("src/admin/show/inspect.rs", "prints the paths, and opens nothing"),
     (
         "src/runtime/prepare/apart.rs",
         "gives overlayfs the directories of a stopped container, and opens the mounted root through rootdir",
     ),
     ("src/runtime/ended.rs", "opens the journal of a stopped container through rootdir and hands over the descriptor"),
     ("src/admin/write/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),
-    ("src/admin/diff.rs", "reads upper layers through rootdir only"),
+    ("src/admin/show/diff.rs", "reads upper layers through rootdir only"),
     (
         "src/runtime/prepare/mod.rs",
         "makes and reads only names in /run/sdme and /var/lib/sdme/containers/NAME, which no container sees",
@@ -188,7 +188,7 @@ const MAY_NAME: [(&str, &str); 17] = [
         "src/admin/leftovers.rs",
         "names the directories of containers without a file, which containers.rs removes; removes volumes through rootdir",
     ),
-    ("src/admin/ps/mod.rs", "reads health states through rootdir only"),
+    ("src/admin/show/ps/mod.rs", "reads health states through rootdir only"),
     (
         "src/runtime/prepare/ranges.rs",
         "changes owners in the upper layer of a stopped container, and follows no symbolic link",

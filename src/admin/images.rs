@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::ps::units;
+use super::show::ps::units;
 use crate::config::keys::FileType;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::image::trust::Judge;

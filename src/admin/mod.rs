@@ -5,11 +5,7 @@
 pub mod applications;
 pub mod changed;
 pub mod copy;
-pub mod diff;
 pub mod images;
-pub mod inspect;
 pub mod leftovers;
-pub mod preflight;
-pub mod ps;
-pub mod usage;
+pub mod show;
 pub mod write;

@@ -11,7 +11,7 @@ use clap::Subcommand;
 
 use super::print_json;
 use crate::admin::images;
-use crate::admin::usage::sizes;
+use crate::admin::show::usage::sizes;
 use crate::cli::show::ps::duration;
 use crate::cli::show::usage;
 use crate::image::{Imported, Mode, ModeSetting, Store, now, shown, verify};

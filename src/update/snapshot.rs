@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Member;
-use crate::admin::ps::units::{Unit, Units};
+use crate::admin::show::ps::units::{Unit, Units};
 use crate::model::{Container, Facts, Model};
 use crate::runtime::volumes::snapshots;
 

@@ -8,7 +8,7 @@ use anyhow::Result;
 
 use super::rollout;
 use crate::admin::images;
-use crate::admin::ps::units;
+use crate::admin::show::ps::units;
 use crate::announce::{About, Event, announce};
 use crate::image::Store;
 use crate::model::{Container, Model};

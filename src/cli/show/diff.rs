@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::admin::diff::{Change, diff};
+use crate::admin::show::diff::{Change, diff};
 use crate::cli::print_json;
 use crate::text;
 

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::admin::inspect::{self, Inspected};
+use crate::admin::show::inspect::{self, Inspected};
 use crate::cli::print_json;
 use crate::cli::show::ps::duration;
 use crate::text;
@@ -101,7 +101,7 @@ fn joined(values: &[impl Display]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::ps::Listed;
+    use crate::admin::show::ps::Listed;
 
     #[test]
     fn headings_without_values_are_left_out() {

@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::admin::ps::{self, Listed};
-use crate::admin::usage::{self, Usage};
+use crate::admin::show::ps::{self, Listed};
+use crate::admin::show::usage::{self, Usage};
 use crate::cli::print_json;
 use crate::text;
 

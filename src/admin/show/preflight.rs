@@ -9,7 +9,7 @@ use std::path::Path;
 use nix::unistd::{Group, User};
 
 use crate::Compiled;
-use crate::admin::ps::units;
+use crate::admin::show::ps::units;
 use crate::config::values::envfile;
 use crate::diag::{Code, Diagnostic, Location};
 use crate::image::Store;

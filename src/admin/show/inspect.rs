@@ -9,8 +9,8 @@ use anyhow::{Context as _, Result};
 use serde::Serialize;
 
 use crate::Compiled;
-use crate::admin::ps;
-use crate::admin::ps::Listed;
+use crate::admin::show::ps;
+use crate::admin::show::ps::Listed;
 use crate::config::keys::FileType;
 use crate::model::{Base, Container, Mount, Stack, What};
 use crate::output::graph::Graph;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! What `sdme-gen ps` says below its table about a container that is not as the configuration says: the cause and what to do.
 
-use crate::admin::ps::{Host, Listed};
+use crate::admin::show::ps::{Host, Listed};
 use crate::cause;
 use crate::config::keys::FileType;
 use crate::model::{Container, Image, Pod};

@@ -15,9 +15,9 @@ use std::time::UNIX_EPOCH;
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::leftovers;
 use crate::admin::changed;
 use crate::admin::changed::Outdated;
+use crate::admin::leftovers;
 use crate::cause;
 use crate::config::keys::FileType;
 use crate::contract::health::State;

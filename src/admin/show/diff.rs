@@ -178,7 +178,7 @@ fn has(fd: BorrowedFd<'_>, attribute: &str) -> io::Result<bool> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::admin::diff::Change::{Added, Deleted, Modified};
+    use crate::admin::show::diff::Change::{Added, Deleted, Modified};
     use std::fs;
 
     #[test]

@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Result, bail};
 use serde::Serialize;
 
-use super::leftovers;
 use super::ps::processes;
+use crate::admin::leftovers;
 use crate::model::Container;
 use crate::paths::{container_state, volume};
 
