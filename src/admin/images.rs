@@ -50,7 +50,7 @@ pub struct Wanted<'a> {
 /// When the name or source is none, or another file is there and `force` is not set.
 pub fn planned(root: &Path, name: &str, wanted: &Wanted<'_>) -> Result<(String, Option<String>)> {
     check_name(name)?;
-    let parsed: ImageSource = wanted.source.parse().map_err(|message: String| anyhow!(message))?;
+    let parsed: ImageSource = wanted.source.parse().map_err(|fault| anyhow!("{fault}"))?;
     let mode = match wanted.mode {
         ModeSetting::Auto => "",
         ModeSetting::Base => "Mode=base\n",

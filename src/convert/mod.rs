@@ -78,7 +78,7 @@ impl Builder {
 
     /// Writes a key of ours for `origin`, unless that key cannot be used.
     fn put(&mut self, origin: &str, key: &str, value: &str) {
-        let written = supported(self.file_type, key).map_err(|problem| problem.cause);
+        let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let written = written.and_then(|_| self.draft.own(self.file_type, key, value));
         if let Err(message) = written {
             self.note(origin, &message);
@@ -87,7 +87,7 @@ impl Builder {
 
     /// Writes several words of one key.
     fn words(&mut self, origin: &str, key: &str, words: &[String]) {
-        let written = supported(self.file_type, key).map_err(|problem| problem.cause);
+        let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let section = self.file_type.section();
         if let Err(message) = written.and_then(|_| self.draft.words(section, key, words)) {
             self.note(origin, &message);

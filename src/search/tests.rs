@@ -175,7 +175,7 @@ fn links_stay_inside_the_root() {
     ]);
     let (files, remarks) = found(root.path());
     let texts: Vec<(&str, &str)> = files.iter().map(|(name, _, text)| (name.as_str(), text.as_str())).collect();
-    let dangling = "error: this symbolic link leads nowhere; mend or remove it";
+    let dangling = "error: this is a dangling symbolic link; correct or remove the link";
     let wanted = [
         ("host.container", dangling),
         ("job.container", "job"),

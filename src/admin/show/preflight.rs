@@ -11,7 +11,7 @@ use nix::unistd::{Group, User};
 use crate::Compiled;
 use crate::admin::show::ps::units;
 use crate::config::values::envfile;
-use crate::diag::{Code, Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::image::Store;
 use crate::model::{Account, Container, Facts, Model, What};
 use crate::plan;
@@ -79,9 +79,11 @@ fn mounts(root: &Path, container: &Container, (model, facts): (&Model, &Facts), 
     for placed in container.placed(model.stack(container, facts), facts) {
         let (What::Host(path), Some(at)) = (&placed.mount.what, &placed.mount.at) else { continue };
         if fs::metadata(below(root, path)).is_err_and(|error| error.kind() == ErrorKind::NotFound) {
-            let message =
-                format!("there is no {path} on this host; make it, or name a volume, which is made when it is missing");
-            found.push(Diagnostic::warning(at, Code::MissingFile.problem(message)));
+            let problem = Code::MissingFile.problem(
+                format!("there is no {path} on this host"),
+                "make it, or name a volume, which is made if it is missing",
+            );
+            found.push(Diagnostic::warning(at, problem));
         }
     }
 }
@@ -92,15 +94,16 @@ fn environment(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) 
         match fs::read(below(root, path)) {
             Err(error) if error.kind() == ErrorKind::NotFound && file.optional => {}
             Err(error) => {
-                let message = format!(
-                    "EnvironmentFile=: cannot read {path}: {error}; write the file, or put - in front of its path"
+                let problem = Code::MissingFile.problem(
+                    format!("EnvironmentFile=: cannot read {path}: {error}"),
+                    "write the file, or put - in front of its path",
                 );
-                found.push(Diagnostic::warning(&file.at, Code::MissingFile.problem(message)));
+                found.push(Diagnostic::warning(&file.at, problem));
             }
             Ok(bytes) => {
-                if let Err((line, message)) = envfile::parse(&bytes) {
-                    let message = format!("EnvironmentFile=: {path}:{line}: {message}");
-                    found.push(Diagnostic::warning(&file.at, Code::Variable.problem(message)));
+                if let Err((line, fault)) = envfile::parse(&bytes) {
+                    let problem = Code::Variable.of(fault.of(&format!("EnvironmentFile=: {path}:{line}")));
+                    found.push(Diagnostic::warning(&file.at, problem));
                 }
             }
         }
@@ -111,11 +114,13 @@ fn secrets(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
     for (_, _, secret) in container.secrets() {
         let name = &secret.value.name;
         if !CREDENTIALS.iter().any(|directory| below(root, directory).join(name.as_str()).exists()) {
-            let message = format!(
-                "there is no credential {name}; put it into /etc/credstore/{name}, or encrypted by systemd-creds(1) into \
-                 /etc/credstore.encrypted/{name}"
+            let problem = Code::Secret.problem(
+                format!("there is no credential {name}"),
+                format!(
+                    "put it into /etc/credstore/{name}, or encrypted by systemd-creds(1) into /etc/credstore.encrypted/{name}"
+                ),
             );
-            found.push(Diagnostic::warning(&secret.at, Code::Secret.problem(message)));
+            found.push(Diagnostic::warning(&secret.at, problem));
         }
     }
 }
@@ -123,23 +128,23 @@ fn secrets(root: &Path, container: &Container, found: &mut Vec<Diagnostic>) {
 fn devices(container: &Container, found: &mut Vec<Diagnostic>) {
     for device in &container.devices {
         let path = &device.value.source;
-        let message = match fs::metadata(path) {
+        let fault = match fs::metadata(path) {
             Err(_) if device.value.optional => continue,
             Ok(found) if found.is_dir() && device.value.is_directory() => continue,
-            Err(error) => format!("AddDevice={path}: {error}; load the driver, or remove the key"),
+            Err(error) => Fault::new(format!("AddDevice={path}: {error}"), "load the driver, or remove the key"),
             Ok(found) => match no_device(path, &found) {
-                Some(message) => message,
+                Some(fault) => fault,
                 None => continue,
             },
         };
-        found.push(Diagnostic::warning(&device.at, Code::Mount.problem(message)));
+        found.push(Diagnostic::warning(&device.at, Code::Mount.of(fault)));
     }
 }
 
 fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
     let Some(profile) = &container.security.app_armor else { return };
-    if let Err(message) = apparmor::problem(profile) {
-        found.push(Diagnostic::warning(&profile.at, Code::Confinement.problem(message)));
+    if let Err(fault) = apparmor::problem(profile) {
+        found.push(Diagnostic::warning(&profile.at, Code::Confinement.of(fault)));
     }
 }
 
@@ -150,15 +155,15 @@ fn snapshot(container: &Container, (model, facts): (&Model, &Facts), found: &mut
         return;
     }
     if let Err(error) = snapshots::reflinks() {
-        found.push(Diagnostic::warning(at, Code::Combination.problem(snapshots::without_reflinks(&error))));
+        found.push(Diagnostic::warning(at, Code::Combination.of(snapshots::without_reflinks(&error))));
     }
 }
 
 fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
     let stack = model.stack(container, facts);
     let at = start_of(container);
-    if let Some(message) = no_application(container, stack) {
-        found.push(Diagnostic::warning(&at, Code::Confinement.problem(message)));
+    if let Some(fault) = no_application(container, stack) {
+        found.push(Diagnostic::warning(&at, Code::Confinement.of(fault)));
         return;
     }
     // An image that is not imported is pulled by the start.
@@ -170,13 +175,13 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
     if let Err(error) = links::layers(store, stack).and_then(|_| links::further(store, apps)) {
         found.push(Diagnostic::warning(
             &at,
-            Code::UnusableFile.problem(format!("{error:#}; correct Image=, App=, Base= or Mode=")),
+            Code::UnusableFile.problem(format!("{error:#}"), "correct Image=, App=, Base= or Mode="),
         ));
     }
     found.extend(
         apps.iter()
             .filter_map(|app| no_check(app, facts))
-            .map(|message| Diagnostic::warning(&at, Code::HealthCheck.problem(message))),
+            .map(|fault| Diagnostic::warning(&at, Code::HealthCheck.of(fault))),
     );
 }
 
@@ -194,8 +199,9 @@ fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
             _ => None,
         };
         for (what, name) in user.into_iter().chain(group) {
-            let message = format!("there is no {what} {name} on this host; write its number");
-            found.push(Diagnostic::warning(&Location::whole(&volume.file), Code::User.problem(message)));
+            let problem = Code::User
+                .problem(format!("there is no {what} {name} on this host"), "write the number of the account");
+            found.push(Diagnostic::warning(&Location::whole(&volume.file), problem));
         }
     }
 }
@@ -216,11 +222,11 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
                     && name.ends_with(&format!("{}.socket", port.host))
             });
             if !ours {
-                let message = format!(
-                    "port {} of the host is in use by another program; stop that program (ss -ltnp shows it), or publish another port",
-                    port.listen()
+                let problem = Code::Conflict.problem(
+                    format!("port {} of the host is in use by another program", port.listen()),
+                    "stop that program (ss -ltnp shows it), or publish another port",
                 );
-                found.push(Diagnostic::warning(&port.at, Code::Conflict.problem(message)));
+                found.push(Diagnostic::warning(&port.at, problem));
             }
         }
     }

@@ -3,7 +3,7 @@
 
 use crate::config::keys::{KeyName, key};
 use crate::config::settings::Settings;
-use crate::diag::{Code, Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Problem, Spanned};
 
 /// Keys with mappings of IDs.
 const MAPS: [KeyName; 4] = [key::UID_MAP, key::GID_MAP, key::SUB_UID_MAP, key::SUB_GID_MAP];
@@ -14,16 +14,20 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
     for key in MAPS {
         let Some(mapping) = settings.words("Container", key).into_iter().next() else { continue };
         if let Some(host) = written.as_ref().filter(|written| ["no", "host"].contains(&written.value)) {
-            let message = format!("{key}= cannot be used with UserNS={}; remove one of the two", host.value);
-            problems.push(Diagnostic::error(&mapping.at, Code::Combination.problem(message)));
+            let problem = Code::Combination
+                .problem(format!("{key}= cannot be used with UserNS={}", host.value), "remove one of the two");
+            problems.push(Diagnostic::error(&mapping.at, problem));
             return None;
         }
-        let message = format!(
-            "{key}={} differs from Podman: the range of host IDs is chosen, as for UserNS=auto, and files of host paths show \
-             their owner's number inside; change their owner to a number that the application has",
-            mapping.value
+        let problem = Code::Differs.problem(
+            format!(
+                "{key}={} differs from Podman: the container gets a range of host IDs, as with UserNS=auto, and files of host \
+                 paths show the number of their owner inside",
+                mapping.value
+            ),
+            "change the owner of these files to a number that the application uses",
         );
-        problems.push(Diagnostic::warning(&mapping.at, Code::Differs.problem(message)));
+        problems.push(Diagnostic::warning(&mapping.at, problem));
         return Some(Spanned { value: "auto", at: mapping.at });
     }
     let Spanned { value, at } = written?;
@@ -33,19 +37,22 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
             for option in options.split(',').filter(|option| !option.is_empty()) {
                 let size = option.strip_prefix("size=").and_then(|size| size.parse::<u32>().ok());
                 if size.is_none_or(|size| size > super::userns::SIZE) {
-                    let message = format!(
-                        "UserNS=auto:{option} differs from Podman: a container has {} IDs in a range that is chosen; \
-                         write UserNS=auto",
-                        super::userns::SIZE
+                    let problem = Code::Differs.problem(
+                        format!(
+                            "UserNS=auto:{option} differs from Podman: every container has {} IDs, in a range that is chosen \
+                             for it",
+                            super::userns::SIZE
+                        ),
+                        "write UserNS=auto",
                     );
-                    problems.push(Diagnostic::warning(&at, Code::Differs.problem(message)));
+                    problems.push(Diagnostic::warning(&at, problem));
                 }
             }
             Some(Spanned { value: "auto", at })
         }
         "private" | "nomap" => Some(Spanned { value: "auto", at }),
         "keep-id" => {
-            problems.push(Diagnostic::warning(&at, Code::Differs.problem(keep_id(options))));
+            problems.push(Diagnostic::warning(&at, keep_id(options)));
             Some(Spanned { value: "auto", at })
         }
         "" => None,
@@ -65,15 +72,16 @@ pub fn kept_user(settings: &Settings) -> Option<String> {
     Some(number("gid").map_or_else(|| uid.to_owned(), |gid| format!("{uid}:{gid}")))
 }
 
-fn keep_id(options: &str) -> String {
+fn keep_id(options: &str) -> Problem {
     let user = match options {
-        "" => "the application runs as the image's user, not as the one who started it",
+        "" => "the application runs as the user of the image, not as the user who started it",
         _ => "the application runs as the user with that number",
     };
-    format!(
-        "UserNS=keep-id differs from Podman: it is UserNS=auto here, {user}, and files of host paths show their owner's number \
-         inside; write User= with the number that owns the files"
-    )
+    let cause = format!(
+        "UserNS=keep-id differs from Podman: it is UserNS=auto here, {user}, and files of host paths show the number of \
+         their owner inside"
+    );
+    Code::Differs.problem(cause, "write User= with the number that owns the files")
 }
 
 #[cfg(test)]

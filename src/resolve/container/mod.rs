@@ -68,32 +68,44 @@ pub fn container(
     if let Some(at) = asks_for_host(settings)
         && !known.reaches_host(&outcome)
     {
-        let message = "AddHost=: host-gateway needs a network with a way to the host, such as Network=uplink";
-        problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            "AddHost=: host-gateway needs a network that reaches the host",
+            "write Network=uplink, or a network without Internal=yes",
+        );
+        problems.push(Diagnostic::error(&at, problem));
     }
     let security = security(settings, &mut outcome.connection, !apps.is_empty(), &mut problems);
     if outcome.connection.network == Network::Host && outcome.connection.oci_pod.is_none() {
         for (name, at) in apps.iter().flat_map(|app| app.startup.network_settings()) {
-            let message = "would change the host's network; give the container another with Network= or Pod=";
-            problems.push(Diagnostic::error(at, Code::KernelSetting.problem(format!("Sysctl=: {name} {message}"))));
+            let problem = Code::KernelSetting.problem(
+                format!("Sysctl=: {name} would change the host's network"),
+                "give the container another network with Network= or Pod=",
+            );
+            problems.push(Diagnostic::error(at, problem));
         }
         for port in outcome.claims.iter().filter(|port| security.user_ns && port.host < network::FIRST_UNPRIVILEGED) {
-            let message = "in the host's network, an application with a user namespace binds no port below";
-            let message =
-                format!("PublishPort={}: {message} {}; write Network=private", port.host, network::FIRST_UNPRIVILEGED);
-            problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
+            let message = "in the host's network, an application with a user namespace cannot bind a port below";
+            let problem = Code::Port.problem(
+                format!("PublishPort={}: {message} {}", port.host, network::FIRST_UNPRIVILEGED),
+                "write Network=private",
+            );
+            problems.push(Diagnostic::error(&port.at, problem));
         }
     }
     if let (Preset::Strict, Some(device)) = (security.preset, settings.words("Container", key::ADD_DEVICE).first()) {
-        let message = "AddDevice= cannot be used with Strict=yes, whose applications have devices of their own; \
-                       write Hardened=yes";
-        problems.push(Diagnostic::error(&device.at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            "AddDevice= cannot be used with Strict=yes, which gives applications a /dev without devices of the host",
+            "write Hardened=yes instead of Strict=yes",
+        );
+        problems.push(Diagnostic::error(&device.at, problem));
     }
     let profile = security.seccomp_profile.as_ref().filter(|_| apps.iter().any(|app| app.startup.mounts()));
     if let Some(profile) = profile {
-        let message =
-            "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no: no profile allows to mount";
-        problems.push(Diagnostic::error(&profile.at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            "SeccompProfile= cannot be used with Sysctl=, Mask= or ReadOnlyTmpfs=no, which need mount(2)",
+            "remove one of the two",
+        );
+        problems.push(Diagnostic::error(&profile.at, problem));
     }
     let Some(own_name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
@@ -138,11 +150,11 @@ fn devices(reader: &mut Reader<'_, '_>) -> Vec<Spanned<values::Device>> {
         match value {
             Ok(value) => devices.push(Spanned { value, at }),
             Err(name) => {
-                let message = format!(
-                    "AddDevice={name} has no effect here: names of CDI are not known; write AddDevice= for each device \
-                     node, and Volume= for the driver's files"
+                let problem = Code::NoEffect.problem(
+                    format!("AddDevice={name} has no effect here: names of the Container Device Interface (CDI) are not supported"),
+                    "write AddDevice= for each device node, and Volume= for the driver's files",
                 );
-                reader.warning(&at, Code::NoEffect.problem(message));
+                reader.warning(&at, problem);
             }
         }
     }
@@ -172,7 +184,7 @@ fn base(
     if let (Some(base), Some(ModeSetting::Base)) = (&own, of_image.map(|i| i.mode)) {
         problems.push(Diagnostic::error(
             &base.at,
-            Code::Combination.problem("the image says Mode=base and has nothing below it; remove Base="),
+            Code::Combination.problem("an image with Mode=base has no base", "remove Base="),
         ));
     }
     let whole = own.is_some();
@@ -193,9 +205,11 @@ fn base(
     let others = apps.iter().skip(1).filter_map(|a| images.good.get(&a.image));
     let differs = others.filter(|_| !whole).find(|i| i.base.as_ref().is_some_and(|b| *b != base));
     if let (Some(image), Some(at)) = (differs, &written) {
-        let message =
-            format!("{}.image asks for another base than the first application's; write Base= here", image.name);
-        problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            format!("{}.image has another base than the image of the first application", image.name),
+            "write Base= here",
+        );
+        problems.push(Diagnostic::error(at, problem));
     }
     base
 }
@@ -211,19 +225,22 @@ fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut 
     if written == name || machine_name(&written) != name {
         return None;
     }
-    let message = format!(
-        "{key}{written} cannot be the name of a machine: the container is called {name}, and others find it by both names; \
-         write {name}"
+    let problem = Code::Name.problem(
+        format!(
+            "{key}{written} cannot be a host name: the container is called {name}, and other containers find it by both names"
+        ),
+        format!("write {name}"),
     );
-    problems.push(Diagnostic::warning(&at, Code::Name.problem(message)));
+    problems.push(Diagnostic::warning(&at, problem));
     Some(written)
 }
 
 fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
     let part = |p: &str| !p.is_empty() && p.bytes().all(|b| b.is_ascii_alphanumeric() || b"_+-".contains(&b));
     reader.value(key::TIMEZONE, |value| {
-        let wrong = || format!("Timezone={value} is not a time zone; write local or a name such as Europe/Berlin");
-        value.split('/').all(part).then(|| value.to_owned()).ok_or_else(|| Code::Value.problem(wrong()))
+        let remedy = "write local or a name such as Europe/Berlin";
+        let wrong = || Code::Value.problem(format!("Timezone={value} is not a time zone"), remedy);
+        value.split('/').all(part).then(|| value.to_owned()).ok_or_else(wrong)
     })
 }
 
@@ -237,9 +254,8 @@ fn asks_for_host(settings: &Settings) -> Option<Location> {
 fn tasks(value: &str) -> Result<String, Problem> {
     match value {
         "-1" | "0" => Ok("infinity".to_owned()),
-        _ => value
-            .parse()
-            .map(|number: u64| number.to_string())
-            .map_err(|_| Code::Quantity.problem(format!("PidsLimit={value} is not a number; -1 is for no limit"))),
+        _ => value.parse().map(|number: u64| number.to_string()).map_err(|_| {
+            Code::Quantity.problem(format!("PidsLimit={value} is not a number"), "write a number, or -1 for no limit")
+        }),
     }
 }

@@ -5,7 +5,7 @@ use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
 use crate::config::settings::{Settings, parse_bool};
 use crate::contract::capability::Capabilities;
-use crate::diag::{Code, Diagnostic, Location, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Fault, Location, Spanned, did_you_mean};
 use crate::model::{Connection, Network, Preset, Security};
 
 /// What `Hardened=` takes away.
@@ -107,7 +107,8 @@ pub fn security(
     {
         problems.push(Diagnostic::error(
             &hardened.at,
-            Code::Combination.problem("Strict=yes is Hardened=yes and more; remove one of the two"),
+            Code::Combination
+                .problem("Strict=yes includes Hardened=yes, which Hardened=no contradicts", "remove one of the two"),
         ));
     }
     let user_ns = user_ns(settings, by.as_ref(), connection, problems);
@@ -123,20 +124,25 @@ pub fn security(
         if !both.is_empty() && *value != Capabilities::ALL && added != Capabilities::ALL {
             problems.push(Diagnostic::error(
                 at,
-                Code::Combination.problem(format!("{both} is dropped here and added elsewhere; remove one of the two")),
+                Code::Combination
+                    .problem(format!("{both} is both dropped here and added elsewhere"), "remove one of the two"),
             ));
         }
         let needed = value.common(Capabilities::of(&NEEDED));
         if !runs && !needed.is_empty() && *value != Capabilities::ALL {
-            let message =
-                format!("DropCapability=: the operating system inside does not start without {needed}; remove it");
-            problems.push(Diagnostic::error(at, Code::Confinement.problem(message)));
+            let problem = Code::Confinement.problem(
+                format!("DropCapability=: the operating system inside does not start without {needed}"),
+                "remove it",
+            );
+            problems.push(Diagnostic::error(at, problem));
         }
         let joins = matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some();
         if joins && !value.common(Capabilities::of(&["NET_ADMIN"])).is_empty() && *value != Capabilities::ALL {
-            let message =
-                "CAP_NET_ADMIN puts the application into another pod than the container; remove OciPod=, or this";
-            problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
+            let problem = Code::Combination.problem(
+                "an application joins the pod of OciPod= with CAP_NET_ADMIN, which is dropped",
+                "remove OciPod=, or keep the capability",
+            );
+            problems.push(Diagnostic::error(at, problem));
         }
     }
     // One of the two may be `all`: what is named in the other one is the exception.
@@ -146,7 +152,7 @@ pub fn security(
             problems.extend(at.map(|at| {
                 Diagnostic::error(
                     at,
-                    Code::Combination.problem("all capabilities are dropped and added; remove one of the two"),
+                    Code::Combination.problem("all capabilities are both dropped and added", "remove one of the two"),
                 )
             }));
             (Capabilities::NONE, Capabilities::NONE)
@@ -202,19 +208,19 @@ fn user_ns(
         (Some(("auto", at)), _) => (true, at),
         (Some(("no" | "host", at)), None) => (false, at),
         (Some(("no" | "host", at)), Some(by)) => {
-            let message = format!(
-                "{}=yes gives the container a user namespace; remove UserNS=, or use single settings",
-                by.value
+            let problem = Code::Combination.problem(
+                format!("{}=yes gives the container a user namespace", by.value),
+                "remove UserNS=, or write single settings instead of the preset",
             );
-            problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
+            problems.push(Diagnostic::error(at, problem));
             return false;
         }
         (Some((value, at)), _) => {
-            let message = format!(
-                "UserNS={value} is not one of auto, no; with auto, the container has 65536 IDs of its own, and its \
-                 files belong to whom they should inside"
+            let problem = Code::Choice.problem(
+                format!("UserNS={value} is not one of auto, no"),
+                "write no, or auto, with which the container has 65536 IDs of its own",
             );
-            problems.push(Diagnostic::error(at, Code::Choice.problem(message)));
+            problems.push(Diagnostic::error(at, problem));
             return false;
         }
         (None, Some(by)) => (true, &by.at),
@@ -227,9 +233,12 @@ fn user_ns(
             Network::Alone => connection.network = Network::Pod(pod),
             _ => {
                 let at = settings.text("Container", key::OCI_POD).map_or_else(|| at.clone(), |pod| pod.at);
-                let message = "OciPod= and a user namespace cannot be used with another network: the container as a whole \
-                               joins the pod; remove Network= or Pod=, or the user namespace";
-                problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
+                let problem = Code::Combination.problem(
+                    "OciPod= and a user namespace cannot be used with another network, because the container as a whole joins \
+                     the pod",
+                    "remove Network= or Pod=, or the user namespace",
+                );
+                problems.push(Diagnostic::error(&at, problem));
             }
         }
     }
@@ -237,7 +246,7 @@ fn user_ns(
 }
 
 fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Spanned<Capabilities>> {
-    let wrong = |message| Code::Confinement.problem(format!("{key}=: {message}"));
+    let wrong = |fault: Fault| Code::Confinement.of(fault).of(&format!("{key}="));
     let mut reader = Reader::new(settings, "Container", problems);
     if key != key::ADD_CAPABILITY {
         return reader.words(key, |word| Capabilities::parse(word).map_err(wrong));
@@ -247,9 +256,8 @@ fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic
     for Spanned { value, at } in reader.words(key, |word| Ok(Capabilities::parse(word))) {
         match value {
             Ok(value) => out.push(Spanned { value, at }),
-            Err(message) => {
-                let (cause, near) = message.split_once("; ").unwrap_or((&message, "remove it"));
-                reader.warning(&at, wrong(format!("{cause}, and is not added; {near}")));
+            Err(Fault { cause, remedy }) => {
+                reader.warning(&at, wrong(Fault::new(format!("{cause}, so it is not added"), remedy)));
             }
         }
     }
@@ -271,16 +279,16 @@ fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
             line = Some(word.at.clone());
         }
         let name = word.value.strip_prefix('~').unwrap_or(&word.value);
-        if let Err(message) = system_call(name) {
-            problems
-                .push(Diagnostic::error(&word.at, Code::Confinement.problem(format!("SystemCallFilter=: {message}"))));
+        if let Err(fault) = system_call(name) {
+            problems.push(Diagnostic::error(&word.at, Code::Confinement.of(fault).of("SystemCallFilter=")));
         }
         let sign = if denied || word.value.starts_with('~') { "~" } else { "" };
         let opposite = if sign.is_empty() { format!("~{name}") } else { name.to_owned() };
         if out.contains(&opposite) {
             problems.push(Diagnostic::error(
                 &word.at,
-                Code::Confinement.problem(format!("SystemCallFilter=: {name} is both allowed and denied")),
+                Code::Confinement
+                    .problem(format!("SystemCallFilter=: {name} is both allowed and denied"), "remove one of the two"),
             ));
         }
         out.push(format!("{sign}{name}"));
@@ -288,19 +296,24 @@ fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     out
 }
 
-fn system_call(name: &str) -> Result<(), String> {
+fn system_call(name: &str) -> Result<(), Fault> {
     if name.starts_with('@') {
         return if GROUPS.contains(&name) {
             Ok(())
         } else {
-            Err(format!("{name} is not a group of system calls{}", suggestion(name, GROUPS)))
+            let near = did_you_mean(name, GROUPS);
+            let remedy = near.unwrap_or_else(|| "write a group of systemd.exec(5), such as @mount".to_owned());
+            Err(Fault::new(format!("{name} is not a group of system calls"), remedy))
         };
     }
     let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
     if !name.is_empty() && name.bytes().all(plain) {
         Ok(())
     } else {
-        Err(format!("{name:?} is not a system call; write names, or groups such as @mount, after a ~ to deny them"))
+        Err(Fault::new(
+            format!("{name:?} is not a system call"),
+            "write names or groups such as @mount, behind a ~ to deny them",
+        ))
     }
 }
 
@@ -317,11 +330,11 @@ fn app_armor(
     }
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
     if !written.value.bytes().all(plain) {
-        let message = format!(
-            "AppArmor={} is not the name of a profile; write {APP_ARMOR}, another profile that is loaded, or unconfined",
-            written.value
+        let problem = Code::Confinement.problem(
+            format!("AppArmor={} is not the name of a profile", written.value),
+            format!("write {APP_ARMOR}, another profile that is loaded, or unconfined"),
         );
-        problems.push(Diagnostic::error(&written.at, Code::Confinement.problem(message)));
+        problems.push(Diagnostic::error(&written.at, problem));
     }
     Some(Spanned { value: written.value.to_owned(), at: written.at })
 }
@@ -329,11 +342,15 @@ fn app_armor(
 fn seccomp_profile(settings: &Settings, runs: bool, problems: &mut Vec<Diagnostic>) -> Option<Spanned<String>> {
     let written = settings.text("Container", key::SECCOMP_PROFILE)?;
     if !runs {
-        let message = "SeccompProfile= is for an application; use SystemCallFilter= for an operating system";
-        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
+        let problem = Code::Combination
+            .problem("SeccompProfile= is for applications only", "write SystemCallFilter= for an operating system");
+        problems.push(Diagnostic::error(&written.at, problem));
     } else if written.value == "unconfined" {
-        let message = "SeccompProfile=unconfined has no effect here: systemd-nspawn always has a filter; write SystemCallFilter= for more";
-        problems.push(Diagnostic::warning(&written.at, Code::NoEffect.problem(message)));
+        let problem = Code::NoEffect.problem(
+            "SeccompProfile=unconfined has no effect here: systemd-nspawn always has a filter",
+            "write SystemCallFilter= for further rules",
+        );
+        problems.push(Diagnostic::warning(&written.at, problem));
         return None;
     } else if let Err(problem) = crate::config::values::access::path("SeccompProfile", written.value) {
         problems.push(Diagnostic::error(&written.at, problem));

@@ -21,6 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::unistd::{fsync, syncfs};
 
 use crate::announce::{About, Event, record};
+use crate::diag::Fault;
 use crate::image::Store;
 use crate::model::{Container, Facts, Model, What};
 use crate::paths::{STATE, machine_root, volume};
@@ -34,10 +35,10 @@ const RESTORES: &str = "restores";
 
 /// What is said of a file system on which volumes cannot be copied.
 #[must_use]
-pub fn without_reflinks(error: &dyn Display) -> String {
-    format!(
-        "the file system of {STATE}/volumes cannot copy by reflinks ({error:#}); put that directory on btrfs or xfs, or remove \
-         UpdateSnapshot="
+pub fn without_reflinks(error: &dyn Display) -> Fault {
+    Fault::new(
+        format!("the file system of {STATE}/volumes cannot copy by reflinks ({error:#})"),
+        "put that directory on btrfs or xfs, or remove UpdateSnapshot=",
     )
 }
 

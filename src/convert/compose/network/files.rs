@@ -174,7 +174,9 @@ fn pool(config: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
     };
     match Subnet::parse(&subnet) {
         Ok(parsed) => subnets.push(parsed),
-        Err(reason) => return file.note("ipam.config.subnet", &format!("{reason}; the addresses are chosen")),
+        Err(fault) => {
+            return file.note("ipam.config.subnet", &format!("{}; the addresses are chosen", fault.cause));
+        }
     }
     file.put("ipam.config.subnet", "Subnet", &subnet);
     if let Some(gateway) = text("gateway") {
