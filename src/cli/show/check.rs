@@ -7,7 +7,7 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::Compiled;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::cli::show::trust;
 use crate::config::keys::FileType;
 use crate::diag::{Diagnostic, Fault, Problem, Severity};

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 
 use crate::admin::show::inspect::{self, Inspected};
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::cli::show::ps::duration;
 use crate::text;
 

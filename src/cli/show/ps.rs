@@ -10,7 +10,7 @@ use anyhow::{Result, bail};
 
 use crate::admin::show::ps;
 use crate::admin::show::ps::Listed;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::diag::suggestion;
 use crate::text;
 

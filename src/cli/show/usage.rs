@@ -9,7 +9,7 @@ use anyhow::Result;
 
 use crate::admin::show::ps::{self, Listed};
 use crate::admin::show::usage::{self, Usage};
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::text;
 
 /// The time over which `stats` counts the share of a processor.

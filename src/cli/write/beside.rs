@@ -6,15 +6,17 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::project::{CREDENTIALS, below, difference};
 use crate::admin::write::credentials;
 use crate::convert::{FILES, Origin, Outcome, origin};
 use crate::image::digest::Digest;
 use crate::text;
+
+/// Where the service manager looks for credentials by name (systemd.exec(5), `LoadCredential=`).
+pub const CREDENTIALS: &str = "/etc/credstore";
 
 /// Where units of the administrator are.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -217,9 +219,35 @@ fn put(root: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
 }
 
 /// A new file beside the one that it will replace.
-fn tempfile_in(directory: &Path) -> std::io::Result<(std::path::PathBuf, fs::File)> {
+fn tempfile_in(directory: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     let path = directory.join(format!(".sdme-new-{}", std::process::id()));
     let _ = fs::remove_file(&path);
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     Ok((path, file))
+}
+
+pub fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// Prints the lines that go and those that come.
+pub fn difference(before: &str, after: &str, out: &mut dyn Write) -> Result<()> {
+    let only = |one: &str, other: &str| -> Vec<String> {
+        let mut rest: Vec<&str> = other.lines().collect();
+        let lines = one.lines().filter(|line| match rest.iter().position(|known| known == line) {
+            Some(index) => {
+                rest.remove(index);
+                false
+            }
+            None => true,
+        });
+        lines.map(text::line).collect()
+    };
+    for line in only(before, after) {
+        writeln!(out, "  -{line}")?;
+    }
+    for line in only(after, before) {
+        writeln!(out, "  +{line}")?;
+    }
+    Ok(())
 }

@@ -9,7 +9,7 @@ use anyhow::Result;
 use clap::Subcommand;
 
 use crate::admin::write::defaults;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 
 /// What to do with sdme.conf.
 #[derive(Debug, Subcommand)]

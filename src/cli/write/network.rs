@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::write::networks;
 use crate::admin::write::networks::Listed;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 
 /// What to do with networks.
 #[derive(Debug, Subcommand)]

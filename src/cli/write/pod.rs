@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::write::pods;
 use crate::admin::write::pods::Listed;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 
 /// What to do with pods.
 #[derive(Debug, Subcommand)]
