@@ -149,3 +149,26 @@ impl Value {
         }
     }
 }
+
+/// A value, the items of a list, or `NAME=VALUE` for those of a mapping.
+#[must_use]
+pub fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(items) => items.iter().filter_map(Value::scalar).collect(),
+        Value::Map(map) => map
+            .iter()
+            .map(|(key, value)| value.scalar().map_or_else(|| key.to_owned(), |value| format!("{key}={value}")))
+            .collect(),
+        other => other.scalar().into_iter().collect(),
+    }
+}
+
+/// Whether a list or mapping has nothing in it.
+#[must_use]
+pub fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        _ => false,
+    }
+}

@@ -9,6 +9,9 @@ use crate::model::{App, Container, Model, Network, Pod};
 
 use super::dns;
 
+/// The label by which services and policies find the pods of a workload.
+const LABEL: &str = "app.kubernetes.io/name";
+
 /// What becomes one object.
 #[derive(Debug, Clone)]
 pub struct Workload<'a> {
@@ -32,6 +35,11 @@ impl<'a> Workload<'a> {
     /// Whether a name that was given is its own.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.called.contains(name)
+    }
+
+    /// The labels of its pods that do not depend on its networks.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        [(LABEL.to_owned(), self.name.clone())].into()
     }
 
     /// Its containers with their applications, each with its name in the pod.

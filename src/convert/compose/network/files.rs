@@ -5,9 +5,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, words};
 use crate::config::keys::FileType;
-use crate::convert::compose::service::words;
 use crate::convert::compose::{Context, builder, unique};
 use crate::convert::{Builder, name};
 use crate::model::Subnet;

@@ -8,8 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use self::files::{Network, external_file, networks};
 use super::Context;
-use super::service::words;
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, words};
 use crate::config::values::is_domain;
 use crate::convert::{Builder, name};
 use crate::resolve::network::attach::is_mac;

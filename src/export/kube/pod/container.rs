@@ -15,6 +15,7 @@ use crate::export::kube::storage::Storage;
 use crate::export::kube::workloads::Workload;
 use crate::export::kube::{Context, configs, secrets, services};
 use crate::ini::split_words;
+use crate::kube::write::escaped;
 use crate::model::{App, Container};
 
 /// Exports an application.
@@ -64,22 +65,6 @@ pub fn export(
     storage.mounts(own, app, &mut out, context);
     out.security_context = Some(security::of_container(own, app, spec, context));
     out
-}
-
-/// A text in which nothing is a reference to a variable. Two dollar signs stand for one; one by itself stands for itself unless a
-/// parenthesis follows.
-pub fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        let (before, dollars) = rest.split_at(at);
-        let after = dollars.trim_start_matches('$');
-        let count = dollars.len() - after.len();
-        out += before;
-        out += &"$".repeat(if count > 1 || after.starts_with('(') { 2 * count } else { count });
-        rest = after;
-    }
-    out + rest
 }
 
 fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'_>) {

@@ -22,14 +22,6 @@ use crate::export::kube::{Context, Kind, networks, secrets, services};
 use crate::kube::ObjectMeta;
 use crate::model::Container;
 
-/// The label by which services and policies find the pods of a workload.
-const LABEL: &str = "app.kubernetes.io/name";
-
-/// The labels of a workload's pods that do not depend on its networks.
-pub fn labels(workload: &Workload<'_>) -> BTreeMap<String, String> {
-    [(LABEL.to_owned(), workload.name.clone())].into()
-}
-
 /// Exports a workload.
 pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], context: &mut Context<'_>) {
     if workload.containers.iter().all(|container| container.apps.is_empty()) {
@@ -73,7 +65,7 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
     spec.enable_service_links = Some(false);
     let claims = storage.finish(&mut spec, context);
     secrets::objects(workload, context);
-    let mut labels = labels(workload);
+    let mut labels = workload.labels();
     let selector = labels.clone();
     labels.extend(networks::labels(workload, context));
     let annotations = annotations(workload, &mut labels, context);
@@ -94,7 +86,7 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
     let replicas = i32::try_from(workload.replicas).ok().filter(|_| workload.replicas > 1);
     let template = PodTemplateSpec { metadata: Some(metadata.clone()), spec: Some(spec.clone()) };
     let selector = LabelSelector { match_labels: Some(selector), match_expressions: None };
-    let own = context.metadata(&workload.name, self::labels(workload));
+    let own = context.metadata(&workload.name, workload.labels());
     if !claims.is_empty() && kind != Kind::StatefulSet {
         super::storage::alone(&claims, workload, context);
     }

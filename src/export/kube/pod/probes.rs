@@ -4,10 +4,10 @@
 use k8s_openapi::api::core::v1::{Container as Exported, ExecAction, HTTPGetAction, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
-use super::container::escaped;
 use crate::contract::health::{Health, OnFailure, Test};
 use crate::contract::probe;
 use crate::export::kube::Context;
+use crate::kube::write::escaped;
 use crate::model::{App, Container, Notify};
 
 /// Writes the probes of an application.
