@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::keys::KeyName;
 use super::names::machine_name;
-use super::settings::{Settings, parse_bool};
-use super::values::{self, time};
+use super::settings::Settings;
+use super::values::{self, parse_bool, time};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Reads the keys of one section of a file.

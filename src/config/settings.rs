@@ -3,9 +3,10 @@
 
 use std::sync::Arc;
 
-use super::keys::{FileType, KeyName, Kind, Scope, key, keys, scope, supported};
+use super::keys::{FileType, KeyName, Kind, Scope, application, key, keys, scope, supported};
 use super::quadlet::foreign;
 use super::sources::{SourceFile, Sources, Text, instance};
+use super::values::parse_bool;
 use crate::diag::{Code, Diagnostic, Fault, Location, Problem, Spanned, did_you_mean, errors_first, has_errors};
 use crate::ini::{Document, Entry, parse_partly, split_words};
 
@@ -18,9 +19,6 @@ pub struct Settings {
     /// What is accepted and has no effect, or another one.
     warnings: Vec<Diagnostic>,
 }
-
-/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
-const NAMED: [&str; 2] = ["Container", "App"];
 
 /// Quadlet's own section, which every file may have.
 const QUADLET: &str = "Quadlet";
@@ -222,13 +220,6 @@ fn read(text: &Text) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
     }
 }
 
-/// The section and the application's name in `[SECTION NAME]`.
-pub(super) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
-    let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
-    let section = NAMED.into_iter().find(|s| *s == section)?;
-    Some((section, name.trim_start()))
-}
-
 fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<Diagnostic>) {
     let own = file_type.section();
     let passed = file_type.passed_through();
@@ -315,16 +306,6 @@ fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
         chars.next();
     }
     out
-}
-
-/// The words of systemd's `parse_boolean()`, in any case.
-#[must_use]
-pub fn parse_bool(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
 }
 
 /// An empty assignment of an own key takes back what came before it, and so does any of a command line. Sections that are
@@ -425,12 +406,5 @@ mod tests {
                 "x.container:2: Image= concerns the whole container; write it in [Container]",
             ]
         );
-    }
-
-    #[test]
-    fn booleans_are_systemds() {
-        assert_eq!(parse_bool("oN"), Some(true));
-        assert_eq!(parse_bool("f"), Some(false));
-        assert_eq!(parse_bool("maybe"), None);
     }
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Sections whose settings go to a service: what is passed on to systemd, and what cannot be set there. Pure.
 
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 use crate::model::Assignment;

@@ -156,6 +156,16 @@ pub fn keys(file_type: FileType) -> &'static [Key] {
     }
 }
 
+/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
+const NAMED: [&str; 2] = ["Container", "App"];
+
+/// The section and the application's name in `[SECTION NAME]`.
+pub(in crate::config) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
+    let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
+    let section = NAMED.into_iter().find(|s| *s == section)?;
+    Some((section, name.trim_start()))
+}
+
 /// Whom the key `name` of `[Container]` concerns.
 #[must_use]
 pub fn scope(name: &str) -> Scope {

@@ -372,6 +372,16 @@ pub fn systemd_size(value: &str) -> String {
     format!("{number}{}", unit.trim_end_matches('B').trim_end_matches('I'))
 }
 
+/// The words of systemd's `parse_boolean()`, in any case.
+#[must_use]
+pub fn parse_bool(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
@@ -473,5 +483,12 @@ mod tests {
         for bad in ["db", "db:", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
             assert!(host_line(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn booleans_are_systemds() {
+        assert_eq!(parse_bool("oN"), Some(true));
+        assert_eq!(parse_bool("f"), Some(false));
+        assert_eq!(parse_bool("maybe"), None);
     }
 }

@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::workloads::Workload;
-use crate::config::settings::parse_bool;
+use crate::config::values::parse_bool;
 use crate::ini::Entry;
 
 /// What becomes of a key.

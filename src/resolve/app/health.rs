@@ -3,7 +3,8 @@
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;

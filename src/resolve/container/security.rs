@@ -3,7 +3,8 @@
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::contract::capability::Capabilities;
 use crate::diag::{Code, Diagnostic, Fault, Location, Spanned, did_you_mean};
 use crate::model::{Connection, Network, Preset, Security};

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use super::expand::{Context, named};
 use super::podman;
 use super::variables;
-use crate::config::keys::{FileType, Kind, Status, is_of_service, key, keys};
-use crate::config::settings::{application, parse_bool};
+use crate::config::keys::{FileType, Kind, Status, application, is_of_service, key, keys};
 use crate::config::sources::{SourceFile, Sources};
+use crate::config::values::parse_bool;
 use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::ini::{Entry, split_words};
 
