@@ -18,6 +18,7 @@ use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 use crate::model::{Base, Image};
+use crate::paths::MARK;
 use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.
@@ -165,9 +166,6 @@ fn access(reader: &mut Reader<'_, '_>) -> Access {
         delay: reader.value(key::RETRY_DELAY, access::delay).unwrap_or(usual.delay),
     }
 }
-
-/// What the names of the marks begin with that say what a store entry was imported for.
-pub const MARK: &str = "for-";
 
 /// The mark of a store entry that can be taken as it is when this image is asked for: what is asked for, as a file name. None if
 /// the source has to be asked at every start, or the name would be too long.

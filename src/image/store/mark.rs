@@ -6,7 +6,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::image::store::{Imported, Store};
-use crate::resolve::image::MARK;
+use crate::paths::MARK;
 
 /// Marks `imported`, for nothing else than `mark`. Best effort: without one, the next start looks for itself.
 pub fn set(imported: &Imported, mark: &str) {
