@@ -257,11 +257,11 @@ mod tests {
         let mut found = 0;
         for fixed in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_POD).chain(&super::super::app::TAKEN) {
             assert!(!fixed.reason.contains(';') && !fixed.remedy.is_empty(), "{}", fixed.key);
-            let Some((_, key)) = fixed.advice.rsplit_once("write ") else { continue };
+            let Some((_, key)) = fixed.remedy.rsplit_once("write ") else { continue };
             let (key, rest) = key.split_once('=').unwrap();
             let Some((_, section)) = rest.split_once(" in [") else { continue };
             let file_type = types.into_iter().find(|t| section.starts_with(&format!("{}]", t.section()))).unwrap();
-            assert!(supported(file_type, key).is_ok(), "{}", fixed.advice);
+            assert!(supported(file_type, key).is_ok(), "{}", fixed.remedy);
             found += 1;
         }
         assert!(found > 10, "{found}");

@@ -152,7 +152,7 @@ mod tests {
     use crate::diag::Location;
     use std::sync::Arc;
 
-    fn ports(text: &str) -> Result<Vec<Port>, String> {
+    fn ports(text: &str) -> Result<Vec<Port>, Fault> {
         parse(&Spanned { value: text.to_owned(), at: Location::new(&Arc::from("f"), 1) })
     }
 
