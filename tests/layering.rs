@@ -297,7 +297,10 @@ const THREADS: [(&str, &str); 7] = [
     ("src/halves.rs", "two threads resolve and plan many files in less time"),
     ("src/output/emit.rs", "directories are made while files of others are written"),
     ("src/contract/streams.rs", "two streams are copied at the same time"),
-    ("src/image/import.rs", "a layer is uncompressed, hashed and unpacked at the same time, and listed while the disk takes it"),
+    (
+        "src/image/import.rs",
+        "a layer is uncompressed, hashed and unpacked at the same time, and listed while the disk takes it",
+    ),
     ("src/image/tar/ahead.rs", "a stream is uncompressed ahead of its reader"),
     ("src/launcher/exec.rs", "signals are passed on while the command runs"),
     ("src/update/check.rs", "several registries are asked at the same time"),

@@ -302,8 +302,7 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
 
     // Two claims of one port name both places. Rules of the kernel's would take packets from the other container.
     write(host, "three", &nginx("Network=private\nPublishPort=127.0.0.1:8091:80\n"));
-    let message =
-        "/etc/sdme/three.container:4: port 127.0.0.1:8091/tcp of the host is already published by /etc/sdme/kernel.container:4";
+    let message = "/etc/sdme/three.container:4: port 127.0.0.1:8091/tcp of the host is already published by /etc/sdme/kernel.container:4";
     let output = host.fails("sdme-gen check");
     assert!(output.contains(message), "{output}");
     // Of two sockets, the second one cannot be opened, and leaves the first one alone.

@@ -4,7 +4,7 @@
 
 mod additional;
 pub mod app;
-mod container;
+pub mod container;
 mod facts;
 pub mod image;
 mod install;

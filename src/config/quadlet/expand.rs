@@ -224,9 +224,11 @@ mod tests {
         {
             let expanded = context().expand(value, false);
             assert_eq!(expanded.value, value);
-            assert!(expanded.remarks.concat().contains(why), "{value}: {expanded:?}");
+            assert!(expanded.remarks.iter().any(|remark| remark.cause.contains(why)), "{value}: {expanded:?}");
         }
-        assert!(context().expand("$C", true).remarks.concat().contains("write the value, or $$C"));
+        assert!(
+            context().expand("$C", true).remarks.iter().any(|remark| remark.remedy.contains("write the value, or $$C"))
+        );
     }
 
     #[test]

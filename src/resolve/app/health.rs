@@ -8,7 +8,7 @@ use crate::config::values::parse_bool;
 use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fault};
 use crate::model::{HealthSettings, Notify};
 
 /// What the value of a time has to be.
