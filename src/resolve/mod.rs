@@ -152,7 +152,7 @@ pub fn resolve(sources: &Sources) -> Model {
 /// Gives every image the machine's signature policy, and `VerifyKey=` of `sdme.conf` to those whose files have none.
 fn apply_trust(sources: &Sources, model: &mut Model) {
     if let Some(file) = &sources.policy {
-        let content = file.content.as_ref().map(Vec::as_slice).map_err(|fault| fault);
+        let content = file.content.as_ref().map(Vec::as_slice);
         let policy = PolicyFile::read(&file.path, content);
         model.warnings.extend(policy.policy.as_ref().err().cloned());
         model.policy = Some(Arc::new(policy));

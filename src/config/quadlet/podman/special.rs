@@ -209,7 +209,7 @@ impl Reader<'_> {
                 _ => self.without(option, ("the container gets no SELinux label", "remove the option")),
             },
             ("proc-opts", _) => {
-                self.without(option, ("/proc has the options of systemd", "write ProtectProc= in [App]"))
+                self.without(option, ("/proc has the options of systemd", "write ProtectProc= in [App]"));
             }
             (other, _) => self.error(Code::UnknownKey, &format!("podman has no --security-opt={other}"), "remove it"),
         }
