@@ -93,7 +93,7 @@ const RULES: [Rule; 38] = [
     acts(
         "image",
         "pulls, unpacks and stores images",
-        &["compose", "config", "contract", "diag", "halves", "model", "paths", "rootdir", "text", "unit"],
+        &["compose", "config", "contract", "halves", "model", "paths", "rootdir", "text", "unit"],
     ),
     acts(
         "runtime",
@@ -147,7 +147,7 @@ const RULES: [Rule; 38] = [
     acts(
         "update",
         "pulls new versions, and restarts containers on them",
-        &["admin", "announce", "cause", "config", "diag", "image", "model", "plan", "runtime", "update/plan"],
+        &["admin", "announce", "cause", "config", "diag", "image", "model", "plan", "runtime"],
     ),
     acts(
         "cli",
@@ -208,8 +208,8 @@ fn code_of_src() -> Vec<(PathBuf, String, &'static Rule)> {
 
 /// The parts that a line imports from, or names.
 fn named(line: &str, own: &str) -> Vec<&'static str> {
-    // The launcher is a program of its own, which uses the library.
-    let root = if own == "launcher" { "sdme_gen::" } else { "crate::" };
+    // The programs use the library from outside.
+    let root = if ["launcher", "main"].contains(&own) { "sdme_gen::" } else { "crate::" };
     let part = |path: &str| {
         let path: Vec<&str> = path.split("::").take(2).collect();
         let of = |path: &[&str]| RULES.iter().map(|rule| rule.part).find(|part| *part == path.join("/"));

@@ -145,20 +145,20 @@ mod tests {
         }
         for (text, why) in [
             ("https://localhost/", "does not speak TLS"),
-            ("http://", "no host behind"),
-            ("http:///x", "no host behind"),
-            ("http://example.org/", "example.org is neither localhost nor an address"),
+            ("http://", "the host is missing behind"),
+            ("http:///x", "the host is missing behind"),
+            ("http://example.org/", "\"example.org\" is neither localhost nor an address"),
             ("example.org", "neither localhost nor"),
-            ("8080/x", "8080 is neither localhost nor"),
-            ("ftp://localhost/", "ftp is neither"),
+            ("8080/x", "\"8080\" is neither localhost nor"),
+            ("ftp://localhost/", "\"ftp\" is neither"),
             ("http://0.0.0.0/", "neither"),
             (":0/", "is not a port"),
             (":+80/", "is not a port"),
             (":65536/", "is not a port"),
             (":/", "is not a port"),
-            ("/a b", "the path of a URL"),
-            ("/a\r\nX: y", "the path of a URL"),
-            ("/a#b", "the path of a URL"),
+            ("/a b", "the path of the URL"),
+            ("/a\r\nX: y", "the path of the URL"),
+            ("/a#b", "the path of the URL"),
         ] {
             let error = Probe::http(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");

@@ -31,7 +31,7 @@ fn the_vocabulary_is_kept_and_the_rest_is_named() {
     for part in [
         "web.container:8: unknown key Unmasked=",
         "web.container:9: Rootfs=",
-        "net.kube: this file is not read: Kubernetes",
+        "net.kube: this file is not read: files of Kubernetes",
         "After=data.volume: ",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

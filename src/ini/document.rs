@@ -183,10 +183,10 @@ mod tests {
         assert_eq!(
             errors(b"A=1\n[C\nB=2\n[D]\nnonsense\n=v\n"),
             [
-                "x.container:1: A= stands before any section; begin with a line such as [Container]",
+                "x.container:1: A= stands before any section; write a line such as [Container] before it",
                 "x.container:2: invalid section header \"[C\"; write [SECTION] alone on its line",
-                "x.container:5: not an assignment; write KEY=VALUE, [SECTION] or a # comment",
-                "x.container:6: no key before the =; write KEY=VALUE",
+                "x.container:5: the line is not an assignment; write KEY=VALUE, [SECTION] or a # comment",
+                "x.container:6: the key before the = is missing; write KEY=VALUE",
             ]
         );
     }
@@ -194,6 +194,6 @@ mod tests {
     #[test]
     fn binary_is_refused_with_its_line() {
         assert_eq!(errors(b"[C]\nA=\xff\n"), ["x.container:2: the line is not UTF-8 text; save the file as UTF-8"]);
-        assert!(errors(b"[C]\nA=\0\n")[0].starts_with("x.container:2: control character \\u{0}"));
+        assert!(errors(b"[C]\nA=\0\n")[0].starts_with("x.container:2: the line has the control character \\u{0}"));
     }
 }

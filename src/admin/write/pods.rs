@@ -114,7 +114,7 @@ mod tests {
         // What cannot be used is not left behind.
         let error = new("other", false, &["8080:80"]).unwrap_err();
         let error = format!("{error:#}");
-        assert!(error.contains("port 8080/tcp of the host is /etc/sdme/other.pod:2's, too"), "{error}");
+        assert!(error.contains("port 8080/tcp of the host is also published by /etc/sdme/other.pod:2"), "{error}");
         assert!(new("other", false, &["80/sctp"]).is_err() && !file_of("other").exists());
 
         fs::write(root.join("etc/sdme/one.container"), "[Container]\nPod=web.pod\n").unwrap();

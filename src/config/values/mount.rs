@@ -442,7 +442,7 @@ mod tests {
             ("data", "not an absolute path"),
             ("a:b:c:d", "Mount=type=bind"),
             ("a/b:/x", "./a/b"),
-            (":/x", "empty source"),
+            (":/x", "the source is empty"),
             ("-a:/x", "name of a volume"),
             ("/srv:/", "over the root"),
             ("/srv:/proc/1", "below /proc"),
@@ -468,8 +468,8 @@ mod tests {
         let tmpfs = mount("type=tmpfs,destination=/x,tmpfs-size=64m,tmpfs-mode=0700").unwrap();
         assert_eq!(tmpfs.source, Source::Tmpfs("nosuid,nodev,size=64m,mode=0700".into()));
         for (bad, why) in [
-            ("type=bind,target=/x", "no source"),
-            ("type=bind,source=/a", "no target"),
+            ("type=bind,target=/x", "the source is missing"),
+            ("type=bind,source=/a", "the target is missing"),
             ("type=bind,source=/a,target=/x,dst=/y", "twice"),
             ("type=bnd,source=/a,target=/x", "did you mean bind?"),
             ("type=bind,source=/a,target=/x,ro=maybe", "not a boolean"),

@@ -109,10 +109,10 @@ mod tests {
             assert_eq!(secret(value).unwrap(), Secret { name: "db".parse().unwrap(), form }, "{value}");
         }
         for (bad, why) in [
-            ("", "not the name of a secret"),
-            ("../x", "not the name of a secret"),
-            ("a,type=volume", "mount or env"),
-            ("a,uid=-1", "takes a number"),
+            ("", "cannot be the name of a secret"),
+            ("../x", "cannot be the name of a secret"),
+            ("a,type=volume", "type=mount or type=env"),
+            ("a,uid=-1", "write a number"),
             ("a,mode=u+r", "octal"),
             ("a,target=../../x", "'..'"),
             ("a,type=env,mode=0400", "no owner"),
