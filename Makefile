@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-# Building, testing and installing. Directories can be set on the command line; DESTDIR is put in front of all of them.
+# Build, test and install. Directories can be set on the command line; DESTDIR is prepended to all
+# of them.
 
 PREFIX ?= /usr
 BINDIR ?= $(PREFIX)/bin
@@ -16,15 +17,15 @@ APPARMORDIR ?= /etc/apparmor.d
 CARGO ?= cargo
 INSTALL ?= install
 
-# Compiled into the units and programs.
+# These paths are compiled into the units and programs.
 SYSCTL_FILE = $(SYSCTLDIR)/50-sdme.conf
 export BINDIR LIBEXECDIR SYSCTL_FILE
 
 TARGET = $(or $(CARGO_TARGET_DIR),target)
-# What is installed: the tool, and the directory of the two programs that bring their C library along.
+# The installed programs: the tool, and the directory of the two statically linked programs.
 PROGRAM ?= $(TARGET)/release/sdme-gen
 STATIC ?= $(TARGET)/static/release
-# Manual pages and completions, which the tool writes itself.
+# Manual pages and completion scripts, which the tool writes itself.
 DOCUMENTS ?= $(TARGET)/documents
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
@@ -32,10 +33,12 @@ VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
 all: build
 
-# Paths of the build machine are replaced in the programs; `make reproducible` compares builds in two directories.
+# Paths of the build machine are replaced in the programs, so that builds in different directories
+# are equal; `make reproducible` checks that.
 REMAP = --remap-path-prefix=$(CURDIR)=/usr/src/sdme-gen --remap-path-prefix=$(or $(CARGO_HOME),$(HOME)/.cargo)=/usr/src/cargo
 
-# The launcher runs in every image, so it brings its C library along; so does the generator, which starts sooner for it.
+# The launcher is linked statically, because it runs in every image. So is the generator, because it
+# then starts faster.
 build: export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
 build:
 	$(CARGO) build --locked --release --bin sdme-gen
@@ -67,25 +70,28 @@ install:
 	$(INSTALL) -D -m 0644 $(DOCUMENTS)/completions/sdme-gen.fish \
 	  $(DESTDIR)$(DATADIR)/fish/vendor_completions.d/sdme-gen.fish
 
-# Packages of what `make build` has built, below target/packages; needs debhelper, rpmbuild or makepkg. A distribution
-# builds them from packaging/ as it is used to.
+# Makes packages from the result of `make build`, below target/packages; this needs debhelper,
+# rpmbuild or makepkg. A distribution builds packages from packaging/ with its own tools.
 deb rpm arch:
 	packaging/build $@
 
-# Every tier; what a machine lacks is named and skipped. Debian packages that are missing are installed.
+# Runs all tests. Tests that lack something are listed and skipped. Missing Debian packages are
+# installed.
 test:
 	tests/prepare host
 	tests/prepare vm & prepared=$$!; $(MAKE) build && wait $$prepared
 	tests/run
 
-# Builds the sources in two directories and compares the programs. Takes as long as two complete builds.
+# Builds the sources in two directories and compares the programs. This takes as long as two
+# complete builds.
 reproducible:
 	tests/reproducible
 
 demo:
 	@tests/demo
 
-# Side by side with Quadlet, podman, skopeo, umoci and tar, each in one run; prints ratios. Takes about ten minutes.
+# Compares with Quadlet, podman, skopeo, umoci and tar in the same run, and prints ratios. This
+# takes about ten minutes.
 bench:
 	tests/prepare bench
 	$(MAKE) build
@@ -95,8 +101,8 @@ bench:
 	tests/bench-networks
 	tests/bench-containers
 
-# The fuzz targets compile, with the stable toolchain and our versions of what both need; needs a C++ compiler.
-# tests/fuzz/Cargo.toml says how to run them.
+# Compiles the fuzz targets with the stable toolchain and the crate versions of Cargo.lock. This
+# needs a C++ compiler. tests/fuzz/Cargo.toml describes how to run the targets.
 fuzz-build:
 	cp Cargo.lock tests/fuzz/Cargo.lock
 	$(CARGO) build --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz

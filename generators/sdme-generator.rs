@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! The systemd generator (systemd.generator(7)): compiles the configuration into its output directory, and keeps the units of what
-//! runs. It reads nothing else, starts nothing, and exits 0 unless it could not run at all.
+//! The systemd generator (systemd.generator(7)): compiles the configuration into its output
+//! directory, and keeps the units of running containers, pods and networks. It reads nothing else
+//! and starts no process. The exit status is 0, unless the command line is invalid or a unit cannot
+//! be written.
 
 use std::fmt::Display;
 use std::fs::OpenOptions;
@@ -34,19 +36,21 @@ fn main() -> ExitCode {
         }
         return ExitCode::FAILURE;
     }
-    // The process ends here; thousands of small pieces need not be given back one by one.
+    // The process ends here, so that freeing thousands of small allocations would only take time.
     std::mem::forget((sources, compiled));
     ExitCode::SUCCESS
 }
 
-/// Says a line in the kernel log, as generators run before the journal takes messages; by hand, and where there is no
-/// kernel log, on standard error.
+/// Writes a line to the kernel log, because generators run before the journal accepts messages. If
+/// the generator is run by hand, or there is no kernel log, the line goes to standard error.
 fn log(level: u8, message: impl Display) {
     let by_systemd = std::env::var_os("SYSTEMD_SCOPE").is_some();
     let line = format!("<{level}>sdme-generator[{}]: {message}\n", std::process::id());
-    // One write is one record, and one too long is refused as a whole (kernel/printk, LOG_LINE_MAX).
+    // Each write is one record, and the kernel refuses a record that is too long (kernel/printk,
+    // LOG_LINE_MAX).
     let short: String = line.chars().take(900).collect();
-    // Opened anew each time: the kernel allows each open file ten lines in five seconds.
+    // The file is opened again for each line, because the kernel accepts only ten lines in five
+    // seconds from each open file.
     let sent = by_systemd
         && OpenOptions::new()
             .write(true)

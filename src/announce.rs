@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: MIT
-//! Messages about updates in the journal, each with an ID that does not change between versions (`MESSAGE_ID=`,
-//! systemd.journal-fields(7)); docs/updates.md lists them.
+//! Messages about updates in the journal. The ID of each kind of message stays the same in all
+//! versions (`MESSAGE_ID=`, systemd.journal-fields(7)); docs/updates.md lists the IDs.
 
 use std::fmt::Write as _;
 use std::os::unix::net::UnixDatagram;
 
 use crate::{journal, text};
 
-/// Where the journal takes messages with fields (systemd, "Native Journal Protocol").
+/// The socket on which the journal receives messages with fields (systemd, "Native Journal
+/// Protocol").
 const SOCKET: &str = "/run/systemd/journal/socket";
 
-/// What has happened.
+/// The kinds of events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Event {
-    /// The source of an image names another version.
+    /// The source of an image has another version.
     Available,
     /// A version was downloaded and verified.
     Downloaded,
-    /// The source of an image cannot be asked, or the version cannot be downloaded.
+    /// The source of an image does not answer, or the version cannot be downloaded.
     Unavailable,
-    /// A version is not tried, because it failed before or somebody went back from it.
+    /// A version is skipped, because it failed before or an administrator went back from it.
     Refused,
     /// A version is not used, because the signature policy does not accept it.
     NotAccepted,
@@ -27,17 +28,17 @@ pub enum Event {
     Switched,
     /// A container runs on the new version and has passed its checks.
     Updated,
-    /// A container does not run on the new version.
+    /// A container has failed on the new version.
     Failed,
     /// A container runs on its former version again.
     RolledBack,
-    /// A container does not run on its former version either.
+    /// A container has failed on its former version, too.
     RollbackFailed,
-    /// A switch that was interrupted was undone.
+    /// An interrupted update was undone.
     Undone,
-    /// An update is not made, because volumes cannot be copied before.
+    /// An update is not made, because volumes cannot be copied before it.
     NoSnapshot,
-    /// A volume was put back to what it was before an update.
+    /// A volume was restored to its content before an update.
     Restored,
 }
 
@@ -90,16 +91,17 @@ impl Event {
     }
 }
 
-/// What a message is about. An empty text is left out.
+/// The subject of a message. Empty fields are left out.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct About<'a> {
-    /// `SDME_IMAGE=`: names of images.
+    /// `SDME_IMAGE=`: the name of an image, or several names.
     pub image: &'a str,
-    /// `SDME_CONTAINER=`: the name of a container. The journal also shows the message as one of the container's service.
+    /// `SDME_CONTAINER=`: the name of a container. The journal shows the message also among those
+    /// of the container's service.
     pub container: &'a str,
-    /// `SDME_FROM=`: the digest of before.
+    /// `SDME_FROM=`: the digest before the event.
     pub from: &'a str,
-    /// `SDME_TO=`: the digest of after.
+    /// `SDME_TO=`: the digest after the event.
     pub to: &'a str,
 }
 
@@ -108,7 +110,8 @@ pub fn record(event: Event, about: About<'_>, message: &str) {
     let unit = if about.container.is_empty() {
         String::new()
     } else {
-        // systemd.journal-fields(7): set by root's processes to have `journalctl --unit` show the message.
+        // Processes of root may set this field, so that `journalctl --unit` shows the message
+        // (systemd.journal-fields(7)).
         ["systemd-nspawn@", about.container, ".service"].concat()
     };
     let priority = event.priority().to_string();
@@ -125,10 +128,10 @@ pub fn record(event: Event, about: About<'_>, message: &str) {
     ];
     let mut text = String::new();
     for (name, value) in fields.into_iter().filter(|(_, value)| !value.is_empty()) {
-        // A value on one line needs no length. Writing to a String cannot fail.
+        // A value without newlines needs no length field. Writing to a String cannot fail.
         let _ = writeln!(text, "{name}={}", text::line(value));
     }
-    // Errors are ignored: without a journal nobody reads the message there.
+    // Errors are ignored: without a journal there is no reader.
     let _ = UnixDatagram::unbound().and_then(|own| own.send_to(text.as_bytes(), SOCKET));
 }
 

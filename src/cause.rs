@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Why a unit of ours has failed: one file for each unit in `/run/sdme/failed`, written by the commands of the unit itself, and the
-//! same text as the unit's status line, which `systemctl status` shows above everything else.
+//! Causes of failed units: one file per unit in `/run/sdme/failed`, written by the commands of the
+//! unit itself, and the same text as the unit's status line, which `systemctl status` shows near
+//! the top.
 //!
-//! A start removes the file of its unit, so that a file is there only while the last start or run of the unit has failed. The first
-//! line of the file is a short word for tables (`no image`, `port taken`, `failed 3`), the second one the cause and the remedy, the
-//! third one the invocation of the unit that has failed.
+//! A start removes the file of its unit, so that the file exists only if the last start or run of
+//! the unit has failed. The first line of the file is a keyword for tables (`no image`, `port
+//! taken`, `failed 3`), the second line is the cause and the remedy, and the third line is the
+//! invocation ID of the failed run.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
@@ -15,27 +17,30 @@ use std::path::{Path, PathBuf};
 use crate::paths::{FAILED, FAILED_IMPORTS};
 use crate::text;
 
-/// The longest cause. A status line has at most 4096 bytes (`sd_notify(3)`).
+/// Maximum length of a cause in bytes. A status line has at most 4096 bytes (`sd_notify(3)`).
 const LONGEST: usize = 3584;
 
-/// The most that is read of a file. The service that imports images may write its own, and parses archives of strangers.
+/// Maximum number of bytes that are read of a file. The service that imports images parses
+/// untrusted archives and may write its own files.
 const LIMIT: u64 = 1 << 13;
 
-/// The exit status of a container's service if its start was refused: `EX_CONFIG`, a mistake in the configuration (systemd.exec(5),
-/// "Process Exit Codes"). The unit file has it in `RestartPreventExitStatus=`.
+/// The exit status of a container's service if its start was refused: `EX_CONFIG`, a configuration
+/// error (systemd.exec(5), "Process Exit Codes"). The unit file lists it in
+/// `RestartPreventExitStatus=`.
 pub const REFUSED: u8 = 78;
 
-/// Why a unit has failed.
+/// The cause of a failed unit.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Cause {
-    /// A word or two for a column of a table.
+    /// A keyword of one or two words for a column of a table.
     pub word: String,
     /// The cause and, after a semicolon, the remedy, on one line.
     pub text: String,
 }
 
 impl Cause {
-    /// A cause. Control characters in it are escaped: the text may come from a container or a registry.
+    /// Makes a cause. Control characters are escaped, because the text may come from a container or
+    /// a registry.
     #[must_use]
     pub fn new(word: &str, text: &str) -> Self {
         let mut text = text::line(text.trim());
@@ -56,7 +61,8 @@ fn path(unit: &str) -> PathBuf {
 }
 
 fn lines(unit: &str) -> Option<[String; 3]> {
-    // No other file, and nothing to wait for, whatever the service that imports images has put there.
+    // These flags refuse symbolic links and never block, because the service that imports images
+    // controls its files.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
     let file = OpenOptions::new().read(true).custom_flags(flags).open(path(unit)).ok()?;
     let mut text = Vec::new();
@@ -66,14 +72,15 @@ fn lines(unit: &str) -> Option<[String; 3]> {
     Some([lines.next()?, lines.next()?, lines.next().unwrap_or_default()])
 }
 
-/// Why `unit` has failed, if it has and its commands could tell.
+/// The recorded cause of `unit`, if it has failed and its commands have recorded a cause.
 #[must_use]
 pub fn of(unit: &str) -> Option<Cause> {
     let [word, text, _] = lines(unit)?;
     Some(Cause::new(&word, &text))
 }
 
-/// Why `unit` has failed, if that was in the run that this process belongs to (`$INVOCATION_ID`, systemd.exec(5)).
+/// The recorded cause of `unit`, if it is from the run that this process belongs to
+/// (`$INVOCATION_ID`, systemd.exec(5)).
 #[must_use]
 pub fn of_this_run(unit: &str) -> Option<Cause> {
     let [word, text, run] = lines(unit)?;
@@ -84,7 +91,8 @@ fn invocation() -> String {
     std::env::var("INVOCATION_ID").unwrap_or_default()
 }
 
-/// Writes down why `unit` has failed. Called by a command of the unit, which makes the text the unit's status line, too.
+/// Records the cause of `unit`. Called by a command of the unit; the text also becomes the unit's
+/// status line.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -93,7 +101,8 @@ pub fn record(unit: &str, cause: &Cause) -> io::Result<()> {
     write(unit, cause)
 }
 
-/// Writes down why `unit` has failed, unless it goes on to remove that: a command that is killed leaves it.
+/// Records the cause of `unit` without changing its status line. A command can record a cause in
+/// advance and remove it on success, so that the cause stays if the command is killed.
 ///
 /// # Errors
 /// The file cannot be written.
@@ -105,7 +114,7 @@ pub fn write(unit: &str, cause: &Cause) -> io::Result<()> {
     fs::rename(new, place)
 }
 
-/// Removes what was written down about an earlier start of `unit`.
+/// Removes the recorded cause of `unit`.
 ///
 /// # Errors
 /// The file cannot be removed.
@@ -116,7 +125,8 @@ pub fn forget(unit: &str) -> io::Result<()> {
     }
 }
 
-/// Sets the status line of the unit that this process is a command of (`sd_notify(3)`); `NotifyAccess=exec` allows it.
+/// Sets the status line of the unit that this process is a command of (`sd_notify(3)`). The unit
+/// needs `NotifyAccess=exec`.
 pub fn tell(status: &str) {
     let Some(socket) = std::env::var_os("NOTIFY_SOCKET").filter(|path| Path::new(path).is_absolute()) else { return };
     // Errors are ignored: without a service manager there is no status line.

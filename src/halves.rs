@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! Work on many independent things by two threads. A machine at boot has other things to do as well: two, not more.
+//! Work on many independent items by two threads. There are only two, because a machine at boot has
+//! other work, too.
 
 use std::thread::{Builder, scope};
 
-/// Fewer things than this are done sooner than a thread is made.
+/// Below this number of items, the work takes less time than making a thread.
 pub const WORTH_A_THREAD: usize = 128;
 
-/// Applies `work` to both halves of `items`, at the same time if that is worth it and a thread can be made, and returns
-/// what came of them in order.
+/// Applies `work` to both halves of `items` and returns the results in order. The halves are
+/// processed at the same time if there are enough items and a thread can be made.
 pub fn halves<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Sync) -> Vec<R> {
     if items.len() < WORTH_A_THREAD {
         return work(items);
@@ -18,7 +19,8 @@ pub fn halves<T: Sync, R: Send>(items: &[T], work: impl Fn(&[T]) -> Vec<R> + Syn
         let mut out = work(first);
         out.extend(match helper.map(std::thread::ScopedJoinHandle::join) {
             Ok(Ok(rest)) => rest,
-            // No thread, or it panicked: the same again, here, where a panic is the caller's.
+            // The thread could not be made, or has panicked. The work is done here then, so that a
+            // panic reaches the caller.
             Ok(Err(_)) | Err(_) => work(second),
         });
         out

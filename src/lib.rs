@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! OCI images and systemd-nspawn containers as ordinary systemd units.
+//! Runs OCI images and systemd-nspawn containers as ordinary systemd units.
 //!
-//! [`compile`] is the whole core and pure: configuration in, files and diagnostics out. Reading ([`search`]) and
-//! writing ([`output`]) happen at the two ends; `docs/architecture.md` shows how the parts hang together.
+//! [`compile`] is the whole core and is pure: it turns a configuration into files and diagnostics.
+//! Reading ([`search`]) and writing ([`output`]) happen at the two ends; `docs/architecture.md`
+//! shows how the modules work together.
 
 #[cfg(feature = "image")]
 pub mod admin;
@@ -49,27 +50,28 @@ use model::{Facts, Model};
 use output::tree::Tree;
 use started::Started;
 
-/// What a configuration becomes.
+/// The result of compiling a configuration.
 #[derive(Debug, Clone)]
 pub struct Compiled {
     /// The resolved configuration.
     pub model: Model,
-    /// What was known about images.
+    /// The facts that were used.
     pub facts: Facts,
-    /// All files.
+    /// The planned files.
     pub tree: Tree,
-    /// All problems, sorted by place.
+    /// All problems, sorted by location.
     pub diagnostics: Vec<Diagnostic>,
 }
 
-/// Compiles a configuration. The same input gives the same bytes, whatever order files were found in.
+/// Compiles a configuration. The same input gives the same output, in whatever order the files were
+/// found.
 #[must_use]
 pub fn compile(sources: &Sources, facts: &Facts) -> Compiled {
     complete(resolve::resolve(sources), facts.clone())
 }
 
-/// As [`compile`], but the tree has only the units, which depend on no facts, and those that are kept of what has started: all that a
-/// generator writes.
+/// Like [`compile`], but the tree contains only what a generator writes: the units, which depend on
+/// no facts, and the units that are kept for running containers.
 #[must_use]
 pub fn compile_units(sources: &Sources, started: &[Started]) -> Compiled {
     let model = resolve::resolve(sources);
@@ -78,7 +80,7 @@ pub fn compile_units(sources: &Sources, started: &[Started]) -> Compiled {
     with_diagnostics(model, Facts::default(), tree)
 }
 
-/// The second half of [`compile`], for callers that need the model to find out the facts.
+/// The second half of [`compile`], for callers that need the model to collect the facts.
 #[must_use]
 pub fn complete(model: Model, facts: Facts) -> Compiled {
     let tree = plan::plan(&model, &facts);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Copies of the units of what runs, made when it starts and removed when it stops. A reload that finds other files, or none, goes
-//! on giving the service manager these (`plan::kept`).
+//! Copies of the units of running containers, pods and networks, made at their start and removed at
+//! their stop. If a reload finds other files or none, the generator still gives the service manager
+//! these copies (`plan::kept`).
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -10,26 +11,27 @@ use std::path::{Path, PathBuf};
 use crate::paths::{STARTED, volume};
 use crate::unit::escape_path;
 
-/// Where units of ours are; the service manager takes those of the first one.
+/// The directories of planned units; the service manager prefers the first one.
 const UNITS: [&str; 2] = ["/etc/systemd/system", "/run/systemd/generator"];
 
-/// How the names of the units of ports begin.
+/// The beginning of the names of units of ports.
 const PORT: &str = "sdme-publish-";
 
-/// The name of our drop-ins.
+/// The name of the drop-ins of sdme-gen.
 const DROP_IN: &str = "10-sdme.conf";
 
 /// A unit that was started.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
-    /// Its name.
+    /// The name of the unit.
     pub unit: String,
-    /// Its files, and those of a socket's proxy or of a container's volumes, by their paths below a directory of units.
+    /// The files of the unit, and those of a socket's proxy or of a container's volumes, by their
+    /// paths relative to a unit directory.
     pub files: BTreeMap<String, String>,
 }
 
 impl Started {
-    /// Where its files are kept.
+    /// The directory of the copies.
     #[must_use]
     pub fn directory(&self) -> String {
         format!("{STARTED}/{}", self.unit)
@@ -42,20 +44,20 @@ impl Started {
         files.map(|(path, text)| (path.as_str(), text.as_str()))
     }
 
-    /// Whether it is a service; otherwise it is the socket of a port.
+    /// Whether the unit is a service. Otherwise it is the socket of a port.
     #[must_use]
     pub fn is_service(&self) -> bool {
         self.unit.ends_with(".service")
     }
 
-    /// What the proxy of a port is bound to: its container or pod.
+    /// The unit that the proxy of a port is bound to: that of its container or pod.
     #[must_use]
     pub fn owner(&self) -> Option<&str> {
         let proxy = self.files.get(&[self.unit.strip_suffix("socket")?, "service"].concat())?;
         proxy.lines().find_map(|line| line.strip_prefix("BindsTo="))
     }
 
-    /// The service of the container whose own network it is.
+    /// The container's service, if the unit is the network of a single container.
     #[must_use]
     pub fn container_of_pod(&self) -> Option<&str> {
         let mut lines = self.own().flat_map(|(_, text)| text.lines());
@@ -67,8 +69,8 @@ fn drop_in(unit: &str) -> String {
     format!("{unit}.d/{DROP_IN}")
 }
 
-/// Everything that runs on the system below `root`. What cannot be read is left out: it is a copy that another process is making or
-/// removing.
+/// All running units below `root`. Files that cannot be read are skipped: another process is making
+/// or removing them.
 #[must_use]
 pub fn read(root: &Path) -> Vec<Started> {
     let entries = fs::read_dir(root.join(STARTED.trim_start_matches('/'))).into_iter().flatten().flatten();
@@ -85,13 +87,13 @@ pub fn read(root: &Path) -> Vec<Started> {
     all
 }
 
-/// The open sockets of the container whose service is `service`.
+/// The open sockets of the container with the unit `service`.
 #[must_use]
 pub fn sockets_of(root: &Path, service: &str) -> Vec<String> {
     read(root).into_iter().filter(|started| started.owner() == Some(service)).map(|started| started.unit).collect()
 }
 
-/// Takes in the files below a directory of two levels.
+/// Adds the files below a directory with two levels.
 fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -106,8 +108,9 @@ fn collect(directory: &Path, prefix: &str, files: &mut BTreeMap<String, String>)
     }
 }
 
-/// Keeps a copy of a unit that is being started, as the service manager has read it: of a socket with its proxy, of a container with
-/// the mounts of its volumes. The start of a pod keeps copies of its sockets, too.
+/// Keeps a copy of a starting unit, as the service manager has read it. The copy of a socket
+/// includes its proxy, and that of a container includes the mounts of its volumes. The start of a
+/// pod also keeps copies of its sockets.
 ///
 /// # Errors
 /// The copy cannot be written.
@@ -124,7 +127,8 @@ pub fn keep(unit: &str) -> io::Result<()> {
     for mount in files.values().flat_map(|text| mounts(text)).collect::<Vec<_>>() {
         files.extend(ours(&mount).map(|text| (mount, text)));
     }
-    // A socket may close later than its pod, and be open without it.
+    // Sockets have separate copies, because a socket can close later than its pod, and can be open
+    // without it.
     needed.iter().try_for_each(|stem| keep(&format!("{stem}.socket")))?;
     let (new, place) = (PathBuf::from(format!("{STARTED}/.{unit}")), PathBuf::from(format!("{STARTED}/{unit}")));
     remove(&new)?;
@@ -137,7 +141,8 @@ pub fn keep(unit: &str) -> io::Result<()> {
     if files.is_empty() { Ok(()) } else { fs::rename(new, place) }
 }
 
-/// The sockets that the unit of a pod cannot do without, with what they listen on (systemd.socket(5), `ListenStream=`).
+/// The sockets that the unit of a pod requires, with their addresses (systemd.socket(5),
+/// `ListenStream=`).
 #[must_use]
 pub fn needed_sockets(unit: &str) -> BTreeMap<String, String> {
     let text = ours(unit).into_iter().chain(ours(&drop_in(unit))).collect::<String>();
@@ -149,7 +154,7 @@ pub fn needed_sockets(unit: &str) -> BTreeMap<String, String> {
     needed.filter_map(|socket| Some((socket.to_owned(), listen(socket)?))).collect()
 }
 
-/// Whether a unit that was started is what the service manager has read by now.
+/// Whether the copy of a running unit equals the unit that the service manager has read last.
 #[must_use]
 pub fn is_current(unit: &str) -> bool {
     let of_start = |path: &str| fs::read_to_string(Path::new(STARTED).join(unit).join(path)).ok();
@@ -159,7 +164,7 @@ pub fn is_current(unit: &str) -> bool {
 /// Removes the copy of a unit that has stopped.
 ///
 /// # Errors
-/// It cannot be removed.
+/// The copy cannot be removed.
 pub fn forget(unit: &str) -> io::Result<()> {
     remove(Path::new(&format!("{STARTED}/{unit}")))
 }
@@ -171,7 +176,7 @@ fn remove(directory: &Path) -> io::Result<()> {
     }
 }
 
-/// A file of ours, which the service manager reads.
+/// A planned unit file, as the service manager reads it. None if sdme-gen has not written the file.
 fn ours(path: &str) -> Option<String> {
     let text = UNITS.iter().find_map(|directory| fs::read_to_string(Path::new(directory).join(path)).ok())?;
     text.starts_with("# Generated by sdme-gen").then_some(text)
@@ -187,7 +192,7 @@ pub(crate) fn sockets(text: &str) -> Vec<String> {
         .collect()
 }
 
-/// The units of the networks that a unit needs which was started.
+/// The units of the networks that a running unit needs.
 #[must_use]
 pub fn networks_of(unit: &str) -> Vec<String> {
     let text = fs::read_to_string(Path::new(STARTED).join(unit).join(drop_in(unit))).unwrap_or_default();
@@ -195,7 +200,7 @@ pub fn networks_of(unit: &str) -> Vec<String> {
     needed.filter(|unit| unit.starts_with("sdme-network@")).map(str::to_owned).collect()
 }
 
-/// The units of the volumes that a unit needs mounted.
+/// The mount units of the volumes that a unit needs.
 fn mounts(text: &str) -> Vec<String> {
     let paths = text.lines().filter_map(|line| line.strip_prefix("WantsMountsFor=")).flat_map(str::split_whitespace);
     let volumes = paths.filter(|path| path.starts_with(&volume("")));

@@ -1,25 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! Text of images, registries and containers, made safe for terminals and for the journal. Pure.
+//! Escapes text from images, registries and containers for terminals and for the journal. Pure.
 //!
-//! Every sink that can print such text passes it through [`line`], or through [`json`] where programs read it: a control
-//! character could change earlier output on a terminal, and a newline could forge a second message in the journal.
+//! Every function that prints such text passes it through [`line`], or through [`json`] if programs
+//! read it: a control character could change earlier output on a terminal, and a newline could
+//! forge a second message in the journal.
 
 use std::fmt::Write as _;
 
-/// `text` on one line: control and invisible formatting characters are written as escapes, newlines among them.
+/// Returns `text` as one line: control characters, newlines and invisible formatting characters are
+/// escaped.
 #[must_use]
 pub fn line(text: &str) -> String {
     escape(text, false)
 }
 
-/// As [`line`], but newlines stay. For messages that this program formats in several lines and that contain no text of images.
+/// Like [`line`], but keeps newlines. This is for messages that this program formats in several
+/// lines and that contain no text of images.
 #[must_use]
 pub fn lines(text: &str) -> String {
     escape(text, true)
 }
 
-/// A JSON document, which may have several lines, with those characters as the escapes of JSON (RFC 8259, section 7). Programs
-/// read the same strings. JSON itself demands escapes only below U+0020, and the library writes no others.
+/// Escapes the same characters in a JSON document, except its newlines, with JSON's own escapes
+/// (RFC 8259, section 7), so that programs read the same strings. This is needed because JSON
+/// requires escapes only below U+0020, and `serde_json` writes no others.
 #[must_use]
 pub fn json(document: &str) -> String {
     let mut out = String::with_capacity(document.len());
@@ -52,8 +56,8 @@ fn escape(text: &str, keep_newlines: bool) -> String {
     out
 }
 
-/// Characters that are invisible, break lines, or change the direction of text: the classes Cf, Zl and Zp of Unicode, as far
-/// as terminals and editors obey them.
+/// Whether a character is invisible, breaks lines, or changes the direction of text: the classes
+/// Cf, Zl and Zp of Unicode, as far as terminals and editors act on them.
 fn is_format(c: char) -> bool {
     matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
         | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: applications on real systemd hosts run as their images intend, whatever they are made of, and as their
-//! configuration asks for.
+//! Tier 2: applications run on real systemd hosts as their images and their configuration require,
+//! whatever programs the images consist of.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -24,10 +24,10 @@ use support::containers::{Container, NGINX, boot_with, quoted, ready};
 use support::host::Host;
 use support::run;
 
-/// The image of nothing but [`programs`], and the one that has accounts, too.
+/// The image that has nothing but [`programs`], and the image that also has accounts.
 const SCRATCH: &str = "oci:/srv/own/scratch";
 const ACCOUNTS: &str = "oci:/srv/own/accounts";
-/// What an image without a `PATH` gets, as with Docker.
+/// The default of `PATH` for an image without one, which is the same as in Docker.
 const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 on_every_suite!(
@@ -48,7 +48,8 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// Compiles the programs that images consist of: one without a C library, and one that brings it along.
+/// Compiles the programs of the images: one without a C library, and one that is statically linked
+/// with it.
 fn programs(directory: &Path) {
     let source = support::repo("tests/programs");
     let own = ["-O2", "-Wall", "-Werror", "-static", "-nostdlib", "-fno-builtin", "-fno-stack-protector", "-o"];
@@ -60,7 +61,7 @@ fn programs(directory: &Path) {
     fs::remove_file(hello).unwrap();
 }
 
-/// Makes the images below `directory`.
+/// Builds the images in `directory`.
 fn images(directory: &Path) {
     let (scratch, accounts) = (directory.join("root"), directory.join("etc"));
     fs::create_dir(&scratch).unwrap();
@@ -85,21 +86,22 @@ fn images(directory: &Path) {
     }
 }
 
-/// Starts a container with an application of this image, and another one beside it that stays: a container ends with its
-/// last application. `file` is for the one.
+/// Starts a container with an application of this image. A second application keeps the container
+/// running, because a container ends with its last application. `file` has the settings of the
+/// first application.
 fn start<'a>(host: &'a Host, name: &str, image: &str, file: &str) -> Container<'a> {
     let container = Container::new(host, name);
     host.write("/etc/sdme/keep.image", format!("[Image]\nImage={NGINX}\n"));
     let both = format!("[Container]\nImage={image}\nApp=keep.image\n[Container keep]\nEntrypoint=/bin/sleep 1000\n");
     let app = image.rsplit('/').next().unwrap();
     host.write(&container.file(), format!("{both}[Container {app}]\n{file}"));
-    // How often it has been started does not matter here.
+    // The number of restarts must not reach the start limit here.
     host.ok("systemctl daemon-reload && systemctl reset-failed");
     container.systemctl("restart");
     container
 }
 
-/// The messages of its first application, which is called `app`, each with its priority.
+/// Returns the messages of the application `app`, each with its priority.
 fn messages(container: &Container<'_>, app: &str, count: usize) -> Vec<(u8, String)> {
     let name = &container.name;
     let fields = "--output-fields=PRIORITY,MESSAGE -o json";
@@ -123,13 +125,13 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
     out.push("the last line has no end".to_owned());
     assert_eq!(texts(6), out);
     assert_eq!(texts(5), through(["/dev/stderr", "/proc/self/fd/2", "/dev/fd/2"]));
-    // The image has no directory at all; whatever is mounted there has left none behind.
+    // The image has no directories, and mounting into it has left none behind.
     assert_eq!(host.ok(&format!("find {} -path '*/oci/*'", scratch.upper())), "");
 
     let hello = start(host, "static", SCRATCH, "Entrypoint=/static\n");
     assert_eq!(messages(&hello, "scratch", 1), [(6, "hello from a static binary".to_owned())]);
 
-    // Becomes another user first, as official images do; the pipe was somebody else's.
+    // The script changes to another user first, as official images do. The pipe belongs to root.
     let script = Container::new(host, "script");
     let text = "#!/bin/sh\necho as $(id -u)\nprintf '<3>grave\\n<8>none\\n'\n\
                 exec chroot --userspec=1:1 --groups= / sh -c 'id -u >/dev/stdout; echo no >/dev/stderr; kill 0'\n";
@@ -139,7 +141,7 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
     let end = "the application ended with signal 15 (SIGTERM)";
     let expected = [(6, "as 0"), (3, "grave"), (6, "<8>none"), (6, "1"), (6, end), (5, "no")];
     let mut found = messages(&script, "nginx", expected.len());
-    // The two streams are two.
+    // The order is only defined within each of the two streams.
     found.sort_by_key(|(priority, _)| *priority == 5);
     assert_eq!(found, expected.map(|(priority, text)| (priority, text.to_owned())));
 
@@ -148,8 +150,9 @@ fn programs_of_every_kind_run_and_their_logs_arrive(host: &Host) {
     host.wait(&format!("[ $({count} | tr -d x | wc -c) = 0 ] && [ $({count} | wc -c) = 1000000 ]"), 10);
 }
 
-/// What Docker documents for `USER` and `--user`: a name or number, a group behind a colon; without one, that of the
-/// account, or root's for a number that has none; supplementary groups only where no group was asked for.
+/// Docker's rules for `USER` and `--user`: a name or number, optionally with a group after a colon.
+/// The default group is that of the account, or root's group for a number without an account.
+/// Supplementary groups apply only if no group is named.
 fn users_are_the_images_own(host: &Host) {
     let table = [
         ("", "1000 1001 20 HOME=/srv/app"),
@@ -196,7 +199,7 @@ fn users_are_the_images_own(host: &Host) {
     }
 }
 
-/// Arguments and environment as an application of this configuration is to get them.
+/// The arguments and the environment that an application should get.
 #[derive(Debug)]
 struct Vector {
     arguments: Vec<String>,
@@ -205,7 +208,8 @@ struct Vector {
 
 impl Vector {
     fn random(runner: &mut TestRunner) -> Self {
-        // No NUL; Unicode of every kind, and what quoting, continuation and expansion are about more often.
+        // The texts have no NUL byte. Characters that matter for quoting, continuation and
+        // expansion are frequent; other characters of Unicode occur, too.
         let text = || "([\\\\\"'`$%#;= \t\n\r\u{1}\u{7f}{}()&|*?~-]|[a-z0-9]|[^\u{0}]){0,30}";
         let name = "[A-Za-z_][A-Za-z0-9_.-]{0,12}";
         let arguments = proptest::collection::vec(text(), 0..8);
@@ -214,7 +218,7 @@ impl Vector {
         Self { arguments, environment }
     }
 
-    /// The file that says so.
+    /// Returns the `.container` file with these values.
     fn file(&self) -> String {
         let mut file = String::from("[Container]\nImage=probe.image\n");
         let arguments: Vec<String> = self.arguments.iter().map(|argument| quoted(argument)).collect();
@@ -225,7 +229,7 @@ impl Vector {
         file
     }
 
-    /// The files that the launcher is told by.
+    /// Returns the files that the launcher reads.
     fn compiled(&self, number: usize) -> Vec<(String, String)> {
         let text = Text { path: "/etc/sdme/web.container".into(), content: Ok(self.file().into_bytes()) };
         let main = SourceFile { file_type: FileType::Container, name: "web".into(), main: text, drop_ins: Vec::new() };
@@ -266,8 +270,8 @@ fn vectors_arrive_byte_for_byte(host: &Host) {
     web.configure(&format!("[Container]\nImage={NGINX}\nHostName=vectors\n")).systemctl("start");
     host.write("/srv/vectors.tar", archive.into_inner().unwrap());
     host.ok("cd /var/lib/machines/web/srv && mkdir vectors && tar -C vectors -xf /srv/vectors.tar && cp /srv/own/root/probe .");
-    // Each in a mount namespace of its own, as the service has one; the launcher is the container's.
-    // As for the service, its directory is handed over open.
+    // Each launcher runs in its own mount namespace, as in the service, and gets its directory as
+    // an open descriptor, as in the service.
     let one = "mount -t tmpfs tmpfs /run && touch /run/sdme-oci-run && mount --bind /oci/sdme-oci-run /run/sdme-oci-run && \
                exec env LISTEN_FDS=1 LISTEN_FDNAMES=sdme /run/sdme-oci-run 3</srv/vectors/$1 >/srv/vectors/$1.out";
     web.ok(&format!("seq 0 999 | xargs -P 8 -I % unshare -m sh -ec '{one}' - %"));
@@ -296,10 +300,11 @@ fn a_million_lines_arrive_in_order(host: &Host) {
     let logs = Container::new(host, "logs");
     logs.configure(&format!("[Container]\nImage={SCRATCH}\nExec=lines {LINES}\n")).systemctl("start");
     let journal = "journalctl -b -q -M logs _SYSTEMD_UNIT=sdme-oci-app.service -t logs -o cat";
-    // As the journal is busy enough: one look a second.
+    // The journal is busy enough, so this polls only once a second.
     let last = format!("until {journal} -n 1 | grep -x {LINES}; do sleep 1; done");
     assert!(host.run_for(&last, Duration::from_secs(300)).success(), "the last line does not arrive");
-    // The launcher, which is the unit's main process, has never had more than its buffers.
+    // The launcher is the main process of the unit, and its peak memory must not exceed its
+    // buffers.
     let cgroup = format!("/sys/fs/cgroup/machine.slice/{}/payload/system.slice/sdme-oci-app.service", logs.unit);
     let peak = host.ok(&format!("awk '/VmHWM/ {{ print $2 }}' /proc/$(head -1 {cgroup}/cgroup.procs)/status"));
     assert!(peak.trim().parse::<u32>().unwrap() < 8192, "{peak} kB");
@@ -308,14 +313,14 @@ fn a_million_lines_arrive_in_order(host: &Host) {
     assert_eq!(output.stdout, format!("{LINES}\n"), "{output}");
 }
 
-/// What a script prints until it prints `END`.
+/// Waits until a script has printed `END`, and returns the lines before it.
 fn printed(container: &Container<'_>, app: &str) -> Vec<String> {
     let lines = format!("journalctl -b -q -M {} -t {app} -o cat", container.name);
     let lines = container.host.wait(&format!("{lines} | tee /dev/stderr | grep -qx END && {lines}"), 10);
     lines.lines().take_while(|line| *line != "END").map(str::to_owned).collect()
 }
 
-/// The keys that make `script` an application's program.
+/// Returns the keys that make `script` the program of an application.
 fn program(script: &str) -> String {
     format!("Entrypoint=/bin/sh -c\nExec={}\n", quoted(script))
 }
@@ -324,7 +329,8 @@ fn an_init_does_its_duties(host: &Host) {
     let run = |file: &str, script: &str| start(host, "web", NGINX, &(program(script) + file));
     let property = |name: &str| host.ok(&format!("systemctl -M web show -P {name} sdme-oci-app")).trim().to_owned();
 
-    // A PID namespace of its own, in which nothing is left over; every signal as a program expects it; a session.
+    // The application has its own PID namespace without leftover processes, default dispositions of
+    // all signals, and its own session.
     let script = "cd /proc; for i in 1 2 3; do (sleep 0.01 &); done; sleep 0.3; echo $$; echo [0-9]*; \
                   while read a b; do case $a in SigIgn:|SigBlk:) echo $b;; esac; done <self/status; \
                   cut -d' ' -f6 $$/stat; echo END; exec sleep 1000";
@@ -332,7 +338,7 @@ fn an_init_does_its_duties(host: &Host) {
     let web = run("", script);
     assert_eq!(printed(&web, "nginx"), ["2", "1 2", none, none, "2"]);
 
-    // The stop signal, its effect, and the status that the program ends with.
+    // The stop signal has its effect, and the exit status of the program is reported.
     let file = "StopSignal=usr1\nStopTimeout=5\n";
     run(file, "trap 'echo bye; exit 7' USR1; echo END; while :; do sleep 0.05; done");
     printed(&web, "nginx");
@@ -340,7 +346,7 @@ fn an_init_does_its_duties(host: &Host) {
     assert_eq!((property("ExecMainCode"), property("ExecMainStatus")), ("1".to_owned(), "7".to_owned()));
     host.ok("journalctl -b -q -M web -t nginx -o cat | grep -x bye");
 
-    // A signal that has it read its configuration again.
+    // The reload signal reaches the program.
     let web = run("ReloadSignal=HUP\n", "trap 'echo again' HUP; echo END; while :; do sleep 0.05; done");
     printed(&web, "nginx");
     let before = property("MainPID");
@@ -348,7 +354,8 @@ fn an_init_does_its_duties(host: &Host) {
     host.wait("journalctl -b -q -M web -t nginx -o cat | grep -x again", 5);
     assert_eq!(property("MainPID"), before);
 
-    // One that does not listen is killed, with everything it started; and it is the host that waits longer.
+    // A program that ignores the signal is killed with all its children. The host waits longer than
+    // the container.
     run(
         "StopSignal=TERM\nStopTimeout=1\n",
         "trap '' TERM; sleep 1000 & (sleep 1000 &); echo END; while :; do sleep 0.05; done",
@@ -358,10 +365,11 @@ fn an_init_does_its_duties(host: &Host) {
     host.ok("systemctl -M web stop sdme-oci-app");
     assert_eq!(property("Result"), "timeout");
     let namespaces = "for p in /proc/[0-9]*; do readlink $p/ns/pid; done 2>/dev/null | sort -u | wc -l";
-    // The host's, the container's and that of the other application.
+    // The PID namespaces of the host, of the container and of the other application remain.
     host.wait(&format!("{namespaces} | grep -x 3"), 5);
 
-    // An end by a signal is one; what was printed last is there, and whatever else ran is gone.
+    // An end by a signal is reported as such. The last output is in the journal, and all other
+    // processes of the application are gone.
     run("", "(sleep 1000 &); echo END; printf last; kill -SEGV $$");
     printed(&web, "nginx");
     host.wait("systemctl -M web is-failed sdme-oci-app", 5);
@@ -370,7 +378,7 @@ fn an_init_does_its_duties(host: &Host) {
     host.wait("journalctl -b -q -M web -t nginx -o cat | grep -x last", 5);
     host.wait(&format!("{namespaces} | grep -x 3"), 5);
 
-    // So does its init.
+    // The same is true for a program that cannot be started.
     start(host, "web", NGINX, "Entrypoint=/nothing\n");
     host.wait(
         "journalctl -b -q -M web -t nginx -o cat | grep -x 'cannot start /nothing: No such file or directory'",
@@ -381,14 +389,15 @@ fn an_init_does_its_duties(host: &Host) {
 
 fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
     let web = Container::new(host, "web");
-    // Its only one, which stays.
+    // This is the only application of the container, and it keeps running.
     let scripted = |file: &str, script: &str| {
         host.write(&web.file(), format!("[Container]\nImage={NGINX}\n{}{file}", program(script)));
         host.ok("systemctl daemon-reload && systemctl reset-failed");
         web.systemctl("restart");
         printed(&web, "web")
     };
-    // Edited by hand, it counts; the container's own settings beat it.
+    // A variable that was edited by hand in the image takes effect, but the settings of the
+    // container override it.
     web.configure(&format!("[Container]\nImage={NGINX}\n"));
     host.ok("systemctl start 'sdme-image@oci:-srv-images-nginx'");
     host.ok("echo \"BY_HAND='it counts'\nBEATEN=1\" >>/var/lib/sdme/fs/oci:-srv-images-nginx/tree/oci/env");
@@ -432,7 +441,8 @@ fn settings_of_the_inside_take_effect_and_leave_nothing(host: &Host) {
     let script = "for d in / /usr /run /tmp /var/tmp /dev/shm; do touch $d/x 2>/dev/null && echo $d; done; echo END; exec sleep 1000";
     assert_eq!(scripted("ReadOnly=yes\n", script), ["/run", "/tmp", "/var/tmp", "/dev/shm"]);
     assert_eq!(scripted("ReadOnly=yes\nReadOnlyTmpfs=no\n", script), ["/dev/shm"]);
-    // Settings that are gone are gone: nothing of them is in the layer of the container, nor in the image's.
+    // Removed settings have no effect any more, and have left nothing in the layer of the container
+    // or of the image.
     assert_eq!(scripted("", "ulimit -Sn; cat /etc/hosts | wc -l; pwd; echo END; exec sleep 1000"), ["1024", "3", "/"]);
     web.systemctl("stop");
     assert_eq!(host.ok(&format!("cd {} && find oci -type f -o -type l", web.upper())), "");

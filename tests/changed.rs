@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `sdme-gen restart --changed` restarts what runs on older files, image or base, and nothing else.
+//! Tier 2: `sdme-gen restart --changed` restarts exactly the containers that run on older files or
+//! on an older image or base.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -22,13 +23,13 @@ fn on(suite: &str, _: &str, case: fn(&Host)) {
 
 const NAMES: [&str; 5] = ["alone", "ported", "member", "follower", "imaged"];
 
-/// The main process of each container.
+/// Returns the main process of each container.
 fn processes(host: &Host) -> BTreeMap<&'static str, String> {
     let process = |name: &str| host.ok(&format!("systemctl show -P MainPID systemd-nspawn@{name}.service"));
     NAMES.iter().map(|name| (*name, process(name))).collect()
 }
 
-/// The containers with another main process than before.
+/// Returns the containers whose main process has changed.
 fn restarted(host: &Host, before: &BTreeMap<&'static str, String>) -> Vec<&'static str> {
     let now = processes(host);
     NAMES.iter().filter(|name| before[*name] != now[*name]).copied().collect()
@@ -58,13 +59,14 @@ fn what_has_changed_is_restarted(host: &Host) {
     let units = NAMES.map(|name| format!("systemd-nspawn@{name}"));
     host.ok(&format!("systemctl start sdme-pod@tier.target {}", units.join(" ")));
 
-    // Nothing has changed, also not after a reload.
+    // Without a change, nothing is restarted, not even after a reload.
     let before = processes(host);
     host.ok("systemctl daemon-reload");
     assert_eq!(host.ok("sdme-gen restart --changed"), "");
     assert_eq!(restarted(host, &before), [""; 0]);
 
-    // What the inside is told, a port of a container, and one of a pod, on which a container outside of the pod depends.
+    // The changes are an environment variable, a port of a container, and a port of a pod. A
+    // container outside of the pod depends on the pod.
     write(host, "alone", &(answers(8081, "alone") + "Environment=NEW=yes\n"));
     write(host, "ported", "Network=back\nPublishPort=8084:80\n");
     host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8091:80\n");
@@ -87,7 +89,8 @@ fn what_has_changed_is_restarted(host: &Host) {
     host.fails("ss -Hltn | grep -E ':(8082|8090) '");
     assert_eq!(host.ok("sdme-gen restart --changed"), "");
 
-    // A network that is to stay is reloaded under its member; with another bridge, the member is restarted, too.
+    // A change of the network's permanence reloads it while its member runs; a change of its bridge
+    // restarts the member as well.
     let before = processes(host);
     host.write("/etc/sdme/back.network", "[Network]\n[Install]\nWantedBy=multi-user.target\n");
     let reload = "back: files changed; reload sdme-network@back.service";
@@ -102,7 +105,7 @@ fn what_has_changed_is_restarted(host: &Host) {
     assert_eq!(host.ok("sdme-gen restart --changed"), "");
     assert_eq!(host.ok("sdme-gen ps --format '{{.Networks}}' ported").trim(), "back");
 
-    // Another version of an image has come, and no file has changed.
+    // The image has a new version, and no file has changed.
     let before = processes(host);
     host.ok("rm -r /srv/own && cp -r /srv/images/base /srv/own && systemctl start sdme-image@other");
     let line = "imaged: image changed; restart systemd-nspawn@imaged.service\n";
@@ -111,7 +114,7 @@ fn what_has_changed_is_restarted(host: &Host) {
     assert_eq!(host.ok("sdme-gen restart --changed"), "");
 
     let before = processes(host);
-    // A mistake and a removed file: what runs goes on, and is named.
+    // A container with an invalid file or without a file keeps running and is reported.
     write(host, "alone", "Imge=x\n");
     host.ok("rm /etc/sdme/ported.container && systemctl daemon-reload");
     let output = host.run("sdme-gen restart --changed alone ported");

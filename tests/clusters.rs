@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: the manifests of `tests/manifests` are converted on a host, started with the command that `convert` prints, asked at their
-//! ports and by the names of their services, and stopped. Each image is replaced by a small server that listens on the ports of the
-//! real one. One of them names another machine and a driver of a cloud, and is only converted.
+//! Tier 2: the manifests of `tests/manifests` are converted on a host and started with the command
+//! that `convert` prints. Their ports and the names of their services are then checked, and they
+//! are stopped. Each image is replaced by a small server that listens on the ports of the real one.
+//! One manifest names another machine and a cloud driver, so it is not started here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 #[macro_use]
@@ -17,7 +18,7 @@ use support::{lan, repo};
 
 on_every_suite!(clusters_run_on_one_machine);
 
-/// The images that the manifests name, and the ports that each of them listens on.
+/// The images that the manifests name, and the ports on which each of them listens.
 const IMAGES: [(&str, &str); 10] = [
     ("cache:7", "6379/tcp"),
     ("dashboard:10", "3000/tcp"),
@@ -31,24 +32,25 @@ const IMAGES: [(&str, &str); 10] = [
     ("worker:1", "9100/tcp"),
 ];
 
-/// A manifest, and what is to be found when it runs.
+/// A manifest, and the checks while it runs.
 #[derive(Default)]
 struct Manifest {
-    /// Its file.
+    /// The name of the manifest.
     file: &'static str,
-    /// Ports of the host, each with the server that answers and its own port.
+    /// Ports of the host, each with the name and the port of the server that answers.
     ports: &'static [(u16, &'static str, u16)],
-    /// A container, a name with a port that is asked in it, and the server that answers.
+    /// A container, the host name and port that it connects to, and the name of the server that
+    /// answers.
     reached: &'static [(&'static str, &'static str, &'static str)],
-    /// A container, a file in it, and a part of that file.
+    /// A container, a file in it, and a part of the content of that file.
     files: &'static [(&'static str, &'static str, &'static str)],
-    /// A container, and a variable as the shell shows it.
+    /// A container, and a variable in the notation of the shell.
     variables: &'static [(&'static str, &'static str)],
-    /// Commands of the host that succeed while it runs.
+    /// Commands of the host that succeed while the manifest runs.
     succeed: &'static [&'static str],
-    /// Commands of the host that succeed when it has been stopped.
+    /// Commands of the host that succeed after the manifest was stopped.
     afterwards: &'static [&'static str],
-    /// Whether something of it is lost.
+    /// Whether the conversion loses a field.
     loses: bool,
 }
 
@@ -269,7 +271,8 @@ fn clusters_run_on_one_machine(host: &Host, outside: &Path) {
                 host.ok(command);
             }
         }
-        // Nothing has failed, and what another conversion of no objects leaves is nothing.
+        // No unit has failed, and a conversion of the same projects without objects removes all
+        // files.
         assert_eq!(host.ok("systemctl list-units --failed --no-legend --plain 'systemd-nspawn@*' 'sdme-*'"), "");
         for manifest in group {
             manifest.remove(host);
@@ -287,14 +290,14 @@ impl Manifest {
         format!("cd /srv/work && sdme-gen convert --write kube {}", self.file)
     }
 
-    /// Converts it; gives the units that it starts.
+    /// Converts the manifest, and returns the units that start it.
     fn convert(&self, host: &Host) -> Vec<String> {
         let output = host.run(&self.command());
         assert_eq!(output.status, if self.loses { 3 } else { 0 }, "{}: {output}", self.file);
         let start =
             output.stdout.lines().find_map(|line| line.strip_prefix("start the project with: systemctl start "));
         let start = start.unwrap_or_else(|| panic!("{}: {output}", self.file));
-        // Another conversion changes nothing.
+        // A second conversion changes nothing.
         assert_eq!(host.run(&self.command()).stdout, "", "{}", self.file);
         start.split_whitespace().map(str::to_owned).collect()
     }
@@ -326,7 +329,7 @@ impl Manifest {
         }
     }
 
-    /// Removes it by a conversion of the same project without objects.
+    /// Removes the files by a conversion of the same project without objects.
     fn remove(&self, host: &Host) {
         let project = self.file.split('.').next().unwrap();
         let empty = "apiVersion: v1\\nkind: ConfigMap\\nmetadata: {name: none}\\n";

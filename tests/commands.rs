@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: the verbs, typed one after the other on a Debian 13 host as by somebody who tries them: a base operating system, nginx,
-//! pods, defaults; what each prints, and what it leaves.
+//! Tier 2: the verbs, run one after the other on a Debian 13 host in the way of a new user: a base
+//! operating system, nginx, pods and defaults. The output and the effect of each command are
+//! checked.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -14,7 +15,7 @@ fn the_verbs_do_what_they_say() {
     }
     let host = &boot("trixie", "commands");
 
-    // A base operating system: imported, and a container of it, which starts and answers.
+    // A base operating system is imported, and a container of it starts.
     host.ok(&format!("sdme-gen fs import debian {DEBIAN}"));
     let list = host.ok("sdme-gen fs ls");
     let line = list.lines().nth(1).unwrap_or_default();
@@ -38,7 +39,8 @@ fn the_verbs_do_what_they_say() {
     let json = host.ok("sdme-gen diff --json debian");
     assert!(json.contains("\"path\": \"/srv/new\""), "{json}");
 
-    // It runs no application: what is meant for one is not dropped in silence.
+    // This container runs no application, so settings for an application are refused instead of
+    // being ignored.
     host.ok("sdme-gen create envy -r debian -e A=b");
     host.fails("systemctl start systemd-nspawn@envy");
     host.ok(
@@ -47,7 +49,8 @@ fn the_verbs_do_what_they_say() {
     );
     host.ok("sdme-gen rm envy");
 
-    // A second one of the same image has another name; neither goes while it runs.
+    // A second container of the same image gets another name. A running container cannot be
+    // removed.
     assert_eq!(host.ok("sdme-gen create -r debian"), "write /etc/sdme/debian-2.container\n");
     assert!(host.fails("sdme-gen rm debian").contains("debian runs; run systemctl stop"));
     assert!(host.ok("sdme-gen rm --dry-run debian-2").contains("remove /etc/sdme/debian-2.container"));
@@ -55,14 +58,14 @@ fn the_verbs_do_what_they_say() {
     host.ok("! ls /etc/sdme/*.container /var/lib/sdme/containers/debian && ! machinectl show debian");
     assert!(host.fails("sdme-gen rm debian").contains("there is no container debian"));
 
-    // nginx, on the host's /usr.
+    // nginx runs on the /usr of the host.
     host.ok(&format!("sdme-gen fs import nginx {NGINX}"));
     host.ok("sdme-gen new --detach web -r nginx --memory 512M --cpus 1.5 -e 'GREETING=a b'");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert_eq!(host.ok("systemctl show -P CPUQuotaPerSecUSec systemd-nspawn@web").trim(), "1.500000s");
     let graph = host.ok("sdme-gen graph web");
     assert!(graph.contains("└─Wants sdme-image@nginx.service"), "{graph}");
-    // What it draws is what systemd was told.
+    // The units in the graph are the units that systemd has loaded.
     for line in graph.lines().filter(|line| line.contains("Requires ")) {
         let unit = line.split("Requires ").nth(1).unwrap().split(' ').next().unwrap();
         assert_eq!(host.ok(&format!("systemctl show -P LoadState '{unit}'")).trim(), "loaded", "{line}");
@@ -72,7 +75,7 @@ fn the_verbs_do_what_they_say() {
     assert!(host.fails("sdme-gen graph wbe").contains("there is no container wbe"));
     host.ok("sdme-gen rm -f web");
 
-    // A pod, and ports; the pod group of the manual.
+    // Pods with published ports, and the pod group of the manual.
     host.ok("sdme-gen pod new tier --publish 8080:80");
     host.ok("sdme-gen new --detach front -r nginx --pod tier");
     assert_eq!(host.wait_http("http://localhost:8080/", 10), WELCOME);
@@ -82,14 +85,14 @@ fn the_verbs_do_what_they_say() {
     host.wait("nsenter --net=/run/sdme/pods/inner/netns curl -fsS http://127.0.0.1/", 10);
     host.ok("sdme-gen rm -f app");
 
-    // A port of its own, published without a pod.
+    // A container publishes a port without a pod.
     host.ok("sdme-gen new --detach alone -r nginx -p 127.0.0.1:8081:80");
     assert_eq!(host.wait_http("http://127.0.0.1:8081/", 10), WELCOME);
     let refused = host.fails("sdme-gen create other -r nginx -p 127.0.0.1:8081:80");
     assert!(refused.contains("nothing was written") && refused.contains("port 127.0.0.1:8081/tcp"), "{refused}");
     host.ok("sdme-gen rm -f alone");
 
-    // Defaults.
+    // Global defaults.
     host.ok("sdme-gen config set BaseFs debian.image");
     assert_eq!(host.ok("sdme-gen config get BaseFs"), "debian.image\n");
     host.ok("sdme-gen new --detach based -r nginx");
@@ -98,7 +101,7 @@ fn the_verbs_do_what_they_say() {
     host.fails("sdme-gen config get BaseFs");
     assert!(host.fails("sdme-gen config set BaseFS x").contains("did you mean BaseFs?"));
 
-    // From elsewhere.
+    // Conversions from other tools.
     let run = format!("sdme-gen convert --write run docker run -d --name moved -p 8082:80 -e TZ=UTC {NGINX}");
     assert_eq!(host.ok(&run), "write /etc/sdme/moved.container\n");
     host.ok("systemctl start systemd-nspawn@moved");
@@ -119,7 +122,7 @@ fn the_verbs_do_what_they_say() {
     assert_eq!(host.wait_http("http://localhost:9001/", 10), WELCOME);
     assert_eq!(host.wait_http("http://localhost:9002/", 10), WELCOME);
 
-    // What shells ask for.
+    // Completion of command lines, and manual pages.
     let complete = |words: &str, index: usize| {
         host.ok(&format!("_CLAP_COMPLETE_INDEX={index} _CLAP_IFS=, COMPLETE=bash sdme-gen -- {words}"))
     };

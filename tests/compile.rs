@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: every fixture against its snapshot, and that compiling is deterministic and keeps files apart.
+//! Tier 0: compares the output of every fixture with its snapshot, and checks that compiling is
+//! deterministic and keeps files apart.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fixtures;
@@ -22,7 +23,7 @@ fn text(fixture: &Fixture, sources: &Sources) -> String {
 }
 
 #[test]
-fn snapshots() {
+fn every_fixture_matches_its_snapshot() {
     for fixture in fixtures() {
         let mut settings = insta::Settings::clone_current();
         settings.set_snapshot_path("../snapshots");
@@ -37,7 +38,7 @@ fn every_snapshot_has_its_fixture() {
     let names: Vec<String> = fixtures().into_iter().map(|f| format!("{}.snap", f.name)).collect();
     for entry in std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots")).unwrap() {
         let entry = entry.unwrap();
-        // Other tables have directories of their own.
+        // Other tests have subdirectories for their snapshots.
         if entry.file_type().unwrap().is_dir() {
             continue;
         }
@@ -57,9 +58,9 @@ fn the_order_files_are_found_in_does_not_matter() {
     }
 }
 
-/// What a fixture's files become does not depend on files that have nothing to do with them.
+/// The output for the files of a fixture does not depend on unrelated files.
 #[test]
-fn a_neighbour_changes_nothing() {
+fn unrelated_files_do_not_change_the_output() {
     let all = fixtures();
     let rejected = all.iter().find(|f| f.name == "10-rejected").unwrap().sources();
     for fixture in all.iter().filter(|f| f.name.starts_with("01-") || f.name.starts_with("04-")) {
@@ -76,7 +77,7 @@ fn files(tree: &Tree) -> impl Iterator<Item = (&str, &sdme_gen::output::tree::No
     tree.iter().map(|(_, path, node)| (path, node))
 }
 
-/// No host unit depends on what is known about images: the generator knows nothing.
+/// Units of the host do not depend on facts about images, because the generator has none.
 #[test]
 fn units_do_not_depend_on_facts() {
     use sdme_gen::output::tree::Place;
@@ -87,7 +88,7 @@ fn units_do_not_depend_on_facts() {
     }
 }
 
-/// Two threads read many files, and what they find out apart is put together as if it were one.
+/// Two threads share the work on many files; conflicts are still found between all of them.
 #[test]
 fn many_files_are_read_as_one_after_the_other() {
     use sdme_gen::config::keys::FileType;
@@ -108,7 +109,7 @@ fn many_files_are_read_as_one_after_the_other() {
     };
     let right = compiled(usize::MAX);
     assert_eq!((right.model.containers.len(), right.model.images.len()), (300, 3));
-    // Who comes first has an image as he wants.
+    // The first file in order determines the image; a later file that differs is refused.
     let last = compiled(199);
     let said: Vec<String> = last.diagnostics.iter().map(ToString::to_string).collect();
     assert!(matches!(said.as_slice(), [one] if one.starts_with("/etc/sdme/c199.container:2: ")), "{said:?}");

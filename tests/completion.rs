@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What each shell completes, asked of the shell itself.
+//! Completion in each shell, tested in the shell itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -11,7 +11,8 @@ use std::process::Command;
 
 use support::{repo, require};
 
-/// Runs a shell with the tool on its path and a configuration of three containers, one of them of a template.
+/// Runs a shell with the tool in its PATH and a configuration of three containers, one of which is
+/// an instance of a template.
 fn ask(shell: &str, arguments: &[&str]) -> String {
     let directory = tempfile::tempdir().unwrap();
     let path = |name: &str| directory.path().join(name);
@@ -37,13 +38,13 @@ fn ask(shell: &str, arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-/// The candidates among options, and descriptions behind them.
+/// Returns the candidates without options and without descriptions.
 fn names(text: &str) -> Vec<&str> {
     text.lines().filter_map(|line| line.split('\t').next()).filter(|word| !word.starts_with('-')).collect()
 }
 
 #[test]
-fn bash_completes() {
+fn bash_completes_names_and_keys() {
     if !require(&["build", "bash"]) {
         return;
     }
@@ -60,7 +61,7 @@ fn bash_completes() {
 }
 
 #[test]
-fn fish_completes() {
+fn fish_completes_names_and_describes_verbs() {
     if !require(&["build", "fish"]) {
         return;
     }
@@ -79,7 +80,7 @@ fn zsh_completes_the_first_time() {
     }
     assert!(Path::new(&repo("target/documents/completions/_sdme-gen")).exists());
     ask("zsh", &["-n", &repo("target/documents/completions/_sdme-gen").display().to_string()]);
-    // On a terminal: there is no other way to have it complete. What is typed comes back completed.
+    // zsh completes only on a terminal, so the test types into one and reads the completed line.
     let script = r#"
         zmodload zsh/zpty
         zpty z zsh -f -i

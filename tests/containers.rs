@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: containers on real systemd hosts, from a file in `/etc/sdme` to a page over HTTP and back to nothing.
+//! Tier 2: containers on real systemd hosts, from a file in `/etc/sdme` to a page over HTTP, and
+//! until nothing is left.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -11,16 +12,16 @@ use std::time::{Duration, Instant};
 use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, quoted, ready};
 use support::host::Host;
 
-/// What a container stands on, and what runs in it.
+/// The base of a container, and what runs in it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
-    /// The application on the host's `/usr`.
+    /// An application on the `/usr` of the host.
     Usr,
-    /// The application on a base image it names.
+    /// An application on a base image that its file names.
     Base,
-    /// The application on the base image that is the default.
+    /// An application on the default base image.
     BaseFs,
-    /// A base image alone.
+    /// A base image without an application.
     System,
     /// A clone of the host.
     Clone,
@@ -28,10 +29,10 @@ enum Kind {
 
 impl Kind {
     const ALL: [Self; 5] = [Self::Usr, Self::Base, Self::BaseFs, Self::System, Self::Clone];
-    /// One of each base.
+    /// One kind for each base.
     const BASES: [Self; 3] = [Self::Usr, Self::Base, Self::Clone];
 
-    /// Writes every file but the container's own.
+    /// Writes all files except that of the container.
     fn prepare(self, host: &Host) {
         host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
         host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
@@ -40,7 +41,7 @@ impl Kind {
         }
     }
 
-    /// The container's file.
+    /// Returns the file of the container.
     fn file(self) -> &'static str {
         match self {
             Self::Usr | Self::BaseFs => "[Container]\nImage=nginx.image\n",
@@ -54,7 +55,7 @@ impl Kind {
         !matches!(self, Self::System | Self::Clone)
     }
 
-    /// Asserts that the container runs, and runs what it should.
+    /// Asserts that the container runs its application or system.
     fn assert_up(self, container: &Container<'_>) {
         if self.has_application() {
             assert_eq!(container.host.wait_http("http://localhost/", 10), WELCOME);
@@ -64,7 +65,8 @@ impl Kind {
         }
     }
 
-    /// The directories on the host that the container is stacked on and must not change.
+    /// Returns the directories of the host that are lower layers of the container and must not
+    /// change.
     fn below(self) -> &'static [&'static str] {
         match self {
             Self::Usr => &["/var/lib/sdme/store", "/usr"],
@@ -96,12 +98,13 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// The mount table without what differs from one look at it to the next.
+/// Returns the mount table without the fields that differ in each read.
 fn mounts(host: &Host) -> BTreeSet<String> {
     host.ok("cut -d' ' -f4-6 /proc/self/mountinfo").lines().map(str::to_owned).collect()
 }
 
-/// Waits until the mount table is `before` again and nothing of the container runs.
+/// Waits until the mount table is `before` again, and asserts that nothing of the container is
+/// left.
 fn assert_gone(container: &Container<'_>, namespace: &str, before: &BTreeSet<String>) {
     let deadline = Instant::now() + Duration::from_secs(5);
     loop {
@@ -122,13 +125,13 @@ fn assert_gone(container: &Container<'_>, namespace: &str, before: &BTreeSet<Str
     container.host.wait(&format!("{gone} && ! ls -A /run/systemd/nspawn/unix-export | grep ."), 5);
 }
 
-/// The PID namespace of a running container.
+/// Returns the PID namespace of a running container.
 fn namespace(container: &Container<'_>) -> String {
     let name = &container.name;
     container.host.ok(&format!("readlink /proc/$(machinectl show -P Leader {name})/ns/pid")).trim().to_owned()
 }
 
-/// From the files to a running container, and through every way it can end.
+/// Starts a container of each kind, and ends it in every possible way.
 fn containers_start_and_end_and_leave_nothing(host: &Host) {
     for kind in Kind::ALL {
         kind.prepare(host);
@@ -159,7 +162,8 @@ fn live(host: &Host, kind: Kind) {
     host.wait(&format!("systemctl is-failed {}", web.unit), 10);
     web.systemctl("start");
     kind.assert_up(&web);
-    // All processes at once, also those that would take the container apart, if they came to be in the same control group.
+    // All processes are killed at once, including those that should clean up if they are in the
+    // same control group.
     let killed = namespace(&web);
     host.ok(&format!("systemctl kill --signal=KILL {}", web.unit));
     host.wait(&format!("systemctl is-failed {}", web.unit), 10);
@@ -173,7 +177,7 @@ fn live(host: &Host, kind: Kind) {
     assert_gone(&web, &second, &before);
 
     web.systemctl("start");
-    // Those that differ from another one in their configuration only need not show as much.
+    // Kinds that differ from another one only in their configuration need fewer restarts.
     let restarts = if matches!(kind, Kind::BaseFs | Kind::System) { 2 } else { 20 };
     for _ in 0..restarts {
         web.systemctl("reset-failed").systemctl("restart");
@@ -186,7 +190,8 @@ fn live(host: &Host, kind: Kind) {
     host.ok(&format!("! {killed}"));
 }
 
-/// Names, types, modes, owners, links, sizes, times and contents of everything in `directories`.
+/// Returns names, types, modes, owners, links, sizes, times and contents of all files in
+/// `directories`.
 fn fingerprint(host: &Host, directories: &[&str]) -> BTreeSet<String> {
     let list =
         "find \"$d\" -printf '%p %y %m %U:%G %n %s %T@ %l\\n' && find \"$d\" -type f -print0 | xargs -0r sha256sum";
@@ -194,7 +199,8 @@ fn fingerprint(host: &Host, directories: &[&str]) -> BTreeSet<String> {
     lines.lines().map(str::to_owned).collect()
 }
 
-/// Ten containers of one image, each with files of its own, and nothing of it in what they share.
+/// Ten containers share one image. Each of them has its own files, and the shared directories do
+/// not change.
 fn ten_at_once_share_an_image_and_leave_it_alone(host: &Host) {
     for kind in Kind::BASES {
         kind.prepare(host);
@@ -221,7 +227,7 @@ fn ten(host: &Host, kind: Kind) {
     let before = fingerprint(host, kind.below());
     let units: Vec<&str> = all.iter().map(|(container, _)| container.unit.as_str()).collect();
     host.ok(&format!("systemctl start {}", units.join(" ")));
-    // The first of them made it.
+    // The first container has created these shared directories.
     let shared = host.ok("ls -d /run/sdme/host-base /run/sdme/empty 2>/dev/null || true");
     let shared: Vec<&str> = shared.lines().collect();
     let made = fingerprint(host, &shared);
@@ -255,7 +261,7 @@ fn the_start_limit_is_in_force(host: &Host) {
     assert_eq!(web.property("StartLimitBurst"), "5");
     assert_eq!(web.property("StartLimitIntervalUSec"), "10s");
     let restart = format!("systemctl restart {}", web.unit);
-    // The image is there by then.
+    // The image is imported by now.
     web.systemctl("start").systemctl("reset-failed");
     let refused = (0..20).find(|_| !host.run(&restart).success());
     assert_eq!(refused, Some(5));
@@ -295,7 +301,7 @@ fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
     assert_eq!((environment("A"), environment("B")), (Some("1".to_owned()), Some("2".to_owned())));
     assert_eq!(arguments(&web, "sh")[3], "alpha");
     assert_eq!(web.ok("hostname; readlink /etc/localtime"), "first\n../usr/share/zoneinfo/Asia/Tokyo\n");
-    // What the container writes stays.
+    // Files that the container has written are kept.
     web.ok("echo kept >/srv/kept");
 
     web.configure(&file(&format!("{}HostName=second\nEnvironment=A=changed\n", SCRIPT.replace("alpha", "beta"))));
@@ -310,7 +316,8 @@ fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     assert_eq!(web.ok("hostname; cat /srv/kept; grep -c second /etc/hosts || true"), "web\nkept\n0\n");
 
-    // Without its file it keeps running, and is stopped as before; so it is with one that was broken meanwhile.
+    // A running container keeps running if its file is removed or becomes invalid, and can still be
+    // stopped.
     web.configure("[Container]\nImagine=x\n").systemctl("stop");
     host.wait("! mountpoint -q /var/lib/machines/web", 5);
     web.configure(&file("")).systemctl("start");
@@ -324,7 +331,8 @@ fn a_changed_configuration_takes_effect_with_a_restart(host: &Host) {
     host.fails("systemctl start systemd-nspawn@web");
 }
 
-/// What a start of an image that is there does not do: run a process for it, write a journal that is then moved, watch for pressure.
+/// A start with an imported image runs no process to check the image, moves no journal, and watches
+/// no memory pressure.
 fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     let image = |more: &str| {
         host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n{more}"));
@@ -344,7 +352,7 @@ fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     let open = web.ok("ls -l /proc/1/fd /proc/$(pidof systemd-journald)/fd || true");
     assert!(open.contains("socket:") && !open.contains("pressure"), "{open}");
 
-    // Other settings are looked at, also those of before.
+    // Other settings lead to a new check, even if they were used before.
     image("Mode=app\n");
     looked("yes");
     looked("no");
@@ -356,7 +364,8 @@ fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     image("");
     looked("no");
 
-    // What is lost is noticed by the start that needs it, and is there for the next.
+    // A start that needs a lost file fails and names it, and the next start imports the image
+    // again.
     web.systemctl("stop");
     host.ok("rm -r /var/lib/sdme/layers/*");
     host.fails("systemctl start systemd-nspawn@web");
@@ -369,14 +378,14 @@ fn an_image_that_is_as_asked_for_is_not_looked_at(host: &Host) {
     looked("yes");
 }
 
-/// The environment of the application's process called `name`.
+/// Returns the environment of the application's process called `name`.
 fn environment(container: &Container<'_>, name: &str) -> BTreeMap<String, String> {
     let text = container.host.read(&format!("/proc/{}/environ", container.process(name)));
     let variable = |line: &str| line.split_once('=').map(|(name, value)| (name.to_owned(), value.to_owned()));
     text.split_terminator('\0').map(|line| variable(line).expect("a variable")).collect()
 }
 
-/// Its command line.
+/// Returns the command line of the application's process called `name`.
 fn arguments(container: &Container<'_>, name: &str) -> Vec<String> {
     let text = container.host.read(&format!("/proc/{}/cmdline", container.process(name)));
     text.split_terminator('\0').map(str::to_owned).collect()
@@ -407,7 +416,7 @@ fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
 
     let fails = |image: &str, expected: &[&str]| {
         host.fails(&format!("systemctl start {} {}", new.unit, old.unit));
-        // An image's failure is nobody else's.
+        // The failed image does not affect other containers.
         assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
         old.systemctl("reset-failed").systemctl("stop");
         let status = host.fails(&format!("systemctl status --no-pager -l '{image}'"));
@@ -419,7 +428,8 @@ fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
     new.configure(&file("oci:/srv/nowhere"));
     fails("sdme-image@oci:-srv-nowhere", &["oci:/srv/nowhere", "No such file or directory"]);
 
-    // One byte of the last layer; the others are there already, and are not read.
+    // One byte of the last layer is changed; the other layers are already imported and are not
+    // read.
     let digest = "grep -o 'sha256:[0-9a-f]*' | cut -d: -f2";
     host.ok("cp -r /srv/images/nginx /srv/damaged");
     let manifest = host.ok(&format!("cat /srv/damaged/index.json | {digest} | head -n 1"));
@@ -430,18 +440,18 @@ fn a_failed_pull_fails_the_start_and_names_the_source(host: &Host) {
     new.configure(&file("damaged.image"));
     fails("sdme-image@damaged", &["oci:/srv/damaged", blob.trim(), "is damaged"]);
 
-    // Repaired, it needs nothing but another start.
+    // After the repair, another start is sufficient.
     host.ok(&format!("cp /srv/good {layer}"));
     new.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     new.systemctl("stop");
 
-    // Once imported, its source is no longer needed.
+    // After the import, the source is not needed any more.
     host.ok("rm -r /srv/damaged");
     new.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
 
-    // A restart does not fall back on what was there before.
+    // A restart does not fall back to the former image.
     new.configure(&file("oci:/srv/nowhere"));
     host.fails(&format!("systemctl restart {}", new.unit));
     assert_eq!(new.property("ActiveState"), "failed");
@@ -463,7 +473,7 @@ fn an_interrupted_pull_leaves_nothing_and_the_next_one_works(host: &Host) {
     host.ok("! ls -A /var/lib/sdme/store | grep import");
 }
 
-/// The units and settings as static files, on a host whose systemd has no generator of ours.
+/// The units and settings are static files, and the host has no generator of ours.
 fn applied_units_need_no_generator(host: &Host) {
     host.ok("rm /usr/lib/systemd/system-generators/sdme-generator");
     for kind in Kind::ALL {
@@ -498,14 +508,15 @@ fn generated_and_applied_units_get_along(host: &Host) {
     host.ok("systemctl daemon-reload && sdme-gen apply --dry-run | tee /dev/stderr | wc -l | grep -qx 0");
     web.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
-    // Applied files win, as all of /etc does, and the container says that they are behind.
+    // Applied files take precedence, as all files in /etc do. The container reports that they are
+    // outdated.
     web.configure(&file("HostName=changed\n")).systemctl("restart");
     let journal = host.ok("journalctl -b -u systemd-nspawn@web");
     assert!(journal.contains("/etc/systemd/nspawn/web.nspawn is used and differs"), "{journal}");
     host.ok("sdme-gen apply && systemctl daemon-reload && systemctl restart systemd-nspawn@web");
     assert_eq!(web.ok("hostname"), "changed\n");
 
-    // Back to the generator alone: a start needs nothing that was applied.
+    // Without applied files, a start uses the generated ones.
     host.ok(&format!("mv {0} /srv && sdme-gen apply && mv /srv/web.container {0}", web.file()));
     host.ok("test ! -e /etc/systemd/nspawn/web.nspawn && systemctl daemon-reload");
     web.systemctl("restart");
@@ -538,7 +549,7 @@ fn values_arrive_byte_for_byte(host: &Host) {
     for (number, value) in hard.iter().enumerate() {
         file += &format!("Environment={}\n", quoted(&format!("V{number}={value}")));
     }
-    // As one would write it by hand.
+    // Values as a user would write them by hand.
     file +=
         "Environment=PLAIN=100%$HOME 'SINGLE=a \"b\" c' \"DOUBLE=it's\" \\\n  TAIL=\\u20ac\n# EMPTY has no value.\n";
     file += "Environment=EMPTY= PATH=/usr/bin:/bin\n";
@@ -547,7 +558,7 @@ fn values_arrive_byte_for_byte(host: &Host) {
     let mut expected: BTreeMap<String, String> =
         hard.iter().enumerate().map(|(number, value)| (format!("V{number}"), (*value).to_owned())).collect();
     let by_hand = [("PLAIN", "100%$HOME"), ("SINGLE", "a \"b\" c"), ("DOUBLE", "it's"), ("TAIL", "€"), ("EMPTY", "")];
-    // The image's own variable, overruled, and what Docker gives to every container.
+    // Variables that override those of the image, and the ones that Docker sets in each container.
     let usual = [("PATH", "/usr/bin:/bin"), ("HOME", "/root"), ("HOSTNAME", "web")];
     expected.extend(by_hand.into_iter().chain(usual).map(|(name, value)| (name.to_owned(), value.to_owned())));
     assert_eq!(environment(&web, "sh"), expected);
@@ -559,7 +570,7 @@ fn values_arrive_byte_for_byte(host: &Host) {
 
 fn logs_are_in_the_journal_and_a_stop_is_the_images_own(host: &Host) {
     let web = Container::new(host, "web");
-    // As the image starts it, but with more to say.
+    // The command of the image, with a more verbose log.
     web.configure(&format!(
         "[Container]\nImage={NGINX}\nExec=nginx -g 'daemon off; error_log /var/log/nginx/error.log notice;'\n"
     ));
@@ -568,7 +579,7 @@ fn logs_are_in_the_journal_and_a_stop_is_the_images_own(host: &Host) {
     host.fails("curl -fs http://localhost/missing");
     let listed = host.ok("machinectl --no-legend list");
     assert!(listed.starts_with("web "), "{listed}");
-    // The image's log files are links to /dev/stdout and /dev/stderr.
+    // The log files of the image are symbolic links to /dev/stdout and /dev/stderr.
     for message in
         ["GET / HTTP/1.1\" 200", "GET /missing HTTP/1.1\" 404", "open() \"/usr/share/nginx/html/missing\" failed"]
     {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `sdme-gen cp` and `sdme-gen inspect`, case by case: files go both ways, to running and stopped containers, with their owners,
-//! and no symbolic link of a container leads to the host.
+//! Tier 2: `sdme-gen cp` and `sdme-gen inspect`, case by case. Files are copied in both directions,
+//! for running and stopped containers, with their owners, and no symbolic link of a container leads
+//! to the host.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -19,7 +20,8 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// What is tried, a shell command of the administrator's, what it prints, and its exit status. `$C` is the container.
+/// The title, a shell command of the administrator, its output and its exit status. `$C` is the
+/// container.
 const CASES: [(&str, &str, &str, i32); 30] = [
     ("a file into a directory", "sdme-gen cp /srv/in/one $C:/srv && it cat /srv/one", "1\n", 0),
     ("a file under another name", "sdme-gen cp /srv/in/one $C:/srv/two && it cat /srv/two", "1\n", 0),
@@ -149,11 +151,12 @@ fn files_are_copied_as_with_docker(host: &Host) {
     for name in ["plain", "apart"] {
         let container = Container::new(host, name);
         container.systemctl("start");
-        // What a container would put there to have the host's root write elsewhere.
+        // Links that a hostile container could create to make root of the host write elsewhere.
         let traps = "ln -s /srv/target /escape; ln -s ../../../.. /up; ln -s /data /way; mkdir -p /srv/target /fifos; mkfifo /fifos/fifo; \
                      echo f >/fifos/file; chmod 711 /srv";
         host.ok(&format!("sdme-gen exec {name} -- sh -c '{traps}'"));
-        // The first is for the running container, the second for the stopped one; each looks by exec, which takes a start.
+        // The first run uses the running container, the second one the stopped container, which is
+        // started only for each check.
         cases(host, name, "sdme-gen exec $C -- \"$@\"");
         host.ok("rm -rf /srv/out/*");
         host.ok(&format!("sdme-gen exec {name} -- rm -rf /srv/other"));
@@ -170,7 +173,7 @@ fn files_are_copied_as_with_docker(host: &Host) {
     containers_are_inspected(host);
 }
 
-/// Runs the cases with a function `it` that runs a command in the container.
+/// Runs the cases. `inside` is the body of a shell function that runs a command in the container.
 fn cases(host: &Host, name: &str, inside: &str) {
     let mut wrong = String::new();
     for (what, command, printed, status) in CASES {

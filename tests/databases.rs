@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: a web server and three databases from images of Debian's packages, on the host's `/usr` and on a base image:
-//! answered by their own clients, with their passwords, and with their data wherever the container goes.
+//! Tier 2: a web server and three databases from images of Debian packages, on the `/usr` of the
+//! host and on a base image. Their own clients get answers with their passwords, and their data
+//! survives all restarts.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -11,16 +12,16 @@ use support::containers::{Container, DEBIAN, NGINX, WELCOME, boot, files_of, rea
 use support::host::Host;
 
 const DATABASES: &str = "/srv/images/databases";
-/// The same images with another label.
+/// The same images with an additional label.
 const REPLACED: &str = "/var/replaced";
 
 #[test]
-fn trixie() {
+fn databases_work_on_trixie() {
     on("trixie");
 }
 
 #[test]
-fn forky() {
+fn databases_work_on_forky() {
     on("forky");
 }
 
@@ -30,22 +31,22 @@ fn on(suite: &str) {
     }
 }
 
-/// A service, and how it is asked.
+/// A service, and the parameters of its client.
 struct Service<'a> {
     container: Container<'a>,
-    /// The image's name.
+    /// The name of the image.
     image: &'static str,
     port: u16,
-    /// What is written into `/etc/sdme`, without the image.
+    /// The settings in its file, without the image.
     settings: &'static str,
-    /// What it was told as its password; its container's name unless empty.
+    /// The password; empty for a service without one.
     password: &'static str,
-    /// What it says when it has stopped in order.
+    /// A message of an orderly shutdown.
     farewell: &'static str,
 }
 
 impl Service<'_> {
-    /// Runs the service's own client from its image in the host's network.
+    /// Runs the client of the service, from its image and in the network of the host.
     fn ask(&self, question: &str) -> String {
         let Self { image, port, .. } = self;
         let root = || files_of(self.container.host, image);
@@ -66,7 +67,7 @@ impl Service<'_> {
         self.container.host.wait(&client, 60)
     }
 
-    /// Has it keep something.
+    /// Stores data in the service.
     fn tell(&self) {
         match self.image {
             "nginx" => String::new(),
@@ -76,7 +77,7 @@ impl Service<'_> {
         };
     }
 
-    /// Asserts that it is up and knows what it was told.
+    /// Asserts that the service is up and has the stored data.
     fn assert_known(&self) {
         let (question, answer) = match self.image {
             "nginx" => ("", WELCOME),
@@ -103,7 +104,7 @@ fn services(host: &Host) -> Vec<Service<'_>> {
         farewell,
     };
     vec![
-        // As they are, on the host's /usr and in its network.
+        // These services run on the /usr of the host and in its network.
         service(
             "web",
             "nginx",
@@ -129,8 +130,8 @@ fn services(host: &Host) -> Vec<Service<'_>> {
             "x",
             POSTGRES,
         ),
-        // On a base image, in networks of their own, with the volumes that the images declare. Log files are links to
-        // the standard streams.
+        // These services run on a base image, in separate networks, with the volumes that the
+        // images declare. Their log files are links to the standard streams.
         service(
             "web-d",
             "nginx",
@@ -166,7 +167,7 @@ fn services(host: &Host) -> Vec<Service<'_>> {
             "kept secret",
             POSTGRES,
         ),
-        // The two other ways to a password.
+        // The two other ways to set a password.
         service(
             "maria-s",
             "mariadb",
@@ -179,13 +180,14 @@ fn services(host: &Host) -> Vec<Service<'_>> {
     ]
 }
 
-/// Makes a layout of other images with the same content, on which a service finds its data.
+/// Creates a layout with new images that have the same content, on which a service must find its
+/// data.
 fn replaced(host: &Host) {
     let to = host.directory().join("var/replaced");
     let from = support::image("databases");
     let copy = |options: &str| Command::new("cp").arg(options).arg(&from).arg(&to).status().unwrap().success();
     assert!(copy("-al") || copy("-a"));
-    // What is written to is a file of its own.
+    // The index is modified, so it must not be a hard link.
     let index = to.join("index.json");
     std::fs::remove_file(&index).unwrap();
     std::fs::copy(from.join("index.json"), &index).unwrap();
@@ -241,7 +243,8 @@ fn services_run_as_their_images_intend(host: &Host) {
     host.ok("grep -q replaced=yes /var/lib/sdme/fs/redis/image.json || grep -q '\"replaced\": *\"yes\"' /var/lib/sdme/fs/redis/image.json");
 }
 
-/// What they print is in the journal of their container, also what they print into a file that is a link.
+/// The output of a service is in the journal of its container, including output to a file that is a
+/// link to a standard stream.
 fn logs(host: &Host) {
     for (container, message) in [
         ("web", "GET / HTTP/1.1\" 200"),
@@ -257,7 +260,7 @@ fn logs(host: &Host) {
     }
 }
 
-/// Nobody but root, and the service's user where it was said, can read what is secret.
+/// Only root, and the user that the configuration names, can read secrets.
 fn secrets(host: &Host) {
     let secrets = "/run/sdme/secrets";
     assert_eq!(host.ok(&format!("stat -c %a {secrets}/postgres-d {secrets}/maria-s")), "700\n700\n");
@@ -265,13 +268,13 @@ fn secrets(host: &Host) {
     let mounted = "systemd-run -M postgres-d --wait --pipe -q stat -c %a:%u /oci/mounts/run-secrets-pg";
     assert_eq!(host.ok(mounted), "400:997\n");
     assert_eq!(host.ok("stat -c %a /run/sdme/containers/maria-d/config/oci/container.env"), "600\n");
-    // Neither in a unit, nor on a command line, of which this is none.
+    // Secrets are neither in a unit nor on a command line.
     host.write("/srv/told", "kept secret\ntold \\ \"nobody\"\n\"from a file\" $x\n");
     assert_eq!(host.ok("grep -rlsF -f /srv/told /run/systemd /etc/systemd || true"), "");
     assert_eq!(host.ok("cat /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' ' | grep -aoF -f /srv/told || true"), "");
 }
 
-/// All stop by themselves, of their own signal, and have time for it.
+/// All services stop by their own signal and within the time limit.
 fn stop(host: &Host, services: &[Service<'_>], stop: &dyn Fn() -> support::Output) {
     let began = Instant::now();
     assert!(stop().success());

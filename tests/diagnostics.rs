@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Wrong files, each with its exact diagnostics; `check` names them and changes nothing. `docs/diagnostics.md` is made from the
-//! catalogue. `SDME_UPDATE=1` writes both the table's expectations and the page.
+//! Invalid files with their exact diagnostics. `check` reports the same and changes nothing.
+//! `docs/diagnostics.md` is generated from the catalogue. `SDME_UPDATE=1` writes both the
+//! expectations of the table and the page.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cases;
@@ -31,7 +32,7 @@ fn updating() -> bool {
 }
 
 #[test]
-fn wrong_files_lead_to_these_diagnostics() {
+fn invalid_files_have_exactly_the_expected_diagnostics() {
     let all = cases("wrong.txt");
     if updating() {
         let mut out = String::new();
@@ -62,7 +63,7 @@ fn wrong_files_lead_to_these_diagnostics() {
 }
 
 #[test]
-fn check_says_the_same_and_changes_nothing() {
+fn check_reports_the_same_and_changes_nothing() {
     for case in cases("wrong.txt") {
         let dir = tempfile::tempdir().unwrap();
         for (name, text) in &case.files {
@@ -101,17 +102,17 @@ fn check_says_the_same_and_changes_nothing() {
     }
 }
 
-/// Problems of one value that are like no others.
+/// Problems that are specific to one value and need no separate code.
 const GENERIC: [&str; 2] = ["Entrypoint=", "Timezone="];
 
-/// The diagnostics of a fixture.
+/// Returns the diagnostics of a fixture.
 fn of_fixture(path: &Path) -> Vec<Diagnostic> {
     let sources = search(&SearchPath::below(path));
     compile(&sources, &Facts::default()).diagnostics
 }
 
 #[test]
-fn hardly_any_has_the_generic_code() {
+fn hardly_any_diagnostic_has_the_generic_code() {
     let tables = ["wrong.txt", "quadlet.txt"].into_iter().flat_map(cases).flat_map(|case| case.diagnostics());
     let fixtures = fs::read_dir(root().join("tests/fixtures")).unwrap().map(|entry| entry.unwrap().path());
     let all: BTreeSet<Diagnostic> =
@@ -163,7 +164,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_is_the_catalogue() {
+fn the_page_of_diagnostics_matches_the_catalogue() {
     let path = root().join("docs/diagnostics.md");
     if updating() {
         fs::write(&path, page()).unwrap();
@@ -172,7 +173,7 @@ fn the_page_is_the_catalogue() {
 }
 
 #[test]
-fn every_example_is_one_of_its_kind() {
+fn every_example_yields_its_code() {
     for kind in KINDS.iter().filter(|kind| kind.code != Code::Unreadable) {
         let files = kind.example.iter().map(|(n, t)| ((*n).to_owned(), (*t).to_owned())).collect();
         let diagnostics = Case { files, ..Case::default() }.diagnostics();
@@ -180,7 +181,7 @@ fn every_example_is_one_of_its_kind() {
     }
 }
 
-/// Words of many messages, each in place of a value that a user has written.
+/// Parts of many messages, which are used as values of a user.
 const WORDS: [&str; 12] = [
     "unknown key X= in [Container]",
     "x.image cannot be used: a:1: y",
@@ -197,7 +198,7 @@ const WORDS: [&str; 12] = [
 ];
 
 #[test]
-fn text_of_users_changes_no_code() {
+fn values_of_users_do_not_change_the_code() {
     let with = |key: &str, value: &str| {
         let text = format!("[Container]\nImage=nginx\n{key}={value}\n");
         let case = Case { files: vec![("web.container".to_owned(), text)], ..Case::default() };
@@ -214,10 +215,10 @@ fn text_of_users_changes_no_code() {
     }
 }
 
-/// A line as it is wrong and as it is right, and the code; a line without a code is right.
+/// A wrong line, the right line, and the code. A line without a code is never wrong.
 type Lines = &'static [(&'static str, &'static str, &'static str)];
 
-/// Files of which every line with two forms is wrong in the first one, with this code, and right in the second one.
+/// Files in which each line with a code is wrong in its first form and right in its second form.
 const MANY: [(&str, Lines); 8] = [
     (
         "web.container",
@@ -301,7 +302,8 @@ const MANY: [(&str, Lines); 8] = [
     ("other.contaner", &[("[Container]", "", "")]),
 ];
 
-/// The files, of which lines are right where `mended` says so, and what `check` has to name: file, line and code.
+/// Returns the files, with the right line where `mended` returns true, and the expected file, line
+/// and code of each diagnostic.
 fn many(mut mended: impl FnMut() -> bool) -> (Case, BTreeSet<(String, u32, String)>) {
     let (mut case, mut wanted) = (Case::default(), BTreeSet::new());
     for (name, lines) in MANY {
@@ -319,14 +321,15 @@ fn many(mut mended: impl FnMut() -> bool) -> (Case, BTreeSet<(String, u32, Strin
     (case, wanted)
 }
 
-/// What a case comes to. A member of a pod that cannot be used says so, too.
+/// Returns file, line and code of the diagnostics of a case, without those about members of
+/// unusable pods.
 fn named(case: &Case) -> BTreeSet<(String, u32, String)> {
     let own = case.diagnostics().into_iter().filter(|found| found.problem.code != Code::UnusableFile);
     own.map(|found| (found.at.file.to_string(), found.at.line, found.problem.code.to_string())).collect()
 }
 
 #[test]
-fn one_run_names_every_problem_of_every_file() {
+fn one_run_reports_every_problem_of_every_file() {
     let (case, wanted) = many(|| false);
     assert_eq!((case.files.len(), wanted.len()), (8, 32));
     assert_eq!(named(&case), wanted);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Documentation against what it documents: `docs/keys.md` is made from the key table (`SDME_UPDATE=1` writes it), and
-//! links lead somewhere, and each test that `docs/security.md` names exists.
+//! Compares the documentation with its subject: `docs/keys.md` is generated from the key table
+//! (`SDME_UPDATE=1` writes it), links have existing targets, and each test that `docs/security.md`
+//! names exists.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fmt::Write as _;
@@ -53,7 +54,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_keys_is_the_table() {
+fn the_page_of_keys_matches_the_table() {
     let path = root().join("docs/keys.md");
     if std::env::var_os("SDME_UPDATE").is_some() {
         fs::write(&path, page()).unwrap();
@@ -62,7 +63,7 @@ fn the_page_of_keys_is_the_table() {
 }
 
 #[test]
-fn links_lead_somewhere() {
+fn links_have_existing_targets() {
     let docs = fs::read_dir(root().join("docs")).unwrap().map(|e| e.unwrap().path());
     let mut seen = 0;
     for page in docs
@@ -81,8 +82,8 @@ fn links_lead_somewhere() {
     assert!(seen > 3);
 }
 
-/// Words in backquotes of `docs/security.md` that stand for tests: files `tests/FILE`, modules `attacks::MODULE`, and functions,
-/// which have names of at least four words.
+/// Words in backquotes of `docs/security.md` that denote tests: files `tests/FILE`, modules
+/// `attacks::MODULE`, and functions, whose names have at least four words.
 #[test]
 fn tests_that_promise_security_exist() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
@@ -90,7 +91,7 @@ fn tests_that_promise_security_exist() {
     let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));
     let sources: Vec<String> = sources.map(|path| fs::read_to_string(path).unwrap()).collect();
     let mut seen = 0;
-    // Commands in code blocks have no closing quote on their line.
+    // Code fences are skipped, because their backquotes have no closing quote on the same line.
     for word in page.lines().filter(|line| !line.starts_with("```")).flat_map(|line| line.split('`').skip(1).step_by(2))
     {
         let exists = if let Some(module) = word.strip_prefix("attacks::") {

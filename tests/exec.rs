@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `sdme-gen exec` behaves as `docker exec` does: streams, terminals, signals and exit statuses, case by case.
+//! Tier 2: `sdme-gen exec` behaves like `docker exec`: streams, terminals, signals and exit
+//! statuses, case by case.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -17,7 +18,7 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// What is tried, a shell command of the administrator's, what it prints, and its exit status.
+/// The title, a shell command of the administrator, its output and its exit status.
 const CASES: [(&str, &str, &str, i32); 56] = [
     ("success", "sdme-gen exec web -- true", "", 0),
     ("failure", "sdme-gen exec web -- sh -c 'exit 3'", "", 3),
@@ -213,13 +214,14 @@ fn commands_behave_as_with_docker(host: &Host) {
 
     logs_are_chosen(host);
 
-    // The application ends, and every command beside it with it.
+    // If the application ends, every command of exec ends with it.
     let killed =
         host.run("(sleep 1; systemctl kill -M web -s KILL sdme-oci-app.service) & sdme-gen exec web -- sleep 999");
     assert_eq!(killed.status, 137, "{killed}");
 }
 
-/// As with docker and podman: the last lines, a span of time, a pattern, several containers.
+/// As in docker and podman, logs are selected by the number of lines, a span of time, a pattern,
+/// and several containers.
 fn logs_are_chosen(host: &Host) {
     host.write(
         "/etc/sdme/talk.container",

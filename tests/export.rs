@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: `sdme-gen export kube` as a user runs it: the configurations of `tests/cases/export.txt` and of `tests/fixtures` become
-//! objects that pass the schemas of two versions of Kubernetes, and come back by `convert kube`.
+//! Tier 0: `sdme-gen export kube` as a user runs it. The configurations of `tests/cases/export.txt`
+//! and of `tests/fixtures` become objects that pass the schemas of two versions of Kubernetes and
+//! can be converted back by `convert kube`.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -15,7 +16,7 @@ use sdme_gen::compose::value::Value;
 use sdme_gen::kube::read;
 use support::{cache, repo, require};
 
-/// Versions of Kubernetes that kubernetes-validate has the schemas of.
+/// The versions of Kubernetes whose schemas kubernetes-validate checks.
 const VERSIONS: [&str; 2] = ["1.33", "1.36"];
 
 struct Case {
@@ -24,7 +25,7 @@ struct Case {
     root: tempfile::TempDir,
 }
 
-/// The configurations of the table.
+/// Returns the configurations of the table.
 fn cases() -> Vec<Case> {
     let table = fs::read_to_string(repo("tests/cases/export.txt")).unwrap();
     let mut all = Vec::new();
@@ -71,7 +72,7 @@ fn export(root: &Path, options: &[String]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(&output.stdout), text(&output.stderr))
 }
 
-/// Fixtures without mistakes, each with its name.
+/// Returns all fixtures with their names, including those with mistakes.
 fn fixtures() -> Vec<(String, std::path::PathBuf)> {
     let entries = fs::read_dir(repo("tests/fixtures")).unwrap().map(|entry| entry.unwrap().path());
     let mut all: Vec<_> = entries
@@ -83,17 +84,17 @@ fn fixtures() -> Vec<(String, std::path::PathBuf)> {
 }
 
 #[test]
-fn configurations_become_objects() {
+fn configurations_become_kubernetes_objects() {
     let mut count = 0;
     for case in cases() {
         count += 1;
         let (code, out, err) = export(case.root.path(), &case.options);
         assert!(code == 0 || code == 3, "{}: {err}", case.title);
-        // What is lost has its file and line.
+        // Each lost setting is reported with its file and line.
         let is_placed =
             |line: &str| line.starts_with("/etc/") && line.split(':').nth(1).is_some_and(|n| n.parse::<u32>().is_ok());
         assert!(err.lines().all(|line| is_placed(line) || line.contains(": the pod fits")), "{}: {err}", case.title);
-        // The same files give the same bytes.
+        // Equal files yield equal bytes.
         assert_eq!(export(case.root.path(), &case.options).1, out, "{}", case.title);
         let snapshot = format!("{out}--- standard error, exit status {code}\n{err}");
         insta::with_settings!({snapshot_path => repo("snapshots/export"), prepend_module_to_snapshot => false, omit_expression => true}, {
@@ -141,7 +142,7 @@ fn objects_pass_the_schemas_of_two_versions() {
 }
 
 #[test]
-fn names_kinds_and_files_are_chosen() {
+fn names_kinds_and_output_files_can_be_chosen() {
     let case = cases().into_iter().find(|case| case.title == "a pod of two containers").unwrap();
     let root = case.root.path();
     let options = |words: &str| words.split(' ').filter(|word| !word.is_empty()).map(str::to_owned).collect::<Vec<_>>();
@@ -161,7 +162,8 @@ fn names_kinds_and_files_are_chosen() {
     let (code, _, err) = export(root, &options("--namespace A_b"));
     assert!(code == 1 && err.contains("is no namespace"), "{err}");
 
-    // Files are written where asked, again after a change, and never over those of somebody else.
+    // Files are written to the requested directory and updated after a change, but files of others
+    // are never replaced.
     let place = root.join("out");
     let into = vec!["--output".to_owned(), place.to_str().unwrap().to_owned()];
     let (code, out, err) = export(root, &into);
@@ -172,16 +174,17 @@ fn names_kinds_and_files_are_chosen() {
     assert!(code == 1 && err.contains("somebody else wrote this file"), "{err}");
     assert_eq!(fs::read_to_string(place.join("tier.yaml")).unwrap(), "mine\n");
 
-    // A mistake in a file exports nothing.
+    // With a mistake in a file, nothing is exported.
     fs::write(root.join("etc/sdme/bad.container"), "[Container]\nImagge=x\n").unwrap();
     let (code, out, err) = export(root, &[]);
     assert_eq!((code, out.as_str()), (1, ""));
     assert!(err.contains("/etc/sdme/bad.container:2: unknown key Imagge="), "{err}");
 }
 
-/// A pod that is said to fit the restricted level does, by the rules of the Pod Security Standards for containers and pods.
+/// A pod that is reported to fit the restricted level satisfies the rules of the Pod Security
+/// Standards for containers and pods.
 #[test]
-fn what_fits_the_restricted_level_is_restricted() {
+fn pods_reported_as_restricted_satisfy_the_standards() {
     let mut claimed = 0;
     for case in cases() {
         let (_, out, err) = export(case.root.path(), &case.options);
@@ -223,9 +226,10 @@ fn what_fits_the_restricted_level_is_restricted() {
     assert!(claimed >= 2, "{claimed}");
 }
 
-/// What is exported comes back as the same file, or the difference was listed.
+/// The exported objects of each configuration can be converted back without errors. The number of
+/// lost settings is printed, not checked.
 #[test]
-fn exported_configurations_come_back() {
+fn exported_objects_can_be_converted_back() {
     let mut report = String::new();
     for case in cases() {
         let (_, out, err) = export(case.root.path(), &case.options);

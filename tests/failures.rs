@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: why a container did not start, or ended, is said where people look: on the first screen of `systemctl status` of the unit
-//! that was started, in the last line of `sdme-gen logs`, and by the verb that started it; each time the cause and the remedy.
+//! Tier 2: the reason why a container did not start or has ended is reported on the first screen of
+//! `systemctl status` of the started unit, in the last line of `sdme-gen logs`, and by the verb
+//! that started the container. Each report has the cause and the remedy.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -14,26 +15,28 @@ use support::host::Host;
 
 /// A container that fails.
 struct Failure {
-    /// The container's name.
+    /// The name of the container.
     name: &'static str,
-    /// Commands before.
+    /// Shell commands that run before the start.
     before: &'static str,
-    /// What follows `Image=` in its file, or, if that is a whole file, the file.
+    /// The lines after `Image=` in its file, or the whole file if the text starts with
+    /// `[Container]`.
     file: &'static str,
-    /// What `systemctl start` comes to.
+    /// The expected result of `systemctl start`.
     start: Start,
-    /// What has to be said: causes and remedies.
+    /// The expected parts of the report: causes and remedies.
     said: &'static [&'static str],
 }
 
-/// What `systemctl start` comes to.
+/// The result of `systemctl start`.
 #[derive(PartialEq)]
 enum Start {
     /// The start fails.
     Fails,
-    /// The start succeeds; the container fails afterwards.
+    /// The start succeeds, and the container fails afterwards.
     Succeeds,
-    /// The application ends at once, and that may be before the container has told that it is up: then the start fails.
+    /// The application ends immediately, perhaps before the container has reported that it is up.
+    /// In that case the start fails.
     Either,
 }
 
@@ -56,7 +59,7 @@ impl Failure {
 }
 
 const FAILURES: &[Failure] = &[
-    // Images.
+    // Failures of images.
     failure("nolayout", "[Container]\nImage=oci:/srv/nowhere\n", &["oci:/srv/nowhere: ", "No such file or directory", "journalctl -u"]),
     failure("down", "[Container]\nImage=down.image\n", &["127.0.0.1:1/a/b:1", "cannot be reached", "check the name of the registry and the network"])
         .after("printf '[Image]\\nImage=127.0.0.1:1/a/b:1\\nRetry=0\\n' >/etc/sdme/down.image"),
@@ -70,7 +73,7 @@ const FAILURES: &[Failure] = &[
     failure("base", "Base=nginx.image\n", &["cannot import the image oci:/srv/images/nginx", "InstallPackages=no"])
         .after("umount /var/lib/sdme/store; printf '[Image]\\nImage=oci:/srv/images/nginx\\n' >/etc/sdme/nginx.image"),
     failure("awaited", "[Container]\nImage=${IMAGE}\n[Service]\nEnvironmentFile=/srv/later.env\n", &["the variable IMAGE is not known", "/srv/later.env", "run systemctl daemon-reload"]),
-    // Ports and networks.
+    // Failures of ports and networks.
     failure("taken", "Network=private\nPublishPort=8090:80\n", &["port 8090 is taken by systemd-socket", "holder.service", "stop that, or change PublishPort="])
         .after("systemd-run -q --unit=holder systemd-socket-activate -l 8090 cat; until ss -ltn | grep -q :8090; do sleep 0.05; done"),
     failure("socket", "Network=private\nPublishPort=127.0.0.1:8091:80\n", &["port 127.0.0.1:8091 is taken by mine.socket", "change PublishPort="])
@@ -80,7 +83,7 @@ const FAILURES: &[Failure] = &[
     failure("link", "Network=uplink\n", &["the network cannot be made: ", "File exists", "journalctl -u sdme-pod@link"])
         .after("ip link add sdme-link type veth peer name other"),
     failure("nobridge", "Network=bridge:nobr0\n", &["systemd-nspawn cannot start the container", "nobr0", "correct nobridge.container"]),
-    // What is mounted or read.
+    // Failures of mounts and files.
     failure("nopath", "Volume=/srv/nothere:/data\n", &["nopath.container:3: there is no /srv/nothere on this host; make it"]),
     failure("nomount", "Volume=broken.volume:/data\n", &["the volume broken cannot be mounted from tmpfs: ", "/var/lib/sdme/volumes/broken", "correct Device=, Type= or Options= in /etc/sdme/broken.volume"])
         .after("printf '[Volume]\\nDevice=tmpfs\\nType=tmpfs\\nOptions=nonsense=1\\n' >/etc/sdme/broken.volume"),
@@ -98,13 +101,13 @@ const FAILURES: &[Failure] = &[
     failure("nocheck", "Notify=healthy\n[Service]\nRestart=always\n", &["Notify=healthy needs a health check", "write HealthCmd="]),
     failure("typo", "Environmnt=A=b\n", &["typo.container:3: unknown key Environmnt=", "did you mean Environment"]),
     failure("before", "[Service]\nExecStartPre=sh -c 'echo no disk; exit 4'\n", &["a command before the start failed: no disk", "correct ExecStartPre= in [Service]"]),
-    // The application.
+    // Failures of the application.
     failure("config", "Exec=sh -c 'echo cannot read config >&2; exit 3'\n", &["exit status 3: cannot read config", "sdme-gen logs config"]).at_once(),
     failure("command", "Exec=redis-serverr\n", &["exit status 127: cannot start redis-serverr: No such file or directory", "sdme-gen logs command"]).at_once(),
     failure("killed", "Exec=sh -c 'echo going; kill -9 $$$$'\n", &["exit status 137: going", "sdme-gen logs killed"]).at_once(),
     failure("slow", "Exec=sh -c 'echo serving; sleep 1; echo lost the database; exit 7'\n", &["exit status 7: lost the database", "sdme-gen logs slow"]).later(),
     failure("job", "Exec=sh -c 'echo nothing to do; exit 5'\n[Service]\nType=oneshot\n", &["exit status 5: nothing to do", "sdme-gen logs job"]),
-    // Health and time.
+    // Failures of health checks, and timeouts.
     failure("sick", "Notify=healthy\nHealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]),
     failure("sick2", "HealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\nHealthOnFailure=kill\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]).later(),
     failure("hang", "Notify=healthy\nHealthCmd=sh -c 'exit 1'\nHealthInterval=1s\nHealthRetries=60\nHealthStartPeriod=1min\n[Service]\nTimeoutStartSec=3s\n", &["the start took longer than TimeoutStartSec=3s allows", "sdme-gen logs hang"]),
@@ -120,7 +123,7 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
 }
 
 fn causes_are_where_people_look(host: &Host) {
-    // Answers 404 to everything, as a registry does that has no such image.
+    // The server answers 404 to every request, like a registry without the image.
     let mut server = host
         .spawn_outside("python3", &["-m", "http.server", "5000", "--bind", "127.0.0.1", "--directory", "/var/empty"]);
     host.wait("ss -ltn | grep :5000", 10);
@@ -135,14 +138,14 @@ fn causes_are_where_people_look(host: &Host) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-/// Notes which of the texts are not in `text`.
+/// Records the expected texts that are missing in `text`.
 fn expect(place: &str, text: &str, said: &[&str], wrong: &mut String) {
     for expected in said.iter().filter(|expected| !text.contains(**expected)) {
         writeln!(wrong, "== {place}: no {expected:?} in\n{text}").unwrap();
     }
 }
 
-/// The first screen of a terminal.
+/// Returns the first screen of a terminal.
 fn status(host: &Host, unit: &str) -> String {
     host.run(&format!("systemctl status -l --no-pager {unit} | head -n 24")).stdout
 }
@@ -167,7 +170,7 @@ fn check(host: &Host, failure: &Failure, wrong: &mut String) {
     host.ok(&format!("systemctl stop {0}; systemctl reset-failed {0}", container.unit));
 }
 
-/// A pod's own units say why there is no network.
+/// The units of a pod report why there is no network.
 fn pods_say_why(host: &Host, wrong: &mut String) {
     host.fails("systemctl start sdme-pod@tier.target");
     for unit in ["sdme-pod@tier.service", "sdme-pod@tier.target"] {
@@ -175,7 +178,7 @@ fn pods_say_why(host: &Host, wrong: &mut String) {
     }
 }
 
-/// The verb that starts what it has written.
+/// The verb that starts a new container reports the cause.
 fn new_says_why(host: &Host, wrong: &mut String) {
     let cases: &[(&str, &[&str])] = &[
         (

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: ten folders of Quadlet files as people have them (`tests/folders`) are copied to a host, read, and started. Each image is
-//! replaced by a small server that listens on the ports of the real one, and every published port answers.
+//! Tier 2: ten folders of typical Quadlet files (`tests/folders`) are copied to a host and started.
+//! Each image is replaced by a small server that listens on the ports of the real one, and every
+//! published port answers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 #[macro_use]
@@ -16,7 +17,7 @@ use support::{lan, repo};
 
 on_every_suite!(folders_of_quadlet_files_run_as_they_are);
 
-/// The images that the folders name, and the ports that each of them listens on.
+/// The images that the folders name, and the ports on which each of them listens.
 const IMAGES: [(&str, &str); 19] = [
     ("agent:latest", "18789/tcp"),
     ("cache:7", "6379/tcp"),
@@ -47,7 +48,7 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     }
 }
 
-/// The files of all folders, with their extension.
+/// Returns the files of all folders with this extension.
 fn quadlets(extension: &str) -> Vec<PathBuf> {
     let all = walkdir::WalkDir::new(repo("tests/folders")).sort_by_file_name();
     let all = all.into_iter().map(|entry| entry.unwrap().into_path());
@@ -58,7 +59,7 @@ fn stem(path: &Path) -> String {
     path.file_stem().unwrap().to_string_lossy().into_owned()
 }
 
-/// The name of the container that a file describes.
+/// Returns the name of the container that a file describes.
 fn container(path: &Path) -> String {
     let text = fs::read_to_string(path).unwrap();
     let named = text.lines().find_map(|line| line.strip_prefix("ContainerName="));
@@ -70,7 +71,7 @@ fn folders_of_quadlet_files_run_as_they_are(host: &Host, outside: &Path) {
     lan::tools(host);
     host.ok("cd /srv/folders && for folder in *; do cp -r $folder/. /; done");
     let report = host.ok("sdme-gen check 2>&1");
-    // ExecStartPre= makes what is not there yet; the output of all containers goes to the journal.
+    // ExecStartPre= creates the missing files; the output of all containers goes to the journal.
     let expected = ["there is no /", "cannot read /root/files/.env", "has no effect here"];
     let is_expected = |line: &str| line.contains(": warning: ") && expected.iter().any(|text| line.contains(text));
     assert!(report.lines().all(is_expected), "{report}");
@@ -98,11 +99,11 @@ fn folders_of_quadlet_files_run_as_they_are(host: &Host, outside: &Path) {
         }
     }
     assert_eq!(count, 18);
-    // Services of the host's network publish nothing.
+    // Services in the network of the host publish no ports.
     for port in [18500, 18501] {
         assert!(host.wait_http(&format!("http://127.0.0.1:{port}/"), 10).contains("registry"));
     }
-    // Siblings find each other by the names that the folders use.
+    // Containers reach each other by the names that the folders use.
     let reached = [
         ("shop", "localhost:5432", "store"),
         ("notes-server", "notes-db:5432", "store"),
@@ -120,11 +121,11 @@ fn folders_of_quadlet_files_run_as_they_are(host: &Host, outside: &Path) {
     let environment = |container: &str| host.ok(&format!("sdme-gen exec {container} -- sh -c 'export' </dev/null"));
     assert!(environment("notes-db").contains("STORE_PASSWORD='secret'"));
     assert!(environment("notes-server").contains("APP_BASE_URL='http://notes.example.org'"));
-    // As for podman, quotes are part of a value.
+    // As in podman, quotes are part of a value.
     assert!(environment("papers-db").contains("STORE_PASSWORD='\"secret words\"'"));
     assert!(environment("media").contains("PUID='0'"));
     assert!(environment("sync").contains("DATABASE_PASSWORD='secret'"));
-    // Nothing has failed or was restarted meanwhile.
+    // Nothing has failed or was restarted in the meantime.
     let all = containers.iter().map(|file| container(file)).filter(|name| name != "sync-migrate");
     for name in all {
         let state =

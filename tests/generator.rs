@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The real generator binary: broken neighbours, missing environment, wrong calls, and the sandbox of systemd 257.
+//! Tests the real generator program: with invalid files, without an environment, with wrong
+//! arguments, and in the sandbox of systemd 257.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -12,19 +13,19 @@ use std::time::{Duration, Instant};
 const GENERATOR: &str = env!("CARGO_BIN_EXE_sdme-generator");
 const GOOD: &str = "[Container]\nImage=nginx\n[Install]\nWantedBy=machines.target\n";
 
-/// Runs the generator over `config`, with no environment but where to look; its end is waited for.
+/// Runs the generator on `config`. Its environment has only the path of the configuration.
 fn generate(config: &Path, output: &Path) -> Output {
     fs::create_dir(output).unwrap();
     let mut child = Command::new(GENERATOR);
     child.args([output, output, output]).env_clear().env("SDME_UNIT_DIRS", config);
     let began = Instant::now();
     let out = child.output().unwrap();
-    // Generous, for busy machines; systemd's own limit is 90 s.
+    // The limit is generous for busy machines; systemd's own limit is 90 s.
     assert!(began.elapsed() < Duration::from_secs(20), "took {:?}", began.elapsed());
     out
 }
 
-/// Every file and link below `directory`.
+/// Returns all files and links below `directory` with their contents and targets.
 fn tree(directory: &Path) -> BTreeMap<String, String> {
     let entries = walkdir::WalkDir::new(directory).into_iter().map(Result::unwrap).filter(|e| !e.file_type().is_dir());
     entries
@@ -40,7 +41,8 @@ fn tree(directory: &Path) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Name of the file, how to make it, and what its diagnostic says after `FILE:LINE: `.
+/// The name of a file, a function that creates it, the line of its diagnostic, and the start of the
+/// message.
 type Broken = (&'static str, fn(&Path), u32, &'static str);
 
 fn text(path: &Path, content: impl AsRef<[u8]>) {
@@ -117,7 +119,7 @@ fn broken_files_fail_alone_with_a_diagnostic_and_a_stub() {
 }
 
 #[test]
-fn drop_ins_and_sdme_conf_can_be_broken_too() {
+fn invalid_drop_ins_and_sdme_conf_are_reported() {
     let work = tempfile::tempdir().unwrap();
     let config = work.path().join("config");
     fs::create_dir_all(config.join("bad.container.d")).unwrap();
@@ -136,7 +138,7 @@ fn drop_ins_and_sdme_conf_can_be_broken_too() {
 }
 
 #[test]
-fn wrong_calls_and_places() {
+fn wrong_arguments_and_missing_directories_write_nothing() {
     let run = |arguments: &[&str]| Command::new(GENERATOR).args(arguments).env_clear().output().unwrap();
     assert_eq!(run(&[]).status.code(), Some(2));
     assert_eq!(run(&["a", "b"]).status.code(), Some(2));
@@ -151,14 +153,15 @@ fn wrong_calls_and_places() {
         .unwrap();
     assert!(in_initrd.status.success());
     assert!(!work.path().join("out").exists());
-    // Nothing configured at all, and directories that do not exist.
+    // Neither configuration files nor their directories exist.
     let nothing = generate(&work.path().join("no-such-directory"), &work.path().join("out"));
     assert!(nothing.status.success() && nothing.stderr.is_empty());
     assert!(tree(&work.path().join("out")).is_empty());
 }
 
-/// What systemd 253 and later put around generators: a private mount namespace in which everything but `/sys`, `/run`,
-/// `/proc`, `/dev/shm` and `/tmp` is read-only; here `/var` is an empty directory besides.
+/// The sandbox of generators since systemd 253: a private mount namespace in which everything
+/// except `/sys`, `/run`, `/proc`, `/dev/shm` and `/tmp` is read-only. In this test, `/var` is an
+/// empty directory as well.
 #[test]
 fn in_the_sandbox_and_without_var() {
     let work = tempfile::Builder::new().prefix("sdme-generator-").tempdir_in("/dev/shm").unwrap();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: what the inside of containers may do, seen from there, against the tables of `docs/security.md`. Every cell of them is
-//! looked at, and nothing that is looked at is missing in them.
+//! Tier 2: the restrictions of containers, measured from inside, are compared with the tables of
+//! `docs/security.md`. Each cell of the tables is measured, and each measurement has a row in the
+//! tables.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -21,11 +22,11 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// The presets, and what a container's file says for each.
+/// The presets, and the settings of a container's file for each of them.
 const PRESETS: [(&str, &str); 3] =
     [("default", ""), ("hardened", "Hardened=yes\n"), ("strict", "Strict=yes\nAppArmor=unconfined\n")];
 
-/// The rows of the table below a heading of the page: what, and a cell for each preset.
+/// Returns the rows of the table below a heading of the page: a name, and a cell for each preset.
 fn documented(heading: &str) -> BTreeMap<String, [String; 3]> {
     let page = std::fs::read_to_string(support::repo("docs/security.md")).unwrap();
     let section = page.split(&format!("\n## {heading}\n")).nth(1).unwrap();
@@ -35,7 +36,7 @@ fn documented(heading: &str) -> BTreeMap<String, [String; 3]> {
     rows.map(cells).map(|row| (row[0].clone(), [row[1].clone(), row[2].clone(), row[3].clone()])).collect()
 }
 
-/// The same for what was found, one report of `WHAT: CELL` lines for each preset.
+/// Returns the measured rows. `reports` has lines `WHAT: CELL` for each preset.
 fn found(reports: &[String; 3]) -> BTreeMap<String, [String; 3]> {
     let mut out: BTreeMap<String, [String; 3]> = BTreeMap::new();
     for (index, report) in reports.iter().enumerate() {
@@ -47,7 +48,7 @@ fn found(reports: &[String; 3]) -> BTreeMap<String, [String; 3]> {
     out
 }
 
-/// What the page has otherwise than what was found.
+/// Returns the measured rows that differ from those of the page.
 fn undocumented(heading: &str, reports: &[String; 3]) -> String {
     let (documented, found) = (documented(heading), found(reports));
     let mut wrong = String::new();
@@ -61,7 +62,7 @@ fn undocumented(heading: &str, reports: &[String; 3]) -> String {
     if wrong.is_empty() { wrong } else { format!("{heading}: these rows are found otherwise:\n{wrong}") }
 }
 
-/// A shell command for a command line in a unit or a `.container` file, whatever is in it.
+/// Encodes a script so that it can be part of a command line in a unit or a `.container` file.
 fn packed(script: &str) -> String {
     use base64::Engine as _;
     base64::engine::general_purpose::STANDARD.encode(script)
@@ -75,7 +76,7 @@ fn as_root(host: &Host, container: &str, script: &str) -> String {
 fn presets_do_what_is_documented(host: &Host) {
     let probe = std::fs::read_to_string(support::repo("tests/hardening/probe.pl")).unwrap();
     let moves = std::fs::read_to_string(support::repo("tests/hardening/moves.pl")).unwrap();
-    // What is not to be reached from inside.
+    // These files must not be reachable from inside.
     host.ok("for d in /root /etc /etc/sdme /run/sdme /var/lib/sdme /var/lib/machines; do
         mkdir -p $d && echo secret >$d/host-marker; done");
     host.ok("systemd-run -q --unit=host-service perl -MIO::Socket -e '
@@ -84,7 +85,7 @@ fn presets_do_what_is_documented(host: &Host) {
         sleep 600'");
     host.write("/etc/sdme/neighbour.container", "[Container]\n");
     for (name, text) in PRESETS {
-        // The network, too, is what a preset makes of it.
+        // The network depends on the preset, too.
         let file = format!(
             "[Container]\nImage=oci:/srv/images/minbase\nMode=app\n{text}Environment=PROBE={}\n\
              Exec=sh -c 'echo \"$PROBE\" | base64 -d | perl >/srv/new && mv /srv/new /srv/report; exec sleep infinity'\n\
@@ -106,7 +107,8 @@ fn presets_do_what_is_documented(host: &Host) {
             format!("network: {}\n", if shared { "the host's" } else { "its own" })
         };
         let application = host.wait(&format!("cat {}/oci/root/srv/report", container.upper()), 30);
-        // A command by exec and the health check may do what the application may do, no more and no less.
+        // A command of exec and the health check must have the same restrictions as the
+        // application.
         let name = &container.name;
         let beside = host.ok(&format!("sdme-gen exec {name} -- sh -c 'echo \"$PROBE\" | base64 -d | perl'"));
         assert_eq!(beside, application, "{name}: a command by exec");
@@ -126,15 +128,15 @@ fn presets_do_what_is_documented(host: &Host) {
     wrong += &undocumented("Moves against the host", &moves);
     assert!(wrong.is_empty(), "{wrong}");
 
-    // The service manager's own opinion of the application's service.
+    // The service manager rates the exposure of the application's service.
     let security = containers[2].ok("systemd-analyze security --no-pager sdme-oci-app.service | tail -n 1");
     let exposure = security.split("service: ").nth(1).and_then(|rest| rest.split(' ').next()).unwrap();
     assert!(exposure.parse::<f32>().unwrap() <= 3.0, "{security}");
-    // What is shared has stayed as it was.
+    // Shared files have not changed.
     host.ok("test ! -e /usr/tampered && sdme-gen fs verify");
 }
 
-/// What the host sees of the container's service manager.
+/// Returns the properties of the container's service manager that the host sees.
 fn first_process(status: &str) -> String {
     let field =
         |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).unwrap_or_else(|| panic!("{status}")).trim();
@@ -179,7 +181,7 @@ fn applications_serve_under_every_preset(host: &Host) {
                     host.wait(&format!("{inside} {ping} | grep PONG {log}"), 60);
                 }
                 _ => {
-                    // SSLRequest, which is answered with a single letter.
+                    // The client sends SSLRequest, which the server answers with a single letter.
                     let ask = r#"bash -c 'exec 3<>/dev/tcp/127.0.0.1/5432 && printf "\0\0\0\10\4\322\26\57" >&3 && timeout 5 head -c 1 <&3'"#;
                     host.wait(&format!("{inside} {ask} | grep '[SN]' {log}"), 60);
                 }
@@ -193,7 +195,7 @@ fn applications_serve_under_every_preset(host: &Host) {
 }
 
 fn single_settings_take_effect(host: &Host) {
-    // Docker's form; the number is x86-64's ENOSYS.
+    // The profile has Docker's format; the number is ENOSYS on x86-64.
     host.write(
         "/etc/sdme/deny.json",
         r#"{"defaultAction": "SCMP_ACT_ALLOW",
@@ -204,7 +206,7 @@ fn single_settings_take_effect(host: &Host) {
         perl -e '$! = 0; syscall(425, 0, 0); print \"io_uring_setup: \", $! + 0, \"\\n\"'";
     let containers = [
         ("plain", "", ""),
-        // A list of what is allowed stays one, whatever a preset denies.
+        // A list of allowed system calls stays a list of allowed calls, whatever a preset denies.
         (
             "listed",
             "Strict=yes\nAppArmor=unconfined\n",
@@ -233,7 +235,7 @@ fn single_settings_take_effect(host: &Host) {
         container.systemctl("start");
         host.wait(&format!("cat {}/oci/root/tmp/report", container.upper()), 30)
     };
-    // capabilities(7): CAP_CHOWN is bit 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
+    // Bits of capabilities(7): CAP_CHOWN is 0, NET_BIND_SERVICE 10, SYS_PTRACE 19, MKNOD 27.
     let status = |capabilities: u64, no_new_privileges: u8, errno: u8| {
         format!(
             "CapEff:\t{capabilities:016x}\nCapBnd:\t{capabilities:016x}\nNoNewPrivs:\t{no_new_privileges}\nerrno: {errno}\n\
@@ -242,22 +244,22 @@ fn single_settings_take_effect(host: &Host) {
     };
     let dockers = 0xa804_25fb;
     assert_eq!(report("plain"), status(dockers, 1, 0));
-    // The system call is let through, and fails for want of parameters.
+    // The system call is allowed, and fails because of missing parameters.
     assert_eq!(report("named"), status(dockers, 1, 0).replace("io_uring_setup: 1\n", "io_uring_setup: 14\n"));
     assert!(report("listed").ends_with("errno: 1\nio_uring_setup: 1\n"));
-    // Not in @system-service: without the list, the preset would allow it.
+    // These calls are not in @system-service, but the preset alone would allow some of them.
     let kept = |call: &str| host.ok("systemctl -M listed show -P SystemCallFilter sdme-oci-app").contains(call);
     assert!(kept("openat") && !kept("pivot_root") && !kept("io_uring"));
     assert_eq!(report("single"), status(dockers & !1 & !(1 << 27) | 1 << 19, 0, 1));
     assert_eq!(report("least"), status(1 << 10, 1, 38));
-    // As another user than root, what is added by name and nothing else.
+    // A user other than root gets only the capabilities that are added by name.
     let user = status(1 << 10 | 1 << 19, 1, 0);
     assert_eq!(
         report("user"),
         user.replace("CapBnd:\t0000000000080400", &format!("CapBnd:\t{:016x}", dockers | 1 << 19))
     );
 
-    // What is said beforehand.
+    // `check --security` reports the same settings.
     let said = host.ok("sdme-gen check --security");
     let said: Vec<&str> = said.split("\n\n").collect();
     let of = |name: &str| *said.iter().find(|text| text.starts_with(&format!("{name}\n"))).unwrap();
@@ -272,7 +274,7 @@ fn single_settings_take_effect(host: &Host) {
     assert_eq!(line("least", "application seccomp profile"), "/etc/sdme/deny.json");
     assert_eq!(line("plain", "preset"), "default");
 
-    // No profile of this name is loaded, if there is AppArmor at all: nothing starts without it.
+    // Either no profile of this name is loaded or there is no AppArmor, so the start must fail.
     host.write("/etc/sdme/armoured.container", "[Container]\nAppArmor=nobody-has-this\n");
     host.ok("systemctl daemon-reload");
     host.fails("systemctl start systemd-nspawn@armoured");

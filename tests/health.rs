@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: the health of applications, how containers end with them, several in one container, and the commands of every
-//! day, on real systemd hosts.
+//! Tier 2: the health of applications, how containers end with their applications, several
+//! applications in one container, and the everyday commands, on real systemd hosts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,9 +15,9 @@ use support::host::Host;
 
 on_every_suite!(
     commands_run_beside_the_application,
-    an_unhealthy_application_is_told_and_dealt_with,
+    an_unhealthy_application_is_reported_restarted_or_stopped,
     a_start_waits_until_the_application_is_healthy,
-    one_of_three_fails_and_the_others_never_notice,
+    one_of_three_applications_fails_and_the_others_run_on,
     an_image_brings_its_health_check_along,
 );
 
@@ -27,14 +27,15 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// A container's file whose application is a shell script in the nginx image.
+/// The file of a container whose application is a shell script in the nginx image.
 fn script(script: &str, more: &str) -> String {
     format!("[Container]\nImage={NGINX}\nExec=sh -c '{script}'\n{more}")
 }
 
 const FOREVER: &str = "while :; do sleep 100; done";
 
-/// A value that `sdme-gen ps --json` has for a container, as Python prints it.
+/// The value at the JSON pointer `what` in the object of a container in `sdme-gen ps --json`; a
+/// string comes without its quotes.
 fn listed(host: &Host, container: &str, what: &str) -> String {
     let all: serde_json::Value = serde_json::from_str(&host.ok("sdme-gen ps --json")).unwrap();
     let one = all.as_array().unwrap().iter().find(|one| one["name"] == container).expect("it is listed");
@@ -47,10 +48,11 @@ fn commands_run_beside_the_application(host: &Host) {
     web.configure(&script(&format!("echo only >/tmp/mine; {FOREVER}"), more));
     host.fails("sdme-gen exec web -- true");
     web.systemctl("start");
-    // Its root, environment and limits.
+    // The command has the application's root, environment and limits.
     let seen = host.ok("sdme-gen exec web -- sh -c 'cat /tmp/mine; echo $GREETING,$OTHER,$HOME; ulimit -n; pwd'");
     assert_eq!(seen, "only\na b,x,/root\n4000\n/\n");
-    // Arguments as they are, both streams apart, input, and the exit status.
+    // Arguments arrive unchanged, both streams stay separate, and the input and the exit status are
+    // passed on.
     let odd = r#"sdme-gen exec web -- printf '%s|' '$HOME' '%n' 'a b' '' '"' '\'"#;
     assert_eq!(host.ok(odd), "$HOME|%n|a b||\"|\\|");
     assert_eq!(host.ok("printf 'some input' | sdme-gen exec web -- cat"), "some input");
@@ -59,10 +61,11 @@ fn commands_run_beside_the_application(host: &Host) {
     assert_eq!(host.run("sdme-gen exec web -- sh -c 'kill -KILL $$'").status, 137);
     let missing = host.run("sdme-gen exec web -- no-such-program");
     assert_eq!(missing.status, 127, "{missing}");
-    // A terminal, where there is one.
+    // The command has a terminal if its caller has one.
     let tty = host.ok("script -qec 'sdme-gen exec web -- sh -c \"test -t 0 && test -t 1 && echo terminal\"' /dev/null");
     assert!(tty.contains("terminal"), "{tty}");
-    // In the namespaces of the application, and with no more capabilities.
+    // The command runs in the namespaces of the application and has no more capabilities than the
+    // application.
     let process = web.process("sh");
     let look = |of: &str| {
         let bounding = format!("while read -r n v; do case $n in CapBnd:) echo $v; esac; done <{of}/status");
@@ -74,7 +77,7 @@ fn commands_run_beside_the_application(host: &Host) {
     assert!(problem.contains("there is no application other; there are app"), "{problem}");
     assert!(host.fails("sdme-gen exec nothing -- true").contains("there is no container nothing"));
 
-    // The other commands of every day.
+    // The other everyday commands.
     assert_eq!(listed(host, "web", "/state"), "running");
     assert_eq!(listed(host, "web", "/exposed/0"), "80/tcp");
     let table = host.ok("sdme-gen ps");
@@ -83,7 +86,8 @@ fn commands_run_beside_the_application(host: &Host) {
     let shell = host.ok(&format!("({typed}) | timeout 30 script -qec 'sdme-gen join web' /dev/null"));
     assert!(shell.lines().any(|line| line.trim() == "web"), "{shell}");
     web.configure(&script("echo a line; echo another >&2; exit 3", ""));
-    // With its only application, the container ends; it may have been up by then, or not.
+    // The container ends with its only application; the start may have succeeded before that or
+    // not.
     host.run("systemctl restart systemd-nspawn@web");
     host.wait("systemctl is-failed systemd-nspawn@web", 10);
     assert_eq!(web.property("ExecMainStatus"), "3");
@@ -92,9 +96,10 @@ fn commands_run_beside_the_application(host: &Host) {
     assert!(log.contains("a line") && log.contains("another"), "{log}");
 }
 
-fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
+fn an_unhealthy_application_is_reported_restarted_or_stopped(host: &Host) {
     let web = Container::new(host, "web");
-    // Healthy while a file is there; its check sees what the application sees, as its user.
+    // The application is healthy while a file exists. The check sees the files and variables of the
+    // application and runs as its user.
     let health = "HealthCmd=test -e /tmp/good && test \"$WORD\" = fine\nHealthInterval=1s\nHealthRetries=3\n\
                   Environment=WORD=fine\n";
     let run = format!("touch /tmp/good; {FOREVER}");
@@ -104,7 +109,7 @@ fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
     assert_eq!(listed(host, "web", "/health/app"), "healthy");
     let process = web.process("sh");
 
-    // Three failures in a row, a second apart.
+    // The application is unhealthy after three failures in a row, one second apart.
     host.ok("sdme-gen exec web -- rm /tmp/good");
     let began = Instant::now();
     host.wait(&status("unhealthy"), 15);
@@ -115,12 +120,13 @@ fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
     let log = host.ok("journalctl -M web -u sdme-oci-app-health -o cat");
     assert!(log.contains("3 in a row count: exit status 1") && log.contains("is unhealthy"), "{log}");
     assert!(!log.contains("Started") && !log.contains("Deactivated"), "a passed check leaves nothing: {log}");
-    // Nothing was asked for but to tell.
+    // By default, an unhealthy application is only reported.
     assert_eq!(web.process("sh"), process);
     host.ok("sdme-gen exec web -- touch /tmp/good");
     host.wait(&status("healthy"), 10);
 
-    // Restarted, with nothing of the old run counting.
+    // With HealthOnFailure=restart the application is restarted, and the failures of the old run do
+    // not count.
     web.configure(&script(&run, &format!("{health}HealthOnFailure=restart\n"))).systemctl("restart");
     host.wait(&status("healthy"), 10);
     let process = web.process("sh");
@@ -130,7 +136,8 @@ fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
     assert_ne!(web.process("sh"), process);
     assert_eq!(web.property("NRestarts"), "0");
 
-    // Killed: the container fails with its only application, and is restarted as its service says.
+    // With HealthOnFailure=kill the container fails with its only application, and `[Service]`
+    // restarts the container.
     let restart = "HealthOnFailure=kill\n[Service]\nRestart=on-failure\nRestartSec=100ms\n";
     web.configure(&script(&run, &format!("{health}{restart}"))).systemctl("restart");
     host.wait(&status("healthy"), 10);
@@ -138,13 +145,13 @@ fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
     host.wait("systemctl show -P NRestarts systemd-nspawn@web | grep -x 1", 20);
     host.wait(&status("healthy"), 15);
 
-    // A check that takes too long is a failure, and leaves nothing running.
+    // A check that exceeds its timeout has failed, and its process is killed.
     let slow =
         "HealthCmd=sleep 333\nHealthTimeout=500ms\nHealthInterval=200ms\nHealthRetries=1\nHealthOnFailure=stop\n";
     web.configure(&script(&run, slow)).systemctl("restart");
     host.wait("systemctl show -P ActiveState systemd-nspawn@web | grep -xE 'inactive|failed'", 15);
     host.ok("! pgrep -f '[s]leep 333'");
-    // Its image's stop signal is SIGQUIT, which the shell dies of.
+    // The stop signal of the image is SIGQUIT, and the shell dies of the signal: status 128 + 3.
     assert_eq!(web.property("ExecMainStatus"), "131");
     let log = host.ok("sdme-gen logs web");
     assert!(log.contains("no answer within 0.5 s"), "{log}");
@@ -152,7 +159,7 @@ fn an_unhealthy_application_is_told_and_dealt_with(host: &Host) {
 
 fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     let web = Container::new(host, "web");
-    // Ready when a file is there, which takes its time.
+    // The application is healthy when a file exists, which happens some seconds after the start.
     let check = "HealthCmd=test -e /tmp/good\nHealthInterval=300ms\nNotify=healthy\n";
     let after = |seconds: u32| format!("rm -f /tmp/good; sleep {seconds}; touch /tmp/good; {FOREVER}");
     web.configure(&script(&after(3), &format!("{check}HealthStartPeriod=1min\n")));
@@ -164,7 +171,8 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     web.systemctl("stop");
     assert_eq!(web.property("Result"), "success");
 
-    // Without time to start in, three failures are too many: the start fails, and says why.
+    // Without HealthStartPeriod=, three failures make the start fail, and the journal has the
+    // reason.
     web.configure(&script(&after(60), check));
     let began = Instant::now();
     host.fails("systemctl start systemd-nspawn@web");
@@ -173,19 +181,19 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     let log = host.ok("journalctl -D /var/lib/sdme/containers/web/upper/var/log/journal -o cat");
     assert!(log.contains("the application is unhealthy; the container is not started"), "{log}");
 
-    // The start is given up when its own time is.
+    // The start fails after TimeoutStartSec=, however long HealthStartPeriod= is.
     let file = script(&after(60), &format!("{check}HealthStartPeriod=1min\n[Service]\nTimeoutStartSec=2s\n"));
     web.configure(&file);
     host.fails("systemctl start systemd-nspawn@web");
     assert_eq!(web.property("Result"), "timeout");
 
-    // Without a check there is nothing to wait for.
+    // Notify=healthy without a health check is an error.
     web.configure(&script(FOREVER, "Notify=healthy\n"));
     host.fails("systemctl start systemd-nspawn@web");
     let status = host.fails("systemctl status --no-pager systemd-nspawn@web");
     assert!(status.contains("Notify=healthy needs a health check") && status.contains("has none"), "{status}");
 
-    // A check that comes first, with its own interval; the usual one takes over.
+    // The startup check has its own interval; the normal check replaces it after its first success.
     let startup =
         "HealthStartupCmd=test -e /tmp/good\nHealthStartupInterval=200ms\nHealthCmd=true\nHealthInterval=10min\n";
     web.configure(&script(&after(2), &format!("{startup}Notify=healthy\n")));
@@ -194,8 +202,9 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     assert!(began.elapsed() > Duration::from_secs(2), "{:?}", began.elapsed());
     host.ok("systemctl -M web is-active sdme-oci-app-health.timer && ! systemctl -M web is-active sdme-oci-app-health-startup.timer");
 
-    // The application tells by itself. Its image has no program for that; the base's does it in its name, at the socket that
-    // the application sees.
+    // The application reports by itself that it is ready. The image has no program for that, so
+    // systemd-notify of the base runs in the application's control group and writes to the socket
+    // that the application sees.
     let asks = "test -S $NOTIFY_SOCKET && echo $NOTIFY_SOCKET >/tmp/asked";
     web.configure(&script(&format!("rm -f /tmp/asked; {asks}; {FOREVER}"), "Notify=yes\n"));
     host.ok("systemctl restart --no-block systemd-nspawn@web");
@@ -203,13 +212,14 @@ fn a_start_waits_until_the_application_is_healthy(host: &Host) {
     assert_eq!(web.property("ActiveState"), "activating");
     let group = "/sys/fs/cgroup/system.slice/sdme-oci-app.service/cgroup.procs";
     let socket = format!("NOTIFY_SOCKET=/proc/$p/root{}", asked.trim());
-    // systemd-run makes one dollar sign of two.
+    // systemd-run replaces two dollar signs by one.
     web.ok(&format!("read -r p <{group}; echo $$$$ >{group} && {socket} systemd-notify --ready"));
     host.wait("systemctl is-active systemd-nspawn@web", 10);
 }
 
-/// Probes need nothing in the image. They are put in the network of the application: on the host nobody listens at this port.
-fn probes_are_put_in_the_network_of_the_application(host: &Host) {
+/// Probes need no program in the image. They run in the network namespace of the application: on
+/// the host, nothing listens at this port.
+fn probes_run_in_the_network_of_the_application(host: &Host) {
     let web = Container::new(host, "web");
     let nginx = |more: &str| format!("[Container]\nImage={NGINX}\nNetwork=private\nHealthRetries=1\n{more}");
     let status = |word: &str| format!("systemctl status --no-pager systemd-nspawn@web | grep 'Status:.*: {word}\"'");
@@ -229,7 +239,7 @@ fn probes_are_put_in_the_network_of_the_application(host: &Host) {
     host.fails("curl -fsS --max-time 5 http://127.0.0.1/");
     let log = |what: &str| host.wait(&format!("sdme-gen logs web | grep '{what}'"), 20);
 
-    // A bad answer, and none.
+    // The server answers with an error, then not at all.
     let page = "/usr/share/nginx/html/index.html";
     host.ok(&format!("sdme-gen exec web -- mv {page} {page}.away"));
     host.wait(&status("unhealthy"), 20);
@@ -244,7 +254,8 @@ fn probes_are_put_in_the_network_of_the_application(host: &Host) {
     web.systemctl("stop");
 }
 
-/// A copy of the nginx image with a health check, at `/srv/checked`; no builder of images at hand can write one.
+/// Makes a copy of the nginx image with a health check at `/srv/checked`. No image builder on the
+/// test machine can write a health check.
 fn image_with_health_check(host: &Host, check: &serde_json::Value) {
     host.ok("cp -r /srv/images/nginx /srv/checked");
     let layout = support::image("nginx");
@@ -268,7 +279,7 @@ fn image_with_health_check(host: &Host, check: &serde_json::Value) {
 }
 
 fn an_image_brings_its_health_check_along(host: &Host) {
-    probes_are_put_in_the_network_of_the_application(host);
+    probes_run_in_the_network_of_the_application(host);
     let second = 1_000_000_000_u64;
     let check = serde_json::json!({
         "Test": ["CMD-SHELL", "test -e /tmp/good"], "Interval": second / 2, "Retries": 2, "StartPeriod": 60 * second,
@@ -294,7 +305,7 @@ fn an_image_brings_its_health_check_along(host: &Host) {
     host.fails("systemctl -M web cat sdme-oci-app-health.timer");
 }
 
-fn one_of_three_fails_and_the_others_never_notice(host: &Host) {
+fn one_of_three_applications_fails_and_the_others_run_on(host: &Host) {
     host.write("/etc/sdme/one.image", format!("[Image]\nImage={NGINX}\n"));
     host.write("/etc/sdme/two.image", format!("[Image]\nImage={NGINX}\n"));
     host.write("/etc/sdme/three.image", format!("[Image]\nImage={NGINX}\n"));
@@ -313,7 +324,7 @@ fn one_of_three_fails_and_the_others_never_notice(host: &Host) {
     let property = |unit: &str, what: &str| host.ok(&format!("systemctl -M shop show -P {what} sdme-oci-{unit}"));
     let processes = || [property("app", "MainPID"), property("three", "MainPID")];
     let before = processes();
-    // It is started as often as it may be, and given up visibly.
+    // The application is restarted until the start limit, and is then shown as failed.
     host.wait("systemctl -M shop is-failed sdme-oci-two", 20);
     assert!(["exit-code\n", "start-limit-hit\n"].contains(&property("two", "Result").as_str()));
     assert_eq!(property("two", "NRestarts"), "4\n");
@@ -324,7 +335,7 @@ fn one_of_three_fails_and_the_others_never_notice(host: &Host) {
     host.wait(status, 10);
     assert_eq!(listed(host, "shop", "/health/one"), "healthy");
     assert_eq!(listed(host, "shop", "/health/three"), "unhealthy");
-    // Logs and limits of each.
+    // Each application has its own logs and limits.
     for (app, here, not) in [("one", "here I am", "and gone"), ("two", "and gone", "here I am")] {
         let log = host.ok(&format!("sdme-gen logs shop --app {app}"));
         assert!(log.contains(here) && !log.contains(not), "{app}: {log}");
@@ -337,9 +348,9 @@ fn one_of_three_fails_and_the_others_never_notice(host: &Host) {
     host.ok("systemctl -M shop restart sdme-oci-three");
     assert_eq!(shop.property("ActiveState"), "active");
 
-    // With the last of them the container ends, and fails as that did.
+    // The container ends with its last application, and fails if that application failed.
     host.ok("systemctl -M shop stop sdme-oci-three");
-    // Its image's stop signal is SIGQUIT, which the shell dies of.
+    // The stop signal of the image is SIGQUIT, and the shell dies of the signal.
     host.wait("systemctl status --no-pager systemd-nspawn@shop | grep 'Status:.*: one healthy, three failed'", 10);
     assert_eq!(listed(host, "shop", "/health/three"), "failed");
     host.ok("systemctl -M shop kill -s KILL sdme-oci-app");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The hosts in namespaces that the other tests stand on: they boot, contain containers, reboot, and leave nothing.
+//! The hosts in namespaces that the other tests use: they boot, run containers, reboot, and leave
+//! nothing behind.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,7 +16,8 @@ fn ready(suite: &str) -> bool {
     require(&["root", "cgroup2", "unshare", "setpriv", "nsenter", &format!("tree:{suite}")])
 }
 
-/// The system manager is the one expected, and a container boots in the host, from the host's own tree, and stops.
+/// Checks that the system manager has the expected version, and that a container with the host's
+/// own tree boots in the host and stops.
 fn smoke(suite: &str, version: &str) {
     if !ready(suite) {
         return;
@@ -24,7 +26,8 @@ fn smoke(suite: &str, version: &str) {
     assert_eq!(host.ok("systemctl is-system-running").trim(), "running", "{}", host.ok("systemctl --failed"));
     let said = host.ok("systemctl --version");
     assert!(said.starts_with(&format!("systemd {version} ")), "{said}");
-    // The container's upper directory is in the host's /var, as those of our own containers are.
+    // The container's upper directory is in the host's /var, like that of the containers of
+    // sdme-gen.
     host.ok("mkdir -p /var/lib/machines/inner /var/lib/up/{upper,work}
         mount -t overlay -o lowerdir=/,upperdir=/var/lib/up/upper,workdir=/var/lib/up/work none /var/lib/machines/inner
         mkdir -p /run/systemd/nspawn
@@ -49,7 +52,7 @@ fn a_forky_host_boots_and_runs_a_container() {
 }
 
 #[test]
-fn commands_are_bounded_and_come_back_with_status_and_output() {
+fn commands_end_at_their_timeout_and_return_status_and_output() {
     if !ready("trixie") {
         return;
     }
@@ -63,9 +66,9 @@ fn commands_are_bounded_and_come_back_with_status_and_output() {
     host.write("/etc/a directory/file", "text\n");
     assert_eq!(host.read("/etc/a directory/file"), "text\n");
     assert!(host.directory().join("upper/etc/a directory/file").exists());
-    // A process can be put into units: it is in the host's cgroup tree.
+    // systemd can put a process into a unit, because the process is in the host's cgroup tree.
     host.ok("systemd-run --scope true");
-    // A program of this machine in the host's network.
+    // A program of the test machine runs in the network namespace of the host.
     let mut sleep = host.spawn_outside("sleep", &["60"]);
     assert_eq!(host.ok("pgrep -cx sleep").trim(), "2");
     drop(host);
@@ -73,7 +76,7 @@ fn commands_are_bounded_and_come_back_with_status_and_output() {
 }
 
 #[test]
-fn staged_trees_are_there_when_generators_run_and_survive_a_reboot_as_they_are() {
+fn staged_trees_exist_when_generators_run_and_survive_a_reboot_unchanged() {
     if !ready("trixie") {
         return;
     }
@@ -90,7 +93,7 @@ fn staged_trees_are_there_when_generators_run_and_survive_a_reboot_as_they_are()
     let host = Host::builder("trixie", "staged").stage(staged.path()).bind(Path::new("/usr/share"), "/srv/share");
     let host = host.boot();
     assert_eq!(host.read("/run/generated"), "x\n");
-    // It went through the link that /lib is.
+    // The generator was staged through the symbolic link /lib.
     host.ok("test -L /lib && test -d /srv/share/doc && ! touch /srv/share/x");
     assert_eq!(host.read("/var/lib/staged/file"), "staged");
     host.write("/var/lib/staged/file", "changed");
@@ -104,7 +107,7 @@ fn staged_trees_are_there_when_generators_run_and_survive_a_reboot_as_they_are()
 }
 
 #[test]
-fn ids_of_the_usr_of_a_copied_host_can_be_mapped() {
+fn a_copied_host_can_mount_its_usr_with_mapped_ids() {
     if !ready("trixie") {
         return;
     }
@@ -116,13 +119,14 @@ fn ids_of_the_usr_of_a_copied_host_can_be_mapped() {
     assert!(std::fs::metadata(tree.join("usr/bin/true")).unwrap().len() > 2, "the tree has been modified");
 }
 
-/// What there is of a host on this machine: processes in its PID namespace, mounts, its cgroup.
+/// What is left of a host on the test machine: processes in its PID namespace, mounts, and its
+/// cgroup.
 fn residue(namespace: &Namespace, cgroup: &Path, directory: &Path) -> Vec<String> {
     let mut found = Vec::new();
     for process in Path::new("/proc").read_dir().unwrap().flatten() {
         let path = process.path();
         let stat = std::fs::read_to_string(path.join("stat")).unwrap_or_default();
-        // A zombie is not ours to reap if the one who should have was killed.
+        // A zombie does not count: if its parent was killed, the test cannot reap it.
         let zombie = stat.contains(") Z ") || stat.contains(") X ");
         if !zombie && std::fs::read_link(path.join("ns/pid")).is_ok_and(|link| link == namespace.link) {
             found.push(format!("{}: {:?}", path.display(), std::fs::read_to_string(path.join("comm"))));
@@ -137,7 +141,8 @@ fn residue(namespace: &Namespace, cgroup: &Path, directory: &Path) -> Vec<String
     found
 }
 
-/// A PID namespace; kept open, since its number would go to the next one as soon as it is gone.
+/// A PID namespace. It is kept open, because the kernel would give its inode number to the next
+/// namespace.
 struct Namespace {
     link: PathBuf,
     _open: std::fs::File,
@@ -165,7 +170,7 @@ fn nothing_is_left_of_a_host_that_was_stopped() {
 }
 
 #[test]
-fn nothing_runs_on_when_the_supervisor_or_the_one_who_booted_is_killed() {
+fn nothing_runs_on_when_the_supervisor_or_the_booting_process_is_killed() {
     if !ready("trixie") {
         return;
     }
@@ -177,7 +182,8 @@ fn nothing_runs_on_when_the_supervisor_or_the_one_who_booted_is_killed() {
     drop(host);
     assert_eq!(residue(&namespace, &cgroup, &directory), Vec::<String>::new());
 
-    // Somebody who holds the other end of the host's pipe, and is killed.
+    // Another process holds the other end of the host's pipe; the host ends when that process is
+    // killed.
     let host = Host::boot("trixie", "killed");
     let mut holder = Command::new("sleep").arg("1000").stdout(Stdio::piped()).spawn().unwrap();
     let second = support::repo("target/test-hosts").join(format!("orphan-{}-0", std::process::id()));
@@ -196,7 +202,7 @@ fn nothing_runs_on_when_the_supervisor_or_the_one_who_booted_is_killed() {
         assert!(Instant::now() < deadline, "the host lives on");
         std::thread::sleep(Duration::from_millis(20));
     }
-    // It was not the other one that died.
+    // The other host still runs.
     host.ok("true");
     std::fs::remove_dir_all(second).unwrap();
 }

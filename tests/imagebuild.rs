@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: the image of a machine with its containers, built where it does not run: `apply --root` and `fs import --root` on a tree,
-//! which then boots as a host without the generator, its containers with it.
+//! Tier 2: a disk image with containers is built on another machine: `apply --root` and `fs import
+//! --root` work on a tree, which then boots as a host without the generator and starts its
+//! containers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -42,7 +43,7 @@ fn a_tree_boots_with_its_containers_and_without_the_generator() {
     assert!(tool(root, &["apply"]).is_empty());
     fs::remove_file(root.join("usr/lib/systemd/system-generators/sdme-generator")).unwrap();
 
-    // The image's source is nowhere to be seen from inside: what was imported is what runs.
+    // The host cannot see the source of the image: the container runs from what was imported.
     let host = &Host::builder("trixie", "built").stage(root).boot();
     host.fails("ls /usr/lib/systemd/system-generators/sdme-generator");
     assert_eq!(host.wait_http("http://localhost:8080/", 30), WELCOME);
@@ -52,7 +53,8 @@ fn a_tree_boots_with_its_containers_and_without_the_generator() {
     host.reboot();
     assert_eq!(host.wait_http("http://localhost:8080/", 30), WELCOME);
 
-    // What is no longer configured goes with the next apply, and nothing else does.
+    // The next apply removes the units of a container that is no longer configured, and nothing
+    // else.
     web.systemctl("stop");
     host.ok("rm /etc/sdme/web.container && sdme-gen apply && systemctl daemon-reload");
     host.fails("find /etc/systemd -name '*web*' | grep .");

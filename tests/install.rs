@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: a Debian image without systemd becomes the operating system of a container: `sdme-image@` installs systemd with
-//! the image's own package manager, from packages that this test serves on the host's loopback interface.
+//! Tier 2: a Debian image without systemd becomes the operating system of a container.
+//! `sdme-image@` installs systemd with the package manager of the image, from packages that this
+//! test serves on the loopback interface of the host.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -17,10 +18,11 @@ use support::containers::{Container, boot, ready};
 use support::host::Host;
 use support::image;
 
-/// Where the image's `sources.list` says that packages are.
+/// The port of the package server in the image's `sources.list`.
 const PORT: u16 = 8099;
 
-/// Serves the files of a directory in the network of `host`, for as long as this process runs.
+/// Serves the files of a directory on the loopback interface of `host` as long as this process
+/// runs.
 fn serve(host: &Host, directory: &Path) {
     let network = File::open(format!("/proc/{}/ns/net", host.pid())).unwrap();
     let directory = directory.to_owned();
@@ -30,7 +32,7 @@ fn serve(host: &Host, directory: &Path) {
         let listener = TcpListener::bind(("127.0.0.1", PORT)).unwrap();
         listening.send(()).unwrap();
         for connection in listener.incoming().flatten() {
-            // Whoever hangs up early is free to.
+            // A client that closes the connection early is not an error.
             let _ = answer(connection, &directory);
         }
     });
@@ -72,7 +74,8 @@ fn systemd_is_installed_into_a_base_that_lacks_it() {
     };
     let leftovers = "ls -A /var/lib/sdme/store 2>/dev/null | grep -v '^[.]locks$'";
 
-    // Not when it is not wanted; and when it cannot be had, what is said is the package manager's own reason.
+    // InstallPackages=no prevents the installation. If the packages cannot be downloaded, the
+    // status has the package manager's own reason.
     image_file("InstallPackages=no\n");
     box1.configure("[Container]\nImage=min.image\n");
     assert!(failure().contains("has no systemd to boot"));
@@ -81,7 +84,7 @@ fn systemd_is_installed_into_a_base_that_lacks_it() {
     assert!(status.contains("installing systemd") && status.contains("127.0.0.1:8099"), "{status}");
     host.fails(leftovers);
 
-    // What is run can do nothing to the host, and what it says is an answer to that.
+    // The installation commands cannot change the host. The probe prints what it was able to do.
     let probe = "for i in /proc/sys/kernel/hostname /sys/kernel/uevent_helper /proc/sysrq-trigger; do \
         (echo x >$i) 2>/dev/null && echo wrote $i; done; mknod /dev/disk b 8 0 2>/dev/null && echo made a disk; \
         mount -t tmpfs x /mnt 2>/dev/null && echo mounted; ls -d /etc/sdme /var/lib/sdme /srv/images 2>/dev/null; \
@@ -103,20 +106,21 @@ fn systemd_is_installed_into_a_base_that_lacks_it() {
     let record = host.ok("sdme-gen fs ls --json");
     assert!(record.contains("apt-get -q update") && record.contains("\"mode\": \"base\""), "{record}");
 
-    // Nothing of the machine it was installed on, and every file has the owner it is to have.
+    // The tree has no file of the machine that installed it, and all owners are in the image's
+    // range.
     let tree = "/var/lib/sdme/fs/min/tree";
     host.ok(&format!("! test -e {tree}/etc/machine-id && ! test -e {tree}/etc/resolv.conf"));
     host.ok(&format!("test -z \"$(find {tree} -uid +65535 -o -gid +65535)\""));
     assert_eq!(host.ok(&format!("stat -c %u:%g {tree}/usr/lib/systemd/systemd")), "0:0\n");
     host.ok("! ls -A /var/lib/sdme/store/*/ | grep lck");
 
-    // It is not done twice; other wishes are another image.
+    // The installation is not repeated; with other settings, the image is another one.
     box1.systemctl("restart");
     host.ok("test $(journalctl -q -u sdme-image@min | grep -c 'installing it') = 3");
     image_file("InstallPackages=no\n");
     host.fails("systemctl restart systemd-nspawn@box");
 
-    // What can be no operating system.
+    // Alpine Linux cannot become an operating system.
     host.ok("mkdir -p /tmp/alpine/etc /tmp/alpine/bin && echo ID=alpine >/tmp/alpine/etc/os-release
         tar -C /tmp/alpine -cf /tmp/alpine.tar .");
     let refused = host.fails("sdme-gen fs import alpine rootfs:/tmp/alpine.tar");

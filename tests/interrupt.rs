@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Imports that are killed, that meet, and that run out of disk: what was there before stays, starts, and nothing is left
-//! over. And what is pruned while a container is being prepared.
+//! Imports that are killed, that run at the same time, and that run out of disk space: the previous
+//! version stays and starts, and nothing is left over. Also a prune while a container is being
+//! prepared.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,7 +28,7 @@ use support::require;
 const FILES: usize = 100;
 const SIZE: usize = 20_000;
 
-/// Says which version it was started from, and stays.
+/// A program that writes the version of its image to `/seen/version`, and then waits.
 const PROGRAM: &str = r#"
 #include <stdio.h>
 #include <unistd.h>
@@ -40,7 +41,8 @@ int main(void) {
 }
 "#;
 
-/// A host on which the image `x` is an application of an archive that is imported from outside, with the program.
+/// A host whose image `x` is an application with that program. The test imports it from an archive
+/// with `--root`.
 struct Application {
     dir: tempfile::TempDir,
     host: Host,
@@ -62,19 +64,19 @@ impl Application {
         Self { dir, host }
     }
 
-    /// What `--root` is to be: the host's own `/var` is below it.
+    /// The value of `--root`: the host's own `/var` is below it.
     fn root(&self) -> &Path {
         self.host.directory()
     }
 
-    /// An import of this version.
+    /// The command that imports this version.
     fn import(&self, version: usize) -> Command {
         let path = self.dir.path().join("x.tar");
         archive(&path, version, FILES, Some(&self.dir.path().join("program")));
         command(self.root(), &path)
     }
 
-    /// The version that runs after `verb`.
+    /// The version that runs after `systemctl VERB`.
     fn version_after(&self, verb: &str) -> usize {
         let seen = "until [ -s /srv/seen/version ]; do sleep 0.01; done; cat /srv/seen/version";
         let output = self.host.ok(&format!("rm -f /srv/seen/version; systemctl {verb} systemd-nspawn@x; {seen}"));
@@ -82,8 +84,9 @@ impl Application {
     }
 }
 
-/// An archive of an image of files that all say which version it is. Its layers: what is the same in each version, half of
-/// the files, and the other half, which removes something of the one before it.
+/// Writes an archive of an image whose files all contain the number of the version. It has three
+/// layers: a file that is the same in each version, half of the files, and the other half with a
+/// whiteout for a file of the second layer.
 fn archive(path: &Path, version: usize, files: usize, program: Option<&Path>) {
     let content = format!("{version:09}\n").repeat(SIZE / 10);
     let add = |builder: &mut tar::Builder<Vec<u8>>, name: &str, content: &str| {
@@ -123,7 +126,7 @@ fn succeeds(output: &Output) {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The version of what is there, which must be whole.
+/// The version of the imported image. All of its files must be complete and of the same version.
 fn version(root: &Path) -> usize {
     let found = Store::open(root).lookup("x").unwrap().unwrap();
     assert_eq!(found.below.len(), 2);
@@ -142,7 +145,7 @@ fn version(root: &Path) -> usize {
     versions.pop().unwrap()
 }
 
-/// Nothing but what belongs there.
+/// Checks that the store, the links and the configuration have no temporary or unknown files.
 fn clean(root: &Path) {
     let names = |path: PathBuf| fs::read_dir(path).unwrap().map(|entry| entry.unwrap().file_name());
     let base = root.join("var/lib/sdme");
@@ -157,7 +160,7 @@ fn clean(root: &Path) {
 }
 
 #[test]
-fn killed_at_a_hundred_moments() {
+fn imports_killed_at_a_hundred_moments_leave_a_whole_version() {
     if !ready("trixie", &["gcc"]) {
         return;
     }
@@ -169,7 +172,7 @@ fn killed_at_a_hundred_moments() {
     let (mut current, mut changed) = (0, 0);
     for round in 1..=100 {
         let mut child = x.import(round).spawn().unwrap();
-        // A number that is another one each time.
+        // The import is killed after a random time.
         let random = RandomState::new().build_hasher().finish();
         std::thread::sleep(whole.mul_f64(f64::from(u32::try_from(random % 1000).unwrap()) / 900.0));
         child.kill().unwrap();
@@ -184,7 +187,7 @@ fn killed_at_a_hundred_moments() {
             assert_eq!(version(x.root()), round);
             current = round;
             clean(x.root());
-            // Of all that is left over, not what runs.
+            // `prune` removes the unused versions, but not the one that runs.
             x.host.ok("sdme-gen prune");
             assert_eq!(version(x.root()), round);
         }
@@ -192,17 +195,18 @@ fn killed_at_a_hundred_moments() {
     eprintln!("{changed} of 100 imports were done before they were killed; one takes {} ms", whole.as_millis());
 }
 
-/// What an import does in the end.
+/// Replaces the link of the image, as the last step of an import does.
 fn link(root: &Path, entry: &Path) {
     let fs = root.join("var/lib/sdme/fs");
     symlink(entry, fs.join(".x.new")).unwrap();
     fs::rename(fs.join(".x.new"), fs.join("x")).unwrap();
 }
 
-/// Prepare reads which version an image is, then that version's record, and then makes the link that keeps it. The record
-/// is a pipe here, so it stops in between, and the image becomes another version, and is pruned, at that very moment.
+/// Prepare first reads which version an image has, then the record of that version, and then makes
+/// the link that protects the version from `prune`. Here the record is a named pipe, so prepare
+/// waits in between; at that moment the image gets another version, and `prune` runs.
 #[test]
-fn pruned_at_the_moment_it_is_prepared() {
+fn a_version_being_prepared_is_not_pruned() {
     if !ready("trixie", &["gcc"]) {
         return;
     }
@@ -226,7 +230,8 @@ fn pruned_at_the_moment_it_is_prepared() {
     host.ok("systemctl start --no-block systemd-nspawn@x");
     let mut writer = loop {
         in_time();
-        // Works as soon as somebody reads; whoever does waits for us.
+        // Opening succeeds as soon as another process reads; that process then waits for the test
+        // to write.
         let opened = fs::OpenOptions::new().write(true).custom_flags(nix::libc::O_NONBLOCK).open(&record);
         let Ok(mut writer) = opened else {
             std::thread::sleep(Duration::from_millis(5));
@@ -235,7 +240,8 @@ fn pruned_at_the_moment_it_is_prepared() {
         if !free() {
             break writer;
         }
-        // The pull, or the configuration being read. The next one is to find another pipe.
+        // This reader is the pull or the configuration loader, not prepare. The next reader gets
+        // another pipe.
         mkfifo(&pipe, Mode::S_IRUSR | Mode::S_IWUSR).unwrap();
         fs::rename(&pipe, &record).unwrap();
         writer.write_all(&text).unwrap();
@@ -262,7 +268,7 @@ fn pruned_at_the_moment_it_is_prepared() {
 }
 
 #[test]
-fn several_processes_at_once() {
+fn four_imports_of_one_image_at_once_succeed() {
     if !require(&["root"]) {
         return;
     }
@@ -272,7 +278,8 @@ fn several_processes_at_once() {
     for (number, path) in paths.iter().enumerate() {
         archive(path, number, FILES, None);
     }
-    // The file is written first, so that all are about the same image, one after the other of two versions.
+    // The first import writes the configuration file. Therefore all later ones import the same
+    // image, with two versions one after the other.
     succeeds(&command(&root, paths.first().unwrap()).output().unwrap());
     fs::copy(paths.last().unwrap(), dir.path().join("new.tar")).unwrap();
     fs::rename(dir.path().join("new.tar"), paths.first().unwrap()).unwrap();
@@ -285,7 +292,7 @@ fn several_processes_at_once() {
     assert_eq!(fs::read_dir(root.join("var/lib/sdme/store")).unwrap().count(), 3, "two versions and the locks");
 }
 
-/// A small file system, unmounted with the value.
+/// A small file system that is unmounted when this value is dropped.
 struct Mount(PathBuf);
 
 impl Drop for Mount {
@@ -295,7 +302,7 @@ impl Drop for Mount {
 }
 
 #[test]
-fn a_full_disk() {
+fn a_full_disk_leaves_the_previous_version() {
     if !require(&["root", "mkfs.ext4", "mount"]) {
         return;
     }
@@ -323,7 +330,7 @@ fn a_full_disk() {
         assert_eq!(version(&root), 1);
         clean(&root);
     }
-    // There is room again.
+    // A smaller image fits again.
     archive(&path, 5, FILES, None);
     succeeds(&command(&root, &path).output().unwrap());
     assert_eq!(version(&root), 5);

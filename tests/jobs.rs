@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: containers that end by themselves on real systemd hosts: at once, as jobs that a start waits for, by a timer;
-//! and the order in which the commands of `[Service]` run.
+//! Tier 2: containers that end by themselves on real systemd hosts: immediately, as jobs whose
+//! start waits for their end, and started by a timer; and the order in which the commands of
+//! `[Service]` run.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -22,7 +23,8 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// A container whose application is a shell script, and which has `/srv/NAME` of the host at `/data`.
+/// A container whose application is a shell script, with `/srv/NAME` of the host mounted at
+/// `/data`.
 fn script<'a>(host: &'a Host, name: &str, script: &str, more: &str) -> Container<'a> {
     host.ok(&format!("mkdir -p /srv/{name}"));
     let container = Container::new(host, name);
@@ -36,8 +38,8 @@ fn job<'a>(host: &'a Host, name: &str, text: &str, service: &str) -> Container<'
     script(host, name, text, &format!("[Service]\nType=oneshot\n{service}"))
 }
 
-/// Waits until a container is in this state, with the result and the exit status of its service, and nothing of it is mounted
-/// any more.
+/// Waits until the service of a container has this state, result and exit status, and none of the
+/// container's file systems is mounted any more.
 fn wait_for(container: &Container<'_>, state: &str) {
     let show = |name| format!("$(systemctl show -P {name} {})", container.unit);
     let now = ["ActiveState", "Result", "ExecMainStatus"].map(show).join(" ");
@@ -45,14 +47,14 @@ fn wait_for(container: &Container<'_>, state: &str) {
     container.host.wait(&format!("s=\"{now}\"; echo $s; [ \"$s\" = '{state}' ] && {unmounted}"), 20);
 }
 
-/// Its state as `sdme-gen ps` has it.
+/// The state of a container in `sdme-gen ps`.
 fn listed(container: &Container<'_>) -> String {
     let all: serde_json::Value = serde_json::from_str(&container.host.ok("sdme-gen ps --json")).unwrap();
     let one = all.as_array().unwrap().iter().find(|one| one["name"] == container.name.as_str()).unwrap();
     one["state"].as_str().unwrap().to_owned()
 }
 
-/// A command that fails when something of a container is mounted.
+/// A command that fails while a file system of the container is mounted.
 fn unmounted(container: &Container<'_>) -> String {
     format!("! findmnt -rn /var/lib/machines/{}", container.name)
 }
@@ -64,7 +66,7 @@ fn jobs_end_as_their_applications_do(host: &Host) {
     is_tried_again(host);
     is_stopped(host);
 
-    // Its published port is served while it runs.
+    // The published port is served while the job runs.
     let serves = Container::new(host, "serves");
     let text = "[Container]\nImage=nginx.image\nNetwork=private\nPublishPort=8080:80\n[Service]\nType=oneshot\n";
     serves.configure(text);
@@ -74,8 +76,9 @@ fn jobs_end_as_their_applications_do(host: &Host) {
     host.wait("! ss -Hltn | grep :8080", 10);
 }
 
-/// The start of a container whose application ends before the host was told that the container is up, or just after that. If it
-/// fails by then, so does the start; a failure after that is the service's only.
+/// Starts containers whose application ends before or just after the container has reported that it
+/// is up. If the application fails before that, the start fails too; a later failure is only a
+/// failure of the service.
 fn ends_at_once(host: &Host) {
     let table = [
         ("at-once", "exit 0", "", Some(true), "inactive success 0"),
@@ -97,7 +100,7 @@ fn ends_at_once(host: &Host) {
             }
         }
     }
-    // Of two, both at once.
+    // Two applications that both end immediately.
     host.write("/etc/sdme/other.image", format!("[Image]\nImage={NGINX}\n"));
     let two = Container::new(host, "two");
     let each = |name: &str, status: i32| format!("[Container {name}]\nEntrypoint=/bin/sh -c\nExec=\"exit {status}\"\n");
@@ -127,7 +130,7 @@ fn start_waits_for_the_end(host: &Host) {
     assert_eq!(late.property("Result"), "timeout");
     host.ok(&unmounted(&late));
 
-    // An administrator's timer starts it again and again.
+    // A timer of the administrator starts the job again and again.
     let tick = job(host, "tick", "echo tick >>/data/out", "");
     let timer = format!("[Timer]\nOnActiveSec=100ms\nOnUnitInactiveSec=100ms\nAccuracySec=10ms\nUnit={}\n", tick.unit);
     host.write("/etc/systemd/system/tick.timer", timer);
@@ -186,10 +189,11 @@ fn is_stopped(host: &Host) {
     }
 }
 
-/// What the commands of `[Service]` write down: their name, and whether the container's root is mounted.
+/// Each command of `[Service]` writes its name to the log, and whether the container's root is
+/// mounted.
 const LOG: &str = "#!/bin/sh\nmounted=$(findmnt -rn /var/lib/machines/order >/dev/null && echo mounted || echo unmounted)\n\
                    echo \"$1 $mounted\" >>/srv/log\n";
-/// Makes what the container needs.
+/// Creates the files that the container needs.
 const MAKE: &str = "#!/bin/sh -e\nmkdir -p /srv/order /etc/credstore\necho MADE=variable >/srv/order/env\n\
                     printf secret >/etc/credstore/order-secret\n";
 
@@ -217,7 +221,7 @@ fn commands_run_in_order(host: &Host) {
     host.ok("rm /srv/log");
     container.systemctl("restart").systemctl("stop");
     let log = host.read("/srv/log");
-    // The application and the command after the start run at the same time.
+    // The application and the ExecStartPost= command run at the same time.
     let mut lines: Vec<&str> = log.lines().collect();
     lines[5..7].sort_unstable();
     let expected = [
@@ -234,7 +238,7 @@ fn commands_run_in_order(host: &Host) {
     ];
     assert_eq!(lines, expected);
 
-    // Whatever a command of the file does, nothing stays mounted.
+    // Nothing stays mounted when a command of `[Service]` fails.
     let name = "order-fails";
     let fails = script(host, name, "exec sleep 1000", "[Service]\nExecStopPost=/bin/false\n");
     fails.systemctl("start").systemctl("stop");
@@ -244,7 +248,7 @@ fn commands_run_in_order(host: &Host) {
     host.ok(&unmounted(&fails));
 }
 
-/// `[Service]` and `[Install]` of pods, images and volumes.
+/// Checks `[Service]` and `[Install]` in the files of pods, images and volumes.
 fn sections_of_other_files(host: &Host) {
     let install = "[Service]\nType=oneshot\nRestart=on-failure\n[Install]\nWantedBy=multi-user.target\n";
     host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n{install}"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: `sdme-gen convert kube` as a user runs it: thirty manifests (`tests/manifests`) with the files that each comes to, wrong
-//! manifests (`tests/cases/kube-wrong.txt`) with what is said about each, and conversions again after changes.
+//! Tier 0: `sdme-gen convert kube` as a user runs it: thirty manifests (`tests/manifests`) with the
+//! files that result from each, wrong manifests (`tests/cases/kube-wrong.txt`) with the expected
+//! diagnostics, and repeated conversions after changes.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 use std::fs;
@@ -20,9 +21,9 @@ fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-struct Place(tempfile::TempDir);
+struct Workspace(tempfile::TempDir);
 
-impl Place {
+impl Workspace {
     fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -59,7 +60,7 @@ fn texts(output: &Output) -> (i32, String, String) {
 }
 
 #[test]
-fn manifests_come_to_files() {
+fn manifests_yield_the_files_of_their_snapshots() {
     let mut count = 0;
     let mut entries: Vec<_> =
         fs::read_dir(repo("tests/manifests")).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -67,29 +68,29 @@ fn manifests_come_to_files() {
     for path in entries {
         count += 1;
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        let place = Place::new();
-        fs::copy(&path, place.path(&name)).unwrap();
-        let (code, out, err) = place.convert(&["kube", &name]);
+        let workspace = Workspace::new();
+        fs::copy(&path, workspace.path(&name)).unwrap();
+        let (code, out, err) = workspace.convert(&["kube", &name]);
         assert!(code == 0 || code == 3, "{name}: {err}");
-        assert!(!place.path("root").exists(), "{name}: something was written unasked");
+        assert!(!workspace.path("root").exists(), "{name}: something was written unasked");
         let snapshot = format!("{out}--- standard error, exit status {code}\n{err}");
         insta::with_settings!({snapshot_path => repo("snapshots/kube"), prepend_module_to_snapshot => false, omit_expression => true}, {
             insta::assert_snapshot!(name.rsplit_once('.').unwrap().0, snapshot);
         });
-        // What is written passes the check, and a second conversion changes nothing.
-        let (code, out, err) = place.convert(&["--write", "kube", &name]);
+        // The written files pass the check, and a second conversion changes nothing.
+        let (code, out, err) = workspace.convert(&["--write", "kube", &name]);
         assert!(code == 0 || code == 3, "{name}: {out}{err}");
-        let (code, _, err) = place.check();
+        let (code, _, err) = workspace.check();
         let expected = |line: &str| line.contains("there is no credential") || line.contains("there is no /");
         assert_eq!(code, 0, "{name}: {err}");
         assert!(err.lines().all(expected), "{name}: {err}");
-        let (_, out, err) = place.convert(&["--write", "kube", &name]);
+        let (_, out, err) = workspace.convert(&["--write", "kube", &name]);
         assert_eq!(out, "", "{name}: {err}");
     }
     assert!(count >= 30, "{count}");
 }
 
-/// What is said about a text.
+/// The problems that a conversion of the text reports.
 fn said(text: &str) -> Vec<String> {
     match kube(&read(&[("a.yaml".to_owned(), text.to_owned())]), "a") {
         Ok(_) => Vec::new(),
@@ -98,7 +99,7 @@ fn said(text: &str) -> Vec<String> {
 }
 
 #[test]
-fn mistakes_are_told_with_their_field() {
+fn wrong_manifests_are_refused_with_line_and_remedy() {
     let path = repo("tests/cases/kube-wrong.txt");
     let table = fs::read_to_string(&path).unwrap();
     let (head, cases) = table.split_once("\n## ").unwrap();
@@ -117,13 +118,13 @@ fn mistakes_are_told_with_their_field() {
         }
         let lines = problems.iter().fold(String::new(), |all, problem| all + "! " + problem + "\n");
         out += &format!("\n## {title}\n{}\n{lines}", text.trim_end());
-        // Nothing is written.
-        let place = Place::new();
-        fs::write(place.path("a.yaml"), &text).unwrap();
-        let (code, _, err) = place.convert(&["--write", "kube", "a.yaml"]);
+        // A failed conversion writes nothing.
+        let workspace = Workspace::new();
+        fs::write(workspace.path("a.yaml"), &text).unwrap();
+        let (code, _, err) = workspace.convert(&["--write", "kube", "a.yaml"]);
         assert_eq!(code, 1, "{title}: {err}");
         assert!(problems.iter().all(|problem| err.contains(problem.as_str())), "{title}: {err}");
-        assert!(!place.path("root").exists(), "{title}");
+        assert!(!workspace.path("root").exists(), "{title}");
     }
     assert!(count >= 40, "{count}");
     if std::env::var_os("SDME_UPDATE").is_some() {
@@ -140,9 +141,9 @@ const SITE: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: page}\ndat
 
 #[test]
 fn a_later_conversion_changes_what_has_changed_and_nothing_else() {
-    let place = Place::new();
-    fs::write(place.path("site.yaml"), SITE).unwrap();
-    let (code, out, err) = place.convert(&["--write", "kube", "site.yaml"]);
+    let workspace = Workspace::new();
+    fs::write(workspace.path("site.yaml"), SITE).unwrap();
+    let (code, out, err) = workspace.convert(&["--write", "kube", "site.yaml"]);
     assert_eq!(code, 0, "{err}");
     for line in [
         "write /etc/sdme/site-web.container\n",
@@ -154,14 +155,14 @@ fn a_later_conversion_changes_what_has_changed_and_nothing_else() {
         assert!(out.contains(line), "{line}: {out}");
     }
     assert!(out.ends_with("start the project with: systemctl start sdme-tick.timer sdme-pod@site.target\n"), "{out}");
-    let mode = |path: &str| fs::metadata(place.path(path)).unwrap().permissions().mode() & 0o777;
+    let mode = |path: &str| fs::metadata(workspace.path(path)).unwrap().permissions().mode() & 0o777;
     assert_eq!((mode("root/etc/credstore/s-k"), mode("root/etc/sdme-files/site/site-p/text")), (0o600, 0o644));
-    assert!(place.path("root/etc/systemd/system/timers.target.wants/sdme-tick.timer").is_symlink());
+    assert!(workspace.path("root/etc/systemd/system/timers.target.wants/sdme-tick.timer").is_symlink());
 
-    // A dry run shows the changes and does nothing.
+    // A dry run prints the changes and writes nothing.
     let changed = SITE.replace("text: one", "text: two").replace("x:1", "x:2").replace("0 3 * * *", "0 4 * * *");
-    fs::write(place.path("site.yaml"), changed).unwrap();
-    let (_, out, _) = place.convert(&["kube", "site.yaml", "--dry-run"]);
+    fs::write(workspace.path("site.yaml"), changed).unwrap();
+    let (_, out, _) = workspace.convert(&["kube", "site.yaml", "--dry-run"]);
     for line in [
         "update /etc/sdme/site-web.container\n",
         "  -Image=x:1\n",
@@ -171,71 +172,71 @@ fn a_later_conversion_changes_what_has_changed_and_nothing_else() {
     ] {
         assert!(out.contains(line), "{line}: {out}");
     }
-    assert_eq!(place.read("root/etc/sdme-files/site/site-p/text"), "one");
-    assert_eq!(place.convert(&["--write", "kube", "site.yaml"]).0, 0);
-    assert_eq!(place.read("root/etc/sdme-files/site/site-p/text"), "two");
-    assert!(place.read("root/etc/systemd/system/sdme-tick.timer").contains("OnCalendar=*-*-* 04:00:00\n"));
+    assert_eq!(workspace.read("root/etc/sdme-files/site/site-p/text"), "one");
+    assert_eq!(workspace.convert(&["--write", "kube", "site.yaml"]).0, 0);
+    assert_eq!(workspace.read("root/etc/sdme-files/site/site-p/text"), "two");
+    assert!(workspace.read("root/etc/systemd/system/sdme-tick.timer").contains("OnCalendar=*-*-* 04:00:00\n"));
 
-    // What a person has changed is left alone; what is not needed any more goes.
-    fs::write(place.path("root/etc/sdme-files/site/site-p/text"), "mine").unwrap();
-    fs::write(place.path("root/etc/credstore/s-k"), "mine").unwrap();
-    fs::write(place.path("site.yaml"), SITE).unwrap();
-    let (_, _, err) = place.convert(&["--write", "kube", "site.yaml"]);
+    // A file that a person has changed stays unchanged; a file that is no longer needed is removed.
+    fs::write(workspace.path("root/etc/sdme-files/site/site-p/text"), "mine").unwrap();
+    fs::write(workspace.path("root/etc/credstore/s-k"), "mine").unwrap();
+    fs::write(workspace.path("site.yaml"), SITE).unwrap();
+    let (_, _, err) = workspace.convert(&["--write", "kube", "site.yaml"]);
     assert!(err.contains("/etc/sdme-files/site/site-p/text: somebody else wrote or changed this file"), "{err}");
     assert!(err.contains("/etc/credstore/s-k: the file has another value"), "{err}");
-    assert_eq!(place.read("root/etc/sdme-files/site/site-p/text"), "mine");
+    assert_eq!(workspace.read("root/etc/sdme-files/site/site-p/text"), "mine");
     fs::write(
-        place.path("site.yaml"),
+        workspace.path("site.yaml"),
         "apiVersion: v1\nkind: Pod\nmetadata: {name: other}\nspec: {containers: [{name: c, image: 'x:1'}]}\n",
     )
     .unwrap();
-    let (_, out, _) = place.convert(&["--write", "kube", "site.yaml"]);
+    let (_, out, _) = workspace.convert(&["--write", "kube", "site.yaml"]);
     assert!(
         out.contains("remove /etc/sdme/site.pod\n") && out.contains("remove /etc/systemd/system/sdme-tick.timer\n"),
         "{out}"
     );
-    assert!(!place.path("root/etc/systemd/system/timers.target.wants/sdme-tick.timer").is_symlink());
-    assert_eq!(place.check().0, 0);
+    assert!(!workspace.path("root/etc/systemd/system/timers.target.wants/sdme-tick.timer").is_symlink());
+    assert_eq!(workspace.check().0, 0);
 
-    // Another project shares the network, and nothing else.
-    fs::create_dir(place.path("more")).unwrap();
-    fs::write(place.path("more/a.yaml"), SITE.replace("name: site", "name: second")).unwrap();
-    fs::write(place.path("more/notes.txt"), "not read").unwrap();
-    let (code, out, err) = place.convert(&["--write", "kube", "more"]);
+    // A second project shares the default network and nothing else.
+    fs::create_dir(workspace.path("more")).unwrap();
+    fs::write(workspace.path("more/a.yaml"), SITE.replace("name: site", "name: second")).unwrap();
+    fs::write(workspace.path("more/notes.txt"), "not read").unwrap();
+    let (code, out, err) = workspace.convert(&["--write", "kube", "more"]);
     assert_eq!(code, 0, "{err}");
     assert!(out.contains("write /etc/sdme/second.pod\n") && !out.contains("kube-default.network"), "{out}");
-    assert!(place.path("root/etc/sdme/other.pod").exists());
+    assert!(workspace.path("root/etc/sdme/other.pod").exists());
 
-    // A port that another container has.
+    // The port is already published by another container.
     fs::write(
-        place.path("root/etc/sdme/mine.container"),
+        workspace.path("root/etc/sdme/mine.container"),
         "[Container]\nImage=x:1\nNetwork=uplink\nPublishPort=80:80\n",
     )
     .unwrap();
-    fs::write(place.path("port.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: {name: port}\nspec: {containers: [{name: c, image: 'x:1', ports: [{containerPort: 80, hostPort: 80}]}]}\n").unwrap();
-    let (code, _, err) = place.convert(&["--write", "kube", "port.yaml"]);
+    fs::write(workspace.path("port.yaml"), "apiVersion: v1\nkind: Pod\nmetadata: {name: port}\nspec: {containers: [{name: c, image: 'x:1', ports: [{containerPort: 80, hostPort: 80}]}]}\n").unwrap();
+    let (code, _, err) = workspace.convert(&["--write", "kube", "port.yaml"]);
     assert_eq!(code, 1);
     assert!(err.contains("nothing was written") && err.contains("80"), "{err}");
-    assert!(!place.path("root/etc/sdme/port.pod").exists());
+    assert!(!workspace.path("root/etc/sdme/port.pod").exists());
 }
 
 #[test]
 fn json_has_everything_but_values_of_secrets() {
-    let place = Place::new();
-    fs::write(place.path("site.yaml"), format!("{SITE}---\nkind: Ingress\napiVersion: networking.k8s.io/v1\n"))
+    let workspace = Workspace::new();
+    fs::write(workspace.path("site.yaml"), format!("{SITE}---\nkind: Ingress\napiVersion: networking.k8s.io/v1\n"))
         .unwrap();
-    let (code, out, err) = place.convert(&["kube", "--json", "-p", "other", "site.yaml"]);
+    let (code, out, err) = workspace.convert(&["kube", "--json", "-p", "other", "site.yaml"]);
     assert_eq!((code, err.as_str()), (3, ""));
     let document: serde_json::Value = serde_json::from_str(&out).unwrap();
     assert_eq!(document["project"], "other");
     assert!(document["lost"][0]["reason"].as_str().unwrap().contains("Ingress"), "{out}");
     assert_eq!(document["credentials"][0], "s-k");
     assert!(!out.contains("v1\""), "{out}");
-    let (code, _, err) = place.convert(&["kube", "-p", "../x", "site.yaml"]);
+    let (code, _, err) = workspace.convert(&["kube", "-p", "../x", "site.yaml"]);
     assert!(code == 1 && err.contains("no name of a project"), "{err}");
 }
 
-/// What is wrong with the files of a conversion, instances of templates among them.
+/// The errors in the files of a conversion, including the instances of templates.
 fn errors(outcome: &Outcome) -> Vec<String> {
     let instances = outcome.links.iter().map(|(link, target)| (link, &outcome.files[target]));
     let problems = compile(&sources(outcome.files.iter().chain(instances)), &Facts::default()).diagnostics;
@@ -252,9 +253,10 @@ fn manifests() -> Vec<String> {
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
-    /// A manifest in which a few words have been exchanged is either wrong, with a line and a remedy, or comes to files that pass `check`.
+    /// A manifest with a few words replaced is either refused, with a line and a remedy, or yields
+    /// files that pass `check`.
     #[test]
-    fn edited_manifests_are_told_or_converted(
+    fn edited_manifests_are_refused_or_converted(
         number in any::<prop::sample::Index>(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), prop::sample::select(vec![
             "", "0", "-1", "80", "99999999999", "null", "[]", "{}", "''", "true", "a b", "%i", "$(X)", "../..", "/", "x: y", "- z", "\u{e000}", "Pod", "\n", "\\", "\"", "é",
@@ -263,7 +265,7 @@ proptest! {
         let all = manifests();
         let mut text = number.get(&all).clone();
         for (at, word) in edits {
-            // Words are exchanged as a whole, so that most of the manifest stays sound.
+            // Whole words are replaced, so that most of the manifest stays valid.
             let starts: Vec<usize> = text.match_indices(|c: char| " :[{,\n".contains(c)).map(|(at, _)| at + 1).collect();
             let start = *at.get(&starts);
             let (_, rest) = text.split_at(start);

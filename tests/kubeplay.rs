@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: what `sdme-gen export kube` writes is run by `podman kube play`, a peer that reads the same objects: six configurations answer
-//! over HTTP, with their environment, files, user and probes as they were exported. The limits of a seventh are looked at without a start,
-//! because the machine of a test may keep its controllers of control groups to itself.
+//! Tier 2: `podman kube play`, another implementation that reads Kubernetes objects, runs what
+//! `sdme-gen export kube` writes. Six configurations answer over HTTP and have their exported
+//! environment, files, user and probes. The limits of a seventh are inspected without a start,
+//! because a test machine may not delegate its cgroup controllers.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -14,18 +15,18 @@ use support::host::Host;
 use support::require;
 use support::servers::serve;
 
-/// The images of the configurations, and the ports that each of them listens on.
+/// The images of the configurations, and the port that each of them listens on.
 const IMAGES: [(&str, &str); 3] = [("cache:7", "6379/tcp"), ("page:6", "8080/tcp"), ("store:16", "5432/tcp")];
 
-/// A configuration, and what is to be found when podman runs it.
+/// A configuration, and what podman must show when it runs it.
 struct Case {
     name: &'static str,
     options: &'static [&'static str],
-    /// Files below the root.
+    /// File names relative to `/etc/sdme`, or absolute paths below the root, with their text.
     files: &'static [(&'static str, &'static str)],
-    /// The port of the pod that answers, and with what; the port 0 for one that is not started.
+    /// The port of the pod, and the answer at that port. With port 0, the pod is not started.
     answers: (u16, &'static str),
-    /// Commands of the host that succeed.
+    /// Commands that must succeed on the host.
     succeed: &'static [&'static str],
 }
 
@@ -146,7 +147,7 @@ const CASES: [Case; 7] = [
 ];
 
 #[test]
-fn podman_plays_what_is_exported() {
+fn podman_runs_exported_kubernetes_objects() {
     if !require(&[
         "root",
         "cgroup2",
@@ -163,7 +164,7 @@ fn podman_plays_what_is_exported() {
     let outside = tempfile::tempdir().unwrap();
     let host = Host::boot("forky-podman", "play");
     serve(&host, outside.path(), &IMAGES, &["wget", "curl", "nc"]);
-    // The server for names of podman does not start without one of the host's.
+    // The name server of podman does not start unless the host has a name server.
     host.ok("echo nameserver 192.0.2.53 >/etc/resolv.conf");
     host.ok("mkdir -p /etc/containers && printf '%s\\n' '[containers]' pids_limit=0 >/etc/containers/containers.conf");
     for (image, _) in IMAGES {
@@ -201,7 +202,7 @@ impl Case {
         assert_eq!(host.ok("podman ps -aq"), "", "{name}");
     }
 
-    /// What the configuration becomes.
+    /// The Kubernetes objects that the configuration is exported as.
     fn export(&self) -> String {
         let root = tempfile::tempdir().unwrap();
         for (name, text) in self.files {

@@ -17,7 +17,7 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
     all
 }
 
-/// The code of a file without its tests, which may use what they like.
+/// The lines of code before the unit tests, which may use anything.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
     before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
@@ -383,11 +383,13 @@ fn the_generator_links_no_image_code() {
     assert!(text.lines().any(|l| l.starts_with("ini_core")), "{text}");
 }
 
-/// How the code names what a container or an image controls: the parts of paths, and the functions that give such a path.
+/// The code that names a path which a container or an image controls: parts of paths, and the
+/// functions that return such a path.
 const CONTROLLED: [&str; 8] =
     ["container_state(", "machine_root(", "(volume(", " volume(", "(\"upper\")", "/upper", "}/root", "join(\"root\")"];
 
-/// The files that may name such a path, and why no stranger can lead their calls astray. docs/trust-boundary.md has the calls.
+/// The files that may name such a path, and why a container cannot redirect their system calls.
+/// docs/trust-boundary.md lists the calls.
 const MAY_NAME: [(&str, &str); 17] = [
     ("src/admin/show/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
     ("src/admin/copy.rs", "opens a volume by its name in /var/lib/sdme/volumes, and everything in it through rootdir"),

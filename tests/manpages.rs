@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: the manual pages are well-formed: mandoc(1) finds no error, and each page has the sections that readers look for.
+//! Tier 0: the manual pages are well-formed: mandoc(1) finds no errors, and each page has the
+//! required sections.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! The documentation as its reader would follow it: on a Debian 13 host on which apt has installed our package and nothing else
-//! of ours is, every file it shows is written and every command it
-//! names is run, in order, page by page. A block `ini` whose first line is a path is that file; blocks `sh` are commands for the
-//! host, blocks `bash` are for where the software is built. The registry the pages pull from is on the host itself.
+//! Follows the documentation as its reader would. On a Debian 13 host on which apt has installed
+//! the sdme-gen package and nothing else of the project, every file that the pages show is written,
+//! and every command that they name is run, in order, page by page. A block `ini` or `yaml` whose
+//! first line is `# PATH` is that file; blocks `sh` are commands for the host; blocks `bash` are
+//! commands for the machine that builds the software and are not run. The registry that the pages
+//! pull from runs on the host itself.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 #[macro_use]
@@ -16,7 +18,7 @@ use support::host::Host;
 use support::packages::{install, package, with_packages};
 use support::{cache, image, registry, repo};
 
-/// Pages with commands for a host, in the order they are followed.
+/// Pages with commands for a host, in the order in which the test follows them.
 const PAGES: [&str; 17] = [
     "README.md",
     "docs/base-os.md",
@@ -73,7 +75,7 @@ fn pages() -> Vec<String> {
 }
 
 #[test]
-fn no_command_is_left_out() {
+fn every_page_with_commands_is_followed() {
     let makefile = fs::read_to_string(repo("Makefile")).unwrap();
     for page in pages() {
         for (language, text) in blocks(&page) {
@@ -95,7 +97,8 @@ fn no_command_is_left_out() {
     }
 }
 
-/// Starts a registry that has these images, in place of docker.io: layout, tag in it, name. Its files are in `outside`.
+/// Starts a registry with these images (layout, tag in the layout, name) in place of docker.io. Its
+/// files are in `outside`.
 fn registry_with(host: &Host, outside: &Path, images: &[(&str, &str, &str)]) {
     drop(registry::serve(host, outside));
     for (layout, tag, name) in images {
@@ -112,9 +115,9 @@ const IMAGES: [(&str, &str, &str); 5] = [
     ("databases", "redis", "redis:7"),
 ];
 
-/// What is true after the block of a page with a line that begins like this; the page says so in words. Sections of the manual
-/// that this is about: base operating systems, nginx, a database, pods, applications in pods, groups, presets, user namespaces,
-/// defaults.
+/// A page, the beginning of a line in one of its blocks, and a command that must succeed after that
+/// block, because the page says so in words. The checks cover base operating systems, nginx, a
+/// database, pods, applications in pods, groups, presets, user namespaces, and defaults.
 const ENDS: [(&str, &str, &str); 17] = [
     (
         "docs/base-os.md",
@@ -151,7 +154,8 @@ const ENDS: [(&str, &str, &str); 17] = [
         "sdme-gen new --detach web",
         "sdme-gen exec web -- cat /proc/self/status | grep -P '^NoNewPrivs:\\t1$'",
     ),
-    // CAP_NET_RAW is bit 13, CAP_MKNOD 27: neither is left of Docker's 14 in a strict container.
+    // CAP_NET_RAW is bit 13, CAP_MKNOD bit 27: a strict container has neither of these two of
+    // Docker's 14 capabilities.
     (
         "docs/security.md",
         "sdme-gen new --detach vault",
@@ -176,7 +180,7 @@ const ENDS: [(&str, &str, &str); 17] = [
     ("docs/commands.md", "sdme-gen fs import", "! sdme-gen config get BaseFs && ! machinectl show based"),
 ];
 
-/// Runs a block, and looks at what its page says about the end.
+/// Runs a block, and then the checks of [`ENDS`] for it.
 fn follow(host: &Host, page: &str, text: &str, seen: &mut Vec<usize>) {
     host.ok(&format!("set -eu\n{text}"));
     for (index, (_, line, check)) in ENDS.iter().enumerate().filter(|(_, (of, ..))| *of == page) {
@@ -196,7 +200,7 @@ fn every_page_can_be_followed() {
         return;
     }
     let package = package("deb", env!("CARGO_PKG_VERSION"));
-    // Owners cannot be mapped on an overlay.
+    // The kernel cannot map owners on an overlay, so the host is a copy of the tree.
     let host =
         &with_packages(Host::builder("trixie", "manual").copy()).bind(&cache().join("images"), "/srv/images").boot();
     let outside = tempfile::tempdir().unwrap();
@@ -219,7 +223,7 @@ fn every_page_can_be_followed() {
             }
         }
         assert!(commands > 0, "{page}");
-        // Each page begins with an empty machine, but for images.
+        // Each page begins on a host without configuration, but with the images.
         host.ok("systemctl stop 'systemd-nspawn@*' 'sdme-pod@*' 'sdme-publish-*'
             rm -rf /etc/sdme/*.container /etc/sdme/*.pod /etc/sdme/*.d /var/lib/sdme/containers/* && systemctl daemon-reload");
     }
@@ -248,7 +252,8 @@ fn on(suite: &str, _: &str, case: fn(&Host)) {
     case(host);
 }
 
-/// The commands of the manual of sdme, with `sdme-gen` in place of `sdme` and nothing else changed, and what it says of them.
+/// Runs the commands of the manual of sdme, with `sdme-gen` in place of `sdme` and nothing else
+/// changed, and checks the results that the manual promises.
 fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
     let inside = |name: &str, command: &str| host.ok(&format!("systemd-run -M {name} --wait --pipe -q {command}"));
     let open = |port: u16| host.wait(&format!("bash -c '</dev/tcp/127.0.0.1/{port}'"), 60);
@@ -269,7 +274,7 @@ fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
     assert_eq!(host.wait("curl -s http://localhost", 20), support::containers::WELCOME);
     host.ok("sdme-gen rm -f nginx");
 
-    // MySQL, with a variable added to the image's.
+    // MySQL, with a variable added to those of the image.
     host.ok("sdme-gen config set default_base_fs ubuntu");
     assert_eq!(host.ok("sdme-gen config get default_base_fs"), "ubuntu\n");
     host.ok("sdme-gen fs import mysql docker.io/mysql --base-fs=ubuntu -v");
@@ -283,7 +288,7 @@ fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
     assert!(host.ok("sdme-gen exec mysql -- env").contains("MARIADB_ROOT_PASSWORD=secret"));
     host.ok("systemctl stop systemd-nspawn@mysql");
 
-    // A directory of the host in place of the volume.
+    // A directory of the host instead of the volume.
     host.ok("mkdir /srv/mysql-data && sdme-gen create -r mysql --bind /srv/mysql-data:/oci/root/var/lib/mysql");
     assert!(host.read("/etc/sdme/mysql-2.container").contains("Volume=/srv/mysql-data:/var/lib/mysql\n"));
     host.ok("systemctl start systemd-nspawn@mysql-2");
@@ -292,13 +297,13 @@ fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
     host.ok("sdme-gen exec mysql-2 -- test -e /var/lib/mysql/ibdata1 && ! ls -d /var/lib/sdme/volumes/mysql-2@*");
     host.ok("sdme-gen rm -f mysql mysql-2");
 
-    // The kind of an image. This one is an operating system only if that is said.
+    // The kind of an image. The last one is an operating system only because of --oci-mode=base.
     host.ok("sdme-gen fs import cache docker.io/redis --oci-mode=auto -v && sdme-gen fs ls | grep '^cache *app'");
     host.ok("sdme-gen fs import cache2 docker.io/redis --oci-mode=app --base-fs=ubuntu && sdme-gen fs ls | grep '^cache2 *app'");
     host.ok("sdme-gen fs import os docker.io/ubuntu:24.04 --oci-mode=base && sdme-gen fs ls | grep '^os *base'");
     host.fails("sdme-gen fs import other docker.io/ubuntu:24.04 --oci-mode=base --base-fs=ubuntu");
 
-    // Pods: whole containers, applications, groups.
+    // Pods: whole containers, applications, and groups.
     host.ok("sdme-gen pod new my-pod
         sdme-gen new --pod=my-pod -r ubuntu db
         sdme-gen new --pod=my-pod -r ubuntu app");
@@ -314,7 +319,7 @@ fn the_manual_of_sdme_holds_word_for_word(host: &Host) {
     assert!(host.fails("sdme-gen pod rm my-pod").contains("db.container"));
     host.ok("sdme-gen rm -f db app && sdme-gen pod rm -f my-pod");
 
-    // Ports, as systemd-nspawn writes them.
+    // Ports, in the syntax of systemd-nspawn.
     host.ok("sdme-gen create -r nginx --private-network --network-veth --port tcp:8080:80");
     let text = host.read("/etc/sdme/nginx.container");
     assert!(text.contains("Network=veth\n") && text.contains("PublishPort=8080:80/tcp\n"), "{text}");

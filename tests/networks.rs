@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: networks with names on real systemd hosts.
+//! Tier 2: named networks on real systemd hosts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -14,7 +14,7 @@ use support::matrix::{addresses, answers_in, assert_matrix, assert_up, files, un
 use support::run;
 use support::tiers::{in_pod, nginx};
 
-on_every_suite!(members_of_a_network_find_and_reach_each_other_and_nobody_else, projects_serve_and_members_come_and_go,);
+on_every_suite!(members_of_a_network_reach_each_other_and_no_other_container, projects_serve_and_members_come_and_go,);
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
     if ready(suite, &["image:databases", "musl-gcc"]) {
@@ -22,7 +22,7 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
         let source = support::repo("tests/programs/member.c");
         let options = ["-O2", "-Wall", "-Wextra", "-Werror", "-static", "-o"];
         run(Command::new("musl-gcc").args(options).arg(programs.path().join("member")).arg(source));
-        // Of an overlay, no ID-mapped mount can be made.
+        // The host is a copy of its tree, because an overlay does not support ID-mapped mounts.
         let builder = Host::builder(suite, name.split('_').next().unwrap()).copy();
         case(&boot_with(builder.bind(programs.path(), "/srv/programs")));
     }
@@ -34,7 +34,7 @@ fn write(host: &Host) {
     }
 }
 
-fn members_of_a_network_find_and_reach_each_other_and_nobody_else(host: &Host) {
+fn members_of_a_network_reach_each_other_and_no_other_container(host: &Host) {
     lan::tools(host);
     lan::connect(host, "outside", "192.0.2");
     host.ok("rm -f /etc/resolv.conf && touch /etc/resolv.conf");
@@ -53,7 +53,7 @@ fn members_of_a_network_find_and_reach_each_other_and_nobody_else(host: &Host) {
     changes(host);
     assert_matrix(host);
 
-    // Nothing is left when the last member has stopped.
+    // Nothing is left after the last member has stopped.
     host.ok("systemctl stop 'server-*'");
     host.ok(&format!("systemctl stop {units} sdme-pod@pair.service"));
     host.wait("test -z \"$(nft list tables)\"", 30);
@@ -65,7 +65,8 @@ fn names(host: &Host) {
     let reads = |name: &str, pattern: &str| {
         host.ok(&format!("sdme-gen exec {name} -- cat /etc/hosts </dev/null | grep -E '{pattern}'"))
     };
-    // In the application as in the container around it; by alias, by the name of the pod, and by both versions of IP.
+    // Names resolve in the application and in the container around it: by alias, by the name of the
+    // pod, and for IPv4 and IPv6.
     let found = answers_in(
         host,
         "edge",
@@ -81,11 +82,11 @@ fn names(host: &Host) {
     reads("api", " hosted$");
     reads("edge", " host.containers.internal host.docker.internal$");
     host.fails("sdme-gen exec cache -- cat /etc/hosts </dev/null | grep -q host.containers.internal");
-    // The container cannot write to it, with or without a user namespace.
+    // The container cannot write to /etc/hosts, with or without a user namespace.
     for name in ["edge", "cache"] {
         host.fails(&format!("systemd-run -M {name} --wait --pipe -q sh -c 'echo 10.0.0.1 db >>/etc/hosts'"));
     }
-    // Who has stopped is gone, and who starts is there.
+    // The file loses a member that stops, and gets it back when the member starts.
     host.ok("systemctl stop systemd-nspawn@cache");
     host.fails("sdme-gen exec db -- cat /etc/hosts </dev/null | grep -qw cache");
     host.ok("systemctl start systemd-nspawn@cache");
@@ -102,12 +103,13 @@ fn publishing(host: &Host) {
         let name = if url.ends_with("8081") { "edge" } else { "api" };
         assert_eq!(host.ok(&format!("curl -fsS --max-time 10 http://{url}/")).trim(), name, "{url}");
     }
-    // From another member, of the same network and of another one, through the host.
+    // A member reaches published ports of the same and of another network through the host.
     for from in ["tool", "helper"] {
         let asked = ["host.docker.internal:8081".into(), "host.docker.internal:8082".into()];
         assert_eq!(answers_in(host, from, &asked), ["edge", "api"], "{from}");
     }
-    // By a proxy and by the kernel, by both protocols and both versions of IP, from the host, from outside, and from another member.
+    // Ports are published by a proxy and by the kernel, for TCP and UDP, IPv4 and IPv6; clients are
+    // the host, a machine outside, and another member.
     host.ok("ip -6 address add 2001:db8::1/64 dev outside0 nodad && ip -n outside -6 address add 2001:db8::2/64 dev eth0 nodad");
     for (name, web, datagrams) in [("edge", 8081, 5353), ("api", 8082, 5354)] {
         for (address, url, clients) in [
@@ -124,7 +126,7 @@ fn publishing(host: &Host) {
             }
         }
     }
-    // An application that listens on its own address only.
+    // An application that listens only on the address of the container.
     let own = addresses(host, "tool").remove(0);
     let server = "/run/sdme/pods/tool/netns";
     let program = format!(
@@ -140,25 +142,27 @@ fn publishing(host: &Host) {
 }
 
 fn borders(host: &Host) {
-    // A way out with the host's address, and none from an internal network.
+    // A member reaches the outside with the host's address; a member of an internal network does
+    // not.
     serve(host, "/run/netns/outside", "tcp", 7, "world");
     assert_eq!(ask(host, &in_pod("edge"), "tcp", "192.0.2.2", 7).unwrap().trim(), "world 192.0.2.1");
     ask(host, &in_pod("cache"), "tcp", "192.0.2.2", 7).unwrap_err();
-    // Neither from outside into a network, nor with the address of another member.
+    // Packets from outside cannot enter a network, and a member cannot use the address of another
+    // member.
     let (tool, edge) = (addresses(host, "tool").remove(0), addresses(host, "edge").remove(0));
     host.fails(&format!("ip netns exec outside curl -sS --max-time 3 http://{tool}:8080/"));
     host.ok(&format!("{} ip address add 10.5.0.200/32 dev eth0", in_pod("pair")));
     host.fails(&format!("{} curl -sS --max-time 3 --interface 10.5.0.200 http://10.5.0.77:8080/", in_pod("pair")));
     host.ok(&format!("{} ip address del 10.5.0.200/32 dev eth0", in_pod("pair")));
     assert_eq!(host.ok(&format!("{} curl -sS http://{edge}:8080/", in_pod("tool"))).trim(), "edge");
-    // The host itself, from an internal network.
+    // A member of an internal network cannot reach ports that the host publishes.
     let gateway = host.ok("ip -o -4 address show dev sdme_vault").split_whitespace().nth(3).unwrap().to_owned();
     let gateway = gateway.split('/').next().unwrap();
     host.fails(&format!("{} curl -sS --max-time 3 http://{gateway}:8081/", in_pod("cache")));
 }
 
 fn changes(host: &Host) {
-    // An address that is written, with a change of the network under the members that run.
+    // A fixed address is changed, and the network changes while its members run.
     let path = "/etc/sdme/api.container";
     let text = host.read(path);
     host.write(path, text.replace("10.5.0.77", "10.5.0.78"));
@@ -167,13 +171,13 @@ fn changes(host: &Host) {
     assert!(addresses(host, "api").contains(&"10.5.0.78".to_owned()));
     assert!(host.ok("ip -o -4 address show dev rear").contains("10.5.0.9/24"));
     host.ok("sdme-gen exec db -- cat /etc/hosts </dev/null | grep -q '^10.5.0.78 api'");
-    // Back again: all members are made anew with the network.
+    // Both changes are undone: the restart of the network connects all members again.
     host.write(path, text);
     host.write("/etc/sdme/back.network", "[Network]\nSubnet=10.5.0.0/24\nInterfaceName=rear\n");
     host.ok("systemctl daemon-reload && systemctl restart sdme-network@back.service");
     assert_up(host, 30);
     assert!(host.ok("ip -o -4 address show dev rear").contains("10.5.0.1/24"));
-    // A network that is removed, and one that comes back.
+    // A network is removed and later restored.
     let path = |name: &str| format!("/etc/sdme/{name}.container");
     host.write(&path("db"), host.read(&path("db")).replace("Network=vault:alias=database\n", ""));
     host.write(&path("cache"), host.read(&path("cache")).replace("Network=vault", "Network=back"));
@@ -183,7 +187,7 @@ fn changes(host: &Host) {
     write(host);
     host.ok("sdme-gen check && systemctl daemon-reload && sdme-gen restart --changed");
     assert_up(host, 30);
-    // Contradictions name both lines, and nothing changes.
+    // A contradiction is reported with both lines, and nothing changes.
     host.write("/etc/sdme/lone.container", nginx("Network=bridge\nNetwork=host\n"));
     let output = host.fails("sdme-gen check");
     assert!(
@@ -194,8 +198,9 @@ fn changes(host: &Host) {
     host.ok("sdme-gen check && systemctl daemon-reload");
 }
 
-/// A web server in front of an application in front of two databases, one of them in an internal network. Two services listen on
-/// port 80, and the page of the application has what the databases answer. The last question is a message that the second database refuses.
+/// A web server in front of an application in front of two databases, one of them in an internal
+/// network. Two services listen on port 80. The page of the application contains the answers of the
+/// databases; the last question is a message that the second database refuses.
 const PROJECT: &str = "
 services:
   web:
@@ -225,7 +230,8 @@ configs: {site: {content: 'server { listen 80; location / { proxy_pass http://fr
 secrets: {password: {environment: PASSWORD}}
 ";
 
-/// A member of a network that does nothing, and may be started as often as a fast machine can.
+/// A member of a network that does nothing. It has no start limit, because the test starts it many
+/// times in a short time.
 fn idle(network: &str) -> String {
     nginx(&format!(
         "Network={network}\nVolume=/srv/programs:/programs:ro\nEntrypoint=/programs/member\nExec=keep localhost 100000\n\
@@ -234,8 +240,8 @@ fn idle(network: &str) -> String {
 }
 
 fn projects_serve_and_members_come_and_go(host: &Host) {
-    a_project_serves(host);
-    names_for_every_resolver(host);
+    a_converted_project_answers(host);
+    names_resolve_for_every_resolver(host);
     host.ok("systemctl stop 'systemd-nspawn@shop-*' && rm -r /etc/sdme/shop-* && systemctl daemon-reload");
     fifty_members_know_each_other(host);
     members_come_and_go(host);
@@ -243,8 +249,8 @@ fn projects_serve_and_members_come_and_go(host: &Host) {
     host.ok("! ip -br link | grep sdm && test -z \"$(find /run/sdme/networks /run/sdme/pods /run/sdme/names /run/netns -mindepth 1)\"");
 }
 
-/// The project as it is converted, and with a user namespace or hardened.
-fn a_project_serves(host: &Host) {
+/// Runs the project as converted, and then with user namespaces and hardening.
+fn a_converted_project_answers(host: &Host) {
     host.write("/srv/shop/compose.yaml", PROJECT);
     let out = host.ok("cd /srv/shop && PASSWORD=secret sdme-gen convert --write compose");
     let start = out.lines().find_map(|line| line.strip_prefix("start the project with: ")).expect(&out);
@@ -270,8 +276,9 @@ fn a_project_serves(host: &Host) {
     assert!(!host.ok("sdme-gen ps --format '{{.Users}}' shop-web").trim().is_empty());
 }
 
-/// What programs find that read `/etc/hosts` themselves, use another C library, or resolve again and again.
-fn names_for_every_resolver(host: &Host) {
+/// Names resolve for programs that read `/etc/hosts` themselves, that use another C library, or
+/// that resolve again and again.
+fn names_resolve_for_every_resolver(host: &Host) {
     let member = |line: &str| host.ok(&format!("sdme-gen exec shop-app -- /programs/member {line} </dev/null"));
     for verb in ["hosts", "resolve"] {
         for name in ["cache", "redis"] {
@@ -279,7 +286,7 @@ fn names_for_every_resolver(host: &Host) {
         }
         assert_eq!(member(&format!("{verb} database")), member(&format!("{verb} db")), "{verb}");
     }
-    // Names of another network.
+    // Names of other networks are not in the file.
     assert_eq!(host.ok("sdme-gen exec shop-redis -- grep -cw web /etc/hosts </dev/null || :").trim(), "0");
     host.write("/etc/sdme/late.container", idle("shop-data.network"));
     host.ok("systemctl daemon-reload");
@@ -298,7 +305,7 @@ fn fifty_members_know_each_other(host: &Host) {
     host.ok("for i in $(seq 50); do ln -s m@.container /etc/sdme/m@$i.container; done");
     host.ok("sdme-gen check && systemctl daemon-reload");
     let all: Vec<String> = (1..=50).map(|index| format!("systemd-nspawn@m-{index}")).collect();
-    // A firewall whose table knows nothing of the network is named.
+    // The warning names a firewall chain that drops the packets of the network.
     host.ok("nft add table ip filter && nft 'add chain ip filter FORWARD { type filter hook forward priority filter; policy drop; }'");
     let began = std::time::Instant::now();
     let output = host.run_for(&format!("systemctl start {}", all.join(" ")), std::time::Duration::from_secs(300));
@@ -309,7 +316,7 @@ fn fifty_members_know_each_other(host: &Host) {
     host.ok("nft delete table ip filter");
     let known = "for file in /run/sdme/containers/m-*/hosts; do test $(grep -cE '^10[.]78[.]0[.][0-9]+ m-[0-9]+ ' $file) = 50 || exit 1; done";
     host.ok(known);
-    // As the first and the last one see it, and by what address.
+    // The first and the last member resolve all fifty names, each to an address of its own.
     for index in [1, 50] {
         let found = host.ok(&format!(
             "for i in $(seq 50); do sdme-gen exec m-{index} -- /programs/member resolve m-$i </dev/null; done | sort -u | wc -l"
@@ -319,7 +326,7 @@ fn fifty_members_know_each_other(host: &Host) {
     assert!(host.run_for(&format!("systemctl stop {}", all.join(" ")), std::time::Duration::from_secs(300)).success());
 }
 
-/// A hundred starts and stops, five at a time.
+/// Twenty rounds of starts and stops of five members at a time.
 fn members_come_and_go(host: &Host) {
     let units = (1..=5).map(|index| format!("systemd-nspawn@m-{index}")).collect::<Vec<_>>().join(" ");
     let rounds =

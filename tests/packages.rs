@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Packages of what `make build` has built: their checkers find no errors; the Debian one is installed by apt on a Debian 13
-//! host, runs a container, is upgraded and purged under it.
+//! Packages of what `make build` has built: the checkers of the distributions find no errors. apt
+//! installs the Debian package on a Debian 13 host with a container that keeps running during an
+//! upgrade and is stopped by the purge.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 mod support;
@@ -21,12 +22,14 @@ fn rpmlint_finds_no_errors() {
     let package = package("rpm", env!("CARGO_PKG_VERSION"));
     let (package, spec) = (package.display().to_string(), repo("packaging/rpm/sdme-gen.spec").display().to_string());
     let filters = repo("packaging/rpm/sdme-gen.rpmlintrc").display().to_string();
-    // It exits with 0 or 64 depending on the number of errors; what it prints tells the same in every version.
+    // The exit status of rpmlint depends on the number of errors; its output is the same in every
+    // version.
     let text = run("rpmlint", &["-r", &filters, &package, &spec]);
     assert!(text.contains(" 0 errors"), "{text}");
 }
 
-/// What is in a package, but for what its kind of package adds: its own description, licences and documentation.
+/// The files of a package, without those that only its kind of package adds: metadata, licences and
+/// documentation.
 fn files(list: &str) -> BTreeSet<String> {
     let own = ["/usr/share/doc/", "/usr/share/licenses/", "/usr/share/lintian/", "/usr/lib/.build-id", "/."];
     let paths = list.lines().map(|path| format!("/{}", path.trim_start_matches("./").trim_start_matches('/')));
@@ -70,21 +73,21 @@ fn apt_installs_upgrades_and_purges() {
     install(&old);
     host.ok("test -d /etc/sdme -a -d /var/lib/sdme && man -w sdme-gen 2>/dev/null || test -x /usr/bin/sdme-gen");
 
-    // As the README says: one file, two commands.
+    // The steps of the README: one file and two commands.
     let web = Container::new(host, "web");
     host.write("/etc/sdme/web.container", format!("[Container]\nImage={NGINX}\n[Install]\nWantedBy=machines.target\n"));
     host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@web");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
     let nginx = web.process("nginx");
 
-    // Another build comes: what runs goes on running.
+    // An upgrade leaves running containers alone.
     install(&new);
     assert!(host.ok("dpkg-query -Wf '${Version}' sdme-gen").contains("0.9.9"));
     assert_eq!((host.wait_http("http://localhost/", 1), web.process("nginx")), (WELCOME.to_owned(), nginx));
     web.systemctl("restart");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
 
-    // Nothing comes in its place: what runs is stopped, and leaves nothing.
+    // A purge stops the running container and removes its state.
     host.ok("DEBIAN_FRONTEND=noninteractive apt-get -y purge sdme-gen");
     assert!(host.read("/etc/sdme/web.container").contains(NGINX));
     host.ok("test -d /var/lib/sdme/store && ! ls /usr/lib/systemd/system/sdme-* /usr/bin/sdme-gen");
@@ -92,7 +95,7 @@ fn apt_installs_upgrades_and_purges() {
     host.fails("findmnt /var/lib/machines/web || ls -d /run/sdme/containers/web /run/sdme/started/*");
     assert!(!host.ok("systemctl cat systemd-nspawn@web").contains("sdme-gen"));
 
-    // It comes back when the package does.
+    // Installing the package again restores the container.
     install(&old);
     web.systemctl("start");
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);

@@ -14,9 +14,9 @@ use support::lan::{self, ask, serve};
 use support::tiers::{self, answers, in_pod, nginx};
 
 on_every_suite!(
-    tiers_talk_inside_and_not_with_each_other,
-    members_have_what_their_pod_says,
-    a_pod_with_the_hosts_network,
+    tiers_connect_inside_and_not_with_each_other,
+    members_have_the_settings_of_their_pod,
+    a_pod_with_the_hosts_network_starts_and_stops_as_one,
     members_come_and_go_with_their_pod,
     ports_are_published_on_every_kind_of_address,
     a_container_starts_on_the_first_connection_and_stops_when_idle,
@@ -30,13 +30,15 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// Written as for Quadlet: a template, with names of its own, volumes, resolver, devices.
-fn members_have_what_their_pod_says(host: &Host) {
+/// The files are written as for Quadlet: templates with their own unit names, volumes, a resolver,
+/// and devices.
+fn members_have_the_settings_of_their_pod(host: &Host) {
     let shop = "PodName=shop-%i\nPublishPort=808%i:80\nVolume=shared@%i.volume:/srv/shared\nAddHost=db:10.0.0.5\n\
         DNS=192.0.2.1\nDNSSearch=example.org\nHostName=shop\nShmSize=32m\nStopTimeout=1.5s\nLabel=a=b\n\
         ExitPolicy=continue\n[Quadlet]\nDefaultDependencies=no\n";
     pod(host, "tier@", shop);
-    // A device that every kernel has which runs systemd, and that no container has unless asked for: the automounter's.
+    // The device of the automounter: every kernel that runs systemd has it, and no container has it
+    // by default.
     host.ok("mknod -m 666 /dev/mine c 10 235");
     host.write("/etc/sdme/shared@.volume", "[Volume]\n");
     write(
@@ -54,7 +56,7 @@ fn members_have_what_their_pod_says(host: &Host) {
         let of = |name: &str| Container::new(host, &format!("{name}-{i}"));
         let (front, back) = (of("front"), of("back"));
         host.wait(&format!("{} curl -fsS http://127.0.0.1:8090/ | grep -x back", in_pod(&format!("shop-{i}"))), 10);
-        // One volume for the two, and another one for the other pod.
+        // The two members share one volume; the other pod has another one.
         let exec = |member: &Container<'_>, script: &str| {
             host.ok(&format!("sdme-gen exec {} -- sh -c '{script}' </dev/null", member.name))
         };
@@ -68,15 +70,15 @@ fn members_have_what_their_pod_says(host: &Host) {
             }
             assert!(member.property("TimeoutStopUSec").starts_with("31.500"), "{}", member.property("TimeoutStopUSec"));
         }
-        // The device is there, and may be read only.
+        // The device exists in the container and can only be opened for reading.
         exec(&front, "exec 3</dev/own; ! (exec 3>/dev/own) 2>/dev/null");
         exec(&back, "! test -e /dev/own");
     }
     host.ok("systemctl stop sdme-pod@shop-1.service && systemctl is-active systemd-nspawn@front-2");
 }
 
-/// Its members have the host's network, find each other by name, and start and stop together.
-fn a_pod_with_the_hosts_network(host: &Host) {
+/// The members use the host's network, find each other by name, and start and stop together.
+fn a_pod_with_the_hosts_network_starts_and_stops_as_one(host: &Host) {
     pod(host, "open", "Network=host\nPublishPort=8095:8095\n");
     write(host, "left", &nginx(&format!("Pod=open.pod\n{}", answers(8095, "left"))));
     write(host, "right", &nginx(&format!("Pod=open.pod\n{}", answers(8096, "right"))));
@@ -106,12 +108,13 @@ fn write(host: &Host, name: &str, text: &str) {
     host.write(&format!("/etc/sdme/{name}.container"), text);
 }
 
-/// Has systemd read the configuration, which must be right.
+/// Checks the configuration, which must be valid, and reloads systemd.
 fn reload(host: &Host) {
     host.ok("sdme-gen check && systemctl daemon-reload");
 }
 
-/// Waits until a page comes from `url`, fetched by way of `prefix`.
+/// Waits until `url` answers a client that runs with the command prefix `prefix`, and returns the
+/// page.
 fn page(host: &Host, prefix: &str, url: &str) -> String {
     host.wait(&format!("{prefix} curl -fsS --max-time 10 '{url}'"), 30)
 }
@@ -120,8 +123,9 @@ fn assert_state(host: &Host, unit: &str, state: &str) {
     host.wait(&format!("systemctl show -P ActiveState '{unit}' | grep -qx {state}"), 30);
 }
 
-fn tiers_talk_inside_and_not_with_each_other(host: &Host) {
-    // Two containers in one pod, one of which comes with its own /etc only.
+fn tiers_connect_inside_and_not_with_each_other(host: &Host) {
+    // Two containers in one pod. The second has no image, only the base operating system and its
+    // own /etc.
     pod(host, "pair", "");
     write(host, "first", &nginx("Pod=pair.pod\n"));
     write(host, "second", "[Container]\nPod=pair.pod\n");
@@ -136,7 +140,7 @@ fn tiers_talk_inside_and_not_with_each_other(host: &Host) {
     tiers::assert_tiers(host, 60);
     host.fails("curl -sS --max-time 5 http://127.0.0.1/");
     host.ok("ip netns exec web-tier ip -br address show lo | grep -q 127.0.0.1");
-    // A member need not be root to bind a port below 1024.
+    // A member of a pod can bind ports below 1024 without root.
     let start = "sysctl -n net.ipv4.ip_unprivileged_port_start";
     assert_eq!(host.ok(&format!("{} {start}", in_pod("web-tier"))), "0\n");
     assert_eq!(host.ok(start), "1024\n");
@@ -151,7 +155,7 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     let (one, two, late) = (Container::new(host, "one"), Container::new(host, "two"), Container::new(host, "late"));
     let all = |state: &str| [&one, &two, &late].map(|c| assert_state(host, &c.unit, state));
 
-    // A member brings its pod, but not the other members.
+    // The start of a member starts its pod, but not the other members.
     one.systemctl("start");
     assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
     assert_eq!(two.property("ActiveState"), "inactive");
@@ -159,10 +163,12 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     assert_eq!((two.property("ActiveState"), late.property("ActiveState")), ("active".into(), "inactive".into()));
     late.systemctl("start");
 
-    // A restarted member rejoins, and so do all after the pod has been restarted, or its network killed.
+    // A restarted member joins the pod again. All members do after a restart of the pod or after
+    // its network was killed.
     one.systemctl("restart");
     assert_eq!(page(host, "systemd-run -M one --wait --pipe -q", "http://127.0.0.1:81/"), "two\n");
-    // What is set in the old namespace tells it from the new one, whose inode may be the same.
+    // A setting in the old namespace tells it from the new one, which may have the same inode
+    // number.
     let mark = format!("{} sysctl -n net.ipv4.ip_default_ttl", in_pod("tier"));
     let before = host.ok(&mark);
     host.ok(&format!("{} sysctl -qw net.ipv4.ip_default_ttl=99", in_pod("tier")));
@@ -178,7 +184,7 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     one.systemctl("start");
     assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
 
-    // The pod's end is theirs; by the target as by the service.
+    // The members stop with their pod, whether its target or its service is stopped.
     host.ok("systemctl stop sdme-pod@tier.service");
     all("inactive");
     host.ok("test ! -e /run/sdme/pods/tier && test ! -e /run/netns/tier");
@@ -187,20 +193,22 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     all("inactive");
     assert_state(host, "sdme-pod@tier.service", "inactive");
 
-    // What was left behind does not stand in the way.
+    // Remains of an earlier pod do not prevent the start.
     host.ok("mkdir -p /run/sdme/pods/tier /run/netns && touch /run/sdme/pods/tier/netns &&
         mount --bind /proc/self/ns/net /run/sdme/pods/tier/netns && ln -s /run/sdme/pods/tier/netns /run/netns/tier");
     host.ok("systemctl start sdme-pod@tier.target");
     assert_eq!(page(host, "", "http://localhost:8080/"), WELCOME);
     host.ok("systemctl stop sdme-pod@tier.service && test ! -e /run/sdme/pods/tier && test ! -e /run/netns/tier");
 
-    // A port that is taken, and a pod that cannot be: nothing starts, and everything says why.
+    // If a port is taken or the file of the pod is invalid, nothing starts, and the status of each
+    // unit has the reason.
     host.ok("systemd-run -q --unit=taken --socket-property=ListenStream=8080 true");
     host.fails(&format!("systemctl start {}", one.unit));
     assert_eq!(one.property("ActiveState"), "failed");
     let text = one.property("StatusText");
     assert!(text.contains("port 8080 is taken by taken.socket") && text.contains("change PublishPort="), "{text}");
-    // In the journal: it is said by a process so short-lived that journald may not find its unit for `systemctl status`.
+    // The message is in the journal only: the process is so short-lived that journald may not find
+    // its unit for `systemctl status`.
     host.ok("systemctl is-failed sdme-publish-tier-8080.socket");
     host.wait("journalctl -b --no-pager | grep 'sdme-publish-tier-8080.socket: .*Address already in use'", 10);
     host.ok("systemctl stop taken.socket && systemctl reset-failed");
@@ -221,7 +229,7 @@ fn members_come_and_go_with_their_pod(host: &Host) {
     assert_eq!(page(host, &in_pod("tier"), "http://127.0.0.1/"), WELCOME);
 }
 
-/// A network namespace that plays the world outside: 192.0.2.2, with the host as its way to anywhere.
+/// Creates a network namespace for a machine outside, 192.0.2.2, whose default route is the host.
 fn outside(host: &Host) {
     lan::tools(host);
     lan::connect(host, "outside", "192.0.2");
@@ -239,7 +247,8 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     write(host, "one", &nginx("Pod=web.pod\n"));
     write(host, "two", &nginx(&format!("Pod=web.pod\n{}", answers(81, "two"))));
     write(host, "three", &nginx(&format!("Pod=web.pod\n{}", answers(82, "three"))));
-    // Without a pod, with the port the image exposes, and by the kernel.
+    // Containers without a pod: with a port that the image exposes, and with ports that the kernel
+    // forwards.
     write(host, "own", &nginx("Network=private\nPublishPort=8090\n"));
     write(host, "kernel", &nginx("Network=private\nPublishPort=8091:7 5354:53/udp\nPublishMode=nft\n"));
     reload(host);
@@ -261,7 +270,7 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
         assert_eq!(page(host, "", url), text, "{url}");
     }
     assert_eq!(page(host, OUTSIDE, "http://192.0.2.1:9000/"), WELCOME);
-    // A proxy has no privilege, and no copy of the host's mounts.
+    // A proxy has no privileges and no mount namespace of its own.
     let proxy = "/proc/$(systemctl show -P MainPID sdme-publish-own-8090.service)";
     let about = format!(
         "stat -c %U {proxy}; grep -E '^(Cap[A-Z]|NoNew|SigIgn)' {proxy}/status; readlink {proxy}/ns/mnt /proc/1/ns/mnt"
@@ -269,7 +278,8 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     let about = host.ok(&about);
     let lines: Vec<&str> = about.lines().collect();
     assert_eq!((lines[0], lines[7], lines[8]), ("sdme-proxy", "NoNewPrivs:\t1", lines[9]), "{about}");
-    // A client that goes away does not end it (SIGPIPE, as services have it).
+    // A client that disconnects does not end the proxy: SIGPIPE is ignored, as systemd sets it for
+    // services.
     assert!(lines[1].starts_with("SigIgn:") && lines[1].ends_with("1000"), "{about}");
     assert!(lines[2..7].iter().all(|line| line.ends_with("\t0000000000000000")), "{about}");
     for (prefix, url) in
@@ -281,18 +291,18 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
         assert!(ask(host, "", "udp", address, 5353).unwrap().starts_with("web "), "{address}");
         assert!(ask(host, "", "tcp", address, 8091).unwrap().starts_with("kernel "), "{address}");
     }
-    // The kernel keeps the client's address.
+    // Forwarding in the kernel keeps the address of the client.
     assert_eq!(ask(host, OUTSIDE, "udp", "192.0.2.1", 5353).unwrap(), "web 192.0.2.2\n");
     assert_eq!(ask(host, OUTSIDE, "udp", "192.0.2.1", 5354).unwrap(), "kernel 192.0.2.2\n");
     assert_eq!(ask(host, OUTSIDE, "tcp", "192.0.2.1", 8091).unwrap(), "kernel 192.0.2.2\n");
-    // Private it stays: the link is there for what is published only.
+    // The network stays private: the link is only for the published ports.
     let address = host.ok(&format!("{} ip -4 -br address show host0", in_pod("kernel")));
     let address = address.split_whitespace().nth(2).unwrap().split('/').next().unwrap();
     ask(host, OUTSIDE, "tcp", address, 7).unwrap_err();
     serve(host, "/run/netns/outside", "tcp", 7, "world");
     ask(host, &in_pod("kernel"), "tcp", "192.0.2.2", 7).unwrap_err();
 
-    // Rules go with their pod.
+    // The firewall rules are removed with their pod.
     let tables = host.ok("nft list tables");
     assert!(tables.contains("inet sdme-pod-kernel\n") && tables.contains("inet sdme-pod-web\n"), "{tables}");
     host.ok("systemctl stop sdme-pod@web.service systemd-nspawn@kernel systemd-nspawn@own");
@@ -300,12 +310,13 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep sdme", 30);
     ask(host, "", "tcp", "127.0.0.1", 8091).unwrap_err();
 
-    // Two claims of one port name both places. Rules of the kernel's would take packets from the other container.
+    // A port that two containers publish is reported with both lines. Rules of the kernel would
+    // take the packets of the other container.
     write(host, "three", &nginx("Network=private\nPublishPort=127.0.0.1:8091:80\n"));
     let message = "/etc/sdme/three.container:4: port 127.0.0.1:8091/tcp of the host is already published by /etc/sdme/kernel.container:4";
     let output = host.fails("sdme-gen check");
     assert!(output.contains(message), "{output}");
-    // Of two sockets, the second one cannot be opened, and leaves the first one alone.
+    // If two sockets claim a port, opening the second one fails, and the first one stays.
     write(host, "first", &nginx("Network=private\nPublishPort=9010:80\n"));
     host.ok("rm /etc/sdme/three.container");
     write(host, "later", &nginx("Network=private\nPublishPort=127.0.0.1:9010:80\n"));
@@ -319,7 +330,7 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     assert!(said.contains("port 127.0.0.1:9010 is taken by sdme-publish-first-9010.socket"), "{said}");
     assert_eq!(host.wait_http("http://127.0.0.1:9010/", 10), WELCOME);
     assert_eq!(host.ok(invocation), before);
-    // The first one is whichever starts first.
+    // The container that starts first gets the port.
     host.ok("systemctl stop systemd-nspawn@first && systemctl reset-failed");
     host.wait("! systemctl is-active sdme-publish-first-9010.socket", 10);
     host.ok("systemctl start systemd-nspawn@later");
@@ -343,7 +354,7 @@ fn a_container_starts_on_the_first_connection_and_stops_when_idle(host: &Host) {
     write(host, "two", &nginx(&format!("Pod=tier.pod\n{}", answers(90, "two"))));
     host.write("/etc/sdme/tier.pod.d/install.conf", "[Install]\nWantedBy=multi-user.target\n");
     reload(host);
-    // What a boot starts.
+    // This target is started at boot.
     host.ok("systemctl start multi-user.target");
     let units = ["systemd-nspawn@web", "systemd-nspawn@one", "systemd-nspawn@two", "sdme-pod@web", "sdme-pod@tier"];
     let all = |state: &str| units.map(|unit| assert_state(host, &format!("{unit}.service"), state));
@@ -361,7 +372,7 @@ fn a_container_starts_on_the_first_connection_and_stops_when_idle(host: &Host) {
     all("inactive");
     sockets();
 
-    // Fifty at once, of which each is answered, several times over.
+    // Fifty connections at once are all answered, several times.
     for port in [8080, 8081] {
         for _ in 0..3 {
             let many = format!("for i in $(seq 50); do curl -fsS --max-time 50 http://127.0.0.1:{port}/ & done; wait");
@@ -369,7 +380,8 @@ fn a_container_starts_on_the_first_connection_and_stops_when_idle(host: &Host) {
             all("inactive");
         }
     }
-    // By hand it starts and stays, its ports are there, and it can be stopped without losing them.
+    // A start by hand is not stopped when idle, the ports are served, and a stop leaves the sockets
+    // active.
     host.ok("systemctl start systemd-nspawn@web");
     assert_eq!(host.ok("curl -fsS --max-time 50 http://127.0.0.1:8080/"), WELCOME);
     host.ok("systemctl stop systemd-nspawn@web");
@@ -399,7 +411,7 @@ fn an_uplink_leads_outside_and_not_to_other_pods(host: &Host) {
     host.ok(&format!("systemctl start {}", all.map(|name| format!("systemd-nspawn@{name}")).join(" ")));
     serve(host, "/run/netns/outside", "tcp", 7, "world");
 
-    // What is outside sees the host's address.
+    // A machine outside sees the address of the host.
     let [inside, other, own] = [in_pod(long), in_pod(&format!("{long}s")), in_pod("own")];
     for member in [&inside, &other, &own] {
         assert_eq!(ask(host, member, "tcp", "192.0.2.2", 7).unwrap(), "world 192.0.2.1\n");
@@ -408,7 +420,8 @@ fn an_uplink_leads_outside_and_not_to_other_pods(host: &Host) {
     ask(host, &in_pod("private"), "tcp", "192.0.2.2", 7).unwrap_err();
     host.fails("systemd-run -M none --wait --pipe -q curl -sS --max-time 3 http://192.0.2.2:7");
 
-    // Other pods and what is outside are kept away; what is published is for all.
+    // Other pods and machines outside cannot reach the addresses of a pod; everyone reaches
+    // published ports.
     let address = |prefix: &str| -> String {
         let line = host.ok(&format!("{prefix} ip -4 -br address show host0"));
         line.split_whitespace().nth(2).unwrap().split('/').next().unwrap().to_owned()
@@ -422,14 +435,15 @@ fn an_uplink_leads_outside_and_not_to_other_pods(host: &Host) {
     assert_eq!(page(host, OUTSIDE, "http://192.0.2.1:8080/"), WELCOME);
     assert_eq!(page(host, &own, "http://192.0.2.1:8080/"), WELCOME);
 
-    // Name servers that can be reached, for the application and around it.
+    // Only reachable name servers are in the resolv.conf of the application and of the container
+    // around it.
     let resolver = "nameserver 192.0.2.53\nsearch example.org\n";
     assert_eq!(Container::new(host, "inside").ok("cat /etc/resolv.conf"), resolver);
     let nginx = Container::new(host, "other").process("nginx");
     assert_eq!(host.read(&format!("/proc/{nginx}/root/etc/resolv.conf")), resolver);
     assert_eq!(Container::new(host, "private").ok("cat /etc/resolv.conf"), "");
 
-    // The other kinds have what nspawn makes.
+    // The other kinds of networks have the interfaces that systemd-nspawn creates.
     for name in ["veth", "zone", "bridge"] {
         Container::new(host, name).ok("ip -br link show host0 && systemctl is-active systemd-networkd");
     }
@@ -439,7 +453,8 @@ fn an_uplink_leads_outside_and_not_to_other_pods(host: &Host) {
     host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep -E 'sdme|ve-|vz-|vb-'", 30);
 }
 
-/// Everything that starts and stops could leave behind.
+/// The resources that a start and a stop could leave behind: network namespaces, links, firewall
+/// rules, mounts, and files.
 fn belongings(host: &Host) -> BTreeSet<String> {
     let list = "lsns -t net -no NS; ip -br link | cut -d' ' -f1; nft list ruleset; cut -d' ' -f5 /proc/self/mountinfo;
         ls /run/netns /run/sdme/pods";
@@ -454,7 +469,7 @@ fn a_hundred_starts_and_stops_leave_nothing(host: &Host) {
         write(host, &format!("member{number}"), &nginx(&format!("Pod=pod{number}.pod\n")));
     }
     reload(host);
-    // The image, and what the first of them makes.
+    // The first start imports the image and creates files that stay.
     host.ok("mkdir -p /run/sdme/pods && systemctl start sdme-pod@pod1.target && systemctl stop sdme-pod@pod1.service");
     let before = belongings(host);
     let units = |suffix: &str| (1..=5).map(|n| format!("sdme-pod@pod{n}.{suffix}")).collect::<Vec<_>>().join(" ");

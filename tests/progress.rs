@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What an import shows: bars on a terminal, plain lines in a pipe.
+//! The progress of an import: bars on a terminal, plain lines in a pipe.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -8,7 +8,7 @@ mod support;
 use std::process::{Command, Stdio};
 
 #[test]
-fn bars_on_a_terminal_and_lines_elsewhere() {
+fn imports_show_bars_on_a_terminal_and_lines_elsewhere() {
     if !support::require(&["root", "script"]) {
         return;
     }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: twelve Compose projects (`tests/projects`) are converted in their directories, started with the command that `convert`
-//! prints, asked at their ports and by the names of their services, and removed. Each image is replaced by a small server that
-//! listens on the ports of the real one. The last three projects run side by side.
+//! Tier 2: twelve Compose projects (`tests/projects`) are converted in their directories, started
+//! with the command that `convert` prints, requested at their ports and by the names of their
+//! services, and removed. Each image is replaced by a small server that listens on the ports of the
+//! real one. The last three projects run at the same time.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
 #[macro_use]
@@ -15,7 +16,7 @@ use support::host::Host;
 use support::servers::{answer, published, serve};
 use support::{lan, repo};
 
-on_every_suite!(projects_run_as_they_are);
+on_every_suite!(projects_run_unchanged);
 
 /// The images that the projects name, and the ports that each of them listens on.
 const IMAGES: [(&str, &str); 13] = [
@@ -34,21 +35,22 @@ const IMAGES: [(&str, &str); 13] = [
     ("worker:1", "9100/tcp"),
 ];
 
-/// A project, and what is to be found when it runs.
+/// A project, and what must be true while it runs.
 struct Project {
     /// Its directory below `tests/projects`.
     directory: &'static str,
-    /// What its files are called.
+    /// The project name, which the names of its files begin with.
     name: &'static str,
-    /// How many ports it publishes.
+    /// The number of ports that it publishes.
     ports: usize,
-    /// A container, a name with a port that is asked in it, and the server that answers.
+    /// A service, a name with a port that is requested in its container, and the server that
+    /// answers.
     reached: &'static [(&'static str, &'static str, &'static str)],
-    /// A container, a file in it, and a part of that file.
+    /// A service, a file in its container, and a part of that file.
     files: &'static [(&'static str, &'static str, &'static str)],
-    /// A container, and a variable as the shell shows it.
+    /// A service, and a variable as the `export` of the shell prints it.
     variables: &'static [(&'static str, &'static str)],
-    /// Containers that have a file and do not start with the project.
+    /// Services whose container has a file and does not start with the project.
     idle: &'static [&'static str],
 }
 
@@ -210,7 +212,7 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     }
 }
 
-fn projects_run_as_they_are(host: &Host, outside: &Path) {
+fn projects_run_unchanged(host: &Host, outside: &Path) {
     serve(host, outside, &IMAGES, &["wget"]);
     lan::tools(host);
     host.ok("cp -r /srv/projects /srv/work");
@@ -225,7 +227,7 @@ fn projects_run_as_they_are(host: &Host, outside: &Path) {
     for (project, units) in together.iter().zip(&started) {
         project.look(host, units);
     }
-    // Three databases and caches of the same name, each in its own network.
+    // The three copies of the farm's worker are known by name in the network of that project.
     let workers = host.ok("grep -cE '^[0-9.]+ farm-worker-[123] .*worker' /run/sdme/containers/farm-proxy/hosts");
     assert_eq!(workers.trim(), "3");
     for (project, units) in together.iter().zip(&started) {
@@ -235,7 +237,7 @@ fn projects_run_as_they_are(host: &Host, outside: &Path) {
 }
 
 impl Project {
-    /// Converts and starts the project; gives the units of its containers.
+    /// Converts and starts the project; returns the units of its containers.
     fn start(&self, host: &Host) -> Vec<String> {
         let convert = format!("cd /srv/work/{} && sdme-gen convert --write compose", self.directory);
         let output = host.run(&convert);
@@ -252,12 +254,12 @@ impl Project {
             host.run("systemctl status --failed --no-pager --lines=30").stdout,
             host.ok("journalctl -b --no-pager -o short-monotonic | tail -n 150")
         );
-        // Another conversion changes nothing.
+        // A second conversion changes nothing.
         assert_eq!(host.ok(&convert), "", "{}", self.directory);
         start.split_whitespace().filter(|word| word.ends_with(".service")).map(str::to_owned).collect()
     }
 
-    /// The container of a service.
+    /// The name of the container of a service.
     fn container(&self, service: &str) -> String {
         format!("{}-{service}", self.name)
     }
@@ -272,7 +274,7 @@ impl Project {
                 assert_eq!(inner, port.2, "{container}: {name}");
                 count += 1;
             }
-            // A job has ended, and nothing else was restarted meanwhile.
+            // Every unit is active and was never restarted, or is a job that has not failed.
             let job = text.lines().any(|line| line == "Type=oneshot");
             let state = host.ok(&format!("for p in ActiveState NRestarts; do systemctl show -P $p {unit}; done"));
             let state: Vec<&str> = state.split_whitespace().collect();
@@ -326,7 +328,7 @@ impl Project {
     }
 }
 
-/// No project has left a file, a network or a process.
+/// Checks that no project has left a file, a network or a running unit.
 fn nothing_is_left(host: &Host) {
     assert_eq!(host.ok("ls /etc/sdme").trim(), "sdme.conf");
     host.wait("test -z \"$(nft list tables)\" && ! ip -br link | grep sdm", 30);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `systemctl start` of a container whose image is in a registry: Debian's `docker-registry` on the loopback
-//! interface of a real systemd host, over plain HTTP and over HTTPS with an authority of its own.
+//! Tier 2: `systemctl start` of a container whose image is in a registry: Debian's
+//! `docker-registry` on the loopback interface of a real systemd host, over plain HTTP and over
+//! HTTPS with a private certificate authority.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -12,7 +13,8 @@ use support::containers::{Container, WELCOME, boot, ready};
 use support::host::Host;
 use support::{image, run};
 
-/// A registry in the host's network with its files, the certificate among them, in the host's `/srv`.
+/// A registry in the host's network. Its files, including the certificate, are in the host's
+/// `/srv`.
 struct Registry<'a> {
     host: &'a Host,
     port: u16,
@@ -36,7 +38,7 @@ impl<'a> Registry<'a> {
         Self { host, port, child }
     }
 
-    /// Pushes the layout's `latest` as `team/nginx:TAG`.
+    /// Pushes the tag `latest` of the layout as `team/nginx:TAG`.
     fn push(&self, layout: &Path, tag: &str) {
         let mut skopeo = self.host.outside("skopeo");
         skopeo.args(["copy", "--quiet", "--insecure-policy", "--dest-tls-verify=false", "--dest-creds=me:secret"]);
@@ -45,8 +47,8 @@ impl<'a> Registry<'a> {
     }
 
     fn stop(mut self) {
-        // What was started is in the host's PID namespace, and its parent here only waits for it. The brackets keep pkill
-        // from finding those that run it.
+        // The child process is nsenter, which only waits for the registry in the host's PID
+        // namespace. The brackets in the pattern keep pkill from matching its own command line.
         self.host.ok(&format!("pkill -f '[r]egistry-{}.yml'", self.port));
         self.child.wait().unwrap();
         self.host.fails(&format!("bash -c '</dev/tcp/127.0.0.1/{}'", self.port));
@@ -85,13 +87,13 @@ fn a_start_pulls_from_a_registry_once() {
     web.systemctl("start");
     assert_eq!(page(host), WELCOME);
 
-    // Another reference is another image.
+    // Another image reference yields another image.
     configure("2");
     assert_eq!(page(host), WELCOME, "a running container keeps what it started with");
     web.systemctl("restart");
     assert_eq!(page(host), "second\n");
 
-    // What is there is not asked for again, the earlier one neither.
+    // Imported images, including earlier ones, start without the registry.
     registry.stop();
     web.systemctl("restart");
     assert_eq!(page(host), "second\n");
@@ -104,12 +106,12 @@ fn a_start_pulls_from_a_registry_once() {
 }
 
 #[test]
-fn https_needs_an_authority_the_host_trusts() {
+fn https_needs_a_certificate_authority_that_the_host_trusts() {
     if !ready("trixie", &["docker-registry", "skopeo", "htpasswd"]) {
         return;
     }
     let host = &boot("trixie", "https");
-    // The service that pulls can read files below /root, but not write them.
+    // The service that pulls images can read files below /root, but not write them.
     let passwords = Command::new("htpasswd").args(["-Bbn", "me", "secret"]).output().unwrap();
     host.write("/srv/htpasswd", passwords.stdout);
     host.write("/root/auth.json", r#"{"auths": {"registry.test:5443": {"auth": "bWU6c2VjcmV0"}}}"#);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What Podman's Quadlet does, case by case, and what we do: the same, or something else for a reason. `docs/quadlet-table.md` is
-//! made from the table (`SDME_UPDATE=1` writes it).
+//! The behaviour of Podman's Quadlet, case by case, and that of sdme-gen: the same, or a difference
+//! with its reason. `docs/quadlet-table.md` is generated from the table (`SDME_UPDATE=1` writes
+//! it).
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod cases;
@@ -12,7 +13,7 @@ use std::path::Path;
 use cases::cases;
 
 #[test]
-fn every_case_is_as_the_table_says() {
+fn every_case_has_the_result_in_the_table() {
     let all = cases("quadlet.txt");
     assert!(all.len() >= 120, "{}", all.len());
     let failed: Vec<String> = all
@@ -30,7 +31,7 @@ fn every_case_is_as_the_table_says() {
 }
 
 #[test]
-fn the_page_is_the_table() {
+fn the_page_matches_the_table() {
     let mut page = String::from(
         "# Quadlet, case by case\n\n\
          Made from `tests/cases/quadlet.txt`, where the files of each case are. *Same*: what Podman's Quadlet (5.8) does.\n\n\

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 //! Imports from a real registry: Debian's `docker-registry` on a loopback port, filled by `skopeo`.
 //!
-//! Plain HTTP as the loopback address allows, HTTPS with a certificate made here, and passwords. Needs root and the programs;
-//! says so and passes without them, or fails if `SDME_TEST_REQUIRE` is set.
+//! The tests use plain HTTP on a loopback address, HTTPS with a certificate that they create, and
+//! passwords. They need root and some programs; without these they print that they are skipped and
+//! pass, or fail if `SDME_TEST_REQUIRE` is set.
 #![cfg(feature = "image")]
 #![allow(
     clippy::unwrap_used,
@@ -29,8 +30,8 @@ use sdme_gen::image::{Imported, Pull, Request, Silent, Store, import};
 use sdme_gen::rootdir::tree::proc_path;
 use support::layout::hex;
 
-/// Set in the child process that runs one test with another `SSL_CERT_FILE`: it is read from the environment, which a
-/// process with threads must not change.
+/// Set in the child process that runs one test with another `SSL_CERT_FILE`. The variable is read
+/// from the environment, which a process with threads must not change.
 const INNER: &str = "SDME_TEST_REGISTRY_TLS";
 
 fn ready() -> bool {
@@ -144,7 +145,7 @@ fn get(store: &Store, name: &str, source: &ImageSource) -> anyhow::Result<Import
 }
 
 #[test]
-fn plain_http_on_loopback() {
+fn images_are_pulled_over_plain_http_on_loopback() {
     if !ready() {
         return;
     }
@@ -165,7 +166,7 @@ fn plain_http_on_loopback() {
     assert_eq!(tree(&docker), tree(&local));
     assert_ne!(docker.image.manifest, local.image.manifest);
 
-    // By digest: the right one, and one that no manifest has.
+    // By digest: the digest of the image, and a digest that no manifest has.
     let pinned = source(&registry, "127.0.0.1", "team/app", Some(&remote.image.manifest));
     get(&store, "pinned", &pinned).unwrap();
     let wrong = format!("sha256:{}", "0".repeat(64));
@@ -173,7 +174,8 @@ fn plain_http_on_loopback() {
     let error = get(&store, "none", &source(&registry, "127.0.0.1", "team/none", None)).unwrap_err();
     assert!(format!("{error:#}").contains("team/none"), "{error:#}");
 
-    // Damage in the cache is noticed and repaired; damage in the registry is refused, and nothing of it is kept.
+    // A damaged blob in the cache is detected and downloaded again. A damaged blob in the registry
+    // is refused, and nothing of it is kept.
     let cache = system.join("var/lib/sdme/blobs/sha256");
     let names = || -> Vec<PathBuf> { fs::read_dir(&cache).unwrap().map(|entry| entry.unwrap().path()).collect() };
     assert_eq!(names().len(), 3);
@@ -181,7 +183,7 @@ fn plain_http_on_loopback() {
         let size = fs::metadata(&path).unwrap().len();
         fs::write(&path, vec![b'x'; usize::try_from(size).unwrap()]).unwrap();
     }
-    // By a store that has nothing but the cache: a layer that is there is not looked for.
+    // A new store that has only the cache: a store with the layers would not read the cache.
     let fresh = dir.path().join("fresh");
     fs::create_dir_all(fresh.join("var/lib/sdme")).unwrap();
     std::os::unix::fs::symlink(system.join("var/lib/sdme/blobs"), fresh.join("var/lib/sdme/blobs")).unwrap();
@@ -200,7 +202,7 @@ fn plain_http_on_loopback() {
     assert!(format!("{error:#}").to_lowercase().contains("digest"), "{error:#}");
     assert!(store.lookup("damaged").unwrap().is_none());
     assert!(names().is_empty());
-    // An image already there is not touched by any of this.
+    // An image that is already imported is not affected.
     assert_eq!(get(&store, "remote", &source(&registry, "127.0.0.1", "team/app", None)).unwrap(), remote);
     drop(registry);
     let missing = source(&Registry { child: Command::new("true").spawn().unwrap(), port: 1 }, "127.0.0.1", "x", None);
@@ -272,8 +274,8 @@ fn certificate(dir: &Path) {
     );
 }
 
-/// HTTPS is for every registry that is not on a loopback address as written; the machine's own host name here stands
-/// for those, with the certificate made out to it.
+/// sdme-gen uses HTTPS for every registry except loopback addresses. Here a name in a hosts file
+/// stands for such a registry, and the certificate is for that name.
 #[test]
 fn https_with_a_private_authority() {
     if !ready() {
@@ -289,7 +291,7 @@ fn https_with_a_private_authority() {
     let layout = layout(dir.path());
     push(&layout, &registry, "team/app:one", &[]);
     fs::write(path("port"), registry.port.to_string()).unwrap();
-    // The name is looked up in a hosts file of the child's own.
+    // The child process has its own hosts file with the name.
     let mut hosts = fs::read_to_string("/etc/hosts").unwrap_or_default();
     hosts.push_str("\n127.0.0.1 registry.test\n");
     fs::write(path("hosts"), hosts).unwrap();
@@ -332,9 +334,10 @@ fn https_with_a_private_authority() {
     }
 }
 
-/// HTTPS on a loopback address, because a certificate is given for it, and a registry that wants a password.
+/// HTTPS on a loopback address, because certificates are configured for it, and a registry that
+/// requires a password.
 #[test]
-fn passwords_and_a_directory_of_certificates() {
+fn passwords_and_a_certificate_directory_give_access() {
     if !ready() {
         return;
     }
@@ -351,7 +354,7 @@ fn passwords_and_a_directory_of_certificates() {
     push(&layout, &registry, "team/app:one", &["--dest-creds=me:secret word"]);
     fs::create_dir(path("certs")).unwrap();
     fs::copy(path("ca.pem"), path("certs/ca.crt")).unwrap();
-    // What `skopeo login` writes.
+    // The authentication file that `skopeo login` writes.
     let login = ["login", "--tls-verify=false", "-u", "me", "-p", "secret word", "--authfile"];
     run("skopeo", &[&login[..], &[&path("auth.json"), &format!("127.0.0.1:{}", registry.port)]].concat());
 
@@ -374,7 +377,7 @@ fn passwords_and_a_directory_of_certificates() {
     fs::write(path("none.json"), "{}").unwrap();
     assert!(error(&Access { auth_file: Some(path("none.json")), ..good.clone() }).contains("denies access"));
     assert!(error(&Access { cert_dir: None, tls_verify: Some(true), ..good.clone() }).contains("certificate"));
-    // Without a word about certificates, the loopback address means plain HTTP.
+    // Without a setting for certificates, a loopback address means plain HTTP.
     assert!(get("bad", &Access { cert_dir: None, ..good }).is_err());
 }
 

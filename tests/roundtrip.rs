@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: a property of the subset of keys that Kubernetes can say: what is exported and converted again is the same configuration, or
-//! the difference was listed when it was exported.
+//! Tier 0: a property of the subset of keys that Kubernetes can express: a configuration that is
+//! exported and converted again is the same, or the export listed the difference.
 #![allow(clippy::unwrap_used, clippy::panic, missing_docs)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use sdme_gen::export::kube::{Kind, Outside, Request, export};
 use sdme_gen::kube::read;
 use sdme_gen::model::Facts;
 
-/// No machine: there are no files, credentials and timers.
+/// No machine: there are no files and no timers, and every credential has the same value.
 struct Nothing;
 
 impl Outside for Nothing {
@@ -35,7 +35,7 @@ impl Outside for Nothing {
     }
 }
 
-/// Assignments of a file with their sections, without comments.
+/// The assignments of a file with their sections, without comments.
 fn assignments(text: &str) -> BTreeSet<String> {
     let mut section = String::new();
     let mut all = BTreeSet::new();
@@ -49,7 +49,8 @@ fn assignments(text: &str) -> BTreeSet<String> {
     all
 }
 
-/// What every converted file has, because a cluster does so and the export does not say it.
+/// Whether a line is one that every converted file has, because it is a default of clusters that
+/// the export does not write.
 fn is_added(line: &str) -> bool {
     let fixed = [
         "[Container] HealthCmd=none",
@@ -60,7 +61,8 @@ fn is_added(line: &str) -> bool {
         "[Install] WantedBy=multi-user.target",
         "[Pod] Network=kube-default.network",
     ];
-    // The defaults of a probe are written out, and a volume belongs to whom the pod runs as.
+    // The conversion writes the defaults of a probe, and sets the owner of a volume to the user of
+    // the pod.
     let starts = [
         "[Pod] HostName=",
         "[Pod] NetworkAlias=",
@@ -75,7 +77,7 @@ fn is_added(line: &str) -> bool {
 }
 
 fn text() -> impl Strategy<Value = String> {
-    // Characters that YAML, systemd and references to variables could trip over.
+    // Characters that are special in YAML, in systemd, or in references to variables.
     prop_oneof!["[a-zA-Z0-9 :#'\"$(){}\\[\\]%\\\\,&*!|>@`~-]{0,24}", "[$(A)% ]{0,12}"]
 }
 
@@ -150,7 +152,7 @@ prop_compose! {
         }
         let mut targets = BTreeSet::new();
         for (host, target) in ports {
-            // Two ports of a service with one number would need another port of the service.
+            // A second port with the same target would need another port of the service.
             if targets.insert(target) {
                 pod += &format!("PublishPort={host}:{target}\n");
             }
@@ -172,7 +174,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 256, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn what_goes_to_a_cluster_comes_back(files in configuration()) {
+    fn exported_configurations_are_converted_back_or_listed(files in configuration()) {
         let before = sources(&files);
         let compiled = compile(&before, &Facts::default());
         let errors: Vec<_> = compiled.diagnostics.iter().filter(|d| d.severity == Severity::Error).collect();
@@ -198,7 +200,7 @@ proptest! {
                 prop_assert!(listed, "{name}: {line} is new\n{text}\n{texts:?}\n{lost:?}");
             }
         }
-        // The policies of the network are the only objects without a counterpart.
+        // Network policies are the only exported objects that cannot be converted back.
         for lost in &outcome.lost {
             prop_assert!(lost.reason.contains("NetworkPolicy"), "{lost}");
         }

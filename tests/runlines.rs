@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 0: `tests/cases/run.txt`, command lines of docker, podman and nerdctl in the forms that descriptions of images use, with the
-//! files that each comes to. `SDME_UPDATE=1` writes the files and notes anew.
+//! Tier 0: `tests/cases/run.txt`, command lines of docker, podman and nerdctl in the forms that
+//! image descriptions use, with the files that result from each. `SDME_UPDATE=1` rewrites the files
+//! and notes.
 #![allow(clippy::unwrap_used, missing_docs)]
 
 use std::path::Path;
@@ -9,7 +10,7 @@ use std::{env, fs};
 use sdme_gen::convert::command_line;
 use sdme_gen::ini::split_words;
 
-/// What a line comes to, as the table has it.
+/// The result of a command line, in the format of the table.
 fn result(line: &str) -> String {
     let words = split_words(line).unwrap();
     match command_line(&words, "/home/me") {
@@ -25,9 +26,9 @@ fn result(line: &str) -> String {
     }
 }
 
-/// `tests/cases/run.txt`
+/// Compares every command line of `tests/cases/run.txt` with its files.
 #[test]
-fn lines_of_every_form_come_to_files() {
+fn command_lines_of_every_form_yield_the_files_in_the_table() {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/cases/run.txt");
     let table = fs::read_to_string(&path).unwrap();
     let mut out = String::new();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `sdme-gen ps` says what the service manager and the kernel say; what containers leave has a name and a verb; old
-//! versions of images go.
+//! Tier 2: `sdme-gen ps` shows the state that the service manager and the kernel report; everything
+//! that containers leave behind has a name and a command that removes it; old versions of images
+//! are removed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,10 +16,10 @@ use support::host::Host;
 use support::tiers::answers;
 
 on_every_suite!(
-    ps_shows_what_is,
-    ps_shows_how_starts_and_runs_fare,
-    problems_of_a_start_are_found_before_it,
-    leftovers_and_versions_go
+    ps_shows_the_state_of_every_container,
+    ps_shows_the_progress_of_starts_and_their_failures,
+    check_finds_the_problems_of_a_start,
+    leftovers_and_old_versions_are_removed
 );
 
 fn on(suite: &str, _: &str, case: fn(&Host)) {
@@ -27,12 +28,12 @@ fn on(suite: &str, _: &str, case: fn(&Host)) {
     }
 }
 
-/// What `ps` has to say about a container.
+/// The expected row of a container in `ps`.
 struct Expected {
     /// The state in the table.
     state: &'static str,
     ports: &'static str,
-    /// A part of the note; nothing for no note.
+    /// A part of the note; empty for no note.
     note: &'static str,
 }
 
@@ -41,7 +42,8 @@ fn row(host: &Host, name: &str) -> Option<Value> {
     all.as_array().unwrap().iter().find(|row| row["name"] == name).cloned()
 }
 
-/// Waits until `ps` shows what is expected, and compares the row with what the kernel and the service manager say at that time.
+/// Waits until `ps` shows the expected row, and compares the row with the state in the kernel and
+/// the service manager at that time.
 fn expect(host: &Host, name: &str, state: &'static str, ports: &'static str, note: &'static str) {
     let expected = Expected { state, ports, note };
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
@@ -101,12 +103,12 @@ fn write(host: &Host, name: &str, more: &str) {
     host.write(&format!("/etc/sdme/{name}.container"), format!("[Container]\nImage=own.image\n{more}"));
 }
 
-/// An application that does what a shell is told.
+/// The lines for an application that runs a shell script.
 fn shell(script: &str) -> String {
     format!("Entrypoint=/bin/sh -c\nExec=\"{script}\"\n")
 }
 
-fn ps_shows_what_is(host: &Host) {
+fn ps_shows_the_state_of_every_container(host: &Host) {
     host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
     host.ok("cp -r /srv/images/nginx /srv/own");
     host.write("/etc/sdme/other.image", "[Image]\nImage=oci:/srv/own\nMode=app\nPolicy=newer\n");
@@ -126,13 +128,13 @@ fn ps_shows_what_is(host: &Host) {
     host.write("/etc/sdme/imaged.container", "[Container]\nImage=other.image\nEntrypoint=sleep\nExec=1000\n");
     host.ok("systemctl daemon-reload");
 
-    // Nothing has been started.
+    // Containers that were never started.
     for name in ["plain", "ported", "member", "ends", "taken", "lazy", "imaged", "missing"] {
         expect(host, name, "stopped", "", "");
     }
     expect(host, "wrong", "rejected", "", "wrong.container:3: unknown key Imge=");
 
-    // What can be started.
+    // Containers that start.
     host.ok("systemctl start systemd-nspawn@plain systemd-nspawn@ported sdme-pod@tier.target systemd-nspawn@imaged");
     expect(host, "plain", "running", "8100/tcp", "");
     expect(host, "ported", "running", "8101:80/tcp,127.0.0.1:8102:80/tcp", "");
@@ -144,7 +146,7 @@ fn ps_shows_what_is(host: &Host) {
     host.ok("systemctl start systemd-nspawn@job");
     expect(host, "job", "exited", "", "");
 
-    // What ends.
+    // Containers that end.
     host.run("systemctl start systemd-nspawn@ends systemd-nspawn@loop systemd-nspawn@again");
     expect(host, "ends", "failed 3", "", "exit status 3");
     expect(host, "loop", "restarting", "", "");
@@ -171,7 +173,7 @@ fn ps_shows_what_is(host: &Host) {
     host.fails("systemctl start systemd-nspawn@wrong");
     expect(host, "wrong", "rejected", "", "unknown key Imge=");
 
-    // Files that change below what runs, before and after a reload.
+    // Files that change while their container runs, before and after a reload.
     write(host, "plain", &(answers(8100, "plain") + "Environment=A=1\n"));
     write(host, "ported", "Network=private\nPublishPort=8111:80\n");
     host.write("/etc/sdme/tier.pod", "[Pod]\nPublishPort=8113:80\n");
@@ -196,7 +198,7 @@ fn ps_shows_what_is(host: &Host) {
     expect(host, "ported", "running (rejected)", "8111:80/tcp", "unknown key Imge=");
     expect(host, "plain", "running (removed)", "8100/tcp", "systemctl stop systemd-nspawn@plain.service");
 
-    // The image and the digest of what runs, after another one has come.
+    // A running container shows its own image and digest after another one was imported.
     let before = row(host, "imaged").unwrap()["digests"][0].clone();
     host.ok("rm -r /srv/own && cp -r /srv/images/base /srv/own && systemctl start sdme-image@other");
     expect(host, "imaged", "running (changed)", "", "image changed");
@@ -205,7 +207,7 @@ fn ps_shows_what_is(host: &Host) {
     host.ok("systemctl restart systemd-nspawn@imaged");
     assert_ne!(row(host, "imaged").unwrap()["digests"][0], before);
 
-    // A container without a file, when it has stopped: only with -a.
+    // A stopped container without a file is shown only with -a.
     host.ok("systemctl stop systemd-nspawn@plain");
     expect(host, "plain", "leftover", "", "sdme-gen rm plain");
     assert!(!host.ok("sdme-gen ps -q").lines().any(|name| name == "plain"));
@@ -214,7 +216,7 @@ fn ps_shows_what_is(host: &Host) {
     host.ok("sdme-gen rm plain");
     assert!(row(host, "plain").is_none());
 
-    // What is asked for, and how.
+    // Selected containers, and the output on terminals and for other users.
     assert_eq!(host.ok("sdme-gen ps -q member imaged"), "imaged\nmember\n");
     assert!(host.fails("sdme-gen ps nobody").contains("there is no container nobody"));
     let table = host.ok("COLUMNS=80 sdme-gen ps");
@@ -225,12 +227,12 @@ fn ps_shows_what_is(host: &Host) {
     assert!(host.ok("setpriv --reuid=nobody --clear-groups sdme-gen ps -q 2>/dev/null").contains("member"));
 }
 
-/// The health of the application of a container, as `ps` shows it.
+/// Waits until `ps` shows this health of a container's application.
 fn expect_health(host: &Host, name: &str, word: &str) {
     host.wait(&format!("sdme-gen ps --format '{{{{.Health}}}}' {name} | grep -x '{word}'"), 30);
 }
 
-fn ps_shows_how_starts_and_runs_fare(host: &Host) {
+fn ps_shows_the_progress_of_starts_and_their_failures(host: &Host) {
     const STAYS: &str = "Entrypoint=sleep\nExec=1000\n";
     host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
     host.write("/etc/sdme/paused.image", "[Image]\nImage=127.0.0.1:5001/a/b:1\nRetry=0\n");
@@ -256,7 +258,7 @@ fn ps_shows_how_starts_and_runs_fare(host: &Host) {
     host.ok("systemctl daemon-reload && systemctl start sdme-image@own");
     expect(host, "lost", "rejected", "", "bad.pod");
 
-    // A registry that takes connections and does not answer.
+    // A registry that accepts connections and does not answer.
     host.ok("systemd-run -q --unit=silent perl -MIO::Socket::INET -e \
              'my $s = IO::Socket::INET->new(LocalAddr => q(127.0.0.1:5001), Listen => 9) or die; sleep 1000'");
     host.wait("ss -Hltn | grep -q ':5001 '", 10);
@@ -265,7 +267,7 @@ fn ps_shows_how_starts_and_runs_fare(host: &Host) {
     host.ok("systemctl stop silent");
     expect(host, "paused", "no image", "", "127.0.0.1:5001/a/b:1");
 
-    // Starts and stops on their way, and their ends.
+    // Containers that are starting and stopping, and how these starts and stops end.
     host.ok("systemctl start --no-block systemd-nspawn@waits systemd-nspawn@hangs systemd-nspawn@works systemd-nspawn@patient");
     expect(host, "waits", "starting", "", "");
     expect(host, "works", "running", "", "");
@@ -280,7 +282,7 @@ fn ps_shows_how_starts_and_runs_fare(host: &Host) {
     host.fails("systemctl start systemd-nspawn@before");
     expect(host, "before", "refused", "", "a command before the start failed");
 
-    // Starts that are not repeated, and those that are repeated too often.
+    // Starts that are not repeated, and starts that reach the start limit.
     host.fails("systemctl start systemd-nspawn@nobody");
     expect(host, "nobody", "refused", "", "nosuch");
     assert_eq!(host.ok("systemctl show -P NRestarts,ExecMainStatus systemd-nspawn@nobody"), "0\n78\n");
@@ -309,11 +311,12 @@ fn ps_shows_how_starts_and_runs_fare(host: &Host) {
     expect(host, "sick", "running", "", "");
     expect(host, "ended", "unhealthy", "", "health check of sdme-oci-app failed");
 
-    // Networks: a socket that is closed below a container, a link that is somebody else's, another container's network.
+    // Networks: a closed socket of a running container, a link with a name that is in use, and the
+    // network of another container.
     host.ok("systemctl start systemd-nspawn@joined");
     expect(host, "closed", "running", "8121:80/tcp", "");
     expect(host, "joined", "running", "", "");
-    // A port and its container go together.
+    // The socket of a published port and its container stop together.
     host.ok("systemctl stop sdme-publish-closed-8121.socket");
     expect(host, "closed", "stopped", "", "");
     expect(host, "joined", "stopped", "", "");
@@ -324,12 +327,13 @@ fn ps_shows_how_starts_and_runs_fare(host: &Host) {
     expect(host, "nolink", "no network", "", "File exists");
     host.ok("ip link del sdme-nolink && systemctl start systemd-nspawn@nolink");
     expect(host, "nolink", "running", "", "");
-    // The image of a container that runs may go from the configuration.
+    // The image of a running container may be removed from the configuration.
     host.ok("rm /etc/sdme/own.image && systemctl daemon-reload");
     expect(host, "nolink", "running (rejected)", "", "own.image");
 }
 
-/// Containers whose start fails by something on this host, each with a part of the warning and the line it is about.
+/// Containers whose start fails because of the state of the host, each with the line that is
+/// reported and a part of the warning.
 const PROBLEMS: [(&str, &str, u32, &str); 21] = [
     ("bound", "Volume=/srv/nothere:/srv", 3, "there is no /srv/nothere on this host"),
     ("relative", "Volume=./nothere:/srv", 3, "there is no /etc/sdme/nothere on this host"),
@@ -354,7 +358,7 @@ const PROBLEMS: [(&str, &str, u32, &str); 21] = [
     ("owner", "Volume=owned.volume:/srv", 1, "there is no user nosuch on this host"),
 ];
 
-fn problems_of_a_start_are_found_before_it(host: &Host) {
+fn check_finds_the_problems_of_a_start(host: &Host) {
     host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
     host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
     host.write("/srv/bad.env", "A=1\nB\n");
@@ -384,7 +388,7 @@ fn problems_of_a_start_are_found_before_it(host: &Host) {
     assert!(user.success() && user.stderr.contains("only root can check sources of volumes"), "{user}");
 }
 
-/// Makes `/srv/versions` an image that differs from the others in a label.
+/// Writes an image to `/srv/versions` that differs from the others in a label.
 fn version(host: &Host, number: usize) {
     let hex =
         |bytes: &[u8]| Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
@@ -412,7 +416,7 @@ fn names(host: &Host, directory: &str) -> Vec<String> {
     host.ok(&format!("ls -A {directory} 2>/dev/null || :")).lines().map(str::to_owned).collect()
 }
 
-/// Everything in the directories of ours has a name that a command lists.
+/// Checks that a command lists everything in the directories of sdme-gen.
 fn assert_listed(host: &Host) {
     let containers = host.ok("sdme-gen ps -aq");
     let volumes = host.ok("sdme-gen volume ls -q");
@@ -448,7 +452,7 @@ fn assert_listed(host: &Host) {
     assert_eq!(links, "");
 }
 
-fn leftovers_and_versions_go(host: &Host) {
+fn leftovers_and_old_versions_are_removed(host: &Host) {
     host.write("/etc/sdme/own.image", format!("[Image]\nImage={NGINX}\n"));
     host.ok("systemctl daemon-reload && systemctl start sdme-image@own");
     let all: Vec<String> = (0..50).map(|number| format!("c{number}")).collect();
@@ -474,7 +478,8 @@ fn leftovers_and_versions_go(host: &Host) {
         let output = host.run_for(command, std::time::Duration::from_secs(300));
         assert!(output.success(), "{command}: {output}");
     };
-    // By the verb; by removed files, and a stop before or after the reload; killed; changed, restarted and removed.
+    // The containers are removed by `sdme-gen rm`, by removing files with a stop before or after
+    // the reload, after a kill, and after a change.
     long(&format!("sdme-gen rm -f {}", kinds[0].join(" ")));
     long(&format!("rm {} && systemctl daemon-reload && systemctl stop {}", files(&kinds[1]), units(&kinds[1])));
     long(&format!("systemctl stop {} && rm {} && systemctl daemon-reload", units(&kinds[2]), files(&kinds[2])));
@@ -492,14 +497,14 @@ fn leftovers_and_versions_go(host: &Host) {
         files(&kinds[4])
     ));
     assert_listed(host);
-    // A leftover does not keep an image, and a running container is named.
+    // A leftover does not keep its image; a running container does and is named.
     write(host, "user", "Entrypoint=sleep\nExec=1000\n");
     host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@user && rm /etc/sdme/user.container /etc/sdme/own.image && systemctl daemon-reload");
     assert!(host.fails("sdme-gen fs rm own").contains("the container user runs on"));
     host.ok("systemctl stop systemd-nspawn@user && mkdir -p /run/sdme/containers/user && ln -s $(readlink -f /var/lib/sdme/fs/own)/tree /run/sdme/containers/user/app");
     assert_listed(host);
     host.ok("sdme-gen fs rm own");
-    // Every leftover has a verb.
+    // `sdme-gen rm` removes every leftover.
     let left = host.ok("sdme-gen ps -aq");
     assert_eq!(left.lines().count(), 41, "{left}");
     long(&format!("sdme-gen rm {}", left.split_whitespace().collect::<Vec<_>>().join(" ")));
@@ -517,7 +522,8 @@ fn leftovers_and_versions_go(host: &Host) {
     }
     assert_eq!(names(host, "/var/lib/sdme/volumes"), [".state"]);
 
-    // Versions: the former one stays, and what nothing runs on goes after a successful start.
+    // Versions of an image: the previous one is kept, and older unused ones are removed after a
+    // successful start.
     host.ok("cp -r /srv/images/nginx /srv/versions");
     host.write("/etc/sdme/versions.image", "[Image]\nImage=oci:/srv/versions\nMode=app\nPolicy=newer\n");
     host.write(
@@ -536,7 +542,8 @@ fn leftovers_and_versions_go(host: &Host) {
     let list = host.ok("sdme-gen fs ls");
     assert_eq!(list.lines().filter(|line| line.starts_with("versions ")).count(), 2, "{list}");
     assert!(list.contains("(former version)"), "{list}");
-    // What is asked for is kept; a version on which nothing could be started does not push out what works.
+    // KeepVersions=0 removes the previous version. The timer of `prune` is installed but not
+    // enabled.
     host.ok("sdme-gen config set KeepVersions 0 && sdme-gen prune");
     assert_eq!(host.ok(entries), "1\n");
     host.ok("systemctl cat sdme-prune.timer && systemctl start sdme-prune.service && ! systemctl is-enabled sdme-prune.timer");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: a container's service on real systemd hosts, as a whole unit file: drop-ins, links and commands of administrators, and
-//! what the service does not wait for.
+//! Tier 2: the service of a container on real systemd hosts. It is a whole unit file that works
+//! with drop-ins, links and commands of administrators, and it does not wait for unrelated units.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -31,12 +31,14 @@ fn the_service_is_a_whole_unit(host: &Host) {
     links_of_administrators_start_it(&web);
     a_killed_container_starts_again(&web);
     a_stop_at_any_moment_of_the_boot_takes_effect(&web);
-    a_start_names_the_limit_it_runs_into(&web);
+    a_failed_start_names_the_exhausted_kernel_limit(&web);
 }
 
-/// systemd delays the start of a mount unit for up to a second after several changes of the mount table.
+/// systemd delays the start of a mount unit by up to a second after several changes of the mount
+/// table. Therefore the service must not depend on a mount unit.
 fn no_start_waits_for_the_mount_of_all_machines(web: &Container<'_>) {
-    // systemd-machined needs that mount, and systemd-nspawn starts systemd-machined when it does not run.
+    // systemd-machined needs var-lib-machines.mount, and systemd-nspawn starts systemd-machined if
+    // it is not running.
     web.host.ok("systemctl start systemd-machined");
     let checked = || web.host.ok("systemctl show -P ConditionTimestampMonotonic var-lib-machines.mount");
     let before = checked();
@@ -60,14 +62,14 @@ fn drop_ins_of_administrators_take_effect(web: &Container<'_>) {
     let host = web.host;
     let directory = "/etc/systemd/system/systemd-nspawn@";
     host.write(&format!("{directory}.service.d/all.conf"), "[Service]\nCPUWeight=50\nTasksMax=4000\n");
-    // The name that the drop-in of earlier versions had.
+    // The drop-in of earlier versions of sdme-gen had this name.
     host.write(&format!("{directory}web.service.d/10-sdme.conf"), "[Service]\nTasksMax=3000\n");
     host.ok(&format!("printf '[Service]\\nIOWeight=70\\n' | systemctl edit --stdin --drop-in=own {}", web.unit));
     web.systemctl("restart");
     for (property, value) in [("CPUWeight", "50"), ("TasksMax", "4000"), ("IOWeight", "70")] {
         assert_eq!(web.property(property), value, "{property}");
     }
-    // Drop-ins are read in the order of their names.
+    // systemd reads drop-ins in the order of their names.
     host.ok(&format!("mv {directory}.service.d/all.conf {directory}.service.d/05.conf && systemctl daemon-reload"));
     assert_eq!((web.property("CPUWeight"), web.property("TasksMax")), ("50".to_owned(), "3000".to_owned()));
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
@@ -87,7 +89,8 @@ fn machinectl_knows_the_container(web: &Container<'_>) {
     web.systemctl("stop");
 }
 
-/// As `systemctl enable` made them for earlier versions; it refuses the units of generators.
+/// Links that `systemctl enable` created for earlier versions still start the container. It refuses
+/// generated units.
 fn links_of_administrators_start_it(web: &Container<'_>) {
     let host = web.host;
     let refused = host.fails(&format!("systemctl enable {} 2>&1", web.unit));
@@ -105,7 +108,7 @@ fn links_of_administrators_start_it(web: &Container<'_>) {
     assert_eq!(host.wait_http("http://localhost/", 10), WELCOME);
 }
 
-/// The release after the container has ended removes what a killed systemd-nspawn leaves in `/run`.
+/// When a systemd-nspawn was killed, the release after its end removes what it leaves in `/run`.
 fn a_killed_container_starts_again(web: &Container<'_>) {
     let host = web.host;
     host.ok(&format!("systemctl kill --kill-whom=main -s KILL {}", web.unit));
@@ -117,17 +120,19 @@ fn a_killed_container_starts_again(web: &Container<'_>) {
     web.systemctl("stop");
 }
 
-/// The kernel discards the signal of a stop while the container's first process does not handle the signal yet. The service manager
-/// kills a container that does not stop, which takes as long as the timeout, and the unit's result says it.
+/// The kernel discards a signal to the container's first process until that process handles the
+/// signal. The service manager then kills the container after the timeout, and the result of the
+/// unit shows that.
 fn a_stop_at_any_moment_of_the_boot_takes_effect(web: &Container<'_>) {
     let host = web.host;
     let program = "trap \"echo >/data/ended; exit\" QUIT; echo >/data/started; while sleep 0.1; do :; done";
     host.ok("mkdir -p /srv/moments");
     web.configure(&format!("[Container]\nImage=nginx.image\nVolume=/srv/moments:/data\nExec=sh -c '{program}'\n"));
     let mut seconds = 0.01;
-    // Until the stop comes after the application's start.
+    // Repeat until the stop comes after the start of the application.
     while host.run("test -e /srv/moments/started").status != 0 {
-        // Without the limit of starts in a row. A stop before systemd-nspawn runs ends the commands of ExecStartPre=.
+        // reset-failed clears the start limit. A stop before systemd-nspawn runs would end the
+        // commands of ExecStartPre=.
         let moment = format!(
             "systemctl reset-failed {unit} 2>/dev/null; systemctl start --no-block {unit}
             while [ $(systemctl show -P MainPID {unit}) = 0 ]; do sleep 0.01; done
@@ -138,13 +143,13 @@ fn a_stop_at_any_moment_of_the_boot_takes_effect(web: &Container<'_>) {
         seconds *= 1.25;
         assert!(seconds < 30.0, "the application does not start");
     }
-    // The application was asked to end, and was not killed.
+    // The application received the stop signal and was not killed.
     host.ok("test -e /srv/moments/ended");
 }
 
-/// All hosts and containers of this kernel share the limit, so it stays as it is here: prepare runs in a user namespace that has a
-/// limit of its own.
-fn a_start_names_the_limit_it_runs_into(web: &Container<'_>) {
+/// All hosts and containers of a kernel share the limit. The test must not change it, so prepare
+/// runs in a user namespace with its own limit.
+fn a_failed_start_names_the_exhausted_kernel_limit(web: &Container<'_>) {
     let host = web.host;
     let prepare = "echo 0 >/proc/sys/user/max_inotify_instances && exec sdme-gen prepare web";
     let command = format!("ExecStartPre=\nExecStartPre=+unshare --user --map-root-user sh -c '{prepare}'");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `render`, the generator and `apply` give the same bytes; `apply` touches only what it wrote; `check` and wrong
-//! command lines.
+//! `render`, the generator and `apply` write the same bytes; `apply` changes only its own files;
+//! also `check` and wrong command lines.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fixtures;
@@ -30,7 +30,7 @@ fn stderr(output: &Output) -> String {
     String::from_utf8_lossy(&output.stderr).into_owned()
 }
 
-/// Files and links below a directory, by relative path.
+/// The files and symbolic links below a directory, by relative path.
 fn tree(directory: &Path) -> BTreeMap<PathBuf, String> {
     let entries =
         walkdir::WalkDir::new(directory).into_iter().filter_map(Result::ok).filter(|e| !e.file_type().is_dir());
@@ -46,7 +46,7 @@ fn tree(directory: &Path) -> BTreeMap<PathBuf, String> {
 }
 
 #[test]
-fn render_generator_and_apply_agree_on_every_fixture() {
+fn render_generator_and_apply_write_the_same_files() {
     for fixture in fixtures() {
         let work = tempfile::tempdir().unwrap();
         let [rendered, generated, applied, root] = ["r", "g", "a", "empty"].map(|d| work.path().join(d));
@@ -60,7 +60,8 @@ fn render_generator_and_apply_agree_on_every_fixture() {
         let generate = run(GENERATOR, &dirs, &[&path(&generated)]);
         let apply = run(TOOL, &dirs, &["apply", "--root", &path(&applied)]);
         assert_eq!(generate.status.code(), Some(0), "{}: {}", fixture.name, stderr(&generate));
-        // What is wrong with a file that the configuration names is for those who read it to say; units do not depend on it.
+        // Only the tool reads the seccomp profile and reports that it is missing; the units of the
+        // generator do not depend on it.
         let said = stderr(&render);
         let by_both: String = said
             .split_inclusive('\n')
@@ -97,7 +98,7 @@ fn render_generator_and_apply_agree_on_every_fixture() {
     }
 }
 
-/// A root with a configuration of its own.
+/// A root directory with its own configuration.
 struct Root(tempfile::TempDir);
 
 impl Root {
@@ -157,7 +158,7 @@ fn apply_removes_what_it_wrote_and_nothing_else() {
 }
 
 #[test]
-fn apply_stops_before_files_that_are_not_its_own() {
+fn apply_refuses_to_replace_files_that_are_not_its_own() {
     let root = Root::new();
     root.container("web", WANTED);
     let settings = root.path("etc/systemd/nspawn/web.nspawn");
@@ -169,7 +170,7 @@ fn apply_stops_before_files_that_are_not_its_own() {
     assert!(stderr(&refused).contains(&settings.display().to_string()), "{}", stderr(&refused));
     assert_eq!(tree(&root.path("etc/systemd")), before);
 
-    // Ours, then edited: neither replaced nor removed.
+    // A file that `apply` wrote and a person edited is neither replaced nor removed.
     fs::remove_file(&settings).unwrap();
     root.apply();
     fs::write(&settings, "edited").unwrap();
@@ -181,7 +182,7 @@ fn apply_stops_before_files_that_are_not_its_own() {
     assert!(root.path("etc/systemd/system/systemd-nspawn@web.service").exists());
 }
 
-/// Earlier versions wrote a drop-in for systemd's template, where a whole unit file is written now.
+/// Earlier versions wrote a drop-in for systemd's template; now a whole unit file is written.
 #[test]
 fn apply_replaces_the_drop_in_of_an_earlier_version() {
     let root = Root::new();
@@ -199,13 +200,14 @@ fn apply_replaces_the_drop_in_of_an_earlier_version() {
     assert!(!directory.join("10-sdme.conf").exists() && directory.join("override.conf").exists());
     assert_eq!(root.apply(), "");
 
-    // A drop-in that is not in the list is the administrator's.
+    // A drop-in that is not in the list of applied files belongs to the administrator.
     fs::write(directory.join("10-sdme.conf"), text).unwrap();
     assert_eq!(root.apply(), "");
     assert!(directory.join("10-sdme.conf").exists());
 }
 
-/// A link inside an image's tree leads inside the tree, not to the machine that builds the image.
+/// A symbolic link inside the tree is resolved below the root, not on the machine that builds the
+/// image.
 #[test]
 fn apply_stays_below_its_root() {
     let root = Root::new();
@@ -237,7 +239,7 @@ fn check_names_every_problem_and_changes_nothing() {
 }
 
 #[test]
-fn command_line_habits() {
+fn the_command_line_has_the_usual_options_and_exit_statuses() {
     let run = |arguments: &[&str]| Command::new(TOOL).args(arguments).output().unwrap();
     assert_eq!(run(&["--version"]).stdout, format!("sdme-gen {}\n", env!("CARGO_PKG_VERSION")).into_bytes());
     assert!(run(&["--help"]).status.success());

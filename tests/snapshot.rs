@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: volumes that an update copies and puts back, on file systems with and without reflinks.
+//! Tier 2: volumes that an update copies and restores, on file systems with and without reflinks.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,34 +15,35 @@ use support::containers::{Container, boot_with, ready};
 use support::host::Host;
 use support::{run, versions};
 
-on_every_suite!(a_database, shared_volumes);
+on_every_suite!(a_database_is_restored, shared_volumes_are_copied_by_reflink);
 
-/// The messages about volumes (docs/updates.md).
+/// The IDs of the journal messages about volumes (docs/updates.md).
 const NO_SNAPSHOT: &str = "9bdc2ace5734405dae7c03067cb4ec8a";
 const RESTORED: &str = "78c7904f57394ea0942be06dcac31c31";
 
-/// Where copies are.
+/// The directory of the copies of volumes.
 const COPIES: &str = "/var/lib/sdme/volumes/.state";
 
 fn on(suite: &str, name: &str, case: fn(&Host, &str)) {
     if ready(suite, &["umoci", "losetup", "mkfs.xfs", "mkfs.btrfs", "mkfs.ext4", "image:databases"]) {
         let directory = tempfile::tempdir().unwrap();
-        if name == "a_database" {
+        if name == "a_database_is_restored" {
             databases(directory.path());
         } else {
             pages(directory.path());
         }
         let host = boot_with(Host::builder(suite, &name.replace('_', "-")).bind(directory.path(), "/srv/versions"));
-        // Each file system that has reflinks, once.
+        // Each of the two suites tests one file system with reflinks.
         case(&host, if suite == "trixie" { "xfs" } else { "btrfs" });
     }
 }
 
-/// The database in three versions, and one that damages its data and crashes.
+/// Writes a database image in three versions, and one that damages its data and crashes.
 fn databases(directory: &Path) {
     let tag = versions::copy("databases", directory, "one", "postgres");
     for other in ["redis", "mariadb", "mariadb-2"] {
-        // Not every image is there under each name; without the others, there is less to copy.
+        // The images of other tags are removed to have less to copy. An image may not exist under
+        // each name.
         let image = format!("{}:{other}", directory.join("one").display());
         let _ = Command::new("umoci").args(["remove", "--image", &image]).output();
     }
@@ -75,7 +76,7 @@ fn pages(directory: &Path) {
     );
 }
 
-/// Makes a file system in a file and mounts it where volumes are.
+/// Creates a file system in a file and mounts it at the directory of the volumes.
 fn mount(host: &Host, kind: &str) {
     let file = host.directory().join(format!("{kind}.img"));
     std::fs::File::create(&file).unwrap().set_len(1 << 30).unwrap();
@@ -89,7 +90,7 @@ fn mount(host: &Host, kind: &str) {
          [ -b {device} ] || mknod {device} b 7 {number}
          mount -t {kind} {device} /var/lib/sdme/volumes"
     ));
-    // Detached when it is not mounted any more: at the latest, that is when the host ends.
+    // The kernel detaches the device after the unmount, at the latest when the host ends.
     run(Command::new("losetup").args(["--detach", &device]));
 }
 
@@ -97,7 +98,8 @@ fn put(host: &Host, version: &str) {
     host.ok(&format!("rm -rf /srv/app && cp -r /srv/versions/{version} /srv/app"));
 }
 
-/// Runs `sdme-gen update` and gives its exit status, the states of containers, and the whole report.
+/// Runs `sdme-gen update`. Returns its exit status, the states of the containers, and the whole
+/// report.
 fn update(host: &Host) -> (i32, Vec<String>, String) {
     let output = host.run_for("sdme-gen update --json", Duration::from_secs(300));
     let report: Value = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
@@ -118,13 +120,13 @@ fn assert_no_copies(host: &Host) {
     );
 }
 
-/// Asks the database with its own client.
+/// Sends a query to the database with its own client.
 fn ask(host: &Host, question: &str) -> String {
     let client = "/usr/lib/postgresql/17/bin/psql -h 127.0.0.1 -U postgres -At";
     host.wait(&format!("sdme-gen exec db -- env PGPASSWORD=x {client} -c \"{question}\""), 60)
 }
 
-fn a_database(host: &Host, kind: &str) {
+fn a_database_is_restored(host: &Host, kind: &str) {
     mount(host, kind);
     let db = Container::new(host, "db");
     let file = "[Container]\nImage=oci:/srv/app:postgres\nAutoUpdate=registry\nUpdateSettle=1s\nUpdateSnapshot=yes\n\
@@ -141,7 +143,7 @@ fn a_database(host: &Host, kind: &str) {
     assert_no_copies(host);
     assert_eq!(told(host, RESTORED), "");
 
-    // The next version damages the data.
+    // The next version damages the data and fails; the data are restored.
     ask(host, "insert into kept values (2)");
     put(host, "bad");
     let (status, containers, report) = update(host);
@@ -151,7 +153,7 @@ fn a_database(host: &Host, kind: &str) {
     assert_no_copies(host);
     assert_eq!(update(host).1, Vec::<String>::new(), "the version is tried once");
 
-    // An update that is killed: the next start goes back to the data of before.
+    // After an update was killed, the next start restores the data from before the update.
     put(host, "three");
     db.configure(&file.replace("UpdateSettle=1s", "UpdateSettle=1h"));
     host.ok("systemd-run -q --unit=killed sdme-gen update");
@@ -163,7 +165,7 @@ fn a_database(host: &Host, kind: &str) {
     assert_eq!(ask(host, "select it from kept order by it"), "1\n2\n");
     assert_no_copies(host);
 
-    // Another container uses the volume: nothing stops.
+    // Another container uses the volume: the update is skipped, and nothing is stopped.
     host.write(
         "/etc/sdme/other.container",
         "[Container]\nImage=oci:/srv/images/nginx\nNetwork=private\nVolume=pg:/srv:ro\n",
@@ -181,8 +183,8 @@ fn a_database(host: &Host, kind: &str) {
     assert_eq!(ask(host, "select it from kept order by it"), "1\n2\n");
 }
 
-/// Containers that share a volume, on a file system without reflinks and on one with.
-fn shared_volumes(host: &Host, kind: &str) {
+/// Containers that share a volume, on a file system without reflinks and then on one with reflinks.
+fn shared_volumes_are_copied_by_reflink(host: &Host, kind: &str) {
     mount(host, "ext4");
     let file = |port: u16| {
         format!(
@@ -211,7 +213,7 @@ fn shared_volumes(host: &Host, kind: &str) {
     assert_eq!((runs(), pages().as_str()), (before, "one\none\n"));
     assert_no_copies(host);
 
-    // What has no copy is asked for by the container itself.
+    // Without UpdateSnapshot=, the containers are updated without a copy.
     host.write("/etc/sdme/sdme.conf", "");
     assert_eq!(update(host).1, ["a updated", "b updated"]);
     assert_eq!(pages(), "two\ntwo\n");
@@ -221,7 +223,7 @@ fn shared_volumes(host: &Host, kind: &str) {
     host.ok("systemctl daemon-reload && systemctl start systemd-nspawn@a systemd-nspawn@b");
     host.write("/var/lib/sdme/volumes/data/file", "two\n");
     assert_eq!(host.run("sdme-gen check 2>&1").stdout, "");
-    // What a container can make in its volume: a link that leads out of it.
+    // A container can create a symbolic link in its volume that leads out of the volume.
     host.write("/etc/outside", "untouched\n");
     host.ok("ln -s /etc/outside /var/lib/sdme/volumes/data/link");
     put(host, "three");
@@ -230,7 +232,8 @@ fn shared_volumes(host: &Host, kind: &str) {
     assert_eq!((pages().as_str(), host.read("/var/lib/sdme/volumes/data/file").as_str()), ("three\nthree\n", "two\n"));
     assert_no_copies(host);
 
-    // The first one fails, and the second one was stopped for the copy: both are back, with the data of before.
+    // The first container fails; the second one was stopped for the copy. Both run again with the
+    // data from before the update.
     put(host, "bad");
     let (status, containers, report) = update(host);
     assert_eq!((status, containers), (1, vec!["a rolled back".to_owned(), "b rolled back".to_owned()]), "{report}");

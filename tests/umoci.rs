@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Images unpacked by `umoci`, the reference implementation's tool, and by us: the same trees, in type, mode, owner, time,
-//! extended attributes, content and hard links. The images are made of the Debian trees and images that `tests/prepare`
-//! builds, by three writers of archives: umoci itself, GNU tar in both of its formats, and the tar crate.
+//! Images unpacked by `umoci`, the reference implementation's tool, and by sdme-gen: both must
+//! yield the same trees, in type, mode, owner, time, extended attributes, content and hard links.
+//! The images are made of the Debian trees and images that `tests/prepare` builds. Three programs
+//! write the archives: umoci itself, GNU tar in both of its formats, and the tar crate.
 #![cfg(feature = "image")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
@@ -27,14 +28,14 @@ fn run(command: &mut Command) -> Vec<u8> {
     output.stdout
 }
 
-/// What GNU tar makes of some paths of a tree.
+/// The archive that GNU tar makes of some paths of a tree.
 fn gnu_tar(root: &Path, options: &[&str], paths: &[&str]) -> Vec<u8> {
     let mut tar = Command::new("tar");
     tar.arg("-C").arg(root).args(["--numeric-owner", "--sort=name"]).args(options).args(["-cf", "-"]).args(paths);
     run(&mut tar)
 }
 
-/// An archive made by the tar crate: of whatever is needed to say what an archive of files cannot.
+/// An archive made by the tar crate, for entries that an archive of existing files cannot contain.
 struct Layer(tar::Builder<Vec<u8>>);
 
 impl Layer {
@@ -74,7 +75,7 @@ impl Layer {
         self.add(EntryType::Link, path, target, 0o644, "")
     }
 
-    /// Files of the layer `.wh.…`
+    /// Adds an empty file, whose name `.wh.…` makes it a whiteout.
     fn hide(self, path: &str) -> Self {
         self.file(path, "")
     }
@@ -84,7 +85,7 @@ impl Layer {
     }
 }
 
-/// Everything there is to know about the files below `root`, but for times of access and change.
+/// All properties of the files below `root`, except the times of access and change.
 fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
     let mut out = BTreeMap::new();
     let mut first_names: BTreeMap<u64, PathBuf> = BTreeMap::new();
@@ -131,7 +132,8 @@ fn tree(root: &Path) -> BTreeMap<PathBuf, String> {
     out
 }
 
-/// How many of the files are what; so that a test that compares nothing is noticed.
+/// The number of files whose line contains `what`. Tests use it to notice that they compare
+/// nothing.
 fn count(tree: &BTreeMap<PathBuf, String>, what: &str) -> usize {
     tree.values().filter(|line| line.contains(what)).count()
 }
@@ -141,7 +143,7 @@ struct Both {
 }
 
 impl Both {
-    /// A place to work in; none if the test cannot run here.
+    /// A directory to work in; none if the test cannot run here.
     fn new(more: &[&str]) -> Option<Self> {
         let needs = [&["root", "umoci", "tar"], more].concat();
         // Not in /tmp, which may be a file system without extended attributes.
@@ -156,11 +158,13 @@ impl Both {
         self.dir.path().join(name)
     }
 
-    /// Unpacks by both; gives the tree, which is one and the same, but for the times of the directories `undated`: umoci
-    /// leaves them at the time of unpacking, which is neither in the archive nor the same twice.
+    /// Unpacks an image with both programs, compares the trees, and returns the tree. The times of
+    /// the directories `undated` are not compared: umoci leaves them at the time of unpacking,
+    /// which is neither in the archive nor the same twice.
     ///
-    /// Those are directories that no layer has, but something in them: ours are dated 1970. And those in which a marker
-    /// removes something that comes after them in the same layer: ours have the archive's time.
+    /// These are directories that no layer contains although a layer contains something in them;
+    /// sdme-gen dates them 1970. They are also directories from which a whiteout removes something
+    /// that comes after them in the same layer; sdme-gen gives them the time in the archive.
     fn unpack(&self, layout: &Path, tag: &str, undated: &[&str]) -> BTreeMap<PathBuf, String> {
         let theirs = self.path(&format!("umoci-{tag}"));
         let image = format!("{}:{tag}", layout.display());
@@ -187,9 +191,9 @@ impl Both {
     }
 }
 
-/// Four layers by umoci, a whiteout and an opaque directory among them.
+/// Four layers by umoci, including a whiteout and an opaque directory.
 #[test]
-fn an_application_by_umoci() {
+fn an_application_built_by_umoci_is_unpacked_equally() {
     let Some(both) = Both::new(&["image:nginx"]) else { return };
     let tree = both.unpack(&support::image("nginx"), "latest", &[]);
     assert!(tree.len() > 500 && count(&tree, "-> ") > 20, "{}: {}", tree.len(), count(&tree, "-> "));
@@ -198,17 +202,17 @@ fn an_application_by_umoci() {
 
 /// A whole Debian system in one layer.
 #[test]
-fn an_operating_system_by_umoci() {
+fn an_operating_system_built_by_umoci_is_unpacked_equally() {
     let Some(both) = Both::new(&["image:base"]) else { return };
     let tree = both.unpack(&support::image("base"), "latest", &[]);
-    // Setuid, and a group of one's own.
+    // A setuid program, and a file that belongs to a group other than root.
     assert!(tree[Path::new("usr/bin/su")].contains(" 104755 0:0 ") && tree.len() > 3000, "{}", tree.len());
     assert!(tree[Path::new("etc/shadow")].contains(" 100640 0:42 "));
 }
 
-/// Everything that a change can be, as umoci writes it down: it compares before and after.
+/// All kinds of changes, as umoci writes them: it compares the tree before and after.
 #[test]
-fn changes_by_umoci() {
+fn all_kinds_of_changes_by_umoci_are_unpacked_equally() {
     let Some(both) = Both::new(&["tree:trixie", "setcap"]) else { return };
     let base =
         gnu_tar(&support::cache().join("trixie"), &["--format=gnu"], &["etc", "bin", "usr/bin", "usr/lib/systemd"]);
@@ -254,8 +258,9 @@ fn changes_by_umoci() {
                 symlink("nowhere", at("new/dir/with/link")).unwrap();
             }
         }
-        // umoci compares times in whole seconds, and the first layer has no entry for the root directory. Without a time of
-        // its own, the root directory is in the layer only if umoci unpacked and this test changed it in different seconds.
+        // umoci compares times in whole seconds, and the first layer has no entry for the root
+        // directory. Without this time, the root directory would be in the layer only if umoci
+        // unpacked and this test changed it in different seconds.
         run(Command::new("touch").arg(format!("--date=@{}", 1_000_000_000 + step)).arg(&root));
         let tag = format!("step-{step}");
         run(Command::new("umoci").args(["repack", "--image", &image(&tag)]).arg(&bundle));
@@ -275,10 +280,11 @@ fn changes_by_umoci() {
     assert!(!three.contains_key(Path::new("etc/fifo")) && three.contains_key(Path::new("new/dir/with/link")));
 }
 
-/// Both formats of GNU tar over the same system: names longer than a header has room for, sparse files, and what only
-/// the newer one can say: parts of seconds and extended attributes.
+/// Both formats of GNU tar for the same files: names longer than a header can hold, sparse files,
+/// and two things that only the newer format supports: fractions of seconds and extended
+/// attributes.
 #[test]
-fn formats_of_gnu_tar() {
+fn both_formats_of_gnu_tar_are_unpacked_equally() {
     let Some(both) = Both::new(&["tree:trixie", "setcap"]) else { return };
     let root = both.path("root");
     fs::create_dir(&root).unwrap();
@@ -305,7 +311,7 @@ fn formats_of_gnu_tar() {
     fs::remove_dir_all(both.path("umoci-one")).unwrap();
     fs::remove_dir_all(both.path("store-one")).unwrap();
     let new = both.unpack(&new, "one", &[]);
-    // And both as what was packed.
+    // Both trees are also the same as the packed one.
     let want = tree(&root);
     assert_eq!(new, want);
     let whole = |tree: &BTreeMap<PathBuf, String>| {
@@ -316,9 +322,10 @@ fn formats_of_gnu_tar() {
     assert!(count(&new, "linked 2 times to") >= 4 && count(&new, "security.capability") == 1);
 }
 
-/// A distribution that moves `/bin`, `/sbin` and `/lib` into `/usr`, and what comes after it through the links.
+/// A layer replaces `/bin` and `/sbin` by links into `/usr`, and a later layer has files below
+/// these links.
 #[test]
-fn merging_usr() {
+fn layers_that_merge_usr_are_unpacked_equally() {
     let Some(both) = Both::new(&["tree:base"]) else { return };
     let base = support::cache().join("base");
     let first = gnu_tar(
@@ -341,9 +348,9 @@ fn merging_usr() {
     assert!(!tree.contains_key(Path::new("usr/bin/bash")) && count(&tree, "linked 2 times") >= 2);
 }
 
-/// Deletions in every order: before, after and in the middle of what their layer adds.
+/// Whiteouts in every order: before, after and between the files that their layer adds.
 #[test]
-fn deletions() {
+fn whiteouts_in_every_order_are_unpacked_equally() {
     let Some(both) = Both::new(&["tree:base"]) else { return };
     let base = gnu_tar(&support::cache().join("base"), &["--format=gnu"], &["etc", "usr/share", "var/lib"]);
     let second = Layer::new()

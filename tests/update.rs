@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: images that keep themselves current. Good and bad updates, rollback, the lock, an update that is killed, templates and
-//! pods, and what a check asks of a registry.
+//! Tier 2: images that are updated automatically: good and bad updates, rollback, the lock file, an
+//! update that is killed, templates and pods, and the requests of a check to a registry.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -16,9 +16,14 @@ use support::containers::{Container, boot_with, ready};
 use support::host::Host;
 use support::{layout, registry, run};
 
-on_every_suite!(one_container, several_containers, a_registry);
+on_every_suite!(
+    one_container_updates_or_rolls_back,
+    several_containers_update_in_turn,
+    a_registry_is_asked_once_per_image
+);
 
-/// The versions of the image, built by [`versions`], are in `/srv/versions` of the host.
+/// Runs a case. The versions of the image, built by [`versions`], are in `/srv/versions` of the
+/// host.
 fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     if ready(suite, &["umoci", "skopeo", "docker-registry"]) {
         let directory = tempfile::tempdir().unwrap();
@@ -28,7 +33,8 @@ fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     }
 }
 
-/// Layouts of one image in several versions, which answer with their names, or do not.
+/// Writes layouts of one image in several versions. Some answer with their names; others are
+/// broken.
 fn versions(directory: &Path) {
     let copy = |name: &str| support::versions::copy("nginx", directory, name, "latest");
     for name in ["one", "two", "three", "four"] {
@@ -47,7 +53,7 @@ fn versions(directory: &Path) {
     indexed(&directory.join("five"), if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" });
 }
 
-/// Puts an index between the name of an image in a layout and the image: it is for one architecture.
+/// Puts an index for one architecture between the name of an image in a layout and the image.
 fn indexed(layout: &Path, architecture: &str) {
     let mut top: Value = serde_json::from_slice(&std::fs::read(layout.join("index.json")).unwrap()).unwrap();
     let mut entry = top["manifests"][0].take();
@@ -62,19 +68,19 @@ fn indexed(layout: &Path, architecture: &str) {
     std::fs::write(layout.join("index.json"), top.to_string()).unwrap();
 }
 
-/// Puts a version in place at `layout`, which containers name as their source.
+/// Replaces the layout `layout`, which is the image source of containers, by a version.
 fn put(host: &Host, version: &str, layout: &str) {
     host.ok(&format!("rm -rf {layout} && cp -r /srv/versions/{version} {layout}"));
 }
 
-/// Runs `sdme-gen update` and gives its exit status and report.
+/// Runs `sdme-gen update`. Returns its exit status and its report.
 fn update(host: &Host, arguments: &str) -> (i32, Value) {
     let output = host.run_for(&format!("sdme-gen update --json {arguments}"), Duration::from_secs(300));
     let report = serde_json::from_str(&output.stdout).unwrap_or_else(|error| panic!("{error}: {output}"));
     (output.status, report)
 }
 
-/// The states of all images and containers in a report.
+/// The states of all images, and the names and states of all containers, in a report.
 fn states(report: &Value) -> (Vec<String>, Vec<String>) {
     let all = |what: &str| -> Vec<String> {
         let list = report[what].as_array().unwrap().iter();
@@ -87,7 +93,7 @@ fn page(host: &Host, port: u16) -> String {
     host.wait_http(&format!("http://127.0.0.1:{port}/"), 20)
 }
 
-/// How often the journal has a message.
+/// The number of times the journal has a message.
 fn told(host: &Host, id: &str) -> usize {
     host.ok("journalctl --sync");
     host.ok(&format!("journalctl -q -o cat MESSAGE_ID={id}")).lines().count()
@@ -99,7 +105,7 @@ const ROLLED_BACK: &str = "588fdef37ac3415aa9a4653f4ee6581a";
 const SWITCHED: &str = "f2a6346fa43d49a2bcf5cbd786713e32";
 const UNDONE: &str = "cafd1df7e7b249b68b736c0c5cba3679";
 
-/// A container that is healthy when it answers.
+/// A container that is healthy while it answers.
 fn file(layout: &str, port: u16, more: &str) -> String {
     format!(
         "[Container]\nImage=oci:{layout}\nAutoUpdate=registry\nUpdateSettle=1s\nNetwork=private\nPublishPort={port}:80\n\
@@ -107,7 +113,7 @@ fn file(layout: &str, port: u16, more: &str) -> String {
     )
 }
 
-fn one_container(host: &Host, _: &Path) {
+fn one_container_updates_or_rolls_back(host: &Host, _: &Path) {
     let web = Container::new(host, "web");
     put(host, "one", "/srv/app");
     web.configure(&file("/srv/app", 8080, "")).systemctl("start");
@@ -115,7 +121,7 @@ fn one_container(host: &Host, _: &Path) {
     let (status, report) = update(host, "");
     assert_eq!((status, states(&report)), (0, (vec!["current".into()], vec![])), "{report}");
 
-    // What is only looked at, or downloaded, is not used, not even by another start.
+    // A version that was only checked or downloaded is not used, not even by another start.
     put(host, "two", "/srv/app");
     let run = web.property("InvocationID");
     assert_eq!(states(&update(host, "--check").1).0, ["available"]);
@@ -133,7 +139,7 @@ fn one_container(host: &Host, _: &Path) {
     assert_eq!(told(host, UPDATED), 1);
     assert!(host.ok("journalctl -u systemd-nspawn@web").contains("web was updated"));
 
-    // Back, without the source; and not forward again by itself.
+    // A rollback works without the source, and the next update does not undo it.
     host.ok("mv /srv/app /srv/away");
     host.ok("sdme-gen rollback web --dry-run");
     assert_eq!(page(host, 8080), "two\n");
@@ -151,7 +157,8 @@ fn one_container(host: &Host, _: &Path) {
     assert_eq!(states(&update(host, "web").1).1, ["web updated"]);
     assert_eq!(page(host, 8080), "three\n");
 
-    // A version that crashes, one that fails its check, one whose start hangs: each is tried once.
+    // A version that crashes, one that fails its check, and one whose start hangs: each is tried
+    // once.
     let before = (told(host, FAILED), told(host, ROLLED_BACK));
     for (count, bad) in (1..).zip(["crash", "broken", "hang"]) {
         if bad == "hang" {
@@ -171,7 +178,8 @@ fn one_container(host: &Host, _: &Path) {
         assert_eq!(web.property("InvocationID"), run);
     }
     web.configure(&file("/srv/app", 8080, "")).systemctl("restart");
-    // A version for other machines, an index without this architecture, and no version: nothing stops.
+    // A version for another architecture, an index without this architecture, and a missing source:
+    // nothing stops.
     let run = web.property("InvocationID");
     for version in ["other", "foreign"] {
         put(host, version, "/srv/app");
@@ -184,7 +192,7 @@ fn one_container(host: &Host, _: &Path) {
     assert_eq!(update(host, "").0, 1);
     assert_eq!(web.property("InvocationID"), run);
 
-    // An update that is killed in the middle is undone by the next start, and made by the next update.
+    // The next start undoes an update that was killed, and the next update repeats it.
     put(host, "four", "/srv/app");
     web.configure(&file("/srv/app", 8080, "").replace("UpdateSettle=1s", "UpdateSettle=1h"));
     let switched = told(host, SWITCHED);
@@ -202,7 +210,7 @@ fn one_container(host: &Host, _: &Path) {
     locked(host, &web);
 }
 
-/// The digests of `sdme-gen lock`, on a host whose container runs on the fourth version.
+/// Checks the digests of `sdme-gen lock` on a host whose container runs version four.
 fn locked(host: &Host, web: &Container<'_>) {
     let locked = host.ok("sdme-gen lock");
     assert!(
@@ -211,7 +219,8 @@ fn locked(host: &Host, web: &Container<'_>) {
     );
     host.ok("sdme-gen check");
     let lock = host.read("/etc/sdme/sdme.lock");
-    // An image with an index is locked to that, which machines of other architectures can use, too.
+    // An image with an index is locked to the digest of the index, because machines of other
+    // architectures may use the lock, too.
     put(host, "five", "/srv/app");
     assert_eq!(states(&update(host, "").1).1, ["web updated"]);
     let index: Value = serde_json::from_str(&host.read("/srv/app/index.json")).unwrap();
@@ -222,7 +231,7 @@ fn locked(host: &Host, web: &Container<'_>) {
     assert_eq!(host.read("/etc/sdme/sdme.lock"), moved);
     web.systemctl("restart");
     assert_eq!(page(host, 8080), "five\n");
-    // Another machine's lock: the next start uses what it says.
+    // With the lock file of another machine, the next start uses the locked version.
     host.write("/etc/sdme/sdme.lock", &lock);
     let said = host.run("sdme-gen check");
     assert!(said.to_string().contains("locked to"), "{said}");
@@ -232,7 +241,8 @@ fn locked(host: &Host, web: &Container<'_>) {
     assert_eq!(host.ok("sdme-gen fs ls").lines().filter(|line| line.contains("(former version)")).count(), 1);
 }
 
-/// Asks all ports in turn, several times a second, and writes a line for each round: the ports that do not answer.
+/// Requests all ports at once, several times a second, and writes a line for each round: the ports
+/// that do not answer.
 const WATCH: &str = r"
 while sleep 0.2; do
     down=$(for port in $PORTS; do
@@ -248,8 +258,9 @@ fn most_down(host: &Host) -> usize {
     rounds.lines().map(|line| line.split_whitespace().count()).max().unwrap()
 }
 
-/// A template of five and a pod of three: one after the other, while the others answer.
-fn several_containers(host: &Host, _: &Path) {
+/// A template with five instances and a pod with three members: they are updated one after the
+/// other, while the others answer.
+fn several_containers_update_in_turn(host: &Host, _: &Path) {
     put(host, "one", "/srv/app");
     put(host, "one", "/srv/pod");
     host.write(
@@ -277,7 +288,8 @@ fn several_containers(host: &Host, _: &Path) {
     let pages = |host: &Host| all.map(|port| page(host, port));
     assert!(pages(host).iter().all(|page| page == "one\n"));
     host.write("/usr/local/bin/watch-ports", format!("#!/bin/bash{WATCH}"));
-    // A connection to a port of a container that stops would start it again: that port is not watched.
+    // A connection to a port of a stopped container would start it again, so the port of web-5 is
+    // not watched.
     let list = all.map(|port| port.to_string()).join(" ").replace(" 8085", "");
     host.ok(&format!(
         "chmod +x /usr/local/bin/watch-ports; systemd-run -q --unit=watch -E PORTS='{list}' watch-ports; sleep 2"
@@ -286,7 +298,7 @@ fn several_containers(host: &Host, _: &Path) {
 
     put(host, "two", "/srv/app");
     put(host, "two", "/srv/pod");
-    // One that is not running is switched and not started.
+    // A container that is not running gets the new image and is not started.
     host.ok("systemctl stop systemd-nspawn@web-5");
     most_down(host);
     let output = host.run_for("sdme-gen update --json", Duration::from_secs(300));
@@ -299,7 +311,7 @@ fn several_containers(host: &Host, _: &Path) {
     host.ok("systemctl start systemd-nspawn@web-5");
     assert!(pages(host).iter().all(|page| page == "two\n"));
 
-    // The first failure stops the rest, and only the container that failed was down.
+    // The first failure stops the rollout, and only the failed container was down.
     put(host, "broken", "/srv/app");
     most_down(host);
     let runs =
@@ -313,24 +325,24 @@ fn several_containers(host: &Host, _: &Path) {
     assert!(pages(host).iter().all(|page| page == "two\n"));
     host.ok("systemctl stop watch");
 
-    // A pod goes back as a whole.
+    // A pod is rolled back as a whole.
     host.ok("sdme-gen rollback tier");
     assert_eq!(pages(host)[5..], ["one\n"; 3]);
     assert_eq!(pages(host)[..5], ["two\n"; 5]);
 }
 
-/// Pushes a version of the image.
+/// Pushes a version of the image to the registry.
 fn push(host: &Host, directory: &Path, version: &str, name: &str) {
     registry::push(host, &directory.join(version), "latest", &format!("team/{name}:1"));
 }
 
-/// The requests for manifests that the registry has answered.
+/// The number of requests for manifests that the registry has answered.
 fn manifests(host: &Host) -> usize {
     let log = std::fs::read_to_string(host.directory().join("docker-registry.log")).unwrap();
     log.lines().filter(|line| line.contains("\"GET /v2/team/") && line.contains("/manifests/")).count()
 }
 
-fn a_registry(host: &Host, directory: &Path) {
+fn a_registry_is_asked_once_per_image(host: &Host, directory: &Path) {
     host.ok("mount -t tmpfs -o size=400m tmpfs /var/lib/sdme");
     let mut registry = registry::serve(host, directory);
     push(host, directory, "one", "n0");
@@ -353,14 +365,14 @@ fn a_registry(host: &Host, directory: &Path) {
     assert_eq!((status, states(&report)), (0, (vec!["current".to_owned(); 10], vec![])), "{report}");
     assert_eq!(manifests(host), before + 10);
 
-    // One of them runs, and a version comes that cannot be downloaded whole.
+    // One of the containers runs, and the download of a new version fails in the middle.
     host.ok("rm /etc/sdme/c?*.container /etc/sdme/sdme.conf");
     let web = Container::new(host, "web");
     web.configure(&file("/x", 8080, "").replace("oci:/x", "127.0.0.1:5000/team/n0:1")).systemctl("start");
     assert_eq!(page(host, 8080), "one\n");
     let run = web.property("InvocationID");
     push(host, directory, "two", "n0");
-    // The layer of the new page: the registry breaks off in the middle of it.
+    // The layer of the new page: the registry stops sending in the middle of it.
     let layer = serde_json::from_slice::<Value>(
         &Command::new("skopeo")
             .args(["inspect", "--raw"])
@@ -386,7 +398,8 @@ fn a_registry(host: &Host, directory: &Path) {
     assert_eq!((status, states(&report).0), (1, vec!["unavailable".to_owned()]), "{report}");
     std::fs::write(&data, whole).unwrap();
 
-    // No space for it, before the download and after it: nothing stops, or the container is back.
+    // The disk is full before the download, and then after it: either nothing stops, or the
+    // container is rolled back.
     host.run("dd if=/dev/zero of=/var/lib/sdme/filler bs=1M");
     host.fails("sdme-gen update");
     assert_eq!(web.property("InvocationID"), run);
@@ -397,7 +410,8 @@ fn a_registry(host: &Host, directory: &Path) {
     assert_eq!(page(host, 8080), "one\n");
     host.ok("rm /var/lib/sdme/filler");
 
-    // All is well; then back with the registry off.
+    // With a complete layer and enough space, the update succeeds; then a rollback without the
+    // registry.
     assert_eq!(states(&update(host, "").1).1, ["web updated"]);
     assert_eq!(page(host, 8080), "two\n");
     host.ok("pkill -f '[r]egistry.yml'");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: `sdme-gen stats` and `metrics` against the kernel's own files, and against a parser of `OpenMetrics`.
+//! Tier 2: compares `sdme-gen stats` and `metrics` with the kernel's own files, and parses the
+//! metrics with a parser for `OpenMetrics`.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 #![allow(clippy::cast_precision_loss, reason = "times and sizes of a test are small")]
@@ -14,7 +15,7 @@ use std::process::{Command, Stdio};
 use support::containers::{NGINX, boot, ready};
 use support::host::Host;
 
-on_every_suite!(what_containers_use_is_what_the_kernel_counts);
+on_every_suite!(stats_and_metrics_match_the_counters_of_the_kernel);
 
 fn on(suite: &str, _: &str, case: fn(&Host)) {
     if ready(suite, &["python3"]) {
@@ -22,13 +23,14 @@ fn on(suite: &str, _: &str, case: fn(&Host)) {
     }
 }
 
-/// The samples of a text in the format of `OpenMetrics`, by name and container, as the parser of Prometheus' client reads them.
+/// The samples of a text in the `OpenMetrics` format, by name and container, as the parser of the
+/// Prometheus client reads them.
 fn parsed(text: &str) -> BTreeMap<(String, String), f64> {
     let script = "import json, sys
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as families
 samples = [s for f in families(sys.stdin.read()) for s in f.samples]
 print(json.dumps([[s.name, s.labels['container'], s.value] for s in samples]))";
-    // The one that packages of Debian are for.
+    // The interpreter for which Debian packages install their modules.
     let mut python = Command::new("/usr/bin/python3");
     python.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut python = python.spawn().unwrap();
@@ -39,7 +41,7 @@ print(json.dumps([[s.name, s.labels['container'], s.value] for s in samples]))";
     samples.into_iter().map(|(name, container, value)| ((name, container), value)).collect()
 }
 
-fn what_containers_use_is_what_the_kernel_counts(host: &Host) {
+fn stats_and_metrics_match_the_counters_of_the_kernel(host: &Host) {
     host.write("/etc/sdme/data.volume", "[Volume]\n");
     let settings = "Network=uplink\nPublishPort=8080:80\nMemory=256m\nVolume=data.volume:/data\n";
     host.write("/etc/sdme/web.container", format!("[Container]\nImage={NGINX}\n{settings}"));
@@ -53,7 +55,7 @@ fn what_containers_use_is_what_the_kernel_counts(host: &Host) {
     let kernel = |command: &str| host.ok(command).trim().parse::<u64>().ok();
     let processor = || kernel(&format!("sed -n 's/usage_usec //p' {group}/cpu.stat")).unwrap();
     let counted = |file: &str| kernel(&format!("cat {group}/{file} 2>/dev/null || :"));
-    // Whatever is sent, the kernel asks for the address of the gateway first.
+    // Before anything is sent, the kernel sends a request for the address of the gateway.
     let network = "nsenter --net=/run/sdme/pods/web/netns";
     host.ok(&format!("{network} bash -c 'echo x >/dev/udp/192.0.2.9/9'; sleep 0.2"));
     let sent = || {
@@ -72,7 +74,7 @@ fn what_containers_use_is_what_the_kernel_counts(host: &Host) {
     let seconds = web["cpu_seconds"].as_f64().unwrap() * 1e6;
     assert!((before as f64..=after as f64).contains(&seconds), "{before} {seconds} {after}");
     assert!((0.0..=1000.0).contains(&web["cpu_percent"].as_f64().unwrap()), "{web}");
-    // The controllers may be the machine's that runs this test.
+    // The cgroup controllers may be unavailable, because the machine that runs this test uses them.
     assert_eq!(web["memory_limit"].as_u64(), counted("memory.max"));
     assert_eq!(web["memory"].is_null(), counted("memory.current").is_none());
     let tasks = format!("find {group} -name cgroup.threads -exec cat {{}} + | wc -l");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: containers with user namespaces on real systemd hosts, whose root is on a file system that owners can be mapped on.
+//! Tier 2: containers with user namespaces on real systemd hosts, whose root is on a file system
+//! that supports ID-mapped mounts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,7 +16,7 @@ on_every_suite!(
     layers_are_shared_by_containers_that_own_them_each_by_itself,
     a_range_stays_with_its_container_and_files_move_with_it,
     volumes_are_written_by_the_users_of_applications,
-    settings_of_a_pods_network_are_made_for_its_members,
+    sysctls_of_the_network_are_set_for_members_of_a_pod,
 );
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
@@ -24,10 +25,10 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// Comes before `web`, and its hash is the same as far as ranges go.
+/// A name that sorts before `web` and whose hash selects the same range.
 const COLLIDES: &str = "app29675";
 
-/// The first ID of a container's range, as its settings have it; 0 without a user namespace.
+/// The first ID of a container's range in its settings; 0 without a user namespace.
 fn range(host: &Host, name: &str) -> u32 {
     let line = host.ok(&format!("grep ^PrivateUsers= /run/systemd/nspawn/{name}.nspawn"));
     line.trim().strip_prefix("PrivateUsers=").unwrap().trim_end_matches(":65536").parse().unwrap_or(0)
@@ -38,7 +39,7 @@ fn owner(host: &Host, path: &str) -> u32 {
     host.ok(&format!("stat -c %u {path}")).trim().parse().unwrap()
 }
 
-/// A file in the image of `name`, below everything: one that is setuid, and one with a capability.
+/// Adds two programs to the tree of an image: one that is setuid, and one with a file capability.
 fn privileged_programs(host: &Host, tree: &str) {
     host.ok(&format!(
         "for p in setuid captain; do cp /usr/bin/cat {tree}/usr/bin/$p; done && chmod 4755 {tree}/usr/bin/setuid"
@@ -49,7 +50,8 @@ fn privileged_programs(host: &Host, tree: &str) {
     xattr::set(path, "security.capability", &[1, 0, 0, 2, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
 }
 
-/// What the two of them are, and what they do for somebody without privileges.
+/// Checks the owners and modes of the two programs, and the privileges that they give to an
+/// unprivileged user.
 fn assert_privileged(container: &Container<'_>) {
     assert_eq!(container.ok("stat -c %a:%u:%g /usr/bin/setuid /usr/bin/captain"), "4755:0:0\n755:0:0\n");
     let status = |program: &str, line: &str| {
@@ -59,7 +61,7 @@ fn assert_privileged(container: &Container<'_>) {
     assert_eq!(status("captain", "CapEff"), "CapEff:\t0000000000000004\n");
 }
 
-/// What its first boot has left in a container's own layer, its journal included.
+/// Checks the size of a container's upper layer after its first boot, including its journal.
 fn assert_small(container: &Container<'_>) {
     let files = container.host.ok(&format!("du -ak {}", container.upper()));
     let used: u32 = files.lines().last().unwrap().split('\t').next().unwrap().parse().unwrap();
@@ -96,7 +98,8 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
             container.ok("cat /proc/self/uid_map /proc/self/gid_map").split_whitespace().map(str::to_owned).collect();
         assert_eq!(map, [["0", &first.to_string(), "65536"]; 2].concat());
         container.ok("test $(systemctl is-system-running --wait) = running || { systemctl --failed; false; }");
-        // Everything is root's that was, and nothing is nobody's.
+        // All files of root belong to root in the container, and no file belongs to nobody or to an
+        // unknown user.
         assert_eq!(container.ok("stat -c %u:%g / /etc /usr /usr/bin/env /var"), "0:0\n".repeat(5));
         assert_eq!(
             container.ok(
@@ -125,7 +128,7 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
     assert_privileged(&system);
     assert_eq!(host.wait_http("http://localhost:8080/", 10), WELCOME);
     assert_eq!(host.wait_http("http://localhost:8081/", 10), WELCOME);
-    // The image's user, as the host sees it.
+    // The user of the application's image, as the host sees it.
     let worker = host.ok(&format!("ps -o ppid= -o uid= -p $(pgrep -P {}) | head -n 1", web.process("nginx")));
     let worker: u32 = worker.split_whitespace().nth(1).unwrap().parse().unwrap();
     assert!(worker > range(host, "web") && worker < range(host, "web") + 65536, "{worker}");
@@ -141,7 +144,7 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
     host.ok(&format!("systemctl stop {} sdme-pod@tier.service", all.map(|c| c.unit.clone()).join(" ")));
     host.wait(&format!("test \"$({mounts})\" = '{}'", mounted.trim()), 10);
 
-    // Where the kernel cannot map owners, it is said, and nothing starts.
+    // If the kernel cannot map owners, the start fails with the reason.
     host.ok("mkdir /var/lib/on && cd /var/lib/on && mkdir upper work &&
         mount -t overlay -o lowerdir=/usr,upperdir=upper,workdir=work overlay /usr");
     host.fails(&format!("systemctl start {}", web.unit));
@@ -153,7 +156,7 @@ fn layers_are_shared_by_containers_that_own_them_each_by_itself(host: &Host) {
 fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     host.write("/etc/sdme/debian.image", format!("[Image]\nImage={DEBIAN}\n"));
     let web = Container::new(host, "web");
-    // More often than the start limit allows on a quick machine.
+    // The test restarts more often than the start limit allows on a fast machine.
     let restart = || {
         host.run(&format!("systemctl reset-failed {}", web.unit));
         web.systemctl("restart");
@@ -174,7 +177,7 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     assert!(files.contains("setuid 4711 0:0") && files.contains("shared 3770 7:8"), "{files}");
     assert!(files.contains("link 777 9:9") && files.contains("CapEff:\t0000000000000004"), "{files}");
 
-    // A user namespace for what has been without, and back again.
+    // A user namespace for a container that ran without one, and back again.
     web.configure(&text("auto"));
     restart();
     assert_eq!(web.ok(list), files);
@@ -187,7 +190,8 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     web.configure(&text("auto"));
     restart();
 
-    // Others come, one among them with the same hash and an earlier name, and go.
+    // Other containers are added and removed. One of them has the same hash and a name that sorts
+    // earlier.
     host.write(&format!("/etc/sdme/{COLLIDES}.container"), "[Container]\nUserNS=auto\nNetwork=none\n");
     for number in 0..50 {
         host.write(&format!("/etc/sdme/c{number}.container"), "[Container]\nUserNS=auto\nNetwork=none\n");
@@ -196,7 +200,8 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     let all = host.ok(users);
     assert_eq!(all.lines().count(), 52);
     assert!(all.lines().all(|line| line.trim_start().starts_with("1 ")), "{all}");
-    // As the configuration alone would have it, the other one would be in its place.
+    // From the configuration alone, without the stored ranges, the other container would get the
+    // range.
     let alone = host
         .ok("mkdir -p /tmp/alone/etc && cp -r /etc/sdme /tmp/alone/etc && sdme-gen render --root /tmp/alone |
         grep -e ^---/etc/systemd/nspawn/ -e ^PrivateUsers=");
@@ -215,7 +220,7 @@ fn a_range_stays_with_its_container_and_files_move_with_it(host: &Host) {
     assert_eq!((range(host, "web"), range(host, COLLIDES)), (first, moved));
     assert_eq!(web.ok(list), files);
 
-    // Settings that were applied, and are of another range than the files.
+    // The applied settings have another range than the files of the container.
     other.systemctl("stop");
     host.ok("sdme-gen apply && sed -i s/^PrivateUsers=.*/PrivateUsers=524288:65536/ /etc/systemd/nspawn/web.nspawn");
     host.run(&format!("systemctl reset-failed {}", web.unit));
@@ -232,7 +237,7 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
     host.ok("printf token >/etc/credstore/token && echo FILE=file >/etc/redis.env");
     let redis = Container::new(host, "redis");
     for preset in ["UserNS=auto\nAddDevice=/dev/zero:/dev/own", "Strict=yes\nAppArmor=unconfined\nReadOnly=yes"] {
-        // The image declares /data, which is its user's.
+        // The image declares the volume /data, which belongs to the user of the image.
         redis.configure(&format!(
             "[Container]\n{preset}\nNetwork=none\nImage=oci:/srv/images/databases:redis\nUser=redis\nVolume=logs:/var/log/mysql\n\
              Volume=sock:/run/mysqld\nVolume=/srv/host:/srv/host\nSecret=key\nSecret=token,type=env,target=TOKEN\n\
@@ -250,14 +255,14 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
         if preset.contains("AddDevice") {
             assert_eq!(host.ok("sdme-gen exec redis -- head -c 2 /dev/own"), "\0\0");
         }
-        // On the host, too, owners have the numbers they have inside.
+        // The owners have the same numbers on the host as in the container.
         let owners = "cd /var/lib/sdme/volumes && stat -c %u:%g redis@data/healthy redis@data/file redis@data/dump.rdb \
             logs/file sock/file /srv/host/file";
         assert_eq!(host.ok(owners), "999:999\n".repeat(6), "{preset}");
         redis.systemctl("stop");
         host.ok("cd /var/lib/sdme/volumes && rm -f redis@data/* */file /srv/host/file");
     }
-    // A container that is removed while it runs takes nothing along that is only mounted for it.
+    // Removing a running container does not remove files that are only mounted for it.
     host.ok("echo keep >/srv/host/keep");
     redis.configure(
         "[Container]\nUserNS=auto\nNetwork=none\nImage=oci:/srv/images/databases:redis\nVolume=/srv/host:/srv/host:noexec\n",
@@ -268,8 +273,8 @@ fn volumes_are_written_by_the_users_of_applications(host: &Host) {
     host.ok("sdme-gen fs verify");
 }
 
-/// The root of a user namespace may not set them itself.
-fn settings_of_a_pods_network_are_made_for_its_members(host: &Host) {
+/// The root of a user namespace may not change these settings itself.
+fn sysctls_of_the_network_are_set_for_members_of_a_pod(host: &Host) {
     host.write("/etc/sdme/tier.pod", "[Pod]\nNetwork=uplink\n");
     let file = |more: &str| {
         format!(
@@ -292,12 +297,12 @@ fn settings_of_a_pods_network_are_made_for_its_members(host: &Host) {
     // The launcher reads the image as root of the container.
     let filled = host.ok("sdme-gen exec alone -- sh -c 'ls /usr/share/nginx; stat -fc %T /usr/share/nginx' </dev/null");
     assert!(filled.starts_with("html\n") && filled.ends_with("tmpfs\n"), "{filled}");
-    // A setting that the kernel does not know is the reason.
+    // If the kernel does not know a setting, the journal names it.
     host.write("/etc/sdme/alone.container", file("Network=private\nSysctl=net.core.nothing=1\n"));
     host.ok("systemctl daemon-reload");
     host.fails("systemctl restart systemd-nspawn@alone");
     let said = host.run("journalctl -b --no-pager -u sdme-pod@alone").stdout;
     assert!(said.contains("net/core/nothing"), "{said}");
-    // The host's own are as they were.
+    // The host's own settings are unchanged.
     assert_ne!(host.ok("cat /proc/sys/net/core/somaxconn").trim(), "77");
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 1: `systemd-analyze verify` and nspawn's own parser have nothing to say about any fixture's output.
+//! Tier 1: `systemd-analyze verify` and the parser of systemd-nspawn report nothing about the
+//! output of any fixture.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing)]
 
 mod fixtures;
@@ -13,8 +14,8 @@ use std::process::Command;
 use fixtures::{Fixture, fixtures};
 use sdme_gen::output::tree::{Node, Place};
 
-/// Runs a script in the tree of Debian 13, whose systemd is the oldest there is support for, with the installed files laid
-/// over it, in namespaces of its own.
+/// Runs a script in the tree of Debian 13, which has the oldest supported systemd. An overlay adds
+/// the installed files. The script has its own namespaces.
 fn on_debian(stage: &Path, script: &str) -> (bool, String) {
     let tree = support::cache().join("trixie");
     let mounts = format!(
@@ -28,14 +29,15 @@ fn on_debian(stage: &Path, script: &str) -> (bool, String) {
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
 }
 
-/// Runs a script with the installed files laid over `/usr`, in namespaces of its own.
+/// Runs a script with an overlay that adds the installed files to `/usr`. The script has its own
+/// namespaces.
 fn installed(stage: &Path, script: &str) -> (bool, String) {
     let overlay = format!("mount -t overlay overlay -o lowerdir={}/usr:/usr /usr && {script}", stage.display());
     let out = Command::new("unshare").args(["--map-root-user", "--mount", "sh", "-c", &overlay]).output().unwrap();
     (out.status.success(), String::from_utf8_lossy(&out.stdout).into_owned() + &String::from_utf8_lossy(&out.stderr))
 }
 
-/// Puts what the package installs below `stage`.
+/// Installs the files of the package below `stage`.
 fn install(stage: &Path) {
     let programs = Path::new(env!("CARGO_BIN_EXE_sdme-gen")).parent().unwrap();
     let out = Command::new("make")
@@ -52,7 +54,8 @@ fn install(stage: &Path) {
 fn write(tree: &sdme_gen::output::tree::Tree, place: &Place, directory: &Path) -> Vec<String> {
     let mut files = Vec::new();
     for (path, node) in tree.below(place) {
-        // systemd-analyze takes what follows a colon for another name of the unit: there it goes by one without.
+        // systemd-analyze takes the text after a colon for another name of the unit; it gets the
+        // name without the colon.
         let plain = path.replace(':', "_");
         for path in BTreeSet::from([path, &plain]) {
             let full = directory.join(path);
@@ -68,7 +71,7 @@ fn write(tree: &sdme_gen::output::tree::Tree, place: &Place, directory: &Path) -
     files
 }
 
-/// The units a fixture's drop-ins and unit files belong to.
+/// The units that the drop-ins and unit files of a fixture belong to.
 fn units(files: &[String]) -> Vec<String> {
     let mut names: Vec<String> = files
         .iter()
@@ -83,7 +86,7 @@ fn units(files: &[String]) -> Vec<String> {
 }
 
 #[test]
-fn systemd_analyze_is_silent_over_every_fixture() {
+fn systemd_analyze_reports_nothing_about_any_fixture() {
     if !support::require(&["root", "tree:trixie"]) {
         return;
     }
@@ -95,7 +98,8 @@ fn systemd_analyze_is_silent_over_every_fixture() {
         let compiled = sdme_gen::compile(&fixture.sources(), &fixture.facts());
         let names = units(&write(&compiled.tree, &Place::Units, &directory));
         assert!(!names.is_empty(), "{}", fixture.name);
-        // db.service and the like are not there: a dependency that is not installed is the user's own business.
+        // Without this option, systemd-analyze also checks dependencies such as db.service, which
+        // are not installed here.
         let quoted = names.iter().map(|n| format!("'{n}'")).collect::<Vec<_>>().join(" ");
         for recursive in ["", "--recursive-errors=no"] {
             let verify = format!(
@@ -108,9 +112,9 @@ fn systemd_analyze_is_silent_over_every_fixture() {
     }
 }
 
-/// The generator as systemd itself runs it, with three directories and the variables of systemd.generator(7).
+/// systemd runs the generator with three directories and the variables of systemd.generator(7).
 #[test]
-fn systemd_runs_the_generator() {
+fn the_generator_runs_under_systemd() {
     if !support::require(&["root", "systemd-nspawn", "systemd-analyze"]) {
         return;
     }
@@ -126,15 +130,16 @@ fn systemd_runs_the_generator() {
         stage.display()
     );
     let (success, output) = installed(&stage, &script);
-    // This machine may have a systemd before 255.
+    // The test machine may have a systemd before version 255, which does not know these keys.
     let newer = ["DelegateSubgroup", "CoredumpReceive"].map(|key| format!("Unknown key '{key}'"));
     let wrong: Vec<&str> = output.lines().filter(|line| !newer.iter().any(|key| line.contains(key))).collect();
     assert!(success && wrong.is_empty(), "{output}");
 }
 
-/// nspawn reads its settings before it looks at the root, which is no operating system here.
+/// systemd-nspawn parses its settings before it looks at the root, which is no operating system
+/// here.
 #[test]
-fn nspawn_understands_every_setting() {
+fn systemd_nspawn_accepts_every_setting() {
     if !support::require(&["root", "systemd-nspawn"]) {
         return;
     }

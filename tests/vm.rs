@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 3: a virtual machine, and a container in it that comes up by itself, whatever happened before.
+//! Tier 3: a virtual machine whose containers start by themselves after boots, reboots and power
+//! cuts.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -15,7 +16,7 @@ use support::tiers::{self, assert_tiers, nginx};
 use support::vm::Vm;
 use support::{image, matrix, require};
 
-/// Containers, pods and their published port, none of which anybody started by hand.
+/// Checks containers, pods and their published port. All of them started at boot.
 fn assert_served(vm: &Vm) {
     assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost/", 60), WELCOME);
     assert_eq!(vm.wait("curl -fsS --max-time 10 http://localhost:8080/", 120), WELCOME);
@@ -25,7 +26,7 @@ fn assert_served(vm: &Vm) {
     assert_tiers(vm, 300);
 }
 
-/// Runs a client of redis and one of `MariaDB` beside the databases.
+/// Runs a client of redis and one of `MariaDB` in the containers of the databases.
 fn ask(vm: &Vm, redis: &str, sql: &str) -> String {
     let mariadb = format!("sdme-gen exec mariadb -- mariadb -uroot -psecret -NBe '{sql}'");
     vm.ok(&format!("sdme-gen exec redis -- redis-cli {redis}")) + &vm.ok(&mariadb)
@@ -55,14 +56,14 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     write("etc/sdme/web-tier.pod.d/boot.conf", &format!("[Pod]\nPublishPort=8080:80\n{boots}"));
     write("etc/sdme/data-tier.pod.d/boot.conf", boots);
     write("etc/sdme/joins.container.d/boot.conf", "[Install]\nWantedBy=machines.target\n");
-    // Containers start side by side, and the machine is emulated.
+    // Containers start at the same time, and the machine is emulated.
     write("etc/systemd/system.conf.d/slow.conf", "[Manager]\nDefaultTimeoutStartSec=5min\n");
     write("etc/systemd/system/systemd-nspawn@.service.d/slow.conf", "[Service]\nTimeoutStartSec=5min\n");
     write("etc/sdme/twin.container", "[Container]\n");
     copy(&image("nginx"), &staged.path().join("srv/images/nginx"));
     let databases = staged.path().join("srv/images/databases");
     copy(&image("databases"), &databases);
-    // Every byte of it goes through the emulated machine twice.
+    // The emulated machine reads and writes each byte of the layout, so unused images are removed.
     run("umoci", &["remove", "--image", &format!("{}:postgres", databases.display())]);
     run("umoci", &["gc", "--layout", &databases.display().to_string()]);
 
@@ -75,7 +76,8 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     assert_eq!((output.status, output.stdout.as_str(), output.stderr.as_str()), (7, "it's out\n", "err\n"));
     let limit = "/sys/fs/cgroup/machine.slice/systemd-nspawn@web.service/memory.max";
     assert_eq!(vm.read(limit), format!("{}\n", 256 << 20));
-    // Here, unlike on the hosts in namespaces, the clone's own layer is on the file system it is a clone of.
+    // Here, unlike on the hosts in namespaces, the upper layer of the clone is on the same file
+    // system as the cloned tree.
     vm.ok("systemctl start systemd-nspawn@twin");
     vm.wait("systemctl -M twin is-system-running", 60);
     vm.ok("systemctl stop systemd-nspawn@twin");
@@ -90,7 +92,7 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     assert_served(&vm);
     assert_eq!(ask(&vm, "get kept", "select it from kept.kept"), "redis\n1\n");
     assert_eq!(vm.read("/var/lib/a directory/file"), "rebooted\n");
-    // Staged files are copied once.
+    // Staged files are copied only once.
     assert_eq!(vm.read("/run/generated"), "y\n");
 
     let writer = "n=0; while n=$((n + 1)); do echo $n >>/srv/log && sync /srv/log
@@ -99,7 +101,7 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     let log = "/var/lib/sdme/containers/web/upper/srv/log";
     vm.wait(&format!("test $(wc -l <{log}) -gt 20"), 60);
     vm.ok("echo synced >/var/lib/synced && sync");
-    // Told to a database, which says that it is kept.
+    // The database confirms that it has stored the row.
     ask(&vm, "ping", "insert into kept.kept values (2)");
     vm.ok("echo lost >/var/lib/lost");
     let written = vm.read(log).lines().count();
@@ -111,14 +113,14 @@ fn a_machine_and_its_container_boot_reboot_and_survive_a_power_cut() {
     assert_eq!(ask(&vm, "get kept", "select it from kept.kept order by it"), "redis\n1\n2\n");
     let found = vm.read(log);
     let mut numbers = (1..).zip(found.lines());
-    // The last line read may not have been flushed yet.
+    // The last line may not have been flushed before the power cut.
     assert!(found.lines().count() + 1 >= written && numbers.all(|(n, line)| line == n.to_string()), "{found}");
     vm.ok("systemd-run -M web -q --wait sh -c 'rm /srv/* && echo usable >/srv/file'");
     assert_eq!(vm.read("/var/lib/sdme/containers/web/upper/srv/file"), "usable\n");
 }
 
-/// Containers under the profile that comes with the program, which the boot has loaded, and under one that does not exist.
-/// Names and addresses in networks are after a reboot what they were, and so is who reaches whom.
+/// Names and addresses in networks, and which containers reach each other, are the same after a
+/// reboot.
 #[test]
 fn networks_are_the_same_after_a_reboot() {
     if !require(&["root", "cpio", "make", "build", "image:nginx", "tree:qemu", "vm"]) {
@@ -147,6 +149,8 @@ fn networks_are_the_same_after_a_reboot() {
     assert_eq!(addresses(&vm), before);
 }
 
+/// Checks containers under the `AppArmor` profile that sdme-gen installs and the boot has loaded,
+/// and under a profile that does not exist.
 fn assert_confined_by_apparmor(vm: &Vm) {
     vm.ok("grep -x 'sdme-default (enforce)' /sys/kernel/security/apparmor/profiles");
     let configure = |name: &str, text: &str| {
@@ -162,7 +166,7 @@ fn assert_confined_by_apparmor(vm: &Vm) {
         cat /proc/$p/attr/current; done | sort -u";
     assert_eq!(vm.ok(&profiles.replace("NAME", "strict")), "sdme-default (enforce)\n");
 
-    // What nothing else denies, this does.
+    // The profile denies an access that nothing else denies.
     configure("plain", "Network=private\nAppArmor=sdme-default\n");
     vm.ok("systemctl start systemd-nspawn@plain");
     assert_eq!(vm.ok(&profiles.replace("NAME", "plain")), "sdme-default (enforce)\n");
@@ -193,11 +197,12 @@ fn run(program: &str, arguments: &[&str]) {
     assert!(Command::new(program).args(arguments).status().unwrap().success(), "{program} {arguments:?}");
 }
 
-/// The moments of power cuts unless `SDME_TEST_MOMENTS` says otherwise. Each takes a boot of the emulated machine.
+/// The number of power cuts unless `SDME_TEST_MOMENTS` is set. Each takes a boot of the emulated
+/// machine.
 const MOMENTS: u64 = 2;
 
-/// A service whose image alternates between two versions, and whose machine loses its power at random moments of updates:
-/// `SDME_TEST_SEED=SEED SDME_TEST_MOMENTS=COUNT` chooses the moments.
+/// The image of a service alternates between two versions, and the machine loses its power at
+/// random moments of updates. `SDME_TEST_SEED=SEED SDME_TEST_MOMENTS=COUNT` selects the moments.
 #[test]
 fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
     if !require(&["root", "cpio", "make", "build", "umoci", "image:nginx", "tree:qemu", "vm"]) {
@@ -217,7 +222,7 @@ fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
     let container = "[Container]\nImage=oci:/srv/app\nAutoUpdate=registry\nUpdateSettle=1s\nNotify=healthy\nHealthHttp=:80/\n\
         HealthInterval=500ms\nHealthRetries=100\n[Service]\nTimeoutStartSec=5min\n[Install]\nWantedBy=machines.target\n";
     fs::write(path("etc/sdme/web.container"), container).unwrap();
-    // Every update imports its version.
+    // Without kept versions, every update imports its version.
     fs::write(path("etc/sdme/sdme.conf"), "[Defaults]\nKeepVersions=0\n").unwrap();
     fs::write(path("etc/systemd/system.conf.d/slow.conf"), "[Manager]\nDefaultTimeoutStartSec=5min\n").unwrap();
 
@@ -240,7 +245,7 @@ fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
     for _ in 0..number("SDME_TEST_MOMENTS").unwrap_or(MOMENTS) {
         let after = other(&before);
         put(&vm, after);
-        // The last moments are those after the update.
+        // The last eighth of the moments comes after the end of the update.
         let moment = random.below(whole + whole / 8);
         vm.ok("systemd-run --quiet sdme-gen update");
         std::thread::sleep(Duration::from_millis(moment));
@@ -255,7 +260,7 @@ fn a_power_cut_during_an_update_leaves_one_of_the_versions() {
         assert_eq!(vm.ok("systemctl is-system-running --wait"), "running\n", "{story}");
         before = found;
     }
-    // Updates go on after all that.
+    // A further update succeeds after the power cuts.
     put(&vm, other(&before));
     vm.ok("sdme-gen update");
     assert_eq!(page(&vm), other(&before), "{story}");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: volumes and mounts on real systemd hosts: first content, owners, sharing, and what stays when a container goes.
+//! Tier 2: volumes and mounts on real systemd hosts: first content, owners, sharing, and what
+//! remains when a container is removed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -12,8 +13,8 @@ use support::host::Host;
 on_every_suite!(
     volumes_are_filled_shared_and_kept,
     a_read_only_application_writes_to_its_volumes,
-    file_systems_in_memory_begin_with_what_the_image_has,
-    parts_of_volumes_are_mounted_and_lead_nowhere_else
+    file_systems_in_memory_start_with_the_content_of_the_image,
+    parts_of_volumes_are_mounted_and_stay_within_the_volume
 );
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
@@ -22,7 +23,7 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     }
 }
 
-/// Makes an image of the nginx image's programs and a directory with all there is to copy.
+/// Makes an image with the programs of the nginx image and a directory with all kinds of files.
 fn image(host: &Host) {
     host.write("/etc/sdme/nginx.image", format!("[Image]\nImage={NGINX}\n"));
     host.ok("systemctl daemon-reload && systemctl start sdme-image@nginx");
@@ -35,10 +36,10 @@ fn image(host: &Host) {
     host.write("/etc/sdme/own.image", "[Image]\nImage=rootfs:/srv/own.tar\nMode=app\n");
 }
 
-/// Everything about the files of a directory but where it is.
+/// Lists all properties of the files of a directory, with relative paths.
 const LIST: &str = "find . -printf '%P %y %m %U:%G %n %T@ %l\\n' | sed -E 's/^( d .*) [0-9.]+ $/\\1/' | sort";
 
-/// Notes that the copy into a volume did not end, as a start that is killed leaves it.
+/// Writes the note of an unfinished copy into a volume, as a killed start leaves it.
 fn interrupted(host: &Host, volume: &str) {
     host.ok(&format!("cd /var/lib/sdme/volumes && stat -c '%i %W' {volume} >.state/unfinished/{volume}"));
 }
@@ -48,11 +49,12 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     host.ok("mkdir -p /srv/dir /srv/www /etc/sdme/here && echo host >/srv/dir/file && echo one >/srv/one && echo www >/srv/www/index.html");
     host.write("/etc/sdme/memory.volume", "[Volume]\nDevice=tmpfs\nType=tmpfs\nOptions=size=1m\nUID=5\nGroup=daemon\n");
     host.write("/etc/sdme/empty.volume", "[Volume]\nVolumeName=nothing\nCopy=no\nUser=daemon\n");
-    // As if the first start of this one, which was there and empty, had been interrupted.
+    // The first start with the volume `half`, which existed and was empty, looks as if it was
+    // interrupted.
     host.ok("mkdir -p /var/lib/sdme/volumes/half && cd /var/lib/sdme/volumes/half && echo half >kept && mkdir sub && echo half >sub/x &&
         mkdir -p -m 0700 ../.state/new/data ../.state/unfinished && echo half >../.state/new/data/kept");
     interrupted(host, "half");
-    // The content that the administrator puts into a new directory of the same name stays.
+    // The administrator put content into a new directory of the same name; that content stays.
     host.ok("mkdir /var/lib/sdme/volumes/mine");
     interrupted(host, "mine");
     host.ok("cd /var/lib/sdme/volumes && mkdir other && mv mine gone && mv other mine && echo mine >mine/kept");
@@ -70,7 +72,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     for line in ["link l 777 9:9 1 ", "sub/other f 4755 7:8 1 ", "pipe p 644 0:0 1 "] {
         assert!(listed.contains(line), "{line} in\n{listed}");
     }
-    // As the application sees it.
+    // The view of the application.
     let seen = |command: &str| host.ok(&format!("sdme-gen exec a -- sh -c 'cd / && {command}'"));
     assert_eq!(
         seen("cat data/kept run/dir/file etc/deep/one.conf usr/share/nginx/html/index.html"),
@@ -86,16 +88,16 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     assert_eq!(seen("stat -c %u:%g srv/memory usr/share/nginx"), "5:1\n1:0\n");
     assert_eq!(seen("ls usr/share/nginx; stat -c %a root"), "html\n700\n");
     seen("echo new >data/kept; echo here >root/here/file; echo one >>etc/deep/one.conf");
-    // No mount point and nothing else of ours is in the container's own layer.
+    // The upper layer of the container has no mount points and nothing else of sdme-gen.
     assert_eq!(host.ok(&format!("cd {} && find . -path '*oci*'", a.upper())), "");
 
-    // Another one sees the same, at another place; what is there already stays.
+    // A second container has the same volume at another path; existing content stays.
     let b = Container::new(host, "b");
     b.configure("[Container]\nImage=own.image\nBase=host\nExec=sleep infinity\nVolume=data:/srv\nVolume=half:/data\nVolume=mine:/opt/data\n")
         .systemctl("start");
     assert_eq!(host.ok("sdme-gen exec b -- sh -c 'cat /srv/kept && echo b >/srv/b'"), "new\n");
     assert_eq!(seen("cat data/b"), "b\n");
-    // The interrupted one was begun again.
+    // The interrupted copy was done again.
     assert_eq!(host.ok(&format!("cd /var/lib/sdme/volumes/half && {LIST}")), listed);
     assert_eq!(
         host.ok("cd /var/lib/sdme/volumes && cat mine/kept && ls .state/new .state/unfinished"),
@@ -103,7 +105,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     );
     b.systemctl("stop");
 
-    // Whatever becomes of the container, and of its image.
+    // The volumes survive the removal of the container and another version of the image.
     a.systemctl("stop");
     host.wait("! findmnt -rno TARGET | grep -E 'sdme/(containers|volumes)'", 5);
     host.ok("rm -r /var/lib/sdme/containers/a && sed -i 's#/srv/own.tar#/srv/new.tar#' /etc/sdme/own.image && cp /srv/own.tar /srv/new.tar");
@@ -111,7 +113,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     a.systemctl("start");
     assert_eq!(seen("cat data/kept data/b root/here/file etc/deep/one.conf"), "new\nb\nhere\none\none\n");
 
-    // Each application of several has its own.
+    // Each of several applications has its own volumes.
     let shop = Container::new(host, "shop");
     shop.configure(
         "[Container]\nImage=own.image\nApp=nginx.image\nVolume=data:/srv/both\n[Container own]\nExec=sleep infinity\n\
@@ -123,7 +125,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
         assert_eq!(host.ok(&format!("sdme-gen exec --app {app} shop -- cat /srv/both/kept")), "new\n");
     }
 
-    // A path that is not there is told, not made.
+    // A missing source path is reported and not created.
     let lost = Container::new(host, "lost");
     lost.configure("[Container]\nImage=own.image\nVolume=/srv/misspelt:/data\n");
     host.fails(&format!("systemctl start {}", lost.unit));
@@ -131,7 +133,7 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
     assert!(told.contains("/etc/sdme/lost.container:3: there is no /srv/misspelt on this host; make it"), "{told}");
     host.ok("test ! -e /srv/misspelt");
 
-    // Systems and clones have volumes, too.
+    // Containers with an operating system and clones of the host have volumes, too.
     let clone = Container::new(host, "clone");
     clone.configure("[Container]\nVolume=data:/mnt/data\n").systemctl("start");
     assert_eq!(clone.ok("cat /mnt/data/kept"), "new\n");
@@ -153,7 +155,7 @@ fn a_read_only_application_writes_to_its_volumes(host: &Host) {
     let volumes = "/data\n/srv/a b\n/run/app\n/tmp/a/deep\n/var/tmp\n/srv/memory\n";
     assert_eq!(app(writable), format!("/run\n/tmp\n{volumes}/run/secrets\n\n"));
     host.ok("cd /var/lib/sdme/volumes && ls data/x app/x deep/x web@var-tmp/x '/srv/a b/x'");
-    // With what the image has there, as it has it; and secrets have the owners they were given.
+    // Volumes have the content and the owners of the image; secrets have the owners of their line.
     assert_eq!(app("cat /run/app/file; stat -c %a:%u:%g /run/app /run/app/file"), "image\n700:33:44\n644:33:44\n");
     let secrets = "cat /run/secrets/key /etc/other; echo; stat -c %a:%u:%g /run/secrets/key /etc/other";
     assert_eq!(app(secrets), "secretother\n440:33:44\n444:0:0\n");
@@ -165,8 +167,9 @@ fn a_read_only_application_writes_to_its_volumes(host: &Host) {
     assert_eq!(app(secrets), "secretother\n440:33:44\n444:0:0\n");
 }
 
-/// As with Podman. The application's own links lead nowhere else.
-fn file_systems_in_memory_begin_with_what_the_image_has(host: &Host) {
+/// A tmpfs starts with the content of the image, as with Podman. Symbolic links of the application
+/// do not lead out of its root.
+fn file_systems_in_memory_start_with_the_content_of_the_image(host: &Host) {
     image(host);
     let web = Container::new(host, "web");
     let file =
@@ -198,13 +201,13 @@ fn file_systems_in_memory_begin_with_what_the_image_has(host: &Host) {
         let path = if line.contains("nowhere") { "/nowhere" } else { "/data" };
         assert_eq!(app(&format!("ls -A {path}")), if path == "/data" { "sub\n" } else { "" }, "{line}");
     }
-    // What is too large says so.
+    // Content that does not fit into the tmpfs is an error.
     web.configure(&format!("{file}Tmpfs=/usr:size=64k\n"));
     host.run("systemctl reset-failed; systemctl restart systemd-nspawn@web");
     host.wait("systemctl is-failed systemd-nspawn@web", 20);
     let said = host.run("sdme-gen logs web 2>&1; systemctl status --no-pager systemd-nspawn@web").stdout;
     assert!(said.contains("cannot copy the image's /usr to the file system in memory"), "{said}");
-    // A link that the application has made is followed within its root only.
+    // A symbolic link that the application has created is only followed within its root.
     host.ok("echo secret >/srv/of-host");
     web.configure("[Container]\nImage=own.image\nExec=sleep infinity\n");
     restart();
@@ -214,8 +217,9 @@ fn file_systems_in_memory_begin_with_what_the_image_has(host: &Host) {
     assert_eq!(host.run("sdme-gen exec web -- sh -c 'find / -xdev -name of-host' </dev/null").stdout, "");
 }
 
-/// A part is made when it is missing; where a container has put a symbolic link in its place, it leads to the volume only.
-fn parts_of_volumes_are_mounted_and_lead_nowhere_else(host: &Host) {
+/// A missing subpath is created. If a container replaces the subpath by a symbolic link, the link
+/// only leads within the volume.
+fn parts_of_volumes_are_mounted_and_stay_within_the_volume(host: &Host) {
     let run = |name: &str, more: &str| {
         let container = Container::new(host, name);
         container.configure(&format!("[Container]\nImage={NGINX}\nEntrypoint=sleep\nExec=infinity\n{more}"));
@@ -228,7 +232,7 @@ fn parts_of_volumes_are_mounted_and_lead_nowhere_else(host: &Host) {
     exec("part", "echo text >/data/file");
     assert_eq!(exec("whole", "cat /all/a/b/file; echo /all/* /all/a/*"), "text\n/all/a /all/a/b\n");
     assert_eq!(exec("read", "cat /data/b/file; echo x 2>/dev/null >/data/x || echo refused"), "text\nrefused\n");
-    // To the host's files by an absolute path, by one that leads up, and by way of a directory.
+    // Links to the host's files by an absolute path, by a path that leads up, and by a directory.
     host.ok("cd /var/lib/sdme/volumes/shared && ln -s /etc absolute && ln -s ../../../../../etc up && ln -s / root && echo own >plain");
     for (name, part) in [("absolute", "absolute"), ("up", "up"), ("root", "root/etc")] {
         run(name, &format!("Mount=type=volume,source=shared,subpath={part},target=/data\n"));
@@ -237,7 +241,7 @@ fn parts_of_volumes_are_mounted_and_lead_nowhere_else(host: &Host) {
         exec(name, "echo attack >/data/attack");
     }
     assert_eq!(host.ok("test ! -e /etc/attack && cat /var/lib/sdme/volumes/shared/etc/attack"), "attack\n");
-    // A file in the way is not replaced.
+    // A file at the subpath is not replaced.
     for part in ["plain", "plain/x"] {
         let wrong = Container::new(host, "wrong");
         let text = format!("Mount=type=volume,source=shared,subpath={part},target=/data\n");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `exec`, `logs` and `join`: each runs one of systemd's own programs for a container and its applications.
+//! `exec`, `logs` and `join`: each of them runs one of systemd's own programs for a container and
+//! its applications.
 
 use std::fs::File;
 use std::io::{IsTerminal as _, Write as _, stderr, stdin, stdout};
@@ -11,6 +12,7 @@ use std::process::{Command, ExitCode, Stdio};
 use anyhow::{Context as _, Result, anyhow, bail};
 
 use crate::cause::{self, Cause};
+use crate::config::keys::FileType;
 use crate::contract::beside::Beside;
 use crate::contract::process::User;
 use crate::contract::streams::Copies;
@@ -19,11 +21,12 @@ use crate::model::{App, Container, Identity};
 use crate::plan::LAUNCHER;
 use crate::runtime::ended::kept_journal;
 
-/// The applications of `container`: none for an operating system or a clone of the host.
+/// The applications of `container`. The list is empty for an operating system and for a clone of
+/// the host.
 fn applications(container: &str) -> Result<Vec<App>> {
     let (model, facts) = crate::runtime::known(Path::new("/"));
     let Some(found) = model.containers.get(container) else {
-        let rejected = model.rejected.iter().find(|r| r.name == container).and_then(|r| r.problems.first());
+        let rejected = model.rejection(FileType::Container, container);
         return Err(
             rejected.map_or_else(|| anyhow!("there is no container {container}"), |problem| anyhow!("{problem}"))
         );
@@ -31,7 +34,7 @@ fn applications(container: &str) -> Result<Vec<App>> {
     Ok(model.applications(found, &facts).to_vec())
 }
 
-/// The application called `name`, or the only one.
+/// The application called `name`, or the only application if `name` is none.
 pub(super) fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<&'a App> {
     let names = || applications.iter().map(|app| app.name.as_str()).collect::<Vec<_>>().join(", ");
     match (applications, name) {
@@ -45,8 +48,9 @@ pub(super) fn one_of<'a>(applications: &'a [App], name: Option<&str>) -> Result<
     }
 }
 
-/// Whether systemd-nspawn runs. A job is not active while it does, and may be active when it has ended. While commands of `ExecStop=`
-/// run, the state is `stop`, and the container has not been asked to stop yet.
+/// Whether systemd-nspawn runs. The active state does not tell: a running job is not active yet,
+/// and an ended job may be active. While commands of `ExecStop=` run, the substate is `stop`, and
+/// the container has not been asked to stop yet.
 fn is_running(container: &str) -> Result<bool> {
     let unit = Container::unit(container);
     let output = Command::new("systemctl").args(["show", "-P", "SubState", &unit]).stdin(Stdio::null()).output();
@@ -58,16 +62,16 @@ fn is_running(container: &str) -> Result<bool> {
         || state.starts_with("refresh"))
 }
 
-/// How `exec` runs a command.
+/// The options of `exec`.
 #[derive(Debug, Clone, Copy)]
 pub struct Exec<'a> {
-    /// The application, where there are several.
+    /// The name of the application; required if there are several.
     pub app: Option<&'a str>,
-    /// A user of the image, `NAME|UID[:GROUP|GID]`, in place of the application's.
+    /// A user of the image, `NAME|UID[:GROUP|GID]`, instead of the application's user.
     pub user: Option<&'a str>,
-    /// Further variables, `NAME=VALUE`.
+    /// Additional variables, `NAME=VALUE`.
     pub environment: &'a [String],
-    /// The working directory.
+    /// The working directory, if it is not the application's.
     pub workdir: Option<&'a str>,
 }
 
@@ -86,7 +90,8 @@ impl Exec<'_> {
     }
 }
 
-/// A user as the image has it, and not as the container may have changed it.
+/// Looks up a user in the image. The container may have changed its own user database, so that is
+/// not used.
 pub(super) fn user_of_image(image: &str, user: &str) -> Result<User> {
     let store = Store::open(Path::new("/"));
     let imported = store.lookup(image)?.with_context(|| format!("the image {image} is not imported"))?;
@@ -95,14 +100,14 @@ pub(super) fn user_of_image(image: &str, user: &str) -> Result<User> {
     identify(&root, "", &identity).with_context(|| format!("--user={user}"))
 }
 
-/// Runs a command beside an application, with its root, environment, user and namespaces. Gives the command's exit status, or
-/// 128 and the number of the signal that ended the command.
+/// Runs a command next to an application, with its root, environment, user and namespaces. Returns
+/// the command's exit status, or 128 plus the number of the signal that ended the command.
 ///
-/// The container gets no descriptor of the caller: a terminal is made in the container by systemd-run, and other streams are
-/// copied through pipes.
+/// The container gets no descriptor of the caller: systemd-run makes a terminal in the container,
+/// and other streams are copied through pipes.
 ///
 /// # Errors
-/// There is no such application, or it does not run.
+/// There is no such application, or its container does not run.
 pub fn exec(container: &str, options: &Exec<'_>, command: &[String]) -> Result<ExitCode> {
     let applications = applications(container)?;
     let app = one_of(&applications, options.app)?;
@@ -117,10 +122,10 @@ pub fn exec(container: &str, options: &Exec<'_>, command: &[String]) -> Result<E
         .args(["--quiet", "--collect", "--wait", "--service-type=exec", "--expand-environment=no"])
         .arg(if terminal { "--pty" } else { "--pipe" })
         .arg(format!("--description=Command beside {}", app.unit()))
-        // That it started and ended is not for the journal.
+        // The journal does not need the messages about the start and the end of the command.
         .arg("--property=LogLevelMax=notice")
         .args(["--", LAUNCHER]);
-    // A container that has been running since an older version knows the plain form only.
+    // A container that has been running since an older version has a launcher without `exec-with`.
     if beside == Beside::default() {
         run.arg("exec");
     } else {
@@ -133,8 +138,8 @@ pub fn exec(container: &str, options: &Exec<'_>, command: &[String]) -> Result<E
     relay(run, !interactive)
 }
 
-/// Runs `systemd-run` with pipes as its streams. A terminal is not read: with the output going elsewhere, such as to a pager, the
-/// keys are for that.
+/// Runs `systemd-run` with pipes as its streams. Standard input is left alone unless `read` is set:
+/// if it is a terminal and the output goes to a pager, the keys are meant for the pager.
 fn relay(mut run: Command, read: bool) -> Result<ExitCode> {
     let run = run.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = run.spawn().context("cannot run systemd-run")?;
@@ -155,40 +160,41 @@ fn relay(mut run: Command, read: bool) -> Result<ExitCode> {
     Ok(ExitCode::from(u8::try_from(code).unwrap_or(u8::MAX)))
 }
 
-/// What `logs` shows.
+/// The options of `logs`.
 #[derive(Debug, Clone, Copy)]
 pub struct Logs<'a> {
-    /// One application only.
+    /// The only application whose messages are shown.
     pub app: Option<&'a str>,
-    /// To go on with what comes.
+    /// Whether to wait for new lines and print them.
     pub follow: bool,
-    /// No more than this many of the last lines.
+    /// Maximum number of lines, counted from the end.
     pub lines: Option<u32>,
-    /// What was logged from this time on (systemd.time(7)).
+    /// Only messages since this time (systemd.time(7)).
     pub since: Option<&'a str>,
-    /// What was logged up to this time.
+    /// Only messages until this time (systemd.time(7)).
     pub until: Option<&'a str>,
-    /// Lines that match.
+    /// A regular expression that the messages must match (journalctl(1)).
     pub grep: Option<&'a str>,
-    /// The form of the lines (journalctl(1)).
+    /// The output format (journalctl(1)).
     pub output: Option<&'a str>,
 }
 
-/// Shows the log of a container's applications, of one of them, or of a container without any; of one that does not run
-/// what its journal has kept.
+/// Shows the log of a container's applications, or of a single application. For a container without
+/// applications, shows its whole log. For a stopped container, reads the journal in its upper
+/// layer.
 ///
 /// # Errors
 /// There is no such container or application.
 pub fn logs(container: &str, what: Logs<'_>) -> Result<()> {
     let (show, cause) = shown(container, what)?;
     match show {
-        // journalctl can take the place of this process if no cause is printed after its output.
+        // journalctl can replace this process if no cause is printed after its output.
         Some(mut show) if what.follow || cause.is_none() => Err(show.exec()).context("cannot run journalctl"),
         show => finish(show, cause),
     }
 }
 
-/// As [`logs`], and goes on afterwards.
+/// Like [`logs`], but always returns.
 ///
 /// # Errors
 /// As for [`logs`].
@@ -197,7 +203,7 @@ pub fn show_logs(container: &str, what: Logs<'_>) -> Result<()> {
     finish(show, cause)
 }
 
-/// Shows the journal, and below it why the container does not run.
+/// Shows the journal, followed by the reason why the container does not run.
 fn finish(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
     if let Some(mut show) = show {
         show.status().context("cannot run journalctl")?;
@@ -205,7 +211,8 @@ fn finish(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
     cause.map_or(Ok(()), |cause| Ok(writeln!(stdout(), "{}", cause.text)?))
 }
 
-/// The command that shows the journal, if there is one, and why the container does not run.
+/// The command that shows the journal, if there is a journal, and the reason why the container does
+/// not run.
 fn shown(container: &str, what: Logs<'_>) -> Result<(Option<Command>, Option<Cause>)> {
     let applications = applications(container)?;
     let mut show = Command::new("journalctl");
@@ -215,7 +222,7 @@ fn shown(container: &str, what: Logs<'_>) -> Result<(Option<Command>, Option<Cau
         show.arg(format!("--machine={container}"));
     } else {
         let journal = match (kept_journal(container), &cause) {
-            // It has never got as far as to log anything.
+            // The container failed before it could log anything.
             (Err(_), Some(_)) => return Ok((None, cause)),
             (journal, _) => {
                 journal.with_context(|| format!("{container} has no journal; start the container first"))?
@@ -245,11 +252,13 @@ fn shown(container: &str, what: Logs<'_>) -> Result<(Option<Command>, Option<Cau
     Ok((Some(show), cause))
 }
 
-/// What journalctl(1) is to show of an application: its own messages and those of its health checks, and of the service manager's
-/// only why a start or a run has failed. Others, such as that `OnSuccess=` starts nothing while the container stops, accompany
-/// every stop.
+/// The arguments of journalctl(1) for the messages of an application: its own messages, those of
+/// its health checks, and those messages of the service manager that explain a failed start or run.
+/// Other messages of the service manager accompany every stop, for example that `OnSuccess=` starts
+/// nothing while the container stops.
 fn messages_of(unit: &str) -> Vec<String> {
-    /// A program that could not be started, a service that has failed, and one that ran out of memory (sd-messages.h).
+    /// The message IDs of: a program could not be started, a service has failed, a service ran out
+    /// of memory (sd-messages.h).
     const FAILURES: [&str; 3] =
         ["641257651c1b4ec9a8624d7a40a9e1e7", "d9b373ed55a64feb8242e02dbe79a49c", "fe6faa94e7774663a0da52717891d8ef"];
     let mut all: Vec<String> = Vec::new();
@@ -258,12 +267,12 @@ fn messages_of(unit: &str) -> Vec<String> {
     }
     all.push(format!("UNIT={unit}.service"));
     all.extend(FAILURES.map(|id| format!("MESSAGE_ID={id}")));
-    // Errors of the service manager; those above have other severities.
+    // Errors of the service manager. The messages with the IDs above can have other severities.
     all.extend(["+".to_owned(), format!("UNIT={unit}.service"), "PRIORITY=3".to_owned()]);
     all
 }
 
-/// Opens a shell in a container, beside its applications.
+/// Opens a shell in a container, outside of its applications.
 ///
 /// # Errors
 /// There is no such container, or it does not run.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen restart --changed`: what runs on older files, image or base than a start would give it now, and its restart.
+//! `sdme-gen restart --changed`: finds units that run on older files, an older image or an older
+//! base than a start would use now, and restarts them.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -20,23 +21,24 @@ use crate::runtime::prepare::planned;
 use crate::runtime::{known, systemd};
 use crate::started::{self, Started};
 
-/// A unit that runs on what is older than the configuration.
+/// A unit that runs on an older state than the configuration.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Outdated {
-    /// The container's, pod's or network's name.
+    /// The name of the container, pod or network.
     pub name: String,
-    /// What is restarted.
+    /// The unit that is restarted or reloaded.
     pub unit: String,
-    /// What is older: `files`, `image`, `base`.
+    /// The kinds of older state: `files`, `image`, `base`.
     pub older: BTreeSet<&'static str>,
-    /// Why it cannot be restarted.
+    /// The reason why the unit cannot be restarted.
     pub problem: Option<String>,
 }
 
-/// The containers, pods and networks that run on older files, image or base, by name. With `names`, only those.
+/// The containers, pods and networks that run on older files, image or base, sorted by name. With
+/// `names`, only these.
 ///
 /// # Errors
-/// A name is not that of a container, pod or network that runs.
+/// A name is not that of a running container, pod or network.
 pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
     let root = Path::new("/");
     let (model, facts) = known(root);
@@ -48,7 +50,8 @@ pub fn outdated(names: &[String]) -> Result<Vec<Outdated>> {
     Ok(all)
 }
 
-/// Compares all that runs with the configuration. Gives what runs on older files, image or base, and the names of all that runs.
+/// Compares everything that runs with the configuration. Returns the units that run on older files,
+/// image or base, and the names of everything that runs.
 #[must_use]
 pub fn compare(model: &Model, facts: &Facts, all_started: &[Started]) -> (Vec<Outdated>, BTreeSet<String>) {
     let units = plan::units(model);
@@ -58,17 +61,17 @@ pub fn compare(model: &Model, facts: &Facts, all_started: &[Started]) -> (Vec<Ou
     let ranges = userns::ranges(model, facts);
     let units_started: BTreeSet<&str> = all_started.iter().map(|started| started.unit.as_str()).collect();
     for started in all_started {
-        // A port belongs to what its proxy is bound to.
+        // A unit of a published port belongs to the unit that its proxy is bound to.
         let unit = started.owner().unwrap_or(&started.unit);
         let (name, file_type) = match (Container::of_unit(unit), Pod::of_service(unit), Named::of_service(unit)) {
             (Some(container), ..) => (container, FileType::Container),
-            // The network of a container is made anew by the container's restart.
+            // A restart of a container also makes its own network again.
             (None, Some(pod), _) if started.container_of_pod().is_some() => (pod, FileType::Container),
             (None, Some(pod), _) => (pod, FileType::Pod),
             (None, None, Some(network)) => (network, FileType::Network),
             (None, None, None) => continue,
         };
-        // A port alone waits for its container.
+        // The socket of a port can be open while its container does not run.
         if !units_started.contains(unit) {
             continue;
         }
@@ -105,7 +108,7 @@ fn planned<'a>(units: &'a Tree, path: &str) -> Option<&'a String> {
     }
 }
 
-/// Why a start would fail: the file is rejected, or it is not there.
+/// The reason why a start would fail: the file is rejected or missing.
 fn problem(model: &Model, file_type: FileType, name: &str) -> Option<String> {
     let there = match file_type {
         FileType::Pod => model.pods.contains_key(name),
@@ -116,7 +119,8 @@ fn problem(model: &Model, file_type: FileType, name: &str) -> Option<String> {
     (!there).then(|| model.rejection(file_type, name).map_or_else(gone, ToString::to_string))
 }
 
-/// What of a container is not as a start would have it now; `range` is the first of its user IDs, if it has a user namespace.
+/// The kinds of state in which a container differs from a start with the present configuration.
+/// `range` is the first ID of its range, if it has a user namespace.
 fn since_start(
     container: &Container,
     model: &Model,
@@ -135,12 +139,12 @@ fn since_start(
             older.insert("base");
         }
     }
-    for (app, lower) in links::further(store, model.applications(container, facts)).unwrap_or_default() {
+    for (app, lower) in links::additional(store, model.applications(container, facts)).unwrap_or_default() {
         if runs_on(&format!("apps/{app}")).as_ref() != lower.first() {
             older.insert("image");
         }
     }
-    // An image also says how its application is started.
+    // The configuration of an image also determines how its application is started.
     if older.is_empty() {
         let mut tree = Tree::default();
         plan::start(container, model, facts, range, &mut tree);
@@ -152,20 +156,21 @@ fn since_start(
 }
 
 impl Outdated {
-    /// What is done about it: a network is changed under its members, everything else is restarted.
+    /// The verb of systemctl: a network is reloaded, so that its members keep running; all other
+    /// units are restarted.
     #[must_use]
     pub fn verb(&self) -> &'static str {
         if Named::of_service(&self.unit).is_some() { "reload" } else { "restart" }
     }
 }
 
-/// Reloads the networks among these units, then restarts the others in one transaction, in which the service manager keeps the order
-/// that they have among each other.
+/// Reloads the networks among these units, then restarts the others in one transaction, in which
+/// the service manager keeps their order.
 ///
 /// # Errors
-/// One of them does not start.
+/// A unit does not start.
 pub fn restart(outdated: &[Outdated]) -> Result<()> {
-    // The units of before are of no use for another start.
+    // systemd must read the present units before it starts them.
     systemd::reload(Path::new("/"))?;
     for verb in ["reload", "restart"] {
         let some: Vec<&Outdated> = outdated.iter().filter(|outdated| outdated.verb() == verb).collect();

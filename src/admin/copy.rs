@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen cp`: files copied between the host and an application, whether its container runs or not. What is in the container is
-//! found and opened relative to an open directory, so that no symbolic link of the container leads to the host.
+//! `sdme-gen cp`: copies files between the host and an application, whether its container runs or
+//! not. Paths in the container are resolved relative to an open directory, so that no symbolic link
+//! of the container leads to the host.
 
 use std::fs::File;
 use std::io;
@@ -25,15 +26,16 @@ pub enum Place {
     Host(String),
     /// A path of a container's application: `NAME:PATH`.
     Inside {
-        /// The container.
+        /// The name of the container.
         container: String,
-        /// The path, which begins with a slash.
+        /// The absolute path in the application's root.
         path: String,
     },
 }
 
 impl Place {
-    /// Reads an argument. Before the first colon of `NAME:PATH` is no slash, so `./a:b` is a path of the host.
+    /// Parses an argument. The part before the first colon of `NAME:PATH` contains no slash, so
+    /// `./a:b` is a path of the host.
     #[must_use]
     pub fn parse(text: &str) -> Self {
         match text.split_once(':') {
@@ -46,19 +48,19 @@ impl Place {
     }
 }
 
-/// How `cp` copies.
+/// The options of `cp`.
 #[derive(Debug, Clone, Copy)]
 pub struct Options<'a> {
-    /// The application, where there are several.
+    /// The name of the application; required if there are several.
     pub app: Option<&'a str>,
-    /// The owner of the copies in the container, in place of the owner on the host.
+    /// The owner of the copies in the container, instead of the owner on the host.
     pub owner: Option<&'a str>,
 }
 
-/// Copies a file or a directory. Returns what was left out, as lines to be shown.
+/// Copies a file or a directory. Returns one line of text for each file that was left out.
 ///
 /// # Errors
-/// There is no such container or path, or something cannot be read or written.
+/// There is no such container or path, or a file cannot be read or written.
 pub fn copy(source: &Place, target: &Place, options: Options<'_>) -> Result<Vec<String>> {
     match (source, target) {
         (Place::Inside { container, path }, Place::Host(to)) => {
@@ -73,7 +75,7 @@ pub fn copy(source: &Place, target: &Place, options: Options<'_>) -> Result<Vec<
     }
 }
 
-/// Whether the content of a directory is meant, as with docker: `DIRECTORY/.`
+/// Whether a path means the content of a directory, as with docker: `DIRECTORY/.`.
 fn is_content(path: &str) -> bool {
     path == "." || path.ends_with("/.")
 }
@@ -155,7 +157,7 @@ fn lines(left_out: Vec<String>) -> Vec<String> {
     left_out.into_iter().map(|path| format!("{path} is a device, socket or FIFO and was left out")).collect()
 }
 
-/// The directory and the name of a path of the host that does not exist yet, or is a file.
+/// The parent directory and the name of a host path that does not exist yet or is a file.
 fn new_name(path: &str) -> Result<(PathBuf, String)> {
     let name = Path::new(path).file_name().filter(|_| !path.ends_with('/') && !is_content(path));
     let name = name.with_context(|| format!("there is no directory {path}"))?;
@@ -163,29 +165,30 @@ fn new_name(path: &str) -> Result<(PathBuf, String)> {
     Ok((parent.unwrap_or(Path::new(".")).to_owned(), name.to_string_lossy().into_owned()))
 }
 
-/// The container's side of a copy.
+/// The container's end of a copy.
 struct Side {
     root: Root,
     /// The root directory of the application, or of the container if it has none.
     top: Tree,
-    /// Where that is, as the kernel names it.
+    /// The path of that directory, as the kernel reports it.
     place: PathBuf,
     app: Option<App>,
-    /// What is mounted into it.
+    /// The mounts of the application or operating system.
     mounts: Vec<Mount>,
 }
 
-/// A path that was found.
+/// A path that was found in a container or in one of its mounts.
 struct Found {
     tree: Tree,
-    /// Relative to the tree, without a slash at its beginning or end.
+    /// The path relative to the tree. Empty for the root of the tree. Otherwise the path contains a
+    /// slash, so that it can be split into directory and name, and does not end in one.
     path: String,
-    /// The last component of the path, or the container's name for its root directory.
+    /// The last component of the path. For the root directory, the container's name.
     name: String,
-    /// The target of the mount that it is in.
+    /// The target of the mount that contains the path. Empty if the path is in no mount.
     mount: String,
     first_id: u32,
-    /// The path on the host of a read-only mount.
+    /// The path on the host, if the mount is read-only.
     read_only: Option<String>,
 }
 
@@ -218,7 +221,7 @@ impl Side {
         Ok(Self { root, top, place, app, mounts })
     }
 
-    /// The owner that `--chown` names.
+    /// The user and group ID that `--chown` names.
     fn owner(&self, written: &str) -> Result<(u32, u32)> {
         if let Some(app) = &self.app {
             let user = user_of_image(&app.image, written)?;
@@ -229,14 +232,15 @@ impl Side {
         both.with_context(|| format!("--chown={written}: without an application, write numbers: UID:GID"))
     }
 
-    /// Finds a path. With `follow`, its last component may be a symbolic link to a directory.
+    /// Finds a path. With `follow`, the last component may be a symbolic link to a directory.
     fn find(&self, path: &str, follow: bool) -> Result<Found> {
         if path.split('/').any(|part| part == "..") {
             bail!("{path} has `..` in it; write the path without");
         }
         let parts = path.split('/').filter(|part| !part.is_empty() && *part != ".").collect::<Vec<_>>();
         let mut path = format!("/{}", parts.join("/"));
-        // The path as written, then as the links of the container have it: a link can lead below a mount.
+        // The loop looks up the path as written, then with the container's symbolic links resolved:
+        // a link can lead below a mount.
         for _ in 0..2 {
             self.refuse_hidden(&path)?;
             if let Some(found) = self.in_mount(&path)? {
@@ -256,7 +260,7 @@ impl Side {
         Ok(Found { tree, path, name, mount: String::new(), first_id: self.root.first_id, read_only: None })
     }
 
-    /// The path without symbolic links, as far as it exists.
+    /// The path with symbolic links resolved. The last component may be missing.
     fn seen(&self, path: &str, follow: bool) -> Result<String> {
         let open = |path: &str| self.top.open_at(path.as_bytes(), OFlag::O_PATH | OFlag::O_DIRECTORY);
         let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
@@ -276,7 +280,7 @@ impl Side {
         Ok(if seen.is_empty() { "/".to_owned() } else { seen })
     }
 
-    /// Refuses what only processes of the container can see.
+    /// Refuses paths that only processes of the container can see.
     fn refuse_hidden(&self, path: &str) -> Result<()> {
         let in_memory = self.app.iter().flat_map(|app| app.startup.in_memory().into_keys());
         let system = if self.app.is_none() { vec!["/tmp".to_owned()] } else { Vec::new() };
@@ -292,7 +296,7 @@ impl Side {
         Ok(())
     }
 
-    /// What is mounted at a path or above it.
+    /// The path within the innermost mount that contains it, if there is one.
     fn in_mount(&self, path: &str) -> Result<Option<Found>> {
         let above = self.mounts.iter().filter(|mount| covers(mount, path));
         let Some(mount) = above.max_by_key(|mount| mount.target.len()) else { return Ok(None) };
@@ -309,7 +313,7 @@ impl Side {
             bail!("{target} is the file {host} of the host; copy that file");
         }
         let tree = match &mount.what {
-            // The administrator's own links are followed.
+            // A path of the administrator may contain symbolic links, which are followed.
             What::Host(path) => File::open(path).and_then(|directory| Tree::within(directory.as_fd())),
             _ => Tree::open(Path::new(&host)),
         };
@@ -325,12 +329,13 @@ impl Side {
         };
         let name = path.rsplit('/').next().unwrap_or_default().to_owned();
         let read_only = mount.options.read_only.then(|| host.clone());
-        // systemd-nspawn maps the owners of volumes: on disk they are those that the container sees.
+        // systemd-nspawn maps the owners of volumes: the IDs on disk are those that the container
+        // sees.
         Ok(Some(Found { tree, path: rest.to_owned(), name, mount: target.clone(), first_id: 0, read_only }))
     }
 }
 
-/// Whether a path is in a mount.
+/// Whether a path is the target of a mount or below it.
 fn covers(mount: &Mount, path: &str) -> bool {
     path.strip_prefix(mount.target.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }

@@ -20,7 +20,7 @@ use crate::rootdir::tree::Tree;
 use crate::runtime::pull::pull_with;
 use crate::runtime::systemd;
 
-/// First line of the files that `fs import` writes, and `fs rm` removes again.
+/// First line of the files that `fs import` writes. `fs rm` removes only files with this line.
 const MARK: &str = "# Written by sdme-gen fs import; sdme-gen fs rm removes it.\n";
 
 fn path_of(name: &str) -> String {
@@ -31,23 +31,24 @@ fn file_of(root: &Path, name: &str) -> PathBuf {
     root.join(path_of(name))
 }
 
-/// What `fs import` is asked for.
+/// The request of `fs import`.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
-    /// Where the image comes from.
+    /// The source of the image.
     pub source: &'a str,
     /// `Mode=`
     pub mode: ModeSetting,
     /// `Base=`: the name of an image, or `host`.
     pub base: Option<&'a str>,
-    /// Replace what an earlier import wrote, and ask the source even if the image is there.
+    /// Whether to replace the file of an earlier import, and to pull even if the image is already
+    /// imported.
     pub force: bool,
 }
 
-/// What `/etc/sdme/NAME.image` is to say, and what it says now.
+/// The new text and the present text of `/etc/sdme/NAME.image`.
 ///
 /// # Errors
-/// When the name or source is none, or another file is there and `force` is not set.
+/// The name or the source is invalid, or another file exists and `force` is not set.
 pub fn planned(root: &Path, name: &str, wanted: &Wanted<'_>) -> Result<(String, Option<String>)> {
     check_name(name)?;
     let parsed: ImageSource = wanted.source.parse().map_err(|fault| anyhow!("{fault}"))?;
@@ -96,7 +97,8 @@ pub fn planned(root: &Path, name: &str, wanted: &Wanted<'_>) -> Result<(String, 
     }
 }
 
-/// Makes sure that a `.image` file written by hand asks for this source: it is never rewritten, and counts with all it says.
+/// Checks that a `.image` file written by hand has the same source, mode and base as the request.
+/// Such a file is never rewritten, and all of its settings apply.
 fn same_as_written(root: &Path, name: &str, source: &ImageSource, mode: &str, base: Option<&Base>) -> Result<()> {
     let path = file_of(root, name);
     let model = crate::runtime::model(root);
@@ -127,20 +129,21 @@ fn same_as_written(root: &Path, name: &str, source: &ImageSource, mode: &str, ba
     Ok(())
 }
 
-/// Writes `/etc/sdme/NAME.image`, unless it says the same already, and imports the image as `sdme-image@NAME` would.
+/// Writes `/etc/sdme/NAME.image`, unless it has that text already, and imports the image as
+/// `sdme-image@NAME` would.
 ///
 /// # Errors
-/// When the name or source is none, another file is there and `force` is not set, or the import fails; a file that was
-/// not there before is then removed again.
+/// The name or the source is invalid, another file exists and `force` is not set, or the import
+/// fails. After a failed import, the file is as it was before.
 pub fn import(root: &Path, name: &str, wanted: &Wanted<'_>, progress: &dyn Progress) -> Result<()> {
     let force = wanted.force;
     let (text, old) = planned(root, name, wanted)?;
     if old.as_ref() != Some(&text) {
         write(root, name, &text)?;
     }
-    // Asked for by hand: what is there already is not good enough.
+    // With `force`, an existing import is not sufficient.
     pull_with(root, name, force.then_some(Pull::Always), progress).inspect_err(|_| {
-        // Best effort: the error of the import is the one to tell.
+        // An error here is ignored, because the error of the import is reported.
         let _ = match &old {
             None => delete(root, name),
             Some(old) => write(root, name, old),
@@ -148,10 +151,11 @@ pub fn import(root: &Path, name: &str, wanted: &Wanted<'_>, progress: &dyn Progr
     })
 }
 
-/// Asks the source of an image again, with all that the configuration says of it but for its policy. No file is written.
+/// Pulls an image again, with all settings of the configuration except its pull policy. No
+/// configuration file is written.
 ///
 /// # Errors
-/// When the configuration does not know the image, or it cannot be imported.
+/// The image is not in the configuration, or cannot be imported.
 pub fn pull_again(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     pull_with(root, name, Some(Pull::Always), progress)
 }
@@ -173,7 +177,7 @@ fn delete(root: &Path, name: &str) -> Result<()> {
 /// Removes an image from the store, and its file if `fs import` wrote it.
 ///
 /// # Errors
-/// When a configured container or image uses it, a container runs on it, or it cannot be removed.
+/// A configured container or image uses the image, a container runs on it, or it cannot be removed.
 pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     let model = crate::runtime::model(root);
     let users = users(&model, name);
@@ -200,10 +204,11 @@ fn users(model: &Model, name: &str) -> Vec<String> {
     containers.map(|c| format!("{}.container", c.name)).chain(images.map(|i| format!("{}.image", i.name))).collect()
 }
 
-/// The containers that use images: those that run by the store entry that they run on, and the configured ones by the image's name.
+/// The containers that use images: running ones by the store entry that they run on, and configured
+/// ones by the name of the image.
 ///
 /// # Errors
-/// It cannot be read what runs.
+/// The links of the running containers cannot be read.
 pub fn used_by(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (container, entries) in running(root)? {
@@ -220,7 +225,8 @@ pub fn used_by(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(found)
 }
 
-/// Which imported images would not be accepted now, by the signatures that are kept in the store, and why.
+/// The imported images that the present trust settings would refuse, by the signatures in the
+/// store, each with the reason.
 ///
 /// # Errors
 /// The store cannot be read.
@@ -230,7 +236,7 @@ pub fn unaccepted(root: &Path, name: Option<&str>) -> Result<Vec<String>> {
     let names = name.map_or_else(|| store.names(), |name| Ok(vec![name.to_owned()]))?;
     let mut problems = Vec::new();
     for name in names {
-        // What else is wrong with it is said by verify().
+        // verify() reports other problems of the image.
         let (Some(image), Ok(Some(found))) = (model.images.get(&name), store.lookup(&name)) else { continue };
         let judge = Judge::new(&image.source, &image.trust, root);
         if let Err(error) = judge.and_then(|judge| judge.again(&found)) {
@@ -243,14 +249,14 @@ pub fn unaccepted(root: &Path, name: Option<&str>) -> Result<Vec<String>> {
 /// Removes former versions, layers, leftovers of imports and downloads that are not needed.
 ///
 /// # Errors
-/// When it cannot be told what is in use, or something cannot be removed.
+/// The images in use cannot be determined, or a path cannot be removed.
 pub fn prune(root: &Path, dry_run: bool) -> Result<Vec<Removed>> {
     let registries = crate::runtime::model(root).registries;
     let retention = Retention { versions: registries.keep_versions, cache: registries.cache_size };
     crate::image::prune(&Store::open(root), &|| pinned(root), retention, dry_run)
 }
 
-/// Removes former versions of an image beyond those that are kept, if a container runs on what is kept.
+/// Removes former versions of an image beyond those that are kept, unless a container runs on them.
 ///
 /// # Errors
 /// As for [`prune`].
@@ -259,21 +265,22 @@ pub fn retire(root: &Path, name: &str) -> Result<Vec<Removed>> {
     crate::image::retire(&Store::open(root), name, &|| pinned(root), keep)
 }
 
-/// The store entries that containers run on, each with one of these containers.
+/// The store entries in use, each with one of the containers that run on it.
 fn pinned(root: &Path) -> Result<BTreeMap<String, String>> {
     let all = running(root)?.into_iter();
     Ok(all.flat_map(|(name, entries)| entries.into_iter().map(move |entry| (entry, name.clone()))).collect())
 }
 
-/// The containers that run, each with the store entries that it runs on, by the links that prepare has made for them. The links of a
-/// container that does not run are leftovers.
+/// The running containers, each with the store entries that it runs on. The entries come from the
+/// links that prepare has made. The links of a container that does not run are leftovers and are
+/// not counted.
 ///
 /// # Errors
 /// The links cannot be read.
 pub fn running(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     let directory = root.join(RUNTIME.trim_start_matches('/')).join("containers");
     let mut found: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
-    // If the service manager does not answer, every link counts.
+    // If the service manager does not answer, every container with links counts as running.
     let units = if systemd::is_live(root) { units::read().ok() } else { None };
     for container in entries(&directory)? {
         let name = container.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
@@ -281,10 +288,11 @@ pub fn running(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
         if !units.as_ref().is_none_or(runs) {
             continue;
         }
-        // Further applications have their links in a directory.
+        // The links of additional applications are in a directory.
         let apps = entries(&container.join("apps"))?;
         for link in ["app", "base"].map(|link| container.join(link)).into_iter().chain(apps) {
-            // …/store/ENTRY/tree; other links lead elsewhere, or are not there yet.
+            // The target is …/store/ENTRY/tree. Links to other directories are skipped, and a link
+            // may not exist yet.
             let Ok(target) = fs::read_link(link) else { continue };
             let entry = target.parent().filter(|entry| entry.parent().is_some_and(|store| store.ends_with("store")));
             let entry = entry.and_then(Path::file_name).and_then(|entry| entry.to_str());
@@ -294,7 +302,7 @@ pub fn running(root: &Path) -> Result<BTreeMap<String, BTreeSet<String>>> {
     Ok(found)
 }
 
-/// The paths in a directory that may be missing.
+/// The paths of the entries of a directory. The directory may be missing.
 fn entries(directory: &Path) -> Result<Vec<PathBuf>> {
     let all = match fs::read_dir(directory) {
         Ok(entries) => entries.map(|entry| Ok(entry?.path())).collect(),
@@ -336,7 +344,7 @@ mod tests {
         let wanted = |mode, force| Wanted { source: &source, mode, base: None, force };
         let get = |force| import(root, "x", &wanted(ModeSetting::App, force), &Silent);
         assert!(import(root, "../x", &wanted(ModeSetting::App, false), &Silent).is_err());
-        // An import that fails leaves no file behind.
+        // A failed import leaves no file behind.
         assert!(import(root, "x", &wanted(ModeSetting::Base, false), &Silent).is_err());
         assert!(!file_of(root, "x").exists());
         get(false).unwrap();
@@ -344,7 +352,7 @@ mod tests {
         assert!(import(root, "x", &wanted(ModeSetting::Base, false), &Silent).is_err());
         assert!(fs::read_to_string(file_of(root, "x")).unwrap().ends_with("Mode=app\n"));
 
-        // A container runs on the first version while the second and third come.
+        // A container runs on the first version while the second and third are imported.
         let store = Store::open(root);
         let first = store.lookup("x").unwrap().unwrap();
         fs::write(first.tree.join("oci/env"), "A=b\n").unwrap();
@@ -362,7 +370,7 @@ mod tests {
         tarball(&archive, "three");
         get(true).unwrap();
         fs::create_dir_all(root.join("var/lib/sdme/store/.import-1x")).unwrap();
-        // One former version is kept, unless the configuration says otherwise.
+        // One former version is kept by default.
         let leftover = Removed::Leftover(".import-1x".into());
         assert_eq!(prune(root, true).unwrap(), std::slice::from_ref(&leftover));
         assert!(retire(root, "x").unwrap().is_empty());
@@ -374,7 +382,7 @@ mod tests {
         assert_eq!(prune(root, false).unwrap(), want);
         assert!(!second.dir.exists() && first.tree.exists() && prune(root, false).unwrap().is_empty());
 
-        // Not while a container is about to take hold of a version.
+        // Pruning waits while a start holds the lock of the store.
         tarball(&archive, "four");
         get(true).unwrap();
         let hold = store.hold().unwrap();
@@ -390,7 +398,7 @@ mod tests {
         });
         assert!(third.exists());
 
-        // Not while it runs, not while it is configured.
+        // An image is not removed while a container runs on it or is configured with it.
         assert!(remove(root, "x", false).unwrap_err().to_string().contains("the container web runs on"));
         fs::remove_dir_all(&runtime).unwrap();
         fs::write(root.join("etc/sdme/web.container"), "[Container]\nImage=x.image\n").unwrap();
@@ -401,7 +409,7 @@ mod tests {
         assert!(store.names().unwrap().is_empty() && remove(root, "x", false).is_err());
     }
 
-    /// A file that an administrator wrote is never rewritten, and what it says counts.
+    /// A file that the administrator has written is never rewritten, and its settings apply.
     #[test]
     fn files_of_the_administrator_stay_as_they_are() {
         if !nix::unistd::geteuid().is_root() {

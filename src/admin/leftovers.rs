@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Files of containers whose `.container` file is gone, and volumes that no container uses. They are removed only by
-//! `sdme-gen rm` and `sdme-gen volume rm`.
+//! Files of containers whose `.container` file was removed, and volumes that no container uses.
+//! Only `sdme-gen rm` and `sdme-gen volume rm` remove them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -17,10 +17,11 @@ use crate::rootdir::tree::{self, Tree};
 use crate::runtime::prepare::layers::stack;
 use crate::runtime::systemd;
 
-/// Where prepare writes settings for systemd-nspawn.
+/// The directory to which prepare writes settings for systemd-nspawn.
 const SETTINGS: &str = "/run/systemd/nspawn";
 
-/// The paths that a container leaves beside its file, relative to the root directory, whether or not they are there.
+/// The paths that a container leaves in addition to its file, as absolute paths, whether they exist
+/// or not.
 pub(crate) fn places(name: &str) -> [String; 6] {
     [
         container_state(name),
@@ -32,7 +33,7 @@ pub(crate) fn places(name: &str) -> [String; 6] {
     ]
 }
 
-/// The names in a directory that may be missing.
+/// The names of the entries of a directory. The directory may be missing.
 fn names(root: &Path, directory: &str) -> Result<Vec<String>> {
     let path = root.join(directory.trim_start_matches('/'));
     match fs::read_dir(&path) {
@@ -42,10 +43,10 @@ fn names(root: &Path, directory: &str) -> Result<Vec<String>> {
     }
 }
 
-/// The containers that neither are configured nor run and have left something, by name.
+/// The containers that are not configured and do not run, but have left files, sorted by name.
 ///
 /// # Errors
-/// A directory cannot be read, which takes root.
+/// A directory cannot be read; this needs root privileges.
 pub fn containers(root: &Path, model: &Model) -> Result<BTreeSet<String>> {
     let mut found: BTreeSet<String> = names(root, &format!("{STATE}/containers"))?.into_iter().collect();
     for directory in [format!("{RUNTIME}/containers"), format!("{RUNTIME}/secrets")] {
@@ -63,21 +64,22 @@ pub fn containers(root: &Path, model: &Model) -> Result<BTreeSet<String>> {
     Ok(found)
 }
 
-/// A volume that is there.
+/// An existing volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Volume {
-    /// Its name.
+    /// The name of the volume.
     pub name: String,
-    /// The container it was made for, if it has no name of its own in the configuration (`CONTAINER@PATH`).
+    /// The container that an anonymous volume was made for (`CONTAINER@PATH`). None for a named
+    /// volume.
     pub anonymous: Option<String>,
-    /// The configured containers that mount it, and those that run with it.
+    /// The configured containers that mount the volume, and the running containers that use it.
     pub users: BTreeSet<String>,
 }
 
-/// The volumes that are there, by name.
+/// The existing volumes, sorted by name.
 ///
 /// # Errors
-/// The directory of volumes cannot be read, which takes root.
+/// The directory of volumes cannot be read; this needs root privileges.
 pub fn volumes(root: &Path) -> Result<Vec<Volume>> {
     let (model, facts) = crate::runtime::known(root);
     let mut users: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
@@ -109,7 +111,7 @@ pub fn volumes(root: &Path) -> Result<Vec<Volume>> {
     Ok(all)
 }
 
-/// Whether the settings of a container that runs have a volume in them.
+/// Whether a container's settings for systemd-nspawn mount a volume.
 fn mounts(settings: &str, name: &str) -> bool {
     let path = volume(name);
     settings.match_indices(&path).any(|(place, _)| {
@@ -118,10 +120,12 @@ fn mounts(settings: &str, name: &str) -> bool {
     })
 }
 
-/// Removes a volume that nothing uses, with all its content; with `dry_run`, only says whether it could.
+/// Removes a volume that no container uses, with its content. With `dry_run`, only checks whether
+/// that is possible.
 ///
 /// # Errors
-/// There is no such volume, a container uses it, something is mounted there, or it cannot be removed.
+/// There is no such volume, a container uses it, a file system is mounted on it, or it cannot be
+/// removed.
 pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     let Some(found) = volumes(root)?.into_iter().find(|volume| volume.name == name) else {
         bail!("there is no volume {name}");
@@ -141,7 +145,7 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     }
     let directory = Tree::open(&above).with_context(|| format!("cannot open {}", above.display()))?;
     tree::remove(directory.root(), name.as_bytes()).with_context(|| format!("cannot remove the volume {name}"))?;
-    // A copy that is to be put back would bring the volume back.
+    // A copy that is marked to be restored would bring the volume back.
     for kind in ["snapshots", "restores"].map(|kind| above.join(".state").join(kind)) {
         if kind.is_dir() {
             let removed = Tree::open(&kind).and_then(|directory| tree::remove(directory.root(), name.as_bytes()));
@@ -160,11 +164,11 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
     Ok(())
 }
 
-/// Removes the directory that a container's root was mounted on, if it is empty.
+/// Removes the directory on which a container's root was mounted, if it is empty.
 pub(crate) fn remove_mount_point(root: &Path, name: &str) {
     let path: PathBuf = root.join(crate::paths::machine_root(name).trim_start_matches('/'));
     if stack::mounted().is_ok_and(|mounted| !mounted.iter().any(|point| Path::new(point) == path)) {
-        // It fails for a directory that holds a container of another tool.
+        // This fails if the directory contains a container of another tool, which is intended.
         let _ = fs::remove_dir(path);
     }
 }

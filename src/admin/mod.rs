@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The functions behind the verbs of an administrator: files are written and removed, containers, images and networks are listed, and
-//! changes are found. Units call nothing of this folder.
+//! The functions behind an administrator's verbs: they write and remove files, list containers,
+//! images and networks, and find changes. Units do not call this folder.
 
 pub mod applications;
 pub mod changed;

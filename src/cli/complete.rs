@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Completion in shells: the verbs and options from the command line's definition, names from the configuration.
+//! Completion in shells: verbs and options come from the definition of the command line, names from
+//! the configuration.
 
 use std::path::Path;
 
@@ -12,19 +13,20 @@ use crate::config::sources::SourceFile;
 use crate::image::Store;
 use crate::search::{SearchPath, search};
 
-/// Set by the shell's part when it asks.
+/// The environment variable that a shell's completion script sets when it calls this program.
 pub const VARIABLE: &str = "COMPLETE";
 
-/// The name of each shell, and the file its part is installed as.
+/// The shells, by the file names under which their completion scripts are installed.
 const SHELLS: [(&str, &dyn EnvCompleter); 3] = [("sdme-gen", &Bash), ("_sdme-gen", &Zsh), ("sdme-gen.fish", &Fish)];
 
-/// zsh reads the file when it is asked for the first time, and expects an answer of it.
+/// zsh loads the file at the first completion and expects the completions from that first call,
+/// too.
 const FIRST_TIME: &[u8] = b"[ \"$funcstack[1]\" != _sdme-gen ] || _clap_dynamic_completer_sdme_gen \"$@\"\n";
 
-/// The shells' parts, by the names they are installed as.
+/// The completion scripts of the shells, by the file names under which they are installed.
 ///
 /// # Errors
-/// None in practice: they are written to memory.
+/// None in practice, because the scripts are written to memory.
 pub fn scripts() -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
     let script = |(name, shell): (&'static str, &dyn EnvCompleter)| {
         let mut text = Vec::new();
@@ -37,7 +39,7 @@ pub fn scripts() -> std::io::Result<Vec<(&'static str, Vec<u8>)>> {
     SHELLS.into_iter().map(script).collect()
 }
 
-/// `command` with the names that each argument can take.
+/// Returns `command` with the candidate names of each argument.
 #[must_use]
 pub fn with_names(command: Command) -> Command {
     command.mut_subcommands(|verb| {
@@ -76,7 +78,7 @@ fn candidates(file_type: FileType) -> Vec<CompletionCandidate> {
         described.map(SourceFile::described).collect()
     };
     if file_type == FileType::Image {
-        // Who may not look into the store completes what is configured.
+        // Users who cannot read the store only get the configured images.
         names.extend(Store::open(Path::new("/")).names().unwrap_or_default());
     }
     names.sort();

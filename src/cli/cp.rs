@@ -27,7 +27,7 @@ pub struct Arguments {
     to: String,
 }
 
-/// Copies, and says on standard error what was left out.
+/// Copies, and lists on standard error the files that were left out.
 ///
 /// # Errors
 /// As for [`copy::copy`].

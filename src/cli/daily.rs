@@ -115,10 +115,10 @@ pub enum Verb {
     Status { names: Vec<String> },
 }
 
-/// Runs the verb. `logs` and `join` end as the program they become.
+/// Runs the verb. `exec`, `logs` and `join` may replace this process with another program.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Ps(options) => return crate::cli::show::ps::run(options, out),
@@ -151,7 +151,8 @@ pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The command that does it: starting, stopping and the state of units are the service manager's.
+/// An error that names the systemctl command to use: the service manager starts and stops
+/// containers and shows their state.
 fn by_systemctl(verb: &str, names: &[String]) -> Error {
     let all: Vec<String> =
         names.iter().map(|name| Container::unit(name).trim_end_matches(".service").to_owned()).collect();
@@ -160,7 +161,8 @@ fn by_systemctl(verb: &str, names: &[String]) -> Error {
     anyhow!("containers are units: run systemctl {verb} {units}{changed}")
 }
 
-/// A time as journalctl(1) takes it. Docker and podman have `10m` for ten minutes ago.
+/// Converts a time to the syntax of journalctl(1). In Docker and podman, `10m` means ten minutes
+/// ago.
 fn time(written: &str) -> String {
     let is_span = written.starts_with(|c: char| c.is_ascii_digit())
         && written.ends_with(['s', 'm', 'h', 'd'])
@@ -168,7 +170,7 @@ fn time(written: &str) -> String {
     if is_span { format!("-{written}") } else { written.to_owned() }
 }
 
-/// Shows the logs of several containers one after the other, each below its name.
+/// Shows the logs of several containers one after the other, each below the container's name.
 fn logs(containers: &[String], what: Logs<'_>, out: &mut dyn Write) -> Result<ExitCode> {
     if let [container] = containers {
         applications::logs(container, what)?;
@@ -189,8 +191,9 @@ fn logs(containers: &[String], what: Logs<'_>, out: &mut dyn Write) -> Result<Ex
     Ok(code)
 }
 
-/// Restarts what has changed; networks are reloaded. What cannot be restarted, because its file is rejected or gone, runs on, unless it
-/// was a network and its last member has left it by that.
+/// Restarts the units that have changed; networks are reloaded. A unit whose file is rejected or
+/// missing keeps running and is reported, unless it was a network that has ended because its last
+/// member has left it.
 fn restart(names: &[String], dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let (mut refused, outdated): (Vec<_>, Vec<_>) =
         changed::outdated(names)?.into_iter().partition(|outdated| outdated.problem.is_some());

@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! Examples of each verb: `--help` shows them at its end, and the manual pages as EXAMPLES.
+//! Examples of each verb, for the end of `--help` and the section EXAMPLES of the manual pages.
 
 use std::fmt::Write as _;
 
 use clap::Command;
 
-/// A verb, and command lines of it with what each does.
+/// A verb with its examples: command lines and their effects.
 type Examples = (&'static str, &'static [(&'static str, &'static str)]);
 
-/// The examples, by the words of the verb.
+/// The examples, by the words of the verbs.
 const EXAMPLES: [Examples; 42] = [
     (
         "render",
@@ -184,7 +184,7 @@ const EXAMPLES: [Examples; 42] = [
     ("rollback", &[("sdme-gen rollback web", "Put the former version of its images back and restart it")]),
 ];
 
-/// More verbs with one example each.
+/// The examples of verbs that have only one.
 const SIMPLE: [(&str, &str, &str); 6] = [
     ("restart", "sdme-gen restart --changed --dry-run", "Show what runs on older files or images"),
     ("stats", "sdme-gen stats web", "Show what a container uses"),
@@ -194,7 +194,7 @@ const SIMPLE: [(&str, &str, &str); 6] = [
     ("prune", "sdme-gen prune --dry-run", "Show what would be removed"),
 ];
 
-/// The examples of a verb, by its words without `sdme-gen`: command lines, and what each does.
+/// The examples of a verb, by its words without `sdme-gen`: command lines and their effects.
 #[must_use]
 pub fn of(verb: &str) -> Vec<(&'static str, &'static str)> {
     let long = EXAMPLES.iter().filter(|(name, _)| *name == verb).flat_map(|(_, examples)| examples.iter().copied());
@@ -202,7 +202,7 @@ pub fn of(verb: &str) -> Vec<(&'static str, &'static str)> {
     long.chain(short).collect()
 }
 
-/// `command` with the examples of each verb at the end of its help.
+/// Returns `command` with the examples of each verb at the end of its help.
 #[must_use]
 pub fn with_examples(command: Command) -> Command {
     add(command, "")
@@ -233,7 +233,7 @@ mod tests {
 
     use super::*;
 
-    /// The words of an example, up to a pipe. Quotes have no quotes in them.
+    /// The words of an example, up to a pipe. Quoted words contain no quotes.
     fn words(line: &str) -> Vec<OsString> {
         let line = line.split(" | ").next().unwrap();
         let parts = line.split('\'').enumerate().flat_map(|(number, part)| {

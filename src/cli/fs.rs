@@ -88,7 +88,7 @@ pub enum OciMode {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Fs::Import { name, source, base, app, base_fs, oci_mode, verbose: _, force, dry_run } => {
@@ -160,7 +160,7 @@ fn list(root: &Path, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
 /// The columns of the list.
 const HEAD: [&str; 7] = ["NAME", "KIND", "DIGEST", "AGE", "SIZE", "USED BY", "REFERENCE"];
 
-/// A row of each image and of each former version of it.
+/// The rows of each image and of each of its former versions.
 fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<String>>) -> Result<Vec<[String; 7]>> {
     let former = found.iter().map(|image| store.former_versions(&image.name)).collect::<Result<Vec<_>>>()?;
     let all = found.iter().zip(&former).flat_map(|(image, former)| std::iter::once(image).chain(former));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Manual pages: of the verbs from the command line's definition, of the file types from the key table.
+//! Manual pages: those of the verbs are made from the definition of the command line, those of the
+//! file types from the key table.
 
 use std::fs;
 use std::path::Path;
@@ -11,7 +12,8 @@ use roff::{Inline, Roff, bold, italic, roman};
 use super::{complete, examples};
 use crate::config::keys::{FileType, Key, Kind, Status, keys};
 
-/// Writes all pages into `directory/man`, and what shells complete with into `directory/completions`.
+/// Writes all pages to `directory/man`, and the completion scripts of the shells to
+/// `directory/completions`.
 ///
 /// # Errors
 /// A file cannot be written.
@@ -32,10 +34,10 @@ pub fn write(command: Command, directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// All pages with their file names.
+/// All pages, by their file names.
 ///
 /// # Errors
-/// None in practice: they are written to memory.
+/// None in practice, because the pages are written to memory.
 pub fn pages(command: Command) -> Result<Vec<(String, String)>> {
     let mut command = command.version(env!("CARGO_PKG_VERSION"));
     command.build();
@@ -95,7 +97,7 @@ fn verbs(command: Command, all: &mut Vec<(String, String)>) -> Result<()> {
     Ok(())
 }
 
-/// Files and directories, and what is in them.
+/// The files and directories of the section FILES, with their content.
 const FILES: [(&str, &str); 8] = [
     (
         "/etc/sdme, /run/sdme, /usr/share/sdme",
@@ -110,7 +112,7 @@ const FILES: [(&str, &str); 8] = [
     ("/run/systemd/nspawn/NAME.nspawn", "Settings of systemd-nspawn, written at every start."),
 ];
 
-/// An item of a list: a term and its description.
+/// Adds an item of a list: a term and its description.
 fn item(out: &mut Roff, term: &str, text: &str) {
     out.control("TP", []).text([bold(term)]).text([roman(text)]);
 }
@@ -136,7 +138,7 @@ fn example_lines(out: &mut Roff, examples: &[(&str, &str)]) {
     }
 }
 
-/// The command line with the names of the values.
+/// The command line with the names of the values, for the section SYNOPSIS.
 fn synopsis(command: &Command, words: &str) -> Roff {
     let mut line = vec![bold(words.trim())];
     let shown = || command.get_arguments().filter(|argument| !argument.is_hide_set());
@@ -169,7 +171,7 @@ fn synopsis(command: &Command, words: &str) -> Roff {
     out
 }
 
-/// The names of an argument's values. A list of names is called by one of them.
+/// The names of an argument's values. For a list of names, the name of a single value.
 fn values(argument: &Arg) -> String {
     let written = argument.get_value_names().unwrap_or_default();
     let names: Vec<&str> = written
@@ -184,7 +186,7 @@ fn values(argument: &Arg) -> String {
     names.join(" ")
 }
 
-/// What the tool is.
+/// The description of the whole tool.
 fn tool() -> Roff {
     let mut out = Roff::new();
     out.control("SH", ["DESCRIPTION"]);
@@ -237,7 +239,7 @@ fn paragraphs(out: &mut Roff, text: &[&str]) {
     }
 }
 
-/// What a file of each type is.
+/// The title and the description of the page about a file type.
 fn about(file_type: FileType) -> (&'static str, &'static str) {
     match file_type {
         FileType::Container => (
@@ -300,7 +302,7 @@ fn file_type(file_type: FileType) -> String {
     out.control("SH", [format!("[{}] SECTION OPTIONS", file_type.section().to_uppercase()).as_str()]);
     let all = keys(file_type);
     let mut shown: Vec<&Key> = all.iter().filter(|k| !matches!(k.status, Status::Never(_))).collect();
-    // The others stay in the order of the table, which has keys of one subject side by side.
+    // The other keys stay in the order of the table, which keeps related keys together.
     shown.sort_by_key(|key| FIRST_KEYS.iter().position(|name| key.name == *name).unwrap_or(FIRST_KEYS.len()));
     for key in shown {
         describe(&mut out, key);
@@ -318,12 +320,12 @@ fn file_type(file_type: FileType) -> String {
     files(&mut out, &FILES);
     out.control("SH", ["EXAMPLES"]);
     out.control("PP", []).text([italic(format!("/etc/sdme/{}", example(file_type).0))]);
-    // Lines as they are written.
+    // `nf` keeps the lines of the example as they are.
     out.control("PP", []).control("nf", []).text([roman(example(file_type).1)]).control("fi", []);
     out.to_roff() + &see_also(&["sdme-gen(1)", "systemd.syntax(7)", "systemd.unit(5)", "systemd.nspawn(5)"]).to_roff()
 }
 
-/// The keys that a page begins with: those that most files have.
+/// The keys that a page begins with: those that most files use.
 const FIRST_KEYS: [&str; 22] = [
     "Image",
     "Base",
@@ -362,7 +364,7 @@ fn describe(out: &mut Roff, key: &Key) {
     item(out, &format!("{}=", key.name), &format!("{}.{kind}{quadlet}", key.description()));
 }
 
-/// A file of each type.
+/// An example of each file type: its name and its content.
 fn example(file_type: FileType) -> (&'static str, &'static str) {
     match file_type {
         FileType::Container => (
@@ -378,7 +380,7 @@ fn example(file_type: FileType) -> (&'static str, &'static str) {
     }
 }
 
-/// The units that a file becomes, or that its unit needs.
+/// Adds the units that a file becomes or that its unit needs.
 fn units(out: &mut Roff, file_type: FileType) {
     let all: &[(&str, &str)] = match file_type {
         FileType::Container => &[

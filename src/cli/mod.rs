@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The verbs of `sdme-gen`. Thin: each calls into the library and prints.
+//! The verbs of `sdme-gen`. Each verb only calls the library and prints the result.
 
 mod complete;
 mod cp;
@@ -283,20 +283,20 @@ enum Verb {
     Rejected { problems: Vec<String> },
 }
 
-/// The command line's definition, from which the manual pages and completions are made, too.
+/// The definition of the command line, from which the manual pages and completions are also made.
 #[must_use]
 pub fn command() -> Command {
     examples::with_examples(complete::with_names(Cli::command()))
 }
 
-/// Reads the command line.
+/// Parses the command line.
 fn parse(arguments: impl IntoIterator<Item = OsString>) -> Result<Cli, clap::Error> {
     let mut command = command();
     let matches = command.try_get_matches_from_mut(arguments).map_err(|error| without_hidden(error, &command))?;
     Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))
 }
 
-/// Suggestions without the verbs that are called by units and not by people.
+/// Removes hidden verbs, which only units call, from the suggestions of an error.
 fn without_hidden(mut error: clap::Error, command: &Command) -> clap::Error {
     let is_hidden = |name: &str| command.get_subcommands().any(|verb| verb.get_name() == name && verb.is_hide_set());
     let kept = match error.get(ContextKind::SuggestedSubcommand) {
@@ -311,19 +311,20 @@ fn without_hidden(mut error: clap::Error, command: &Command) -> clap::Error {
     error
 }
 
-/// Runs the tool: 0 for success, 1 for failure, 2 for a wrong command line.
+/// Runs the tool. The exit status is 0 for success, 1 for failure, 2 for an invalid command line.
 #[must_use]
 pub fn run() -> ExitCode {
     CompleteEnv::with_factory(command).var(complete::VARIABLE).complete();
     let cli = match parse(std::env::args_os()) {
         Ok(cli) => cli,
         Err(error) => {
-            // Help and version go to standard output, and a closed pipe there is no failure.
+            // An error is ignored: help and version go to standard output, and a closed pipe there
+            // is not a failure.
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
-    // Only messages of these verbs have several lines, and none of them contains text of an image.
+    // The error messages of these verbs can have several lines. They contain no text of an image.
     let several_lines = matches!(
         cli.verb,
         Verb::Apply { .. }
@@ -362,7 +363,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
         Verb::Check { root, json, security, names } => {
-            // Anybody may ask; what users images have, and what a start will look at, is for root to see.
+            // All users may run the check, but only root can read the users of images and the state
+            // of this host that a start checks.
             let is_root = nix::unistd::geteuid().is_root();
             let mut compiled = if is_root { runtime::compile(&root) } else { runtime::check(&root) };
             if is_root {
@@ -434,7 +436,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
     }
 }
 
-/// Removes what nothing needs any more, and names what is left. What has content of containers in it is removed by name only.
+/// Removes files that nothing needs any more, and lists leftovers. Leftovers with data of
+/// containers are only removed by commands that name them.
 fn prune(root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
     for removed in admin::images::prune(root, dry_run)? {
         writeln!(out, "{removed}")?;
@@ -449,13 +452,15 @@ fn prune(root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Runs a command of a container's service, which leaves severities to its commands ([`crate::journal::parse_severities`]).
+/// Runs a command of a container's service. The service lets its commands mark the severity of
+/// their messages ([`crate::journal::parse_severities`]).
 fn in_service_of(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
     crate::journal::parse_severities("sdme-gen", &Container::unit(container));
     command(container).map(|()| ExitCode::SUCCESS)
 }
 
-/// As [`in_service_of`], for the command before a start. If it fails, the status of the unit says why.
+/// Like [`in_service_of`], for a command before a start. If the command fails, the status of the
+/// unit shows the cause.
 fn starting(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<ExitCode> {
     let unit = Container::unit(container);
     let command = |container: &str| {

@@ -10,7 +10,8 @@ use crate::Compiled;
 use crate::diag::Severity;
 use crate::text;
 
-/// Prints a JSON document. Its strings may come from an image or a container, and it may be printed on a terminal.
+/// Prints a JSON document. Its strings may come from an image or a container and the output may be
+/// a terminal, so control characters are escaped.
 ///
 /// # Errors
 /// `out` cannot be written.

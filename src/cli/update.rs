@@ -57,7 +57,7 @@ pub enum Verb {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Update { names, check, download, dry_run, json } => {

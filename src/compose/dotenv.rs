@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! The format of `.env` and of the files that `env_file` names, by the grammar of the reference implementation. Pure.
+//! Parses `.env` files and the files that `env_file` names, by the grammar of the reference
+//! implementation (compose-go 2). Pure.
 
 use std::collections::BTreeMap;
 
 use super::template::{Variables, substitute};
 
-/// Reads a file. A value may use the variables before it and those of `outside`, which come first.
+/// Parses the text of a file in the `.env` format and returns the variables by name. A value may
+/// refer to variables that the file sets on earlier lines, and to variables of `outside`; `outside`
+/// takes precedence.
 ///
 /// # Errors
-/// A line that is no assignment, a quote that is not closed, or an invalid expression; with the line.
+/// Returns an error with the line number if a line is not an assignment, if a quote is not closed,
+/// or if an expression is invalid.
 pub fn parse(text: &str, outside: Variables<'_>) -> Result<BTreeMap<String, String>, String> {
     let mut out = BTreeMap::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
@@ -25,7 +29,8 @@ pub fn parse(text: &str, outside: Variables<'_>) -> Result<BTreeMap<String, Stri
         }
         let (name, assigned, after) = name(rest).map_err(failed)?;
         if !assigned {
-            // A name alone takes its value from outside.
+            // A name without `=` takes its value from `outside`; without a value there it stays
+            // unset.
             if let Some(value) = outside(name) {
                 out.insert(name.to_owned(), value);
             }
@@ -50,12 +55,13 @@ pub fn parse(text: &str, outside: Variables<'_>) -> Result<BTreeMap<String, Stri
     }
 }
 
-/// Blanks that do not end a line.
+/// Whether a character is a blank that does not end a line.
 fn is_blank(c: char) -> bool {
     matches!(c, '\t' | '\u{b}' | '\u{c}' | '\r' | ' ' | '\u{85}' | '\u{a0}')
 }
 
-/// The name at the start of a line, whether a value follows, and what is after the separator. As in YAML, a colon separates, too.
+/// Splits off the name at the start of a line. Returns the name, whether a value follows, and the
+/// text after the separator. A colon separates a name from its value as well, as in YAML.
 fn name(text: &str) -> Result<(&str, bool, &str), String> {
     let unexported = text.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
     let text = unexported.map_or(text, |rest| rest.trim_start_matches(is_blank));
@@ -74,7 +80,8 @@ fn name(text: &str) -> Result<(&str, bool, &str), String> {
     Ok((name, matches!(separator, Some('=' | ':')), after.as_str()))
 }
 
-/// The text up to the closing quote, with backslashes before that quote removed, and what is after it.
+/// Returns the text up to the closing quote, and the text after that quote. A backslash in front of
+/// the closing kind of quote is removed.
 fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     let mut out = String::new();
     let mut chars = text.chars();
@@ -94,7 +101,8 @@ fn quoted(text: &str, quote: char) -> Option<(String, &str)> {
     None
 }
 
-/// Replaces the escape sequences of double quotes. `\$` becomes `$$`, which no variable begins with.
+/// Replaces the escape sequences that double quotes allow. `\$` becomes `$$`, which the later
+/// substitution turns into a plain dollar sign.
 fn unescape(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
@@ -121,7 +129,9 @@ fn unescape(text: &str) -> String {
     out + rest
 }
 
-/// `\0` and three octal digits stand for a character; with other digits the sequence stays.
+/// Returns the text for `\0` and up to three octal digits, and the length of the sequence after its
+/// backslash. Exactly three digits with a value below 256 stand for one character; any other
+/// sequence is kept as written.
 fn octal(after: &str) -> (String, usize) {
     let digits: String = after.chars().skip(1).take(3).take_while(char::is_ascii_digit).collect();
     let character = if digits.len() == 3 { u32::from_str_radix(&digits, 8).ok().filter(|c| *c < 256) } else { None };
@@ -131,8 +141,9 @@ fn octal(after: &str) -> (String, usize) {
     }
 }
 
-/// Reads a file of `env_file` whose `format` is `raw`: lines of `NAME=VALUE`, values as they are written. This is also the format
-/// of `docker run --env-file` and of `EnvironmentFile=`.
+/// Parses a file of `env_file` whose `format` is `raw`: each line is `NAME=VALUE`, and values are
+/// taken literally. `docker run --env-file` and `EnvironmentFile=` of a `.container` file use the
+/// same format.
 #[must_use]
 pub fn parse_raw(text: &str, outside: Variables<'_>) -> BTreeMap<String, String> {
     let lines = text.strip_prefix('\u{feff}').unwrap_or(text).lines();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The format of `.env`, value by value, with what the reference implementation (compose-go 2) makes of each.
+//! Tests of the `.env` format, value by value. The expected values are those of the reference
+//! implementation (compose-go 2).
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -10,7 +11,7 @@ fn outside(name: &str) -> Option<String> {
     (name == "OUT").then(|| "o".to_owned())
 }
 
-/// What `A=` has on its right, and the value of A; nothing where the file is refused.
+/// The text to the right of `A=`, and the value that A gets; `None` means that the file is refused.
 const VALUES: [(&str, Option<&str>); 52] = [
     ("1", Some("1")),
     ("", Some("")),
@@ -71,7 +72,7 @@ const VALUES: [(&str, Option<&str>); 52] = [
 ];
 
 #[test]
-fn every_form_of_a_value() {
+fn every_form_of_a_value_is_read_as_by_the_reference() {
     for (text, expected) in VALUES {
         let file = format!("B=b\nA={text}\nC=after\n");
         let result = parse(&file, &outside);
@@ -87,7 +88,7 @@ fn every_form_of_a_value() {
 }
 
 #[test]
-fn names_and_lines() {
+fn names_comments_and_blank_lines_follow_the_grammar() {
     let text = "\u{feff}# first\n\n  export A=1\nexport\tB = 2\nC: 3\nD.e-f[0]=4\nexported=5\nOUT\nNOTSET\nOUT2=${OUT}\n \t# last\nZ=26";
     let result = parse(text, &outside).unwrap();
     let expected = [
@@ -101,7 +102,8 @@ fn names_and_lines() {
         ("exported", "5"),
     ];
     assert_eq!(result.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
-    // A variable from outside is used before one of the file, and the file's own value is kept.
+    // A reference takes the value from outside, but the variable itself keeps the value of the
+    // file.
     let result = parse("OUT=mine\nA=$OUT\nA2=${A}\nA=later\n", &outside).unwrap();
     assert_eq!(result.get("OUT").unwrap(), "mine");
     assert_eq!((result.get("A").unwrap().as_str(), result.get("A2").unwrap().as_str()), ("later", "o"));
@@ -112,7 +114,7 @@ fn names_and_lines() {
 }
 
 #[test]
-fn raw_files_are_taken_as_they_are() {
+fn raw_files_are_taken_literally() {
     let result = parse_raw("# c\nA=\"x\" # y\n B=$C\nOUT\nNOTSET\n\n", &outside);
     let expected = [("A", "\"x\" # y"), ("B", "$C"), ("OUT", "o")];
     assert_eq!(result.iter().map(|(n, v)| (n.as_str(), v.as_str())).collect::<Vec<_>>(), expected);
@@ -120,7 +122,7 @@ fn raw_files_are_taken_as_they_are() {
 
 proptest! {
     #[test]
-    fn no_file_is_too_much(text in "[A-B=:'\"\\\\$\\{\\}# \\n0-]{0,40}") {
+    fn no_text_makes_the_parser_panic(text in "[A-B=:'\"\\\\$\\{\\}# \\n0-]{0,40}") {
         let _ = parse(&text, &outside);
     }
 }

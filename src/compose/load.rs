@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From the files of a project to one model: each file interpolated, its `include` and `extends` resolved, all merged. Pure over
-//! [`Files`].
+//! Loads the files of a project into one model: each file is interpolated, its `include` and
+//! `extends` are resolved, and all files are merged. Pure over [`Files`].
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,49 +8,49 @@ use super::paths::{absolute, directory_of, make_absolute};
 use super::value::{Map, Value};
 use super::{Files, dotenv, merge, template, yaml};
 
-/// Most files that one project may be made of.
+/// Maximum number of files that one project may read.
 const MOST_FILES: usize = 500;
-/// Most levels of files that include each other.
+/// Maximum depth of `include`.
 const MOST_LEVELS: usize = 20;
-/// Sections whose entries have names, and that `include` takes over.
+/// The sections with named entries, which `include` copies into the including file.
 const SECTIONS: [&str; 5] = ["services", "volumes", "networks", "secrets", "configs"];
 
 /// Variables by name.
 pub type Environment = BTreeMap<String, String>;
 
-/// Reads the files of a project.
+/// Loads the files of a project, and counts them against the limit.
 pub struct Loader<'a> {
     files: &'a dyn Files,
     read: usize,
-    /// Variables without a value that were used.
+    /// Names of the variables that were used without having a value.
     pub unset: BTreeSet<String>,
 }
 
-/// Where relative paths begin, and what variables mean.
+/// The base directory of relative paths, and the variables that apply to a file.
 #[derive(Clone, Copy)]
-struct Place<'a> {
+struct Scope<'a> {
     directory: &'a str,
     environment: &'a Environment,
 }
 
 impl<'a> Loader<'a> {
-    /// A loader that has read nothing yet.
+    /// Creates a loader that has read no file yet.
     pub fn new(files: &'a dyn Files) -> Self {
         Self { files, read: 0, unset: BTreeSet::new() }
     }
 
-    /// Merges the files of a project whose relative paths begin at `directory`.
+    /// Loads and merges the files of a project. Relative paths are resolved against `directory`.
     ///
     /// # Errors
-    /// A file that cannot be read or used, with its path.
+    /// Returns an error with the path of the file that cannot be read or is invalid.
     pub fn project(&mut self, files: &[String], directory: &str, environment: &Environment) -> Result<Map, String> {
-        self.merged(files, Place { directory, environment }, &mut Vec::new())
+        self.merged(files, Scope { directory, environment }, &mut Vec::new())
     }
 
-    /// The last `name:` of the files, variables replaced.
+    /// Returns the `name:` of the last file that has one, with its variables replaced.
     ///
     /// # Errors
-    /// As for [`Loader::project`].
+    /// The same errors as those of [`Loader::project`].
     pub fn name(&mut self, files: &[String], environment: &Environment) -> Result<Option<String>, String> {
         let mut found = None;
         for file in files {
@@ -64,21 +64,21 @@ impl<'a> Loader<'a> {
         Ok(found.filter(|name| !name.is_empty()))
     }
 
-    fn merged(&mut self, files: &[String], place: Place<'_>, stack: &mut Vec<String>) -> Result<Map, String> {
+    fn merged(&mut self, files: &[String], scope: Scope<'_>, stack: &mut Vec<String>) -> Result<Map, String> {
         let mut model = Map::default();
         for file in files {
             if stack.contains(file) || stack.len() >= MOST_LEVELS {
                 return Err(format!("{file}: the file is included by itself: {}", stack.join(", ")));
             }
-            for mut document in self.documents(file, place.environment)? {
+            for mut document in self.documents(file, scope.environment)? {
                 stack.push(file.clone());
-                self.include(file, &mut document, place, stack)?;
+                self.include(file, &mut document, scope, stack)?;
                 stack.pop();
-                self.extend(file, &mut document, place)?;
+                self.extend(file, &mut document, scope)?;
                 model = merge::files(model, &document).map_err(|error| format!("{file}: {error}"))?;
             }
         }
-        make_absolute(&mut model, place.directory, place.environment);
+        make_absolute(&mut model, scope.directory, scope.environment);
         Ok(model)
     }
 
@@ -120,7 +120,7 @@ impl<'a> Loader<'a> {
         &mut self,
         file: &str,
         document: &mut Map,
-        place: Place<'_>,
+        scope: Scope<'_>,
         stack: &mut Vec<String>,
     ) -> Result<(), String> {
         let entries = match document.remove("include") {
@@ -131,11 +131,11 @@ impl<'a> Loader<'a> {
         for entry in entries {
             let strings = |key: &str| texts(entry.get(key));
             let paths = if entry.as_map().is_some() { strings("path") } else { texts(Some(&entry)) };
-            let paths: Vec<String> = paths.iter().map(|path| absolute(place.directory, path)).collect();
+            let paths: Vec<String> = paths.iter().map(|path| absolute(scope.directory, path)).collect();
             let Some(first) = paths.first() else { return Err(format!("{file}: an entry of include has no path")) };
             let own = entry.get("project_directory").and_then(Value::scalar);
-            let directory = own.map_or_else(|| directory_of(first), |own| absolute(place.directory, &own));
-            let mut environment = place.environment.clone();
+            let directory = own.map_or_else(|| directory_of(first), |own| absolute(scope.directory, &own));
+            let mut environment = scope.environment.clone();
             let given = strings("env_file");
             if given.is_empty() {
                 let beside = absolute(&directory, ".env");
@@ -144,34 +144,34 @@ impl<'a> Loader<'a> {
                 }
             }
             for path in given {
-                let path = absolute(place.directory, &path);
+                let path = absolute(scope.directory, &path);
                 let text = self.files.read(&path)?.ok_or_else(|| format!("{path}: there is no such file"))?;
                 add_file(&mut environment, &path, &text)?;
             }
-            let included = self.merged(&paths, Place { directory: &directory, environment: &environment }, stack)?;
+            let included = self.merged(&paths, Scope { directory: &directory, environment: &environment }, stack)?;
             take_over(file, document, &included)?;
         }
         Ok(())
     }
 
-    fn extend(&mut self, file: &str, document: &mut Map, place: Place<'_>) -> Result<(), String> {
+    fn extend(&mut self, file: &str, document: &mut Map, scope: Scope<'_>) -> Result<(), String> {
         let Some(Value::Map(services)) = document.get("services") else { return Ok(()) };
         let services = services.clone();
         let mut all = Map::default();
         for (name, _) in services.iter() {
-            all.set(name, self.extended(name, &services, file, place, &mut Vec::new())?);
+            all.set(name, self.extended(name, &services, file, scope, &mut Vec::new())?);
         }
         document.set("services", Value::Map(all));
         Ok(())
     }
 
-    /// A service with what it extends.
+    /// Returns a service merged with the services that it extends.
     fn extended(
         &mut self,
         name: &str,
         services: &Map,
         file: &str,
-        place: Place<'_>,
+        scope: Scope<'_>,
         chain: &mut Vec<(String, String)>,
     ) -> Result<Value, String> {
         let service = services.get(name).ok_or_else(|| format!("{file}: there is no service {name} to extend"))?;
@@ -188,22 +188,22 @@ impl<'a> Loader<'a> {
         let base = extends.scalar().or_else(|| extends.get("service")?.scalar());
         let base = base.ok_or_else(|| format!("{file}: services.{name}.extends names no service"))?;
         let from = match extends.get("file").and_then(Value::scalar) {
-            None => self.extended(&base, services, file, place, chain)?,
+            None => self.extended(&base, services, file, scope, chain)?,
             Some(other) => {
-                let other = absolute(place.directory, &other);
+                let other = absolute(scope.directory, &other);
                 let mut model = Map::default();
-                for document in self.documents(&other, place.environment)? {
+                for document in self.documents(&other, scope.environment)? {
                     model = merge::files(model, &document).map_err(|error| format!("{other}: {error}"))?;
                 }
                 let Some(Value::Map(theirs)) = model.get("services") else {
                     return Err(format!("{other}: there are no services, but {file} extends {base} of it"));
                 };
                 let directory = directory_of(&other);
-                let there = Place { directory: &directory, environment: place.environment };
+                let there = Scope { directory: &directory, environment: scope.environment };
                 let from = self.extended(&base, theirs, &other, there, chain)?;
                 let mut alone = Map::default();
                 alone.set("services", Value::Map([(name.to_owned(), from)].into_iter().collect()));
-                make_absolute(&mut alone, &directory, place.environment);
+                make_absolute(&mut alone, &directory, scope.environment);
                 alone.get("services").and_then(|services| services.get(name)).cloned().unwrap_or(Value::Null)
             }
         };
@@ -215,10 +215,11 @@ impl<'a> Loader<'a> {
     }
 }
 
-/// Adds the variables of a file that are not set yet.
+/// Adds the variables of a `.env` file to `environment`. Variables that are already set keep their
+/// values.
 ///
 /// # Errors
-/// The file is not of the format, with its path.
+/// Returns an error with the path of the file if the file does not follow the format.
 pub fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), String> {
     let outside = environment.clone();
     let added = dotenv::parse(text, &|name| outside.get(name).cloned()).map_err(|error| format!("{path}: {error}"))?;
@@ -248,7 +249,7 @@ fn take_over(file: &str, document: &mut Map, included: &Map) -> Result<(), Strin
     Ok(())
 }
 
-/// One text, or a list of them.
+/// Returns the texts of a value that is one text or a list of texts.
 fn texts(value: Option<&Value>) -> Vec<String> {
     match value {
         Some(Value::List(items)) => items.iter().filter_map(Value::scalar).collect(),

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! Merging one Compose file, or one extended service, with what overrides it, by the rules of the reference implementation. Pure.
+//! Merges a Compose file with the file that overrides it, or a service with the service that
+//! extends it, by the rules of the reference implementation (compose-go 2). Pure.
 
 use std::collections::BTreeMap;
 
 use super::value::{Map, Value};
 
-/// Keys below a service that the later file replaces as a whole.
+/// Keys of a service whose value in the later file replaces the whole earlier value.
 const REPLACED: [&str; 3] = ["command", "entrypoint", "healthcheck.test"];
 
-/// Keys below a service that are lists of `NAME=VALUE`, or of words, when merged, however they are written.
+/// Keys of a service that are merged as lists, of `NAME=VALUE` or of plain items, no matter whether
+/// they are written as list, mapping or scalar.
 const SEQUENCES: [&str; 14] = [
     "annotations",
     "build.additional_contexts",
@@ -26,10 +28,11 @@ const SEQUENCES: [&str; 14] = [
     "tmpfs",
 ];
 
-/// Merges two files. Tags of the result are carried out.
+/// Merges two files and applies their `!reset` and `!override` tags.
 ///
 /// # Errors
-/// The two have values of different kinds for one key.
+/// Returns an error if the files have values of different kinds for one key, such as a list and a
+/// mapping.
 pub fn files(base: Map, over: &Map) -> Result<Map, String> {
     let mut path = Vec::new();
     let mut merged = mappings(base, over, &mut path)?;
@@ -37,10 +40,10 @@ pub fn files(base: Map, over: &Map) -> Result<Map, String> {
     Ok(merged)
 }
 
-/// Merges a service with one that extends it.
+/// Merges a service with the service that extends it.
 ///
 /// # Errors
-/// As for [`files`].
+/// The same errors as those of [`files`].
 pub fn services(name: &str, base: Value, over: Value) -> Result<Value, String> {
     let mut path = vec!["services".to_owned(), name.to_owned()];
     values(base, over, &mut path)
@@ -113,7 +116,8 @@ fn values_of_kind(base: Value, over: Value, path: &mut Vec<String>) -> Result<Va
     }
 }
 
-/// The value without tags: there is nothing below them to be reset or replaced.
+/// Removes the tags from a value that has no earlier value to act on: an entry marked `!reset` is
+/// left out, and an entry marked `!override` becomes a plain value.
 #[must_use]
 pub fn untagged(value: Value) -> Value {
     match value {
@@ -132,7 +136,8 @@ pub fn untagged(value: Value) -> Value {
     }
 }
 
-/// Words, or `NAME=VALUE` for each key of a mapping.
+/// Converts a value to its list form: a mapping becomes one `NAME=VALUE` for each key, and a scalar
+/// becomes a list of one item.
 fn sequence(value: Value) -> Vec<Value> {
     match value {
         Value::List(items) => items,
@@ -174,7 +179,8 @@ fn context(value: Value) -> Value {
     }
 }
 
-/// Removes what a later item of a list of the same service replaces.
+/// Removes the list items that a later item of the same list replaces, such as an earlier value of
+/// the same environment variable.
 pub fn unique(model: &mut Map) {
     let Some(Value::Map(services)) = model.get_mut("services") else { return };
     for (_, service) in services.iter_mut() {
@@ -196,7 +202,7 @@ pub fn unique(model: &mut Map) {
     }
 }
 
-/// The last item of each identity, in the place of the first.
+/// Keeps the last item of each identity, at the position of the first one.
 fn last_of_each(items: Vec<Value>, identity: fn(&Value) -> Option<String>) -> Vec<Value> {
     let mut out: Vec<Value> = Vec::new();
     let mut places = BTreeMap::new();
@@ -215,7 +221,7 @@ fn name(value: &Value) -> Option<String> {
     Some(text.split_once('=').map_or(text.clone(), |(name, _)| name.to_owned()))
 }
 
-/// Where a volume or a device appears inside.
+/// The path in the container at which a volume or a device appears.
 fn target(value: &Value) -> Option<String> {
     let Some(text) = value.scalar() else { return value.get("target")?.scalar() };
     let mut parts = text.split(':');

@@ -1,30 +1,32 @@
 // SPDX-License-Identifier: MIT
-//! Merging, key by key, with what the reference implementation (compose-go 2) makes of each.
+//! Tests of merging, key by key. The expected results are those of the reference implementation
+//! (compose-go 2).
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use crate::compose::yaml::documents;
 
-/// The settings of a service in the first file, in the second, and merged.
+/// The settings of a service in the first file, its settings in the second file, and the merged
+/// settings.
 const SERVICES: [(&str, &str, &str); 34] = [
-    // Scalars are replaced, and nothing replaces nothing.
+    // A scalar is replaced, but an empty value replaces nothing.
     ("image: a", "image: b", "image: b"),
     ("image: a", "user: b", "{image: a, user: b}"),
     ("image: a", "image:", "image: a"),
     ("privileged: true", "privileged: false", "privileged: false"),
-    // Commands are replaced as a whole.
+    // A command is replaced as a whole.
     ("command: [a, b]", "command: [c]", "command: [c]"),
     ("command: a", "command: [c]", "command: [c]"),
     ("command: [a]", "command:", "command:"),
     ("entrypoint: [a]", "entrypoint: ''", "entrypoint: ''"),
     ("healthcheck: {test: [CMD, a], retries: 3}", "healthcheck: {test: b}", "healthcheck: {test: b, retries: 3}"),
-    // Environments and labels, written in either way.
+    // Environments and labels are merged by name, in either notation.
     ("environment: [A=1, B=2]", "environment: {B: 3, C: }", "environment: [A=1, B=3, C]"),
     ("environment: {A: 1, B: true}", "environment: [A=2]", "environment: [A=2, B=true]"),
     ("labels: {a: b}", "labels: [a=c, d=e]", "labels: [a=c, d=e]"),
     ("sysctls: {net.a: 1}", "sysctls: [net.a=2]", "sysctls: [net.a=2]"),
     ("annotations: {a: b}", "annotations: {a: c}", "annotations: [a=c]"),
-    // Lists of words.
+    // Lists of plain items are joined, without duplicates where the key forbids them.
     ("cap_add: [A, B]", "cap_add: [B, C]", "cap_add: [A, B, C]"),
     ("dns: 1.1.1.1", "dns: [8.8.8.8, 1.1.1.1]", "dns: [1.1.1.1, 8.8.8.8]"),
     ("tmpfs: /a", "tmpfs: /b", "tmpfs: [/a, /b]"),
@@ -32,7 +34,8 @@ const SERVICES: [(&str, &str, &str); 34] = [
     ("security_opt: [a]", "security_opt: [b]", "security_opt: [a, b]"),
     ("env_file: a", "env_file: [b, {path: a, required: false}]", "env_file: [{path: a, required: false}, b]"),
     ("extra_hosts: [a:1]", "extra_hosts: {b: 2}", "extra_hosts: [a:1, b=2]"),
-    // Lists in which a place inside, or a port, occurs once.
+    // Items of these lists replace earlier items with the same path in the container, or with the
+    // same port.
     ("volumes: ['a:/x', 'b:/y']", "volumes: ['c:/x:ro']", "volumes: ['c:/x:ro', 'b:/y']"),
     ("volumes: ['a:/x']", "volumes: [{type: tmpfs, target: /x}]", "volumes: [{type: tmpfs, target: /x}]"),
     ("ports: ['80:80']", "ports: ['0.0.0.0:80:80/tcp', '81:80']", "ports: ['0.0.0.0:80:80/tcp', '81:80']"),
@@ -81,7 +84,7 @@ fn every_key_is_merged_by_its_rule() {
 }
 
 #[test]
-fn sections_and_errors() {
+fn sections_are_merged_and_clashing_kinds_are_refused() {
     let merged = files(
         map("volumes: {a: {labels: {x: 1}}}\nx-a: {b: 1}\n"),
         &map("volumes: {a: {labels: [x=2]}, b: }\nx-a: {c: 2}\n"),

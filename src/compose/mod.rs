@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Compose projects (the Compose Specification), resolved as the reference implementation (compose-go 2) does, before anything is
-//! mapped: which files a project has, variables, `.env`, merging, `extends`, `include`, profiles and the name. Pure over [`Files`].
+//! Resolves Compose projects (the Compose Specification) in the same way as the reference
+//! implementation (compose-go 2), before anything is converted: the files of a project, variables,
+//! `.env`, merging, `extends`, `include`, profiles and the project name. Pure over [`Files`].
 
 pub mod dotenv;
 mod load;
@@ -17,15 +18,16 @@ use load::{Loader, add_file};
 pub use paths::{absolute, directory_of, is_path};
 use value::{Map, Value};
 
-/// Names of the file of a project, the first that exists is taken, each with the names of the file that overrides it.
+/// File names of a project; the first name that exists is used. `OVERRIDES` has the names of the
+/// files that override them.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDES: [&str; 4] =
     ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
 
-/// What there is at a path.
+/// The kind of file at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Nothing.
+    /// There is no file at the path.
     Missing,
     /// A directory.
     Directory,
@@ -33,66 +35,70 @@ pub enum Kind {
     File,
 }
 
-/// The files that a project can name.
+/// Access to the files that a project can name.
 pub trait Files {
-    /// The text of a file, or nothing if there is no such file.
+    /// Reads a file. Returns `None` if there is no such file.
     ///
     /// # Errors
-    /// The file cannot be read, or is no UTF-8.
+    /// Returns an error if the file cannot be read or is not UTF-8.
     fn read(&self, path: &str) -> Result<Option<String>, String>;
-    /// What there is at a path.
+    /// Returns the kind of file at a path.
     fn kind(&self, path: &str) -> Kind;
-    /// The names of what is in a directory, in order; none if it cannot be read.
+    /// Returns the sorted names of the entries of a directory; an unreadable directory has none.
     fn list(&self, directory: &str) -> Vec<String>;
 }
 
-/// What to resolve.
+/// The project to resolve, as the command line names it.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// The directory that the user is in, absolute.
+    /// The current directory of the user, as an absolute path.
     pub directory: String,
-    /// Files of the project; without any, those of `COMPOSE_FILE` or the standard names.
+    /// Files of the project. If empty, `COMPOSE_FILE` or the standard names decide.
     pub files: Vec<String>,
-    /// Files in place of `.env`.
+    /// Files that are read instead of `.env`.
     pub env_files: Vec<String>,
-    /// The directory of the project, in place of that of the first file.
+    /// The directory of the project; the default is the directory of the first file.
     pub project_directory: Option<String>,
-    /// The name of the project, in place of the one in the files.
+    /// The name of the project; the default is the name in the files.
     pub name: Option<String>,
-    /// Profiles besides those of `COMPOSE_PROFILES`.
+    /// Profiles that are active in addition to those of `COMPOSE_PROFILES`.
     pub profiles: Vec<String>,
     /// The environment of the user.
     pub environment: Environment,
 }
 
-/// A project as one model.
+/// A resolved project: one model of all files.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Resolved {
-    /// The name of the project: lower case letters, digits, dashes and underscores.
+    /// The name of the project, of lower-case letters, digits, dashes and underscores.
     pub name: String,
-    /// The directory of the project.
+    /// The directory of the project, as an absolute path.
     pub directory: String,
-    /// The environment of the user, `.env` and `COMPOSE_PROJECT_NAME`.
+    /// The environment of the user, with the variables of `.env` and `COMPOSE_PROJECT_NAME`.
     pub environment: Environment,
-    /// All files merged, with absolute paths and without variables.
+    /// The merged files, with absolute paths and with all variables replaced.
     pub model: Map,
     /// The active profiles.
     pub profiles: BTreeSet<String>,
-    /// Variables without a value that were used, and are empty.
+    /// Names of the variables that were used without having a value; they were replaced by an empty
+    /// text.
     pub unset: BTreeSet<String>,
 }
 
 /// Resolves a project.
 ///
 /// # Errors
-/// There is no file of a project, or a file that cannot be used; with its path.
+/// Returns an error with the path if the project has no file, or if one of its files cannot be
+/// used.
 pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String> {
     let mut environment = request.environment.clone();
     let here = |path: &String| absolute(&request.directory, path);
     let given = || request.project_directory.as_ref().map(here);
     let start = given().or_else(|| request.files.first().map(|file| directory_of(&here(file))));
     let start = start.unwrap_or_else(|| request.directory.clone());
-    // The file .env may name the files of the project, so it comes first; without a file named, a directory above may have them.
+    // `.env` may name the files of the project in COMPOSE_FILE, so `.env` is read first. Its
+    // directory is that of the first standard file here or in a directory above, unless files are
+    // named.
     let found =
         if request.files.is_empty() && !environment.contains_key("COMPOSE_FILE") { find(&start, files)? } else { None };
     let directory = given().or_else(|| found.as_deref().map(directory_of)).unwrap_or(start);
@@ -129,10 +135,11 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
     Ok(Resolved { name, directory, environment, model, profiles, unset: loader.unset })
 }
 
-/// The files of a project whose file is one of the standard names: with the file that overrides it, if there is one.
+/// Returns the files of a project for one file. A file with a standard name is followed by its
+/// override file, if that exists.
 ///
 /// # Errors
-/// A file cannot be read.
+/// Never returns an error.
 pub fn with_override(file: &str, files: &dyn Files) -> Result<Vec<String>, String> {
     let mut all = vec![file.to_owned()];
     let directory = directory_of(file);
@@ -143,7 +150,7 @@ pub fn with_override(file: &str, files: &dyn Files) -> Result<Vec<String>, Strin
     Ok(all)
 }
 
-/// The file of the project in `directory` or the nearest directory above.
+/// Returns the first standard file in `directory` or in the nearest directory above.
 fn find(directory: &str, files: &dyn Files) -> Result<Option<String>, String> {
     let mut directory = directory.to_owned();
     loop {
@@ -192,7 +199,8 @@ fn normal(name: &str) -> String {
 }
 
 impl Resolved {
-    /// Whether a service is started with the project: it has no profile, or an active one.
+    /// Whether a service starts with the project: the service has no profile, or one of its
+    /// profiles is active.
     #[must_use]
     pub fn is_active(&self, service: &Value) -> bool {
         let profiles = service.get("profiles").and_then(Value::as_list).unwrap_or_default();

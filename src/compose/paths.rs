@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Paths of a project, which are relative to the directory of the file that has them. Pure.
+//! Resolves the paths of a project, which are relative to the directory of the file that contains
+//! them. Pure.
 
 use super::load::Environment;
 use super::value::{Map, Value};
 
-/// `path` as seen from `directory`, without `.` and `..`.
+/// Resolves `path` against `directory`, and removes `.` and `..`.
 #[must_use]
 pub fn absolute(directory: &str, path: &str) -> String {
     let joined = if path.starts_with('/') { path.to_owned() } else { format!("{directory}/{path}") };
@@ -21,7 +22,7 @@ pub fn absolute(directory: &str, path: &str) -> String {
     format!("/{}", parts.join("/"))
 }
 
-/// The directory a file is in.
+/// Returns the directory that contains a file.
 #[must_use]
 pub fn directory_of(path: &str) -> String {
     match path.trim_end_matches('/').rsplit_once('/') {
@@ -30,13 +31,13 @@ pub fn directory_of(path: &str) -> String {
     }
 }
 
-/// Whether the source of a volume is a path and not the name of a volume.
+/// Whether the source of a mount is a path instead of the name of a volume.
 #[must_use]
 pub fn is_path(source: &str) -> bool {
     source.starts_with(['.', '/', '~'])
 }
 
-/// Makes the relative paths of a model absolute.
+/// Makes the relative paths of a model absolute, and replaces `~` by `HOME` of `environment`.
 pub fn make_absolute(model: &mut Map, directory: &str, environment: &Environment) {
     let path = |text: &mut String| {
         let home = text.strip_prefix('~').filter(|rest| rest.is_empty() || rest.starts_with('/'));
@@ -126,7 +127,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths_are_seen_from_the_directory() {
+    fn relative_paths_are_resolved_against_the_directory() {
         for (path, expected) in [
             ("a", "/srv/x/a"),
             ("./a/", "/srv/x/a"),

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Projects of several files, with what the reference implementation (compose-go 2) makes of them.
+//! Tests of projects with several files. The expected results are those of the reference
+//! implementation (compose-go 2).
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
 
 use super::*;
 
-/// Files by path.
+/// Files by path, in memory.
 pub struct Given(pub BTreeMap<String, String>);
 
 impl Files for Given {
@@ -48,7 +49,8 @@ fn with(files: &[(&str, &str)], change: impl FnOnce(&mut Request)) -> Result<Res
     resolve(&request, &given(files))
 }
 
-/// A value of the model by its path, such as `services.w.image`; lists are joined by blanks.
+/// Returns a value of the model by its path, such as `services/w/image`. The items of a list, and
+/// the keys of a mapping, are joined by blanks.
 fn at(resolved: &Resolved, path: &str) -> String {
     let mut value = Value::Map(resolved.model.clone());
     for key in path.split('/') {
@@ -64,8 +66,9 @@ fn at(resolved: &Resolved, path: &str) -> String {
 const ONE: &str = "services: {w: {image: 'x:1'}}\n";
 
 #[test]
-fn the_files_of_a_project_are_found() {
-    // The standard names in their order, each with its override, here and above.
+fn the_files_of_a_project_are_found_in_the_standard_order() {
+    // The standard names are tried in their order, each with its override file, in this directory
+    // and in the one above.
     for (names, image) in [
         (&["docker-compose.yml"][..], "docker-compose.yml"),
         (&["docker-compose.yaml"], "docker-compose.yaml"),
@@ -81,7 +84,7 @@ fn the_files_of_a_project_are_found() {
         assert_eq!(at(&resolved(&files).unwrap(), "services/w/image"), image, "{names:?}");
     }
     assert!(resolved(&[("other.yaml", ONE)]).unwrap_err().contains("there is none of compose.yaml, "));
-    // Files that are named: no override is read, and the last one wins.
+    // If files are named, no override file is read, and a later file overrides an earlier one.
     let files =
         [("a.yaml", ONE), ("b.yaml", "services: {w: {image: 'y:1'}}"), ("compose.yaml", "services: {z: {image: z}}")];
     let two = with(&files, |r| r.files = vec!["a.yaml".to_owned(), "b.yaml".to_owned()]).unwrap();
@@ -103,7 +106,7 @@ fn the_files_of_a_project_are_found() {
 }
 
 #[test]
-fn names_of_projects() {
+fn the_project_name_comes_from_request_environment_file_or_directory() {
     let name = |files: &[(&str, &str)]| resolved(files).map(|r| r.name);
     assert_eq!(name(&[("compose.yaml", ONE)]).unwrap(), "shop");
     let named = "name: ${N:-abc}\nservices: {w: {image: x, labels: {n: $COMPOSE_PROJECT_NAME}}}\n";
@@ -118,7 +121,7 @@ fn names_of_projects() {
 }
 
 #[test]
-fn variables_come_from_the_user_then_from_env_files() {
+fn variables_come_from_the_user_before_env_files() {
     let text = "services: {w: {image: '$A', user: '${B:-none}', hostname: $UNSET}}\n";
     let files = [("compose.yaml", text), (".env", "A=dot\nB=${A}2\n"), ("other.env", "A=other\n")];
     let plain = resolved(&files).unwrap();
@@ -138,7 +141,7 @@ fn variables_come_from_the_user_then_from_env_files() {
 }
 
 #[test]
-fn services_extend_others() {
+fn a_service_extends_services_of_this_and_other_files() {
     let text = "
 services:
   base: {image: 'x:1', environment: {A: 1}, volumes: ['./d:/d'], depends_on: [db]}
@@ -164,7 +167,8 @@ services:
     ] {
         assert_eq!(at(&all, path), expected, "{path}");
     }
-    // An override of the base by another file does not reach what has extended it before.
+    // A file that overrides the base does not affect a service that extended the base in an earlier
+    // file.
     let over = [
         ("compose.yaml", "services: {a: {image: x}, w: {extends: a}}"),
         ("compose.override.yaml", "services: {a: {image: y}}"),
@@ -187,7 +191,7 @@ services:
 }
 
 #[test]
-fn files_include_others() {
+fn a_file_includes_other_files() {
     let text = "
 include:
   - sub/compose.yaml
@@ -230,7 +234,7 @@ services: {w: {image: 'x:$A', depends_on: [db]}}
         let error = resolved(&[("compose.yaml", text), ("sub/compose.yaml", files[1].1)]).unwrap_err();
         assert!(error.contains(part), "{text}: {error}");
     }
-    // The override file changes what the first file has included.
+    // An override file changes a service that the first file includes.
     let over = [
         ("compose.yaml", "include: [sub/compose.yaml]\nservices: {w: {image: x}}"),
         ("sub/compose.yaml", "services: {db: {image: d}}"),
@@ -240,7 +244,7 @@ services: {w: {image: 'x:$A', depends_on: [db]}}
 }
 
 #[test]
-fn documents_of_one_file_are_merged() {
+fn all_documents_of_a_file_are_merged() {
     let text = "services: {w: {image: x, ports: ['80:80']}}\n---\nservices: {w: {image: y, ports: ['81:81']}, v: {image: v}}\n";
     let all = resolved(&[("compose.yaml", text)]).unwrap();
     assert_eq!(at(&all, "services"), "w v");
@@ -251,7 +255,7 @@ fn documents_of_one_file_are_merged() {
 }
 
 #[test]
-fn profiles_choose_services() {
+fn active_profiles_select_services() {
     let text = "services: {w: {image: x}, d: {image: x, profiles: [debug, all]}, t: {image: x, profiles: [test]}}";
     let active = |change: &dyn Fn(&mut Request)| {
         let resolved = with(&[("compose.yaml", text)], |r| change(r)).unwrap();
@@ -265,7 +269,7 @@ fn profiles_choose_services() {
 }
 
 #[test]
-fn a_home_directory_is_written_out() {
+fn a_tilde_is_replaced_by_the_home_directory() {
     let text = "services: {w: {image: x, volumes: ['~/d:/d', {type: bind, source: rel, target: /r}, n:/n, /only]}}\nsecrets: {k: {file: k.txt}}\n";
     let files = [("compose.yaml", text)];
     let all = with(&files, |r| drop(r.environment.insert("HOME".to_owned(), "/home/me".to_owned()))).unwrap();

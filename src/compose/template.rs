@@ -1,27 +1,28 @@
 // SPDX-License-Identifier: MIT
-//! Variables in the values of a Compose file: `$NAME`, `${NAME}` and the operators `-`, `?` and `+`, by the grammar of the reference
-//! implementation. Pure.
+//! Replaces variables in the values of a Compose file: `$NAME`, `${NAME}` and the operators `-`,
+//! `?` and `+`, by the grammar of the reference implementation (compose-go 2). Pure.
 
 use super::value::{Map, Value};
 
-/// Where the values of variables come from.
+/// A function that returns the value of a variable, or `None` if the variable is not set.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Most levels of variables in the defaults of variables.
+/// Maximum nesting of variables in the operands of other variables.
 const MOST_LEVELS: usize = 32;
 
-/// Replaces the variables of a text. `unset` is called with the name of each variable that has neither a value nor a default.
+/// Replaces the variables of a text. Calls `unset` with the name of each variable that has neither
+/// a value nor a default.
 ///
 /// # Errors
-/// The text has an invalid expression, or a required variable has no value.
+/// Returns an error if an expression is invalid, or if a required variable has no value.
 pub fn substitute(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<String, String> {
-    within(text, variables, unset, MOST_LEVELS)
+    expand(text, variables, unset, MOST_LEVELS)
 }
 
-/// Replaces the variables in all values of a mapping; keys stay as they are.
+/// Replaces the variables in all values of a mapping. Keys are not changed.
 ///
 /// # Errors
-/// As for [`substitute`], with the path of the value.
+/// The same errors as those of [`substitute`], with the path of the value.
 pub fn interpolate(map: &mut Map, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<(), String> {
     for (key, value) in map.iter_mut() {
         value_of(value, key, variables, unset)?;
@@ -55,7 +56,7 @@ fn value_of(
     Ok(())
 }
 
-fn within(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str), levels: usize) -> Result<String, String> {
+fn expand(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str), levels: usize) -> Result<String, String> {
     let invalid = || format!("invalid expression in {text:?}; write $$ for a dollar sign before a brace");
     let Some(levels) = levels.checked_sub(1) else {
         return Err(format!("more than {MOST_LEVELS} levels of variables in defaults"));
@@ -112,9 +113,9 @@ fn operate(
     levels: usize,
 ) -> Result<String, String> {
     let value = variables(name);
-    // With a colon, an empty value counts as none.
+    // An operator with a colon treats an empty value like an unset variable.
     let counts = value.as_ref().is_some_and(|value| !operator.starts_with(':') || !value.is_empty());
-    let mut operand = || within(operand, variables, unset, levels);
+    let mut operand = || expand(operand, variables, unset, levels);
     match operator.trim_start_matches(':') {
         "-" if !counts => operand(),
         "+" if counts => operand(),
@@ -134,8 +135,9 @@ fn split_name(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len()))
 }
 
-/// Splits before the brace that ends an expression, and after it. Braces within the operand are counted; where they do not match, the
-/// last brace of the line ends the expression. An expression is on one line.
+/// Splits a text at the brace that ends an expression, into the operand and the text after the
+/// brace. Nested braces are counted; if they do not match, the last brace of the line ends the
+/// expression. An expression cannot span lines.
 fn split_operand(text: &str) -> Option<(&str, &str)> {
     let line = text.split('\n').next().unwrap_or(text);
     let last = line.rfind('}')?;
@@ -144,7 +146,7 @@ fn split_operand(text: &str) -> Option<(&str, &str)> {
     let mut end = last;
     for (index, byte) in line.bytes().enumerate() {
         match byte {
-            // The character after an opening brace is not looked at by the reference implementation.
+            // The reference implementation skips the character after an opening brace.
             _ if skip => skip = false,
             b'{' => {
                 open += 1;

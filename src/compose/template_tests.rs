@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The grammar of variables, form by form, with what the reference implementation (compose-go 2) makes of each.
+//! Tests of the grammar of variables, form by form. The expected results are those of the reference
+//! implementation (compose-go 2).
 #![allow(clippy::unwrap_used)]
 
 use proptest::prelude::*;
@@ -11,9 +12,9 @@ fn variables(name: &str) -> Option<String> {
     known.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
 }
 
-/// What a text becomes: the value, `Err` with a part of the message.
+/// A text, and its value after substitution or a part of the error message.
 const FORMS: [(&str, Result<&str, &str>); 73] = [
-    // No variable, and dollar signs that begin none.
+    // Texts without a variable, and dollar signs that do not start one.
     ("", Ok("")),
     ("plain", Ok("plain")),
     ("$", Ok("$")),
@@ -65,7 +66,7 @@ const FORMS: [(&str, Result<&str, &str>); 73] = [
     ("${UNSET:-:-d}", Ok(":-d")),
     ("${UNSET:-d} and ${SET:-e}", Ok("d and v")),
     ("${UNSET-x?y}", Ok("x?y")),
-    // A value in place of a variable that is set.
+    // An alternative value for a variable that is set.
     ("${SET:+p}", Ok("p")),
     ("${EMPTY:+p}", Ok("")),
     ("${UNSET:+p}", Ok("")),
@@ -88,7 +89,7 @@ const FORMS: [(&str, Result<&str, &str>); 73] = [
     ("${UNSET:-{\"a\": {\"b\": 1}}}", Ok("{\"a\": {\"b\": 1}}")),
     ("${UNSET:-{}}", Ok("{}")),
     ("${UNSET:-$$x}", Ok("$x")),
-    // What is no expression.
+    // Invalid expressions.
     ("${", Err("invalid expression")),
     ("${}", Err("invalid expression")),
     ("${ SET}", Err("invalid expression")),
@@ -98,7 +99,7 @@ const FORMS: [(&str, Result<&str, &str>); 73] = [
 ];
 
 #[test]
-fn every_form_of_the_grammar() {
+fn every_form_is_substituted_as_by_the_reference() {
     for (text, expected) in FORMS {
         match (substitute(text, &variables, &mut |_| {}), expected) {
             (Ok(value), Ok(expected)) => assert_eq!(value, expected, "{text}"),
@@ -109,13 +110,13 @@ fn every_form_of_the_grammar() {
 }
 
 #[test]
-fn an_expression_is_on_one_line() {
+fn an_expression_cannot_span_lines() {
     assert!(substitute("${UNSET:-a\nb}", &variables, &mut |_| {}).is_err());
     assert_eq!(substitute("$SET\n${SET}", &variables, &mut |_| {}).unwrap(), "v\nv");
 }
 
 #[test]
-fn variables_without_a_value_are_named_once_per_use() {
+fn every_variable_without_a_value_is_reported() {
     let mut unset = Vec::new();
     substitute("$A ${B} ${C:-d} ${D+e} ${SET}", &variables, &mut |name| unset.push(name.to_owned())).unwrap();
     assert_eq!(unset, ["A", "B"]);
@@ -128,7 +129,7 @@ fn defaults_within_defaults_are_bounded() {
 }
 
 #[test]
-fn all_scalars_are_interpolated_and_no_keys() {
+fn all_scalars_but_no_keys_are_interpolated() {
     let documents =
         crate::compose::yaml::documents("a: {$SET: [$SET, {b: \"${SET}\"}], n: 5, k: !override [$SET]}\n").unwrap();
     let Some(Value::Map(mut map)) = documents.into_iter().next() else { unreachable!() };
@@ -141,12 +142,12 @@ fn all_scalars_are_interpolated_and_no_keys() {
 
 proptest! {
     #[test]
-    fn no_text_is_too_much(text in "[$\\{\\}:?+a-c \\n-]{0,40}") {
+    fn no_text_makes_the_substitution_panic(text in "[$\\{\\}:?+a-c \\n-]{0,40}") {
         let _ = substitute(&text, &variables, &mut |_| {});
     }
 
     #[test]
-    fn escaped_texts_come_back(text in any::<String>()) {
+    fn a_text_with_escaped_dollar_signs_is_kept(text in any::<String>()) {
         prop_assert_eq!(substitute(&text.replace('$', "$$"), &variables, &mut |_| {}).unwrap(), text);
     }
 }

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! The values of a Compose file, as YAML has them. Pure.
+//! The values of a Compose file, in the data model of YAML. Pure.
 
-/// A value. Numbers keep the text that the reference implementation prints for them.
+/// A value. A number is kept as the text that the reference implementation prints for it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Value {
-    /// Nothing: `null`, `~` or an empty value.
+    /// No value: `null`, `~` or an empty value.
     Null,
-    /// `true` or `false`
+    /// `true` or `false`.
     Bool(bool),
     /// An integer or a floating point number.
     Number(String),
@@ -22,25 +22,25 @@ pub enum Value {
     Override(Box<Value>),
 }
 
-/// A mapping in the order of the file. No key occurs twice.
+/// A mapping that keeps the order of the file. Every key is unique.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Map {
     entries: Vec<(String, Value)>,
 }
 
 impl Map {
-    /// The value of a key.
+    /// Returns the value of a key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.entries.iter().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// The value of a key, to be changed.
+    /// Returns the value of a key as a mutable reference.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
         self.entries.iter_mut().find(|(known, _)| known == key).map(|(_, value)| value)
     }
 
-    /// Sets a key; one that exists keeps its place.
+    /// Sets the value of a key. An existing key keeps its position; a new key is appended.
     pub fn set(&mut self, key: &str, value: Value) {
         match self.get_mut(key) {
             Some(known) => *known = value,
@@ -54,23 +54,23 @@ impl Map {
         Some(self.entries.remove(index).1)
     }
 
-    /// The keys and values in order.
+    /// Iterates over the keys and values in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Value)> {
         self.entries.iter().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// The keys and values in order, the values to be changed.
+    /// Iterates over the keys and mutable values in the order of the file.
     pub fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Value)> {
         self.entries.iter_mut().map(|(key, value)| (key.as_str(), value))
     }
 
-    /// Whether there is no key.
+    /// Whether the mapping has no keys.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// Keeps the keys for which `keep` is true.
+    /// Keeps the entries for which `keep` returns true.
     pub fn retain(&mut self, keep: impl Fn(&str, &Value) -> bool) {
         self.entries.retain(|(key, value)| keep(key, value));
     }
@@ -87,13 +87,13 @@ impl FromIterator<(String, Value)> for Map {
 }
 
 impl Value {
-    /// A mapping's key, or nothing if this is no mapping.
+    /// Returns the value of a key, or `None` if this value is not a mapping or lacks the key.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
         self.as_map()?.get(key)
     }
 
-    /// The mapping.
+    /// Returns the mapping, or `None` for another kind of value.
     #[must_use]
     pub fn as_map(&self) -> Option<&Map> {
         match self {
@@ -102,7 +102,7 @@ impl Value {
         }
     }
 
-    /// The list.
+    /// Returns the items of the list, or `None` for another kind of value.
     #[must_use]
     pub fn as_list(&self) -> Option<&[Value]> {
         match self {
@@ -111,7 +111,8 @@ impl Value {
         }
     }
 
-    /// The text of a scalar, as the reference implementation writes it into a string. Nothing for null, lists and mappings.
+    /// Returns the text of a scalar, as the reference implementation formats it. Returns `None` for
+    /// null, lists and mappings.
     #[must_use]
     pub fn scalar(&self) -> Option<String> {
         match self {
@@ -121,7 +122,8 @@ impl Value {
         }
     }
 
-    /// The boolean, which may be text that interpolation made: the words of YAML 1.1, as the reference implementation takes them.
+    /// Returns the boolean. A text counts as a boolean too, because interpolation makes texts: the
+    /// words of YAML 1.1 are accepted, as in the reference implementation.
     #[must_use]
     pub fn boolean(&self) -> Option<bool> {
         match self {
@@ -135,7 +137,7 @@ impl Value {
         }
     }
 
-    /// What kind of value this is, for messages.
+    /// Returns the kind of this value with its article, for messages.
     #[must_use]
     pub fn kind(&self) -> &'static str {
         match self {
@@ -150,7 +152,8 @@ impl Value {
     }
 }
 
-/// A value, the items of a list, or `NAME=VALUE` for those of a mapping.
+/// Returns the items of a list, `NAME=VALUE` for each entry of a mapping, or the one value of a
+/// scalar.
 #[must_use]
 pub fn words(value: &Value) -> Vec<String> {
     match value {
@@ -163,7 +166,7 @@ pub fn words(value: &Value) -> Vec<String> {
     }
 }
 
-/// Whether a list or mapping has nothing in it.
+/// Whether the value is an empty list or an empty mapping.
 #[must_use]
 pub fn is_empty(value: &Value) -> bool {
     match value {

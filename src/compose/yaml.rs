@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! From YAML text to values, as the reference implementation reads it: merge keys, anchors with a bound, several documents. Pure.
+//! Parses YAML into values in the same way as the reference implementation: with merge keys,
+//! several documents, and a limit on what aliases expand to. Pure.
 //!
-//! The parser is a port of libyaml, as is the one of the reference implementation, so both accept the same texts.
+//! The parser and the parser of the reference implementation are both ports of libyaml, so both
+//! accept the same texts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -11,17 +13,19 @@ use libyaml_safer::{Error, Event, EventData, Parser, ScalarStyle};
 
 use super::value::{Map, Value};
 
-/// Most that all aliases of a file may expand to: one for each value, and one for each byte of text.
+/// Maximum total size of all aliases of a file after expansion, counted as one per value plus one
+/// per byte of text.
 const MOST_EXPANDED: usize = 4 << 20;
-/// Most levels of lists and mappings in each other.
+/// Maximum nesting of lists and mappings.
 const MOST_LEVELS: usize = 64;
 
-/// Reads the documents of a file; documents without content are left out.
+/// Parses all documents of a file. Documents without content are left out.
 ///
 /// # Errors
-/// Text that is no YAML, a key that is given twice, an unknown alias, or aliases that expand to too much; with the line.
+/// Returns an error, with the line where possible, if the text is not YAML, if a key is duplicate,
+/// if an alias is unknown, or if a limit is exceeded.
 pub fn documents(text: &str) -> Result<Vec<Value>, String> {
-    // The parser panics at a block of text (`|` or `>`) whose last line the end of the file ends.
+    // libyaml-safer panics at a block scalar (`|` or `>`) whose last line has no line break.
     let ended = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
     let mut bytes = ended.as_bytes();
     let mut parser = Parser::new();
@@ -44,16 +48,17 @@ pub fn documents(text: &str) -> Result<Vec<Value>, String> {
 
 struct Reader<'a> {
     parser: Parser<&'a mut &'a [u8]>,
-    /// Values by anchor, each with its size.
+    /// The value of each anchor, with its size.
     anchors: BTreeMap<String, (Value, usize)>,
     expanded: usize,
-    /// Where the last event ended.
+    /// The line at which the last event ended, starting from 1.
     line: u64,
 }
 
 impl Reader<'_> {
     fn next(&mut self) -> Result<Event, String> {
-        // The parser (libyaml-safer 0.3) panics at a tag with a comma right behind it, `[!tag,b]`, which is an error elsewhere.
+        // libyaml-safer 0.3 panics at a tag that is directly followed by a comma, as in `[!tag,b]`.
+        // libyaml reports an error there.
         let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
         let parsed = parsed.map_err(|_| {
             format!("line {} or later: the text is no YAML, such as a tag in front of a comma; correct it", self.line)
@@ -123,7 +128,7 @@ impl Reader<'_> {
         loop {
             let event = self.next()?;
             let line = event.start_mark.line + 1;
-            // A quoted "<<" is an ordinary key.
+            // Only a plain `<<` is a merge key; a quoted `"<<"` is an ordinary key.
             let is_merge = match &event.data {
                 EventData::MappingEnd => break,
                 EventData::Scalar { value, style, .. } => value == "<<" && *style == ScalarStyle::Plain,
@@ -148,7 +153,8 @@ impl Reader<'_> {
             }
             map.set(&key, value);
         }
-        // A key of the mapping itself comes before all merged ones, and an earlier merged mapping before a later one.
+        // A key of the mapping itself takes precedence over merged keys, and an earlier merged
+        // mapping over a later one.
         for source in merged {
             match source {
                 Value::Map(source) => {
@@ -174,7 +180,7 @@ fn size(value: &Value) -> usize {
     }
 }
 
-/// A scalar that is quoted or has a tag.
+/// Returns the value of a scalar that is quoted or has a tag.
 fn tagged(tag: Option<&str>, text: String) -> Value {
     match tag {
         None | Some("!" | "tag:yaml.org,2002:str" | "tag:yaml.org,2002:binary") => Value::Text(text),
@@ -182,7 +188,8 @@ fn tagged(tag: Option<&str>, text: String) -> Value {
     }
 }
 
-/// What a plain scalar stands for, by the rules of go-yaml: YAML 1.2, with the octal numbers of YAML 1.1.
+/// Returns the value of a plain scalar by the rules of go-yaml: YAML 1.2, with the octal numbers of
+/// YAML 1.1.
 fn plain(text: &str) -> Value {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Value::Null,
@@ -227,7 +234,7 @@ fn integer(text: &str) -> Option<i128> {
     Some(if negative { -number } else { number })
 }
 
-/// A floating point number, as Go prints it: with an exponent below 1e-4 and from 1e6 on.
+/// Returns a floating-point number as Go prints it: with an exponent below 1e-4 and from 1e6 on.
 fn float(text: &str) -> Option<String> {
     let mantissa = text.trim_start_matches(['+', '-']);
     let shape = mantissa.contains(|c: char| c.is_ascii_digit())
@@ -257,7 +264,7 @@ mod tests {
     }
 
     #[test]
-    fn scalars_are_those_of_the_reference() {
+    fn scalars_have_the_values_of_the_reference() {
         for (text, expected) in [
             ("yes", "yes"),
             ("on", "on"),
@@ -309,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn texts_that_other_parsers_refuse() {
+    fn texts_that_only_libyaml_accepts_are_parsed() {
         let command = one("s:\n  command: [\n    \"a\"\n  ]\n  tty: true\n");
         assert_eq!(command.get("s").unwrap().get("tty"), Some(&Value::Bool(true)));
         assert_eq!(one("\u{feff}a: 1\n").get("a"), Some(&Value::Number("1".to_owned())));
@@ -325,7 +332,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_line() {
+    fn errors_name_the_line_and_limits_hold() {
         for (text, part) in [
             ("a: [", "line 2: "),
             ("a: 1\nb: [!tag,b]\n", "line 2 or later: the text is no YAML"),

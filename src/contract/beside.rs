@@ -1,20 +1,22 @@
 // SPDX-License-Identifier: MIT
-//! How a command that runs beside an application differs from the application: what the host tells the launcher. Pure.
+//! How a command that runs next to an application (exec, reload, health check) differs from the
+//! application. The host sends this to the launcher. Pure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::process::User;
 
-/// What is different; without anything, the command has all that the application has.
+/// The differences. The default value has none: the command gets everything that the application
+/// has.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Beside {
-    /// Variables that are set in addition, `NAME=VALUE`.
+    /// Variables that are set in addition to those of the application, `NAME=VALUE`.
     #[serde(default)]
     pub environment: Vec<String>,
-    /// The working directory.
+    /// The working directory, if it is not the application's.
     #[serde(default)]
     pub cwd: Option<String>,
-    /// Who the command runs as.
+    /// The user that the command runs as, if it is not the application's.
     #[serde(default)]
     pub user: Option<User>,
 }

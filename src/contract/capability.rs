@@ -7,7 +7,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::diag::{Fault, did_you_mean};
 
-/// Names without their prefix; the place in the list is the number in `linux/capability.h`.
+/// Names without the prefix `CAP_`. The index of a name is the number of the capability in
+/// `linux/capability.h`.
 const NAMES: [&str; 41] = [
     "CHOWN",
     "DAC_OVERRIDE",
@@ -52,16 +53,16 @@ const NAMES: [&str; 41] = [
     "CHECKPOINT_RESTORE",
 ];
 
-/// A set of them: bit N is the capability with the number N, as in `/proc/PID/status`.
+/// A set of capabilities: bit N is the capability with the number N, as in `/proc/PID/status`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Capabilities(pub u64);
 
 impl Capabilities {
-    /// None.
+    /// The empty set.
     pub const NONE: Self = Self(0);
-    /// All there are.
+    /// All capabilities in `NAMES`.
     pub const ALL: Self = Self((1 << NAMES.len()) - 1);
-    /// What Docker gives a container (moby, `oci/caps/defaults.go`).
+    /// The default capabilities of Docker (moby, `oci/caps/defaults.go`).
     pub const DOCKER: Self = Self(
         1 | 1 << 1
             | 1 << 3
@@ -78,10 +79,10 @@ impl Capabilities {
             | 1 << 31,
     );
 
-    /// Reads a name, with or without `CAP_` and in any case, or `all`.
+    /// Parses a name, with or without `CAP_` and in upper or lower case, or `all`.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// When no capability has that name. The message suggests a similar name.
     pub fn parse(word: &str) -> Result<Self, Fault> {
         let upper = word.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
@@ -96,38 +97,39 @@ impl Capabilities {
         })
     }
 
-    /// The set of these names, which are ours.
+    /// The set of these names, which have no prefix and are constants of this program. An unknown
+    /// name is ignored.
     #[must_use]
     pub fn of(names: &[&str]) -> Self {
         let number = |name: &&str| NAMES.iter().position(|known| known == name);
         names.iter().filter_map(number).fold(Self::NONE, |set, number| set.with(Self(1 << number)))
     }
 
-    /// Those in either.
+    /// The union of both sets.
     #[must_use]
     pub fn with(self, other: Self) -> Self {
         Self(self.0 | other.0)
     }
 
-    /// Those that are not in `other`.
+    /// The capabilities of this set that are not in `other`.
     #[must_use]
     pub fn without(self, other: Self) -> Self {
         Self(self.0 & !other.0)
     }
 
-    /// Those in both.
+    /// The intersection of both sets.
     #[must_use]
     pub fn common(self, other: Self) -> Self {
         Self(self.0 & other.0)
     }
 
-    /// Whether there are none.
+    /// Whether the set is empty.
     #[must_use]
     pub fn is_empty(self) -> bool {
         self.0 == 0
     }
 
-    /// Their names, with the prefix.
+    /// The names of the capabilities, with the prefix `CAP_`.
     pub fn names(self) -> impl Iterator<Item = String> {
         let bits = self.0;
         NAMES.iter().enumerate().filter(move |(index, _)| bits >> index & 1 == 1).map(|(_, name)| format!("CAP_{name}"))
@@ -140,7 +142,7 @@ impl fmt::Display for Capabilities {
     }
 }
 
-/// A list of names, as in the OCI runtime specification.
+/// A set is written as a list of names, as in the OCI runtime specification.
 impl Serialize for Capabilities {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_seq(self.names())

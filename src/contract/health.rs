@@ -1,26 +1,27 @@
 // SPDX-License-Identifier: MIT
-//! The health of an application: what is checked, and what follows from the results. `prepare` writes the check, the
-//! launcher carries it out. The rules are Docker's (Dockerfile reference, HEALTHCHECK); startup checks and actions are
-//! podman's (podman-run(1), `--health-startup-*`, `--health-on-failure`). Pure.
+//! The health of an application: the check, and what follows from its results. `prepare` writes the
+//! check and the launcher runs it. The rules are Docker's (Dockerfile reference, HEALTHCHECK);
+//! startup checks and actions are podman's (podman-run(1), `--health-startup-*`,
+//! `--health-on-failure`). Pure.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contract::probe::Probe;
 
-/// Time between two checks where nothing is said, in milliseconds; also the limit of one.
+/// Default interval and default timeout of a check, in milliseconds.
 pub const INTERVAL: u64 = 30_000;
-/// Failures in a row that count as unhealthy where nothing is said.
+/// Default number of failures in a row that make an application unhealthy.
 pub const RETRIES: u32 = 3;
-/// Time between two checks in the start period of an image that does not say, in milliseconds.
+/// Default interval of the checks in the start period of an image, in milliseconds.
 pub const START_INTERVAL: u64 = 5_000;
 
-/// How it is found out how an application is.
+/// How the health of an application is tested.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
 pub enum Test {
-    /// By a program with its arguments; without any, not at all.
+    /// A program with its arguments. An empty list means that there is no test.
     Command(Vec<String>),
-    /// By a question that the launcher puts itself.
+    /// A probe that the launcher sends itself, without a program of the image.
     Probe(Probe),
 }
 
@@ -41,11 +42,11 @@ impl Default for Test {
 /// A health check. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Health {
-    /// What is checked.
+    /// The test that is run.
     pub test: Test,
-    /// Time between two checks, or none for checks by hand only.
+    /// Time between two checks. None: checks run only when they are started by hand.
     pub interval: Option<u64>,
-    /// Time one check may take.
+    /// Maximum duration of one check.
     pub timeout: u64,
     /// Failures in a row that make the application unhealthy.
     pub retries: u32,
@@ -53,9 +54,9 @@ pub struct Health {
     pub start_period: u64,
     /// Time between two checks in the start period, until the first one passes.
     pub start_interval: Option<u64>,
-    /// What is done with an application that has become unhealthy.
+    /// The action when the application becomes unhealthy.
     pub on_failure: OnFailure,
-    /// The check that comes first.
+    /// The startup check, which replaces this check until it has passed.
     pub startup: Option<Startup>,
 }
 
@@ -74,39 +75,39 @@ impl Default for Health {
     }
 }
 
-/// A check that is made in place of the other one until it has passed. Times are milliseconds.
+/// A startup check: it replaces the usual check until it has passed. Times are milliseconds.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Startup {
-    /// What is checked.
+    /// The test that is run.
     pub test: Test,
     /// Time between two checks.
     pub interval: u64,
-    /// Time one check may take.
+    /// Maximum duration of one check.
     pub timeout: u64,
-    /// Failures after which the application is restarted; 0 for never.
+    /// Failures in a row after which the application is restarted; 0 for never.
     pub retries: u32,
-    /// How often it has to pass.
+    /// Number of passes in a row that end the startup check.
     pub success: u32,
 }
 
-/// `HealthOnFailure=`
+/// The action when an application becomes unhealthy: `HealthOnFailure=`.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum OnFailure {
-    /// Nothing but that it is told.
+    /// No action; the status is reported.
     #[default]
     None,
-    /// Its processes are killed, which is a failure to the service manager.
+    /// The processes of the application are killed, which the service manager treats as a failure.
     Kill,
-    /// Its service is restarted.
+    /// The service of the application is restarted.
     Restart,
-    /// Its service is stopped.
+    /// The service of the application is stopped.
     Stop,
 }
 
 impl Health {
-    /// The command of a check in Docker's form, or none where there is to be no check: `NONE`, `CMD` and words, or
-    /// `CMD-SHELL` and a line for the shell.
+    /// The command of a check in Docker's form: `NONE`, `CMD` and words, or `CMD-SHELL` and a line
+    /// for the shell. None if the check is `NONE` or has no command.
     #[must_use]
     pub fn command(test: &[String]) -> Option<Vec<String>> {
         let (kind, rest) = test.split_first()?;
@@ -117,13 +118,14 @@ impl Health {
         }
     }
 
-    /// The command that runs a line of shell.
+    /// The command that runs a line in the shell.
     #[must_use]
     pub fn shell(line: &str) -> Vec<String> {
         vec!["/bin/sh".to_owned(), "-c".to_owned(), line.to_owned()]
     }
 
-    /// Time between two checks until the application has started, where that is another one.
+    /// Time between two checks until the application has started, in milliseconds, if that differs
+    /// from the usual interval.
     #[must_use]
     pub fn first_interval(&self) -> Option<u64> {
         let in_start_period = self.start_interval.filter(|_| self.start_period > 0);
@@ -131,25 +133,25 @@ impl Health {
     }
 }
 
-/// How an application is.
+/// The health status of an application.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Status {
-    /// Nothing is known yet.
+    /// No check has decided yet.
     #[default]
     Starting,
-    /// The last check passed, or not enough have failed since one did.
+    /// The last check passed, or fewer checks than the limit have failed since the last pass.
     Healthy,
-    /// Too many checks in a row have failed.
+    /// As many checks in a row as the limit have failed.
     Unhealthy,
-    /// It has ended.
+    /// The application has ended.
     Stopped,
-    /// It has failed, and is not started again.
+    /// The application has failed and is not restarted.
     Failed,
 }
 
 impl Status {
-    /// The word for it.
+    /// The status as text.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
@@ -162,42 +164,43 @@ impl Status {
     }
 }
 
-/// What is remembered from one check to the next.
+/// The state that is kept from one check to the next.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct State {
-    /// What the application's service ran as at that time; another run starts over.
+    /// The invocation of the application's service that the state belongs to. Another invocation
+    /// starts with a new state.
     pub run: String,
-    /// The verdict so far.
+    /// The status after the last check.
     pub status: Status,
     /// Failures in a row that count.
     pub failures: u32,
     /// Passed startup checks in a row.
     pub successes: u32,
-    /// Whether the startup check is over.
+    /// Whether the startup check has ended.
     pub started: bool,
-    /// Whether the interval of the start is over.
+    /// Whether the interval of the start period has ended, so that the usual interval applies.
     pub settled: bool,
 }
 
-/// What a result calls for.
+/// The next step after a result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
-    /// To go on.
+    /// Go on with the same interval.
     Continue,
-    /// The usual interval from now on.
+    /// Use the usual interval from now on.
     Settle,
-    /// What is done with an unhealthy application.
+    /// Run the action for an unhealthy application.
     Fail(OnFailure),
 }
 
 impl State {
-    /// Whether the startup check is to be made.
+    /// Whether the next check is the startup check.
     #[must_use]
     pub fn is_startup(&self, health: &Health) -> bool {
         health.startup.is_some() && !self.started
     }
 
-    /// Takes in a result; `age` is the application's, in milliseconds.
+    /// Records a result; `age` is the time since the start of the application, in milliseconds.
     pub fn observe(&mut self, passed: bool, age: u64, health: &Health) -> Step {
         match &health.startup {
             Some(startup) if !self.started => self.observe_startup(passed, startup),
@@ -250,7 +253,8 @@ impl State {
 mod tests {
     use super::*;
 
-    /// A health check that fails three times is enough, a success in between starts over, and it is told once.
+    /// Three failures in a row make an application unhealthy, a pass resets the count, and the
+    /// action is requested once.
     #[test]
     fn failures_in_a_row() {
         use Status::{Healthy, Starting, Unhealthy};

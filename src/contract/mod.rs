@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the host and the launcher in a container agree on: the file that describes an application, and how its output, checks and
-//! privileges are written down.
+//! The interface between the host and the launcher in a container: the file that describes an
+//! application, and the formats of its output, checks and privileges.
 
 pub mod beside;
 pub mod capability;

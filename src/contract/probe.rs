@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Probes: questions to an application that need no program of its image. `HealthHttp=` and `HealthTcp=` ask for them, and the
-//! launcher puts them. Pure.
+//! Probes: requests to an application that need no program of its image. `HealthHttp=` and
+//! `HealthTcp=` define them, and the launcher sends them. Pure.
 //!
-//! A host is an address or `localhost`, because the launcher resolves no names. It speaks no TLS, which would take a library.
+//! A host is an IP address or `localhost`, because the launcher resolves no names. The launcher
+//! does not support TLS, which would need a library.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
@@ -11,29 +12,31 @@ use serde::{Deserialize, Serialize};
 
 use crate::diag::Fault;
 
-/// What stands for this very network.
+/// The name for the loopback addresses of the application's network namespace.
 const LOCALHOST: &str = "localhost";
-/// Longest path, as web servers usually limit it.
+/// Maximum length of a path in bytes; web servers usually have a similar limit.
 const MAX_PATH: usize = 2048;
 
-/// A question to an application.
+/// A probe of an application.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Probe {
-    /// An address, or `localhost`.
+    /// An IP address, or `localhost`.
     pub host: String,
-    /// Port of TCP.
+    /// TCP port.
     pub port: u16,
-    /// What is asked for over HTTP; without, a connection is enough.
+    /// The path of the HTTP request. None: a TCP connection is enough.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub path: Option<String>,
 }
 
 impl Probe {
-    /// Reads `[[http://]HOST][:PORT][/PATH]`, a URL of which the usual may be left out.
+    /// Parses `[[http://]HOST][:PORT][/PATH]`, a URL with defaults: `localhost`, port 80 and the
+    /// path `/`.
     ///
     /// # Errors
-    /// When it is none. The message says what is wrong, for behind `KEY=VALUE: `.
+    /// When the text is not such a URL, or asks for TLS. The message follows `KEY=VALUE: ` in a
+    /// diagnostic.
     pub fn http(text: &str) -> Result<Self, Fault> {
         if text.starts_with("https://") {
             let remedy = "write HealthTcp= for the port alone, or HealthCmd= and a program of the image";
@@ -57,7 +60,7 @@ impl Probe {
         Ok(Self { host: self::host(host)?, port: self::port(port.unwrap_or("80"))?, path: Some(path.to_owned()) })
     }
 
-    /// Reads `[HOST:]PORT`.
+    /// Parses `[HOST:]PORT`; the default host is `localhost`.
     ///
     /// # Errors
     /// As for [`Self::http`].
@@ -69,7 +72,7 @@ impl Probe {
         Ok(Self { host: self::host(host)?, port: self::port(port)?, path: None })
     }
 
-    /// Where it is put, one after the other until there is an answer.
+    /// The addresses that are tried, in this order, until one answers.
     #[must_use]
     pub fn addresses(&self) -> Vec<SocketAddr> {
         let hosts = match self.host.parse() {
@@ -79,7 +82,8 @@ impl Probe {
         hosts.into_iter().map(|host| SocketAddr::new(host, self.port)).collect()
     }
 
-    /// The host as a URL and the `Host` field have it: with the port, unless that is the usual one.
+    /// The host as in a URL and in the `Host` field: with the port, unless that is the default port
+    /// of HTTP.
     #[must_use]
     pub fn authority(&self) -> String {
         let host = if self.host.contains(':') { format!("[{}]", self.host) } else { self.host.clone() };
@@ -96,7 +100,7 @@ impl fmt::Display for Probe {
     }
 }
 
-/// Host and port, the host without the brackets that an address of IPv6 has.
+/// Splits into host and port. The host of an IPv6 address loses its brackets.
 fn split(authority: &str) -> (&str, Option<&str>) {
     if let Some((address, rest)) = authority.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         return (address, rest.strip_prefix(':'));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What the launcher is told: `process.json`, in the shape of `process` and `linux` in the OCI runtime specification
-//! (config.md, config-linux.md). `prepare` writes it, the launcher reads it. Pure data.
+//! The input of the launcher: `process.json`, in the shape of `process` and `linux` in the OCI
+//! runtime specification (config.md, config-linux.md). `prepare` writes the file, the launcher
+//! reads it. Pure data.
 
 use std::collections::BTreeMap;
 
@@ -11,63 +12,71 @@ use crate::contract::capability::Capabilities;
 /// The name of the file in an application's directory.
 pub const FILE: &str = "process.json";
 
-/// The image's environment, in the same directory. It belongs to the image; the administrator may edit it there.
+/// The file with the image's environment, in the same directory. The file is in the image's tree,
+/// where the administrator may edit it.
 pub const IMAGE_ENVIRONMENT: &str = "env";
 
-/// What the container's configuration adds to it, in the same directory.
+/// The file with the variables that the container's configuration adds, in the same directory.
 pub const OWN_ENVIRONMENT: &str = "container.env";
 
-/// Variables that are secrets, in the same directory where there are any.
+/// The file with the variables that are secrets, in the same directory. Without such variables
+/// there is no file.
 pub const SECRET_ENVIRONMENT: &str = "secrets.env";
 
-/// Where the launcher is in an application's root.
+/// Path of the launcher in an application's root.
 pub const PROGRAM: &str = "/run/sdme-oci-run";
 
-/// By what name the application's directory is handed to it.
+/// The descriptor name (`sd_listen_fds_with_names(3)`) under which the launcher receives the
+/// application's directory.
 pub const HANDED_OVER: &str = "sdme";
 
-/// By what name the socket that takes commands for an application is passed to the launcher.
+/// The descriptor name (`sd_listen_fds_with_names(3)`) under which the launcher receives the socket
+/// that accepts commands for an application.
 pub const COMMANDS: &str = "sdme-exec";
 
-/// Where that socket is in the container, by the name of the application's service without its suffix. Applications have a
-/// `/run` of their own and cannot see it.
+/// The directory of these sockets in the container. A socket has the name of the application's
+/// service without its suffix. Applications have their own `/run` and cannot see the directory.
 pub const COMMAND_SOCKETS: &str = "/run/sdme/exec";
 
-/// How the launcher's message about the end of an application begins.
+/// The beginning of the launcher's message about the end of an application.
 pub const ENDED: &str = "the application ended with";
 
-/// What the launcher starts. The environment is in files of its own, which are easier to read and to edit.
+/// The process that the launcher starts. The environment is in separate files, which are easier to
+/// read and to edit.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Process {
     /// Program and arguments. A program without a slash is looked up in `PATH`.
     pub args: Vec<String>,
-    /// Working directory; made when it is missing, as Docker does.
+    /// Working directory. The launcher makes it if it is missing, as Docker does.
     pub cwd: String,
-    /// Who it runs as.
+    /// The user that the program runs as.
     pub user: User,
-    /// The capabilities it can have at most.
+    /// The bounding set of the program (capabilities(7)).
     pub capabilities: Capabilities,
-    /// The capabilities that it keeps as another user than root (capabilities(7), "ambient").
+    /// The capabilities that the program keeps when its user is not root (capabilities(7),
+    /// "ambient").
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub kept: Option<Capabilities>,
-    /// Whether the service manager has made the PID namespace and the mounts (`PrivatePIDs=`): the launcher then has no
-    /// privilege to, and nothing of it is left to be hidden.
+    /// Whether the service manager has already made the PID namespace and the mounts
+    /// (`PrivatePIDs=`). Then the launcher has no privilege to make them, and nothing remains to
+    /// hide.
     #[serde(default)]
     pub private_pids: bool,
-    /// How its output is logged.
+    /// How the output is logged.
     pub log: Log,
-    /// Kernel settings, by their name with dots.
+    /// Kernel settings, by their names with dots as separators.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, String>,
     /// Paths that are made inaccessible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked_paths: Vec<String>,
-    /// File systems in memory that are filled with what the image has at their paths, as `/run` always is; and whether they get the
-    /// owner and the mode of the image's directory, too.
+    /// File systems in memory that start with the content that the image has at their paths, as
+    /// `/run` always does. The value tells whether they also get the owner and the mode of the
+    /// image's directory.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub copied: BTreeMap<String, bool>,
-    /// Whether `/run` is read-only once it is filled.
+    /// Whether `/run` becomes read-only after the launcher has filled it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub read_only_run: bool,
 }
@@ -76,25 +85,25 @@ pub struct Process {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct User {
-    /// User id.
+    /// User ID.
     pub uid: u32,
-    /// Group id.
+    /// Group ID.
     pub gid: u32,
-    /// Supplementary group ids.
+    /// Supplementary group IDs.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub additional_gids: Vec<u32>,
-    /// `HOME`, unless the environment has one.
+    /// The value of `HOME`, unless the environment has the variable.
     pub home: String,
 }
 
-/// How output is logged: the fields of the journal's stream protocol.
+/// How the output is logged: fields of the journal's stream protocol.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Log {
     /// `SYSLOG_IDENTIFIER`
     pub identifier: String,
-    /// The unit it belongs to.
+    /// The unit that the output belongs to.
     pub unit: String,
-    /// Severity of standard output (syslog(3)); standard error is one level more severe.
+    /// Severity of standard output (syslog(3)). Standard error is one level more severe.
     pub level: u8,
     /// Whether a line may begin with its severity, as in `<3>` (sd-daemon(3)).
     pub prefix: bool,

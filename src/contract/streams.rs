@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Copies the streams between a command and its caller, so that neither has a descriptor of the other's.
+//! Copies the streams between a command and its caller, so that neither process has a descriptor of
+//! the other.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -10,10 +11,11 @@ use std::thread::{JoinHandle, spawn};
 
 use nix::poll::{PollFd, PollFlags, poll};
 
-/// As much as a pipe holds.
+/// Size of the buffer in bytes: the capacity of a pipe (pipe(7)).
 const BUFFER: usize = 64 << 10;
 
-/// How often a stream that is silent is asked whether the command has ended, in milliseconds.
+/// Interval in which a thread with a silent stream checks whether the command has ended, in
+/// milliseconds.
 const INTERVAL: u16 = 100;
 
 /// The streams of one command, each copied by a thread.
@@ -24,12 +26,12 @@ pub struct Copies {
 }
 
 impl Copies {
-    /// Copies input of the caller's to the command, for as long as this process lives.
+    /// Copies the caller's input to the command, until the input ends or this process exits.
     pub fn input(&self, from: File, to: File) {
         drop(self.start(from, to));
     }
 
-    /// Copies output of the command's to the caller.
+    /// Copies the command's output to the caller.
     pub fn output(&mut self, from: File, to: File) {
         let copying = self.start(from, to);
         self.outputs.push(copying);
@@ -40,7 +42,8 @@ impl Copies {
         spawn(move || copy(from, to, &ended))
     }
 
-    /// The command has ended: waits until what it has written is copied.
+    /// Waits until everything that the command has written is copied. Call this after the command
+    /// has ended.
     pub fn finish(self) {
         self.ended.store(true, Ordering::Relaxed);
         for output in self.outputs {
@@ -50,8 +53,9 @@ impl Copies {
     }
 }
 
-/// Copies until `from` ends, until `to` has no reader any more, or until `ended` is set and nothing is left to be read: a process
-/// that the command has left behind may keep the stream open. Both ends are closed then.
+/// Copies until `from` ends, until `to` has no reader, or until `ended` is set and nothing is left
+/// to read: a process that the command has left behind may keep the stream open. Both files are
+/// closed at the end.
 fn copy(mut from: File, mut to: File, ended: &AtomicBool) {
     let mut buffer = vec![0; BUFFER];
     loop {

@@ -1,30 +1,30 @@
 // SPDX-License-Identifier: MIT
-//! The first line of a file that was converted. It has a digest of the rest, so that the next conversion knows whether a person has
-//! changed the file since. Pure.
+//! The mark: the first line of a converted file. It has a digest of the remaining text, so that the
+//! next conversion recognizes a file that was changed since. Pure.
 
 use super::Outcome;
 use crate::image::digest::Digest;
 
 const START: &str = "# Written by sdme-gen convert ";
 const OF: &str = " for the project ";
-/// In place of the project, for a file that other projects share.
+/// Stands in place of the project name in a file that several projects share.
 const SHARED: &str = "*";
 const MIDDLE: &str = "; not replaced once it is changed (";
 
-/// Where a file comes from.
+/// The origin of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
-    /// A conversion of this project wrote it, and nobody has changed it.
+    /// A conversion of the named project wrote the file, and it is unchanged.
     Converted(String),
-    /// A conversion wrote it for a network that projects share, and nobody has changed it.
+    /// A conversion wrote the file for a network that projects share, and it is unchanged.
     Shared,
-    /// A conversion wrote it, and somebody has changed it.
+    /// A conversion wrote the file, and it was changed since.
     Changed,
-    /// Somebody else wrote it.
+    /// No conversion of this kind wrote the file.
     Other,
 }
 
-/// Puts the mark of a verb into each file.
+/// Puts a mark with the name of the conversion (`tool`) in front of each file and unit.
 pub fn mark(out: &mut Outcome, tool: &str) {
     for (name, text) in out.files.iter_mut().chain(&mut out.units) {
         let rest = format!("\n{text}");
@@ -33,7 +33,7 @@ pub fn mark(out: &mut Outcome, tool: &str) {
     }
 }
 
-/// Where a file with this text comes from, as far as a verb wrote it.
+/// Returns the origin of a file with this text, from the point of view of the conversion `tool`.
 #[must_use]
 pub fn origin(tool: &str, text: &str) -> Origin {
     let (first, rest) = text.split_once('\n').unwrap_or((text, ""));
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_changed_file_is_recognised() {
+    fn a_mark_tells_converted_changed_and_other_files_apart() {
         let mut out = Outcome { project: "shop".to_owned(), ..Outcome::default() };
         for name in ["a.network", "b.network"] {
             out.files.insert(name.to_owned(), "[Network]\nInternal=yes\n".to_owned());

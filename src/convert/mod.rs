@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! From what others describe containers with to files of ours: Quadlet files, command lines of docker and podman, Compose
-//! files. What has no counterpart is listed, never dropped in silence. Pure.
+//! Converts other descriptions of containers to configuration files of sdme-gen: Quadlet files,
+//! command lines of docker, podman and nerdctl, Compose projects and Kubernetes manifests. Settings
+//! without a counterpart are always listed. Pure.
 
 pub mod compose;
 pub mod kube;
@@ -26,17 +27,18 @@ use crate::config::keys::{FileType, supported};
 use crate::config::sources::{SourceFile, Sources, Text};
 use crate::model::Facts;
 
-/// What something was converted to.
+/// The result of converting Quadlet files or command lines.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Converted {
-    /// Files by name, with their text.
+    /// The texts of the files by name.
     pub files: BTreeMap<String, String>,
-    /// What has no counterpart, or another one than might be expected; one line each.
+    /// Settings that have no counterpart or behave differently; one line each.
     pub notes: Vec<String>,
 }
 
 impl Converted {
-    /// Takes out what `check` would refuse, and lists it with what else is to be known about the files, taken together.
+    /// Removes the lines and files that `check` would refuse, and adds what `check` reports about
+    /// the remaining files.
     #[must_use]
     fn checked(mut self) -> Self {
         for refused in without_refused(&mut self.files) {
@@ -50,7 +52,8 @@ impl Converted {
     }
 }
 
-/// Files, by name and text, as the configuration that they are.
+/// Creates a configuration from the names and texts of files. Files with unknown extensions are
+/// left out.
 pub fn sources<'a>(files: impl IntoIterator<Item = (&'a String, &'a String)>) -> Sources {
     let file = |(name, text): (&String, &String)| {
         let (stem, extension) = name.rsplit_once('.')?;
@@ -61,7 +64,7 @@ pub fn sources<'a>(files: impl IntoIterator<Item = (&'a String, &'a String)>) ->
     Sources { files: files.into_iter().filter_map(file).collect(), ..Sources::default() }
 }
 
-/// One file in the making, and what could not be put into it.
+/// A file under construction, with notes on the settings that it could not take.
 #[derive(Debug)]
 struct Builder {
     file_type: FileType,
@@ -76,7 +79,8 @@ impl Builder {
         Self { file_type, draft, notes: Vec::new() }
     }
 
-    /// Writes a key of ours for `origin`, unless that key cannot be used.
+    /// Writes a key of a section of sdme-gen for `origin`. If the key is not supported or its value
+    /// is invalid, a note is added instead.
     fn put(&mut self, origin: &str, key: &str, value: &str) {
         let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let written = written.and_then(|_| self.draft.own(self.file_type, key, value));
@@ -85,7 +89,7 @@ impl Builder {
         }
     }
 
-    /// Writes several words of one key.
+    /// Writes a key whose value is a list of words.
     fn words(&mut self, origin: &str, key: &str, words: &[String]) {
         let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let section = self.file_type.section();
@@ -94,7 +98,7 @@ impl Builder {
         }
     }
 
-    /// Writes a setting into a section that is passed through.
+    /// Writes a setting into a section of systemd, which is passed through to the unit.
     fn set(&mut self, origin: &str, section: &str, key: &str, value: &str) {
         if let Err(message) = self.draft.set(section, key, value) {
             self.note(origin, &message);
@@ -105,7 +109,7 @@ impl Builder {
         self.notes.push(format!("{origin}: {text}"));
     }
 
-    /// The restart policy of docker.
+    /// Writes a restart policy of docker.
     fn restart(&mut self, origin: &str, policy: &str) {
         match policy.split(':').next().unwrap_or_default() {
             "no" | "" => {}
@@ -125,26 +129,27 @@ impl Builder {
     }
 }
 
-/// A text without what names of containers do not have.
+/// Replaces the characters of a text that are invalid in names of containers.
 #[must_use]
 pub fn plain_name(text: &str) -> String {
     name(text)
 }
 
-/// A name that can be a container's.
+/// Returns a valid name of a container: other characters become dashes, and an empty result becomes
+/// `container`.
 fn name(text: &str) -> String {
     let plain: String = text.chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '-' }).collect();
     let plain = plain.trim_matches('-').to_owned();
     if plain.is_empty() { "container".to_owned() } else { plain }
 }
 
-/// The name of a container after its image.
+/// Derives the name of a container from its image.
 fn name_of_image(image: &str) -> String {
     let last = image.rsplit('/').next().unwrap_or(image);
     name(last.split([':', '@']).next().unwrap_or(last))
 }
 
-/// A name that no other file has.
+/// Returns `wanted`, with a number appended if that name is taken, and adds it to `taken`.
 fn unique(wanted: &str, taken: &mut BTreeSet<String>) -> String {
     let mut name = wanted.to_owned();
     let mut number = 1;

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! What a project, of Compose or of Kubernetes, is converted to: files that stand beside those of other projects. Pure.
+//! The result of converting a Compose project or Kubernetes manifests: files that can coexist with
+//! those of other projects. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Something of a project that the files do not have.
+/// A setting of a project that was not converted.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lost {
     /// The service, or another part of the project.
     pub subject: String,
-    /// The key.
+    /// The key of the setting.
     pub key: String,
-    /// Why, and what to do.
+    /// The reason, and what the user can do.
     pub reason: String,
 }
 
@@ -20,46 +21,49 @@ impl std::fmt::Display for Lost {
     }
 }
 
-/// What a project was converted to.
+/// The result of converting a project.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// The name of the project.
     pub project: String,
-    /// Files by name, with their text.
+    /// The texts of the files by name.
     pub files: BTreeMap<String, String>,
-    /// Symbolic links by name, with the file beside them that each leads to: the instances of templates.
+    /// Symbolic links by name, each with the name of its target in the same directory: the
+    /// instances of templates.
     pub links: BTreeMap<String, String>,
-    /// The files among them for networks that other projects share. Such a file is written only if there is none of its name.
+    /// Names of the files for networks that other projects share. Such a file is written only if it
+    /// does not exist.
     pub shared: BTreeSet<String>,
-    /// The containers that start with the project.
+    /// The names of the containers that start with the project.
     pub start: Vec<String>,
-    /// Values of secrets and configs that the project itself has, by the names of credentials.
+    /// Values of secrets and configs that are part of the project, by the name of the credential.
     pub credentials: BTreeMap<String, String>,
-    /// What was lost.
+    /// The settings that were not converted.
     pub lost: Vec<Lost>,
-    /// Other things worth knowing; nothing is lost by them.
+    /// Further remarks about settings that were converted.
     pub remarks: Vec<String>,
-    /// Directories of the host that Docker, or a cluster, would make.
+    /// Directories of the host that Docker or a cluster would create.
     pub directories: BTreeSet<String>,
-    /// Values that are encrypted before they are written, by the names of credentials.
+    /// Values that are encrypted before they are written, by the name of the credential.
     pub secrets: BTreeMap<String, Vec<u8>>,
-    /// Files that are mounted into containers, by their paths below the project's directory in [`FILES`].
+    /// Files that are mounted into containers, by their path below the directory of the project in
+    /// [`FILES`].
     pub mounted: BTreeMap<String, Mounted>,
-    /// Units of systemd that are no files of ours, such as timers, by name.
+    /// The texts of systemd units, such as timers, by name.
     pub units: BTreeMap<String, String>,
-    /// Further units that start with the project.
+    /// Additional systemd units that start with the project.
     pub start_units: Vec<String>,
 }
 
-/// The directory of the files that are mounted into containers. It is not below `/etc/sdme`, where a key of a ConfigMap such as
-/// `web.container` would be read as configuration.
+/// The directory of the files that are mounted into containers. It is outside of `/etc/sdme`,
+/// because a key of a ConfigMap such as `web.container` would be read as configuration there.
 pub const FILES: &str = "/etc/sdme-files";
 
 /// A file that is mounted into containers.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mounted {
-    /// Its content.
+    /// The content of the file.
     pub content: Vec<u8>,
-    /// Its mode.
+    /// The permission bits of the file.
     pub mode: u32,
 }

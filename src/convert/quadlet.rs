@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Files of Podman's Quadlet (podman-systemd.unit(5)): what we have is copied as it is written, comments left out. What podman
-//! takes for granted is written down, and what `check` would refuse is left out and listed. Pure.
+//! Converts files of Podman's Quadlet (podman-systemd.unit(5)). Supported settings are copied as
+//! they are, without comments. Defaults of podman that differ from those of sdme-gen are written
+//! explicitly, and lines that `check` would refuse are removed and listed. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -14,32 +15,33 @@ use crate::diag::Severity;
 use crate::ini;
 use crate::model::Facts;
 
-/// A file to be converted.
+/// A file to convert.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Source {
-    /// Its name. That of a drop-in has its directory in front: `web.container.d/10-ports.conf`.
+    /// The name of the file. The name of a drop-in includes its directory:
+    /// `web.container.d/10-ports.conf`.
     pub name: String,
-    /// The path of the directory that relative paths in it begin at; empty if that is not known.
+    /// The directory to which relative paths in the file refer; empty if it is not known.
     pub directory: String,
-    /// Its text.
+    /// The text of the file.
     pub text: String,
 }
 
-/// What became of files.
+/// The result of converting a folder.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Folder {
-    /// The files, and notes on what they lack.
+    /// The converted files, with notes on settings that were not converted.
     pub converted: Converted,
-    /// Names of files that came over whole.
+    /// Names of the files that were converted completely.
     pub whole: BTreeSet<String>,
-    /// Names of files of which lines were left out.
+    /// Names of the files that lost lines.
     pub partly: BTreeSet<String>,
-    /// Names of files that did not come over.
+    /// Names of the files that were not converted.
     pub lost: BTreeSet<String>,
 }
 
 impl Folder {
-    /// A sentence on how many files came over.
+    /// Returns a sentence with the numbers of converted files.
     #[must_use]
     pub fn summary(&self) -> String {
         let (whole, partly, lost) = (self.whole.len(), self.partly.len(), self.lost.len());
@@ -47,7 +49,7 @@ impl Folder {
     }
 }
 
-/// The sections and keys in which other units are named (systemd.unit(5)).
+/// The sections and keys whose values are names of units (systemd.unit(5)).
 const NAMING: [(&str, &[&str]); 2] = [
     (
         "Unit",
@@ -72,7 +74,7 @@ const NAMING: [(&str, &[&str]); 2] = [
     ("Install", &["WantedBy", "RequiredBy", "UpheldBy"]),
 ];
 
-/// The units of a folder that are files of ours, and what the units that Quadlet makes of them are called.
+/// Maps the names of the units that Quadlet generates to the files of this folder.
 #[derive(Default)]
 struct Siblings(BTreeMap<String, String>);
 
@@ -90,7 +92,8 @@ pub fn quadlet(sources: &[Source]) -> Folder {
         }
         for part in quadlets::split(source.text.as_bytes(), stem) {
             match part {
-                // The text was UTF-8, and was cut at line ends.
+                // The text is UTF-8 and was split at line ends, so the lossy conversion loses
+                // nothing.
                 Ok(part) => {
                     add(&part.name, source, String::from_utf8_lossy(&part.text).into_owned(), &mut units, &mut out);
                 }
@@ -118,12 +121,12 @@ pub fn quadlet(sources: &[Source]) -> Folder {
         }
         let image = |line: &str| line.starts_with("Image=") || line.starts_with("Rootfs=");
         if *file_type == FileType::Container && !builder.draft.section(file_type.section()).lines().any(image) {
-            // Here, it would be a clone of the host.
+            // Without an image, the container would be a clone of the host here.
             problems.push(format!("{name}: the file has no Image=, and podman refuses it; write Image="));
         }
         let lost = !builder.notes.is_empty();
         if problems.is_empty() {
-            usual_network(*file_type, &mut builder);
+            default_network(*file_type, &mut builder);
             out.converted.files.insert(name.clone(), builder.draft.to_string());
             let kept = if lost { &mut out.partly } else { &mut out.whole };
             kept.insert(name.clone());
@@ -135,7 +138,7 @@ pub fn quadlet(sources: &[Source]) -> Folder {
     checked(out)
 }
 
-/// Adds the text of a unit, unless its kind is not read or there is one of its name.
+/// Adds the text of a unit, unless its kind is not supported or its name is taken.
 fn add<'a>(
     name: &str,
     source: &'a Source,
@@ -156,7 +159,7 @@ fn add<'a>(
             |fault| fault.to_string(),
         ),
     };
-    // A second file of a name must not count for the first.
+    // A second file of the same name must not change the state of the first one.
     let place = if units.contains_key(name) { format!("{}/{name}", source.directory) } else { name.to_owned() };
     out.converted.notes.push(format!("{place}: {reason}"));
     out.lost.insert(place);
@@ -188,7 +191,7 @@ fn entries(document: &ini::Document, directory: &str, siblings: &Siblings, build
     for entry in &document.entries {
         let origin = format!("{}: {}=", entry.at, entry.key);
         if &*entry.section == "Quadlet" {
-            // Default dependencies are on the network being up, and none are added here.
+            // Default dependencies wait for the network, and no such dependencies are added here.
         } else if &*entry.section != own {
             let value = siblings.renamed(&entry.section, &entry.key, &entry.value);
             builder.set(&origin, &entry.section, &entry.key, &value);
@@ -196,7 +199,7 @@ fn entries(document: &ini::Document, directory: &str, siblings: &Siblings, build
             network(builder, &origin, &entry.value);
         } else {
             match supported(builder.file_type, &entry.key) {
-                // Written as it is: quotes mean the same.
+                // The value is copied as it is, because quotes have the same meaning.
                 Ok(_) => builder.set(&origin, own, &entry.key, &absolute(directory, &entry.key, &entry.value)),
                 Err(problem) => builder.note(&entry.at.to_string(), &problem.to_string()),
             }
@@ -204,7 +207,7 @@ fn entries(document: &ini::Document, directory: &str, siblings: &Siblings, build
     }
 }
 
-/// `Network=`: what has no name is a network of podman's that is not made of a bridge.
+/// Writes `Network=`. Podman's modes without a named network become `uplink`.
 fn network(builder: &mut Builder, origin: &str, value: &str) {
     let value = match value.split(':').next().unwrap_or_default() {
         "pasta" | "slirp4netns" | "private" => "uplink",
@@ -214,8 +217,9 @@ fn network(builder: &mut Builder, origin: &str, value: &str) {
     builder.set(origin, own, "Network", value);
 }
 
-/// A container or pod that names no network is in podman's default network, which is called `bridge` here.
-fn usual_network(file_type: FileType, builder: &mut Builder) {
+/// Writes podman's default network for a container or pod that names no network. That network is
+/// called `bridge` here.
+fn default_network(file_type: FileType, builder: &mut Builder) {
     if !matches!(file_type, FileType::Container | FileType::Pod) {
         return;
     }
@@ -225,7 +229,7 @@ fn usual_network(file_type: FileType, builder: &mut Builder) {
     }
 }
 
-/// A value whose relative path begins at the directory of the file, which is about to change.
+/// Makes a relative path in a value absolute, because the converted file is in another directory.
 fn absolute(directory: &str, key: &str, value: &str) -> String {
     let dotted = |path: &str| path.starts_with("./") || path.starts_with("../");
     let full = |path: &str| format!("{directory}/{}", path.strip_prefix("./").unwrap_or(path));
@@ -251,7 +255,8 @@ fn absolute(directory: &str, key: &str, value: &str) -> String {
 }
 
 impl Siblings {
-    /// `ServiceName=` counts, else the name that Quadlet gives to the unit.
+    /// Maps the unit of each file to that file. The unit is named by `ServiceName=`, or by
+    /// Quadlet's naming scheme.
     fn of(units: &BTreeMap<String, (FileType, &Source, String)>) -> Self {
         let service = |(name, (file_type, _, text)): (&String, &(FileType, &Source, String))| {
             let stem = name.strip_suffix(file_type.extension()).unwrap_or(name).trim_end_matches('.').to_owned();
@@ -260,7 +265,7 @@ impl Siblings {
             let unit = match (named, file_type) {
                 (Some(entry), _) => entry.value.clone(),
                 (None, FileType::Container) => stem,
-                // The suffix is in front of the `@` of a template.
+                // Quadlet inserts its suffix before the `@` of a template.
                 (None, _) => match stem.split_once('@') {
                     Some((template, instance)) => format!("{template}-{}@{instance}", file_type.extension()),
                     None => format!("{stem}-{}", file_type.extension()),
@@ -271,7 +276,7 @@ impl Siblings {
         Self(units.iter().map(service).collect())
     }
 
-    /// A value in which units of siblings are called by their files.
+    /// Replaces the names of units that Quadlet would generate by the names of their files.
     fn renamed(&self, section: &str, key: &str, value: &str) -> String {
         let naming = NAMING.iter().any(|(name, keys)| *name == section && keys.contains(&key));
         if !naming || !value.split_whitespace().any(|word| self.0.contains_key(word)) {
@@ -282,7 +287,7 @@ impl Siblings {
     }
 }
 
-/// Leaves out what `check` would refuse, and adds its warnings.
+/// Removes the lines and files that `check` would refuse, and adds its warnings.
 fn checked(mut out: Folder) -> Folder {
     for refused in without_refused(&mut out.converted.files) {
         let name = refused.file;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Folders of Quadlet files, converted.
+//! Tests of converting folders of Quadlet files.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -18,7 +18,7 @@ fn text<'a>(folder: &'a Folder, name: &str) -> &'a str {
 }
 
 #[test]
-fn the_vocabulary_is_kept_and_the_rest_is_named() {
+fn supported_settings_are_copied_and_others_are_noted() {
     let web = "# mine\n[Unit]\nAfter=data.volume\n[Container]\nImage=nginx\nPublishPort=8080:80\nExec=a \"b c\"\n\
         Unmasked=x\nRootfs=/x\n[Quadlet]\nDefaultDependencies=no\n[Install]\nWantedBy=default.target\n";
     let found = folder(&[("web.container", web), ("net.kube", "")]);
@@ -40,7 +40,7 @@ fn the_vocabulary_is_kept_and_the_rest_is_named() {
 }
 
 #[test]
-fn networks_are_those_of_podman() {
+fn networks_keep_the_meaning_of_podman() {
     let app = "[Container]\nImage=nginx\nNetwork=front.network:alias=web\nNetwork=bridge\nNetworkAlias=www\n";
     let front = "[Network]\nSubnet=10.5.0.0/24\nInternal=true\n";
     let job = "[Container]\nImage=nginx\n";
@@ -64,7 +64,7 @@ fn networks_are_those_of_podman() {
 }
 
 #[test]
-fn siblings_keep_their_meaning() {
+fn references_to_units_of_the_folder_become_references_to_files() {
     let found = folder(&[
         (
             "web.container",
@@ -80,7 +80,7 @@ fn siblings_keep_their_meaning() {
 }
 
 #[test]
-fn nothing_is_written_that_check_refuses() {
+fn lines_and_files_that_check_refuses_are_left_out() {
     let found = folder(&[
         ("a.container", "[Container]\nImage=a\nTimezone=Middle of Europe\nUser=1\n"),
         ("b.container", "[Container]\nImage=b\nPod=none.pod\n"),
@@ -100,7 +100,7 @@ fn nothing_is_written_that_check_refuses() {
 }
 
 #[test]
-fn units_of_one_file_and_drop_ins_are_read() {
+fn files_with_several_units_and_drop_ins_are_read() {
     let found = folder(&[
         (
             "all.quadlets",

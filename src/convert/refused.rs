@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What `check` would refuse, or leave out, is taken out of converted files, line by line, by compiling them: there is no second list of rules. Pure.
+//! Removes the lines that `check` would refuse from converted files. The files are compiled to find
+//! these lines, so there is no second list of rules. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,26 +8,28 @@ use crate::compile;
 use crate::diag::Diagnostic;
 use crate::model::Facts;
 
-/// Keys without which a file would mean something else.
+/// Keys whose removal would change the meaning of the file, so that the whole file is removed
+/// instead.
 const ESSENTIAL: [&str; 3] = ["Image=", "Pod=", "Network="];
 
-/// A line that was taken out, or a file.
+/// A line or a file that was removed.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Refused {
     /// The name of the file.
     pub file: String,
-    /// The line.
+    /// The text of the line.
     pub line: String,
-    /// Why, and what to do.
+    /// The reason, and what the user can do.
     pub reason: String,
-    /// Whether the file cannot be used without the line, and is taken out as a whole.
+    /// Whether the whole file was removed, because it cannot be used without the line.
     pub whole: bool,
 }
 
-/// Takes out what `check` would refuse of these files, by name, and tells what it was.
+/// Removes what `check` would refuse from files by name, and returns the removed lines and files.
 pub(super) fn without_refused(files: &mut BTreeMap<String, String>) -> Vec<Refused> {
     let mut all = Vec::new();
-    // Each round removes at least one line or file.
+    // Each round removes at least one line or file, so the number of lines bounds the number of
+    // rounds.
     let most = files.values().map(|text| text.lines().count()).sum::<usize>();
     for _ in 0..most {
         let problems = compile(&super::sources(&*files), &Facts::default()).diagnostics;
@@ -34,9 +37,10 @@ pub(super) fn without_refused(files: &mut BTreeMap<String, String>) -> Vec<Refus
         if errors.is_empty() {
             break;
         }
-        // Later lines first, so that the numbers of earlier ones stay right.
+        // Later lines are removed first, so that the numbers of earlier lines stay valid.
         errors.sort_by(|a, b| b.at.cmp(&a.at));
-        // A file may be refused because of a line of another one, so whole files go only when no line is left that can go.
+        // A file may be refused because of a line in another file, so whole files are removed only
+        // if no single line can be removed.
         let (files_at_fault, lines): (Vec<&Diagnostic>, Vec<&Diagnostic>) =
             errors.into_iter().partition(|problem| is_whole(&line_of(problem, files)));
         let mut seen = BTreeSet::new();
@@ -57,7 +61,7 @@ fn is_whole(line: &str) -> bool {
     ESSENTIAL.iter().any(|key| line.starts_with(key)) || !line.contains('=')
 }
 
-/// The line that a problem is about.
+/// Returns the line that a diagnostic refers to.
 fn line_of(problem: &Diagnostic, files: &BTreeMap<String, String>) -> String {
     let index = usize::try_from(problem.at.line).unwrap_or_default().saturating_sub(1);
     let text = files.get(&*problem.at.file).map(String::as_str).unwrap_or_default();

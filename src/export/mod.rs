@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! From files of ours to what others run containers with. What has no counterpart is listed, never dropped in silence. Pure.
+//! Exports configuration files of sdme-gen to formats of other tools. Settings without a
+//! counterpart are always listed. Pure.
 
 pub mod kube;

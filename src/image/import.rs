@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! One import from beginning to end.
+//! Imports an image: downloads, verifies, unpacks and publishes it.
 //!
-//! Everything is done in a private directory and gets its name only when it is complete and on disk, so an import
-//! interrupted anywhere changes nothing. Must not decide what an image is or how it unpacks.
+//! An import works in a private directory. The result gets its name only when it is complete and
+//! written to disk, so an interrupted import changes nothing. This module must not decide what an
+//! image is or how it is unpacked.
 
 use std::cell::Cell;
 use std::fs::{self, File};
@@ -20,7 +21,7 @@ use crate::config::values::access::{Access, Registries};
 use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull, RegistryRef};
 use crate::image::kind::install;
-use crate::image::kind::install::Wanted;
+use crate::image::kind::install::Options;
 use crate::image::kind::mode;
 use crate::image::kind::user;
 use crate::image::source::deadline::Deadline;
@@ -39,37 +40,37 @@ use crate::image::unpack::{applayer, inventory};
 use crate::model::Mode;
 use crate::rootdir::tree::{Tree, lookup};
 
-/// What is to be imported.
+/// The parameters of an import.
 #[derive(Debug, Clone, Copy)]
 pub struct Request<'a> {
     /// Name of the image: the `NAME` of `NAME.image`.
     pub name: &'a str,
-    /// Where it comes from.
+    /// The source of the image.
     pub source: &'a ImageSource,
-    /// `Mode=`
+    /// The value of `Mode=`.
     pub mode: ModeSetting,
-    /// `Pull=`
+    /// The value of `Pull=`.
     pub pull: Pull,
-    /// `Arch=` and `Variant=`
+    /// The values of `Arch=` and `Variant=`.
     pub platform: &'a PlatformSetting,
-    /// How its registry is spoken to.
+    /// Credentials, certificates and retries for the registry of the image.
     pub access: &'a Access,
-    /// Mirrors and registries without encryption.
+    /// Mirrors, insecure registries and the limits of imports, from `sdme.conf`.
     pub registries: &'a Registries,
-    /// `InstallPackages=`
+    /// The value of `InstallPackages=`.
     pub install: InstallSetting,
     /// The commands that install packages.
     pub installers: &'a Installers,
-    /// The digest that its manifest or its index has to have, if `sdme.lock` or an update says so.
+    /// The digest that the manifest or the index must have, if `sdme.lock` or an update sets one.
     pub digest: Option<&'a str>,
-    /// What decides whether it is accepted.
+    /// The signature policy and `VerifyKey=`, which decide whether the image is accepted.
     pub trust: &'a Trust,
-    /// Bounds on its size.
+    /// Limits on the size of the image.
     pub limits: Limits,
 }
 
 impl<'a> Request<'a> {
-    /// A request with the defaults of every key.
+    /// Creates a request with the default of every setting.
     #[must_use]
     pub fn new(name: &'a str, source: &'a ImageSource) -> Self {
         static PLATFORM: PlatformSetting = PlatformSetting { architecture: None, variant: None };
@@ -95,7 +96,8 @@ impl<'a> Request<'a> {
 }
 
 impl Request<'_> {
-    /// What is asked for about packages, in a few words; nothing where it cannot matter or is what it always is.
+    /// Describes the requested package installation. The text is empty for the default and for a
+    /// mode in which nothing is installed.
     fn installation(&self) -> String {
         match (self.mode, self.install) {
             (ModeSetting::App, _) => String::new(),
@@ -108,37 +110,37 @@ impl Request<'_> {
         }
     }
 
-    fn suits(&self, found: &Imported, reference: &str) -> bool {
-        found.image.suits(reference, self.mode, self.platform)
+    fn accepts(&self, found: &Imported, reference: &str) -> bool {
+        found.image.satisfies(reference, self.mode, self.platform)
             && self.digest.is_none_or(|digest| found.image.is(digest))
-            // Commands that were not run do not matter.
+            // A difference in commands is irrelevant if no command was run.
             && (found.image.requested_installation == self.installation()
                 || (found.image.installed.is_none() && self.install != InstallSetting::Yes))
     }
 }
 
-/// Makes sure that the image is there as requested, and says where.
+/// Ensures that the requested image is in the store, and returns it.
 ///
 /// # Errors
-/// When it is not there and cannot be had, with a reason that names the source and, where there is one, the layer and
-/// the entry in it. Whatever was imported before is then untouched.
+/// Returns an error if the image is missing and cannot be imported. The message names the source
+/// and, where possible, the layer and the entry in it. An earlier import stays untouched.
 pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Imported> {
     check_name(request.name)?;
     let reference = request.source.to_string();
     let judge = Judge::new(request.source, request.trust, store.host())?;
-    // Why what is there is not accepted.
+    // The reason why the image in the store is not accepted, if it is not.
     let unaccepted = Cell::new(None);
     let present = || -> Result<Option<Imported>> {
         let found = match store.lookup(request.name) {
             Ok(found) => found,
-            // A damaged record is no reason not to import; nothing is overwritten that is not ours.
+            // A damaged record does not prevent a new import, which overwrites no files of others.
             Err(error) if request.pull != Pull::Never => {
                 progress.warning(&format!("{error:#}"));
                 None
             }
             Err(error) => return Err(error),
         };
-        let Some(found) = found.filter(|found| request.suits(found, &reference)) else { return Ok(None) };
+        let Some(found) = found.filter(|found| request.accepts(found, &reference)) else { return Ok(None) };
         match judge.again(&found) {
             Ok(accepted) => Ok(Some(noted(found, accepted)?)),
             Err(error) => {
@@ -147,7 +149,7 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             }
         }
     };
-    // What has to have a certain digest does not change.
+    // An image with a fixed digest does not change, so a present image is good enough.
     let pull = if request.digest.is_some() && request.pull != Pull::Never { Pull::Missing } else { request.pull };
     if !matches!(pull, Pull::Always | Pull::Newer)
         && let Some(found) = present()?
@@ -163,7 +165,7 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
     (|| {
         store.prepare()?;
         let _lock = store.lock_name(request.name)?;
-        // Another import of the name may have finished while we waited.
+        // Another import of the same name may have finished while this one waited for the lock.
         if pull == Pull::Missing
             && let Some(found) = present()?
         {
@@ -173,7 +175,7 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
             store.link(request.name, found.entry())?;
             Ok(found)
         });
-        // What is there would do for now, if it were accepted.
+        // The present image would be a fallback if it were accepted, so both reasons are reported.
         let fetched = fetched.map_err(|error| match unaccepted.take() {
             Some(why) if !is_refusal(&error) => {
                 error.context(format!("what was imported before cannot be used: {why:#}"))
@@ -196,10 +198,11 @@ pub fn import(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
     .with_context(|| format!("importing image `{}` from {reference}", request.name))
 }
 
-/// What the source's image is addressed by now; for registries, with one request for a manifest.
+/// Returns the current address of the image at its source. A registry is asked with one request for
+/// a manifest if possible.
 ///
 /// # Errors
-/// When the source cannot be asked, or has no image for the platform.
+/// Returns an error if the source cannot be asked, or if it has no image for the platform.
 pub fn latest(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Address> {
     store.prepare()?;
     let scratch = store.scratch()?;
@@ -217,10 +220,10 @@ pub fn latest(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> 
     source::open(request.source, around)?.latest()
 }
 
-/// Imports an image without making its name stand for the result.
+/// Imports an image into the store without changing the version that its name stands for.
 ///
 /// # Errors
-/// As for [`import`].
+/// The same errors as those of [`import`].
 pub fn download(store: &Store, request: &Request<'_>, progress: &dyn Progress) -> Result<Imported> {
     check_name(request.name)?;
     let reference = request.source.to_string();
@@ -235,7 +238,7 @@ pub fn download(store: &Store, request: &Request<'_>, progress: &dyn Progress) -
     fetched().with_context(|| format!("importing image `{}` from {reference}", request.name))
 }
 
-/// Notes by which keys an image is accepted now, if that has changed.
+/// Records the keys by which the image is accepted now, if they have changed.
 fn noted(mut found: Imported, accepted: Vec<Accepted>) -> Result<Imported> {
     if found.image.accepted != accepted {
         found.image.accepted = accepted;
@@ -244,7 +247,8 @@ fn noted(mut found: Imported, accepted: Vec<Accepted>) -> Result<Imported> {
     Ok(found)
 }
 
-/// The source to ask: a registry can be asked for a digest, and so for the same image later.
+/// Returns the source to ask. A registry is asked by digest if one is set, so that it returns the
+/// same image later.
 fn asked(request: &Request<'_>) -> ImageSource {
     match (request.source, request.digest) {
         (ImageSource::Registry(parts), Some(digest)) => {
@@ -254,17 +258,18 @@ fn asked(request: &Request<'_>) -> ImageSource {
     }
 }
 
-/// Makes sure that the store has the image, and gives its entry.
+/// Ensures that the store has an entry of the image, and returns the entry.
 fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Progress) -> Result<Imported> {
     let reference = &request.source.to_string();
-    // What is there under the digest need not be asked for.
+    // An image that the store has under the requested digest need not be fetched.
     if let Some(digest) = request.digest {
         let entry = Store::entry_name(request.name, &Digest::parse(digest)?, request.mode, &request.installation());
         let there = store.entry(request.name, &entry);
-        // The name of an entry tells nothing about the index.
+        // The name of an entry contains the manifest digest but not the index digest, so records
+        // are compared, too.
         let others = store.lookup(request.name).unwrap_or_default().into_iter();
         let others = others.chain(store.former_versions(request.name).unwrap_or_default());
-        let mut all = there.into_iter().chain(others).filter(|found| request.suits(found, reference));
+        let mut all = there.into_iter().chain(others).filter(|found| request.accepts(found, reference));
         if let Some((found, accepted)) =
             all.find_map(|found| judge.again(&found).ok().map(|accepted| (found, accepted)))
         {
@@ -298,14 +303,14 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
             request.name
         );
     }
-    // Before anything of it is read but its manifest.
+    // The decision comes before any part of the image other than its manifest is read.
     let (accepted, attached) = judge.decide(&address, &mut *origin)?;
     let entry = Store::entry_name(request.name, digest, request.mode, &request.installation());
     let present = store.entry(request.name, &entry);
     if let Some(mut found) = present.filter(|found| found.image.manifest == digest.to_string()) {
         let [_, index] = named;
         let is_new = index.is_some() && index != found.image.index;
-        if is_new || !request.suits(&found, reference) {
+        if is_new || !request.accepts(&found, reference) {
             found.image.index = index.or(found.image.index);
             reference.clone_into(&mut found.image.reference);
             found.image.requested_platform = request.platform.to_string();
@@ -322,7 +327,7 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
     if judge.asks() {
         kept::write(&scratch.path(), &attached)?;
     }
-    // What the store has of the layers stays until the entry says that it needs it.
+    // No layer may be removed between its use here and the publication of the entry that needs it.
     let _layers = store.use_layers()?;
     let contents = unpack(&mut *origin, known, request, store, &scratch, around)?;
     drop(origin);
@@ -332,8 +337,8 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
     store.entry(request.name, &entry).context("the entry just made is not there")
 }
 
-/// Makes `tree`, `image.json` and what the store lacks of `layers` in the scratch directory. Tells what is known of the
-/// contents of the files.
+/// Creates `tree`, `image.json` and the missing layers in the scratch directory. Returns the known
+/// digests of the file contents.
 fn unpack(
     origin: &mut dyn Origin,
     known: Known<'_>,
@@ -344,7 +349,8 @@ fn unpack(
 ) -> Result<Contents> {
     let (progress, deadline) = (around.progress, around.deadline);
     let (config, layers) = origin.describe()?;
-    // A base is one directory: others are mounted on it, and packages installed into it.
+    // A base must be a single directory, because other layers are mounted on it and packages are
+    // installed into it.
     let shared = mode::is_application(request.mode, &config.config);
     let mut directories = Directories::new(store, scratch, &layers, shared, progress)?;
     let mut contents = apply(origin, &layers, &mut directories, request.limits, deadline, progress)?;
@@ -355,7 +361,7 @@ fn unpack(
     }
 
     let mode = mode::decide(request.mode, &config.config, &tree);
-    let wanted = Wanted { setting: request.install, installers: request.installers };
+    let wanted = Options { setting: request.install, installers: request.installers };
     let rootfs = scratch.path().join("rootfs");
     let installed = if mode == Mode::Base { install::complete(&rootfs, &tree, wanted, progress)? } else { None };
     if mode == Mode::Base {
@@ -363,9 +369,9 @@ fn unpack(
     }
     let user = match user::resolve(&tree, &config.config.user) {
         Ok(user) => user,
-        // A booted system starts as root whatever its image says about a user.
+        // A booted system starts as root, whatever user its image names.
         Err(_) if mode == Mode::Base => user::User::root(&config.config.user),
-        // Pulling it is no mistake yet: a container may say User=.
+        // An unknown user is not an error of the import, because a container can set User=.
         Err(error) => {
             let why = format!("the image's user `{}`: {error:#}", config.config.user.escape_debug());
             progress.warning(&format!("{}: {why}; a container of it needs `User=`", request.name));
@@ -376,14 +382,15 @@ fn unpack(
     for what in ignored {
         progress.warning(&format!("{}: ignoring the image's {what}", request.name));
     }
-    // A package manager may have written into files.
+    // A package manager may have changed files, so the digests of their contents are no longer
+    // known.
     if installed.is_some() {
         contents = Contents::default();
     }
     record.installed = installed;
     record.layers = below;
     record.requested_installation = request.installation();
-    // Nothing is mounted on it any more when it is moved.
+    // The overlay mount on the tree must end before the tree is moved.
     drop(tree);
     let finished = scratch.path().join("tree");
     if mode == Mode::App {
@@ -394,7 +401,7 @@ fn unpack(
             ));
         }
         applayer::build(&rootfs, &finished, &record)?;
-        // Where the manual of sdme says that an application's variables are: fs/NAME/oci/env.
+        // The manual of sdme documents fs/NAME/oci/env as the path of an application's variables.
         symlink("tree/oci", scratch.path().join("oci")).context("linking the application's directory")?;
         contents.moved_below(applayer::ROOT);
     } else {
@@ -404,7 +411,7 @@ fn unpack(
     Ok(contents)
 }
 
-/// Writes down what the trees hold, for `fs verify`, while the disk is busy with taking them.
+/// Writes the inventories of the trees for `fs verify` while the kernel syncs the trees to disk.
 fn take_stock(scratch: &Scratch, contents: &Contents) -> Result<()> {
     std::thread::scope(|scope| {
         let synced = scope.spawn(|| scratch.sync());
@@ -419,7 +426,7 @@ fn take_stock(scratch: &Scratch, contents: &Contents) -> Result<()> {
     })
 }
 
-/// An archive of an image has the wrong transport in front of it, if it is taken for a root file system.
+/// Refuses an image archive that was named with the transport of a root file system.
 fn refuse_packed_images(tree: &Tree) -> Result<()> {
     for (file, transport) in [("oci-layout", "oci-archive"), ("manifest.json", "docker-archive")] {
         if !tree.is_directory(b"etc") && lookup(tree.root(), file.as_bytes())?.is_some() {
@@ -429,7 +436,8 @@ fn refuse_packed_images(tree: &Tree) -> Result<()> {
     Ok(())
 }
 
-/// Tells how much of a layer has been read, and stops when the time of the import is over.
+/// Reports how much of a layer has been read, and stops when the time limit of the import is
+/// exceeded.
 struct Watched<'a> {
     blob: Blob,
     what: String,
@@ -470,10 +478,10 @@ fn apply(
             let tree = directories.tree(number)?;
             let mut meter = Meter::new(left, "the uncompressed image");
             std::thread::scope(|scope| -> Result<_> {
-                // One thread uncompresses, one computes the digest, and this one makes files.
+                // One thread decompresses, another one computes the digest, and this one creates files.
                 let plain = ahead(scope, plain).seen_by(scope, |piece: &[u8]| meter.pass(piece));
                 let mut plain = extractor.layer(tree, plain)?;
-                // Archives are padded; the digest covers that too.
+                // Archives are padded, and the digest covers the padding.
                 io::copy(&mut plain, &mut io::sink()).context("reading the end of the layer").map(drop)
             })?;
             let (found, used) = meter.finish();

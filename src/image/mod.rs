@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Images: from a registry, a layout directory or an archive to a directory tree in the store.
+//! Images: imports them from a registry, a layout directory or an archive into directory trees of
+//! the store.
 //!
-//! [`import`] is the whole of it: it is what `sdme-image@NAME.service` runs. Everything in an image is taken for
-//! hostile: digests are verified before use, sizes are bounded, and nothing is written outside the tree. Whether an
-//! image is a base or an application is decided by the rule in [`mode`]. Must not know about containers or units.
+//! [`import`] is the entry point, which `sdme-image@NAME.service` runs. Everything in an image is
+//! treated as hostile: digests are verified before use, sizes are limited, and nothing is written
+//! outside of the tree. The rules in [`mode`] decide whether an image is a base or an application.
+//! This module must not know about containers or units.
 
 mod import;
 mod kind;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! How an import tells what it is doing.
+//! Reports the progress of an import.
 //!
-//! A trait, so that the journal gets plain lines, a terminal gets bars, and tests get nothing. Must not decide
-//! anything: an import behaves the same whoever listens.
+//! Progress is a trait, so that the journal gets plain lines, a terminal gets progress bars, and
+//! tests get nothing. An import must behave identically for all implementations.
 
 use std::collections::HashMap;
 use std::io::{IsTerminal as _, Write as _};
@@ -12,30 +12,33 @@ use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
 
 use crate::text;
 
-/// Where an import reports what it does. Downloads report from a thread of their own.
+/// Receives the progress of an import. Downloads report from their own thread.
 pub trait Progress: Sync {
-    /// One step begun or finished, as a sentence without a full stop.
+    /// Reports that a step has begun or ended, as a sentence without a full stop.
     fn message(&self, text: &str);
 
-    /// Something the administrator should know about, which does not stop the import.
+    /// Reports a problem that the administrator should know about and that does not stop the
+    /// import.
     fn warning(&self, text: &str) {
         self.message(&format!("warning: {text}"));
     }
 
-    /// `done` of `total` bytes of `what` (a shortened digest). Called often; `done == total` exactly once at the end.
+    /// Reports that `done` of `total` bytes of `what` (a shortened digest) were transferred. Called
+    /// often; `done == total` exactly once, at the end.
     fn transfer(&self, what: &str, done: u64, total: u64);
 
-    /// `done` of `total` stored bytes of the layer `what` are unpacked. Called often; `done == total` at the end.
+    /// Reports that `done` of `total` stored bytes of the layer `what` were unpacked. Called often;
+    /// `done == total` at the end.
     fn unpacking(&self, _what: &str, _done: u64, _total: u64) {}
 }
 
-/// Bars if standard error is a terminal, else plain lines.
+/// Returns progress bars if standard error is a terminal, plain lines otherwise.
 #[must_use]
 pub fn shown() -> Box<dyn Progress> {
     if std::io::stderr().is_terminal() { Box::new(Bars::default()) } else { Box::new(Lines::default()) }
 }
 
-/// Reports nothing.
+/// Discards all reports.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Silent;
 
@@ -44,20 +47,20 @@ impl Progress for Silent {
     fn transfer(&self, _what: &str, _done: u64, _total: u64) {}
 }
 
-/// Plain lines on standard error, for the journal and for pipes: a transfer is shown at each quarter, and only when
-/// it is large enough to be waited for.
+/// Writes plain lines to standard error, for the journal and for pipes. A large transfer is
+/// reported at each quarter, a small one not at all.
 #[derive(Debug, Default)]
 pub struct Lines {
-    /// The transfer shown last and how many quarters of it were announced.
+    /// The last reported transfer, and the number of its quarters that were reported.
     shown: Mutex<(String, u64)>,
 }
 
-/// Transfers below this size are not worth a line in the journal.
+/// Transfers smaller than this number of bytes are not reported.
 const QUIET_BELOW: u64 = 8 << 20;
 
 impl Progress for Lines {
     fn message(&self, text: &str) {
-        // Nothing sensible is left to do when standard error is gone; the import itself must go on.
+        // If standard error is closed, the report is lost, and the import continues.
         let _ = writeln!(std::io::stderr().lock(), "{}", text::line(text));
     }
 
@@ -77,7 +80,8 @@ impl Progress for Lines {
     }
 }
 
-/// A bar for everything that is going on, on the terminal that standard error is; messages scroll above them.
+/// Shows a progress bar for each transfer on the terminal of standard error. Messages scroll above
+/// the bars.
 #[derive(Debug, Default)]
 pub struct Bars {
     all: MultiProgress,
@@ -97,7 +101,7 @@ impl Bars {
         let bar = known.entry(what).or_insert_with_key(|what| {
             let style = ProgressStyle::with_template("{prefix:27} [{wide_bar}] {bytes} of {total_bytes}, {eta}");
             let bar = ProgressBar::new(total).with_prefix(text::line(what));
-            // The only error would be one of the template.
+            // Only an invalid template could fail here, and this template is valid.
             bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
             self.all.add(bar)
         });
@@ -107,7 +111,7 @@ impl Bars {
 
 impl Progress for Bars {
     fn message(&self, text: &str) {
-        // As for lines.
+        // If standard error is closed, the report is lost, and the import continues.
         let _ = self.all.println(text::line(text));
     }
 
@@ -122,7 +126,7 @@ impl Progress for Bars {
 
 impl Drop for Bars {
     fn drop(&mut self) {
-        // What comes next is the reason for those that did not get to their end.
+        // Unfinished bars are removed, because the error message follows that explains them.
         let _ = self.all.clear();
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the tests of this module share: archives written by hand, layouts, and comparable listings of trees.
+//! Shared code of the image tests: archives with arbitrary headers, layouts, and comparable
+//! listings of trees.
 //!
 //! Test code only.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::needless_pass_by_value)]
@@ -20,7 +21,8 @@ use crate::image::unpack::extract::{Extractor, Limits};
 use crate::image::unpack::overlay::{merged, stacked};
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// Whether the running test may go on; says so when not. With `SDME_TEST_REQUIRE` set, not being root is a failure.
+/// Whether the running test can continue as root. If not, prints that the test is skipped, or fails
+/// if `SDME_TEST_REQUIRE` is set.
 pub fn root(name: &str) -> bool {
     if nix::unistd::geteuid().is_root() {
         return true;
@@ -30,7 +32,7 @@ pub fn root(name: &str) -> bool {
     false
 }
 
-/// A tar archive under construction; nothing is checked, so hostile ones can be made.
+/// A tar archive under construction. Nothing is checked, so that hostile archives can be created.
 #[derive(Default, Clone)]
 pub struct Archive {
     bytes: Vec<u8>,
@@ -42,7 +44,7 @@ impl Archive {
         Self::default()
     }
 
-    /// A header with everything settable still open.
+    /// Creates a header whose fields can still be changed.
     pub fn header(kind: EntryType, name: &[u8], size: u64) -> Header {
         let mut header = Header::new_gnu();
         header.set_entry_type(kind);
@@ -101,7 +103,7 @@ impl Archive {
         self.link(EntryType::Link, name, target)
     }
 
-    /// A record for the member that follows.
+    /// Adds a PAX record for the next member.
     pub fn pax(mut self, key: &str, value: &[u8]) -> Self {
         let rest = key.len() + value.len() + 3;
         let mut length = rest + 1;
@@ -125,7 +127,7 @@ impl Archive {
     }
 }
 
-/// Applies layers to a new directory below `dir`.
+/// Applies layers to a new directory in `dir`.
 pub fn extract(dir: &Path, layers: &[Archive]) -> anyhow::Result<PathBuf> {
     let root = dir.join("root");
     fs::create_dir(&root).unwrap();
@@ -141,8 +143,9 @@ fn extract_to(tree: Tree, layers: &[Archive]) -> anyhow::Result<Tree> {
     Ok(tree)
 }
 
-/// Applies layers, first to one directory and then each to one of its own, all of them in `dir` and with names that
-/// [`is_ours`] knows. Gives trees that show all layers.
+/// Applies layers twice: all of them to one directory, and each of them to a separate directory.
+/// All directories are in `dir` and have names for which [`is_ours`] is true. Returns two trees
+/// that show all layers.
 pub fn extract_both(dir: &Path, layers: &[Archive]) -> [anyhow::Result<Tree>; 2] {
     let make = |name: String| {
         let path = dir.join(name);
@@ -167,17 +170,17 @@ pub fn extract_both(dir: &Path, layers: &[Archive]) -> [anyhow::Result<Tree>; 2]
     [together, apart()]
 }
 
-/// Whether [`extract_both`] makes a directory of this name.
+/// Whether [`extract_both`] creates a directory of this name.
 pub fn is_ours(name: &str) -> bool {
     name == "together" || ["layer-", "work-"].iter().any(|prefix| name.starts_with(prefix))
 }
 
-/// A path to the root of a tree.
+/// Returns a path to the root of a tree.
 pub fn path_of(tree: &Tree) -> PathBuf {
     proc_path(tree.root())
 }
 
-/// One line for each file below `root`: type, mode, owner, content or target; directories end in `/`.
+/// Returns one line for each file below `root`: the content, the target of a link, or the type.
 pub fn listing(root: &Path) -> BTreeMap<String, String> {
     let mut out = BTreeMap::new();
     for entry in walkdir::WalkDir::new(root).min_depth(1) {
@@ -202,7 +205,7 @@ pub fn listing(root: &Path) -> BTreeMap<String, String> {
     out
 }
 
-/// Writes OCI layouts.
+/// Writes an OCI layout.
 pub struct LayoutDir {
     pub path: PathBuf,
     pub index: Vec<serde_json::Value>,
@@ -225,12 +228,13 @@ impl LayoutDir {
         self.path.join("blobs/sha256").join(digest.hex())
     }
 
-    /// Adds an image; layers are stored plain, gzip and zstd in turn. Gives the digests of manifest, config, layers.
+    /// Adds an image; the layers are compressed with gzip, compressed with zstd, and uncompressed
+    /// in turn. Returns the digests of the manifest, the configuration and the layers.
     pub fn image(&mut self, tag: Option<&str>, config: serde_json::Value, layers: &[Archive]) -> Vec<Digest> {
         self.image_for(&Platform::host().architecture, tag, config, layers)
     }
 
-    /// As [`Self::image`], for an architecture.
+    /// The same as [`Self::image`], for an architecture.
     pub fn image_for(
         &mut self,
         architecture: &str,

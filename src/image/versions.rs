@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The versions of an image in the store, and what is remembered about its updates: `updates/NAME.json`.
+//! The versions of an image in the store, and the notes about its updates: `updates/NAME.json`.
 //!
-//! What is about to happen is written down before it happens, so that a power cut at any moment leaves a name that stands for a
-//! complete version, and a note by which the next start undoes a switch that was not finished. Must not know about containers.
+//! Each step is noted before it is taken. After a power cut, a name therefore stands for a complete
+//! version, and the next start can undo an unfinished switch by its note. This module must not know
+//! about containers.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File, OpenOptions};
@@ -19,57 +20,60 @@ use super::store::{Imported, Store, check_name, sync_dir};
 use crate::image::store::digest::read_limited;
 use crate::image::store::prune;
 
-/// Larger notes were not written by us.
+/// Maximum size of a note in bytes.
 const MAX_NOTE: u64 = 1 << 20;
 
-/// What is remembered about the updates of one image.
+/// The note about the updates of one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Updates {
-    /// The reference this is about. Of another reference, nothing is remembered.
+    /// The reference of the image. A note about another reference is ignored, except for its
+    /// switch.
     pub reference: String,
-    /// The digest that the source named when it was asked last.
+    /// The digest that the source named in the last check.
     pub latest: Option<String>,
-    /// When the source was asked last, in seconds since 1970.
+    /// The time of the last check, in seconds since 1970.
     pub checked: u64,
-    /// Digests that `sdme-gen update` does not try by itself: they failed, or somebody went back from them. Forgotten when
-    /// the source names another digest.
+    /// Digests that `sdme-gen update` does not try: they failed, were rolled back, or are not
+    /// accepted. The set is cleared when the source names another digest.
     pub refused: BTreeSet<String>,
-    /// The digest that `sdme-gen download` is asked to fetch.
+    /// The digest that `sdme-gen download` should fetch.
     pub wanted: Option<String>,
-    /// Why it could not be fetched.
+    /// The reason why that digest could not be fetched.
     pub problem: Option<String>,
-    /// Whether it could not be fetched because the signature policy does not accept it.
+    /// Whether the digest was not fetched because the signature policy does not accept it.
     pub unaccepted: bool,
     /// The store entry that was downloaded and is not used yet.
     pub pending: Option<String>,
     /// The store entry that the last update replaced.
     pub former: Option<String>,
-    /// A switch that is not finished.
+    /// The switch that is in progress.
     pub switch: Option<Switch>,
 }
 
-/// A switch from one version of an image to another one.
+/// A switch of an image from one version to another.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Switch {
-    /// The store entry of before.
+    /// The store entry before the switch.
     pub from: String,
-    /// The store entry of after.
+    /// The store entry after the switch.
     pub to: String,
-    /// Volumes that are copied before a container starts on the version of after, and put back when the switch is undone.
+    /// Volumes that are copied before a container starts on the new version, and restored when the
+    /// switch is undone.
     pub volumes: BTreeSet<String>,
 }
 
 impl Updates {
-    /// Whether the image was put back to an earlier version than the one that its source names. Starts then use what is there,
-    /// whatever `Policy=` says.
+    /// Whether updates are held back because a version failed or was rolled back. Starts then use
+    /// the present version, regardless of `Policy=` and `Pull=`.
     #[must_use]
     pub fn is_held(&self) -> bool {
         !self.refused.is_empty()
     }
 
-    /// Notes which digest the source names. A digest that was not refused ends what is known about refused ones.
+    /// Records the digest that the source names. A digest that was not refused clears the refused
+    /// ones.
     pub fn named(&mut self, digest: &str, now: u64) {
         self.latest = Some(digest.to_owned());
         self.checked = now;
@@ -79,8 +83,8 @@ impl Updates {
         }
     }
 
-    /// A word for what is known beyond the version that is used: `available`, `downloaded`, `not accepted`, `rolled back`, or
-    /// nothing.
+    /// Returns a word for the state beyond the current version: `available`, `downloaded`, `not
+    /// accepted`, `rolled back`, or `None`.
     #[must_use]
     pub fn word(&self, current: &Imported) -> Option<&'static str> {
         let latest = self.latest.as_ref().filter(|latest| **latest != current.image.manifest);
@@ -94,48 +98,50 @@ impl Updates {
         }
     }
 
-    /// The store entries that an update or a rollback still needs.
+    /// Iterates over the store entries that an update or a rollback still needs.
     pub(super) fn needed(&self) -> impl Iterator<Item = &String> {
         let switch = self.switch.iter().flat_map(|switch| [&switch.from, &switch.to]);
         self.pending.iter().chain(&self.former).chain(switch)
     }
 }
 
-/// The time, in seconds since 1970.
+/// Returns the current time in seconds since 1970.
 #[must_use]
 pub fn now() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map(|time| time.as_secs()).unwrap_or_default()
 }
 
-/// Held by the only process that switches versions.
+/// The lock of the only process that may switch versions.
 #[derive(Debug)]
 pub struct UpdateLock {
     _lock: Flock<File>,
 }
 
 impl Imported {
-    /// The name of its store entry.
+    /// Returns the name of the store entry.
     #[must_use]
     pub fn entry(&self) -> &str {
         self.dir.file_name().and_then(|name| name.to_str()).unwrap_or_default()
     }
 
-    /// Whether its image has never stood for it: its directory has the time 0 then.
+    /// Whether the version was never the current one, which is marked by the modification time 0 of
+    /// its directory.
     pub(super) fn is_unused(&self) -> bool {
         fs::metadata(&self.dir).and_then(|found| found.modified()).is_ok_and(|time| time == UNIX_EPOCH)
     }
 
-    /// Notes that its image does not stand for it yet, so that it is not taken for a former version. Nothing is to be made in
-    /// its directory afterwards.
+    /// Marks the version as never used, so that it does not count as a former version. Nothing may
+    /// be created in its directory afterwards.
     ///
     /// # Errors
-    /// The time of its directory cannot be set.
+    /// Returns an error if the modification time of the directory cannot be set.
     pub fn set_unused(&self) -> Result<()> {
         let set = File::open(&self.dir).and_then(|dir| dir.set_modified(UNIX_EPOCH));
         set.with_context(|| format!("cannot set the time of `{}`", self.dir.display()))
     }
 
-    /// When it was imported, in seconds since 1970: the time at which its directory was made.
+    /// Returns the time of the import in seconds since 1970, which is the creation time of the
+    /// tree.
     #[must_use]
     pub fn imported_at(&self) -> Option<u64> {
         let written = fs::metadata(self.dir.join("tree")).and_then(|found| found.created()).ok()?;
@@ -152,22 +158,22 @@ impl Store {
         self.notes().join(format!("{name}.json"))
     }
 
-    /// What is remembered about the updates of the image `name`, which comes from `reference`. A note that cannot be read
-    /// counts as none: it was not written by this program.
+    /// Returns the note about the updates of the image `name` with this reference. An unreadable
+    /// note counts as missing, because this program did not write it.
     #[must_use]
     pub fn updates(&self, name: &str, reference: &str) -> Updates {
         let noted = self.noted(name);
         if noted.reference == reference {
             return noted;
         }
-        // A switch that was not finished is undone whatever the configuration asks for by now.
+        // An unfinished switch is undone even if the reference in the configuration has changed.
         Updates { reference: reference.to_owned(), switch: noted.switch, ..Updates::default() }
     }
 
-    /// Replaces what is remembered, and waits until the disk has it.
+    /// Replaces the note, and waits until it is written to disk.
     ///
     /// # Errors
-    /// It cannot be written.
+    /// Returns an error if the note cannot be written.
     pub fn note_updates(&self, name: &str, updates: &Updates) -> Result<()> {
         check_name(name)?;
         self.make_notes()?;
@@ -189,13 +195,13 @@ impl Store {
         made.with_context(|| format!("cannot make `{}`", self.notes().display()))
     }
 
-    /// Removes what is remembered about an image that is removed.
+    /// Removes the note about an image that is removed.
     pub(super) fn forget_updates(&self, name: &str) {
-        // Without the image, the note has no effect.
+        // The note has no effect without the image, so an error is ignored.
         let _ = fs::remove_file(self.note(name));
     }
 
-    /// What is remembered about `name`, whatever its reference.
+    /// Returns the note about `name` regardless of its reference.
     pub(super) fn noted(&self, name: &str) -> Updates {
         if check_name(name).is_err() {
             return Updates::default();
@@ -205,10 +211,10 @@ impl Store {
         text.and_then(|text| serde_json::from_slice(&text).ok()).unwrap_or_default()
     }
 
-    /// For a process that switches versions: while it is held, no other process switches versions.
+    /// Acquires the lock of updates. While it is held, no other process switches versions.
     ///
     /// # Errors
-    /// Another process has it, or the file cannot be opened.
+    /// Returns an error if another process has the lock, or if the file cannot be opened.
     pub fn lock_updates(&self) -> Result<UpdateLock> {
         self.try_lock_updates()?.context("another sdme-gen update or rollback is running; try again when it has ended")
     }
@@ -221,41 +227,43 @@ impl Store {
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| UpdateLock { _lock: lock }))
     }
 
-    /// The version of `name` in a store entry.
+    /// Returns the version of `name` in a store entry.
     ///
     /// # Errors
-    /// There is none, or it is damaged.
+    /// Returns an error if the version does not exist or is damaged.
     pub fn version(&self, name: &str, entry: &str) -> Result<Imported> {
         let own = check_name(entry).is_ok() && prune::name_of(entry) == Some(name);
         let found = if own { self.entry(name, entry) } else { None };
         found.ok_or_else(|| anyhow!("the version {} of {name} is not there", entry.escape_debug()))
     }
 
-    /// The former versions of an image that a start could use, the one that was replaced last first.
+    /// Returns the former versions of an image that could be used, the one that was replaced last
+    /// first.
     ///
     /// # Errors
-    /// The store cannot be read.
+    /// Returns an error if the store cannot be read.
     pub fn former_versions(&self, name: &str) -> Result<Vec<Imported>> {
         check_name(name)?;
         let all = prune::former(self, name)?.into_iter().filter_map(|entry| self.entry(name, &entry));
         Ok(all.filter(|found| !found.is_unused()).collect())
     }
 
-    /// Makes `name` stand for another one of its versions, in one step.
+    /// Atomically makes `name` stand for another one of its versions.
     ///
     /// # Errors
-    /// The version is not there, or the link cannot be replaced.
+    /// Returns an error if the version does not exist, or if the link cannot be replaced.
     pub fn switch(&self, name: &str, entry: &str) -> Result<()> {
         let _lock = self.lock_name(name)?;
         self.version(name, entry)?;
         self.link(name, entry)
     }
 
-    /// Undoes a switch of `name` that was not finished, unless the process that switches is still there. Says whether there
-    /// was one. `before` is called before the note about the switch is removed; if it fails, the note stays.
+    /// Undoes an unfinished switch of `name`, unless the process that switches is still running.
+    /// Returns the undone switch. `before` is called before the note about the switch is removed;
+    /// if it fails, the note stays.
     ///
     /// # Errors
-    /// The link or the note cannot be replaced, or `before` fails.
+    /// Returns an error if the link or the note cannot be replaced, or if `before` fails.
     pub fn undo_unfinished(&self, name: &str, before: &dyn Fn(&Switch) -> Result<()>) -> Result<Option<Switch>> {
         let mut noted = self.noted(name);
         let Some(switch) = noted.switch.clone() else { return Ok(None) };
@@ -283,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn notes_are_of_one_reference() {
+    fn notes_belong_to_one_reference() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path());
         assert_eq!(store.updates("x", "a"), Updates { reference: "a".into(), ..Updates::default() });
@@ -296,7 +304,7 @@ mod tests {
         assert!(updates.is_held());
         let other = store.updates("x", "b");
         assert!(!other.is_held() && other.latest.is_none() && other.switch.is_some());
-        // The tag moves on.
+        // The tag now stands for another digest.
         updates.named("sha256:1", 8);
         assert!(updates.is_held());
         updates.named("sha256:2", 9);
@@ -307,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn one_process_switches() {
+    fn only_one_process_can_switch_versions() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path());
         let lock = store.lock_updates().unwrap();

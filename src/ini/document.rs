@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Sections and assignments over `ini_core`, with systemd's rules in front of it. Pure.
+//! Sections and assignments, parsed by `ini_core` after systemd's rules for lines have been
+//! applied. Pure.
 
 use std::sync::Arc;
 
@@ -8,23 +9,23 @@ use ini_core::{Item, Parser};
 use super::lines::logical_lines;
 use crate::diag::{Code, Diagnostic, Location};
 
-/// One assignment.
+/// An assignment.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Entry {
     /// Section without its brackets.
     pub section: Arc<str>,
-    /// Key, blanks trimmed.
+    /// Key, without surrounding blanks.
     pub key: String,
-    /// Value, blanks trimmed, quotes and escapes as written.
+    /// Value, without surrounding blanks; quotes and escapes are unchanged.
     pub value: String,
-    /// Where the assignment starts.
+    /// The location at which the assignment begins.
     pub at: Location,
 }
 
-/// A parsed file: the section headers and the assignments, in the order written.
+/// A parsed file: the section headers and the assignments, in the order of the file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Document {
-    /// Section headers, repeated ones included.
+    /// Section headers, including repeated ones.
     pub headers: Vec<(Arc<str>, Location)>,
     /// Assignments of all sections.
     pub entries: Vec<Entry>,
@@ -32,24 +33,26 @@ pub struct Document {
 
 /// Parses `bytes`, which were read from `file`.
 ///
-/// What systemd would ignore with a warning (an assignment before any section, a line without `=`) is an error here:
-/// nothing a user wrote is dropped silently.
+/// Lines that systemd would ignore with a warning (an assignment before any section, a line without
+/// `=`) are errors here, so that nothing a user wrote is dropped silently.
 ///
 /// # Errors
-/// All problems of the file; the document is then of no use.
+/// All problems of the file. There is no document then.
 pub fn parse(file: &Arc<str>, bytes: &[u8]) -> Result<Document, Vec<Diagnostic>> {
     let (document, problems) = parse_partly(file, bytes).map_err(|problem| vec![problem])?;
     if problems.is_empty() { Ok(document) } else { Err(problems) }
 }
 
-/// As [`parse`], with what can be read in a file that has wrong lines, and their problems.
+/// Like [`parse`], but returns both the readable part of a file and the problems of its invalid
+/// lines.
 ///
 /// # Errors
 /// The file is not text.
 pub fn parse_partly(file: &Arc<str>, bytes: &[u8]) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
     let text = decode(file, bytes)?;
     let lines = logical_lines(text);
-    // One logical line per line, so that the number ini_core counts is an index into `lines`.
+    // Each logical line becomes one line, so that the line number of ini_core is an index into
+    // `lines`.
     let joined = lines.iter().fold(String::with_capacity(text.len()), |mut all, l| {
         all.push_str(l.text.trim_ascii());
         all.push('\n');
@@ -58,7 +61,8 @@ pub fn parse_partly(file: &Arc<str>, bytes: &[u8]) -> Result<(Document, Vec<Diag
     let mut document = Document { headers: Vec::new(), entries: Vec::with_capacity(lines.len()) };
     let mut problems = Vec::new();
     let mut section: Option<Arc<str>> = None;
-    // Properties behind a broken header belong to no known section: one diagnostic for the header is enough.
+    // Assignments after an invalid header belong to an unknown section. The diagnostic about the
+    // header is enough.
     let mut broken = false;
     let mut parser = Parser::new(&joined).comment_char(b'#').auto_trim(true);
     while let Some(item) = parser.next() {
@@ -124,7 +128,8 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
         )
     })?;
     let plain = |b: u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
-    // Most files are of plain characters, of which bytes tell; without an early end many at a time.
+    // Most files contain only ASCII, which can be checked by bytes. The loop has no early exit, so
+    // that the compiler can vectorize it.
     if text.bytes().fold(true, |all, b| all & plain(b)) {
         return Ok(text);
     }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Physical lines to logical lines: comments, continuations and the byte order mark, as in systemd.syntax(7). Pure.
+//! Joins physical lines to logical lines. Handles comments, continuations and the byte order mark,
+//! as in systemd.syntax(7). Pure.
 
 use std::borrow::Cow;
 
-/// A logical line and the number, from 1, of the physical line it starts on.
+/// A logical line, and the number, from 1, of the physical line that it starts on.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Logical<'a> {
     pub line: u32,
@@ -12,14 +13,16 @@ pub struct Logical<'a> {
 
 /// Joins continued lines and drops comments and blank lines.
 ///
-/// A line that ends in an odd number of backslashes continues: the last one becomes a space and the next line, with
-/// its own leading blanks, follows. Comment lines inside a continuation are dropped; a blank line ends it.
+/// A line that ends in an odd number of backslashes is continued: the last backslash becomes a
+/// space, and the next line follows with its leading blanks. Comment lines within a continuation
+/// are dropped. A blank line ends a continuation.
 pub fn logical_lines(text: &str) -> Vec<Logical<'_>> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut out: Vec<Logical<'_>> = Vec::with_capacity(text.len() / 16);
     let mut open: Option<Logical<'_>> = None;
     for (number, raw) in (1u32..).zip(physical_lines(text)) {
-        // Of what is trimmed, systemd's blanks lack the form feed only, which files may not have (see `document`).
+        // This also trims form feeds, unlike systemd. Files with form feeds are refused (see
+        // `document`).
         if raw.trim_ascii_start().starts_with(['#', ';']) {
             continue;
         }
@@ -44,7 +47,7 @@ pub fn logical_lines(text: &str) -> Vec<Logical<'_>> {
     out
 }
 
-/// `\n`, `\r` and `\r\n` end a line, as in systemd's `read_line()`.
+/// Splits at `\n`, `\r` and `\r\n`, like systemd's `read_line()`.
 fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -56,7 +59,9 @@ fn physical_lines(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-fn continues(line: &str) -> bool {
+/// Whether the next line belongs to this one: it ends in a backslash that is not escaped itself.
+#[must_use]
+pub fn continues(line: &str) -> bool {
     line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 

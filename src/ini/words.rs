@@ -3,14 +3,14 @@
 
 use crate::diag::Fault;
 
-/// Why a value cannot be split.
+/// The error of a value that cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WordError {
     /// A quote is never closed.
     OpenQuote(char),
-    /// A backslash sequence systemd does not know.
+    /// A backslash sequence that systemd does not have.
     Escape(String),
-    /// An escape stands for NUL or for bytes that are not UTF-8.
+    /// An escape sequence that stands for NUL or for bytes that are not UTF-8.
     NotText,
 }
 
@@ -38,10 +38,11 @@ impl std::fmt::Display for WordError {
     }
 }
 
-/// Splits at blanks outside quotes, removes quotes and resolves escapes, also inside single quotes, as systemd does.
+/// Splits a value at blanks outside of quotes, removes quotes and resolves escapes. Like systemd,
+/// resolves escapes within single quotes, too.
 ///
 /// # Errors
-/// A quote that is never closed, an unknown escape, or a word that is not text.
+/// A quote is never closed, an escape is unknown, or a word is not text.
 pub fn split_words(value: &str) -> Result<Vec<String>, WordError> {
     let mut words = Vec::new();
     let mut word: Option<Vec<u8>> = None;
@@ -89,7 +90,7 @@ fn push(word: &mut Vec<u8>, c: char) {
     word.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
 }
 
-/// The sequences of systemd's `cunescape_one()`.
+/// Resolves an escape sequence, like systemd's `cunescape_one()`.
 fn escape(chars: &mut std::str::Chars<'_>, word: &mut Vec<u8>) -> Result<(), WordError> {
     let Some(c) = chars.next() else {
         return Err(WordError::Escape("\\".to_owned()));
@@ -116,7 +117,7 @@ fn escape(chars: &mut std::str::Chars<'_>, word: &mut Vec<u8>) -> Result<(), Wor
     Ok(())
 }
 
-/// `count` digits of `radix`; `lead` is `x`, `u`, `U` or the first of three octal digits.
+/// Parses `count` digits of `radix`. `lead` is `x`, `u`, `U` or the first of three octal digits.
 fn number(
     chars: &mut std::str::Chars<'_>,
     lead: &str,

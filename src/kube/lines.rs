@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The line of each field of a YAML text, by its path. The values themselves are read by [`crate::compose::yaml`], which keeps no lines;
-//! this walks over the same text a second time. Pure.
+//! The line numbers of the fields of a YAML text, by their paths. [`crate::compose::yaml`] parses
+//! the values but keeps no line numbers, so this module parses the same text a second time. Pure.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -9,10 +9,12 @@ use libyaml_safer::{Event, EventData, Parser, ScalarStyle};
 
 use super::strict::{index, key};
 
-/// Lines, from 1, by paths such as `spec.containers[0].image`; the document itself has the empty path.
+/// Line numbers, from 1, by paths such as `spec.containers[0].image`. The document itself has the
+/// empty path.
 pub type Lines = BTreeMap<String, u32>;
 
-/// The lines of each document that has content. The text has been read without an error before.
+/// The line numbers of each document with content. The text must have been parsed without an error
+/// before.
 pub fn lines(text: &str) -> Vec<Lines> {
     let ended = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
     let mut bytes = ended.as_bytes();
@@ -37,7 +39,7 @@ pub fn lines(text: &str) -> Vec<Lines> {
     all
 }
 
-/// What a document without content consists of.
+/// Whether a plain scalar means that the document has no content.
 fn is_null(text: &str) -> bool {
     ["", "~", "null", "Null", "NULL"].contains(&text)
 }
@@ -52,7 +54,7 @@ impl Walker<'_> {
     }
 
     fn value(&mut self, event: &Event, path: &str, lines: &mut Lines) -> Option<()> {
-        // The line of a field is that of its key, which has been noted before its value.
+        // The line number of a field is that of its key, which is recorded before the value.
         lines.entry(path.to_owned()).or_insert_with(|| line(event));
         match &event.data {
             EventData::SequenceStart { .. } => {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Kubernetes manifests: read strictly into the typed objects of k8s-openapi, and written from them. Used by `convert kube` and by
-//! `export kube`. Pure.
+//! Kubernetes manifests, parsed strictly into the typed objects of k8s-openapi, and written from
+//! these objects. Used by `convert kube` and `export kube`. Pure.
 
 mod lines;
 pub mod quantity;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Quantities of Kubernetes: `100m`, `1.5`, `128Mi`, `1e3`. Pure.
 
-/// The suffixes, with the power of two or of ten that each multiplies by.
+/// The suffixes, with the base and the exponent of the factor that each stands for.
 const SUFFIXES: [(&str, u32, i32); 14] = [
     ("Ki", 2, 10),
     ("Mi", 2, 20),
@@ -19,10 +19,10 @@ const SUFFIXES: [(&str, u32, i32); 14] = [
     ("P", 10, 15),
 ];
 
-/// A quantity in thousandths, rounded up.
+/// Parses a quantity; returns thousandths, rounded up.
 ///
 /// # Errors
-/// It is none; with what to write.
+/// The text is not a quantity. The message contains a remedy.
 pub fn milli(text: &str) -> Result<u64, String> {
     let wrong = || format!("{text:?} is no quantity; write a number with a suffix such as m, k, M, G, Ki, Mi or Gi");
     let suffix = SUFFIXES.iter().find_map(|(suffix, base, power)| Some((text.strip_suffix(suffix)?, *base, *power)));
@@ -39,7 +39,7 @@ pub fn milli(text: &str) -> Result<u64, String> {
         return Err(wrong());
     }
     let mut value: u128 = digits.parse().map_err(|_| wrong())?;
-    // In thousandths, without the point.
+    // The power of ten that converts the digits without the decimal point to thousandths.
     let mut tens = 3 - i32::try_from(fraction.len()).map_err(|_| wrong())?;
     if base == 2 {
         value =
@@ -52,12 +52,13 @@ pub fn milli(text: &str) -> Result<u64, String> {
     u64::try_from(value).map_err(|_| wrong())
 }
 
-/// A quantity as a whole number, such as one of bytes, rounded up.
+/// Parses a quantity as a whole number, for example of bytes, rounded up.
 ///
 /// # Errors
 /// As for [`milli`].
 pub fn whole(text: &str) -> Result<u64, String> {
-    // The largest sizes do not fit into thousandths of 64 bits.
+    // Large quantities with binary suffixes are computed directly, because their thousandths do not
+    // fit into 64 bits.
     match SUFFIXES.iter().find(|(suffix, base, _)| *base == 2 && text.ends_with(suffix)) {
         Some((suffix, _, power)) if text.strip_suffix(suffix).is_some_and(|n| n.parse::<u32>().is_ok()) => {
             let number: u64 = text.strip_suffix(suffix).and_then(|n| n.parse().ok()).unwrap_or_default();
@@ -69,7 +70,7 @@ pub fn whole(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A number of bytes as a quantity: with the largest suffix that keeps it whole.
+/// A number of bytes as a quantity, with the largest suffix that gives a whole number.
 #[must_use]
 pub fn bytes(number: u64) -> String {
     for (suffix, shift) in [("Gi", 30), ("Mi", 20), ("Ki", 10)] {
@@ -86,7 +87,8 @@ pub fn processors(milli: u64) -> String {
     if milli.is_multiple_of(1000) { (milli / 1000).to_string() } else { format!("{milli}m") }
 }
 
-/// A number of bytes as systemd and Docker write it: with the suffix K, M or G where it stays whole.
+/// A number of bytes in the syntax of systemd and Docker, with the largest suffix of K, M and G
+/// that gives a whole number.
 #[must_use]
 pub fn size(number: u64) -> String {
     bytes(number).trim_end_matches('i').to_owned()

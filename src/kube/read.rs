@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From the text of a manifest to typed objects: several documents, lists, and every mistake with its line and field. Pure.
+//! Parses the text of manifests into typed objects. Handles several documents and lists, and
+//! reports every error with its line and field. Pure.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -24,7 +25,7 @@ pub struct Field {
     pub file: Arc<str>,
     /// The line, from 1.
     pub line: u32,
-    /// The path in its document, such as `spec.containers[0].image`; empty for the document.
+    /// The path in its document, such as `spec.containers[0].image`. Empty for the document itself.
     pub path: String,
 }
 
@@ -35,12 +36,12 @@ impl fmt::Display for Field {
     }
 }
 
-/// A mistake: `FILE:LINE: FIELD: what is wrong; what to write`.
+/// An error: `FILE:LINE: FIELD: cause; remedy`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// Where.
+    /// The field with the error.
     pub field: Field,
-    /// What is wrong; what to write.
+    /// The cause and, after a semicolon, the remedy.
     pub message: String,
 }
 
@@ -52,23 +53,23 @@ impl fmt::Display for Problem {
 
 macro_rules! objects {
     ($($kind:ident $version:literal $help:literal),+ $(,)?) => {
-        /// An object of a kind that has a counterpart.
+        /// An object of a supported kind.
         #[derive(Debug, Clone, PartialEq)]
         pub enum Object {
             $(#[doc = $help] $kind(Box<$kind>),)+
         }
 
-        /// The kinds that are read, each with its version.
+        /// The supported kinds, each with its API version.
         const KINDS: &[(&str, &str)] = &[$((stringify!($kind), $version)),+];
 
         impl Object {
-            /// The name of its kind.
+            /// The name of the object's kind.
             #[must_use]
             pub fn kind(&self) -> &'static str {
                 match self { $(Self::$kind(_) => stringify!($kind),)+ }
             }
 
-            /// Its section `metadata`.
+            /// The section `metadata` of the object.
             #[must_use]
             pub fn metadata(&self) -> &super::ObjectMeta {
                 match self { $(Self::$kind(object) => &object.metadata,)+ }
@@ -98,22 +99,22 @@ objects! {
     StatefulSet "apps/v1" "Replicas of a pod that keep their names and volumes.",
 }
 
-/// An object and where it was written.
+/// An object and its location.
 #[derive(Debug, Clone)]
 pub struct Manifest {
     /// The object.
     pub object: Object,
-    /// The same as it was written.
+    /// The object as an untyped value, as it was written.
     pub value: Value,
     place: Place,
 }
 
-/// Where an object begins.
+/// The location of an object.
 #[derive(Debug, Clone)]
 struct Place {
     file: Arc<str>,
     lines: Arc<Lines>,
-    /// Its path in the document: that of the element of a list.
+    /// The path of the object in its document. Not empty for an element of a list.
     prefix: String,
 }
 
@@ -126,7 +127,7 @@ impl Place {
             (prefix, path) => format!("{prefix}.{path}"),
         };
         let mut above = path.as_str();
-        // A field that is not there is missing in the one above it.
+        // For a missing field, the line is that of the nearest parent that exists.
         let line = loop {
             match (self.lines.get(above), above.rfind(['.', '['])) {
                 (Some(line), _) => break *line,
@@ -139,13 +140,13 @@ impl Place {
 }
 
 impl Manifest {
-    /// A field of the object.
+    /// The location of a field of the object.
     #[must_use]
     pub fn field(&self, path: &str) -> Field {
         self.place.field(path)
     }
 
-    /// What was written at a path.
+    /// The value at a path of the object, as it was written.
     #[must_use]
     pub fn value_at(&self, path: &str) -> Option<&Value> {
         let parts = path.split(['.', '[']).filter(|part| !part.is_empty());
@@ -155,40 +156,40 @@ impl Manifest {
         })
     }
 
-    /// The object's name.
+    /// The object's name. Empty if it has none.
     #[must_use]
     pub fn name(&self) -> &str {
         self.object.metadata().name.as_deref().unwrap_or_default()
     }
 
-    /// The object's namespace.
+    /// The object's namespace, or `default` if it has none.
     #[must_use]
     pub fn namespace(&self) -> &str {
         self.object.metadata().namespace.as_deref().filter(|name| !name.is_empty()).unwrap_or("default")
     }
 }
 
-/// An object of a kind without a counterpart.
+/// An object of an unsupported kind.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Other {
-    /// Its kind.
+    /// The kind of the object.
     pub kind: String,
-    /// Where it is.
+    /// The location of the object.
     pub field: Field,
 }
 
-/// What files have in them.
+/// The content of manifest files.
 #[derive(Debug, Clone, Default)]
 pub struct Read {
-    /// Objects in the order of the files.
+    /// The objects of supported kinds, in the order of the files.
     pub manifests: Vec<Manifest>,
-    /// Objects of other kinds.
+    /// The objects of other kinds.
     pub others: Vec<Other>,
-    /// Mistakes, by place.
+    /// The errors, sorted by location.
     pub problems: Vec<Problem>,
 }
 
-/// Reads files, each a name and a text. All mistakes are found at once.
+/// Parses files, each given as name and text. All errors are reported at once.
 #[must_use]
 pub fn read(files: &[(String, String)]) -> Read {
     let mut out = Read::default();
@@ -213,7 +214,7 @@ pub fn read(files: &[(String, String)]) -> Read {
     out
 }
 
-/// A text that is no YAML. The reader has put the line in front.
+/// The error of a text that is not YAML. The parser's message begins with the line number.
 fn unreadable(file: &Arc<str>, message: &str) -> Problem {
     let rest = message.strip_prefix("line ");
     let number = rest.and_then(|rest| rest.split([':', ' ']).next()?.parse().ok());
@@ -261,7 +262,7 @@ impl Read {
             return;
         };
         if version != *known {
-            // A kind of this name that somebody else has defined.
+            // A kind with a supported name, but of another API group.
             if version.contains('.') && !version.contains("k8s.io") {
                 self.others.push(Other { kind: format!("{kind} of {version}"), field: place.field("") });
                 return;
@@ -309,7 +310,7 @@ impl Read {
     }
 }
 
-/// What to do about a value that a type of k8s-openapi refuses.
+/// The remedy for a value that a type of k8s-openapi refuses.
 fn remedy(kind: &str, path: &str) -> String {
     if kind == "Secret" && path.starts_with("data") {
         return "; write the value in base64, or as it is below stringData:".to_owned();

@@ -78,7 +78,7 @@ fn mistakes_have_their_path_and_remedy() {
         let found = problems(text);
         assert!(found.iter().any(|line| line.contains(expected)), "{text}\n{found:#?}");
     }
-    // A kind that somebody else has defined is no mistake.
+    // A kind of another API group is not an error.
     let read = one("apiVersion: serving.example.dev/v1\nkind: Service\nspec: {x: 1}\n");
     assert_eq!(read.others.first().unwrap().kind, "Service of serving.example.dev/v1");
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Times of cron jobs: from `*/5 * * * *` to `OnCalendar=` of systemd.timer(5) (systemd.time(7), "Calendar events"), and back. Pure.
+//! Schedules of cron jobs: converts `*/5 * * * *` to `OnCalendar=` of systemd.timer(5)
+//! (systemd.time(7), "Calendar events"), and back. Pure.
 
 const DAYS: [&str; 7] = ["Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"];
 const MONTHS: [&str; 12] = ["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"];
 
-/// The times that have a name, and what they are in five fields.
+/// The named schedules, with their five fields. An empty text means that there is no counterpart.
 const NAMED: [(&str, &str); 8] = [
     ("@yearly", "0 0 1 1 *"),
     ("@annually", "0 0 1 1 *"),
@@ -16,14 +17,15 @@ const NAMED: [(&str, &str); 8] = [
     ("@every", ""),
 ];
 
-/// Values of one field of a schedule: nothing for all of them.
+/// The values of one field of a schedule. None stands for all values.
 type Values = Option<Vec<u32>>;
 
-/// The values of `OnCalendar=` for a schedule. There are two where a day of the month and a day of the week are both given, because cron
-/// runs on either, and systemd on days that are both.
+/// The values of `OnCalendar=` for a schedule. There are two values if the schedule has a day of
+/// the month and a day of the week, because cron runs on days that match either, and systemd on
+/// days that match both.
 ///
 /// # Errors
-/// It is no schedule; with what to write.
+/// The text is not a schedule. The message contains a remedy.
 pub fn calendar(schedule: &str, zone: Option<&str>) -> Result<Vec<String>, String> {
     let five = match NAMED.iter().find(|(name, _)| schedule.split_whitespace().next() == Some(name)) {
         Some((_, "")) => {
@@ -50,7 +52,7 @@ pub fn calendar(schedule: &str, zone: Option<&str>) -> Result<Vec<String>, Strin
     let on_weekdays = weekdays.as_ref().map(|numbers| {
         let mut names: Vec<&str> = Vec::new();
         for (number, name) in DAYS.iter().enumerate() {
-            // Seven is Sunday, too.
+            // Both 0 and 7 are Sunday.
             if numbers.iter().any(|day| usize::try_from(day % 7).is_ok_and(|day| day == number)) {
                 names.push(name);
             }
@@ -71,7 +73,7 @@ fn list(values: Option<&Vec<u32>>) -> String {
     }
 }
 
-/// The values of one field.
+/// Parses one field of a schedule.
 fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Result<Values, String> {
     let wrong = || format!("{text:?} is no {what}; write a number from {least} to {most}, a range, a list, or *");
     if text == "*" || text == "?" {
@@ -83,14 +85,16 @@ fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Resu
         let number = by_name.map(|at| at + least).or_else(|| text.parse().ok());
         number.filter(|number| (least..=most).contains(number)).ok_or_else(wrong)
     };
+    // Sunday is also 7, but a field without an end ends on Saturday.
+    let end = if names.first() == Some(&"sun") { 6 } else { most };
     let mut all = Vec::new();
     for part in text.split(',') {
         let (range, step) = part.split_once('/').map_or((part, None), |(range, step)| (range, Some(step)));
         let step: usize = step.map_or(Ok(1), |step| step.parse().ok().filter(|step| *step > 0).ok_or_else(wrong))?;
         let (from, to) = match range.split_once('-') {
-            _ if range == "*" => (least, if names.first() == Some(&"sun") { 6 } else { most }),
+            _ if range == "*" => (least, end),
             Some((from, to)) => (number(from)?, number(to)?),
-            None if part.contains('/') => (number(range)?, most),
+            None if part.contains('/') => (number(range)?, end),
             None => (number(range)?, number(range)?),
         };
         if from > to {
@@ -103,7 +107,8 @@ fn values(text: &str, what: &str, least: u32, most: u32, names: &[&str]) -> Resu
     Ok(Some(all))
 }
 
-/// The schedule of a value of `OnCalendar=`, and its time zone, if it has one; nothing if no schedule can say the same.
+/// The schedule of a value of `OnCalendar=`, with its time zone if it has one. None if no schedule
+/// is equivalent.
 #[must_use]
 pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
     let named = match calendar {
@@ -139,7 +144,7 @@ pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
         [hour, minute] | [hour, minute, "00" | "0"] => (*hour, *minute),
         _ => return None,
     };
-    // Both would mean either in a schedule.
+    // A schedule with both fields would run on days that match either.
     if day != "*" && days != "*" {
         return None;
     }
@@ -147,7 +152,8 @@ pub fn schedule(calendar: &str) -> Option<(String, Option<String>)> {
     Some((fields.join(" "), zone.map(str::to_owned)))
 }
 
-/// A field of a calendar event in the form of cron: ranges have a hyphen, and `0/5` is every fifth.
+/// Converts a field of a calendar event to cron's syntax: a range has a hyphen, and `0/5` becomes
+/// `*/5`.
 fn field(text: &str) -> Option<String> {
     if text == "*" {
         return Some(text.to_owned());
@@ -194,6 +200,7 @@ mod tests {
             ("5 0 1 jan *", "*-01-01 00:05:00"),
             ("0 22 * * 1-5", "Mon,Tue,Wed,Thu,Fri *-*-* 22:00:00"),
             ("0 4 * * 7", "Sun *-*-* 04:00:00"),
+            ("0 4 * * 1/2", "Mon,Wed,Fri *-*-* 04:00:00"),
             ("0 0 13 * 5", "*-*-13 00:00:00|Fri *-*-* 00:00:00"),
             ("0 8-18/4 * * *", "*-*-* 08,12,16:00:00"),
             ("@hourly", "*-*-* *:00:00"),

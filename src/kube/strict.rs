@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! A deserializer that takes nothing it does not know: an unknown field, a text in the place of a number and the like are problems with
-//! the path of the field and what to write. Pure.
+//! A deserializer that accepts only known fields: an unknown field, a text instead of a number and
+//! similar errors are reported with the path of the field and a remedy. Pure.
 //!
-//! It reads the values of [`crate::compose::yaml`], and so the same YAML as Compose files are read with. `serde_ignored` and
-//! `serde_path_to_error` would tell the paths, but not the fields that there are, which a remedy needs, and would refuse `cpu: 1`.
+//! The input is the values of [`crate::compose::yaml`], so that manifests are parsed by the same
+//! YAML parser as Compose files. `serde_ignored` and `serde_path_to_error` would report the paths,
+//! but not the existing fields, which a remedy needs, and would refuse `cpu: 1`.
 
 use std::cell::RefCell;
 use std::fmt;
@@ -16,12 +17,12 @@ use k8s_openapi::serde::de::{
 use crate::compose::value::Value;
 use crate::diag::suggestion;
 
-/// What is wrong with a field.
+/// The error of a field.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wrong {
     /// The path of the field.
     pub path: String,
-    /// What is wrong; what to do.
+    /// The cause and, after a semicolon, the remedy.
     pub message: String,
 }
 
@@ -40,7 +41,7 @@ impl de::Error for Wrong {
 }
 
 impl Wrong {
-    /// The same, at this path unless it has one already.
+    /// Sets the path of the error, unless it has a path already.
     fn at(mut self, path: &str) -> Self {
         if self.path.is_empty() {
             path.clone_into(&mut self.path);
@@ -49,7 +50,7 @@ impl Wrong {
     }
 }
 
-/// The path of a key of the mapping at `path`.
+/// The path of the field `key` in the mapping at `path`.
 #[must_use]
 pub fn key(path: &str, key: &str) -> String {
     let plain = !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
@@ -65,18 +66,18 @@ pub fn index(path: &str, number: usize) -> String {
     format!("{path}[{number}]")
 }
 
-/// A value to be read.
+/// A value that is deserialized.
 pub struct Strict<'a> {
     value: &'a Value,
     path: String,
-    /// Fields that do not exist.
+    /// Collects the unknown fields.
     unknown: &'a RefCell<Vec<Wrong>>,
-    /// Whether a number counts as the text that it is written as.
+    /// Whether a number is accepted as text.
     is_quantity: bool,
 }
 
 impl<'a> Strict<'a> {
-    /// The value at `path`; unknown fields are added to `unknown`.
+    /// Deserializes the value at `path`. Unknown fields are added to `unknown`.
     pub fn new(value: &'a Value, path: &str, unknown: &'a RefCell<Vec<Wrong>>) -> Self {
         Self { value, path: path.to_owned(), unknown, is_quantity: false }
     }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Typed objects as YAML. The emitter is that of libyaml; this decides which texts need quotes. Pure.
+//! Writes typed objects as YAML. The emitter is that of libyaml; this module decides which texts
+//! need quotes. Pure.
 
 use k8s_openapi::serde::Serialize;
 use libyaml_safer::{Emitter, Encoding, Event, MappingStyle, ScalarStyle, SequenceStyle};
@@ -7,10 +8,10 @@ use serde_json::Value;
 
 use crate::compose::yaml;
 
-/// The documents of a file, each an object, with comments in front of the first.
+/// The text of a file: one document per object, with comments at the beginning.
 ///
 /// # Errors
-/// An object that is no mapping, which no type of Kubernetes is.
+/// An object is not a mapping, which cannot happen for the types of Kubernetes.
 pub fn documents(comments: &[String], objects: &[Value]) -> Result<String, String> {
     let mut out = String::new();
     for comment in comments {
@@ -23,20 +24,20 @@ pub fn documents(comments: &[String], objects: &[Value]) -> Result<String, Strin
     Ok(out)
 }
 
-/// An object as a value, without what is not set.
+/// An object as a value, without unset fields.
 ///
 /// # Errors
-/// It cannot be written, which no type of Kubernetes is.
+/// The object cannot be serialized, which cannot happen for the types of Kubernetes.
 pub fn value(object: &impl Serialize) -> Result<Value, String> {
     serde_json::to_value(object).map(without_empty).map_err(|error| error.to_string())
 }
 
-/// Without empty mappings of sections that are optional.
+/// Removes empty mappings of optional sections.
 fn without_empty(value: Value) -> Value {
     match value {
         Value::Object(map) => {
             let kept = map.into_iter().map(|(key, value)| (key, without_empty(value)));
-            // An empty directory, an empty selector and an empty peer are values.
+            // For these fields, an empty mapping has a meaning: `emptyDir`, a selector, data.
             let may_be_empty = |key: &str| ["emptyDir", "podSelector", "data", "stringData"].contains(&key);
             let empty = |value: &Value| value.as_object().is_some_and(serde_json::Map::is_empty);
             Value::Object(kept.filter(|(key, value)| may_be_empty(key) || !empty(value)).collect())
@@ -91,14 +92,15 @@ fn scalar(text: &str, style: ScalarStyle) -> Event {
     Event::scalar(None, None, text, true, true, style)
 }
 
-/// How a text is written so that every reader takes it for this text.
+/// The quoting style with which every reader parses a scalar as this text.
 fn style(text: &str) -> ScalarStyle {
     let several_lines = text.trim_end_matches('\n').contains('\n') || text.ends_with('\n');
     let plain_lines = text.lines().all(|line| !line.ends_with([' ', '\t']) && !line.contains(|c: char| c.is_control()));
     if several_lines && plain_lines && text.starts_with(|c: char| !c.is_whitespace()) {
         return ScalarStyle::Literal;
     }
-    // YAML 1.1 has further words for booleans, and numbers to the base 60, which go-yaml reads as texts and other readers do not.
+    // YAML 1.1 has additional words for booleans, and numbers to the base 60. go-yaml reads them as
+    // text, but other parsers do not.
     let other_words = ["y", "n", "yes", "no", "on", "off"].iter().any(|word| text.eq_ignore_ascii_case(word));
     let other_numbers = text.contains(':') && text.chars().all(|c| c.is_ascii_digit() || ":.".contains(c));
     let date = text.starts_with(|c: char| c.is_ascii_digit());
@@ -115,8 +117,8 @@ fn style(text: &str) -> ScalarStyle {
     }
 }
 
-/// A text in which nothing is a reference to a variable. Two dollar signs stand for one; one by itself stands for itself unless a
-/// parenthesis follows.
+/// Escapes a text so that Kubernetes expands no reference in it. Kubernetes reads two dollar signs
+/// as one; a single dollar sign is literal unless a parenthesis follows.
 #[must_use]
 pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len());

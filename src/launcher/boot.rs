@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Becomes systemd-nspawn on the host, unless the start was refused, and makes sure that a stop of the container takes effect while the
-//! container boots.
+//! Runs systemd-nspawn on the host, unless the start was refused, and makes sure that a stop of the
+//! container takes effect while the container boots.
 //!
-//! systemd-nspawn passes a stop on as one `SIGRTMIN+3` to the container's first process. The kernel discards a signal for the
-//! first process of a PID namespace as long as that process neither blocks nor handles the signal (`pid_namespaces(7)`). A stop in the
-//! first moments of a boot would thus be lost, and the service manager would kill the container after `TimeoutStopSec=`.
+//! systemd-nspawn passes a stop on as one `SIGRTMIN+3` to the container's first process. The kernel
+//! discards a signal for the first process of a PID namespace as long as that process neither
+//! blocks nor handles the signal (`pid_namespaces(7)`). A stop in the first moments of a boot would
+//! thus be lost, and the service manager would kill the container after `TimeoutStopSec=`.
 
 use std::ffi::CString;
 use std::fs;
@@ -24,17 +25,18 @@ use sdme_gen::cause;
 
 use super::{manager, status};
 
-/// The least time between two looks at the container's first process.
+/// Minimum interval between two checks of the container's first process.
 const INTERVAL: Duration = Duration::from_millis(10);
-/// Another program than systemd may be the first process and may never handle the signal.
+/// Maximum time to wait, because a first process other than systemd may never handle the signal.
 const LIMIT: Duration = Duration::from_secs(120);
 
-/// Starts a watcher and runs `command`, which is systemd-nspawn with its arguments, in this process. `unit` is the container's service.
-/// Returns at once if the command before this one has refused the start, and has written down why. Unlike the failure of a command in
+/// Starts a watcher and then executes `command`, which is systemd-nspawn with its arguments, in
+/// this process. `unit` is the container's service. Returns at once if an earlier command of this
+/// start has refused it and recorded the reason. Unlike the failure of a command in
 /// `ExecStartPre=`, the exit status of this program can keep `Restart=` from trying again.
 ///
 /// # Errors
-/// The command cannot be run.
+/// The command cannot be executed.
 pub fn boot(unit: &str, command: &[&str]) -> Result<ExitCode> {
     if cause::of_this_run(unit).is_some() {
         return Ok(ExitCode::from(cause::REFUSED));
@@ -57,9 +59,10 @@ pub fn boot(unit: &str, command: &[&str]) -> Result<ExitCode> {
 
 /// Removes the control group that systemd has made for the commands before this one, which have ended.
 ///
-/// `systemctl kill --signal=KILL` kills the groups of a unit as a whole (`cgroup.kill`). Linux 6.18 then kills each process that is
-/// created in such a group later on, as systemd creates the command that takes the container apart. In a group that systemd makes for
-/// that command anew, it runs. If the group cannot be removed, the next start takes the container apart.
+/// `systemctl kill --signal=KILL` kills whole control groups of a unit (`cgroup.kill`). Since Linux
+/// 6.18, the kernel then also kills each process that is created in such a group later, which
+/// includes systemd's command that takes the container apart. In a new group, that command can run.
+/// If the group cannot be removed, the next start takes the container apart.
 fn forget_commands_before() {
     let own = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     if let Some(group) = commands(&own) {
@@ -67,15 +70,16 @@ fn forget_commands_before() {
     }
 }
 
-/// Where systemd runs the commands of a unit whose main process has the control groups `own`, as `/proc/PID/cgroup` has them
-/// (`cgroups(7)`): beside the group of `DelegateSubgroup=`.
+/// The control group in which systemd runs the commands of a unit, next to the group of
+/// `DelegateSubgroup=`. `own` is the text of `/proc/PID/cgroup` of the main process (`cgroups(7)`).
 fn commands(own: &str) -> Option<PathBuf> {
     let (unit, _) = own.lines().find_map(|line| line.strip_prefix("0::"))?.rsplit_once('/')?;
     Some(Path::new("/sys/fs/cgroup").join(unit.trim_start_matches('/')).join(".control"))
 }
 
-/// Waits until the container's first process can receive the signal of a stop. If the container is already being stopped, systemd-nspawn
-/// may have sent the signal too early, so sends it again. A second signal changes nothing: the container already stops.
+/// Waits until the container's first process can receive the signal of a stop. If the container is
+/// already being stopped, systemd-nspawn may have sent the signal too early, so the watcher sends
+/// it again. A second signal changes nothing, because the container is already stopping.
 fn watch(unit: &str, nspawn: Pid) -> Result<()> {
     set_pdeathsig(Signal::SIGKILL).context("cannot tie the watcher to systemd-nspawn")?;
     let Some(leader) = ready(nspawn) else { return Ok(()) };
@@ -92,36 +96,41 @@ fn halt() -> i32 {
     libc::SIGRTMIN() + 3
 }
 
-/// The container's first process, when that can receive the signal. None if the container ends before, or never handles the signal.
+/// The container's first process, as soon as it can receive the signal. None if the container ends
+/// before that, or does not handle the signal within the limit.
 fn ready(nspawn: Pid) -> Option<OwnedFd> {
     let start = Instant::now();
-    // When systemd-nspawn ends, this process has another parent, until the kernel ends it.
+    // When systemd-nspawn ends, this process gets another parent. The kernel also kills this
+    // process then, but not at once.
     while getppid() == nspawn && start.elapsed() < LIMIT {
         let children = fs::read_to_string(format!("/proc/{nspawn}/task/{nspawn}/children")).unwrap_or_default();
         let mut children = children.split_ascii_whitespace().filter_map(|child| child.parse().ok());
         if let Some(leader) = children.find_map(|child| receiver(child, nspawn)) {
             return Some(leader);
         }
-        // On a slow machine, a boot takes long, and looks take part in that.
+        // A boot takes longer on a slow machine, and frequent checks would slow it down.
         sleep(INTERVAL.max(start.elapsed() / 8));
     }
     None
 }
 
-/// A descriptor of process `child` if it is the first one of a PID namespace and can receive the signal.
+/// A descriptor of process `child`, if that process is the first one of a PID namespace and can
+/// receive the signal.
 fn receiver(child: libc::pid_t, nspawn: Pid) -> Option<OwnedFd> {
     // SAFETY: pidfd_open(2) with numbers only.
     let fd = i32::try_from(unsafe { libc::syscall(libc::SYS_pidfd_open, child, 0) }).ok().filter(|fd| *fd >= 0)?;
     // SAFETY: the descriptor was just opened and has no other owner.
     let fd = unsafe { OwnedFd::from_raw_fd(fd) };
     let text = fs::read_to_string(format!("/proc/{child}/status")).ok()?;
-    // Readable when the process has ended. Otherwise it had its number all the time, so what was read is about this process.
+    // The descriptor becomes readable when the process ends. While the process runs, no other
+    // process can have its number, so the file described this process.
     let has_ended = poll(&mut [PollFd::new(fd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO).ok()? > 0;
     (!has_ended && receives(&text, nspawn)).then_some(fd)
 }
 
-/// Whether `status`, a file `/proc/PID/status` (`proc_pid_status(5)`), is that of a child of systemd-nspawn that is the first process of its
-/// PID namespace and blocks or handles the signal. A container's process cannot write lines of its own into that file.
+/// Whether `status`, the text of `/proc/PID/status` (`proc_pid_status(5)`), is that of a child of
+/// systemd-nspawn that is the first process of its PID namespace and blocks or handles the signal.
+/// The container's processes cannot add lines to that file.
 fn receives(status: &str, nspawn: Pid) -> bool {
     let field = |name: &str| status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':')).map(str::trim);
     let numbers =

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Ends the container with its last application: called whenever one of them ended.
+//! Ends the container after its last application has ended. The service manager calls this whenever
+//! an application has ended.
 
 use std::collections::BTreeMap;
 use std::process::ExitCode;
@@ -11,11 +12,12 @@ use sdme_gen::contract::health::{State, Status};
 use super::manager::{show, systemctl};
 use super::{health, host};
 
-/// What systemd-nspawn ends with when a container wants to be started again (systemd-nspawn@.service).
+/// The exit status of systemd-nspawn that makes systemd restart the container
+/// (systemd-nspawn@.service).
 const RESTART: i32 = 133;
 
-/// Ends the container, unless one of its applications runs or is about to; each is given as `NAME:UNIT`. The container's exit
-/// status is the one of the application that ended last.
+/// Ends the container, unless one of its applications runs or is about to start. Each application
+/// is given as `NAME:UNIT`. The container's exit status is that of the application that ended last.
 ///
 /// # Errors
 /// The service manager does not answer.
@@ -23,24 +25,26 @@ pub fn ended(applications: &[&str]) -> Result<ExitCode> {
     let all: Vec<(&str, &str)> = applications.iter().filter_map(|a| a.split_once(':')).collect();
     let mut status = exit_status(&all)?;
     if status == Some(0) && !awaits_health(&all)? {
-        // The host is told that the container is up when its boot is over. Before that, an end is a start that has failed.
+        // The host learns that the container is up at the end of its boot. Before that, an exit of
+        // the container is a failed start.
         let _ = systemctl(&["--quiet", "--wait", "is-system-running"]);
-        // One of them may have been started in the meantime.
+        // An application may have been started in the meantime.
         status = exit_status(&all)?;
     }
     match status {
         None => {
-            // Nobody may be listening.
-            let _ = host::tell();
+            // An error is ignored, because the host may not be listening.
+            let _ = host::report();
         }
-        // Unless it is already on its way down, in another way.
+        // A shutdown that is already running in another way is left alone.
         Some(status) if !is_stopping() => systemctl(&["exit", &status.to_string()])?,
         Some(_) => {}
     }
     Ok(ExitCode::SUCCESS)
 }
 
-/// The container's exit status, unless one of its applications runs or is about to. Notes which of them have ended.
+/// The container's exit status. None if one of its applications runs or is about to start. Records
+/// the status of the applications that have ended.
 fn exit_status(applications: &[(&str, &str)]) -> Result<Option<i32>> {
     const TIME: &str = "InactiveEnterTimestampMonotonic";
     let units: Vec<&str> = applications.iter().map(|(_, unit)| *unit).collect();
@@ -57,15 +61,16 @@ fn exit_status(applications: &[(&str, &str)]) -> Result<Option<i32>> {
         let status = i32::try_from(number("ExecMainStatus")).unwrap_or(1);
         let code = match property("Result") {
             "success" => 0,
-            // CLD_EXITED of waitid(2); the others are signals.
+            // The code is CLD_EXITED of waitid(2). Every other code stands for a signal.
             _ if number("ExecMainCode") == 1 => status,
             _ => 128 + status,
         };
         let failed = property("Result") != "success";
-        // Also what has exited well, but too late or too often; and nothing of that means to start again.
+        // A unit can also fail after exit status 0, by a timeout or by too many starts. Status 133
+        // must not make systemd restart the container.
         let code = if failed && [0, RESTART].contains(&code) { 1 } else { code };
         last = last.max((number(TIME), code));
-        // Nobody checks it any more.
+        // The timer of the check has stopped, so the final status is recorded here.
         if let Some(state) = health::read_state(name) {
             let status = if failed { Status::Failed } else { Status::Stopped };
             health::write_state(name, &State { status, ..state })?;
@@ -74,7 +79,8 @@ fn exit_status(applications: &[(&str, &str)]) -> Result<Option<i32>> {
     Ok((!running).then_some(last.1))
 }
 
-/// Whether the boot waits until an application is healthy. One that has ended never will be.
+/// Whether the boot waits until an application is healthy. An application that has ended never
+/// becomes healthy.
 fn awaits_health(applications: &[(&str, &str)]) -> Result<bool> {
     let gate = |(_, unit): &(&str, &str)| format!("{}-health-gate.service", unit.trim_end_matches(".service"));
     let gates: Vec<String> = applications.iter().map(gate).collect();

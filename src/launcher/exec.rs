@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The client of a command that runs beside an application: asks the application's init to start it ([`super::application::session`]),
-//! relays its streams, and ends as the command does.
+//! The client side of a command that runs next to an application: asks the application's init to
+//! start the command ([`super::application::session`]), relays its streams, and ends with the
+//! command's exit status.
 
 use std::fs::File;
 use std::io::{IoSlice, Read as _, Write as _, pipe, stderr, stdin, stdout};
@@ -14,6 +15,7 @@ use std::time::Duration;
 use anyhow::{Context as _, Result, bail};
 use nix::libc;
 use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::socket::{ControlMessage, MsgFlags, sendmsg};
 use nix::unistd::{Gid, Uid, dup2_stderr, dup2_stdout, fchown, isatty};
 use sdme_gen::contract::beside::Beside;
@@ -23,14 +25,14 @@ use sdme_gen::contract::streams::Copies;
 use super::application::session::{READY, Request};
 use super::manager::Run;
 
-/// How long the application's init may take to answer.
+/// Timeout for the answer of the application's init.
 const LIMIT: Duration = Duration::from_secs(10);
 
-/// Runs a command beside the application of `unit`, whose files are in `directory`, and ends as it ends; 128 and the
-/// signal's number if a signal ended it.
+/// Runs a command next to the application of `unit`, whose files are in `directory`. Returns the
+/// command's exit status, or 128 plus the signal's number if a signal ended the command.
 ///
 /// # Errors
-/// The application does not run or takes no commands.
+/// The application does not run, or does not accept commands.
 pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Result<ExitCode> {
     if Run::of(unit)?.is_none() {
         bail!("{unit} is not running");
@@ -44,7 +46,7 @@ pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Re
     let term = std::env::var("TERM").ok().filter(|_| terminal);
     let request = Request { args: command.iter().map(|&word| word.to_owned()).collect(), term, probe: None, beside };
     if terminal {
-        // The terminal was made in this container for this command (systemd-run(1), --pty).
+        // The terminal was made in this container for this command only (systemd-run(1), --pty).
         give_up_terminal();
         give(stdin().as_fd(), &user)?;
         sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
@@ -54,7 +56,7 @@ pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Re
     let (to_command, input) = pair(&user)?;
     let (output, from_command) = pair(&user)?;
     let (errors, errors_of_command) = pair(&user)?;
-    // For the threads, too.
+    // The threads inherit the mask, so signals are blocked before they start.
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::all()), None).context("cannot block signals")?;
     send(&connection, &request, [to_command.as_fd(), from_command.as_fd(), errors_of_command.as_fd()])?;
     drop((to_command, from_command, errors_of_command));
@@ -63,14 +65,15 @@ pub fn exec(unit: &str, directory: &str, beside: Beside, command: &[&str]) -> Re
     copies.input(own(stdin().as_fd())?, input);
     copies.output(output, own(stdout().as_fd())?);
     copies.output(errors, own(stderr().as_fd())?);
-    // A reader that closes these streams is to be noticed by the command.
+    // These descriptors are closed here so that the command notices when a reader closes the
+    // streams.
     close_outputs()?;
     let code = wait(connection);
     copies.finish();
     code
 }
 
-/// As [`exec`], with what is different about the command, in JSON.
+/// Like [`exec`], but `beside` describes in JSON how the command differs from the application.
 ///
 /// # Errors
 /// As for [`exec`].
@@ -79,10 +82,11 @@ pub fn with(beside: &str, unit: &str, directory: &str, command: &[&str]) -> Resu
     exec(unit, directory, beside, command)
 }
 
-/// Has a probe, in JSON, put from where the application of `unit` runs. What is wrong goes to the standard error output.
+/// Sends a probe, given in JSON, from the namespaces of the application of `unit`. An error of the
+/// probe is written to standard error.
 ///
 /// # Errors
-/// The application takes no commands.
+/// The application does not accept commands.
 pub fn probe(unit: &str, probe: &str) -> Result<ExitCode> {
     let probe = serde_json::from_str(probe).context("the description of the probe is damaged")?;
     let connection = connect(unit)?;
@@ -107,7 +111,7 @@ fn connect(unit: &str) -> Result<UnixStream> {
     Ok(connection)
 }
 
-/// A pipe that the command's user may open again, as `/dev/stdout`.
+/// A pipe that the command's user can open again through `/dev/stdout`.
 fn pair(user: &User) -> Result<(File, File)> {
     let (read, write) = pipe().context("cannot make a pipe")?;
     give(write.as_fd(), user)?;
@@ -119,18 +123,20 @@ fn give(stream: BorrowedFd<'_>, user: &User) -> Result<()> {
         .context("cannot give a stream to the application's user")
 }
 
-/// Lets the command have the terminal as its controlling one. Without one, there is nothing to give up.
+/// Gives up the controlling terminal, so that the command can have it. An error means that there is
+/// no controlling terminal.
 fn give_up_terminal() {
     // SAFETY: SIG_IGN runs no code of ours, and the request takes no argument.
     unsafe {
-        // The kernel sends this signal to the process that gives the terminal up.
+        // The kernel sends SIGHUP to the process that gives up the terminal.
         libc::signal(libc::SIGHUP, libc::SIG_IGN);
         libc::ioctl(stdin().as_raw_fd(), libc::TIOCNOTTY);
         libc::signal(libc::SIGHUP, libc::SIG_DFL);
     }
 }
 
-/// Puts `/dev/null` in place of the outputs: the copying threads have the only descriptors then.
+/// Replaces standard output and standard error with `/dev/null`. The copying threads then have the
+/// only descriptors of these streams.
 fn close_outputs() -> Result<()> {
     let null = File::options().write(true).open("/dev/null").context("cannot open /dev/null")?;
     dup2_stdout(&null).and_then(|()| dup2_stderr(&null)).context("cannot close the outputs")
@@ -147,20 +153,22 @@ fn send(connection: &UnixStream, request: &Request, streams: [BorrowedFd<'_>; 3]
         .context("cannot send the command")
 }
 
-/// Passes signals on and waits for the command's end.
+/// Passes signals on to the command and waits for its end.
 fn wait(mut connection: UnixStream) -> Result<ExitCode> {
     let mut to_init = connection.try_clone()?;
+    let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC).context("cannot receive signals")?;
     thread::spawn(move || {
-        loop {
-            let Ok(signal) = SigSet::all().wait() else { continue };
-            if to_init.write_all(&[u8::try_from(signal as i32).unwrap_or(0)]).is_err() {
+        while let Ok(info) = signals.read_signal() {
+            let number = info.and_then(|info| u8::try_from(info.ssi_signo).ok());
+            if number.is_some_and(|number| to_init.write_all(&[number]).is_err()) {
                 break;
             }
         }
     });
     let mut status = [0; size_of::<libc::c_int>()];
     if connection.read_exact(&mut status).is_err() {
-        // The application has ended, and the kernel has killed what ran beside it.
+        // The application has ended, and the kernel has killed the commands next to it: 128 plus
+        // SIGKILL.
         return Ok(ExitCode::from(137));
     }
     let status = libc::c_int::from_ne_bytes(status);

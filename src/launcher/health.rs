@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Checks the health of an application, once: called by a timer.
+//! Runs one health check of an application. A timer starts this program.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _};
@@ -21,22 +21,23 @@ use sdme_gen::contract::health::{Health, OnFailure, State, Status, Step, Test};
 use super::host::{self, STATES};
 use super::manager::{Run, systemctl};
 
-/// How much of a check's output is told (Docker's limit).
+/// Maximum number of bytes of a check's output that are reported (Docker's limit).
 const OUTPUT: usize = 4096;
 
 fn state_file(app: &str) -> PathBuf {
     Path::new(STATES).join(app)
 }
 
-/// What is known about an application's health.
+/// The recorded health state of an application. None if no check has run.
 pub fn read_state(app: &str) -> Option<State> {
     serde_json::from_slice(&fs::read(state_file(app)).ok()?).ok()
 }
 
-/// Replaces the file in one step: others wait for it to change.
+/// Writes the health state of an application. The file is replaced atomically, because other
+/// processes watch the directory.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write_state(app: &str, state: &State) -> Result<()> {
     let temporary = Path::new(STATES).join(format!(".{app}"));
     fs::create_dir_all(STATES)
@@ -45,11 +46,11 @@ pub fn write_state(app: &str, state: &State) -> Result<()> {
         .context("cannot write down the result")
 }
 
-/// Makes one check of the application `app` with the service `unit` and files in `directory`, and acts on the result.
-/// Fails while the application is unhealthy.
+/// Runs one check of the application `app` with the service `unit` and the files in `directory`,
+/// and acts on the result. The exit status is 1 while the application is unhealthy.
 ///
 /// # Errors
-/// The check cannot be made, or what follows from it cannot be done.
+/// The check cannot be run, or the action fails.
 pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
     let described = fs::read(Path::new(directory).join("health.json")).context("cannot read the health check")?;
     let health: Health =
@@ -63,7 +64,7 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
         let (test, timeout) = startup.map_or((&health.test, health.timeout), |s| (&s.test, s.timeout));
         let result = attempt(&service, directory, test, Duration::from_millis(timeout))?;
         if Run::of(&service)?.as_ref() != Some(&run) {
-            // What was checked is gone, and the check with it.
+            // The checked invocation of the service has ended, so the result is discarded.
             return Ok(ExitCode::SUCCESS);
         }
         let before = state.status;
@@ -77,13 +78,14 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
             let level = if state.status == Status::Unhealthy { 3 } else { 5 };
             eprintln!("<{level}>{unit} is {}", state.status.word());
         }
-        // The host may not listen any more, which is no reason not to act.
-        let _ = host::tell();
+        // An error is ignored: the host may have stopped listening, but the action must still run.
+        let _ = host::report();
         act(step, unit)?;
         if startup.is_none() || step != Step::Settle {
             break;
         }
-        // The usual check follows at once: its timer starts while this service runs, and then waits for its interval.
+        // After the startup check, the usual check runs at once: its timer starts while this
+        // service runs, and then waits for its interval.
     }
     Ok(ExitCode::from(u8::from(state.status == Status::Unhealthy)))
 }
@@ -94,7 +96,7 @@ fn act(step: Step, unit: &str) -> Result<()> {
         Step::Continue | Step::Fail(OnFailure::None) => Ok(()),
         Step::Settle => {
             let (first, usual) = (format!("{unit}-health-startup.timer"), format!("{unit}-health.timer"));
-            // Those of them that there are.
+            // Errors are ignored, because the application may have no startup timer.
             let _ = systemctl(&["--quiet", "--no-block", "stop", &first]);
             let known = super::manager::show(&[&usual], &["LoadState", "ActiveState"])?;
             let property = |name| known.first().and_then(|p| p.get(name)).map(String::as_str);
@@ -115,7 +117,8 @@ fn milliseconds(clock: ClockId) -> Result<u64> {
     Ok(seconds * 1000 + nanoseconds / 1_000_000)
 }
 
-/// Runs the test beside the application, and tells why it failed, if it did.
+/// Runs the test next to the application. Returns the reason of a failure, or none if the test
+/// passed.
 fn attempt(service: &str, directory: &str, test: &Test, limit: Duration) -> Result<Option<String>> {
     let deadline = Instant::now() + limit;
     let (output, writer) = pipe2(OFlag::O_CLOEXEC).context("cannot make a pipe")?;
@@ -144,8 +147,9 @@ fn attempt(service: &str, directory: &str, test: &Test, limit: Duration) -> Resu
     })
 }
 
-/// Waits for the end of the check, or kills it at the deadline: then it has no status. What it left running is ended with
-/// this service.
+/// Waits for the end of the check, and kills the check at the deadline. Returns the exit status,
+/// which is none after the deadline, and the beginning of the output. Processes that the check
+/// leaves behind end with this service.
 fn watch(child: &mut Child, output: OwnedFd, ends: &SignalFd, deadline: Instant) -> Result<(Option<i32>, Vec<u8>)> {
     let mut said = Vec::new();
     let mut output = Some(File::from(output));
@@ -177,10 +181,12 @@ fn watch(child: &mut Child, output: OwnedFd, ends: &SignalFd, deadline: Instant)
     }
 }
 
-/// Takes what is there, keeping the beginning. Tells whether more can come.
+/// Reads the available output and appends the part that fits to `said`. Returns whether more output
+/// can follow.
 fn drain(from: &mut File, said: &mut Vec<u8>) -> bool {
     let mut buffer = [0; 4096];
-    // Not for ever: who writes without a pause must not escape the deadline.
+    // The loop is limited, so that a program that writes without a pause cannot escape the
+    // deadline.
     for _ in 0..16 {
         match from.read(&mut buffer) {
             Ok(0) => return false,
@@ -195,10 +201,10 @@ fn drain(from: &mut File, said: &mut Vec<u8>) -> bool {
     true
 }
 
-/// Waits for the first passed check of the application.
+/// Waits for the first check of the application that passes.
 ///
 /// # Errors
-/// It turns out to be unhealthy.
+/// The application becomes unhealthy or ends.
 pub fn wait(app: &str) -> Result<ExitCode> {
     fs::create_dir_all(STATES).context("cannot wait for a result")?;
     let changes = Inotify::init(InitFlags::IN_CLOEXEC).context("cannot wait for a result")?;

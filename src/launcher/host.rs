@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What the host is told about applications: a line in the status of the container's unit. systemd-nspawn passes on what
-//! the container's service manager says; this speaks in its name.
+//! Reports the health of the applications to the host, in the status line of the container's unit.
+//! systemd-nspawn forwards the notifications of the container's first process, so this program
+//! sends in the name of that process.
 
 use std::fs;
 use std::io::IoSlice;
@@ -15,21 +16,22 @@ use sdme_gen::contract::health::State;
 
 use super::manager;
 
-/// What is known about each application, by its name.
+/// The directory of the health states, one file per application with the application's name.
 pub const STATES: &str = "/run/sdme/health";
-/// Where systemd-nspawn listens (systemd-nspawn(1), `--notify-ready=`).
+/// The socket on which systemd-nspawn receives notifications (systemd-nspawn(1),
+/// `--notify-ready=`).
 const SOCKET: &str = "/run/host/notify";
 
-/// Tells the state of all applications.
+/// Sends the health status of all applications.
 ///
 /// # Errors
-/// The addresses are not known, or nothing listens there.
-pub fn tell() -> Result<()> {
+/// There are no health states, or systemd-nspawn does not listen.
+pub fn report() -> Result<()> {
     let mut all = Vec::new();
     for entry in fs::read_dir(STATES).context("nothing is known about health")?.flatten() {
         let name = entry.file_name().to_string_lossy().into_owned();
         if name.starts_with('.') {
-            // About to replace another one.
+            // A temporary file that will replace another one.
             continue;
         }
         if let Some(state) = fs::read(entry.path()).ok().and_then(|text| serde_json::from_slice::<State>(&text).ok()) {
@@ -44,7 +46,7 @@ pub fn tell() -> Result<()> {
     let message = format!("STATUS={}", words.join(", "));
     let socket = socket(AddressFamily::Unix, SockType::Datagram, SockFlag::SOCK_CLOEXEC, None)?;
     let address = UnixAddr::new(SOCKET)?;
-    // Only the first process of the container is heard.
+    // systemd-nspawn accepts notifications only from the first process of the container.
     let sender = UnixCredentials::from(libc::ucred { pid: 1, uid: 0, gid: 0 });
     let control = [ControlMessage::ScmCredentials(&sender)];
     let text = [IoSlice::new(message.as_bytes())];
@@ -53,15 +55,16 @@ pub fn tell() -> Result<()> {
     Ok(())
 }
 
-/// Tells it once more after the boot: its end has a status line of its own.
+/// Sends the status again after the boot, because systemd replaces the status line at the end of
+/// the boot.
 ///
 /// # Errors
-/// As for [`tell`].
-pub fn tell_after_boot() -> Result<ExitCode> {
-    // Also when it has not ended well.
+/// As for [`report`].
+pub fn report_after_boot() -> Result<ExitCode> {
+    // The exit status of systemctl is ignored: the boot may have ended with failed units.
     let _ = manager::systemctl(&["--quiet", "--wait", "is-system-running"]);
     if fs::metadata(STATES).is_ok() {
-        tell()?;
+        report()?;
     }
     Ok(ExitCode::SUCCESS)
 }

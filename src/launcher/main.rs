@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! The launcher: runs an image's program as the image asks for. It runs inside the container, in the application's root,
-//! linked statically, and resolves nothing by name. The service manager hands it the application's directory ([`application::handed`]).
+//! The launcher: runs an image's program as the image's configuration requires. The launcher runs
+//! inside the container in the application's root, is linked statically, and does not look up users
+//! or hosts by name. The service manager passes it the application's directory
+//! ([`application::handed`]).
 //!
-//! Three processes ([`application`]): the service's own, which relays output and signals; its child, the init of the
-//! application's PID namespace; and the child of that, which becomes the application.
+//! There are three processes ([`application`]): the service's main process, which relays output and
+//! signals; its child, the init of the application's PID namespace; and the init's child, which
+//! becomes the application.
 //!
-//! Called in the container's root, it also looks after applications: `sdme-oci-run exec|exec-with|probe|health|await-health|status|ended`.
-//! On the host, `sdme-oci-run boot` runs systemd-nspawn ([`boot`]).
+//! Called in the container's root, the launcher also manages applications: `sdme-oci-run
+//! exec|exec-with|probe|health|await-health|status|ended`. On the host, `sdme-oci-run boot` runs
+//! systemd-nspawn ([`boot`]).
 
 mod application;
 mod boot;
@@ -29,7 +33,7 @@ use sdme_gen::contract::process::{FILE, Process};
 use application::handed::{self, Directory};
 use application::{environment, mounts, relay};
 
-/// As shells and container engines report a command that cannot be started.
+/// The exit status of shells and container engines for a command that cannot be started.
 const CANNOT_START: u8 = 127;
 
 fn main() -> ExitCode {
@@ -48,7 +52,7 @@ fn main() -> ExitCode {
         (Some("probe"), [unit, probe]) => exec::probe(unit, probe),
         (Some("health"), [unit, app, directory]) => health::check(unit, app, directory),
         (Some("await-health"), [app]) => health::wait(app),
-        (Some("status"), []) => host::tell_after_boot(),
+        (Some("status"), []) => host::report_after_boot(),
         (Some("ended"), units) => ended::ended(units),
         (Some("boot"), [unit, command @ ..]) => boot::boot(unit, command),
         _ => run().map(|never| match never {}),
@@ -73,12 +77,13 @@ fn run() -> Result<Infallible> {
     if !process.private_pids {
         mounts::hide_program()?;
     }
-    // Nothing that the application can reach may lead to the directory: the container's root is above it.
+    // The container's root is above this directory, so the application must not be able to reach
+    // the descriptor.
     drop(handed);
     relay::supervise(&process, &environment, commands)
 }
 
-/// Reads what is to be started.
+/// Reads the description of the process from an application's directory.
 fn description(directory: &Path) -> Result<Process> {
     let file = directory.join(FILE);
     let text = std::fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: MIT
-//! What the container's service manager is asked, and told, by way of its own program.
+//! Queries and commands to the container's service manager, by means of systemctl(1).
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// The service of an application as it runs.
+/// A run of an application's service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Run {
-    /// Its main process, the launcher.
+    /// The process ID of the main process, which is the launcher.
     pub main: i32,
-    /// When that was started, in microseconds of `CLOCK_MONOTONIC`.
+    /// When the main process was started, in microseconds of `CLOCK_MONOTONIC`.
     pub since: u64,
 }
 
 impl Run {
-    /// How `unit` runs, if it does.
+    /// The present run of `unit`. None if the unit does not run.
     ///
     /// # Errors
     /// The service manager does not answer.
@@ -48,7 +48,7 @@ pub fn show(units: &[&str], properties: &[&str]) -> Result<Vec<BTreeMap<String, 
 /// Runs `systemctl` with these arguments.
 ///
 /// # Errors
-/// It fails.
+/// systemctl cannot be run, or fails.
 pub fn systemctl(arguments: &[&str]) -> Result<()> {
     let status = Command::new("systemctl").args(arguments).status().context("cannot run systemctl")?;
     if !status.success() {

@@ -10,51 +10,56 @@ use crate::model::{Assignment, HealthSettings, Mount, Notify, Startup};
 /// An application of a container.
 #[derive(Debug, Clone)]
 pub struct App {
-    /// Its name in the configuration: [`App::FIRST`] when it is alone, else its image's.
+    /// The name in the configuration: [`App::FIRST`] for a single application, otherwise the name
+    /// of the image.
     pub name: String,
-    /// Whether it is the first one, which is a layer of the container's root; the others have an overlay of their own.
+    /// Whether this is the first application, whose image is a layer of the container's root. The
+    /// other applications have their own overlay mounts.
     pub first: bool,
-    /// The image it runs, by name.
+    /// The name of the image.
     pub image: String,
-    /// Environment, names checked.
+    /// Environment variables; the names are checked.
     pub environment: Vec<Assignment>,
-    /// Files of variables; what [`App::environment`] says comes after them.
+    /// Files of variables. The variables in [`App::environment`] override those in the files.
     pub environment_files: Vec<EnvironmentFile>,
-    /// Credentials it gets.
+    /// The secrets of the application.
     pub secrets: Vec<Spanned<Secret>>,
-    /// What is mounted into it.
+    /// The mounts of the application.
     pub mounts: Vec<Mount>,
-    /// How it is started, where that is not as its image says.
+    /// How the application is started, as far as that differs from the image's configuration.
     pub startup: Startup,
-    /// What its health is told by, beyond what the image says.
+    /// The health settings that override those of the image.
     pub health: HealthSettings,
-    /// What counts as started.
+    /// When the application counts as started.
     pub notify: Notify,
-    /// What `systemctl reload` of the container does.
+    /// The action of `systemctl reload` for the container.
     pub reload: Option<Reload>,
-    /// What of `[App]`, and `[App NAME]` after it, belongs into the section `[Unit]` of its unit.
+    /// The assignments of `[App]`, followed by those of `[App NAME]`, that belong in the section
+    /// `[Unit]` of the application's unit.
     pub unit: Vec<Assignment>,
-    /// The rest of it.
+    /// The other assignments of these sections, which belong in `[Service]`.
     pub service: Vec<Assignment>,
 }
 
 impl App {
-    /// Whether it gets any of its variables as a secret.
+    /// Whether the application gets secrets as environment variables.
     #[must_use]
     pub fn has_secret_variables(&self) -> bool {
         self.secrets.iter().any(|s| matches!(s.value.form, Form::Variable(_)))
     }
 
-    /// What the first application is called where it is not called by its image's name.
+    /// The name of the first application, unless it has the name of its image.
     pub const FIRST: &'static str = "app";
 
-    /// Its unit inside, without the suffix; units that belong to it add to this name.
+    /// The name of the application's unit in the container, without the suffix. The names of helper
+    /// units begin with it.
     #[must_use]
     pub fn unit(&self) -> String {
         format!("sdme-oci-{}", if self.first { Self::FIRST } else { &self.name })
     }
 
-    /// The directory of its files inside: `root`, `env`, `container.env`, `process.json`.
+    /// The directory of the application's files in the container: `root`, `env`, `container.env`,
+    /// `process.json`.
     #[must_use]
     pub fn directory(&self) -> String {
         if self.first { "/oci".to_owned() } else { format!("/oci/apps/{}", self.name) }
@@ -66,16 +71,16 @@ impl App {
 pub struct EnvironmentFile {
     /// Its path on the host.
     pub path: String,
-    /// Whether it may be missing.
+    /// Whether the file may be missing.
     pub optional: bool,
-    /// Where it was written.
+    /// The location of the setting.
     pub at: Location,
 }
 
-/// What an application is told to reload its configuration by.
+/// How an application is told to reload its configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reload {
-    /// A command beside it.
+    /// A command that runs next to the application.
     Command(Vec<String>),
     /// A signal, in systemctl's spelling.
     Signal(String),

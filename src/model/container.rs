@@ -13,16 +13,16 @@ use std::sync::Arc;
 pub struct Container {
     /// Machine name.
     pub name: ContainerName,
-    /// The name that podman would give the container, where that cannot be the name of a machine.
+    /// The name that podman would give the container, if that is not a valid machine name.
     pub podman_name: Option<String>,
-    /// The file it was written in.
+    /// The file that defines the container.
     pub file: Arc<str>,
-    /// The applications it runs; a clone of the host without. A single one whose image turns out to be an operating
-    /// system is none: see [`Model::applications`].
+    /// The applications that the container runs; empty for a clone of the host. A single image can
+    /// turn out to be an operating system and then is no application: see [`Model::applications`].
     pub apps: Vec<App>,
-    /// What lies below the applications.
+    /// The base system below the applications.
     pub base: Base,
-    /// Host name inside.
+    /// Host name of the container.
     pub host_name: String,
     /// `Timezone=`.
     pub timezone: Option<String>,
@@ -36,11 +36,11 @@ pub struct Container {
     pub tasks: Option<String>,
     /// `AddDevice=`
     pub devices: Vec<Spanned<Device>>,
-    /// What is mounted into a clone of the host.
+    /// The mounts of a clone of the host.
     pub mounts: Vec<Mount>,
-    /// What it is connected to.
+    /// The network connection.
     pub connection: Connection,
-    /// What it may do.
+    /// The privileges and restrictions.
     pub security: Security,
     /// `AutoUpdate=` of the file.
     pub auto_update: Option<AutoUpdate>,
@@ -48,11 +48,11 @@ pub struct Container {
     pub update_settle: Option<u64>,
     /// `UpdateSnapshot=` of the file.
     pub update_snapshot: Option<Spanned<bool>>,
-    /// `[Unit]`, file references translated to units.
+    /// The assignments of `[Unit]`, with file references translated to unit names.
     pub unit: Vec<Assignment>,
-    /// `[Service]`.
+    /// The assignments of `[Service]`.
     pub service: Vec<Assignment>,
-    /// Links that start it with other units.
+    /// The links of `[Install]`, by which other units start the container.
     pub install: Vec<Link>,
 }
 
@@ -63,7 +63,7 @@ impl Container {
         ["systemd-nspawn@", name, ".service"].concat()
     }
 
-    /// The pods that it is in, or whose networks its application joins.
+    /// The pods that the container is in, and the pods whose networks its application joins.
     #[must_use]
     pub fn pods(&self) -> Vec<&str> {
         let outer = self.connection.outer_pod();
@@ -72,52 +72,54 @@ impl Container {
         pods
     }
 
-    /// The container that a unit runs, if it runs one.
+    /// The container that `unit` runs, if that is the unit of a container.
     #[must_use]
     pub fn of_unit(unit: &str) -> Option<&str> {
         unit.strip_prefix("systemd-nspawn@")?.strip_suffix(".service")
     }
 
-    /// Whether it is a job: a start of it waits for its end, and succeeds or fails as that does.
+    /// Whether the container is a job: its start waits for its end, and succeeds or fails like the
+    /// job.
     #[must_use]
     pub fn is_job(&self) -> bool {
         self.service.iter().any(|(key, value)| key == "Type" && value == "oneshot")
     }
 }
 
-/// What lies below an application.
+/// The base system below an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Base {
-    /// An almost empty root with the host's own `/usr`.
+    /// An almost empty root with the host's `/usr`.
     Host,
-    /// An imported image, by name.
+    /// An imported image, by its name.
     Image(String),
 }
 
-/// What a container's root is stacked from, bottom up, below the configuration layer.
+/// The layers of a container's root below the configuration layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Stack<'a> {
-    /// The host's own root.
+    /// The host's root.
     Clone,
-    /// A base operating system image.
+    /// The image of an operating system.
     System(&'a str),
-    /// Applications on a base; the first one's image.
+    /// Applications on a base system; the image is that of the first application.
     Application(&'a str, &'a Base),
 }
 
-/// What is said about name resolution; nothing, to do as the host does.
+/// The settings of name resolution. The default value is empty, which means that the container uses
+/// the host's settings.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Resolver {
     /// Addresses of name servers.
     pub servers: Vec<String>,
-    /// Domains that are searched.
+    /// Search domains.
     pub search: Vec<String>,
     /// Options (resolv.conf(5)).
     pub options: Vec<String>,
 }
 
 impl Resolver {
-    /// Whether anything is said.
+    /// Whether no setting is made.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.servers.is_empty() && self.search.is_empty() && self.options.is_empty()

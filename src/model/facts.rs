@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is known about this machine beyond its configuration. Pure.
+//! Facts about this machine that are not in its configuration. Pure.
 
 use crate::config::values::seccomp::Setting;
 use crate::contract::health::Health;
@@ -8,7 +8,7 @@ use crate::model::Identity;
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 
-/// What an imported image turned out to be.
+/// The kind of an imported image.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mode {
@@ -19,18 +19,19 @@ pub enum Mode {
     App,
 }
 
-/// What is known about an imported image.
+/// The known facts about an imported image.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImageFacts {
-    /// What it is.
+    /// The kind of the image.
     pub mode: Mode,
     /// `Entrypoint` of the image's configuration.
     pub entrypoint: Vec<String>,
     /// `Cmd` of the image's configuration.
     pub command: Vec<String>,
-    /// `WorkingDir` of the image's configuration, absolute.
+    /// `WorkingDir` of the image's configuration, an absolute path.
     pub working_dir: String,
-    /// Who its applications run as, for everything that the configuration says about that: a user, or why there is none.
+    /// The resolved user for each identity in the configuration, or the reason why there is no such
+    /// user.
     pub users: BTreeMap<Identity, Result<User, String>>,
     /// `StopSignal` of the image's configuration.
     pub stop_signal: Option<String>,
@@ -38,23 +39,28 @@ pub struct ImageFacts {
     pub health: Option<Health>,
     /// `Volumes` of the image's configuration: absolute paths.
     pub volumes: Vec<String>,
-    /// Where its symbolic links lead paths at which something is mounted, for those that lead elsewhere.
+    /// Resolved mount points, by the mount points as written, for those whose path in the image has
+    /// symbolic links.
     pub links: BTreeMap<String, String>,
 }
 
-/// What is known about this machine beyond its configuration. The generator knows nothing (`/var` may not be mounted),
-/// and no host unit depends on it; the `.nspawn` file and the configuration layer do.
+/// Facts about this machine that are not in its configuration. The generator has no facts (`/var`
+/// may not be mounted), and no host unit depends on them; the `.nspawn` file and the configuration
+/// layer do.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Facts {
     /// Imported images by name.
     pub images: BTreeMap<String, ImageFacts>,
-    /// The range of IDs that a container's own files are in, by its first one: see [`super::userns::ranges`].
+    /// The first ID of the range of a container's own files, by the name of the container: see
+    /// [`super::userns::ranges`].
     pub ranges: BTreeMap<String, u32>,
-    /// The settings that the files of `SeccompProfile=` come to, by their paths, or what is wrong with them.
+    /// The settings from the files of `SeccompProfile=`, or the reason why a file is invalid, by
+    /// the paths of the files.
     pub profiles: Profiles,
-    /// Devices that may be missing (`AddDevice=-/dev/...`), and are.
+    /// Optional devices (`AddDevice=-/dev/...`) that are missing.
     pub missing: BTreeSet<String>,
 }
 
-/// What files of system call profiles come to, or what is wrong with them, by their paths.
+/// The settings from system call profiles, or the reason why a profile is invalid, by the paths of
+/// the files.
 pub type Profiles = BTreeMap<String, Result<Vec<Setting>, String>>;

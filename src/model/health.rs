@@ -1,29 +1,29 @@
 // SPDX-License-Identifier: MIT
-//! What an application's health is told by, as far as its file says. Pure.
+//! The health settings of an application, as far as its file makes them. Pure.
 
 use crate::contract::health::Health;
 use crate::contract::health::OnFailure;
 use crate::contract::health::Startup;
 use crate::contract::health::Test;
 
-/// What counts as started.
+/// When an application counts as started.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum Notify {
-    /// Its program runs.
+    /// When its program runs.
     #[default]
     No,
-    /// It says so itself (`sd_notify(3)`).
+    /// When it sends `READY=1` (`sd_notify(3)`).
     Yes,
-    /// Its first health check has passed.
+    /// When its first health check has passed.
     Healthy,
 }
 
-/// The keys as written. Times are milliseconds.
+/// The values of the `Health*=` keys. Times are milliseconds.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct HealthSettings {
-    /// `HealthCmd=`, `HealthHttp=` or `HealthTcp=`: what is checked, or that nothing is.
+    /// `HealthCmd=`, `HealthHttp=` or `HealthTcp=`: the test, or the order to run no test.
     pub test: Option<Test>,
-    /// `HealthInterval=`: a time, 0 for `disable`.
+    /// `HealthInterval=`; 0 for `disable`.
     pub interval: Option<u64>,
     /// `HealthTimeout=`
     pub timeout: Option<u64>,
@@ -38,7 +38,8 @@ pub struct HealthSettings {
 }
 
 impl HealthSettings {
-    /// The check, given the one of the image. What is not written is the image's, as with Docker.
+    /// The health check of an application with this image. As with Docker, settings that the file
+    /// does not make are taken from the image. None if there is no test.
     #[must_use]
     pub fn on(&self, image: Option<&Health>) -> Option<Health> {
         let mut health = image.cloned().unwrap_or_default();

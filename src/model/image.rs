@@ -15,35 +15,37 @@ use std::sync::Arc;
 /// An image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Image {
-    /// The name it is imported under: a file name and an instance name at once.
+    /// The name that the image is imported under; it serves as a file name and as an instance name.
     pub name: String,
-    /// The `.image` file, or none for an image given as a reference.
+    /// The `.image` file. None for an image that another file names by its reference.
     pub file: Option<Arc<str>>,
-    /// Where it comes from.
+    /// The source of the image.
     pub source: ImageSource,
-    /// What it is taken for.
+    /// `Mode=`: whether the image is an application or an operating system, or is examined for
+    /// that.
     pub mode: ModeSetting,
-    /// When it is pulled.
+    /// When the image is pulled.
     pub pull: Pull,
     /// `AutoUpdate=` of the file.
     pub auto_update: Option<AutoUpdate>,
-    /// Whether systemd is installed into it.
+    /// Whether systemd is installed into the image.
     pub install: InstallSetting,
-    /// The platform to choose.
+    /// The platform that is selected from an index of images.
     pub platform: PlatformSetting,
-    /// How its registry is spoken to.
+    /// How the registry is accessed.
     pub access: Access,
     /// `Base=` of the file.
     pub base: Option<Base>,
-    /// What decides whether it is accepted. Of a file that is being read, only what the file says.
+    /// The rules by which the image is accepted. While a file is read, only the settings of that
+    /// file.
     pub trust: Trust,
-    /// The digest that `sdme.lock` holds it to.
+    /// The digest to which `sdme.lock` pins the image.
     pub locked: Option<String>,
-    /// `[Unit]`, file references translated to units.
+    /// The assignments of `[Unit]`, with file references translated to unit names.
     pub unit: Vec<Assignment>,
-    /// `[Service]`.
+    /// The assignments of `[Service]`.
     pub service: Vec<Assignment>,
-    /// Links that pull it with other units.
+    /// The links of `[Install]`, by which other units pull the image.
     pub links: Vec<Link>,
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The configuration after all references are resolved: what is planned from. Data only. Pure.
+//! The configuration with all references resolved, which is the input of the planner. Data only.
+//! Pure.
 
 mod application;
 mod container;
@@ -42,27 +43,29 @@ use crate::diag::Spanned;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// A key and its value, for sections that are passed through.
+/// A key and its value, for sections that are passed through to systemd.
 pub type Assignment = (String, String);
 
 /// The whole configuration.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
-    /// Containers that can be planned, by name. Boxed: the map's nodes are half empty after additions in order.
+    /// Containers that can be planned, by name. They are boxed, because the nodes of the map stay
+    /// half empty when entries are added in order.
     pub containers: BTreeMap<ContainerName, Box<Container>>,
-    /// Pods that can be planned, by name; those of one container among them.
+    /// Pods that can be planned, by name, including the pods of single containers.
     pub pods: BTreeMap<PodName, Pod>,
-    /// Networks with names that can be planned, by name.
+    /// Named networks that can be planned, by name.
     pub networks: BTreeMap<NetworkName, Named>,
     /// Volumes that have a file, by their names.
     pub volumes: BTreeMap<VolumeName, Volume>,
-    /// Images, by the name they are imported under.
+    /// Images, by the names they are imported under.
     pub images: BTreeMap<String, Image>,
-    /// How registries are spoken to.
+    /// How registries are accessed.
     pub registries: Registries,
-    /// `AutoUpdate=` of `sdme.conf`, for containers and images whose files have no such key.
+    /// `AutoUpdate=` of `sdme.conf`, the default for containers and images whose files do not have
+    /// the key.
     pub auto_update: Option<AutoUpdate>,
-    /// How systemd is installed into bases that lack it.
+    /// How systemd is installed into base images that lack it.
     pub installers: Installers,
     /// `UpdateSettle=` of `sdme.conf`, in milliseconds.
     pub update_settle: Option<u64>,
@@ -72,41 +75,41 @@ pub struct Model {
     pub verify: Verify,
     /// The machine's signature policy.
     pub policy: Option<Arc<PolicyFile>>,
-    /// `sdme.lock`, or what is wrong with it.
+    /// `sdme.lock`, or the diagnostic about an invalid file.
     pub lock: Option<Result<Lock, Diagnostic>>,
-    /// Files that cannot be used.
+    /// Files that are rejected.
     pub rejected: Vec<Rejected>,
-    /// Warnings about files that can.
+    /// Warnings about files that are not rejected.
     pub warnings: Vec<Diagnostic>,
 }
 
 /// A link of `[Install]`: `UNIT.DIRECTORY/` gets a link to the unit.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Link {
-    /// The unit that starts it.
+    /// The unit that starts the linked unit.
     pub unit: String,
     /// `wants`, `requires` or `upholds`.
     pub directory: &'static str,
 }
 
-/// A file that cannot be used. It still gets a unit, one that fails with the reason.
+/// A file that is rejected. It still becomes a unit, which fails with the reason.
 #[derive(Debug, Clone)]
 pub struct Rejected {
-    /// Its type.
+    /// The type of the file.
     pub file_type: FileType,
-    /// Its name.
+    /// The name that the file defines.
     pub name: String,
-    /// Its path.
+    /// The path of the file.
     pub file: Arc<str>,
-    /// Why, one or more.
+    /// The reasons, at least one.
     pub problems: Vec<Diagnostic>,
-    /// Links that would have started it, where they can be read.
+    /// The links of `[Install]`, as far as they can be read.
     pub install: Vec<Link>,
 }
 
 impl Model {
-    /// What is done about a new version of one of a container's images. What the container says is about the images that it names
-    /// itself, not about the operating system below them.
+    /// The action for a new version of an image of a container. The container's setting applies to
+    /// the images of its applications, not to the operating system below them.
     #[must_use]
     pub fn auto_update(&self, container: &Container, image: &str) -> AutoUpdate {
         let own = container.auto_update.filter(|_| container.apps.iter().any(|app| app.image == image));
@@ -114,28 +117,29 @@ impl Model {
         own.or_else(of_image).or(self.auto_update).unwrap_or(AutoUpdate::No)
     }
 
-    /// How long a container has to run after an update, in milliseconds.
+    /// The time that a container must run after an update, in milliseconds.
     #[must_use]
     pub fn update_settle(&self, container: &Container) -> u64 {
         container.update_settle.or(self.update_settle).unwrap_or(SETTLE)
     }
 
-    /// The place of the `UpdateSnapshot=yes` that counts for a container, if its volumes are copied before an update.
+    /// The location of the `UpdateSnapshot=yes` that applies to the container. None if its volumes
+    /// are not copied before an update.
     #[must_use]
     pub fn update_snapshot<'a>(&'a self, container: &'a Container) -> Option<&'a Location> {
         let written = container.update_snapshot.as_ref().or(self.update_snapshot.as_ref());
         written.filter(|written| written.value).map(|written| &written.at)
     }
 
-    /// The first problem of a file that cannot be used.
+    /// The first problem of a rejected file.
     #[must_use]
     pub fn rejection(&self, file_type: FileType, name: &str) -> Option<&Diagnostic> {
         let rejected = self.rejected.iter().find(|r| r.file_type == file_type && r.name == name);
         rejected.and_then(|rejected| rejected.problems.first())
     }
 
-    /// What the root of `container` is made of, as far as `facts` tell. An image that nobody has seen yet counts as
-    /// an application unless `Mode=base` says otherwise.
+    /// The layers of the container's root, as far as `facts` determine them. An image that is not
+    /// imported yet counts as an application unless its file has `Mode=base`.
     #[must_use]
     pub fn stack<'a>(&self, container: &'a Container, facts: &Facts) -> Stack<'a> {
         let Some(image) = container.apps.first().map(|a| a.image.as_str()) else { return Stack::Clone };
@@ -151,7 +155,8 @@ impl Model {
         }
     }
 
-    /// The applications of `container`, of which an operating system or a clone of the host has none.
+    /// The applications of `container`. The list is empty for an operating system and for a clone
+    /// of the host.
     #[must_use]
     pub fn applications<'a>(&self, container: &'a Container, facts: &Facts) -> &'a [App] {
         match self.stack(container, facts) {

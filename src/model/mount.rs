@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is mounted, and where. Pure.
+//! Mounts and their targets. Pure.
 
 use crate::config::values::mount::{self, Options};
 use crate::config::values::secret::Form;
@@ -10,36 +10,37 @@ use crate::model::{App, Container, Facts, ImageFacts, Stack};
 use crate::paths;
 use crate::unit::escape_path;
 
-/// Something mounted into an application.
+/// A mount of an application or of an operating system.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
-    /// Where it appears, as the application sees it.
+    /// The mount point, as a path in the application's root.
     pub target: String,
-    /// What it is.
+    /// The source of the mount.
     pub what: What,
-    /// How.
+    /// The mount options.
     pub options: Options,
-    /// The part of the volume that is mounted: a path below it, which a container may have changed.
+    /// The subdirectory of the volume that is mounted, a path below the volume. The container may
+    /// have changed what is there.
     pub part: Option<String>,
-    /// Where it was written; nowhere for what the image declares.
+    /// The location of the setting. None for a volume that the image declares.
     pub at: Option<Location>,
 }
 
-/// What is mounted.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum What {
-    /// A path of the host.
+    /// A path on the host.
     Host(String),
-    /// The volume of this name.
+    /// The volume with this name.
     Volume(String),
-    /// An empty file system in memory, with its options.
+    /// A tmpfs with these options.
     Tmpfs(String),
-    /// A secret, which is in this file of the host once the container starts.
+    /// A secret, in this file of the host. The file exists after the start of the container.
     Secret(String),
 }
 
 impl Mount {
-    /// The path on the host that has to be there, unless it is made of memory.
+    /// The path on the host that has to exist. None for a tmpfs.
     #[must_use]
     pub fn path(&self) -> Option<String> {
         match &self.what {
@@ -49,9 +50,9 @@ impl Mount {
         }
     }
 
-    /// Whether it takes a mount of its own on the host: systemd-nspawn knows none of these options, and would follow a symbolic link of
-    /// the container's on the way to a part of a volume. A secret is on a file system
-    /// of the host that has them.
+    /// Whether the mount is made on the host first. systemd-nspawn has none of these options, and
+    /// would follow a symbolic link of the container on the way to a subdirectory of a volume. A
+    /// secret is on a file system of the host that is mounted with these options.
     #[must_use]
     pub fn is_restricted(&self) -> bool {
         let Options { no_devices, no_exec, no_suid, .. } = self.options;
@@ -60,30 +61,33 @@ impl Mount {
     }
 }
 
-/// A mount and the application it is for.
+/// A mount with its application.
 #[derive(Debug, Clone)]
 pub struct Placed<'a> {
-    /// The application; none in an operating system.
+    /// The application. None in an operating system.
     pub app: Option<&'a App>,
-    /// What is mounted.
+    /// The mount.
     pub mount: Mount,
-    /// Its number among those that are mounted on the host first.
+    /// The number of the mount among those that are made on the host first. None if the mount is
+    /// not one of them.
     pub restricted: Option<usize>,
 }
 
 impl Placed<'_> {
-    /// Whether the application's service mounts over the application's root at a path above this target: `/run`, or another
-    /// file system in memory. A mount point in the root would not be seen.
+    /// Whether the application's service mounts `/run` or another file system in memory over a
+    /// parent directory of this target. A mount point in the application's root would be hidden by
+    /// that.
     #[must_use]
     pub fn is_covered(&self) -> bool {
         let below = |path: &str| self.mount.target.strip_prefix(path).is_some_and(|rest| rest.starts_with('/'));
         self.app.is_some_and(|app| below("/run") || app.startup.in_memory().keys().any(|path| below(path)))
     }
 
-    /// Where systemd-nspawn mounts it. systemd-nspawn follows symbolic links from the container's root directory, and the
-    /// application can make links below its own root. So what is for an application is mounted in a directory that the
-    /// application cannot change, and the application's service binds it from there: the service manager follows links
-    /// within `RootDirectory=` only.
+    /// The path at which systemd-nspawn mounts it. systemd-nspawn follows symbolic links from the
+    /// container's root directory, and the application can make links below its own root. So
+    /// systemd-nspawn mounts it in a directory that the application cannot change, and the
+    /// application's service binds it from there: the service manager follows links within
+    /// `RootDirectory=` only.
     #[must_use]
     pub fn place(&self) -> String {
         match self.app {
@@ -92,7 +96,8 @@ impl Placed<'_> {
         }
     }
 
-    /// Whether systemd-nspawn has nothing to mount: the application's service makes file systems in memory itself.
+    /// Whether systemd-nspawn has nothing to mount, because the application's service makes file
+    /// systems in memory itself.
     #[must_use]
     pub fn is_of_service(&self) -> bool {
         self.app.is_some() && matches!(self.mount.what, What::Tmpfs(_))
@@ -100,12 +105,13 @@ impl Placed<'_> {
 }
 
 impl Container {
-    /// Everything a file asks to be mounted, whatever its images turn out to be.
+    /// All mounts that the file asks for, independent of what its images turn out to be.
     pub fn written_mounts(&self) -> impl Iterator<Item = &Mount> {
         self.mounts.iter().chain(self.apps.iter().flat_map(|a| &a.mounts))
     }
 
-    /// What is mounted into an application: what its settings say, its secrets, and the volumes its image declares.
+    /// The mounts of an application: those of its settings, its secrets, and the volumes that its
+    /// image declares.
     #[must_use]
     pub fn mounts_of(&self, app: &App, image: Option<&ImageFacts>) -> Vec<Mount> {
         let mut out = app.mounts.clone();
@@ -126,7 +132,8 @@ impl Container {
                 out.push(Mount { target, what, options: Options::default(), part: None, at: None });
             }
         }
-        // Links of the image are followed here, so that it is known what is below what, and any other link is refused.
+        // Symbolic links of the image are followed here, so that the order of nested mounts is
+        // known. Any other link is refused.
         for mount in &mut out {
             if let Some(target) = image.links.get(&mount.target) {
                 mount.target.clone_from(target);
@@ -135,13 +142,13 @@ impl Container {
         out
     }
 
-    /// The secrets of all applications, numbered.
+    /// The secrets of all applications, with their numbers.
     pub fn secrets(&self) -> impl Iterator<Item = (usize, &App, &Spanned<Secret>)> {
         let all = self.apps.iter().flat_map(|app| app.secrets.iter().map(move |secret| (app, secret)));
         all.enumerate().map(|(number, (app, secret))| (number, app, secret))
     }
 
-    /// Everything that is mounted, and where.
+    /// All mounts of the container with their applications.
     #[must_use]
     pub fn placed<'a>(&'a self, stack: Stack<'_>, facts: &Facts) -> Vec<Placed<'a>> {
         let applications = matches!(stack, Stack::Application(..));
@@ -159,7 +166,8 @@ impl Container {
     }
 }
 
-/// The name of a volume for one place of one application. No name that can be written has an `@`.
+/// The name of the anonymous volume for one target of one application. A name in a file cannot
+/// contain `@`, so the name is unique.
 #[must_use]
 pub fn anonymous(container: &str, further: Option<&str>, target: &str) -> String {
     let app = further.map(|app| format!("@{app}")).unwrap_or_default();

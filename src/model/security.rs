@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! What a container may do. Pure.
+//! Privileges and restrictions of a container. Pure.
 
 use crate::contract::capability::Capabilities;
 use crate::diag::Spanned;
 
-/// How much is asked for at once.
+/// The preset of the security settings, from the weakest to the strictest.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Preset {
-    /// Nothing but what is always so.
+    /// Only the restrictions that always apply.
     Default,
     /// `Hardened=yes`
     Hardened,
@@ -15,28 +15,28 @@ pub enum Preset {
     Strict,
 }
 
-/// What a container and its applications may do.
+/// Privileges and restrictions of a container and its applications.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Security {
-    /// The preset; the other fields have what it comes to.
+    /// The preset. The other fields already include its effects.
     pub preset: Preset,
-    /// Whether there is a user namespace.
+    /// Whether the container has a user namespace.
     pub user_ns: bool,
-    /// Whether no program in the whole container gains privileges.
+    /// Whether programs in the whole container cannot gain privileges.
     pub no_new_privileges: bool,
-    /// The same for the applications.
+    /// Whether programs of the applications cannot gain privileges.
     pub app_no_new_privileges: bool,
-    /// Capabilities that the container gets on top of systemd-nspawn's own.
+    /// Capabilities that the container gets in addition to the default of systemd-nspawn.
     pub added: Capabilities,
-    /// Those that `AddCapability=` names one by one.
+    /// Capabilities that `AddCapability=` lists by name, without `all`.
     pub named: Capabilities,
-    /// Capabilities that it loses.
+    /// Capabilities that the container loses.
     pub dropped: Capabilities,
     /// Capabilities of the applications.
     pub application: Capabilities,
-    /// `SystemCallFilter=` of systemd-nspawn, in words.
+    /// The words of systemd-nspawn's `SystemCallFilter=`.
     pub filter: Vec<String>,
-    /// `AppArmor=`, where it is a profile.
+    /// `AppArmor=`, if the value is the name of a profile.
     pub app_armor: Option<Spanned<String>>,
     /// `SeccompProfile=`
     pub seccomp_profile: Option<Spanned<String>>,

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! How an application is started, and its surroundings. Pure.
+//! The start of an application and its environment. Pure.
 
 use crate::diag::Location;
 use crate::diag::Spanned;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Who an application runs as, where that is not as its image says. Names are the image's; only who knows the image can
-/// resolve them.
+/// The user of an application, if that is not the user of the image's configuration. The names are
+/// those of the image, so only a reader of the image can resolve them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Identity {
-    /// `User=`: a name or number, perhaps with a group behind a colon.
+    /// `User=`: a name or number, optionally followed by a colon and a group.
     pub user: Option<String>,
     /// `Group=`
     pub group: Option<String>,
@@ -17,16 +17,16 @@ pub struct Identity {
     pub more_groups: Vec<String>,
 }
 
-/// What is read from the keys; without any of them the image has its way.
+/// The values of the keys. For keys that are not set, the image's configuration applies.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Startup {
     /// `Entrypoint=`
     pub entrypoint: Option<Vec<String>>,
-    /// `Exec=`: arguments in place of the image's command.
+    /// `Exec=`: arguments that replace the image's command.
     pub exec: Option<Vec<String>>,
     /// `User=`, `Group=` and `GroupAdd=`
     pub identity: Identity,
-    /// Where the first of those was written.
+    /// The location of the first of these keys.
     pub identity_at: Option<Location>,
     /// `WorkingDir=`
     pub working_dir: Option<String>,
@@ -34,11 +34,11 @@ pub struct Startup {
     pub stop_signal: Option<String>,
     /// `StopTimeout=`, in milliseconds.
     pub stop_timeout: Option<u64>,
-    /// `Ulimit=`: settings of systemd and their values.
+    /// `Ulimit=`: names of systemd's settings and their values.
     pub limits: BTreeMap<&'static str, String>,
     /// `Tmpfs=`: paths and mount options.
     pub tmpfs: BTreeMap<String, String>,
-    /// The paths of those that begin with what the image has there.
+    /// The paths of the `Tmpfs=` mounts that start with the content that the image has there.
     pub copied: BTreeSet<String>,
     /// `ReadOnly=`
     pub read_only: bool,
@@ -53,16 +53,18 @@ pub struct Startup {
 }
 
 impl Startup {
-    /// Whether the launcher has anything to mount or to set in `/proc`.
+    /// Whether the launcher has mounts to make or settings to write in `/proc`.
     #[must_use]
     pub fn mounts(&self) -> bool {
         !self.sysctl.is_empty() || !self.masked.is_empty() || (self.read_only && !self.read_only_tmpfs)
     }
 
-    /// The file systems in memory that the application has beside `/run`: paths and options.
+    /// The file systems in memory that the application has in addition to `/run`: paths and mount
+    /// options.
     #[must_use]
     pub fn in_memory(&self) -> BTreeMap<String, String> {
-        // As for Podman: programs can be run from a file system in memory, but not from /dev/shm.
+        // As in podman: programs can be executed from a file system in memory, but not from
+        // /dev/shm.
         const USUAL: &str = "mode=1777,nosuid,nodev";
         let mut all = self.tmpfs.clone();
         if let Some(bytes) = self.shm_size {
@@ -76,7 +78,8 @@ impl Startup {
         all
     }
 
-    /// Settings of the kernel's that would be the host's, were the network the host's.
+    /// The names and locations of network sysctls. Without its own network namespace, the container
+    /// would change the host's settings.
     pub fn network_settings(&self) -> impl Iterator<Item = (&String, &Location)> {
         self.sysctl.iter().filter(|(name, _)| name.starts_with("net.")).map(|(name, value)| (name, &value.at))
     }

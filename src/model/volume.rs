@@ -8,23 +8,24 @@ use std::sync::Arc;
 /// A volume that has a file.
 #[derive(Debug, Clone)]
 pub struct Volume {
-    /// Its name, and that of its directory.
+    /// The name of the volume and of its directory.
     pub name: VolumeName,
-    /// Whether `VolumeName=` says the name.
+    /// Whether the name comes from `VolumeName=`.
     pub is_named: bool,
-    /// The file it was written in.
+    /// The file that defines the volume.
     pub file: Arc<str>,
-    /// Whose a new volume is; the image's or root's unless said.
+    /// The owner of a new volume. Without a setting, the owner is taken from the image's directory,
+    /// or is root.
     pub owner: Owner,
-    /// Whether it gets the image's content when it is empty.
+    /// Whether an empty volume gets the image's content.
     pub copy: bool,
-    /// What is mounted there; a plain directory without.
+    /// The device or file system that is mounted there. None for a plain directory.
     pub device: Option<Device>,
-    /// `[Unit]`, file references translated to units.
+    /// The assignments of `[Unit]`, with file references translated to unit names.
     pub unit: Vec<Assignment>,
 }
 
-/// The owner of a new volume, as far as it was said.
+/// The owner of a new volume, as far as the file sets it.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Owner {
     /// `User=` or `UID=`
@@ -36,13 +37,13 @@ pub struct Owner {
 /// A user or group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Account {
-    /// By number.
+    /// A numeric ID.
     Id(u32),
-    /// By a name of the host.
+    /// A name in the user database of the host.
     Name(String),
 }
 
-/// What is mounted as a volume.
+/// The device or file system that is mounted as a volume.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
     /// `Device=`

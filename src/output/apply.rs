@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen apply`: units and `.nspawn` files as static files of a root, for image builds and for hosts that want to
-//! review them. It touches only files it wrote, which it keeps a list of, and it changes all or nothing.
+//! `sdme-gen apply`: writes units and `.nspawn` files as static files below a root directory, for
+//! image builds and for hosts on which they are reviewed. It changes only files that it has
+//! written, which it keeps a list of. If one file is in the way, it changes nothing.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,23 +16,25 @@ use crate::image::digest::Digest;
 use crate::rootdir::replace::{self, Content, replace, split};
 use crate::rootdir::tree::{Tree as Root, proc_path};
 
-/// The list of what was applied, one `DIGEST PATH` a line. systemd ignores files of this name.
+/// The list of applied files, with lines of the form `DIGEST<TAB>PATH`. systemd ignores a file with
+/// this name.
 const LIST: &str = "etc/systemd/sdme-gen.applied";
 
-/// A path and a digest it had or is about to have. After a crash one path can have two.
+/// A path, and the digest that its file has or is about to have. After a crash, the list can have
+/// two entries for one path.
 type Entry = (String, String);
 
-/// One thing that is, or would be, done. The path is relative to the root.
+/// A change that is made, or would be made. The path is relative to the root directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// A file that was not there, or was different.
+    /// A missing or different file is written.
     Write(String),
-    /// A file written earlier that is no longer wanted.
+    /// A file that an earlier call wrote, and that is not needed any more, is removed.
     Remove(String),
 }
 
 impl Change {
-    /// Describes the change of a file below `root`.
+    /// The change as text, with the full path below `root`.
     #[must_use]
     pub fn below(&self, root: &Path) -> String {
         let (verb, path) = match self {
@@ -42,11 +45,13 @@ impl Change {
     }
 }
 
-/// Brings the files below `root` into agreement with `tree` and says what was done; with `dry_run` only says it.
+/// Makes the files below `root` match `tree`, and returns the changes. With `dry_run`, only returns
+/// the changes.
 ///
 /// # Errors
-/// Nothing is changed when a file is in the way that was not written by an earlier call, or was edited since. An
-/// error while writing leaves every file whole, old or new, and the next call finishes the work.
+/// A file is in the way that no earlier call wrote, or that was edited since; then nothing is
+/// changed. After an error while writing, every file is either the old or the new one, and the next
+/// call finishes the work.
 pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
     let place = root;
     let root = Root::open(place).with_context(|| format!("cannot open {}", place.display()))?;
@@ -89,7 +94,8 @@ pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
     if dry_run {
         return Ok(changes);
     }
-    // Until all is done, the list names old and new: whatever a crash leaves behind is known to be ours.
+    // Until all changes are made, the list contains the old and the new digests, so that the next
+    // call after a crash recognizes all files.
     let new: BTreeSet<Entry> = wanted.iter().map(|(path, node)| (path.clone(), digest(node))).collect();
     if !changes.is_empty() {
         write_list(&root, place, written.union(&new))?;
@@ -108,7 +114,8 @@ pub fn apply(tree: &Tree, root: &Path, dry_run: bool) -> Result<Vec<Change>> {
     Ok(changes)
 }
 
-/// A digest of a file's content or of a link's target; it tells the two apart.
+/// A digest of a file's content, or the target of a link. The forms differ, so that a file and a
+/// link are never equal.
 fn digest(node: &Node) -> String {
     match node {
         Node::File(content) | Node::Private(content) => Digest::of(content.as_bytes()).hex().to_owned(),
@@ -152,7 +159,8 @@ fn write(root: &Root, path: &str, node: &Node) -> io::Result<()> {
 fn remove(root: &Root, path: &str) -> io::Result<()> {
     replace::remove(root, path)?;
     let (parent, _) = split(path);
-    // A drop-in or .wants directory that is now empty was ours, too; a directory of systemd's own is not.
+    // An empty drop-in, .wants, .requires or .upholds directory was made by an earlier call. Other
+    // directories belong to systemd.
     if parent.ends_with(".d") || [".wants", ".requires", ".upholds"].iter().any(|s| parent.ends_with(s)) {
         let (grandparent, name) = split(parent);
         let directory = root.open_dir(grandparent.as_bytes())?;

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Writes units into a generator's output directory (systemd.generator(7)). It is empty before and thrown away as a
-//! whole, so nothing is synced or renamed. Files of the same content are one file with several names: units of like
-//! containers differ in their names only, and to write each of them would take most of the time and memory there is.
+//! Writes units into a generator's output directory (systemd.generator(7)). The directory is empty
+//! before and is discarded as a whole, so nothing is synced or renamed. Files with the same content
+//! are hard links to one file: the units of similar containers have equal content, and writing each
+//! of them would take most of the time and memory.
 
 use std::collections::HashMap;
 use std::fs::{self, File};
@@ -20,25 +21,27 @@ use nix::unistd::{LinkatFlags, linkat, symlinkat};
 use super::tree::{Node, Place, Tree};
 use crate::halves::WORTH_A_THREAD;
 
-/// Directories that one thread makes before the other is told: to wake a thread takes as long as to make one.
+/// Number of directories that one thread makes before it notifies the other one: waking a thread
+/// takes about as long as making a directory.
 const AT_ONCE: usize = 32;
 
-/// Files of one directory, and whether it could be made.
+/// The files of one directory, and whether the directory could be made.
 type Group<'a> = (&'a [(&'a str, &'a Node)], io::Result<()>);
 
-/// Writes the units of `tree`. A file that cannot be written does not keep the others from being written.
+/// Writes the units of `tree`. An error about one file does not stop the others.
 ///
 /// # Errors
-/// The files that could not be written.
+/// The files that could not be written, with their errors.
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
     let writer = || Writer { root: root.as_fd(), directory, written: HashMap::new(), failed: Vec::new() };
     let (nested, top): (Vec<_>, Vec<_>) = tree.below(&Place::Units).partition(|(path, _)| path.contains('/'));
-    // Sorted, so that what is in one directory comes in a row.
+    // The paths are sorted, so that those of one directory follow each other.
     let groups: Vec<_> = nested.chunk_by(|(a, _), (b, _)| parent(a) == parent(b)).collect();
-    // Two threads that make files in one directory wait for each other, so at first one works at the top and the other
-    // below. Each has its own first file of a content: links to one file wait for each other, too.
+    // Two threads that make files in the same directory wait for each other. So one thread starts
+    // with the files at the top and the other one with those in subdirectories. Links to the same
+    // file wait for each other, too, so each thread has its own first file of a content.
     let (made, ready) = mpsc::channel::<Vec<Group<'_>>>();
     let ready = Mutex::new(ready);
     let below = || {
@@ -56,7 +59,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     let above = |made: Sender<_>| {
         for some in groups.chunks(AT_ONCE) {
             let some = some.iter().copied();
-            // Fails if the other thread has panicked, which is said below.
+            // Sending fails only if the other thread has panicked. The files are then written
+            // below.
             let _ = made.send(some.map(|group| (group, make_directory(root.as_fd(), group))).collect());
         }
         drop(made);
@@ -94,12 +98,12 @@ fn make_directory(root: BorrowedFd<'_>, group: &[(&str, &Node)]) -> io::Result<(
     }
 }
 
-/// Writes files below one directory.
+/// Writes the files of one thread.
 struct Writer<'a> {
     root: BorrowedFd<'a>,
-    /// What `root` is called.
+    /// The path of `root`.
     directory: &'a Path,
-    /// The first path of each content.
+    /// The first path of each content, to which further files become hard links.
     written: HashMap<&'a str, &'a str>,
     failed: Vec<(PathBuf, io::Error)>,
 }
@@ -119,7 +123,8 @@ impl<'a> Writer<'a> {
         if known.is_some_and(|first| linkat(self.root, *first, self.root, path, LinkatFlags::empty()).is_ok()) {
             return Ok(());
         }
-        // O_EXCL: two generators that write one unit would each corrupt the other's.
+        // O_EXCL: without it, two generators that write the same unit would corrupt each other's
+        // file.
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_CLOEXEC;
         let file = openat(self.root, path, flags, Mode::from_bits_truncate(0o644))?;
         File::from(file).write_all(content.as_bytes())?;

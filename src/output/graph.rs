@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! How planned units hang together: read from the units themselves, so that it says what systemd will be told. Pure.
+//! The dependencies between planned units. They are parsed from the units themselves, so that the
+//! graph shows exactly what systemd reads. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -8,7 +9,7 @@ use std::sync::Arc;
 use super::tree::{Node, Place, Tree};
 use crate::ini;
 
-/// Our templates, whose instances the tree has only drop-ins of.
+/// The templates of sdme-gen. The tree contains only drop-ins of their instances.
 const TEMPLATES: [(&str, &str); 5] = [
     ("sdme-demand@.target", include_str!("../../units/sdme-demand@.target")),
     ("sdme-image@.service", include_str!("../../units/sdme-image@.service")),
@@ -17,18 +18,18 @@ const TEMPLATES: [(&str, &str); 5] = [
     ("sdme-pod@.target", include_str!("../../units/sdme-pod@.target")),
 ];
 
-/// Settings that pull another unit in (systemd.unit(5)), strongest first.
+/// The settings that pull in another unit (systemd.unit(5)), the strongest first.
 const PULLS: [&str; 5] = ["BindsTo", "Requires", "Requisite", "Upholds", "Wants"];
 
-/// Directories whose links do the same.
+/// The directories whose links have the same effect as such a setting.
 const LINKS: [(&str, &str); 3] = [("requires", "Requires"), ("upholds", "Upholds"), ("wants", "Wants")];
 
-/// Units and what each pulls in.
+/// Units, and the units that each of them pulls in.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Graph {
-    /// Descriptions by unit.
+    /// Descriptions, by unit.
     pub units: BTreeMap<String, String>,
-    /// A unit, one it pulls in, and by what setting.
+    /// A unit, a unit that it pulls in, and the setting.
     pub edges: BTreeSet<(String, String, &'static str)>,
 }
 
@@ -48,7 +49,7 @@ impl Graph {
                         graph.edge(owner, file, kind);
                     }
                 }
-                // Of layers, not of units.
+                // These nodes occur only in layers, not among units.
                 Node::Opaque | Node::Private(_) => {}
             }
         }
@@ -58,7 +59,8 @@ impl Graph {
 
     fn unit(&mut self, name: &str, text: &str) {
         let origin: Arc<str> = Arc::from(name);
-        // Our own text; what passes through from a user was parsed before.
+        // An error is ignored: the text was planned here, and settings from a user were parsed
+        // before.
         let Ok(document) = ini::parse(&origin, text.as_bytes()) else { return };
         self.units.entry(name.to_owned()).or_default();
         for entry in document.entries {
@@ -71,7 +73,7 @@ impl Graph {
                 }
             }
         }
-        // A socket starts the service of its name (systemd.socket(5)).
+        // A socket starts the service with the same name (systemd.socket(5)).
         if let Some(stem) = name.strip_suffix(".socket") {
             self.edge(name, &format!("{stem}.service"), "Triggers");
         }
@@ -84,7 +86,7 @@ impl Graph {
         self.edges.insert((from.to_owned(), to.to_owned(), kind));
     }
 
-    /// What instances of our templates have from those.
+    /// Adds the dependencies that instances get from the templates.
     fn templates(&mut self) {
         let mut done = BTreeSet::new();
         loop {
@@ -105,11 +107,12 @@ impl Graph {
         }
     }
 
-    /// The parts that hang together with one of `units`.
+    /// The subgraph of the units that are connected with one of `units`.
     #[must_use]
     pub fn around(self, units: &[String]) -> Self {
         let mut wanted: BTreeSet<String> = units.iter().filter(|u| self.units.contains_key(*u)).cloned().collect();
-        // What a unit pulls in, and what pulls it in; targets of the system are where that ends.
+        // The search follows edges in both directions. It stops at targets of the system, which
+        // unrelated units share.
         let shared = |unit: &str| !unit.contains('@') && unit.ends_with(".target");
         loop {
             let before = wanted.len();
@@ -130,14 +133,15 @@ impl Graph {
         }
     }
 
-    /// As a tree: what nothing pulls in, and below each unit what it pulls in. What was shown above is not repeated.
+    /// The graph as a tree of text: units that nothing pulls in, and below each unit those that it
+    /// pulls in. A unit that was printed before is not repeated.
     #[must_use]
     pub fn to_tree(&self) -> String {
         let pulled: BTreeSet<&str> = self.edges.iter().map(|(_, to, _)| to.as_str()).collect();
         let mut out = String::new();
         let mut shown = BTreeSet::new();
         let roots = self.units.keys().filter(|unit| !pulled.contains(unit.as_str()));
-        // Of units that pull each other in, the first one stands on top.
+        // In a cycle of units that nothing else pulls in, the first unit becomes the root.
         for root in roots.chain(self.units.keys()) {
             if shown.insert(root.clone()) {
                 let _ = writeln!(out, "{}", self.line(root));
@@ -172,7 +176,7 @@ impl Graph {
         }
     }
 
-    /// For Graphviz.
+    /// The graph in the language of Graphviz.
     #[must_use]
     pub fn to_dot(&self) -> String {
         let quoted = |text: &str| format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""));
@@ -186,7 +190,7 @@ impl Graph {
         out + "}\n"
     }
 
-    /// For Mermaid, which documents on the web show.
+    /// The graph in the language of Mermaid, which web pages can display.
     #[must_use]
     pub fn to_mermaid(&self) -> String {
         let mut out = String::from("flowchart LR\n");
@@ -203,7 +207,7 @@ impl Graph {
     }
 }
 
-/// The instance's name in that of a unit; nothing for one that is no instance.
+/// The instance name of a unit. Empty if the unit is not an instance.
 fn instance_of(unit: &str) -> &str {
     let rest = unit.split_once('@').map_or("", |(_, rest)| rest);
     rest.rsplit_once('.').map_or(rest, |(instance, _)| instance)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Writes a container's configuration layer and `.nspawn` file, at every start, below `/run`.
+//! Writes a container's configuration layer below `/run`, at every start.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,11 +10,11 @@ use anyhow::{Context as _, Result};
 
 use super::tree::{Node, Place, Tree};
 
-/// Writes the layer of `container` into `directory`, which must not exist. `/run` does not survive a crash, so nothing
-/// is synced; the directory is not read before the caller puts it in place.
+/// Writes the layer of `container` into `directory`, which must not exist. `/run` does not survive
+/// a crash, so nothing is synced. The caller moves the directory to its place when it is complete.
 ///
 /// # Errors
-/// The first file that cannot be written.
+/// A file cannot be written.
 pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()> {
     make_directory(directory)?;
     for (path, node) in tree.below(&Place::Layer(container.to_owned())) {
@@ -31,16 +31,17 @@ pub fn write_layer(tree: &Tree, container: &str, directory: &Path) -> Result<()>
     Ok(())
 }
 
-/// Writes a file that only its owner can read, from its creation on.
+/// Writes a file that only its owner can read, also while it is written.
 ///
 /// # Errors
-/// It is there already, or cannot be written.
+/// The file exists already, or cannot be written.
 pub fn private(path: &Path, content: &str) -> io::Result<()> {
     let mut file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?;
     file.write_all(content.as_bytes())
 }
 
-/// Every directory of a layer is 0755 and root's, whatever the umask: it shows through as the directory itself.
+/// Makes the parent directories of a file. Every directory of a layer gets mode 0755 independent of
+/// the umask, because it replaces the image's directory.
 fn make_parents(directory: &Path, path: &str) -> Result<()> {
     let mut full = directory.to_owned();
     for part in Path::new(path).parent().into_iter().flatten() {
@@ -61,8 +62,8 @@ fn mode(path: &Path, mode: u32) -> io::Result<()> {
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
 }
 
-/// Marks a directory so that overlayfs hides what lower layers have there (overlayfs.rst, "whiteouts and opaque
-/// directories").
+/// Marks a directory as opaque, so that overlayfs hides its content in the lower layers
+/// (overlayfs.rst, "whiteouts and opaque directories").
 fn opaque(path: &Path) -> io::Result<()> {
     xattr::set(path, "trusted.overlay.opaque", b"y")
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Where rendered files go: the tree of all of them, and its sinks.
+//! The tree of all rendered files, and the modules that write it.
 
 pub mod emit;
 pub mod tree;

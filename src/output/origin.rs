@@ -1,33 +1,36 @@
 // SPDX-License-Identifier: MIT
-//! Which lines of the configuration a line of a unit comes from. Pure.
+//! Finds the lines of the configuration from which a line of a unit comes. Pure.
 //!
-//! Nothing in the planner keeps track of that. As compiling is a function, it can be asked instead: each assignment is left out in
-//! turn, or changed where the file needs it, and what is then missing came from it. Where several assignments lead to one line, it
-//! is counted to the one which changes the fewest lines. A line to which no assignment leads is a default.
+//! The planner does not record that. Compiling is a pure function, so the origins can be found by
+//! experiment: each assignment is left out in turn, or changed if the file needs it, and the lines
+//! that are then missing came from it. If several assignments affect a line, the one that affects
+//! the fewest lines is its origin. A line that no assignment affects is a default.
 
 use std::collections::BTreeMap;
 
 use crate::config::sources::{SourceFile, Sources, Text};
 use crate::diag::{Diagnostic, Location, Severity};
-use crate::ini::{Entry, parse_partly};
+use crate::ini::{Entry, continues, parse_partly};
 use crate::model::Facts;
 use crate::output::tree::{Node, Place, Tree};
 
-/// The column in which origins stand, unless a line is longer.
+/// The column in which the origins begin, unless a line is longer.
 const COLUMN: usize = 72;
 
-/// The assignments that lead to the lines of the files of a tree.
+/// The origins of the lines in the files of a tree.
 #[derive(Debug, Default)]
 pub struct Origins {
-    /// By file and line: how much else the assignments change, and where they are.
+    /// For each file and line: the number of lines that the assignments affect, and their
+    /// locations.
     lines: BTreeMap<(Place, String, String), (usize, Vec<Location>)>,
 }
 
-/// The lines of a tree that an assignment leads to.
+/// The lines of a tree that an assignment affects: place, path and text.
 type Lines = Vec<(Place, String, String)>;
 
 impl Origins {
-    /// Finds the origins of the lines of `tree`, to which `sources` are compiled, in the files for which `is_asked`.
+    /// Finds the origins of the lines of `tree`, the result of compiling `sources`. Only the files
+    /// are examined for which `is_asked` returns true.
     #[must_use]
     pub fn find(sources: &Sources, facts: &Facts, tree: &Tree, is_asked: impl Fn(&SourceFile) -> bool) -> Self {
         let errors = |found: &[Diagnostic]| found.iter().filter(|one| one.severity == Severity::Error).count();
@@ -37,7 +40,8 @@ impl Origins {
         for (index, file) in sources.files.iter().enumerate().filter(|(_, file)| is_asked(file)) {
             for (number, text) in std::iter::once(&file.main).chain(&file.drop_ins).enumerate() {
                 for entry in assignments(text) {
-                    // A file that needs the assignment is refused without it, and has another value then.
+                    // If the file is refused without the assignment, the assignment gets another
+                    // value instead.
                     let found = ["", "x", "0"].into_iter().find_map(|more| {
                         let value = if more.is_empty() {
                             String::new()
@@ -69,7 +73,7 @@ impl Origins {
         }
     }
 
-    /// A file of the tree, with the origin of each assignment behind it.
+    /// The text of a file of the tree, with the origin behind each assignment.
     #[must_use]
     pub fn annotate(&self, place: &Place, path: &str, text: &str) -> String {
         let mut out = String::new();
@@ -93,7 +97,8 @@ fn assignments(text: &Text) -> Vec<Entry> {
     parse_partly(&text.path, bytes).map(|(document, _)| document.entries).unwrap_or_default()
 }
 
-/// The text with another line in the place of an assignment. The other lines keep their numbers.
+/// Returns the text with the line `other` in the place of an assignment. The other lines keep their
+/// numbers.
 fn with(text: &Text, entry: &Entry, other: &str) -> Text {
     let content = String::from_utf8_lossy(text.content.as_deref().unwrap_or_default()).into_owned();
     let first = usize::try_from(entry.at.line).unwrap_or_default().saturating_sub(1);
@@ -101,8 +106,8 @@ fn with(text: &Text, entry: &Entry, other: &str) -> Text {
     let lines = content.lines().enumerate().map(|(number, line)| {
         within = number == first || within;
         let is_part = within;
-        // A comment in between does not end an assignment (systemd.syntax(7)).
-        within &= line.ends_with('\\') || (number > first && line.trim_start().starts_with(['#', ';']));
+        // A comment between the lines of an assignment does not end it (systemd.syntax(7)).
+        within &= continues(line) || (number > first && line.trim_start().starts_with(['#', ';']));
         if number == first {
             other
         } else if is_part {
@@ -115,7 +120,7 @@ fn with(text: &Text, entry: &Entry, other: &str) -> Text {
     Text { path: text.path.clone(), content: Ok((lines.join("\n") + "\n").into_bytes()) }
 }
 
-/// Puts a text in the place of the main file (0) or of a drop-in.
+/// Replaces the text of the main file (0) or of a drop-in (from 1).
 fn replace(sources: &mut Sources, (file, number): (usize, usize), text: Text) {
     let Some(file) = sources.files.get_mut(file) else { return };
     match number.checked_sub(1) {
@@ -124,7 +129,7 @@ fn replace(sources: &mut Sources, (file, number): (usize, usize), text: Text) {
     }
 }
 
-/// The lines of `tree` that `other` has not, or less often.
+/// The lines that `tree` has and `other` does not have, or has less often.
 fn missing(tree: &Tree, other: &Tree) -> Lines {
     let mut out = Vec::new();
     for (place, path, node) in tree.iter() {
@@ -183,7 +188,10 @@ mod tests {
         ] {
             assert_eq!(origin_of(text, wanted), at(line), "{wanted}");
         }
-        // The variable needs the image.
+        // The first line ends in an escaped backslash, so the second one does not belong to it.
+        let escaped = "[Container]\nImage=nginx\nExec=echo a\\\\\nMemory=1g\n";
+        assert_eq!(origin_of(escaped, "MemoryMax="), at(4));
+        // The variable is refused without the image.
         let needed = "[Container]\nImage=nginx\nEnvironment=A=b\n";
         assert_eq!(origin_of(needed, "Wants=sdme-image@"), at(2));
         assert_eq!(origin_of(text, "RestartForceExitStatus="), "default");

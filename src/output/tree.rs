@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! All files a configuration becomes, sorted, with the place each belongs to. Pure.
+//! All files that a configuration becomes, sorted, with the place of each file. Pure.
 
 use std::collections::BTreeMap;
 use std::fmt::{self, Display, Write as _};
 
 use crate::paths::container_runtime;
 
-/// A place for files; a path below it is relative.
+/// A place for files. Paths in a place are relative to its directory.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Place {
     /// Units, drop-ins and links: a generator directory, or `/etc/systemd/system`.
     Units,
     /// `.nspawn` files: `/run/systemd/nspawn`, or `/etc/systemd/nspawn`.
     Settings,
-    /// The configuration layer of this container: `/run/sdme/containers/NAME/config`.
+    /// The configuration layer of a container, by the container's name:
+    /// `/run/sdme/containers/NAME/config`.
     Layer(String),
 }
 
@@ -22,44 +23,44 @@ pub enum Place {
 pub enum Node {
     /// A regular file, mode 0644.
     File(String),
-    /// A regular file that only root may read, mode 0600. In layers only.
+    /// A regular file that only root may read, mode 0600. It occurs in layers only.
     Private(String),
     /// A symbolic link with this target.
     Link(String),
-    /// A directory that hides what lower layers have there (overlayfs, `trusted.overlay.opaque`).
+    /// A directory that hides its content in lower layers (overlayfs, `trusted.overlay.opaque`).
     Opaque,
 }
 
-/// The tree.
+/// All files, by place and path.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Tree {
     nodes: BTreeMap<(Place, String), Node>,
 }
 
 impl Tree {
-    /// Adds a file. The first one of a path stays: the same unit can be wanted by several containers.
+    /// Adds a file, unless the path exists already: several containers can add the same unit.
     pub fn add(&mut self, place: Place, path: impl Into<String>, node: Node) {
         self.nodes.entry((place, path.into())).or_insert(node);
     }
 
-    /// Takes a file out.
+    /// Removes a file.
     pub fn remove(&mut self, place: Place, path: &str) {
         self.nodes.remove(&(place, path.to_owned()));
     }
 
-    /// A file.
+    /// The file at a path.
     #[must_use]
     pub fn get(&self, place: &Place, path: &str) -> Option<&Node> {
         self.nodes.get(&(place.clone(), path.to_owned()))
     }
 
-    /// Whether there is a file.
+    /// Whether there is a file at a path.
     #[must_use]
     pub fn has(&self, place: &Place, path: &str) -> bool {
         self.get(place, path).is_some()
     }
 
-    /// Adds what another tree has. Where both have a path, they have the same there.
+    /// Adds the files of another tree. Paths that are in both trees must have the same content.
     pub fn join(&mut self, mut other: Self) {
         self.nodes.append(&mut other.nodes);
     }
@@ -67,7 +68,7 @@ impl Tree {
     /// Adds a regular file.
     pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl Display) {
         let mut text = String::with_capacity(512);
-        // Nothing of ours fails to be shown, and a string takes everything.
+        // Writing to a String cannot fail.
         let _ = write!(text, "{content}");
         self.add(place, path, Node::File(text));
     }
@@ -84,7 +85,7 @@ impl Tree {
 }
 
 impl Place {
-    /// The directory as `sdme-gen apply` and `sdme-gen render` name it.
+    /// The directory of the place in the output of `sdme-gen apply` and `sdme-gen render`.
     #[must_use]
     pub fn directory(&self) -> String {
         match self {
@@ -95,7 +96,7 @@ impl Place {
     }
 }
 
-/// Every file behind a line `---PATH---`, as `sdme-gen render` prints it.
+/// Every file, after a line `---PATH---`, as `sdme-gen render` prints it.
 impl fmt::Display for Tree {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (place, path, node) in self.iter() {

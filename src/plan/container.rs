@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The host side of a container: its service, and what the service needs. Pure.
+//! The host side of a container: its service and the dependencies of the service. Pure.
 
 use crate::config::values::source::ModeSetting;
 use crate::config::values::time::span;
@@ -10,13 +10,13 @@ use crate::plan::network::pod;
 use crate::plan::{job, security, template, volumes};
 use crate::unit::{UnitFile, exec_word, unit_value};
 
-/// Plans the service.
+/// Plans the container's service.
 pub fn plan(container: &Container, model: &Model, tree: &mut Tree) {
     tree.file(Place::Units, Container::unit(&container.name), &service(container, model));
 }
 
-/// The head of the unit file. Similar containers have equal unit files, which are then one file in memory (see `output::emit`):
-/// `%i` stands for the container's name.
+/// The head of the unit file. It uses `%i` instead of the container's name, so that similar
+/// containers have equal unit files, which are written as one file (see `output::emit`).
 fn head(container: &Container) -> UnitFile {
     let directory = container.file.strip_suffix(".container").and_then(|f| f.strip_suffix(container.name.as_str()));
     match directory.filter(|d| d.ends_with('/')) {
@@ -25,8 +25,8 @@ fn head(container: &Container) -> UnitFile {
     }
 }
 
-/// The unit file. The container's own settings follow those of systemd's template, and so take precedence; the settings of
-/// systemd-nspawn are in the `.nspawn` file.
+/// The unit file. The container's own settings follow those of systemd's template, and so override
+/// them. The settings of systemd-nspawn are in the `.nspawn` file.
 fn service(container: &Container, model: &Model) -> UnitFile {
     let sources = container.apps.iter().filter_map(|a| model.images.get(&a.image)).map(|i| i.source.to_string());
     let sources: Vec<String> = sources.collect();
@@ -40,9 +40,9 @@ fn service(container: &Container, model: &Model) -> UnitFile {
     template::service(container.is_job(), &mut unit);
     pod::member(container, model, &mut unit);
     security::host(container, &mut unit);
-    // What is written to /dev/console in the container is logged here. The container must not choose the severity: a line that
-    // begins with <0> would be an emergency of the host, shown on every terminal. The commands of sdme-gen open a log stream of
-    // their own.
+    // Lines that the container writes to /dev/console are logged here. The container must not
+    // choose their severity: a line that begins with <0> would be an emergency message of the host,
+    // shown on every terminal. The commands of sdme-gen open their own log stream.
     unit.set("Service", "SyslogLevelPrefix", "no");
     limits(container, &mut unit);
     volumes::secrets(container, &mut unit);
@@ -50,10 +50,11 @@ fn service(container: &Container, model: &Model) -> UnitFile {
     unit
 }
 
-/// Adds the units and mounts that the container needs, and `[Unit]` of its file.
+/// Adds the units and mounts that the container needs, and the assignments of `[Unit]` in its file.
 fn dependencies(container: &Container, model: &Model, unit: &mut UnitFile) {
-    // In a restart, everything is stopped before an image is looked at. Not `Requires=`: the failure of an image would end the start
-    // before a command of the container could say why. Prepare fails instead, with the reason of the image's service.
+    // In a restart, everything is stopped before an image is checked. This is not `Requires=`,
+    // because the failure of an image would then cancel the start before a command of the container
+    // could report the cause. Instead, prepare fails with the cause from the image's service.
     for image in images(container, model) {
         let needed = Image::service(image);
         unit.set("Unit", "Wants", needed.as_str()).set("Unit", "After", needed);
@@ -65,8 +66,9 @@ fn dependencies(container: &Container, model: &Model, unit: &mut UnitFile) {
     }
 }
 
-/// Adds the commands in the order in which systemd runs them. Every start begins with nothing mounted, however the last one
-/// ended. Prepare mounts the layers in the host's mount namespace, with privileges that the container may lack (`+`).
+/// Adds the commands in the order in which systemd runs them. Every start begins without mounts,
+/// however the last run ended. Prepare mounts the layers in the host's mount namespace, with
+/// privileges that the container may lack (`+`).
 fn commands(container: &Container, unit: &mut UnitFile) {
     job::before(container, unit);
     unit.set("Service", "ExecStartPre", ["+", BINDIR, "/sdme-gen prepare %i"].concat());
@@ -79,7 +81,7 @@ fn commands(container: &Container, unit: &mut UnitFile) {
     unit.set("Service", "ExecStopPost", ["+", BINDIR, "/sdme-gen release %i"].concat());
 }
 
-/// What `systemctl reload` runs for one of its applications.
+/// The command that `systemctl reload` runs for an application.
 fn reload_line(container: &Container, app: &App, reload: &Reload) -> String {
     let name = &container.name;
     match reload {
@@ -87,16 +89,18 @@ fn reload_line(container: &Container, app: &App, reload: &Reload) -> String {
             let words: Vec<String> = words.iter().map(|word| exec_word(word)).collect();
             format!("{BINDIR}/sdme-gen exec {name} --app {} -- {}", app.name, words.join(" "))
         }
-        // The main process is the launcher, which passes it on.
+        // The main process is the launcher, which passes the signal on.
         Reload::Signal(signal) => {
             format!("systemctl --machine={name} kill --kill-whom=main --signal={signal} {}.service", app.unit())
         }
     }
 }
 
-/// Settings of the container's service that have keys of their own; `[Service]` has the last word.
+/// Adds the settings of the container's service that come from keys of the file. `[Service]` is
+/// added later and overrides them.
 fn limits(container: &Container, unit: &mut UnitFile) {
-    // The time the service manager inside gets for itself, on top of what an application may take.
+    // Additional time in milliseconds for the service manager in the container, on top of the stop
+    // timeouts of its applications.
     const MORE: u64 = 30_000;
     if let Some(bytes) = container.memory {
         unit.set("Service", "MemoryMax", bytes.to_string());
@@ -114,7 +118,7 @@ fn limits(container: &Container, unit: &mut UnitFile) {
     }
 }
 
-/// The images it needs, the one it is named after first.
+/// The images that a start needs, with that of the first application first.
 #[must_use]
 pub fn images<'a>(container: &'a Container, model: &Model) -> Vec<&'a str> {
     let mut out: Vec<&str> = Vec::new();

@@ -7,7 +7,7 @@ use crate::paths::STATE;
 use crate::resolve::image::mark;
 use crate::unit::UnitFile;
 
-/// Plans it. `user` is the first of the containers that need it.
+/// Plans the drop-in. `user` is the first of the containers that need the image.
 pub fn plan(image: &Image, user: Option<&Container>, model: &Model, tree: &mut Tree) {
     let Some(origin) = image.file.as_ref().or(user.map(|c| &c.file)) else { return };
     let mut unit = UnitFile::generated_from(origin);
@@ -28,7 +28,8 @@ pub fn plan(image: &Image, user: Option<&Container>, model: &Model, tree: &mut T
     if image.service.is_empty() {
         return;
     }
-    // A download for an update is an import without the switch, and needs the same: paths, proxies.
+    // A download for an update is an import without the switch, and needs the same settings, such
+    // as paths and proxies.
     let mut unit = UnitFile::generated_from(origin);
     for (key, value) in &image.service {
         unit.set("Service", key, value.as_str());

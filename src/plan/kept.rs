@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What runs keeps its units, whatever the files say by the time of a reload: until the container or pod is restarted or stopped,
-//! its ports, proxies and network are as they were when it started. Pure.
+//! Units of running containers and pods are kept, whatever the files contain at the time of a
+//! reload: until the container or pod is restarted or stopped, its ports, proxies and network stay
+//! as they were when it started. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +11,18 @@ use crate::output::tree::{Node, Place, Tree};
 use crate::started::Started;
 use crate::unit::UnitFile;
 
-/// The name of the drop-in with what is different about a kept unit.
+/// The name of the drop-in that changes a kept unit.
 const DROP_IN: &str = "90-sdme-kept.conf";
 
-/// What has become of the file of a unit that runs.
+/// The state of the file of a running unit.
 enum Fate<'a> {
-    /// It can be used, and perhaps says something else by now.
+    /// The file is valid, and may have changed.
     Planned,
     Rejected(&'a Rejected),
     Removed,
 }
 
-/// Adds to `tree` the units of what runs that are no longer in it.
+/// Adds to `tree` the units of running containers, pods and networks that the tree lacks.
 pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
     let rejected: BTreeMap<String, &Rejected> =
         model.rejected.iter().filter_map(|rejected| Some((Model::unit_of(rejected)?, rejected))).collect();
@@ -32,7 +33,7 @@ pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
             None => Fate::Removed,
         };
         if matches!(fate, Fate::Rejected(_)) {
-            // The unit that only says what is wrong.
+            // This removes the unit that only reports the rejection.
             tree.remove(Place::Units, &started.unit);
         }
         for (path, text) in started.files.iter().filter(|(path, _)| !tree.has(&Place::Units, path)).collect::<Vec<_>>()
@@ -55,7 +56,8 @@ pub fn keep(started: &[Started], model: &Model, tree: &mut Tree) {
     }
 }
 
-/// A restart of something else must not import an image that nothing planned needs.
+/// Removes the dependencies on images: a restart of another unit must not import an image that no
+/// planned unit needs.
 fn without_images(text: &str) -> String {
     let lines = text.split_inclusive('\n');
     lines.filter(|line| !line.starts_with("Wants=sdme-image@")).collect()
@@ -69,20 +71,21 @@ fn head(started: &Started) -> UnitFile {
     unit
 }
 
-/// The socket or the proxy of a port that is not planned any more. The restart or the stop of what the proxy is bound to closes it.
+/// The drop-in of a socket or proxy of a port that is not planned any more. A restart or stop of
+/// the unit that the proxy is bound to closes the port.
 fn port(started: &Started, path: &str, tree: &Tree) -> UnitFile {
     let mut unit = head(started);
     if *path != started.unit {
-        // Connections start it as long as its socket is open.
+        // Connections start the proxy as long as its socket is open.
         unit.set("Unit", "ConditionPathExists", started.directory());
         return unit;
     }
     let text = started.files.get(path).map(String::as_str).unwrap_or_default();
     if let Some(owner) = started.owner() {
-        // A socket that starts its container is open without it.
+        // A socket that starts its container can be open while the container does not run.
         unit.set("Unit", if text.contains("\nStopWhenUnneeded=yes\n") { "BindsTo" } else { "PartOf" }, owner);
     }
-    // Another one of the same port opens when this one has closed.
+    // A new socket for the same port opens after this one has closed.
     let sockets = tree
         .below(&Place::Units)
         .filter(|(other, _)| other.ends_with(".socket") && !started.files.contains_key(*other));
@@ -97,12 +100,13 @@ fn port(started: &Started, path: &str, tree: &Tree) -> UnitFile {
     unit
 }
 
-/// The number of the port that a socket listens on.
+/// The port number of a socket.
 fn number(socket: &str) -> Option<&str> {
     socket.lines().find_map(|line| line.strip_prefix("ListenStream="))?.rsplit(':').next()
 }
 
-/// A volume that is not planned any more, of a container that no longer needs it.
+/// The drop-in of the mount of a volume that is not planned any more. A running container still
+/// uses it.
 fn mount(started: &Started) -> UnitFile {
     let mut unit = head(started);
     unit.set("Unit", "BindsTo", started.unit.as_str()).set("Unit", "StopWhenUnneeded", "no");
@@ -110,7 +114,8 @@ fn mount(started: &Started) -> UnitFile {
     unit
 }
 
-/// A container or pod whose file is rejected by now: another start of it fails and says why.
+/// The drop-in of a container or pod whose file is rejected. Another start of it fails with the
+/// reason.
 fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
     let mut unit = head(started);
     stub::describe(rejected, &mut unit);
@@ -119,7 +124,7 @@ fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
     unit
 }
 
-/// The same of one whose file is not there any more. A restart of its pod only stops it.
+/// The drop-in of a container or pod whose file was removed. A restart of its pod only stops it.
 fn removal(started: &Started) -> UnitFile {
     let mut unit = head(started);
     match started.container_of_pod() {
@@ -130,7 +135,7 @@ fn removal(started: &Started) -> UnitFile {
         None if started.is_service() => {
             unit.set("Unit", "AssertPathExists", "!/");
         }
-        // The drop-in of the port says it already.
+        // The drop-in of the port already has these settings.
         None => {}
     }
     unit
@@ -160,7 +165,7 @@ mod tests {
         resolve(&sources)
     }
 
-    /// What starts of these units keep, as `started::keep` copies it.
+    /// The copies that starts of these units make, as in `started::keep`.
     fn started(model: &Model, units_started: &[&str]) -> Vec<Started> {
         let tree = units(model);
         let text = |path: &str| match tree.below(&Place::Units).find(|(p, _)| *p == path) {
@@ -181,7 +186,7 @@ mod tests {
         all
     }
 
-    /// The files that are in the tree because of what runs.
+    /// The files that running units add to the tree.
     fn added(started: &[Started], model: &Model) -> BTreeMap<String, String> {
         let before = units(model);
         let mut after = before.clone();
@@ -236,7 +241,8 @@ mod tests {
             pod.contains("BindsTo=systemd-nspawn@web.service\nStopWhenUnneeded=no\nConditionPathExists=!/\n"),
             "{pod}"
         );
-        // The unit that only says what is wrong would take the place of the one that runs.
+        // The unit that only reports the rejection must not replace the unit of the running
+        // container.
         let mut tree = units(&web("Imge=x\n"));
         keep(&before, &web("Imge=x\n"), &mut tree);
         let own = tree.below(&Place::Units).find(|(path, _)| *path == "systemd-nspawn@web.service");

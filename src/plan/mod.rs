@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From the resolved model to every file it becomes: the unit graph, `.nspawn` files, configuration layers. Pure.
+//! Turns the resolved model into all of its files: the units, `.nspawn` files and configuration
+//! layers. Pure.
 
 mod container;
 mod image;
@@ -23,7 +24,7 @@ pub use kept::keep;
 pub use names::{Connected, Entry, entry, hosts, is_shared};
 pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
-pub use publish::sockets;
+pub use publish::{publishes, sockets};
 
 use std::collections::BTreeMap;
 
@@ -33,7 +34,7 @@ use crate::model::{Container, Facts, Image, Link, Model, Named, Pod};
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::container::userns;
 
-/// Plans everything.
+/// Plans all files.
 #[must_use]
 pub fn plan(model: &Model, facts: &Facts) -> Tree {
     let mut tree = units(model);
@@ -44,15 +45,15 @@ pub fn plan(model: &Model, facts: &Facts) -> Tree {
     tree
 }
 
-/// Plans what a start of `container` needs beside the host's units. `range` is the first of its user and group IDs, if it has a
-/// user namespace.
+/// Plans the files that a start of `container` needs in addition to the host's units. `range` is
+/// the first ID of its range, if it has a user namespace.
 pub fn start(container: &Container, model: &Model, facts: &Facts, range: Option<u32>, tree: &mut Tree) {
     let stack = model.stack(container, facts);
     nspawn::plan(container, model, stack, range, facts, tree);
     inside::plan(container, model, stack, facts, tree);
 }
 
-/// Plans the host's units only.
+/// Plans only the host's units.
 #[must_use]
 pub fn units(model: &Model) -> Tree {
     let mut tree = Tree::default();
@@ -107,11 +108,12 @@ pub fn units(model: &Model) -> Tree {
     tree
 }
 
-/// Where systemd's own unit files are; a `.wants` link of an instance without a unit file of its own leads there.
+/// The directory of systemd's own unit files. A `.wants` link of an instance that has only drop-ins
+/// leads to the template in this directory.
 const SYSTEM_UNITS: &str = "/usr/lib/systemd/system";
 
 fn install(unit: &str, links: &[Link], tree: &mut Tree) {
-    // A container's service has a unit file of its own.
+    // The service of a container has its own unit file, which replaces the template's instance.
     let instance = unit.split_once('@').filter(|(template, _)| *template != "systemd-nspawn");
     let target = match instance.zip(unit.rsplit_once('.')) {
         Some(((stem, _), (_, suffix))) => [SYSTEM_UNITS, "/", stem, "@.", suffix].concat(),
@@ -119,7 +121,8 @@ fn install(unit: &str, links: &[Link], tree: &mut Tree) {
     };
     for Link { unit: other, directory } in links {
         tree.add(Place::Units, [other, ".", directory, "/", unit].concat(), Node::Link(target.clone()));
-        // machines.target is what the boot reaches for containers, but whether it is enabled is a matter of presets.
+        // The boot reaches containers by machines.target, but presets may not enable that target,
+        // so it is linked here.
         if other == "machines.target" && *directory == "wants" {
             let target = Node::Link(format!("{SYSTEM_UNITS}/machines.target"));
             tree.add(Place::Units, "multi-user.target.wants/machines.target", target);

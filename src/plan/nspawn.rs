@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The `.nspawn` file (systemd.nspawn(5)). It is complete: no setting depends on the command line of the unit. Pure.
+//! The `.nspawn` file (systemd.nspawn(5)). The file is complete: no setting depends on the command
+//! line of the unit. Pure.
 
 use crate::model::{Base, Container, Facts, Model, Network, Stack};
 use crate::output::tree::{Place, Tree};
@@ -9,10 +10,10 @@ use crate::plan::{security, volumes};
 use crate::resolve::container::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
-/// Where the launcher is bound inside.
+/// The path of the launcher in the container, on which it is mounted.
 pub const LAUNCHER: &str = "/oci/sdme-oci-run";
 
-/// Plans the file. `range` is the first of the container's user and group IDs, if it has a user namespace.
+/// Plans the file. `range` is the first ID of the container's range, if it has a user namespace.
 pub fn plan(
     container: &Container,
     model: &Model,
@@ -28,16 +29,17 @@ pub fn plan(
         range.map_or("no".to_owned(), |first| format!("{first}:{SIZE}")),
     );
     if range.is_some() {
-        // The layers are mapped already.
+        // prepare has already mapped the owners of the layers.
         file.set("Files", "PrivateUsersOwnership", "no");
     }
-    // For a link, systemd-nspawn makes directories below the container's /var/log, and follows symbolic links there out of the
-    // container. journalctl --machine needs no link.
+    // For a journal link, systemd-nspawn would make directories below the container's /var/log, and
+    // would follow symbolic links there out of the container. journalctl --machine needs no link.
     file.set("Exec", "LinkJournal", "no").set("Exec", "Hostname", container.host_name.as_str());
     security::settings(container, &mut file);
-    // Neither of the two may leave anything in the upper layer, where it would outlive a changed setting: files are
-    // bound over mount points of the configuration layer, and a time zone other than the host's is a link there.
-    // In another network than the host's, or with settings of its own, prepare writes the resolver's file.
+    // Neither setting may leave a file in the upper layer, where it would outlive a change of the
+    // setting: files are bound over mount points in the configuration layer, and a time zone other
+    // than the host's is a link in that layer. For another network than the host's or with settings
+    // of the container's own, prepare writes the resolver's file.
     let own = container.connection.network != Network::Host
         || container.connection.oci_pod.is_some()
         || !container.resolver.is_empty();
@@ -47,14 +49,17 @@ pub fn plan(
         if *base == Base::Host {
             file.set("Files", "BindReadOnly", if range.is_some() { "/usr:/usr:idmap" } else { "/usr" });
         }
-        // Of what the operating system's generators make units, its lean target reaches none. Their sandbox alone takes a
-        // tenth of the time to boot. The administrator's own are run.
+        // The target of an application's container reaches none of the units that the operating
+        // system's generators make. Their sandbox alone takes a tenth of the boot time. Generators
+        // of the administrator are run.
         file.set("Exec", "Environment", "SYSTEMD_GENERATOR_PATH=/etc/systemd/system-generators");
-        // By this mark systemd-journald begins with the journal in /var, which is there. Otherwise it is told to by another
-        // process, journalctl --flush, and moves there what it has by then.
+        // With this flag file, systemd-journald uses the journal in /var from the beginning.
+        // Otherwise journalctl --flush would tell it to do so later, and journald would move its
+        // messages there.
         file.set("Files", "BindReadOnly", "/dev/null:/run/systemd/journal/flushed");
         for resource in ["MEMORY", "CPU", "IO"] {
-            // Each watch of the service manager's takes the kernel 15 ms to end when the container stops.
+            // The kernel takes 15 ms to end each pressure watch of the service manager when the
+            // container stops.
             file.set("Exec", "Environment", format!("{resource}_PRESSURE_WATCH=/dev/null"));
         }
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
@@ -67,7 +72,7 @@ pub fn plan(
     volumes::settings(container, stack, facts, &mut file);
     pod::settings(container, &mut file);
     if names::is_shared(container, model) {
-        // It is written to while the container runs, from the host only.
+        // The file is updated while the container runs, but only from the host.
         file.set("Files", "BindReadOnly", format!("{}:/etc/hosts", hosts(&container.name)));
     }
     tree.file(Place::Settings, format!("{}.nspawn", container.name), &file);

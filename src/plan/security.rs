@@ -1,27 +1,30 @@
 // SPDX-License-Identifier: MIT
-//! What a container and its applications may do, in units and settings. Pure.
+//! Privileges and restrictions of a container and its applications, as settings of units and of the
+//! `.nspawn` file. Pure.
 
 use crate::contract::capability::Capabilities;
 use crate::model::{App, Container, Facts, Mount, Network, Preset, What};
 use crate::unit::UnitFile;
 
-/// What the launcher needs before it becomes the application.
+/// The capabilities that the launcher needs before it executes the application.
 const LAUNCHER: [&str; 7] = ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID"];
 
-/// System calls that no application of a strict container has a use for.
+/// The system calls that are denied to the applications of strict containers.
 const STRICT: &str = "~@clock @cpu-emulation @debug @keyring @module @obsolete @raw-io @reboot @swap";
 
-/// The interface has had many holes; Docker's default profile denies it, too (moby/profiles, `seccomp/default.json`). A program
-/// that finds it denied with `EPERM` uses other system calls.
+/// The system calls of `io_uring`, which has had many vulnerabilities; Docker's default profile
+/// denies them, too (moby/profiles, `seccomp/default.json`). A program that gets `EPERM` uses other
+/// system calls instead.
 const IO_URING: &str = "~io_uring_setup:EPERM io_uring_enter:EPERM io_uring_register:EPERM";
 
-/// Words of a list of allowed system calls that allow [`IO_URING`] again.
+/// The words that allow the system calls of [`IO_URING`] in a list of allowed system calls.
 const ALLOWS_IO_URING: [&str; 4] = ["io_uring_setup", "io_uring_enter", "io_uring_register", "@aio"];
 
-/// Such sockets connect to the hypervisor and its virtual machines. They belong to no network namespace.
+/// Sockets of this family connect to the hypervisor and its virtual machines. They belong to no
+/// network namespace.
 const FAMILIES: &str = "~AF_VSOCK";
 
-/// What is kept from every application. It could undo none of it without `CAP_SYS_ADMIN`.
+/// The restrictions of every application. It could undo none of them without `CAP_SYS_ADMIN`.
 const ALWAYS: [(&str, &str); 7] = [
     ("ProtectKernelTunables", "yes"),
     ("ProtectKernelModules", "yes"),
@@ -32,7 +35,7 @@ const ALWAYS: [(&str, &str); 7] = [
     ("KeyringMode", "private"),
 ];
 
-/// What else is kept from those of strict containers.
+/// The additional restrictions of applications in strict containers.
 const STRICTLY: [(&str, &str); 9] = [
     ("PrivateDevices", "yes"),
     ("PrivateMounts", "yes"),
@@ -45,13 +48,14 @@ const STRICTLY: [(&str, &str); 9] = [
     ("SystemCallErrorNumber", "EPERM"),
 ];
 
-/// What a container's `.nspawn` file says about it.
+/// Adds the security settings to a container's `.nspawn` file.
 pub fn settings(container: &Container, file: &mut UnitFile) {
     let (security, connection) = (&container.security, &container.connection);
     let (mut added, mut dropped) = (security.added, security.dropped);
     if matches!(connection.network, Network::Pod(_)) && connection.oci_pod.is_some() {
-        // To put its application into another network than its own. Without a private network, nspawn takes it away; it
-        // reaches no further than the pod the container is in.
+        // The container needs this capability to put its application into another network. Without
+        // a private network, systemd-nspawn removes the capability. Its effect is limited to the
+        // pod that the container is in.
         let admin = Capabilities::of(&["NET_ADMIN"]);
         (added, dropped) = (added.with(admin), dropped.without(admin));
     }
@@ -75,30 +79,31 @@ pub fn settings(container: &Container, file: &mut UnitFile) {
     }
 }
 
-/// What its service on the host says.
+/// Adds the security settings to the container's service on the host.
 pub fn host(container: &Container, unit: &mut UnitFile) {
     if let Some(profile) = &container.security.app_armor {
         unit.set("Service", "AppArmorProfile", profile.value.as_str());
     }
 }
 
-/// Whether the service manager makes the application's PID namespace, and not the launcher, which needs more privileges for it
-/// than a strict container has to give, and system calls that no profile allows. Nothing else must be left for it to mount.
+/// Whether the service manager makes the application's PID namespace instead of the launcher. The
+/// launcher would need more privileges for that than a strict container has, and system calls that
+/// no profile allows. This requires that the launcher has nothing else to mount.
 #[must_use]
 pub fn private_pids(app: &App, container: &Container) -> bool {
     let wanted = container.security.preset == Preset::Strict || container.security.seccomp_profile.is_some();
     wanted && !app.startup.mounts()
 }
 
-/// Whether setuid programs of the application would be a danger on the host. On a path of the host, root of a container with a
-/// user namespace owns files as root of the host does, and users of the host can run them: no mount option of the container's
-/// prevents that.
+/// Whether setuid programs that the application makes would be a danger to the host. On a path of
+/// the host, the root of a container with a user namespace owns files as root of the host, and
+/// users of the host could run these files: no mount option of the container prevents that.
 fn may_leave_setuid(app: &App, container: &Container) -> bool {
     let open = |mount: &Mount| matches!(mount.what, What::Host(_)) && !mount.options.read_only && mount.options.no_suid;
     container.security.user_ns && app.mounts.iter().any(open)
 }
 
-/// What an application's service inside says.
+/// Adds the security settings to an application's service in the container.
 pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut UnitFile) {
     let (security, private_pids) = (&container.security, private_pids(app, container));
     let admin = Capabilities::of(&["SYS_ADMIN"]);
@@ -111,7 +116,8 @@ pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut U
     for (key, value) in ALWAYS.iter().chain(strictly) {
         unit.set("Service", key, value);
     }
-    // A user namespace would be a way around the bounding set, into parts of the kernel that are otherwise out of reach.
+    // In a new user namespace, a process could get around the bounding set and reach additional
+    // parts of the kernel.
     if security.application.common(admin).is_empty() {
         unit.set("Service", "RestrictNamespaces", if private_pids { "yes" } else { "pid" });
     }
@@ -133,10 +139,11 @@ pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut U
     }
 }
 
-/// The setting that [`filter`] has the lines of.
+/// The setting whose lines [`filter`] returns.
 pub const FILTER: &str = "SystemCallFilter";
 
-/// The lines of an application's `SystemCallFilter=`: the profile's, those of `[App]`, and what the preset denies.
+/// The lines of an application's `SystemCallFilter=`: those of the profile and of `[App]`, and
+/// those that the preset adds.
 fn filter(app: &App, container: &Container, facts: &Facts) -> Vec<String> {
     let security = &container.security;
     let of_profile = profile(container, facts).filter(|(key, _)| *key == FILTER).map(|(_, value)| value.as_str());
@@ -149,13 +156,14 @@ fn filter(app: &App, container: &Container, facts: &Facts) -> Vec<String> {
     combine(&lines, strict, &security.filter)
 }
 
-/// Adds to an administrator's lines what is denied in strict containers, and `io_uring` unless a list of allowed system calls
-/// names it, be it the one of the whole container. The first line decides whether the setting is a list of what is allowed or
-/// of what is denied, and later lines of the other kind take away from that list (systemd.exec(5)). So an administrator's list
-/// of what is allowed comes first.
+/// Adds to an administrator's lines the system calls that strict containers deny. Also adds
+/// `io_uring`, unless a list of allowed system calls of the application or of the whole container
+/// names it. The first line decides whether the setting is a list of allowed or of denied calls,
+/// and later lines of the other kind remove calls from that list (systemd.exec(5)). So an
+/// administrator's list of allowed calls comes first.
 fn combine(lines: &[&str], strict: &[&str], of_container: &[String]) -> Vec<String> {
     let own = |lines: &[&str]| lines.iter().map(|&line| line.to_owned()).collect();
-    // An empty line takes back all that is before it.
+    // An empty line discards all lines before it.
     if let Some(index) = lines.iter().rposition(|line| line.is_empty()) {
         return own(lines.get(index..).unwrap_or_default());
     }
@@ -163,21 +171,21 @@ fn combine(lines: &[&str], strict: &[&str], of_container: &[String]) -> Vec<Stri
     let words = lines.iter().filter(|line| !line.starts_with('~')).flat_map(|line| line.split_ascii_whitespace());
     let named = words.chain(of_container.iter().map(String::as_str)).any(|word| ALLOWS_IO_URING.contains(&word));
     let mut denied = strict.to_vec();
-    // Outside of strict containers, a call that is taken from a list of what is allowed may end the process instead of
-    // failing. Such a list alone decides there.
+    // Outside of strict containers, a call that is removed from a list of allowed calls may end the
+    // process instead of failing. Such a list is therefore used as it is.
     if !named && (!is_list_of_allowed || !strict.is_empty()) {
         denied.push(IO_URING);
     }
     if is_list_of_allowed { own(&[lines, &denied].concat()) } else { own(&[&denied, lines].concat()) }
 }
 
-/// The settings that a seccomp profile becomes.
+/// The settings from a seccomp profile.
 fn profile<'a>(container: &'a Container, facts: &'a Facts) -> impl Iterator<Item = &'a (&'static str, String)> {
     let written = container.security.seccomp_profile.as_ref();
     written.and_then(|written| facts.profiles.get(&written.value)?.as_ref().ok()).into_iter().flatten()
 }
 
-/// The lines of `[App]` with a setting.
+/// The values of a setting in `[App]`.
 fn written<'a>(app: &'a App, key: &str) -> Vec<&'a str> {
     app.service.iter().filter(|(k, _)| k == key).map(|(_, value)| value.as_str()).collect()
 }

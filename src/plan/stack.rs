@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What `prepare` mounts for a container before it starts, and in what order. Pure.
+//! The mounts that `prepare` makes for a container before it starts, in their order. Pure.
 
 use std::collections::BTreeMap;
 
@@ -8,46 +8,50 @@ use crate::config::values::mount::Options;
 use crate::model::{App, Container, Placed};
 use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
 
-/// A directory or file of the host, mounted where no container can change the way to it.
+/// A bind mount of a directory or file of the host, at a path that no container can change.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bind {
-    /// What is mounted.
+    /// The source path.
     pub from: String,
-    /// The part of it that is mounted, if it is a volume: a path that the container may have changed.
+    /// The subdirectory that is mounted, if the source is a volume: a path below it, which the
+    /// container may have changed.
     pub part: Option<String>,
-    /// Where.
+    /// The mount point.
     pub to: String,
-    /// How.
+    /// The mount options.
     pub options: Options,
 }
 
-/// One mount.
+/// A mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Mount {
-    /// What a layer's link leads to, or the directory of all shared layers, its owners in the container's range of IDs.
+    /// An ID-mapped mount of a layer or of the directory of all shared layers, which maps the
+    /// owners to the container's range of IDs.
     IdMapped {
-        /// The link or directory.
+        /// The directory, or the symbolic link to it.
         from: String,
-        /// Where it is mounted.
+        /// The mount point.
         to: String,
     },
-    /// A directory or file of the host, with options that systemd-nspawn does not know.
+    /// A bind mount with options that systemd-nspawn does not have.
     Bind(Bind),
-    /// Layers on each other. Nothing but the upper one outlives the container's run.
+    /// An overlay mount of layers. Only changes in the upper layer are kept after the container's
+    /// run.
     Overlay {
-        /// Where it is mounted.
+        /// The mount point.
         to: String,
         /// Lower layers, the topmost first.
         lower: Vec<String>,
-        /// Where the upper layer and the work directory are.
+        /// The directory of the upper layer and the work directory.
         state: String,
-        /// Whether programs in it gain no privileges by their mode or capabilities, because the whole container can gain none.
+        /// Whether the mount has `nosuid`, because no program in the whole container can gain
+        /// privileges.
         no_suid: bool,
     },
 }
 
 impl Mount {
-    /// Where it is mounted.
+    /// The mount point.
     #[must_use]
     pub fn place(&self) -> &str {
         match self {
@@ -56,21 +60,22 @@ impl Mount {
     }
 }
 
-/// Where the layers of an image are below the one that is its own, the topmost first, by the image's application.
+/// The directories of the shared layers below the topmost layer of an image, the topmost first, by
+/// the name of the application.
 pub type Below<'a> = BTreeMap<&'a str, Vec<String>>;
 
-/// The mounts of a container, in the order they are made in.
+/// The mounts of a container, in the order in which they are made.
 #[must_use]
 pub fn stack(container: &Container, placed: &[Placed<'_>], below: &Below<'_>) -> Vec<Mount> {
     let runtime = container_runtime(&container.name);
     let mut mounts = Vec::new();
     if container.security.user_ns {
         let layers = ["app", "base"].map(|layer| format!("/{layer}"));
-        let further = overlaid(container).map(|app| app_part("", &app.name));
+        let additional = overlaid(container).map(|app| app_part("", &app.name));
         let to = |layer: &str| format!("{}{layer}", idmapped(&runtime));
-        let links = layers.into_iter().chain(further);
+        let links = layers.into_iter().chain(additional);
         mounts.extend(links.map(|link| Mount::IdMapped { from: format!("{runtime}{link}"), to: to(&link) }));
-        // One mount for whatever is needed of them.
+        // All shared layers are reached through a single mount.
         if below.values().any(|layers| !layers.is_empty()) {
             mounts.push(Mount::IdMapped { from: format!("{STATE}{LAYERS}"), to: to(LAYERS) });
         }
@@ -81,7 +86,7 @@ pub fn stack(container: &Container, placed: &[Placed<'_>], below: &Below<'_>) ->
     mounts
 }
 
-/// Where an application's shared layers are mounted from, with `part` of each.
+/// The paths of an application's shared layers, with `part` appended to each of them.
 fn shared(container: &Container, app: Option<&App>, below: &Below<'_>, part: &str) -> Vec<String> {
     let layers = app.and_then(|app| below.get(app.name.as_str())).into_iter().flatten();
     layers
@@ -92,12 +97,12 @@ fn shared(container: &Container, app: Option<&App>, below: &Below<'_>, part: &st
         .collect()
 }
 
-/// The applications that are not a layer of the root: each has an overlay of its own.
+/// The applications that are not a layer of the root. Each of them has its own overlay.
 fn overlaid(container: &Container) -> impl Iterator<Item = &App> {
     container.apps.iter().filter(|app| !app.first)
 }
 
-/// Where the layers below the configuration layer are.
+/// The directory of the layers below the configuration layer.
 fn lower(container: &Container) -> String {
     let runtime = container_runtime(&container.name);
     if container.security.user_ns { idmapped(&runtime) } else { runtime }
@@ -117,7 +122,8 @@ fn root(container: &Container, below: &Below<'_>) -> Mount {
     }
 }
 
-/// The files of a further application: what the configuration layer has for it, on its image.
+/// The overlay of an additional application: its part of the configuration layer on top of its
+/// image.
 fn application(container: &Container, app: &App, below: &Below<'_>) -> Mount {
     let (runtime, state) = (container_runtime(&container.name), container_state(&container.name));
     let mut layers =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The unit of a file that cannot be used: starting it fails at once and its status says why. Pure.
+//! The unit of a rejected file: its start fails at once, and its status shows the reason. Pure.
 
 use crate::diag::{Code, Diagnostic, Severity};
 use crate::model::Rejected;
@@ -7,7 +7,7 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::BINDIR;
 use crate::unit::{UnitFile, exec_word};
 
-/// Plans `unit`, whole: it takes the place of a template's instance, or of nothing.
+/// Plans `unit` as a whole unit file. It replaces the instance of a template, if there is one.
 pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
     let mut file = UnitFile::generated_from(&rejected.file);
     for problem in &rejected.problems {
@@ -20,20 +20,21 @@ pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
     tree.file(Place::Units, unit, &file);
 }
 
-/// A problem as the reason of a failure. A file that is missing is a warning of `check` only because the start may come later.
+/// A problem as the reason of a failure. A missing file is only a warning in `check`, because it
+/// may appear before the start, but it is an error of the start.
 fn reason(problem: &Diagnostic) -> String {
     let is_awaited = problem.problem.code == Code::Awaited;
     let severity = if is_awaited { Severity::Error } else { problem.severity };
     Diagnostic { severity, ..problem.clone() }.to_string()
 }
 
-/// Sets the description that says why.
+/// Sets the description to one with the reason.
 pub(crate) fn describe(rejected: &Rejected, file: &mut UnitFile) {
     let first = rejected.problems.first().map(reason).unwrap_or_default();
     file.set_literal("Unit", "Description", &format!("{} (rejected: {first})", rejected.name));
 }
 
-/// The command that fails and says why.
+/// The command that prints the reason and fails.
 pub(crate) fn command(rejected: &Rejected) -> String {
     let words = rejected.problems.iter().map(|problem| format!(" {}", exec_word(&reason(problem))));
     words.fold(format!("{BINDIR}/sdme-gen rejected"), |command, word| command + &word)

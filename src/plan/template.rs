@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! The settings that a container's service takes over from systemd's template `systemd-nspawn@.service`. Pure.
+//! The settings of a container's service that come from systemd's template
+//! `systemd-nspawn@.service`. Pure.
 //!
-//! The service is a whole unit file of that name, so that it does not have the dependencies of the template. The settings were
-//! compared with the templates of systemd 257 and 262.
+//! The service is a whole unit file with the name of the template's instance, so that it does not
+//! have the dependencies of the template. The settings were compared with the templates of systemd
+//! 257 and 262.
 
 use crate::cause;
 use crate::paths::LIBEXECDIR;
 use crate::unit::UnitFile;
 
-/// The lines at the head of the unit file, for an administrator who knows the template.
+/// The comment lines at the beginning of the unit file, for administrators who know the template.
 const COMMENT: [&str; 10] = [
     "This file replaces systemd-nspawn@.service for this container. It has the settings of that template (systemd 257 to 262)",
     "and those of the container, with these differences from the template:",
@@ -22,7 +24,7 @@ const COMMENT: [&str; 10] = [
     "- There is no systemd-nspawn --cleanup: release removes what a killed systemd-nspawn leaves behind.",
 ];
 
-/// Settings of `[Unit]`.
+/// The settings of `[Unit]`.
 const UNIT: [(&str, &str); 4] = [
     ("Documentation", "man:sdme.container(5) man:systemd-nspawn(1)"),
     ("PartOf", "machines.target"),
@@ -30,10 +32,11 @@ const UNIT: [(&str, &str); 4] = [
     ("After", "network.target"),
 ];
 
-/// The command line. Its options agree with every `.nspawn` file of ours, which has all other settings.
+/// The command line of systemd-nspawn. Its options agree with every planned `.nspawn` file, which
+/// has all other settings.
 const COMMAND: &str = "systemd-nspawn --quiet --keep-unit --boot --link-journal=no --settings=override --machine=%i";
 
-/// Settings of `[Service]`.
+/// The settings of `[Service]`.
 const SERVICE: [(&str, &str); 12] = [
     ("KillMode", "mixed"),
     ("SuccessExitStatus", "133"),
@@ -49,32 +52,35 @@ const SERVICE: [(&str, &str); 12] = [
     ("DeviceAllow", "/dev/fuse rwm"),
 ];
 
-/// Explains the unit file to its reader.
+/// Adds the comment lines to the unit file.
 pub fn comment(unit: &mut UnitFile) {
     for line in COMMENT {
         unit.comment(line);
     }
 }
 
-/// Adds the dependencies.
+/// Adds the settings of `[Unit]`.
 pub fn dependencies(unit: &mut UnitFile) {
     for (key, value) in UNIT {
         unit.set("Unit", key, value);
     }
 }
 
-/// Adds the command that runs the container, in this network namespace if there is one. `NetworkNamespacePath=` would also be that of
-/// the commands before and after, and a container that gets a network by a restart has none yet when it stops.
-/// `--network-namespace-path=` of systemd-nspawn fails with a user namespace, which has no privileges over the network.
+/// Adds the command that runs the container, in the network namespace `namespace` if there is one.
+/// `NetworkNamespacePath=` would also apply to the commands before and after, and a container that
+/// gets its network by a restart has none yet when it stops. `--network-namespace-path=` of
+/// systemd-nspawn fails with a user namespace, which has no privileges over the network.
 pub fn command(namespace: Option<&str>, unit: &mut UnitFile) {
     let enter = namespace.map(|path| ["nsenter --net=", path, " "].concat()).unwrap_or_default();
     unit.set("Service", "ExecStart", format!("{LIBEXECDIR}/sdme-oci-run boot %n {enter}{COMMAND}"))
-        // The default would be the name of the first program.
+        // The default would be the name of the first program in the command line.
         .set("Service", "SyslogIdentifier", "systemd-nspawn");
 }
 
-/// Adds the settings of the service. `Restart=` does not repeat a start that its files or images forbid. A job has no limit for its start, which lasts until its end, and systemd refuses
-/// `RestartForceExitStatus=` for a job: exit status 133 is a restart that was requested inside the container.
+/// Adds the settings of the service. `Restart=` does not repeat a start that the files or images
+/// forbid. A job has no start timeout, because its start lasts until its end. systemd refuses
+/// `RestartForceExitStatus=` for a job; exit status 133 is a restart that was requested in the
+/// container.
 pub fn service(is_job: bool, unit: &mut UnitFile) {
     if is_job {
         unit.set("Service", "TimeoutStopSec", "2min");
@@ -83,7 +89,8 @@ pub fn service(is_job: bool, unit: &mut UnitFile) {
         unit.set("Service", "TimeoutSec", "2min");
     }
     unit.set("Service", "RestartPreventExitStatus", cause::REFUSED.to_string());
-    // Prepare and release set the status line, too; `main`, the default, hears systemd-nspawn only.
+    // Prepare and release also set the status line. The default `main` accepts notifications of
+    // systemd-nspawn only.
     unit.set("Service", "NotifyAccess", "exec");
     for (key, value) in SERVICE {
         unit.set("Service", key, value);

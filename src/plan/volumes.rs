@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Volumes and other mounts: what systemd-nspawn mounts, and what has to be there before. Pure.
+//! Volumes and other mounts: the mounts that systemd-nspawn makes, and the mounts of the host that
+//! they need. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,12 +11,12 @@ use crate::paths::{self, BINDIR};
 use crate::plan::stack::Bind;
 use crate::unit::{UnitFile, bind_path, escape_path, nspawn_path, unit_path};
 
-/// Where a mount is prepared that has options systemd-nspawn does not know.
+/// The path at which a mount is prepared whose options systemd-nspawn does not have.
 fn prepared(container: &str, number: usize) -> String {
     format!("{}/mounts/{number}", paths::container_runtime(container))
 }
 
-/// The mounts with such options.
+/// The bind mounts that prepare makes, because systemd-nspawn does not have their options.
 pub(crate) fn restricted<'a>(container: &'a Container, placed: &'a [Placed<'a>]) -> impl Iterator<Item = Bind> + 'a {
     placed.iter().filter_map(|placed| {
         let mount = &placed.mount;
@@ -24,8 +25,9 @@ pub(crate) fn restricted<'a>(container: &'a Container, placed: &'a [Placed<'a>])
     })
 }
 
-/// What has to be mounted on the host before, and as long as, the container is there. A volume may be a mount of its own. The start
-/// looks whether these mounts are there and says why not, which `RequiresMountsFor=` would prevent.
+/// Adds the file systems that must be mounted on the host before and while the container runs. A
+/// volume may be a separate mount. The start checks these mounts and reports the cause if one is
+/// missing; `RequiresMountsFor=` would cancel the start before that.
 pub(crate) fn needs(container: &Container, unit: &mut UnitFile) {
     let mut paths: Vec<String> = container.written_mounts().filter_map(Mount::path).collect();
     paths.sort();
@@ -35,7 +37,8 @@ pub(crate) fn needs(container: &Container, unit: &mut UnitFile) {
     }
 }
 
-/// Options of `Bind=` (systemd.nspawn(5)). On the host, owners have the numbers they have in the container.
+/// The options of `Bind=` (systemd.nspawn(5)). With a user namespace, files have the same owner IDs
+/// on the host as in the container.
 fn bind_options(container: &Container, recursive: bool) -> &'static str {
     match (container.security.user_ns, recursive) {
         (false, true) => "",
@@ -45,7 +48,7 @@ fn bind_options(container: &Container, recursive: bool) -> &'static str {
     }
 }
 
-/// The mounts in the `.nspawn` file.
+/// Adds the mounts to the `.nspawn` file.
 pub(crate) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, file: &mut UnitFile) {
     for placed in container.placed(stack, facts).iter().filter(|placed| !placed.is_of_service()) {
         let Placed { mount, .. } = placed;
@@ -71,8 +74,8 @@ pub(crate) fn settings(container: &Container, stack: Stack<'_>, facts: &Facts, f
     }
 }
 
-/// Credentials are the host's service's to load, by whatever setting systemd has for it. What becomes of them is there as
-/// long as the container runs.
+/// Adds the credentials. The container's service on the host loads them with systemd's own
+/// settings. The files that are made from them exist as long as the container runs.
 pub(crate) fn secrets(container: &Container, unit: &mut UnitFile) {
     let names: BTreeSet<&str> = container.secrets().map(|(_, _, secret)| secret.value.name.as_str()).collect();
     for name in &names {
@@ -82,13 +85,13 @@ pub(crate) fn secrets(container: &Container, unit: &mut UnitFile) {
         let name = &container.name;
         unit.set("Service", "RuntimeDirectory", paths::secrets(name).trim_start_matches("/run/"))
             .set("Service", "RuntimeDirectoryMode", "0700")
-            // systemd-nspawn would put what is its own there.
+            // systemd-nspawn would use this directory for its own files.
             .set("Service", "UnsetEnvironment", "RUNTIME_DIRECTORY")
             .set("Service", "ExecStartPre", format!("{BINDIR}/sdme-gen secrets {name}"));
     }
 }
 
-/// What an application's service says about its mounts.
+/// Adds the mounts to an application's service.
 pub(crate) fn application(container: &Container, app: &App, image: Option<&ImageFacts>, unit: &mut UnitFile) {
     for mount in container.mounts_of(app, image) {
         let placed = Placed { app: Some(app), mount, restricted: None };
@@ -99,14 +102,16 @@ pub(crate) fn application(container: &Container, app: &App, image: Option<&Image
             continue;
         }
         let place = placed.place();
-        // Or else a shutdown would unmount them while the application still has something to write.
+        // Without this, a shutdown would unmount the volumes while the application is still
+        // writing.
         unit.set("Unit", "RequiresMountsFor", unit_path(&place));
         let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
         unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(target)));
     }
 }
 
-/// The mount of a volume that is not a plain directory. Whoever needs the directory pulls it in.
+/// Plans the mount unit of a volume with `Device=`. Units that need the directory pull the mount
+/// in.
 pub(crate) fn volume(volume: &Volume, tree: &mut Tree) {
     let Some(device) = &volume.device else { return };
     let path = paths::volume(&volume.name);
@@ -126,7 +131,7 @@ pub(crate) fn volume(volume: &Volume, tree: &mut Tree) {
     if let Some(options) = &device.options {
         unit.set_literal("Mount", "Options", options);
     }
-    // For directories on the way to it: nobody but root gets at what is below.
+    // This is the mode of missing parent directories: only root may access the files below them.
     unit.set("Mount", "DirectoryMode", "0700");
     tree.file(Place::Units, format!("{}.mount", escape_path(&path)), &unit);
 }

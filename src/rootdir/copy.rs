@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Copies a directory with everything in it, while a container may change the copy. Each file is made new and changed through its
-//! own descriptor, and no symbolic link is followed, so that only files below the target directory can change. cp(1) works with
-//! paths, in which a container can exchange a directory for a symbolic link between two system calls.
+//! Copies a directory tree while a container may change the copy. Each file is created and changed
+//! through its own descriptor, and no symbolic link is followed, so that only files below the
+//! target directory can change. cp(1) works with paths, in which a container can replace a
+//! directory by a symbolic link between two system calls.
 
 use std::collections::HashMap;
 use std::fs::{File, Permissions};
@@ -17,17 +18,18 @@ use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
 use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, proc_path};
 
-/// The maximum depth of directories. Each level takes two descriptors.
+/// Maximum depth of directories. Each level needs two descriptors.
 const MAX_DEPTH: usize = 200;
 
-/// Where the first of the names of a file with several is in the copy.
+/// The directory and name in the copy of the first hard link of a file, by the file's device and
+/// inode number.
 type Links = HashMap<(u64, u64), (Vec<u8>, Vec<u8>)>;
 
-/// Copies what is in `from` into the directory `to`, which is empty, and gives `to` the owner, mode and attributes of `from`.
-/// Owners, modes, times, attributes and hard links are kept.
+/// Copies the content of `from` into the empty directory `to`, and gives `to` the owner, mode and
+/// attributes of `from`. Owners, modes, times, attributes and hard links are kept.
 ///
 /// # Errors
-/// When something cannot be read or made; there may be a part of the copy then.
+/// A file cannot be read or made. A part of the copy may exist then.
 pub fn copy_directory(from: &File, to: &File) -> io::Result<()> {
     let mut copy = Copy { top: Tree::within(to.as_fd())?, links: HashMap::new() };
     copy.entries(from, to, &[], 0)?;
@@ -40,7 +42,7 @@ struct Copy {
 }
 
 impl Copy {
-    /// Copies the entries of a directory, which is at `path` in the copy.
+    /// Copies the entries of a directory. `path` is the path of `to` in the copy.
     fn entries(&mut self, from: &File, to: &File, path: &[u8], depth: usize) -> io::Result<()> {
         if depth > MAX_DEPTH {
             return Err(io::Error::other(format!("more than {MAX_DEPTH} directories in each other")));
@@ -48,7 +50,7 @@ impl Copy {
         for file in names(from)? {
             let Some(stat) = lookup(from, &file)? else { continue };
             self.entry(from, to, path, &file, &stat, depth).map_err(|error| {
-                // A directory's entries have named the file already.
+                // The error of a directory already contains the path of the file.
                 if is_dir(&stat) {
                     return error;
                 }
@@ -86,7 +88,7 @@ impl Copy {
                 let mut source = File::from(open_nofollow(from, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?);
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let mut made = File::from(openat(to, cname.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
-                // copy_file_range(2) shares the blocks where the file system can.
+                // copy_file_range(2) shares blocks if the file system supports that.
                 io::copy(&mut source, &mut made)?;
                 metadata(&source, &made)?;
             }
@@ -106,15 +108,16 @@ impl Copy {
     }
 }
 
-/// Gives a file or a directory the owner, mode, attributes and times of another.
+/// Gives `to` the owner, mode, attributes and times of `from`.
 fn metadata(from: &File, to: &File) -> io::Result<()> {
     let known = from.metadata()?;
     fchown(to, Some(known.uid()), Some(known.gid()))?;
-    // After the owner: a change of the owner removes the setuid and setgid bits.
+    // The mode is set after the owner, because a change of the owner removes the setuid and setgid
+    // bits.
     to.set_permissions(Permissions::from_mode(known.mode() & 0o7777))?;
     for attribute in xattr::list_deref(proc_path(from.as_fd()))? {
         if let Some(value) = xattr::get_deref(proc_path(from.as_fd()), &attribute)? {
-            // A file system without attributes of this kind does without, as with cp(1).
+            // As in cp(1), an attribute that the file system does not support is left out.
             let _ = xattr::set_deref(proc_path(to.as_fd()), &attribute, &value);
         }
     }
@@ -125,7 +128,7 @@ fn metadata(from: &File, to: &File) -> io::Result<()> {
 /// Gives a symbolic link, FIFO, socket or device the owner, mode and times in `stat`.
 fn special(to: &File, file: &[u8], stat: &FileStat) -> io::Result<()> {
     let made: OwnedFd = open_nofollow(to, file, OFlag::O_PATH)?;
-    // A container may have put another file there, which must not get the mode of this one.
+    // A container may have replaced the file. The replacement must not get the mode of this file.
     if kind_of(&nix::sys::stat::fstat(&made)?) != kind_of(stat) {
         return Err(Errno::ESTALE.into());
     }
@@ -135,7 +138,8 @@ fn special(to: &File, file: &[u8], stat: &FileStat) -> io::Result<()> {
         std::fs::set_permissions(proc_path(made.as_fd()), Permissions::from_mode(stat.st_mode & 0o7777))?;
     }
     let times = [TimeSpec::new(stat.st_atime, stat.st_atime_nsec), TimeSpec::new(stat.st_mtime, stat.st_mtime_nsec)];
-    // By name, as utimensat(2) takes no empty path on older kernels; the name is not followed.
+    // The name is used because utimensat(2) accepts no empty path on older kernels. A symbolic link
+    // is not followed.
     Ok(utimensat(to, name(file)?.as_c_str(), &times[0], &times[1], UtimensatFlags::NoFollowSymlink)?)
 }
 
@@ -165,7 +169,7 @@ mod tests {
         assert_eq!(identity("to/again"), identity("to/sub/file"));
         assert_eq!(fs::read_link(at("to/sub/link")).unwrap(), std::path::Path::new("../../outside"));
         assert_eq!(fs::metadata(at("to/sub")).unwrap().mode() & 0o7777, 0o2750);
-        // A link in the place of a directory, as a container can put one there while its files are copied.
+        // While files are copied, a container can replace a directory by a symbolic link.
         fs::remove_dir_all(at("to")).unwrap();
         fs::create_dir_all(at("to")).unwrap();
         symlink(dir.path(), at("to/sub")).unwrap();

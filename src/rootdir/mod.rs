@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Access to directories whose content a stranger controls: the tree of an image, a container's upper layer, a volume, or the
-//! root directory that an image builder names. The host's root opens, creates, renames and removes files there through this
-//! module only, relative to an open directory, so that no symbolic link leads out.
+//! Access to directories whose content is untrusted: the tree of an image, a container's upper
+//! layer, a volume, or the root directory that an image builder passes. Programs with root
+//! privileges open, create, rename and remove files there only through this module, relative to an
+//! open directory, so that no symbolic link leads out of it.
 
 pub mod copy;
 pub mod replace;

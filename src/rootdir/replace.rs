@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Replaces one file of a root directory: completely or not at all, and synced to the disk when the call returns.
+//! Replaces a file of a root directory atomically, and syncs it to the disk before the call
+//! returns.
 
 use std::fs;
 use std::io::{self, Write as _};
@@ -10,25 +11,26 @@ use nix::unistd::fsync;
 
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// The new content of a path.
+/// The new content of a file.
 #[derive(Debug, Clone, Copy)]
 pub enum Content<'a> {
     /// A regular file.
     File(&'a [u8]),
-    /// A symbolic link to this.
+    /// A symbolic link with this target.
     Link(&'a str),
 }
 
-/// Writes `path`, relative to `root`, in the place of what is there; makes the directories it is in. Symbolic links on the
-/// way to it lead to places below `root`.
+/// Replaces the file at `path`, relative to `root`. Missing parent directories are made. Symbolic
+/// links on the way are resolved below `root`.
 ///
 /// # Errors
-/// When something cannot be written; what was there is then still there.
+/// The file cannot be written. The old file is unchanged then.
 pub fn replace(root: &Tree, path: &str, content: Content<'_>) -> io::Result<()> {
     let (parent, name) = split(path);
     let parent = root.ensure_dir(parent.as_bytes(), &mut ())?;
     let directory = proc_path(parent.as_fd());
-    // Two processes may write the same file at once: the last one wins, whole.
+    // Two processes may write the same file at the same time. The last rename determines the whole
+    // content.
     let temporary = directory.join(format!(".{name}.sdme-new-{}", std::process::id()));
     match fs::remove_file(&temporary) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
@@ -46,10 +48,10 @@ pub fn replace(root: &Tree, path: &str, content: Content<'_>) -> io::Result<()> 
     sync(&parent)
 }
 
-/// Removes `path`, relative to `root`.
+/// Removes the file at `path`, relative to `root`.
 ///
 /// # Errors
-/// When it cannot be removed, or is not there.
+/// The file does not exist, or cannot be removed.
 pub fn remove(root: &Tree, path: &str) -> io::Result<()> {
     let (parent, name) = split(path);
     let directory = root.open_dir(parent.as_bytes())?;
@@ -57,7 +59,7 @@ pub fn remove(root: &Tree, path: &str) -> io::Result<()> {
     sync(&directory)
 }
 
-/// A path cut into its directory and its last component.
+/// Splits a path into its directory and its last component.
 #[must_use]
 pub fn split(path: &str) -> (&str, &str) {
     path.rsplit_once('/').unwrap_or(("", path))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Files copied between the host and a container that may be running (`sdme-gen cp`). Either side is an open directory and a name in
-//! it. No symbolic link is followed: a link is copied as a link, and a link in the place of a directory is an error.
+//! Copies files between the host and a container that may be running (`sdme-gen cp`). Both sides
+//! are given as an open directory and a name in it. No symbolic link is followed: a link is copied
+//! as a link, and a link in the place of a directory is an error.
 
 use std::collections::HashMap;
 use std::ffi::OsString;
@@ -17,31 +18,35 @@ use nix::unistd::{Gid, Uid, UnlinkatFlags, Whence, fchownat, linkat, lseek, syml
 
 use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, proc_path};
 
-/// The maximum depth of directories. Each level takes two descriptors.
+/// Maximum depth of directories. Each level needs two descriptors.
 const MAX_DEPTH: usize = 200;
 
-/// The maximum number of files with several names whose names are kept together. Further ones are copied once for each name.
+/// Maximum number of files whose hard links are kept. The hard links of further files become
+/// separate copies.
 const MAX_LINKS: usize = 1 << 20;
 
-/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and the ID of users that have none.
+/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and the ID for
+/// users outside of that range.
 const IDS: u32 = 1 << 16;
 const NOBODY: u32 = 65534;
 
-/// What a copy does with owners and privileges.
+/// The rules about owners and privileges.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Rules {
-    /// The ID on disk of the source's root: 0, or the first ID of the container's range.
+    /// The ID on disk of the root user of the source: 0, or the first ID of the container's range.
     pub from: u32,
-    /// The ID on disk of the target's root.
+    /// The ID on disk of the root user of the target.
     pub to: u32,
-    /// The owner of every copied file, as IDs of the target, in place of the source's.
+    /// The user and group ID of all copied files, as IDs in the target, instead of the owners in
+    /// the source.
     pub owner: Option<(u32, u32)>,
-    /// Setuid and setgid bits of files are removed: any user of the host could run the copy.
+    /// Whether setuid and setgid bits of files are removed, because any user of the host could run
+    /// the copies.
     pub drop_privileges: bool,
 }
 
 impl Rules {
-    /// The ID on the target's disk for an ID on the source's disk.
+    /// Translates an ID on the source's disk to an ID on the target's disk.
     fn id(&self, id: u32, owner: Option<u32>) -> u32 {
         let inside = match (owner, self.from) {
             (Some(owner), _) => owner,
@@ -59,11 +64,12 @@ impl Rules {
     }
 }
 
-/// Copies `file` in the directory `from` to `target` in the directory `to`. A directory is merged into one that is there; any other file
-/// replaces one that is there in one step. Returns the paths that were not copied because they are devices, sockets or FIFOs.
+/// Copies `file` in the directory `from` to `target` in the directory `to`. A directory is merged
+/// with an existing directory. Any other file replaces an existing file atomically. Returns the
+/// paths of devices, sockets and FIFOs, which are not copied.
 ///
 /// # Errors
-/// Something cannot be read or made; a part of the copy may exist then.
+/// A file cannot be read or made. A part of the copy may exist then.
 pub fn entry(
     from: BorrowedFd<'_>,
     file: &[u8],
@@ -77,7 +83,7 @@ pub fn entry(
     Ok(copy.left_out)
 }
 
-/// Copies the directory `from` to `target` in the directory `to`, as [`entry`] does.
+/// Copies the directory `from` to `target` in the directory `to`, like [`entry`].
 ///
 /// # Errors
 /// As for [`entry`].
@@ -87,7 +93,7 @@ pub fn directory(from: BorrowedFd<'_>, to: BorrowedFd<'_>, target: &[u8], rules:
     Ok(copy.left_out)
 }
 
-/// Copies what is in the directory `from` into the directory `to`, as [`entry`] does.
+/// Copies the content of the directory `from` into the directory `to`, like [`entry`].
 ///
 /// # Errors
 /// As for [`entry`].
@@ -100,7 +106,8 @@ pub fn content(from: BorrowedFd<'_>, to: BorrowedFd<'_>, rules: Rules) -> io::Re
 struct Copy {
     top: Tree,
     rules: Rules,
-    /// Where the first of the names of a file with several is in the copy.
+    /// The directory and name in the copy of the first hard link of a file, by the file's device
+    /// and inode number.
     links: HashMap<(u64, u64), (Vec<u8>, Vec<u8>)>,
     left_out: Vec<String>,
 }
@@ -110,16 +117,16 @@ impl Copy {
         Ok(Self { top: Tree::within(to)?, rules, links: HashMap::new(), left_out: Vec::new() })
     }
 
-    /// Copies the entries of a directory, which is at `path` in the copy.
+    /// Copies the entries of a directory. `path` is the path of `to` in the copy.
     fn entries(&mut self, from: BorrowedFd<'_>, to: BorrowedFd<'_>, path: &[u8], depth: usize) -> io::Result<()> {
         if depth > MAX_DEPTH {
             return Err(io::Error::other(format!("more than {MAX_DEPTH} nested directories")));
         }
         for file in names(from)? {
-            // A container that runs may have removed it.
+            // A running container may have removed the file.
             let Some(stat) = lookup(from, &file)? else { continue };
             self.entry(from, &file, &stat, to, (path, &file), depth).map_err(|error| {
-                // The error of a directory names the file in it already.
+                // The error of a directory already contains the path of the file.
                 if is_dir(&stat) {
                     return error;
                 }
@@ -161,7 +168,8 @@ impl Copy {
         Ok(())
     }
 
-    /// Copies a directory to `target` in the directory `to`, which is at `path` in the copy.
+    /// Copies a directory to `target` in the directory `to`. `path` is the path of `to` in the
+    /// copy.
     fn named(
         &mut self,
         source: &File,
@@ -178,11 +186,11 @@ impl Copy {
             io::Error::new(error.kind(), format!("{} is there and no directory", below.escape_ascii()))
         })?;
         self.entries(source.as_fd(), directory.as_fd(), &below, depth + 1)?;
-        // One that was there keeps its owner and mode.
+        // An existing directory keeps its owner and mode.
         if made { self.metadata(source, &File::from(directory)) } else { Ok(()) }
     }
 
-    /// Makes another name of a file that is copied already. Says whether it could.
+    /// Makes a hard link to a file that is already copied. Returns whether that succeeded.
     fn link(&self, identity: (u64, u64), to: BorrowedFd<'_>, target: &[u8]) -> bool {
         let Some((directory, first)) = self.links.get(&identity) else { return false };
         let Ok(directory) = self.top.open_dir(directory) else { return false };
@@ -194,7 +202,7 @@ impl Copy {
 
     fn regular(&self, from: BorrowedFd<'_>, file: &[u8], to: BorrowedFd<'_>, target: &[u8]) -> io::Result<()> {
         let source = File::from(open_nofollow(from, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
-        // A container may have put another file there.
+        // A container may have replaced the file.
         if kind_of(&fstat(&source)?) != SFlag::S_IFREG {
             return Err(Errno::ESTALE.into());
         }
@@ -231,20 +239,21 @@ impl Copy {
         })
     }
 
-    /// Gives a file or directory the owner, mode, times and `user.` attributes of another. Attributes of other kinds name users, grant
-    /// privileges or belong to the file system.
+    /// Gives `to` the owner, mode, times and `user.` attributes of `from`. Other attributes contain
+    /// user IDs, grant privileges or belong to the file system.
     fn metadata(&self, from: &File, to: &File) -> io::Result<()> {
         let known = from.metadata()?;
         let (uid, gid) = self.rules.owner_of(known.uid(), known.gid());
         fchown(to, Some(uid), Some(gid))?;
         let dropped = if self.rules.drop_privileges && known.is_file() { 0o6000 } else { 0 };
-        // After the owner: a change of the owner removes the setuid and setgid bits.
+        // The mode is set after the owner, because a change of the owner removes the setuid and
+        // setgid bits.
         to.set_permissions(Permissions::from_mode(known.mode() & 0o7777 & !dropped))?;
         let listed = xattr::list_deref(proc_path(from.as_fd()));
         let listed = listed.into_iter().flatten().filter(|key| key.as_encoded_bytes().starts_with(b"user."));
         for attribute in listed {
             if let Ok(Some(value)) = xattr::get_deref(proc_path(from.as_fd()), &attribute) {
-                // As with cp(1), a file system that has no attributes gets none.
+                // As in cp(1), an attribute that the file system does not support is left out.
                 let _ = xattr::set_deref(proc_path(to.as_fd()), &attribute, &value);
             }
         }
@@ -252,7 +261,7 @@ impl Copy {
     }
 }
 
-/// Has `create` make a file under a temporary name in `to`, and gives it the name `target` in one step.
+/// Lets `create` make a file with a temporary name in `to`, and renames it to `target`.
 fn put(to: BorrowedFd<'_>, target: &[u8], create: impl FnOnce(&[u8]) -> io::Result<()>) -> io::Result<()> {
     if lookup(to, target)?.is_some_and(|stat| is_dir(&stat)) {
         return Err(io::Error::from(Errno::EISDIR));
@@ -260,24 +269,28 @@ fn put(to: BorrowedFd<'_>, target: &[u8], create: impl FnOnce(&[u8]) -> io::Resu
     let temporary = OsString::from(format!(".sdme-cp-{}", std::process::id()));
     let temporary = temporary.as_encoded_bytes();
     let clear = || {
-        // Nothing is there, or a directory that is not ours, on which `create` fails.
+        // An error is ignored: the file does not exist, or is a directory of another program, on
+        // which `create` fails.
         name(temporary).map(|name| unlinkat(to, name.as_c_str(), UnlinkatFlags::NoRemoveDir))
     };
     let _ = clear()?;
     let made =
         create(temporary).and_then(|()| Ok(renameat(to, name(temporary)?.as_c_str(), to, name(target)?.as_c_str())?));
-    // rename(2) does nothing if both names are of one file already.
+    // rename(2) does nothing if both names are hard links to the same file, so the temporary name
+    // may remain.
     let _ = clear()?;
     made
 }
 
-/// Copies the data of a file and keeps its holes: a container can make a file of many terabytes that takes no space.
+/// Copies the data of a file and keeps its holes: a container can make a file of many terabytes
+/// that needs no disk space.
 fn data(from: &File, to: &File) -> io::Result<()> {
     let length = from.metadata()?.len();
     to.set_len(length)?;
     let mut at = 0_i64;
     loop {
-        // lseek(2): ENXIO when no data follows. A file system without holes is data from the beginning to the end.
+        // lseek(2) returns ENXIO if no data follows. On a file system without holes, the whole file
+        // is data.
         let start = match lseek(from, at, Whence::SeekData) {
             Err(Errno::ENXIO) => return Ok(()),
             other => other?,
@@ -287,7 +300,7 @@ fn data(from: &File, to: &File) -> io::Result<()> {
         let (mut reader, mut writer) = (from, to);
         reader.seek(SeekFrom::Start(first))?;
         writer.seek(SeekFrom::Start(first))?;
-        // A file that grows meanwhile is copied up to the length that it had.
+        // A growing file is copied up to its length at the beginning.
         let mut part = io::Read::take(reader, last.min(length).saturating_sub(first));
         if io::copy(&mut part, &mut writer)? == 0 {
             return Ok(());
@@ -323,7 +336,8 @@ mod tests {
         symlink("../../outside/file", at("from/sub/link")).unwrap();
         nix::unistd::mkfifo(&at("from/fifo"), Mode::S_IRWXU).unwrap();
         fs::write(at("to/sub/kept"), "kept").unwrap();
-        // A file of the target that is a link is replaced; what it leads to stays.
+        // A symbolic link in the target is replaced by the file, and the file that the link leads
+        // to stays as it is.
         symlink("../../outside/file", at("to/sub/file")).unwrap();
         let rules = Rules { drop_privileges: true, ..Rules::default() };
         assert_eq!(all(&at("from"), &at("to"), rules).unwrap(), ["/fifo"]);
@@ -334,7 +348,7 @@ mod tests {
         assert_eq!(fs::read(at("to/sub/kept")).unwrap(), b"kept");
         assert_eq!(fs::read_link(at("to/sub/link")).unwrap(), Path::new("../../outside/file"));
         assert_eq!(fs::read_dir(at("to/sub")).unwrap().count(), 4);
-        // A link in the place of a directory.
+        // A symbolic link in the place of a directory is an error.
         fs::remove_dir_all(at("to/sub")).unwrap();
         symlink(at("outside"), at("to/sub")).unwrap();
         assert!(all(&at("from"), &at("to"), rules).unwrap_err().to_string().contains("/sub is there and no directory"));

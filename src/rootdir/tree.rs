@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Operations inside an untrusted directory tree, none of which can reach outside it.
+//! Operations within an untrusted directory tree. None of them can reach a file outside of the
+//! tree.
 //!
-//! Directories are opened with openat2(2) `RESOLVE_IN_ROOT`, so that absolute symbolic links and `..` mean what they
-//! mean inside a container; the last component is only ever handled by `…at()` calls that do not follow it. Paths are
-//! bytes. Must not know about archives or images, and must never join a path to the tree's location.
+//! Directories are opened with openat2(2) and `RESOLVE_IN_ROOT`, so that absolute symbolic links
+//! and `..` are resolved as in a container. The last component is only used in `…at()` calls that
+//! do not follow symbolic links. Paths are bytes. This module must not depend on archives or
+//! images, and must never join a path to the tree's location.
 
 use std::ffi::{CString, OsString};
 use std::fs::File;
@@ -21,24 +23,25 @@ use nix::sys::stat::{FileStat, Mode, SFlag, fchmod, fstat, fstatat, futimens, mk
 use nix::sys::time::TimeSpec;
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
-/// Symbolic links followed while creating missing directories, as the kernel's own limit.
+/// Maximum number of symbolic links that are followed while missing directories are created; the
+/// kernel has the same limit.
 const MAX_LINKS: u32 = 40;
 
-/// An open directory that is the root of everything done through it.
+/// An open directory in which all paths are resolved.
 #[derive(Debug)]
 pub struct Tree {
     root: OwnedFd,
 }
 
-/// Is told what [`Tree::ensure_dir`] does.
+/// Is notified about the changes of [`Tree::ensure_dir`].
 pub trait Watch {
-    /// The content of `dir`, found at `path`, is about to change.
+    /// The content of `dir`, which is at `path`, is about to change.
     fn before(&mut self, dir: BorrowedFd<'_>, path: &[u8]);
     /// The directory `file` was created in `dir`.
     fn made(&mut self, dir: BorrowedFd<'_>, file: &[u8]);
 }
 
-/// Ignores everything.
+/// Ignores all notifications.
 impl Watch for () {
     fn before(&mut self, _dir: BorrowedFd<'_>, _path: &[u8]) {}
     fn made(&mut self, _dir: BorrowedFd<'_>, _file: &[u8]) {}
@@ -56,16 +59,16 @@ pub fn is_dir(stat: &FileStat) -> bool {
     kind_of(stat) == SFlag::S_IFDIR
 }
 
-/// A path that leads to what an open descriptor refers to, whatever its type.
+/// A path to the file of an open descriptor, whatever its type is.
 #[must_use]
 pub fn proc_path(fd: BorrowedFd<'_>) -> PathBuf {
     PathBuf::from(format!("/proc/self/fd/{}", fd.as_raw_fd()))
 }
 
-/// A file name for `…at()` calls; NUL bytes, slashes and the two special names are refused.
+/// A file name for `…at()` calls.
 ///
 /// # Errors
-/// `InvalidInput` for those.
+/// `InvalidInput` if the name is empty, `.` or `..`, or contains a slash or a NUL byte.
 pub fn name(bytes: &[u8]) -> io::Result<CString> {
     if bytes.is_empty() || bytes == b"." || bytes == b".." || bytes.contains(&b'/') {
         return Err(io::Error::new(io::ErrorKind::InvalidInput, "not a file name"));
@@ -74,19 +77,19 @@ pub fn name(bytes: &[u8]) -> io::Result<CString> {
 }
 
 impl Tree {
-    /// Opens the directory at `path`, which is trusted.
+    /// Opens the directory at `path`. The path must be trusted.
     ///
     /// # Errors
-    /// When it cannot be opened as a directory.
+    /// The path cannot be opened as a directory.
     pub fn open(path: &Path) -> io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC | OFlag::O_NOFOLLOW;
         Ok(Self { root: nix::fcntl::open(path, flags, Mode::empty())? })
     }
 
-    /// The tree below a directory that is open, be it for its path only.
+    /// The tree below an open directory, which may have been opened with `O_PATH`.
     ///
     /// # Errors
-    /// When it cannot be opened to be read.
+    /// The directory cannot be opened for reading.
     pub fn within(directory: BorrowedFd<'_>) -> io::Result<Self> {
         let flags = OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC;
         Ok(Self { root: openat(directory, ".", flags, Mode::empty())? })
@@ -98,10 +101,10 @@ impl Tree {
         self.root.as_fd()
     }
 
-    /// Opens `path` inside the tree.
+    /// Opens `path` within the tree.
     ///
     /// # Errors
-    /// Those of openat2(2).
+    /// The errors of openat2(2).
     pub fn open_at(&self, path: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
         let path = if path.is_empty() { b"." } else { path };
         let how = OpenHow::new()
@@ -110,26 +113,28 @@ impl Tree {
         let mut tries = 0;
         loop {
             match openat2(&self.root, path, how) {
-                // openat2(2): EAGAIN when a rename anywhere raced with a `..`; asking again is the documented remedy.
+                // openat2(2) fails with EAGAIN if a rename anywhere raced with a `..`. Trying again
+                // is the documented remedy.
                 Err(Errno::EAGAIN) if tries < 64 => tries += 1,
                 result => return Ok(result?),
             }
         }
     }
 
-    /// Opens a directory, following symbolic links inside the tree.
+    /// Opens a directory. Symbolic links are resolved within the tree.
     ///
     /// # Errors
-    /// Those of openat2(2).
+    /// The errors of openat2(2).
     pub fn open_dir(&self, path: &[u8]) -> io::Result<OwnedFd> {
         self.open_at(path, OFlag::O_DIRECTORY | OFlag::O_RDONLY)
     }
 
-    /// Opens a directory and creates what is missing of it, mode 0755, owned by root and dated 1970, also behind a
-    /// symbolic link whose target is missing. A file in the way is replaced.
+    /// Opens a directory and creates its missing components, with mode 0755, owner root and the
+    /// modification time 0 (1970). The target of a dangling symbolic link is created, too. A file
+    /// in the way is replaced by a directory.
     ///
     /// # Errors
-    /// When a component cannot be opened or created.
+    /// A component cannot be opened or created.
     pub fn ensure_dir(&self, path: &[u8], watch: &mut dyn Watch) -> io::Result<OwnedFd> {
         self.ensure(path, &mut 0, watch)
     }
@@ -179,14 +184,15 @@ impl Tree {
         match mkdirat(parent, file.as_c_str(), Mode::from_bits_truncate(0o755)) {
             Ok(()) => {
                 let made = open_nofollow(parent, part, OFlag::O_DIRECTORY | OFlag::O_RDONLY)?;
-                // The umask may have taken bits away.
+                // mkdirat(2) applies the umask.
                 fchmod(&made, Mode::from_bits_truncate(0o755))?;
-                // A date that no archive gave must not make two imports of one image differ.
+                // A time that is not from an archive would make two imports of the same image
+                // differ.
                 futimens(&made, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0))?;
                 watch.made(parent.as_fd(), part);
                 Ok(made)
             }
-            // Something is there that could not be opened: a symbolic link to nowhere. Make its target.
+            // A symbolic link exists whose target is missing. Its target is created.
             Err(Errno::EEXIST) => {
                 *links += 1;
                 if *links > MAX_LINKS {
@@ -203,12 +209,12 @@ impl Tree {
         }
     }
 
-    /// The content of a regular file, or `None` if nothing is there.
+    /// The content of a regular file. None if the file does not exist.
     ///
     /// # Errors
-    /// When it is something else, larger than `limit`, or cannot be read.
+    /// The file is not a regular file, is larger than `limit` bytes, or cannot be read.
     pub fn read_file(&self, path: &[u8], limit: u64) -> io::Result<Option<Vec<u8>>> {
-        // O_NONBLOCK: opening a FIFO must not wait for a writer.
+        // O_NONBLOCK is set because opening a FIFO must not wait for a writer.
         let fd = match self.open_at(path, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY) {
             Ok(fd) => fd,
             Err(error) if matches!(error.raw_os_error(), Some(nix::libc::ENOENT | nix::libc::ENOTDIR)) => {
@@ -227,13 +233,13 @@ impl Tree {
         Ok(Some(bytes))
     }
 
-    /// Whether `path`, links followed, is a directory.
+    /// Whether `path` is a directory, after following symbolic links.
     #[must_use]
     pub fn is_directory(&self, path: &[u8]) -> bool {
         self.open_dir(path).is_ok()
     }
 
-    /// Whether `path`, links followed, is a regular file that someone may execute.
+    /// Whether `path` is a regular file with an execute permission, after following symbolic links.
     #[must_use]
     pub fn is_executable(&self, path: &[u8]) -> bool {
         let stat = self.open_at(path, OFlag::O_PATH).and_then(|fd| Ok(fstat(&fd)?));
@@ -241,25 +247,27 @@ impl Tree {
     }
 }
 
-/// Opens a name in a directory without following it.
+/// Opens a file in a directory, without following a symbolic link.
 ///
 /// # Errors
-/// Those of openat(2).
+/// The errors of openat(2).
 pub fn open_nofollow(parent: impl AsFd, file: &[u8], flags: OFlag) -> io::Result<OwnedFd> {
     let file = name(file)?;
     Ok(openat(parent, file.as_c_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
-/// Has the kernel begin to write a file to its disk, without waiting for it.
+/// Makes the kernel start to write a file to its disk, without waiting for the end.
 pub fn start_writing(file: &File) {
-    // What is not written yet cannot be dropped, so Linux begins to write it (mm/fadvise.c); a hint, whatever comes of it.
+    // The kernel cannot drop pages that are not written yet, so Linux begins to write them
+    // (mm/fadvise.c). This is only a hint, so errors are ignored.
     let _ = posix_fadvise(file, 0, 0, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
 }
 
-/// What a name in a directory is, not followed; `None` if nothing is there.
+/// The metadata of a file in a directory, without following a symbolic link. None if the file does
+/// not exist.
 ///
 /// # Errors
-/// Those of fstatat(2).
+/// The errors of fstatat(2).
 pub fn lookup(parent: impl AsFd, file: &[u8]) -> io::Result<Option<FileStat>> {
     match fstatat(parent, name(file)?.as_c_str(), AtFlags::AT_SYMLINK_NOFOLLOW) {
         Ok(stat) => Ok(Some(stat)),
@@ -268,10 +276,10 @@ pub fn lookup(parent: impl AsFd, file: &[u8]) -> io::Result<Option<FileStat>> {
     }
 }
 
-/// The names in a directory.
+/// The names of the entries of a directory, without `.` and `..`.
 ///
 /// # Errors
-/// When it cannot be read.
+/// The directory cannot be read.
 pub fn names(dir: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     let fd = openat(dir, ".", OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     let mut dir = Dir::from_fd(fd)?;
@@ -286,11 +294,11 @@ pub fn names(dir: impl AsFd) -> io::Result<Vec<Vec<u8>>> {
     Ok(out)
 }
 
-/// Whether a directory has no entry but the `lost+found` of a new file system. Reads no more names than needed, as a stranger may
-/// have made millions.
+/// Whether a directory is empty, apart from the `lost+found` of a new file system. This reads only
+/// as many names as needed, because an untrusted directory may have millions of entries.
 ///
 /// # Errors
-/// When it cannot be read.
+/// The directory cannot be read.
 pub fn is_empty(dir: impl AsFd) -> io::Result<bool> {
     let fd = openat(dir, ".", OFlag::O_DIRECTORY | OFlag::O_RDONLY | OFlag::O_CLOEXEC, Mode::empty())?;
     for entry in Dir::from_fd(fd)?.iter() {
@@ -301,11 +309,11 @@ pub fn is_empty(dir: impl AsFd) -> io::Result<bool> {
     Ok(true)
 }
 
-/// Removes a name and everything below it. Descends nowhere: directories found are first moved to the top, so that a
-/// tree of any depth is removed with a handful of descriptors and no recursion.
+/// Removes a file, or a directory with its content. Nested directories are first moved into the top
+/// directory, so that a tree of any depth is removed with few descriptors and without recursion.
 ///
 /// # Errors
-/// When something cannot be removed. A name that does not exist is no error.
+/// A file cannot be removed. It is not an error if the file does not exist.
 pub fn remove(parent: impl AsFd, file: &[u8]) -> io::Result<()> {
     let parent = parent.as_fd();
     let Some(stat) = lookup(parent, file)? else { return Ok(()) };
@@ -325,7 +333,8 @@ pub fn remove(parent: impl AsFd, file: &[u8]) -> io::Result<()> {
     Ok(unlinkat(parent, cname.as_c_str(), UnlinkatFlags::RemoveDir)?)
 }
 
-/// Unlinks the files in `dir` and moves its directories to `top` under fresh names, which are added to `pending`.
+/// Removes the files in `dir` and moves its directories into `top` under new names, which are added
+/// to `pending`.
 fn clear(dir: &OwnedFd, top: &OwnedFd, serial: &mut u64, pending: &mut Vec<Vec<u8>>) -> io::Result<()> {
     for file in names(dir)? {
         let cname = name(&file)?;

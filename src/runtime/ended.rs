@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! How a run of a container has ended, told by the status line of its unit: what the application printed last, and its exit status.
-//! Called when the container's service stops; the service manager passes what it knows (systemd.exec(5), `$SERVICE_RESULT`).
+//! The end of a run of a container, as reported in the status line of its unit: the last output of
+//! the application, and its exit status. The unit calls this when its service stops; the service
+//! manager passes the result (systemd.exec(5), `$SERVICE_RESULT`).
 
 use std::fs;
 use std::os::fd::IntoRawFd as _;
@@ -20,10 +21,10 @@ use crate::model::Container;
 use crate::paths::{container_runtime, container_state};
 use crate::rootdir::tree::Tree;
 
-/// How long journalctl(1) may take to read a journal, which the container can have damaged.
-const PATIENCE: &str = "10";
+/// Timeout of journalctl(1) in seconds. The container may have damaged its journal.
+const TIMEOUT: &str = "10";
 
-/// Tells how the container `name` has ended.
+/// Reports how the container `name` has ended.
 pub fn tell(name: &str) {
     let unit = Container::unit(name);
     let variable = |name: &str| std::env::var(name).unwrap_or_default();
@@ -32,15 +33,16 @@ pub fn tell(name: &str) {
         return;
     }
     if result == "success" {
-        // Errors are ignored: the file is of an earlier run, and the next start removes it, too.
+        // Errors are ignored: the file is left from an earlier run, and the next start removes it,
+        // too.
         let _ = cause::forget(&unit);
         cause::tell(&if code == "exited" { format!("exit status {status}") } else { String::new() });
         return;
     }
-    // A command before systemd-nspawn has written it down already.
+    // A command before systemd-nspawn may have recorded the cause already.
     let known = cause::of_this_run(&unit);
     let is_new = known.is_none();
-    let mut cause = known.unwrap_or_else(|| why(name, &result, (&code, &status)));
+    let mut cause = known.unwrap_or_else(|| failure_cause(name, &result, (&code, &status)));
     if is_new {
         eprintln!("<3>{}", cause.text);
     }
@@ -53,8 +55,9 @@ pub fn tell(name: &str) {
     }
 }
 
-/// Whether systemd will probably refuse the next start: as many starts as `StartLimitBurst=` permits (systemd.unit(5)) follow each
-/// other so quickly, if the earlier runs took as long as this one, that all are in `StartLimitIntervalSec=`.
+/// Whether systemd will probably refuse the next start, because the number of starts reaches
+/// `StartLimitBurst=` within `StartLimitIntervalSec=` (systemd.unit(5)). This assumes that the
+/// earlier runs took as long as this one.
 fn meets_start_limit(unit: &str) -> bool {
     let shown = systemd::properties(
         unit,
@@ -71,12 +74,12 @@ fn meets_start_limit(unit: &str) -> bool {
     burst > 0 && number("NRestarts") >= before.into() && all < Duration::from_millis(span("StartLimitIntervalUSec"))
 }
 
-/// The argument of journalctl(1) for the journal that a container has kept: a descriptor, which journalctl takes over. The container may
-/// have made any directory on the way a symbolic link.
+/// The argument of journalctl(1) for the journal in a container's upper layer: the path of a
+/// descriptor, which journalctl inherits. A path would not do, because the container may have
+/// replaced any directory on the way by a symbolic link.
 ///
 /// # Errors
-///
-/// When the container has none.
+/// The container has kept no journal.
 pub fn kept_journal(container: &str) -> Result<String> {
     let upper = Path::new(&container_state(container)).join("upper");
     let journal = Tree::open(&upper).and_then(|tree| tree.open_dir(b"var/log/journal"))?;
@@ -84,13 +87,13 @@ pub fn kept_journal(container: &str) -> Result<String> {
     Ok(format!("--directory=/proc/self/fd/{}", journal.into_raw_fd()))
 }
 
-/// Why the run has failed.
-fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
+/// The cause of a failed run.
+fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
     let unit = Container::unit(name);
-    let said = said(name);
+    let said = summary(name);
     let all = format!("sdme-gen logs {name} shows all messages");
     let last = said.application.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
-    // A service manager that runs into a limit of the kernel ends before it can log why.
+    // A service manager that exceeds a limit of the kernel exits before it can log the cause.
     if let Some(text) = limits::shortage().filter(|_| result == "exit-code" && said.application.is_none()) {
         return Cause::new("no resources", &text);
     }
@@ -115,7 +118,7 @@ fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
             Cause::new("unhealthy", &format!("{check}; correct the application or HealthCmd=, {all}"))
         }
         _ if code == "exited" => {
-            // What follows the first error are its consequences.
+            // Errors after the first one are consequences of it.
             let own = ["PRIORITY=3".to_owned()];
             if said.application.is_none()
                 && let Some(text) = failure::message(&unit, "+1", &own)
@@ -130,7 +133,7 @@ fn why(name: &str, result: &str, (code, status): (&str, &str)) -> Cause {
     }
 }
 
-/// What took too long, and the setting that limits it.
+/// The phase that exceeded its timeout, and the setting of that timeout.
 fn limit(unit: &str) -> (&'static str, String) {
     const UP: &str = "ActiveEnterTimestampMonotonic";
     const BEGUN: &str = "InactiveExitTimestampMonotonic";
@@ -144,14 +147,14 @@ fn limit(unit: &str) -> (&'static str, String) {
     }
 }
 
-/// What the journal of the container has about the run.
+/// The messages about the run in the container's journal.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Said {
-    /// The last message of an application, or of the launcher on its behalf.
+struct Summary {
+    /// The last message of an application, or of the launcher about that application.
     application: Option<String>,
     /// The last failure of a health check.
     check: Option<String>,
-    /// Whether an application was unhealthy in the end.
+    /// Whether the last reported status of an application was unhealthy.
     is_unhealthy: bool,
 }
 
@@ -164,16 +167,17 @@ struct Message {
     unit: Option<String>,
 }
 
-/// Reads the journal that the container has kept.
-fn said(name: &str) -> Said {
-    let mut said = Said::default();
+/// Reads the journal in the container's upper layer.
+fn summary(name: &str) -> Summary {
+    let mut said = Summary::default();
     let Ok(journal) = kept_journal(name) else { return said };
-    // Prepare makes this directory at every start.
+    // Prepare makes this directory at every start, so its time is that of the start.
     let begun = fs::metadata(Path::new(&container_runtime(name)).join("config")).and_then(|data| data.modified());
     let begun = begun.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
     let output = Command::new("timeout")
-        .args([PATIENCE, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
-        // What comes after the application's last message are messages of the service manager.
+        .args([TIMEOUT, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
+        // The application's last message is followed by messages of the service manager, so that
+        // one line is not enough.
         .args(["--lines=200".to_owned(), format!("--since=@{}", begun.as_secs())])
         .arg(journal)
         .stdin(Stdio::null())
@@ -187,7 +191,7 @@ fn said(name: &str) -> Said {
     said
 }
 
-impl Said {
+impl Summary {
     fn take(&mut self, message: Message) {
         let (Some(serde_json::Value::String(text)), Some(unit)) = (message.text, message.unit) else { return };
         let Some(app) = unit.strip_prefix("sdme-oci-").and_then(|unit| unit.strip_suffix(".service")) else { return };
@@ -212,7 +216,7 @@ mod tests {
 
     #[test]
     fn messages_that_count() {
-        let mut said = Said::default();
+        let mut said = Summary::default();
         let mut take = |unit: &str, text: &str| {
             let unit = Some(format!("{unit}.service"));
             said.take(Message { text: Some(text.into()), unit });

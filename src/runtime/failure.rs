@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Why starts fail, written where an administrator looks first: in the status of the unit that was started.
+//! Causes of failed starts, recorded where an administrator looks first: in the status of the unit
+//! that was started.
 //!
-//! A container depends on its images, its network and its mounts by `Wants=`, so that its own commands run when one of these has
-//! failed, and say why. A dependency by `Requires=` would end the start before any command of the container, without a cause.
+//! A container depends on its images, its network and its mounts by `Wants=`, so that its own
+//! commands run and report the cause when one of these has failed. A dependency by `Requires=`
+//! would cancel the start before any command of the container, without a cause.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -20,7 +22,7 @@ use crate::resolve;
 use crate::runtime::systemd;
 use crate::started;
 
-/// A start that fails because of another unit.
+/// The error of a start that fails because of another unit.
 #[derive(Debug)]
 pub struct Unmet(Cause);
 
@@ -38,7 +40,8 @@ impl std::fmt::Display for Unmet {
 
 impl std::error::Error for Unmet {}
 
-/// A start that the container's files or images forbid, so that another try would end in the same way.
+/// The error of a start that the container's files or images forbid, so that another attempt would
+/// fail in the same way.
 #[derive(Debug)]
 pub struct Refused(pub String);
 
@@ -50,11 +53,12 @@ impl std::fmt::Display for Refused {
 
 impl std::error::Error for Refused {}
 
-/// Leaves it to the program of `unit` to end the start that has failed with `error`, if it is to end without another try. That program
-/// is `sdme-oci-run boot`, and ends with the status of [`cause::REFUSED`] when it finds the cause of this run.
+/// Returns without an error if the start that has failed with `error` must end without another
+/// attempt. The program of `unit`, `sdme-oci-run boot`, then finds the cause of this run and exits
+/// with the status [`cause::REFUSED`].
 ///
 /// # Errors
-/// Any other error: the command has to fail.
+/// Any other `error` is returned, so that the command fails.
 pub fn leave_to_program(unit: &str, error: Error) -> Result<()> {
     if error.is::<Refused>() && systemd::is_part_of(unit) && cause::of_this_run(unit).is_some() {
         eprintln!("<3>{error}");
@@ -63,24 +67,25 @@ pub fn leave_to_program(unit: &str, error: Error) -> Result<()> {
     Err(error)
 }
 
-/// The word for a start that fails because volumes cannot be copied for an update, or put back.
+/// The keyword of a start that fails because volumes cannot be copied before an update, or
+/// restored.
 pub const NO_SNAPSHOT: &str = "no snapshot";
 
-/// A start that fails because of that.
+/// The error of a start that fails because of volume snapshots.
 #[must_use]
 pub fn no_snapshot(error: &Error) -> Unmet {
     Unmet(Cause::new(NO_SNAPSHOT, &format!("{error:#}")))
 }
 
-/// Runs a command of `unit`. If the command fails, writes down why.
+/// Runs a command of `unit`, and records the cause if the command fails.
 ///
 /// # Errors
-/// Those of the command.
+/// The errors of the command.
 pub fn of_command<T>(unit: &str, cause: impl Fn(&Error) -> Cause, command: impl FnOnce() -> Result<T>) -> Result<T> {
     command().inspect_err(|error| record(unit, &cause(error)))
 }
 
-/// Writes down why `unit` has failed, if this process belongs to a unit.
+/// Records the cause of the failure of `unit`, if this process belongs to a unit.
 pub(crate) fn record(unit: &str, cause: &Cause) {
     if std::env::var_os("INVOCATION_ID").is_some()
         && let Err(error) = cause::record(unit, cause)
@@ -89,13 +94,13 @@ pub(crate) fn record(unit: &str, cause: &Cause) {
     }
 }
 
-/// Why the start of a container fails.
+/// The cause of a failed start of a container.
 #[must_use]
 pub fn of_start(error: &Error) -> Cause {
     error.downcast_ref::<Unmet>().map_or_else(|| Cause::new("refused", &format!("{error:#}")), |unmet| unmet.0.clone())
 }
 
-/// Why an image cannot be imported.
+/// The cause of a failed import of an image.
 #[must_use]
 pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
     let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
@@ -112,7 +117,7 @@ pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
     } else if reason.contains("denies") || reason.contains("credentials") {
         "correct Image=, or log in to the registry".to_owned()
     } else if reason.contains(';') {
-        // The message has its own.
+        // The message contains a remedy already.
         String::new()
     } else {
         format!("journalctl -u '{unit}' shows all messages")
@@ -121,10 +126,11 @@ pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
     Cause::new("no image", &format!("cannot import the image {source}: {reason}{remedy}"))
 }
 
-/// Looks whether the network of a container is there. A pod that cannot be started has said why.
+/// Checks that the network of a container exists. For a pod that has failed, the error is the
+/// recorded cause of the pod.
 ///
 /// # Errors
-/// The network is not there.
+/// The network does not exist.
 pub fn network(container: &Container) -> Result<(), Unmet> {
     if let Some(cause) = container.connection.joined.as_deref().and_then(|other| cause::of(&Container::unit(other))) {
         return Err(Unmet(cause));
@@ -142,10 +148,10 @@ pub fn network(container: &Container) -> Result<(), Unmet> {
     Ok(())
 }
 
-/// Looks whether the networks with names are there that a pod needs which is being started.
+/// Checks that the named networks exist that a starting pod needs.
 ///
 /// # Errors
-/// One is not there.
+/// A network does not exist.
 pub fn networks(pod: &str) -> Result<(), Unmet> {
     for unit in started::networks_of(pod) {
         if let Some(cause) = cause::of(&unit) {
@@ -160,11 +166,11 @@ pub fn networks(pod: &str) -> Result<(), Unmet> {
     Ok(())
 }
 
-/// Begins a start of a container: forgets why an earlier one has failed, and looks whether the units that the container depends on are
-/// as they have to be.
+/// Begins a start of a container: removes the cause of an earlier failure, and checks the units
+/// that the container depends on.
 ///
 /// # Errors
-/// One of them has failed.
+/// One of these units has failed.
 pub fn dependencies(container: &Container, model: &Model, store: &Store) -> Result<()> {
     cause::forget(&Container::unit(&container.name)).context("cannot remove the cause of an earlier failure")?;
     network(container)?;
@@ -172,13 +178,14 @@ pub fn dependencies(container: &Container, model: &Model, store: &Store) -> Resu
     Ok(images(container, model, store)?)
 }
 
-/// Looks whether the images of a container could be imported, as far as they had to be.
+/// Checks that the images of a container are imported, if this start needed an import.
 ///
 /// # Errors
-/// An import that this start needed has failed.
+/// A required import has failed.
 fn images(container: &Container, model: &Model, store: &Store) -> Result<(), Unmet> {
     for image in plan::images(container, model) {
-        // The mark says that no import was needed; an earlier one may have failed.
+        // The pull stamp shows that no import was needed. The cause of an earlier failure may still
+        // be recorded.
         let is_marked = model
             .images
             .get(image)
@@ -191,7 +198,8 @@ fn images(container: &Container, model: &Model, store: &Store) -> Result<(), Unm
     Ok(())
 }
 
-/// Writes down why a unit of a pod has failed, called when it stops (`$SERVICE_RESULT`, systemd.exec(5)).
+/// Records why a unit of a pod has failed. The unit calls this when it stops (`$SERVICE_RESULT`,
+/// systemd.exec(5)).
 pub fn stopped(unit: &str) {
     let result = std::env::var("SERVICE_RESULT").unwrap_or_default();
     if result == "success" || result.is_empty() {
@@ -206,26 +214,28 @@ pub fn stopped(unit: &str) {
     });
     record(unit, &cause);
     if let Some(pod) = Pod::of_service(unit) {
-        // The target of a pod runs no command that could say why the pod is not there.
+        // The target of a pod runs no command that could report why the pod is missing.
         journal::about(&format!("sdme-pod@{pod}.target"), &cause.text);
     }
 }
 
-/// A message of the programs that the present run of `unit` has started, among those that match: the last one with `1` as `lines`, the
-/// first one with `+1` (journalctl(1)).
+/// A message of the programs that the present run of `unit` has started, among those that match
+/// `matches`: the last message if `lines` is `1`, the first one if it is `+1` (journalctl(1)).
 pub(crate) fn message(unit: &str, lines: &str, matches: &[String]) -> Option<String> {
     message_of(unit, &std::env::var("INVOCATION_ID").ok()?, lines, matches)
 }
 
-/// The same of a certain run of `unit`, by its invocation (systemd.exec(5), `$INVOCATION_ID`).
+/// Like [`message`], for the run of `unit` with this invocation ID (systemd.exec(5),
+/// `$INVOCATION_ID`).
 pub(super) fn message_of(unit: &str, run: &str, lines: &str, matches: &[String]) -> Option<String> {
-    // A message may be on its way.
+    // A message may not have reached the journal's files yet. Errors are ignored.
     let _ = Command::new("journalctl").arg("--sync").stdin(Stdio::null()).stderr(Stdio::null()).status();
     read(lines, &[format!("_SYSTEMD_UNIT={unit}"), format!("_SYSTEMD_INVOCATION_ID={run}")], matches)
 }
 
-/// The last message of a program of `unit` within the last minute. On a busy machine, journald looks at a program that ends at once when
-/// its unit has failed already, and does not know the run any more.
+/// The last message of a program of `unit` within the last minute. On a busy machine, a program may
+/// end before journald looks up its unit. If the unit has failed by then, journald records no
+/// invocation ID.
 pub(super) fn recent_message(unit: &str) -> Option<String> {
     read("1", &["--since=-1min".to_owned(), format!("_SYSTEMD_UNIT={unit}")], &[])
 }

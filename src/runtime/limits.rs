@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Limits of the kernel that a container's service manager runs into when a host has many containers.
+//! Kernel limits that the service manager of a container reaches on a host with many containers.
 
 use std::fs;
 
@@ -10,23 +10,26 @@ use nix::sys::inotify::{InitFlags, Inotify};
 use crate::model::Stack;
 use crate::paths::{RUNTIME, SYSCTL_FILE};
 
-/// The limit for each user of the host. All containers count as root's, also those with a user namespace.
+/// The inotify limit per user of the host. All containers count as root's, including those with a
+/// user namespace.
 const LIMIT: &str = "/proc/sys/fs/inotify/max_user_instances";
 
-/// How many inotify instances the service manager of an application's container allocates.
+/// Number of inotify instances that the service manager in an application's container allocates.
 const OF_AN_APPLICATION: usize = 3;
 
-/// What to do about the limit.
+/// The remedy for a limit that is too low.
 fn remedy() -> String {
     format!("apply {SYSCTL_FILE} by systemctl restart systemd-sysctl, or set a higher limit in /etc/sysctl.d")
 }
 
-/// Checks that one more container gets the inotify instances that it allocates while it starts. In an application's container, the
-/// service manager allocates three; in a whole operating system it allocates five, and the bus and the console's login one each
-/// (systemd 257 and 262). Without its instances, the service manager stops and does not name the limit.
+/// Checks that one more container can get the inotify instances that it allocates during its start.
+/// In an application's container, the service manager allocates three. In a container with an
+/// operating system, it allocates five; the message bus and the login on the console allocate one
+/// each (systemd 257 and 262). Without its instances, the service manager stops without naming the
+/// limit.
 ///
 /// # Errors
-/// The kernel refuses them.
+/// The kernel refuses that many instances.
 pub fn check(stack: Stack<'_>) -> Result<()> {
     let needed = if matches!(stack, Stack::Application(..)) { OF_AN_APPLICATION } else { 7 };
     let instances: Result<Vec<Inotify>, Errno> = (0..needed).map(|_| Inotify::init(InitFlags::IN_CLOEXEC)).collect();
@@ -41,8 +44,9 @@ pub fn check(stack: Stack<'_>) -> Result<()> {
     Ok(())
 }
 
-/// Why a container may have failed although [`check`] found enough: of containers that start at the same time, each passes it before
-/// any of them has its instances. Returns a message if the limit is too low for all that run or start.
+/// A message if the limit is too low for all containers that run or start. A container may fail for
+/// that reason although [`check`] has passed, because containers that start at the same time all
+/// pass it before any of them has its instances.
 #[must_use]
 pub fn shortage() -> Option<String> {
     let limit = fs::read_to_string(LIMIT).ok()?.trim().parse().ok()?;

@@ -43,12 +43,12 @@ pub fn compile(root: &Path) -> Compiled {
     crate::complete(model, facts)
 }
 
-/// What the configuration below `root` says, and what is known about this machine.
+/// The resolved configuration below `root`, and the facts about this machine.
 pub(crate) fn known(root: &Path) -> (Model, Facts) {
     known_of(root, &search(&SearchPath::from_environment(root)))
 }
 
-/// The same of files that were found below `root`.
+/// Like [`known`], for files that were already found below `root`.
 pub(crate) fn known_of(root: &Path, sources: &Sources) -> (Model, Facts) {
     let model = crate::resolve::resolve(sources);
     let mut facts = facts(&Store::open(root), &model);
@@ -63,7 +63,8 @@ pub(crate) fn known_of(root: &Path, sources: &Sources) -> (Model, Facts) {
     (model, facts)
 }
 
-/// As [`compile`], without a look at the store: what is wrong does not depend on what is imported, and anybody may ask.
+/// Like [`compile`], without reading the store: errors in the configuration do not depend on
+/// imported images, and the check then needs no root privileges.
 #[must_use]
 pub fn check(root: &Path) -> Compiled {
     let model = model(root);
@@ -71,7 +72,7 @@ pub fn check(root: &Path) -> Compiled {
     crate::complete(model, facts)
 }
 
-/// The files of `SeccompProfile=`.
+/// Reads and translates the files of `SeccompProfile=`.
 fn profiles(root: &Path, model: &Model) -> Profiles {
     let named = model.containers.values().filter_map(|container| container.security.seccomp_profile.as_ref());
     let read = |path: &str| {
@@ -81,11 +82,12 @@ fn profiles(root: &Path, model: &Model) -> Profiles {
     named.map(|written| (written.value.clone(), read(&written.value))).collect()
 }
 
-/// The root file system of an image, opened when it is looked into: that is a mount, and not every image has to be.
+/// The root file system of an image. It is opened at the first use only, because opening can need a
+/// mount and not every image is looked into.
 type Root<'a> = LazyCell<io::Result<Tree>, Box<dyn FnOnce() -> io::Result<Tree> + 'a>>;
 
-/// What the store knows about the images of the configuration. A record that cannot be read is reported and counts as
-/// none: it concerns the containers of that image only, and the next pull mends it.
+/// The facts from the store about the images of the configuration. An unreadable record is reported
+/// and skipped: it concerns the containers of that image only, and the next pull replaces it.
 fn facts(store: &Store, model: &Model) -> Facts {
     let mut facts = Facts::default();
     for name in model.images.keys() {
@@ -116,7 +118,7 @@ fn facts(store: &Store, model: &Model) -> Facts {
     facts
 }
 
-/// Who the applications of an image run as.
+/// The users of the applications of an image, by the identities in the configuration.
 fn users(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BTreeMap<Identity, Result<User, String>> {
     let apps = model.containers.values().flat_map(|container| &container.apps).filter(|app| app.image == image);
     let mut known = BTreeMap::new();
@@ -126,7 +128,7 @@ fn users(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BT
             continue;
         }
         let own = &imported.image.user;
-        // An import has resolved what the image itself says.
+        // The import has already resolved the user of the image's configuration.
         let user = if *identity == Identity::default() {
             own.process()
         } else {
@@ -138,7 +140,8 @@ fn users(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BT
     known
 }
 
-/// Where the links of an application's image lead what is mounted into it.
+/// The resolved mount points of an application's image, by the mount points as written, for those
+/// whose path has symbolic links.
 fn links(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BTreeMap<String, String> {
     let apps = model.containers.values().flat_map(|c| &c.apps).filter(|app| app.image == image);
     let written = apps.flat_map(|app| &app.mounts).map(|mount| mount.target.clone());
@@ -146,7 +149,8 @@ fn links(model: &Model, image: &str, imported: &Imported, root: &Root<'_>) -> BT
     written
         .chain(declared)
         .filter_map(|target| {
-            // An operating system has no such root, and its links are followed from where they are.
+            // The image of an operating system has no such root; its symbolic links are resolved in
+            // the running container.
             let root = LazyCell::force(root).as_ref().ok()?;
             Some((target.clone(), mountpoints::leads_to(&target, root)?))
         })

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! The hosts files of containers that find each other by name. Each container that starts is entered, each that stops is taken out,
-//! and the files of all others are brought up to date by the same process: no program has to stay for that.
+//! The hosts files of containers that find each other by name. A container is registered when it
+//! starts and removed when it stops. The same process updates the files of all other containers, so
+//! that no daemon is needed.
 //!
-//! A file is written to in place, because it is mounted into its container, read-only there. Nothing is read from it.
+//! A file is written in place, because it is mounted into its container, where it is read-only.
+//! This program never reads the files.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -16,7 +18,7 @@ use crate::model::{Container, Model};
 use crate::paths::{NAMES, hosts};
 use crate::plan::{self, Entry};
 
-/// Held while entries and files change: a lock on the directory.
+/// Locks the directory while registrations and files change.
 fn lock() -> Result<Flock<File>> {
     fs::DirBuilder::new().recursive(true).mode(0o700).create(NAMES).with_context(|| format!("cannot make {NAMES}"))?;
     let directory = File::open(NAMES).with_context(|| format!("cannot open {NAMES}"))?;
@@ -27,7 +29,8 @@ fn place(container: &str) -> PathBuf {
     Path::new(NAMES).join(container)
 }
 
-/// Everybody who runs, by name. An entry that cannot be read is of another version, and is of no use.
+/// All registered containers, sorted by name. An entry that cannot be parsed is from another
+/// version of this program and is ignored.
 fn all() -> Vec<Entry> {
     let files = fs::read_dir(NAMES).into_iter().flatten().flatten().map(|file| file.path());
     let text = files.filter_map(|path| fs::read_to_string(path).ok());
@@ -36,12 +39,13 @@ fn all() -> Vec<Entry> {
     all
 }
 
-/// Enters a container that is being started, if it finds others by name, and makes its hosts file, which belongs to `root`: the user
-/// and group ID that the container's root has on the host.
+/// Registers a container that is being started, if it finds others by name, and makes its hosts
+/// file. The file belongs to `root`, the user and group ID that the container's root has on the
+/// host.
 ///
 /// # Errors
-/// Another container that runs has one of its addresses, or something cannot be written.
-pub fn enrol(container: &Container, model: &Model, root: u32) -> Result<()> {
+/// Another running container has one of its addresses, or a file cannot be written.
+pub fn register(container: &Container, model: &Model, root: u32) -> Result<()> {
     if plan::is_shared(container, model) { enter(&plan::entry(container, model), root) } else { Ok(()) }
 }
 
@@ -65,7 +69,7 @@ fn enter(entry: &Entry, root: u32) -> Result<()> {
     }
     let (path, text) = (place(&entry.container), serde_json::to_string(entry).context("cannot write down the names")?);
     fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-    // A file of its own for this start: one of an earlier start may still be mounted somewhere.
+    // Each start makes a new file, because the file of an earlier start may still be mounted.
     let own = hosts(&entry.container);
     match fs::remove_file(&own) {
         Err(error) if error.kind() != ErrorKind::NotFound => {
@@ -76,16 +80,16 @@ fn enter(entry: &Entry, root: u32) -> Result<()> {
     let file = OpenOptions::new().create_new(true).write(true).mode(0o644).open(&own);
     let file = file.with_context(|| format!("cannot make {own}"))?;
     file.set_permissions(fs::Permissions::from_mode(0o644)).with_context(|| format!("cannot make {own}"))?;
-    // Another owner would be nobody inside.
+    // An owner outside of the container's ID range would appear as nobody in the container.
     fchown(&file, Some(root), Some(root)).with_context(|| format!("cannot make {own}"))?;
     update(entry)
 }
 
-/// Takes out a container that has stopped.
+/// Removes the registration of a container that has stopped.
 ///
 /// # Errors
-/// Something cannot be written.
-pub fn leave(container: &str) -> Result<()> {
+/// A file cannot be written.
+pub fn unregister(container: &str) -> Result<()> {
     if !place(container).exists() {
         return Ok(());
     }
@@ -96,7 +100,8 @@ pub fn leave(container: &str) -> Result<()> {
     serde_json::from_str(&text).map_or(Ok(()), |entry: Entry| update(&entry))
 }
 
-/// Writes the hosts files of all who have to do with a container that came or went.
+/// Writes the hosts files of all containers that share a pod or a network with a container that has
+/// started or stopped.
 fn update(changed: &Entry) -> Result<()> {
     let all = all();
     let concerns = |other: &&Entry| {
@@ -109,18 +114,20 @@ fn update(changed: &Entry) -> Result<()> {
     Ok(())
 }
 
-/// Writes a hosts file in place. It is never shorter than what is to be read: what follows the new text is overwritten by the same
-/// write, before the file is cut off.
+/// Writes a hosts file in place. A reader never sees a file that lacks a part of the new text: the
+/// same write that stores the new text overwrites the rest of the old one with newlines, and then
+/// the file is truncated.
 fn write(path: &str, text: &str) -> Result<()> {
     let opened = OpenOptions::new().write(true).custom_flags(nix::libc::O_NOFOLLOW).open(path);
     let mut file = match opened {
         Ok(file) => file,
-        // It is being stopped.
+        // The container is being stopped.
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).with_context(|| format!("cannot open {path}")),
     };
     let length = usize::try_from(file.metadata().map_or(0, |metadata| metadata.len())).unwrap_or_default();
-    // No hosts file of ours is longer; a longer one was written to by somebody else.
+    // The limit of 1 MiB is far above the size of a hosts file, so that a file which another
+    // program has enlarged does not use up memory.
     let mut bytes = text.as_bytes().to_vec();
     bytes.resize(bytes.len().max(length.min(1 << 20)), b'\n');
     file.write_all(&bytes).with_context(|| format!("cannot write {path}"))?;

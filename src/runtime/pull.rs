@@ -16,22 +16,23 @@ use crate::model::{Container, Image, Model};
 use crate::paths::BINDIR;
 use crate::resolve;
 
-/// Imports the image called `name` as the configuration asks for.
+/// Imports the image `name` according to the configuration.
 ///
 /// # Errors
-/// The configuration does not know the image, or it cannot be imported.
+/// The image is not in the configuration, or cannot be imported.
 pub fn pull(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     pull_with(root, name, None, progress)
 }
 
-/// As [`pull`], as the command of the service that imports the image: the status of the unit says why an import fails.
+/// Like [`pull`], as the command of the unit that imports the image. If the import fails, the
+/// status of the unit shows the cause.
 ///
 /// # Errors
 /// As for [`pull`].
 pub fn of_unit(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     let unit = Image::service(name);
     let source = super::model(root).images.get(name).map_or_else(|| name.to_owned(), |image| image.source.to_string());
-    // A process that is killed leaves this.
+    // If this process is killed, this cause stays.
     let text = format!(
         "cannot import the image {source}: the import did not end by itself; systemctl status '{unit}' tells more"
     );
@@ -40,7 +41,7 @@ pub fn of_unit(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     cause::forget(&unit).context("cannot remove the note that the import has begun")
 }
 
-/// As [`pull`], with another policy than the configuration's.
+/// Like [`pull`], with another pull policy than that of the configuration.
 ///
 /// # Errors
 /// As for [`pull`].
@@ -50,7 +51,7 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
     let store = Store::open(root);
     let mut request = request(&model, image)?;
     let mut updates = store.updates(name, &image.source.to_string());
-    // While an update switches, starts use what it has linked.
+    // While an update switches versions, starts use the version that the update has linked.
     let linked = store.lookup(name).ok().flatten().filter(|_| policy.is_none());
     if let (Some(linked), Some(switch)) = (linked, &updates.switch)
         && linked.entry() == switch.to
@@ -59,12 +60,13 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
     }
     request.pull = match policy {
         Some(policy) => policy,
-        // An image that was put back stays so, and no registry is asked.
+        // After a rollback, the image stays as it is and the registry is not asked.
         None if updates.is_held() && image.pull != Pull::Never => Pull::Missing,
         None => image.pull,
     };
     let imported = match import(&store, &request, progress) {
-        // What the source has by now is not accepted. A start uses what was accepted before, if there is anything.
+        // The present version at the source is refused. A start uses the imported version, if there
+        // is one.
         Err(error) if policy.is_none() && is_refusal(&error) => {
             let Ok(found) = import(&store, &Request { pull: Pull::Never, ..request }, progress) else {
                 return Err(error);
@@ -79,7 +81,7 @@ pub fn pull_with(root: &Path, name: &str, policy: Option<Pull>, progress: &dyn P
         store.note_updates(name, &updates)?;
     }
     set_mark(&model, image, &imported);
-    // The image is there; former versions that are left are no reason to fail.
+    // The import has succeeded. Former versions that cannot be removed are only worth a warning.
     if let Err(error) = retire_later(root, &model, name) {
         progress.warning(&format!("former versions of {name} are left for sdme-gen prune: {error:#}"));
     }
@@ -94,18 +96,18 @@ fn known<'a>(model: &'a Model, name: &str) -> Result<&'a Image> {
     }
 }
 
-/// Marks a version as what a start can use as it is.
+/// Writes the pull stamp of a version, so that a start can use the version without a pull.
 pub fn set_mark(model: &Model, image: &Image, imported: &Imported) {
     if let Some(mark) = resolve::image::mark(image, &model.installers) {
         image::mark::set(imported, &mark);
     }
 }
 
-/// What the configuration asks for.
+/// The request for an image according to the configuration.
 ///
 /// # Errors
-/// The file of the defaults, or the lock, cannot be used: past mirrors that may be named there, and past what is locked, nothing is
-/// fetched.
+/// `sdme.conf` or `sdme.lock` is invalid. Nothing is fetched then, because that could bypass the
+/// mirrors or the pinned digests in these files.
 pub fn request<'a>(model: &'a Model, image: &'a Image) -> Result<Request<'a>> {
     let defaults = model.rejected.iter().find(|r| r.file_type == FileType::Defaults);
     if let Some(problem) = defaults.and_then(|r| r.problems.first())
@@ -130,11 +132,12 @@ pub fn request<'a>(model: &'a Model, image: &'a Image) -> Result<Request<'a>> {
     })
 }
 
-/// Downloads the version of an image that is noted as wanted, and notes it as pending, or why it cannot be had. Nothing uses it
-/// yet. Called by `sdme-download@NAME.service`, which is confined as an import is.
+/// Downloads the version of an image that is recorded as wanted. Records the version as pending, or
+/// else the reason of the failure. The version is not used yet. Called by
+/// `sdme-download@NAME.service`, which is confined like an import.
 ///
 /// # Errors
-/// It cannot be downloaded.
+/// The version cannot be downloaded.
 pub fn download(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     let model = super::model(root);
     let image = known(&model, name)?;
@@ -163,10 +166,10 @@ pub fn download(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> 
     store.note_updates(name, &updates).and(found.map(drop))
 }
 
-/// Has a version of an image downloaded and verified, by a unit that is confined.
+/// Downloads and verifies a version of an image by means of a confined unit.
 ///
 /// # Errors
-/// It cannot be had.
+/// The version cannot be downloaded, or is refused.
 pub fn fetch(store: &Store, image: &Image, digest: &str) -> Result<Imported> {
     let (name, reference) = (image.name.as_str(), image.source.to_string());
     let mut updates = store.updates(name, &reference);
@@ -186,8 +189,9 @@ pub fn fetch(store: &Store, image: &Image, digest: &str) -> Result<Imported> {
     }
 }
 
-/// Has the service manager remove former versions of an image beyond those that are kept, as soon as all starts of containers that
-/// wait for the image have ended. This process cannot wait for them, because they wait for it.
+/// Lets the service manager remove former versions of an image beyond those that are kept, after
+/// all starts of containers that wait for the image. This process cannot wait for these starts,
+/// because they wait for it.
 fn retire_later(root: &Path, model: &Model, name: &str) -> Result<()> {
     let keep = model.registries.keep_versions;
     if !systemd::is_live(root) || !crate::image::has_superseded(&Store::open(root), name, keep)? {

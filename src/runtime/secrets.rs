@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen secrets NAME`, run by the container's service before systemd-nspawn: turns the credentials that systemd has
-//! loaded, and decrypted, into files for the applications. They are in a directory of root's that systemd makes before
-//! and removes when the service stops.
+//! `sdme-gen secrets NAME`, run by the container's service before systemd-nspawn: turns the
+//! credentials that systemd has loaded and decrypted into files for the applications. The files are
+//! in a directory of root, which systemd makes before this command and removes when the service
+//! stops.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{ErrorKind, Write as _};

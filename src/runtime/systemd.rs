@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The system manager, spoken to as an administrator does: by `systemctl` and `machinectl`.
+//! The interface to the system manager: calls of `systemctl`, as an administrator uses it.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -8,16 +8,16 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Whether `root` is the system that runs here.
+/// Whether `root` is the running system, with systemd as its system manager.
 #[must_use]
 pub fn is_live(root: &Path) -> bool {
     root == Path::new("/") && Path::new("/run/systemd/system").is_dir()
 }
 
-/// Runs `systemctl` with `arguments`; what it has to say goes to our standard error.
+/// Runs `systemctl` with `arguments`. Its messages go to standard error of this process.
 ///
 /// # Errors
-/// It cannot be run, or fails.
+/// systemctl cannot be run, or fails.
 pub fn systemctl(arguments: &[&str]) -> Result<()> {
     let status = Command::new("systemctl").args(arguments).stdout(Stdio::null()).status();
     if !status.context("cannot run systemctl")?.success() {
@@ -26,7 +26,7 @@ pub fn systemctl(arguments: &[&str]) -> Result<()> {
     Ok(())
 }
 
-/// As [`systemctl`], without what it has to say: the caller tells why something failed.
+/// Like [`systemctl`], without messages: the caller explains a failure.
 ///
 /// # Errors
 /// As for [`systemctl`].
@@ -45,13 +45,15 @@ pub fn property(unit: &str, name: &str) -> String {
     output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default()
 }
 
-/// Properties of a unit, by name; `names` are separated by commas. None if the service manager does not answer.
+/// Properties of a unit, by name; `names` is a list separated by commas. The map is empty if the
+/// service manager does not answer.
 #[must_use]
 pub fn properties(unit: &str, names: &str) -> BTreeMap<String, String> {
     properties_of([unit], names).into_iter().next().unwrap_or_default()
 }
 
-/// As [`properties`], of several units, each with its own; systemctl(1) writes an empty line between them.
+/// Like [`properties`], for several units, in the order of `units`. systemctl(1) separates units by
+/// an empty line.
 #[must_use]
 pub fn properties_of(units: impl IntoIterator<Item = impl AsRef<OsStr>>, names: &str) -> Vec<BTreeMap<String, String>> {
     let mut show = Command::new("systemctl");
@@ -61,14 +63,15 @@ pub fn properties_of(units: impl IntoIterator<Item = impl AsRef<OsStr>>, names: 
     text.split("\n\n").map(|block| block.lines().filter_map(one).collect()).collect()
 }
 
-/// Whether this process is a command of the service `unit`: its control group is the unit's or below it (`cgroups(7)`).
+/// Whether this process is a command of the service `unit`: its control group is that of the unit
+/// or below it (`cgroups(7)`).
 #[must_use]
 pub fn is_part_of(unit: &str) -> bool {
     let groups = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
     groups.lines().any(|line| line.split('/').any(|part| part == unit))
 }
 
-/// Has systemd read what was changed below `root`, if that is the system that runs here.
+/// Reloads the configuration of systemd, if `root` is the running system.
 ///
 /// # Errors
 /// As for [`systemctl`].
@@ -76,7 +79,7 @@ pub fn reload(root: &Path) -> Result<()> {
     if is_live(root) { systemctl(&["daemon-reload"]) } else { Ok(()) }
 }
 
-/// Whether a unit is active, or on its way there or back, on the system that runs here.
+/// Whether a unit of the running system is active, activating, deactivating or reloading.
 #[must_use]
 pub fn is_active(root: &Path, unit: &str) -> bool {
     if !is_live(root) {
@@ -85,16 +88,16 @@ pub fn is_active(root: &Path, unit: &str) -> bool {
     !["inactive", "failed", ""].contains(&property(unit, "ActiveState").as_str())
 }
 
-/// Whether a unit is active and no job waits to change that.
+/// Whether a unit is active and no job is queued that would change that.
 #[must_use]
 pub fn stays(unit: &str) -> bool {
     property(unit, "ActiveState") == "active" && ["", "0"].contains(&property(unit, "Job").as_str())
 }
 
-/// Makes the service manager forget that a unit has failed.
+/// Resets the failed state of a unit.
 pub fn forget_failure(root: &Path, unit: &str) {
     if is_live(root) {
-        // It fails for a unit that is not loaded, which has nothing to be forgotten.
+        // An error is ignored: a unit that is not loaded has no failed state.
         let _ = Command::new("systemctl").args(["reset-failed", unit]).stderr(Stdio::null()).status();
     }
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Directories of configuration and the files in them, on this machine or below another root, whose symbolic links stay inside it.
+//! Reads directories with configuration files, on this machine or below another root directory,
+//! within which symbolic links are then resolved.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File, OpenOptions};
@@ -17,38 +18,46 @@ use crate::config::sources::Text;
 use crate::diag::{Code, Diagnostic, Fault, Location, nearest};
 use crate::paths::RUNTIME;
 
-/// No configuration file is larger than this; systemd's own limit for one line.
+/// Maximum size of a configuration file in bytes, which is systemd's limit for a single line.
 const LARGEST: u64 = 1024 * 1024;
 
-/// No more directories than this are read below one search directory: a symbolic link may lead to a whole file system.
+/// Maximum number of directories that are read below a search directory, because a symbolic link
+/// may lead to a whole file system.
 const MOST_DIRECTORIES: usize = 1000;
 
-/// The root that paths are looked up in.
+/// The root directory in which paths are resolved.
 #[derive(Debug)]
 pub struct Place {
     root: PathBuf,
-    /// For another root than this machine's: symbolic links, absolute ones too, are followed inside it.
-    other: Option<File>,
+    /// The open directory, or the reason why it cannot be opened, if the root is not that of this
+    /// machine. Symbolic links, including absolute ones, are then resolved within it.
+    other: Option<io::Result<File>>,
 }
 
 impl Place {
-    /// The place below a directory. One that cannot be opened is empty.
+    /// The place with the root directory `root`. If the directory cannot be opened, no path in it
+    /// can be read.
     pub fn below(root: &Path) -> Self {
         let own = root == Path::new("/");
-        Self { root: root.to_owned(), other: if own { None } else { File::open(root).ok() } }
+        Self { root: root.to_owned(), other: (!own).then(|| File::open(root)) }
     }
 
-    /// Where on this machine a path of the place is, with all symbolic links followed. On this machine itself, the kernel does that.
+    /// The path on this machine, with symbolic links resolved within the root. For the root of this
+    /// machine, the kernel resolves the links later.
     fn real(&self, path: &str) -> io::Result<PathBuf> {
         let relative = path.trim_start_matches('/');
-        let Some(root) = &self.other else { return Ok(self.root.join(relative)) };
+        let root = match &self.other {
+            None => return Ok(self.root.join(relative)),
+            Some(Ok(root)) => root,
+            Some(Err(error)) => return Err(error.kind().into()),
+        };
         let inside = ResolveFlag::RESOLVE_IN_ROOT | ResolveFlag::RESOLVE_NO_MAGICLINKS;
         let how = OpenHow::new().flags(OFlag::O_PATH | OFlag::O_CLOEXEC).resolve(inside);
         let found = openat2(root, relative, how)?;
         fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd()))
     }
 
-    /// The content of a regular file.
+    /// The content of a regular file. None if it is empty or cannot be read.
     pub fn text(&self, path: &str) -> Option<Vec<u8>> {
         match read(&self.real(path).ok()?, false) {
             Found::Text(bytes) => Some(bytes),
@@ -58,7 +67,7 @@ impl Place {
 }
 
 impl Place {
-    /// A file that counts even if it is empty or cannot be read; nothing if it is not there.
+    /// A file that is reported even if it is empty or cannot be read. None if it does not exist.
     pub fn whole(&self, path: &str) -> Option<Text> {
         let content = match self.real(path).and_then(|real| fs::metadata(&real).map(|_| real)) {
             Ok(real) => match read(&real, false) {
@@ -66,7 +75,7 @@ impl Place {
                 Found::Masked => Ok(Vec::new()),
                 Found::Unusable(message) => Err(message),
             },
-            // A symbolic link that leads nowhere is meant to be a file.
+            // A dangling symbolic link is an error, because a file was intended.
             Err(_) if fs::symlink_metadata(self.root.join(path.trim_start_matches('/'))).is_ok() => {
                 Err(Fault::new("this is a dangling symbolic link", "correct or remove the link"))
             }
@@ -79,39 +88,40 @@ impl Place {
     }
 }
 
-/// What a directory entry turned out to be.
+/// The result of reading a directory entry.
 enum Found {
     Text(Vec<u8>),
-    /// An empty file or a link to `/dev/null`.
+    /// An empty file, or a link to `/dev/null`.
     Masked,
     Unusable(Fault),
 }
 
-/// A directory and the names in it.
+/// A directory with the names of its entries.
 pub struct Listing<'a> {
     place: &'a Place,
     known_as: String,
-    /// The search directory that it is, or is below, from 0.
+    /// The index of the search directory that it is in, from 0.
     pub group: usize,
-    /// Whether it is a search directory, and not below one.
+    /// Whether it is a search directory itself, not a subdirectory.
     pub top: bool,
-    /// The names, and whether each is known to be a regular file.
+    /// The names of the entries, and whether each of them is known to be a regular file.
     pub names: BTreeMap<String, bool>,
-    /// Those of them that are known to be directories.
+    /// The names of the entries that are known to be directories.
     directories: BTreeSet<String>,
-    /// What is in its only file, where there is no directory to read it from.
+    /// The content of the only file, if the directory is not read from the disk.
     content: Option<&'a [u8]>,
 }
 
-/// A search directory and its subdirectories, as Quadlet reads them: each directory before those in it, in the order of their names,
-/// through symbolic links. Directories of drop-ins and hidden ones are left out. Those below [`RUNTIME`] are ours, and some of them show
-/// the files of an image: they are left out, too.
+/// A search directory and its subdirectories, in the order of Quadlet: a directory comes before its
+/// subdirectories, which are sorted by name and may be symbolic links. Hidden directories and
+/// directories of drop-ins are left out. So are those below [`RUNTIME`], because sdme-gen makes
+/// them and some of them contain the files of an image.
 pub fn all<'a>(place: &'a Place, top: &str, group: usize, remarks: &mut Vec<Diagnostic>) -> Vec<Listing<'a>> {
     let mut listings: Vec<Listing<'a>> = Vec::new();
     let mut seen = BTreeSet::new();
     let mut waiting = vec![top.to_owned()];
     while let Some(path) = waiting.pop() {
-        // A symbolic link may lead back to a directory above it.
+        // A symbolic link may lead back to a parent directory.
         let identity = place.real(&path).and_then(fs::metadata).map(|metadata| (metadata.dev(), metadata.ino()));
         let Ok(identity) = identity else { continue };
         if !seen.insert(identity) {
@@ -130,7 +140,7 @@ pub fn all<'a>(place: &'a Place, top: &str, group: usize, remarks: &mut Vec<Diag
             listings.push(listing);
             break;
         }
-        // The last one is the next to be read.
+        // The order is reversed, because the last path is read next.
         waiting.extend(listing.subdirectories().map(|name| listing.path_of(name)).rev());
         listings.push(listing);
     }
@@ -142,7 +152,7 @@ impl<'a> Listing<'a> {
         let mut listing = Self::empty(place, known_as, group, top);
         let entries = place.real(known_as).and_then(fs::read_dir).into_iter().flatten().flatten();
         for entry in entries {
-            // A name that is not UTF-8 can be no unit's.
+            // A name that is not UTF-8 is skipped, because unit names are UTF-8.
             let (Ok(name), Ok(kind)) = (entry.file_name().into_string(), entry.file_type()) else { continue };
             if kind.is_dir() {
                 listing.directories.insert(name.clone());
@@ -157,23 +167,23 @@ impl<'a> Listing<'a> {
         Self { place, known_as: known_as.to_owned(), group, top, names, directories, content: None }
     }
 
-    /// A directory with a single file of this content.
+    /// A directory with a single file with this content.
     pub fn given(place: &'a Place, known_as: &str, group: usize, name: &str, content: &'a [u8]) -> Self {
         let names = BTreeMap::from([(name.to_owned(), true)]);
         Self { names, content: Some(content), ..Self::empty(place, known_as, group, true) }
     }
 
-    /// The directory `name` in it.
+    /// The subdirectory `name`.
     pub fn inner(&self, name: &str) -> Self {
         Self::read(self.place, &self.path_of(name), self.group, false)
     }
 
-    /// The path that a name in it is known by.
+    /// The path of an entry, as it is shown to the user.
     pub fn path_of(&self, name: &str) -> String {
         [self.known_as.as_str(), "/", name].concat()
     }
 
-    /// The names of the directories in it that may hold files, in order.
+    /// The names of the subdirectories that may contain configuration files, in order.
     fn subdirectories(&self) -> impl DoubleEndedIterator<Item = &str> {
         let directory = |name: &str| {
             let other = name.starts_with('.') || name.ends_with(".d") || classify(name).is_some();
@@ -186,12 +196,12 @@ impl<'a> Listing<'a> {
         self.place.real(&self.path_of(name)).is_ok_and(|path| path.is_dir())
     }
 
-    /// Whether a name is a file that is not masked. `regular`: as in `names`.
+    /// Whether an entry is a file that is not masked. `regular` is the value in `names`.
     pub fn has_content(&self, name: &str, regular: bool) -> bool {
         matches!(self.found(name, regular), Found::Text(_))
     }
 
-    /// The text of a file, unless it is masked. `regular`: as in `names`.
+    /// The text of a file, unless it is masked. `regular` is the value in `names`.
     pub fn text(&self, name: &str, regular: bool) -> Option<Text> {
         let content = match self.found(name, regular) {
             Found::Text(bytes) => Ok(bytes),
@@ -211,7 +221,7 @@ impl<'a> Listing<'a> {
 
     fn read_file(&self, name: &str, regular: bool) -> Found {
         let path = self.path_of(name);
-        // A tree that is not running need not have the device.
+        // The link is compared as text, because a root that is not running may lack the device.
         let target = || fs::read_link(self.place.real(&self.known_as).unwrap_or_default().join(name));
         if !regular && target().is_ok_and(|target| target == Path::new("/dev/null")) {
             return Found::Masked;
@@ -222,7 +232,7 @@ impl<'a> Listing<'a> {
         }
     }
 
-    /// A remark on a file whose extension is nearly one of ours. Files of other programs are ignored.
+    /// A remark about a file whose extension is similar to a known one. Other files are ignored.
     pub fn remark(&self, name: &str) -> Option<Diagnostic> {
         let (stem, extension) = name.rsplit_once('.')?;
         let types = FileType::ALL.iter().filter(|t| **t != FileType::Defaults).map(|t| t.extension());
@@ -239,9 +249,9 @@ impl<'a> Listing<'a> {
     }
 }
 
-/// `regular`: its directory says that it is a regular file.
+/// Reads a file. `regular` tells that the directory entry is a regular file.
 fn read(path: &Path, regular: bool) -> Found {
-    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    // O_NONBLOCK is set because opening a FIFO must not wait for a writer.
     let opened = OpenOptions::new().read(true).custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY).open(path);
     let file = match opened {
         Ok(file) => file,
@@ -276,12 +286,12 @@ fn read(path: &Path, regular: bool) -> Found {
     }
 }
 
-/// What is in a file, up to a byte more than may be in it.
+/// The content of a file, up to one byte more than the limit.
 fn content(mut file: &File) -> io::Result<Vec<u8>> {
     let mut first = [0; 4096];
     let length = file.read(&mut first)?;
     let mut bytes = first.get(..length).unwrap_or_default().to_vec();
-    // read(2) of a regular file gives less than was asked for at its end only.
+    // read(2) returns less than requested only at the end of a regular file.
     if length == first.len() {
         file.take(LARGEST + 1 - length as u64).read_to_end(&mut bytes)?;
     }
@@ -296,12 +306,12 @@ fn is_link(path: &Path) -> bool {
     fs::symlink_metadata(path).is_ok_and(|m| m.file_type().is_symlink())
 }
 
-/// What the user is told; `is_link`: the name is a symbolic link.
+/// The message about a file that cannot be read. `is_link` tells that its name is a symbolic link.
 fn unreadable(error: &io::Error, is_link: bool) -> Fault {
     if is_link && error.kind() == std::io::ErrorKind::NotFound {
         return Fault::new("this is a dangling symbolic link", "correct or remove the link");
     }
-    // The number in std's message says nothing to a user.
+    // The error number in the message of the standard library does not help the user.
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
     Fault::new(format!("the file cannot be read: {text}"), "correct its owner and mode, or remove the file")

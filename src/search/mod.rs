@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Finds and reads configuration files and drop-ins. The only place that reads configuration.
+//! Finds and reads configuration files and drop-ins. No other module reads configuration files.
 
 mod listing;
 mod variables;
@@ -19,26 +19,28 @@ use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 use listing::{Listing, Place};
 
-/// The directories to search, the first one wins.
+/// The search directories. Earlier directories take precedence.
 #[derive(Debug, Clone)]
 pub struct SearchPath {
-    /// The directory that paths and symbolic links begin at.
+    /// The root directory in which paths and symbolic links are resolved.
     root: PathBuf,
-    /// Directories below the root, by the paths they are known by.
+    /// The search directories, as paths below the root.
     directories: Vec<String>,
-    /// Files to be taken for the first ones: the directory each is known in, its name and content.
+    /// Additional files with precedence over all others: the directory, name and content of each of
+    /// them.
     files: Vec<(String, String, Vec<u8>)>,
 }
 
 impl SearchPath {
-    /// The standard directories below `root`; files are known by their path inside of it.
+    /// The standard directories below `root`. The paths of files are shown relative to `root`.
     #[must_use]
     pub fn below(root: &Path) -> Self {
         let directories = CONFIG_DIRECTORIES.iter().map(|directory| (*directory).to_owned()).collect();
         Self { root: root.to_owned(), directories, files: Vec::new() }
     }
 
-    /// As [`SearchPath::below`], unless `SDME_UNIT_DIRS` names other directories, separated by colons.
+    /// Like [`SearchPath::below`], unless `SDME_UNIT_DIRS` lists other directories, separated by
+    /// colons.
     #[must_use]
     pub fn from_environment(root: &Path) -> Self {
         match std::env::var("SDME_UNIT_DIRS") {
@@ -51,7 +53,8 @@ impl SearchPath {
         }
     }
 
-    /// The same, as if there were a file of this content, in front of all others of its name. An empty one hides them.
+    /// Adds a file with this content, which takes precedence over all others with its name. An
+    /// empty file masks them.
     #[must_use]
     pub fn with_file(mut self, directory: &str, name: &str, content: &str) -> Self {
         self.files.push((directory.to_owned(), name.to_owned(), content.as_bytes().to_vec()));
@@ -59,24 +62,25 @@ impl SearchPath {
     }
 }
 
-/// A file to be read.
+/// A file that will be read.
 struct Candidate<'a> {
     file_type: FileType,
     stem: String,
-    /// The search directory that it is in, from 0.
+    /// The index of the search directory that it is in, from 0.
     group: usize,
     path: String,
     content: Content<'a>,
 }
 
 enum Content<'a> {
-    /// A file of its own: its directory, its name there, and whether it is known to be a regular file.
+    /// A separate file: its directory, its name, and whether it is known to be a regular file.
     File(&'a Listing<'a>, &'a str, bool),
     /// A part of a `.quadlets` file.
     Part(Vec<u8>),
 }
 
-/// Finds and reads everything. Files that cannot be read are part of the result, with the reason.
+/// Finds and reads all configuration files. Files that cannot be read are part of the result, with
+/// the reason.
 #[must_use]
 pub fn search(path: &SearchPath) -> Sources {
     let place = Place::below(&path.root);
@@ -122,21 +126,21 @@ pub fn search(path: &SearchPath) -> Sources {
     sources
 }
 
-/// The extension of files that say how an image is made.
+/// The extension of Quadlet's files that describe the build of an image.
 const BUILD: &str = "build";
 
-/// What is to be read, each name of a type once.
+/// The files that will be read: the first file for each type and name.
 #[derive(Default)]
 struct Found<'a> {
     candidates: Vec<Candidate<'a>>,
-    /// Where in `candidates` a name is.
+    /// The index in `candidates`, by type and name.
     seen: BTreeMap<(FileType, String), usize>,
-    /// What `.build` files make, and their paths.
+    /// The images that `.build` files make, with the paths of these files.
     built: BTreeMap<String, String>,
 }
 
 impl<'a> Found<'a> {
-    /// Looks at a name of a directory.
+    /// Adds a directory entry, if it is a configuration file.
     fn add(&mut self, listing: &'a Listing<'a>, name: &'a str, regular: bool, remarks: &mut Vec<Diagnostic>) {
         let path = listing.path_of(name);
         let remark =
@@ -164,7 +168,7 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// The units of a `.quadlets` file.
+    /// Adds the units of a `.quadlets` file.
     fn units(
         &mut self,
         listing: &'a Listing<'a>,
@@ -205,8 +209,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    /// Keeps the first file of a name. A second one in the same search directory is a mistake; one in another search directory is
-    /// masked.
+    /// Adds a file, unless there is an earlier one with its name. A second file in the same search
+    /// directory is a mistake and is reported. A file in a later search directory is masked.
     fn take(&mut self, candidate: Candidate<'a>, line: u32, remarks: &mut Vec<Diagnostic>) {
         let key = (candidate.file_type, candidate.stem.clone());
         let Some(first) = self.seen.get(&key).and_then(|index| self.candidates.get(*index)) else {
@@ -226,7 +230,7 @@ impl<'a> Found<'a> {
     }
 }
 
-/// The name of the machine, which `%H` stands for.
+/// The host name, for the specifier `%H`.
 fn host_name(root: &Path) -> Option<String> {
     let file = if root == Path::new("/") { "/proc/sys/kernel/hostname" } else { "etc/hostname" };
     let text = fs::read_to_string(root.join(file)).ok()?;
@@ -244,8 +248,9 @@ fn classify(name: &str) -> Option<(FileType, &str)> {
     }
 }
 
-/// The drop-ins of a file. Of several with one name the most specific directory's counts, and in it the first search
-/// directory's; all are applied in the order of their names (systemd.unit(5)).
+/// The drop-ins of a file. If several drop-ins have the same name, the one in the most specific
+/// directory applies, and of these the one in the first search directory. All drop-ins are applied
+/// in the order of their names (systemd.unit(5)).
 fn drop_ins(file_type: FileType, name: &str, listings: &[Listing<'_>]) -> Vec<Text> {
     let mut chosen: BTreeMap<String, Option<Text>> = BTreeMap::new();
     for directory in drop_in_directories(file_type, name) {

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Directories as people arrange them, below a root that is not this machine's.
+//! Tests with typical directories of users, below a root that is not this machine's.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
 use std::fs;
 use std::os::unix::fs::symlink;
 
-/// A root with these files; a text that begins with `-> ` is a symbolic link.
+/// A root directory with these files. A text that begins with `-> ` becomes a symbolic link.
 fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     let root = tempfile::tempdir().unwrap();
     for (path, text) in files {
@@ -20,7 +20,7 @@ fn root(files: &[(&str, &str)]) -> tempfile::TempDir {
     root
 }
 
-/// What is found: the name of each file with its path and its text, and the remarks.
+/// The result of a search: the name, path and text of each file, and the remarks.
 fn found(root: &Path) -> (Vec<(String, String, String)>, Vec<String>) {
     let sources = search(&SearchPath::below(root));
     let file = |file: &SourceFile| {
@@ -151,7 +151,7 @@ fn one_file_holds_several_units() {
         remarks.len() == 3 && remarks.iter().zip(starts).all(|(remark, start)| remark.starts_with(start)),
         "{remarks:?}"
     );
-    // Lines are those of the whole file.
+    // The line numbers are those of the whole file.
     let sources = search(&SearchPath::below(root.path()));
     let problems = crate::compile(&sources, &crate::model::Facts::default()).diagnostics;
     assert!(
@@ -168,7 +168,7 @@ fn links_stay_inside_the_root() {
         ("etc/sdme/up.container", "-> ../../../../../../../../srv/web.container"),
         ("etc/sdme/masked.container", "-> /dev/null"),
         ("usr/share/sdme/masked.container", "text"),
-        // Such a file is on every machine that runs this.
+        // This target exists on every machine that runs the test.
         ("etc/sdme/host.container", "-> /etc/passwd"),
         ("run/sdme", "-> /srv/run"),
         ("srv/run/job.container", "job"),
@@ -184,4 +184,14 @@ fn links_stay_inside_the_root() {
     ];
     assert_eq!(texts, wanted);
     assert!(remarks.is_empty(), "{remarks:?}");
+}
+
+#[test]
+fn a_root_that_cannot_be_opened_has_no_configuration() {
+    let other = root(&[("etc/sdme/web.container", "[Container]")]);
+    let missing = other.path().join("missing");
+    assert!(names(&missing).is_empty());
+    // A file that is no directory can be opened, but nothing can be found in it.
+    fs::write(&missing, "").unwrap();
+    assert!(names(&missing).is_empty());
 }

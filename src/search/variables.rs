@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Reads the files of variables that `[Service]` sections name, where values of the same file have variables.
+//! Reads the files of variables in `[Service]` sections, if the same configuration file uses
+//! variables.
 
 use super::listing::Place;
 use crate::config::quadlet::expand::Context;
@@ -9,7 +10,7 @@ use crate::config::sources::{SourceFile, Sources};
 use crate::ini;
 use crate::unit::parse_env;
 
-/// Reads them all. One that cannot be read sets nothing.
+/// Reads all of these files. A file that cannot be read has no variables.
 pub fn read(place: &Place, sources: &Sources) -> Files {
     let mut found = Files::new();
     for file in &sources.files {
@@ -23,7 +24,7 @@ pub fn read(place: &Place, sources: &Sources) -> Files {
     found
 }
 
-/// The paths of the files that one file names, if it has a use for them.
+/// The paths of the variable files that a configuration file refers to, if it uses variables.
 fn named(file: &SourceFile, host: Option<&str>) -> Vec<String> {
     let texts = || std::iter::once(&file.main).chain(&file.drop_ins);
     let has = |what: &str| {

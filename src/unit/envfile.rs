@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Environments in the format of systemd's `EnvironmentFile=` (systemd.exec(5)): written by us, edited by administrators,
-//! read by the launcher. Pure.
+//! Environments in the format of systemd's `EnvironmentFile=` (systemd.exec(5)): written by
+//! sdme-gen, edited by administrators, read by the launcher. Pure.
 
-/// Renders `NAME=VALUE` strings. Gives the text and the strings that had to be left out because no such file can have
-/// them. Where a name is given twice both lines are written; the later one counts, as in an image.
+/// Renders `NAME=VALUE` strings. Returns the text, and the strings that were left out because such
+/// a file cannot contain them. If a name occurs twice, both lines are written; the later one
+/// applies, as in an image.
 #[must_use]
 pub fn render_env(env: &[String]) -> (String, Vec<String>) {
     let mut text = String::new();
@@ -19,8 +20,8 @@ pub fn render_env(env: &[String]) -> (String, Vec<String>) {
     (text, left_out)
 }
 
-/// One line of such a file: double quotes, in which a backslash protects `"`, `\`, `$` and a backtick, and line breaks
-/// are kept.
+/// A line of such a file. The value is in double quotes, in which a backslash escapes `"`, `\`, `$`
+/// and a backtick. Line breaks are kept.
 #[must_use]
 pub fn env_assignment(name: &str, value: &str) -> String {
     let mut out = format!("{name}=\"");
@@ -34,8 +35,8 @@ pub fn env_assignment(name: &str, value: &str) -> String {
     out
 }
 
-/// Whether `name` can be a variable of such a file. Applications have names that shells and systemd do not take, such
-/// as `discovery.type`; they are read by our launcher and mean what they say.
+/// Whether `name` can be the name of a variable in such a file. Applications use names that shells
+/// and systemd refuse, such as `discovery.type`; the launcher accepts them.
 #[must_use]
 pub fn is_env_name(name: &str) -> bool {
     !name.is_empty()
@@ -44,11 +45,11 @@ pub fn is_env_name(name: &str) -> bool {
         && !name.contains(|c: char| c == '=' || c.is_control())
 }
 
-/// A variable, name and value. Both are bytes of any encoding.
+/// The name and the value of a variable, as bytes in any encoding.
 pub type Variable = (Vec<u8>, Vec<u8>);
 
-/// Reads such a file as systemd does: comments, quotes, escapes, continued lines. A line without `=` is skipped; a
-/// variable is given as often as it is assigned.
+/// Parses such a file as systemd does, with comments, quotes, escapes and continued lines. A line
+/// without `=` is skipped. A variable that is assigned several times is returned several times.
 #[must_use]
 #[allow(clippy::match_same_arms, reason = "state by state it reads like the machine it is")]
 pub fn parse_env(text: &[u8]) -> Vec<Variable> {
@@ -67,7 +68,8 @@ pub fn parse_env(text: &[u8]) -> Vec<Variable> {
     let newline = |c| matches!(c, b'\n' | b'\r');
     let mut out = Vec::new();
     let (mut key, mut value) = (Vec::new(), Vec::new());
-    // Blanks at the end of an unquoted value are not part of it: how much of the value is.
+    // The length of the value without blanks at the end of an unquoted part, which do not belong to
+    // it.
     let mut kept = 0;
     let mut state = State::BeforeKey;
     for &c in text {
@@ -131,7 +133,7 @@ pub fn parse_env(text: &[u8]) -> Vec<Variable> {
             State::Comment | State::CommentEscape => State::Comment,
         };
     }
-    // The end of the file ends the last line, and a quote that is never closed.
+    // The end of the file ends the last line, and also a quote that is not closed.
     if !matches!(state, State::BeforeKey | State::Key | State::Comment | State::CommentEscape) {
         value.truncate(kept);
         out.push((key.trim_ascii_end().to_vec(), value));

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! The escaping dialects of the files we write. Mixing them up is a class of bugs, so they live side by side. Pure.
+//! The escaping rules of the file formats that are written. They are in one module so that they are
+//! not confused. Pure.
 
 use std::fmt::Write as _;
 
-/// A plain unit value: `%` would start a specifier (systemd.unit(5), "Specifiers").
+/// Escapes a value in a unit: `%` would start a specifier (systemd.unit(5), "Specifiers").
 #[must_use]
 pub fn unit_value(text: &str) -> String {
     text.replace('%', "%%")
 }
 
-/// One word of a command line (systemd.service(5), "Command lines"): quotes and C escapes as in systemd.syntax(7),
-/// and `%` and `$` doubled, since specifiers and variables are expanded after unquoting.
+/// A word of a command line (systemd.service(5), "Command lines"): quotes and C escapes as in
+/// systemd.syntax(7). `%` and `$` are doubled, because specifiers and variables are expanded after
+/// unquoting.
 #[must_use]
 pub fn exec_word(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:,@".contains(c);
@@ -20,7 +22,7 @@ pub fn exec_word(word: &str) -> String {
     quoted(word, "%$")
 }
 
-/// `word` in double quotes; characters of `doubled` are written twice.
+/// Returns `word` in double quotes. The characters in `doubled` are written twice.
 fn quoted(word: &str, doubled: &str) -> String {
     let mut out = String::from("\"");
     for c in word.chars() {
@@ -37,8 +39,8 @@ fn quoted(word: &str, doubled: &str) -> String {
     out
 }
 
-/// One word of a value that `ini::split_words` splits, in our own files: as [`exec_word`], but `%` and `$` stand for
-/// themselves.
+/// A word of a value in a configuration file, which `ini::split_words` splits: like [`exec_word`],
+/// but `%` and `$` are not doubled.
 #[must_use]
 pub fn config_word(word: &str) -> String {
     let plain = |c: char| !c.is_whitespace() && !c.is_control() && !matches!(c, '"' | '\'' | '\\');
@@ -48,7 +50,8 @@ pub fn config_word(word: &str) -> String {
     quoted(word, "")
 }
 
-/// One path in a list of paths such as `RequiresMountsFor=`: quotes as in systemd.syntax(7), and `%` doubled.
+/// A path in a list of paths such as `RequiresMountsFor=`: quotes as in systemd.syntax(7), and `%`
+/// doubled.
 #[must_use]
 pub fn unit_path(path: &str) -> String {
     let path = unit_value(path);
@@ -58,8 +61,8 @@ pub fn unit_path(path: &str) -> String {
     format!("\"{}\"", path.replace('\\', "\\\\").replace('"', "\\\""))
 }
 
-/// A path in `BindPaths=`, where colons separate and blanks do, too (systemd.exec(5)). Blanks are quoted, because systemd 262 does
-/// not take them with a backslash.
+/// A path in `BindPaths=`, where colons and blanks are separators (systemd.exec(5)). Blanks are
+/// quoted, because systemd 262 does not accept them after a backslash.
 #[must_use]
 pub fn bind_path(path: &str) -> String {
     let special = |c: char| "\"\\:".contains(c);
@@ -67,7 +70,7 @@ pub fn bind_path(path: &str) -> String {
     if path.contains(|c: char| c.is_whitespace() || c == '\'') { format!("\"{escaped}\"") } else { escaped }
 }
 
-/// A path in a colon separated `.nspawn` value such as `Bind=` (systemd.nspawn(5)).
+/// A path in an `.nspawn` value with colons as separators, such as `Bind=` (systemd.nspawn(5)).
 #[must_use]
 pub fn nspawn_path(path: &str) -> String {
     path.replace('\\', "\\\\").replace(':', "\\:")
@@ -89,7 +92,8 @@ mod tests {
         assert_eq!(exec_word(";"), "\";\"");
     }
 
-    /// What systemd makes of a word after unquoting: doubled `%` and `$` become single ones.
+    /// The result of systemd's expansion of a word after unquoting: doubled `%` and `$` become
+    /// single ones.
     fn expand(word: &str) -> String {
         let mut out = String::new();
         let mut chars = word.chars().peekable();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Unit files and `.nspawn` files as ordered documents, their names, and every escaping dialect. Pure.
+//! Unit files and `.nspawn` files as ordered documents, unit names, and the escaping rules. Pure.
 
 mod document;
 mod envfile;

@@ -3,7 +3,7 @@
 
 use std::fmt::Write as _;
 
-/// What `systemd-escape TEXT` prints.
+/// The output of `systemd-escape TEXT`.
 #[must_use]
 pub fn escape_instance(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -20,7 +20,7 @@ pub fn escape_instance(text: &str) -> String {
     out
 }
 
-/// What `systemd-escape --path PATH` prints, for an absolute path without `..`.
+/// The output of `systemd-escape --path PATH`, for an absolute path without `..`.
 #[must_use]
 pub fn escape_path(path: &str) -> String {
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Asks the sources of images for their digests, several at a time.
+//! Asks the sources of images for their current digests, several sources at a time.
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -9,13 +9,14 @@ use crate::image::{Address, Progress, Request, Silent, Store, latest};
 use crate::model::{Image, Model};
 use crate::runtime::pull;
 
-/// What a source's image is addressed by, or why the source cannot be asked.
+/// The address of an image at its source, or the reason why the source cannot be asked.
 pub type Answer = Result<Address, String>;
 
-/// Sources that are asked at the same time.
+/// Maximum number of sources that are asked at the same time.
 const AT_ONCE: usize = 8;
 
-/// Asks for the digests of these images, by their names. What `sdme.lock` says does not matter: an update moves it.
+/// Asks for the current digests of images, and returns the answers by the names of the images. The
+/// lock in `sdme.lock` is ignored, because an update moves it.
 #[must_use]
 pub fn ask(store: &Store, model: &Model, images: &[&Image]) -> BTreeMap<String, Answer> {
     let next = AtomicUsize::new(0);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen lock`: writes `/etc/sdme/sdme.lock`, and moves its digests with updates.
+//! Implements `sdme-gen lock`, which writes `/etc/sdme/sdme.lock`, and moves the digests in that
+//! file with updates.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -17,11 +18,12 @@ fn key(image: &Image) -> (String, String) {
     (image.source.to_string(), image.platform.to_string())
 }
 
-/// Locks every image of the configuration to the version that is imported, and gives what was locked. An image that is not imported
-/// is refused: its digest is not known.
+/// Locks every image of the configuration to its imported version, and returns the lock. `dry_run`
+/// leaves the file unchanged.
 ///
 /// # Errors
-/// An image is not imported, or the file cannot be written.
+/// Returns an error if an image is not imported, because its digest is not known then, if two
+/// versions of one image are imported, or if the file cannot be written.
 pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
     let store = Store::open(root);
     let mut lock = Lock::default();
@@ -49,7 +51,7 @@ pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
     }
     let known = model.lock.as_ref().and_then(|lock| lock.as_ref().ok());
     for (key, locked) in &mut lock.images {
-        // What stays as it is keeps its time.
+        // An entry whose digest does not change keeps its time.
         if let Some(known) = known.and_then(|known| known.images.get(key)).filter(|known| known.digest == locked.digest)
         {
             locked.clone_from(known);
@@ -62,7 +64,8 @@ pub fn lock(root: &Path, model: &Model, dry_run: bool) -> Result<Lock> {
     Ok(lock)
 }
 
-/// Has starts find what they ask for without an import: the lock is part of what they ask for.
+/// Updates the pull stamps of all locked images. The stamps cover the lock, so starts would import
+/// the images again otherwise.
 fn mark_all(root: &Path, store: &Store) -> Result<()> {
     let model = crate::runtime::model(root);
     for image in model.images.values() {
@@ -76,10 +79,10 @@ fn mark_all(root: &Path, store: &Store) -> Result<()> {
     systemd::reload(root)
 }
 
-/// Moves the digests of images that the lock has to these versions.
+/// Moves the digests of images that are in the lock to these versions.
 ///
 /// # Errors
-/// The file cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn follow<'a>(model: &Model, versions: impl Iterator<Item = (&'a Image, &'a Imported)>) -> Result<()> {
     let root = Path::new("/");
     let Some(Ok(mut lock)) = crate::runtime::model(root).lock.filter(|_| model.lock.is_some()) else { return Ok(()) };
@@ -103,7 +106,8 @@ pub fn follow<'a>(model: &Model, versions: impl Iterator<Item = (&'a Image, &'a 
     systemd::reload(root)
 }
 
-/// What is not as the lock says: a warning for each image.
+/// Returns a warning for each image that is not locked, or whose imported version differs from the
+/// lock.
 #[must_use]
 pub fn deviations(store: &Store, model: &Model) -> Vec<Diagnostic> {
     if !matches!(model.lock, Some(Ok(_))) {

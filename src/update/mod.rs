@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Images that keep themselves current: `sdme-gen update`, `rollback` and `lock`.
+//! Updates images and restarts their containers: `sdme-gen update`, `rollback` and `lock`.
 //!
-//! [`plan`] is pure: which images and containers are concerned, and in which order. [`check`] asks sources for digests, [`rollout`]
-//! switches and restarts. Uses the store and what runs on the host; nothing there knows about updates but the note in the store.
+//! [`plan`] is pure: it selects the images and containers of an update, and their order. [`check`]
+//! asks the sources for digests, and [`rollout`] switches images and restarts containers. Other
+//! modules do not depend on this one; they only read the update notes in the store.
 
 pub mod check;
 pub mod lock;
@@ -29,55 +30,58 @@ use check::Answer;
 use plan::{Rollout, Targets};
 use rollout::{Change, Host, Purpose};
 
-/// What is to be done at most.
+/// The options of an update.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Options {
-    /// The most that is done about any image.
+    /// The maximum action for any image.
     pub most: AutoUpdate,
-    /// Says what would be done, and changes nothing.
+    /// Whether the update only reports what it would do.
     pub dry_run: bool,
 }
 
-/// An image and what was found out about it.
+/// The result of an update for one image.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ImageReport {
-    /// Its name.
+    /// The name of the image.
     pub name: String,
-    /// Where it comes from.
+    /// The reference of the image.
     pub reference: String,
-    /// The digest that it stands for.
+    /// The manifest digest of the imported version.
     pub current: Option<String>,
-    /// The digest that its source names.
+    /// The manifest digest that the source names.
     pub latest: Option<String>,
-    /// `current`, `available`, `downloaded`, `updated`, `failed`, `not accepted` by the signature policy, `refused` for a version that
-    /// is not tried again, `unavailable`, `skipped` or `not imported`.
+    /// `current`, `available`, `downloaded`, `updated`, `failed`, `not accepted` by the signature
+    /// policy, `refused` for a version that failed before and is not retried, `unavailable`,
+    /// `skipped` or `not imported`.
     pub status: String,
-    /// Why, where that is not plain.
+    /// The reason for the status, unless the status explains itself.
     pub reason: Option<String>,
 }
 
-/// A container and what became of it.
+/// The result of an update for one container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct ContainerReport {
-    /// Its name.
+    /// The name of the container.
     pub name: String,
-    /// `updated`, `would update`, `rolled back`, `failed` for one that runs on neither version, or `skipped`.
+    /// `updated`, `would update`, `rolled back`, `failed` for a container that runs on neither
+    /// version, or `skipped`.
     pub status: String,
-    /// Why, where that is not plain.
+    /// The reason for the status, unless the status explains itself.
     pub reason: Option<String>,
 }
 
-/// What an update came to.
+/// The result of an update.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Report {
-    /// Images.
+    /// The images that the update concerns.
     pub images: Vec<ImageReport>,
-    /// Containers that were, or would have been, restarted.
+    /// The containers that were restarted, or would have been.
     pub containers: Vec<ContainerReport>,
 }
 
 impl Report {
-    /// Whether everything went as it should. A version that failed before is no new failure.
+    /// Whether the update succeeded. A version that failed in an earlier update is not counted as a
+    /// failure again.
     #[must_use]
     pub fn is_good(&self) -> bool {
         let images = self
@@ -88,7 +92,7 @@ impl Report {
     }
 }
 
-/// Everything that one run needs.
+/// The state of one update.
 struct Run<'a> {
     model: &'a Model,
     facts: &'a Facts,
@@ -98,11 +102,12 @@ struct Run<'a> {
     report: Report,
 }
 
-/// Updates what `names` name, or all that `AutoUpdate=` asks for.
+/// Updates the images and containers of `names`; without names, all those for which `AutoUpdate=`
+/// is set.
 ///
 /// # Errors
-/// There is nothing of a name, another update is running, or the store cannot be read. What goes wrong with single images and
-/// containers is in the report.
+/// Returns an error if a name is unknown, if another update is running, or if the store cannot be
+/// read. Failures of single images and containers are in the report.
 pub fn update(names: &[String], options: Options) -> Result<Report> {
     let root = Path::new("/");
     let (model, facts) = crate::runtime::known(root);
@@ -150,8 +155,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Compares an image with the answer of its source, and has a new version downloaded if that is asked for. Gives the change
-    /// that is to be made.
+    /// Compares an image with the answer of its source, and downloads a new version if the policy
+    /// says so. Returns the report, and the change to be made.
     fn look(&self, image: &Image, policy: AutoUpdate, answer: Option<Answer>) -> Result<(ImageReport, Option<Change>)> {
         let policy = policy.min(self.options.most);
         let (name, reference) = (image.name.as_str(), image.source.to_string());
@@ -189,7 +194,8 @@ impl Run<'_> {
         let latest = report.latest.clone().filter(|latest| *latest != current.image.manifest);
         let Some(latest) = latest else {
             status(&mut report, "current");
-            // What runs on an earlier version than the name stands for is restarted on this one.
+            // The name has this version already; containers that still run on an earlier version
+            // are restarted.
             let from = if policy >= AutoUpdate::Local { stale()? } else { None };
             return Ok((report, from.map(|from| Change { image: image.clone(), from, to: current })));
         };
@@ -217,7 +223,8 @@ impl Run<'_> {
         let pending = updates.pending.as_ref().and_then(|entry| self.store.version(name, entry).ok());
         let to = match pending.filter(|pending| pending.image.manifest == latest) {
             Some(pending) => pending,
-            // By the digest of the index if there is one, which sdme.lock takes.
+            // If the image has an index, it is fetched by the digest of the index, because that is
+            // the digest in sdme.lock.
             None => match pull::fetch(self.store, image, shared.as_ref().unwrap_or(&latest)) {
                 Ok(found) => {
                     announce(Event::Downloaded, about, &format!("{reference}: downloaded {latest}"));
@@ -247,7 +254,7 @@ impl Run<'_> {
         Ok((report, switches.then(|| Change { image: image.clone(), from: current, to })))
     }
 
-    /// An earlier version of an image that a container still runs on.
+    /// Returns an earlier version of an image that a container still runs on.
     fn stale(&self, current: &Imported) -> Result<Option<Imported>> {
         let running = images::running(Path::new("/"))?;
         let members = running.iter().filter(|(name, _)| self.targets.members.contains_key(*name));
@@ -279,7 +286,8 @@ impl Run<'_> {
             }
             return Ok(());
         }
-        // Versions that are used without a start that asks for them.
+        // The update uses these versions before a start has requested them, so their pull stamps
+        // are written here.
         for change in &of_part {
             pull::set_mark(self.model, &change.image, &change.to);
         }
@@ -309,7 +317,8 @@ impl Run<'_> {
         Ok(())
     }
 
-    /// Why the volumes cannot be copied that are to be before the containers of `part` start on new versions.
+    /// Returns why the volumes of `part` cannot be copied before its containers start on new
+    /// versions.
     fn no_snapshot(&self, part: &Rollout) -> Option<String> {
         if self.options.dry_run {
             return None;
@@ -337,10 +346,10 @@ impl Run<'_> {
     }
 }
 
-/// Whether the host is one on which updates can be made.
+/// Checks that updates are possible on this host.
 ///
 /// # Errors
-/// systemd does not run here.
+/// Returns an error if systemd does not run here.
 pub fn needs_live() -> Result<()> {
     if systemd::is_live(Path::new("/")) {
         Ok(())

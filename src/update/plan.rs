@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Which images an update concerns, and which containers are restarted for them in which order. Pure.
+//! Selects the images that an update concerns, and the order in which their containers are
+//! restarted. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,51 +9,52 @@ use crate::diag::Location;
 use crate::model::{Container, Model};
 use crate::plan::images as images_of;
 
-/// A container that an update restarts when one of its images changes.
+/// A container that an update restarts if one of its images changes.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Member {
-    /// The names of its images.
+    /// The names of the container's images.
     pub images: BTreeSet<String>,
-    /// The pod of its `.pod` file, if it is in one.
+    /// The pod of the container's `.pod` file, if it has one.
     pub pod: Option<String>,
-    /// `UpdateSettle=`, in milliseconds.
+    /// The value of `UpdateSettle=`, in milliseconds.
     pub settle: u64,
-    /// The place of its `UpdateSnapshot=yes`, if it has that.
+    /// The location of `UpdateSnapshot=yes`, if it is set.
     pub snapshot: Option<Location>,
 }
 
-/// What an update concerns.
+/// The images and containers that an update concerns.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Targets {
-    /// The images, and what is done about a new version of each.
+    /// The images, each with the action for a new version.
     pub images: BTreeMap<String, AutoUpdate>,
     /// The containers that may be restarted, by name.
     pub members: BTreeMap<String, Member>,
 }
 
-/// Images that are switched together, and the containers that are restarted for that, one after the other. If one of the
-/// containers fails, all of the images go back.
+/// Images that are switched together, and the containers that are restarted for them one after the
+/// other. If one of the containers fails, all of the images are switched back.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Rollout {
-    /// Names of images.
+    /// The names of the images.
     pub images: BTreeSet<String>,
-    /// Names of containers, in the order of their restarts.
+    /// The names of the containers, in the order of their restarts.
     pub members: Vec<String>,
 }
 
-/// The pod that a container is in with others.
+/// Returns the pod that a container shares with others.
 fn pod_of<'a>(container: &'a Container, model: &Model) -> Option<&'a String> {
     let pods = container.connection.oci_pod.iter().chain(container.connection.outer_pod());
     pods.into_iter().find(|pod| model.pods.get(&***pod).is_some_and(|pod| !pod.own))
 }
 
-/// The name of the template that a container's file is an instance of.
+/// Returns the name of the template if the container's file is an instance of one.
 fn template(container: &Container) -> Option<&str> {
     let file = container.file.rsplit('/').next()?;
     file.split_once('@').map(|(template, _)| template)
 }
 
-/// The containers that a name means: a container, all of a pod, all on an image, or all instances of a template.
+/// Returns the containers that a name denotes: one container, all containers of a pod, all
+/// containers of an image, or all instances of a template.
 #[must_use]
 pub fn named<'a>(model: &'a Model, name: &str) -> Vec<&'a Container> {
     let all = || model.containers.values().map(|container| &**container);
@@ -68,11 +70,12 @@ pub fn named<'a>(model: &'a Model, name: &str) -> Vec<&'a Container> {
     all().filter(|container| template(container) == Some(name.trim_end_matches('@'))).collect()
 }
 
-/// What an update of `names` concerns; without names, everything that `AutoUpdate=` asks for. What is named is updated
-/// whether or not the configuration asks for it.
+/// Returns the images and containers that an update of `names` concerns; without names, those for
+/// which `AutoUpdate=` is set. A named image or container is updated even if `AutoUpdate=` is not
+/// set for it.
 ///
 /// # Errors
-/// There is nothing of a name.
+/// Returns a message if a name is unknown.
 pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
     let mut targets = Targets::default();
     let mut chosen: BTreeSet<&str> = BTreeSet::new();
@@ -93,7 +96,8 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
         let mut restarts = false;
         for image in &images {
             let asked = Some(model.auto_update(container, image)).filter(|asked| *asked != AutoUpdate::No);
-            // Of a container that is named by its image, the other images are left alone.
+            // If a container is selected only by the name of an image, its other images are not
+            // updated.
             let only = names.iter().filter(|name| model.images.contains_key(*name)).count() == names.len();
             let policy = match asked {
                 _ if is_chosen && only && !is_named(image) => None,
@@ -104,7 +108,7 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
             restarts |= matches!(policy, AutoUpdate::Registry | AutoUpdate::Local);
             add(&mut targets.images, image, policy);
         }
-        // Restarting a job would run it again.
+        // A restart would run a job again.
         if restarts && !container.is_job() {
             let member = Member {
                 images: images.iter().map(|image| (*image).to_owned()).collect(),
@@ -116,7 +120,7 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
         }
     }
     for image in model.images.values().filter(|image| image.file.is_some()) {
-        // Files of images that no container uses yet.
+        // An image file may be used by no container yet.
         let asked = image.auto_update.or(model.auto_update).filter(|asked| *asked != AutoUpdate::No);
         let policy = if names.is_empty() { asked } else { is_named(&image.name).then_some(AutoUpdate::Registry) };
         if let Some(policy) = policy {
@@ -126,13 +130,14 @@ pub fn targets(model: &Model, names: &[String]) -> Result<Targets, String> {
     Ok(targets)
 }
 
-/// Of several wishes about one image, the one that does most counts.
+/// Adds an image with an action. Of several actions for one image, the strongest is kept.
 fn add(images: &mut BTreeMap<String, AutoUpdate>, image: &str, policy: AutoUpdate) {
     let known = images.entry(image.to_owned()).or_insert(policy);
     *known = (*known).max(policy);
 }
 
-/// The order of restarts: members of one pod after each other, and numbered names by their numbers.
+/// Returns the sort key for restarts: members of one pod are adjacent, and numbered names are
+/// sorted by number.
 fn order(name: &str, member: Option<&Member>) -> (String, String, u64, String) {
     let stem = name.trim_end_matches(|c: char| c.is_ascii_digit());
     let number = name.get(stem.len()..).and_then(|digits| digits.parse().ok()).unwrap_or(0);
@@ -140,8 +145,8 @@ fn order(name: &str, member: Option<&Member>) -> (String, String, u64, String) {
     (group, stem.to_owned(), number, name.to_owned())
 }
 
-/// Divides the images that change, and the containers that are restarted for them: what shares an image or a pod belongs
-/// together.
+/// Groups the changed images and the containers that are restarted for them. Images and containers
+/// that share an image or a pod are in one group.
 #[must_use]
 pub fn rollouts(members: &BTreeMap<String, Member>, changed: &BTreeSet<String>) -> Vec<Rollout> {
     type Part = (BTreeSet<String>, BTreeSet<String>, BTreeSet<String>);
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn what_belongs_together_is_one_rollout() {
+    fn containers_that_share_an_image_or_a_pod_are_one_rollout() {
         let members = [
             ("web-2", member(&["nginx"], None)),
             ("web-10", member(&["nginx"], None)),
@@ -210,7 +215,7 @@ mod tests {
         ];
         assert_eq!(found, want);
         assert!(rollouts(&members, &BTreeSet::new()).is_empty());
-        // A member whose images stay the same is not restarted with its pod.
+        // A member whose images did not change is not restarted with its pod.
         let found = rollouts(&members, &set(&["pg"]));
         assert_eq!(found, [Rollout { images: set(&["pg"]), members: vec!["db".to_owned()] }]);
     }

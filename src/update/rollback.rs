@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen rollback`: puts images back to a version that is in the store. No source is asked, now or at the restart.
+//! Implements `sdme-gen rollback`, which switches images back to a version in the store. No source
+//! is asked, neither now nor at the restart.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -13,14 +14,15 @@ use crate::image::{Imported, Store};
 use crate::model::{Image, Model};
 use crate::runtime::pull;
 
-/// Digests are given by at least so many of their digits.
+/// Minimum number of digits by which a digest can be given.
 const SHORTEST: usize = 6;
 
-/// Puts a container, the containers of a pod or template, or an image back: to the version before the last update, or to the
-/// one of the digest `to`. Restarts the containers that run on the version that is left. Gives what was, or would be, done.
+/// Switches the images of a container, pod or template, or one image, back to the version before
+/// the last update, or to the version with the digest `to`. Restarts the containers that run on
+/// another version. Returns the changes and their outcome; with `dry_run` nothing is changed.
 ///
 /// # Errors
-/// There is no such name or version, or another update is running.
+/// Returns an error if the name or the version is unknown, or if another update is running.
 pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Change>, Outcome)> {
     let root = Path::new("/");
     let (model, facts) = crate::runtime::known(root);
@@ -60,7 +62,8 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
     for change in &changes {
         pull::set_mark(&model, &change.image, &change.to);
     }
-    // Whoever goes back by hand looks at the result: nothing is waited for beyond the start. The containers keep their data.
+    // The user watches the result of a manual rollback, so nothing is awaited after the start, and
+    // no volumes are restored.
     let settings: BTreeMap<String, Member> = BTreeMap::new();
     let host = Host { store: &store, model: &model, facts: &facts, members: &settings };
     let outcome = host.run(&changes, &members, Purpose::Rollback)?;
@@ -68,14 +71,14 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
     Ok((changes, outcome))
 }
 
-/// The version of an image to go back to.
+/// Determines the version of an image to switch back to.
 fn change(store: &Store, image: &Image, to: Option<&str>, is_only: bool) -> Result<Option<Change>> {
     let Some(current) = store.lookup(&image.name)? else { return Ok(None) };
     let reference = image.source.to_string();
     let updates = store.updates(&image.name, &reference);
-    let suits = |version: &Imported| {
+    let satisfies = |version: &Imported| {
         let record = &version.image;
-        record.reference == reference && record.suits(&reference, image.mode, &image.platform)
+        record.reference == reference && record.satisfies(&reference, image.mode, &image.platform)
     };
     let versions = store.former_versions(&image.name)?;
     let found = if let Some(digest) = to {
@@ -86,7 +89,7 @@ fn change(store: &Store, image: &Image, to: Option<&str>, is_only: bool) -> Resu
         let prefix = format!("sha256:{hex}");
         let mut fits = versions.into_iter().filter(|version| version.image.manifest.starts_with(&prefix));
         let found = fits.next();
-        if let Some(found) = found.as_ref().filter(|found| !suits(found)) {
+        if let Some(found) = found.as_ref().filter(|found| !satisfies(found)) {
             bail!(
                 "{digest} was imported as {}, and the configuration asks for {reference}; change Image= first",
                 found.image.reference
@@ -94,16 +97,16 @@ fn change(store: &Store, image: &Image, to: Option<&str>, is_only: bool) -> Resu
         }
         found
     } else {
-        // Of several images, those go back that the last update has moved.
+        // Of several images, only those are switched back that the last update has changed.
         let last = updates.former.as_ref().and_then(|entry| store.version(&image.name, entry).ok());
-        let former = || versions.into_iter().find(|v| suits(v) && !updates.refused.contains(&v.image.manifest));
-        last.filter(suits).or_else(|| if is_only { former() } else { None })
+        let former = || versions.into_iter().find(|v| satisfies(v) && !updates.refused.contains(&v.image.manifest));
+        last.filter(satisfies).or_else(|| if is_only { former() } else { None })
     };
     let found = found.filter(|found| found.entry() != current.entry());
     Ok(found.map(|to| Change { image: image.clone(), from: current, to }))
 }
 
-/// Says which other containers get the version at their next start.
+/// Prints which other containers get the version at their next start.
 fn tell_others(model: &Model, changes: &[Change], members: &[String]) -> Result<()> {
     let running = images::running(Path::new("/")).context("cannot tell what else runs")?;
     for (name, entries) in running.iter().filter(|(name, _)| !members.contains(name)) {

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Switches images to other versions, restarts what runs on them, one container after the other, and goes back when one fails.
+//! Switches images to other versions, restarts their containers one after the other, and switches
+//! back when one fails.
 //!
-//! What is about to happen is noted first, and each image is switched by the rename of one link, so that a power cut leaves every
-//! container on one of the two versions. An unfinished switch is undone by the next start ([`Store::undo_unfinished`]).
+//! The switch is noted in the store before it is made, and each image is switched by renaming one
+//! symbolic link. After a power cut, every container therefore runs on one of the two versions. The
+//! next start undoes an unfinished switch ([`Store::undo_unfinished`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -23,52 +25,52 @@ use crate::model::{Container, Facts, Image, Model};
 use crate::runtime::volumes::snapshots;
 use crate::runtime::{failure, systemd};
 
-/// Time between two looks at a container that was restarted.
+/// Interval of checks on a restarted container.
 const LOOK: Duration = Duration::from_millis(250);
 
-/// An image to be switched.
+/// The switch of one image.
 #[derive(Debug, Clone)]
 pub struct Change {
     /// The image.
     pub image: Image,
-    /// The version of before.
+    /// The version before the switch.
     pub from: Imported,
-    /// The version of after.
+    /// The version after the switch.
     pub to: Imported,
 }
 
-/// What a rollout came to.
+/// The result of a rollout.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Outcome {
     /// Containers that run on the new versions.
     pub updated: Vec<String>,
-    /// The container that failed, and why.
+    /// The container that failed, and the reason.
     pub failed: Option<(String, String)>,
-    /// Containers that ran on the new versions and are back on the former ones.
+    /// Containers that ran on the new versions and run on the former ones again.
     pub returned: Vec<String>,
     /// Containers that run on neither version.
     pub broken: Vec<String>,
 }
 
-/// Everything that rollouts have in common.
+/// The context of rollouts.
 #[derive(Debug)]
 pub struct Host<'a> {
-    /// The store.
+    /// The store of images.
     pub store: &'a Store,
     /// The configuration.
     pub model: &'a Model,
-    /// What is known about this machine.
+    /// Facts about this machine.
     pub facts: &'a Facts,
     /// The containers that may be restarted.
     pub members: &'a BTreeMap<String, Member>,
 }
 
-/// Why the digests of a rollout are not to be tried again, if it fails.
+/// The purpose of a rollout, which determines its events and what happens when it fails.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Purpose {
-    /// To use what the sources name now.
+    /// To use the versions that the sources name; a failure switches back.
     Update,
-    /// To go back to a former version.
+    /// To use former versions; a failure is final, and updates do not retry the versions that were left.
     Rollback,
 }
 
@@ -88,10 +90,11 @@ impl Host<'_> {
         self.store.updates(&change.image.name, &change.image.source.to_string())
     }
 
-    /// Switches images and restarts `members` in this order.
+    /// Switches images, and restarts `members` in this order.
     ///
     /// # Errors
-    /// The switch cannot be noted or made. Nothing was restarted then.
+    /// Returns an error if the switch cannot be noted or made; no container is restarted then. Also
+    /// returns an error if the end of the switch cannot be noted.
     pub fn run(&self, changes: &[Change], members: &[String], purpose: Purpose) -> Result<Outcome> {
         let all: Vec<&Change> = changes.iter().collect();
         let running = units::read()?;
@@ -158,9 +161,10 @@ impl Host<'_> {
         snapshot::copied(name, self.members, (self.model, self.facts))
     }
 
-    /// Stops what runs of `later` and shares a volume with a container that is about to start: nothing may change the volume while
-    /// it is copied. Each of them is started in its turn.
-    fn part(&self, name: &str, later: &[String], before: &Units, touched: &mut Vec<String>) -> Result<()> {
+    /// Stops the running containers of `later` that share a volume with a container that is about
+    /// to start, because a volume must not change while it is copied. The stopped containers are
+    /// started in their turn.
+    fn stop_sharers(&self, name: &str, later: &[String], before: &Units, touched: &mut Vec<String>) -> Result<()> {
         let copied = self.copied(name);
         let shares = |other: &&String| !snapshot::mounted(other, (self.model, self.facts)).is_disjoint(&copied);
         let runs = |other: &&String| before.get(&Container::unit(other)).is_some_and(units::Unit::is_active);
@@ -169,7 +173,7 @@ impl Host<'_> {
         stop(&others.iter().map(|other| Container::unit(other)).collect())
     }
 
-    /// The changes that concern a container.
+    /// Returns the changes that concern a container.
     fn changes_of<'a>(&self, name: &str, changes: &'a [Change]) -> Vec<&'a Change> {
         let images: BTreeSet<&str> = match self.model.containers.get(name) {
             Some(container) => crate::plan::images(container, self.model).into_iter().collect(),
@@ -178,14 +182,16 @@ impl Host<'_> {
         changes.iter().filter(|change| images.contains(change.image.name.as_str())).collect()
     }
 
-    /// Links all images to one of their versions.
+    /// Links each image to one of the two versions of its change.
     fn link(&self, changes: &[Change], version: fn(&Change) -> &Imported) -> Result<()> {
         changes.iter().try_for_each(|change| self.store.switch(&change.image.name, version(change).entry()))
     }
 
-    /// Ends the switch: what it replaced is what a rollback goes to.
+    /// Completes the switch. After an update, the replaced version becomes the target of a later
+    /// rollback.
     fn finish(&self, changes: &[Change], is_update: bool) -> Result<()> {
-        // Until here, starts use what is linked, whatever sdme.lock says, because the switch is noted.
+        // While the switch is noted, starts use the linked version regardless of sdme.lock, so the
+        // lock can be moved here.
         lock::follow(self.model, changes.iter().map(|change| (&change.image, &change.to)))?;
         for change in changes {
             let mut updates = self.updates(change);
@@ -200,7 +206,7 @@ impl Host<'_> {
         Ok(())
     }
 
-    /// Links the former versions again and ends the switch.
+    /// Links the former versions again, and completes the switch.
     fn back(&self, changes: &[Change]) -> Result<()> {
         self.link(changes, |change| &change.from)?;
         for change in changes {
@@ -211,8 +217,8 @@ impl Host<'_> {
         Ok(())
     }
 
-    /// Restarts a container that runs on an earlier version, and waits until it has passed its checks. Says whether it was
-    /// one that runs.
+    /// Restarts a running container unless it already uses the new versions, and waits until its
+    /// checks have passed. Returns false if the container does not run.
     fn advance(
         &self,
         name: &str,
@@ -229,7 +235,7 @@ impl Host<'_> {
         let runs_on = images::running(Path::new("/"))?.remove(name).unwrap_or_default();
         touched.push(name.to_owned());
         if !wanted.iter().all(|entry| runs_on.contains(*entry)) {
-            self.part(name, later, before, touched)?;
+            self.stop_sharers(name, later, before, touched)?;
             restart(&unit)?;
         }
         let time = self.members.get(name).map_or(0, |member| member.settle);
@@ -238,8 +244,9 @@ impl Host<'_> {
         Ok(true)
     }
 
-    /// Goes back to the former versions after `failed` has failed, and restarts what ran on the new ones. Volumes that were copied are
-    /// put back by these starts.
+    /// Switches back to the former versions after the container `failed` did not start, and
+    /// restarts the containers that ran on the new versions. These starts also restore the copied
+    /// volumes.
     fn undo(
         &self,
         changes: &[Change],
@@ -248,7 +255,7 @@ impl Host<'_> {
         volumes: &BTreeSet<String>,
         outcome: &mut Outcome,
     ) -> Result<()> {
-        // A version is not to blame if a volume could not be copied before it was started.
+        // If the copy of a volume failed, the new version was never started and is not refused.
         let is_tried = cause::of(&Container::unit(failed)).is_none_or(|cause| cause.word != failure::NO_SNAPSHOT);
         let guilty = if is_tried { self.changes_of(failed, changes) } else { Vec::new() };
         for change in &guilty {
@@ -269,7 +276,7 @@ impl Host<'_> {
         let uses = |name: &&&str| !snapshot::mounted(name, (self.model, self.facts)).is_disjoint(volumes);
         let stopped = back.iter().filter(uses).map(|name| Container::unit(name)).collect();
         if let Err(error) = stop(&stopped) {
-            // The starts below tell what comes of that.
+            // The starts below report the consequences.
             eprintln!("sdme-gen: {error:#}");
         }
         for name in back.into_iter().map(str::to_owned) {
@@ -292,10 +299,10 @@ impl Host<'_> {
     }
 }
 
-/// Stops containers.
+/// Stops units.
 ///
 /// # Errors
-/// One of them cannot be stopped.
+/// Returns an error if a unit cannot be stopped.
 pub fn stop(units: &BTreeSet<String>) -> Result<()> {
     if units.is_empty() {
         return Ok(());
@@ -304,10 +311,10 @@ pub fn stop(units: &BTreeSet<String>) -> Result<()> {
     systemd::quietly(&std::iter::once("stop").chain(units).collect::<Vec<_>>())
 }
 
-/// Restarts a container. Start limits do not apply: they are for automatic restarts.
+/// Restarts a unit. The start limit is reset first, because it is meant for automatic restarts.
 ///
 /// # Errors
-/// It does not start, with the cause where the unit tells it.
+/// Returns an error if the unit does not start, with the cause that the unit recorded.
 pub fn restart(unit: &str) -> Result<()> {
     systemd::forget_failure(Path::new("/"), unit);
     systemd::quietly(&["restart", unit]).map_err(|error| match cause::of(unit) {
@@ -316,8 +323,8 @@ pub fn restart(unit: &str) -> Result<()> {
     })
 }
 
-/// Waits for `time` and makes sure that a container goes on running as it was started, that no application of it restarts, and
-/// that no check of it says that it is unhealthy.
+/// Waits for `time`, and checks meanwhile that the container keeps running, that it is not
+/// restarted, and that none of its health checks fails.
 fn settle(name: &str, time: Duration, on_demand: bool) -> Result<()> {
     let unit = Container::unit(name);
     let run = systemd::property(&unit, "InvocationID");
@@ -330,7 +337,7 @@ fn settle(name: &str, time: Duration, on_demand: bool) -> Result<()> {
         }
         let listed = ps::list(&names, false)?;
         let listed = listed.first().context("its file is gone")?;
-        // A container that is started on demand may stop again.
+        // A container that is started on demand may stop when it is idle.
         let idle = on_demand && listed.state == "stopped";
         if listed.state != "running" && !idle {
             let word = listed.cause.as_deref().unwrap_or(&listed.state);

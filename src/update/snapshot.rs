@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Which volumes an update has copied (`UpdateSnapshot=`), and whether they can be; the copies are made by prepare
-//! ([`crate::runtime::volumes::snapshots`]).
+//! Determines which volumes are copied before an update (`UpdateSnapshot=`), and whether that is
+//! possible. Prepare makes the copies ([`crate::runtime::volumes::snapshots`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,7 +9,8 @@ use crate::admin::show::ps::units::{Unit, Units};
 use crate::model::{Container, Facts, Model};
 use crate::runtime::volumes::snapshots;
 
-/// The volumes of a container that are copied before it starts on a new version: those that it can change.
+/// Returns the volumes of a container that are copied before it starts on a new version. Only
+/// volumes that the container can change are copied.
 #[must_use]
 pub fn copied(name: &str, members: &BTreeMap<String, Member>, (model, facts): (&Model, &Facts)) -> BTreeSet<String> {
     let asks = members.get(name).is_some_and(|member| member.snapshot.is_some());
@@ -19,15 +20,15 @@ pub fn copied(name: &str, members: &BTreeMap<String, Member>, (model, facts): (&
     }
 }
 
-/// All volumes that a container mounts.
+/// Returns all volumes that a container mounts.
 #[must_use]
 pub fn mounted(name: &str, (model, facts): (&Model, &Facts)) -> BTreeSet<String> {
     let container = model.containers.get(name);
     container.map(|container| snapshots::volumes(container, model, facts, false)).unwrap_or_default()
 }
 
-/// Why the volumes of these containers cannot be copied, if some are to be and cannot: the containers are updated together, and no
-/// other may use the volumes meanwhile.
+/// Returns why the volumes of these containers cannot be copied, or `None` if they can. The
+/// containers are updated together, and no other running container may use the volumes meanwhile.
 #[must_use]
 pub fn problem(
     names: &[String],

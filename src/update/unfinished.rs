@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Undoes what an earlier update that was interrupted has begun. A start does the same for its container (`sdme-gen prepare`).
+//! Undoes an update that was interrupted. A start does the same for its own container (`sdme-gen
+//! prepare`).
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -14,10 +15,11 @@ use crate::image::Store;
 use crate::model::{Container, Model};
 use crate::runtime::volumes::snapshots;
 
-/// Goes back to the former versions of images whose switch was not finished, and restarts what does not run on these.
+/// Switches back the images whose switch was not completed, and restarts the containers that do not
+/// run on the former versions.
 ///
 /// # Errors
-/// The store cannot be read or written, or a container does not start.
+/// Returns an error if the store cannot be read or written, or if a container does not start.
 pub fn undo(store: &Store, model: &Model) -> Result<()> {
     let mut restarts = BTreeSet::new();
     for image in model.images.values() {
@@ -42,11 +44,11 @@ pub fn undo(store: &Store, model: &Model) -> Result<()> {
             }
         }
     }
-    // No update is unfinished now.
+    // All unfinished updates are undone, so their leftovers can be removed.
     snapshots::sweep();
-    // A volume is put back when nothing uses it.
+    // A volume can only be restored while no container uses it.
     let stopped = rollout::stop(&restarts);
-    // All of them, whatever becomes of one.
+    // Every container is started, even if another one fails.
     let started: Vec<Result<()>> = restarts.iter().map(|unit| rollout::restart(unit)).collect();
     stopped.and(started.into_iter().collect())
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Commands beside an application, by `sdme-gen exec` and by the image's health check: they are confined as the application is,
-//! whatever the application claims, and get no descriptor of the administrator.
+//! Tier 2: commands of `sdme-gen exec` and of the health check of an image are confined like the
+//! application, whatever the application claims, and get no descriptor of the administrator.
 
 use std::path::Path;
 
@@ -15,7 +15,8 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
 }
 
-/// What a process may do, a line for each question, with the same answers for every process of the application.
+/// Prints the restrictions of a process, one line each. The output must be identical for all
+/// processes of the application.
 const PROBE: &str = r#"
 for f in CapBnd NoNewPrivs Seccomp Seccomp_filters; do grep "^$f:" /proc/self/status; done
 unshare -m true 2>/dev/null; echo mount namespace $?
@@ -48,7 +49,7 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
     host.ok("chmod 0600 /srv/secret");
     for (name, text) in PROTECTIONS {
         let container = Container::new(host, name);
-        // The programs of the probe are the host's.
+        // The probe uses programs of the host.
         let health = "HealthCmd=/check\nHealthInterval=1s\nVolume=/usr:/usr:ro\n";
         container.configure(&format!("[Container]\nImage=probing.image\n{health}{text}"));
         container.systemctl("start");
@@ -57,7 +58,7 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
         assert_eq!(application, host.ok(&format!("sdme-gen exec {name} -- /probe")), "{name}: exec");
         assert_eq!(application, host.ok(&format!("sdme-gen exec {name} -- cat /tmp/check")), "{name}: health check");
 
-        // A file of the administrator as standard input is not to be opened for writing.
+        // A file of the administrator that is the standard input must not be writable.
         host.run(&format!("sdme-gen exec {name} -- sh -c 'echo changed >/proc/self/fd/0' </srv/secret"));
         assert_eq!(host.read("/srv/secret"), "of the administrator\n", "{name}");
     }
@@ -66,7 +67,7 @@ fn commands_are_confined_as_the_application_is(host: &Host) {
     privileges_do_not_follow_a_claim(host);
 }
 
-/// The terminal of the administrator is not given to the user of the image.
+/// The terminal of the administrator keeps its owner; it is not given to the user of the image.
 fn terminals_keep_their_owner(host: &Host) {
     for (name, text) in PROTECTIONS {
         let name = format!("user-{name}");
@@ -82,8 +83,9 @@ fn terminals_keep_their_owner(host: &Host) {
     }
 }
 
-/// The application says that its main process is the launcher of its health check, which has more privileges than the
-/// application. Those numbers are small, so that an attacker guesses one; here the test tells it.
+/// The application claims that its main process is the launcher of its health check, which has more
+/// privileges than the application. The process IDs are small, so an attacker could guess the right
+/// one; this test passes it on.
 fn privileges_do_not_follow_a_claim(host: &Host) {
     let container = Container::new(host, "claims");
     let health = "HealthCmd=/slow\nHealthInterval=1s\nHealthTimeout=600s\nVolume=/usr:/usr:ro\n";

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The tools of these tests work: a hostile image is run as it is written, under every protection.
+//! Checks the tools of these tests: a hostile image runs as written, under every protection.
 
 use std::path::Path;
 

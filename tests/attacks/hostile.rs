@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Images as an attacker makes them: an honest image with an attacker's programs, links and configuration on top.
+//! Builds hostile images: an honest image with programs, links and configuration of an attacker on
+//! top.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -8,15 +9,17 @@ use std::process::Command;
 
 use super::support::{self, run};
 
-/// Makes the image `name` as a layout below `directory`: the nginx image of the tests, the files that `fill` puts into an empty
-/// directory, and options of `umoci config`. On a host it is `oci:/srv/hostile/NAME`.
+/// Builds the image `name` as a layout in `directory`. It consists of the nginx image of the tests,
+/// the files that `fill` puts into an empty directory, and the options of `umoci config`. On a host
+/// it is `oci:/srv/hostile/NAME`.
 pub fn image(directory: &Path, name: &str, fill: impl FnOnce(&Path), config: &[&str]) {
     image_on("nginx", directory, name, fill);
     let image = format!("{}:latest", directory.join(name).display());
     run(Command::new("umoci").args(["config", "--image", &image]).args(config));
 }
 
-/// As [`image`], on top of another one of the tests' images, and with the configuration of that image.
+/// The same as [`image`], but on top of another image of the tests and with the configuration of
+/// that image.
 pub fn image_on(below: &str, directory: &Path, name: &str, fill: impl FnOnce(&Path)) {
     let layout = directory.join(name);
     run(Command::new("cp").arg("-r").arg(support::image(below)).arg(&layout));
@@ -35,7 +38,7 @@ pub fn script(directory: &Path, name: &str, text: &str) {
     fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
 }
 
-/// Compiles the C program `tests/attacks/programs/NAME.c`, statically linked, into a directory.
+/// Compiles the C program `tests/attacks/programs/NAME.c` into a directory, statically linked.
 #[allow(dead_code, reason = "not every kind of attack needs one")]
 pub fn program(directory: &Path, name: &str) -> PathBuf {
     let source = support::repo("tests/attacks/programs").join(format!("{name}.c"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Archives of strangers are unpacked by `sdme-image@.service`. A program in the place of the one that unpacks them tries to
-//! leave the service's sandbox; honest images from every kind of place are still imported there.
+//! `sdme-image@.service` unpacks untrusted archives. A program that replaces the importer tries to
+//! leave the sandbox of this service; honest images from all kinds of sources can still be imported
+//! in it.
 
 use std::path::Path;
 
@@ -11,7 +12,7 @@ use crate::support::require;
 
 on_every_suite!(imports_are_confined);
 
-/// Prints what the kernel knows about its process, and each attempt that succeeds.
+/// Prints what the kernel knows about the process, and each attempt that succeeds.
 const PROBE: &str = r#"#!/bin/bash
 grep -E '^(NoNewPrivs|Seccomp|CapEff|CapBnd):' /proc/self/status | tr '\t' ' '
 for place in /usr /etc /boot /home /root /srv /tmp /run /var/lib /var/lib/machines /dev /sys/fs/cgroup /proc/sys/kernel/hostname; do
@@ -60,7 +61,8 @@ fn imports_are_confined(host: &Host) {
     let said = host.ok("journalctl -q -o cat -u sdme-image@probe");
     let escapes: Vec<&str> = said.lines().filter(|line| line.starts_with("ESCAPE")).collect();
     assert!(escapes.is_empty(), "{escapes:?} in\n{said}");
-    // CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER and FSETID; SYS_ADMIN, MKNOD and SETFCAP.
+    // The low bits are CHOWN, DAC_OVERRIDE, DAC_READ_SEARCH, FOWNER and FSETID; the others are
+    // SYS_ADMIN, MKNOD and SETFCAP.
     let capabilities = format!("{:016x}", 0x1f_u64 | 1 << 21 | 1 << 27 | 1 << 31);
     for line in [
         "NoNewPrivs: 1",
@@ -82,7 +84,7 @@ fn imports_are_confined(host: &Host) {
     a_package_manager_ends_with_its_import(host);
 }
 
-/// From `/srv`, from `/tmp` and from below `/root`, with layers that are shared and devices in the archive.
+/// The images are in `/srv`, `/tmp`, `/root` and `/home`; they share layers and contain devices.
 fn honest_images_from_everywhere(host: &Host) {
     host.ok("cp -r /srv/hostile/plain /tmp/layout && cp -r /srv/hostile/plain /root/layout
         mkdir -p /tmp/tree/etc /tmp/tree/dev && cd /tmp/tree && mknod dev/disk b 8 0 && mkfifo dev/pipe
@@ -104,9 +106,10 @@ fn honest_images_from_everywhere(host: &Host) {
     host.ok("sdme-gen fs verify && ! ls -A /var/lib/sdme/store | grep import");
 }
 
-/// A package manager runs in a unit without the limits of the import, in a user namespace, and not longer than the import.
+/// A package manager runs in a unit without the restrictions of the import and in a user namespace,
+/// and it ends with the import.
 fn a_package_manager_ends_with_its_import(host: &Host) {
-    // The name of the unit has a backslash: sdme-image@oci:-srv-min\x40base.service.
+    // The name of the unit contains a backslash: sdme-image@oci:-srv-min\x40base.service.
     host.ok("ln -s /srv/images/minbase /srv/min@base");
     host.write("/etc/sdme/min.container", "[Container]\nImage=oci:/srv/min@base\n");
     let unit = r"'sdme-image@oci:-srv-min\x40base.service'";
@@ -126,7 +129,7 @@ fn a_package_manager_ends_with_its_import(host: &Host) {
         host.wait(&format!("! systemctl is-active {unit}"), 10);
         host.ok("! ls /var/lib/sdme/fs | grep min");
     }
-    // The package manager was bound to that unit and to none with a similar name.
+    // The package manager was bound to exactly this unit, and not to one with a similar name.
     host.ok("! journalctl -q -o cat -u 'sdme-image@oci:-srv-minx40base.service' | grep .");
     host.ok("sdme-gen prune && ! ls -A /var/lib/sdme/store | grep import");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: attacks on a host, run for real: hostile images, hostile applications and hostile roots of containers. Each case
-//! looks at the host and at the container's root directory afterwards; docs/security.md names the case beside each promise.
-//! A file for each kind of attack; [`hostile`] makes the images.
+//! Tier 2: real attacks on a host, by hostile images, hostile applications and hostile root
+//! directories of containers. Each case checks the host and the root directory of the container
+//! afterwards; docs/security.md names the case for each promise. There is a file for each kind of
+//! attack; [`hostile`] builds the images.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -24,7 +25,7 @@ use std::path::Path;
 use support::containers::{boot_with, ready};
 use support::host::Host;
 
-/// The protections that attacks are tried against, with what a `.container` file says for them.
+/// The protections under which attacks are tried, with their settings in a `.container` file.
 pub const PROTECTIONS: [(&str, &str); 4] = [
     ("default", ""),
     ("hardened", "Hardened=yes\n"),
@@ -32,11 +33,12 @@ pub const PROTECTIONS: [(&str, &str); 4] = [
     ("userns", "UserNS=auto\nNetwork=private\n"),
 ];
 
-/// Runs a case on a host of `suite` that has what `images` makes in an empty directory at `/srv/hostile`. The host's root is a
-/// copy of the tree and no overlay, because user namespaces need that.
+/// Runs a case on a host of `suite`. The host has the images that `images` builds in an empty
+/// directory at `/srv/hostile`. The root of the host is a copy of the tree instead of an overlay,
+/// because user namespaces need that.
 ///
 /// # Panics
-/// If an image cannot be made or the host does not boot.
+/// Panics if an image cannot be built or if the host does not boot.
 pub fn on(suite: &str, name: &str, images: fn(&Path), case: fn(&Host)) {
     if ready(suite, &["gcc", "umoci"]) {
         let own = tempfile::tempdir().unwrap();

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! An application makes links on the way to the targets of its own mounts, and root of a container on the way to what
-//! systemd-nspawn makes in the container's root directory. No mount and no file may appear anywhere else afterwards.
+//! An application puts symbolic links on the paths to the targets of its own mounts, and root of a
+//! container puts them on the paths where systemd-nspawn creates files in the root directory.
+//! Mounts and files must not appear anywhere else.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -17,11 +18,12 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
 }
 
-/// What the application replaces: directories above its mounts, with a link in place of the target.
+/// The directories above mounts that the application replaces, each with the target of the link
+/// that takes the place of the mount target.
 const PLACES: &str = "c/u:/etc/systemd/system s/key:../../../../../../../etc/machine-id b/dir:/usr/lib t/mem:/oci \
     f/file:/run/sdme-oci-run";
 
-/// Replaces them once they are there.
+/// Replaces these directories once they exist.
 const ATTACK: &str = "if [ ! -e /www/done ]; then
     for place in $PLACES; do
         directory=${place%%/*}; rest=${place#*/}
@@ -50,11 +52,11 @@ fn images(directory: &Path) {
     bases(directory);
 }
 
-/// Base operating systems in which a directory is a symbolic link to a directory of the host that this test looks at, and whether
-/// a start on them is refused.
+/// Base images in which a directory is a symbolic link to a directory of the host, and whether a
+/// start on them is refused.
 const BASES: [(&str, &str, bool); 2] = [("run", "run", true), ("log", "var/log", false)];
 
-/// Makes those images.
+/// Builds these images.
 fn bases(directory: &Path) {
     for (name, path, _) in BASES {
         image_on("base", directory, &format!("base-{name}"), |top| {
@@ -65,7 +67,8 @@ fn bases(directory: &Path) {
     }
 }
 
-/// Where something is mounted, as the first process of a container sees it; nothing when the container does not run.
+/// Returns the mount points that the first process of a container sees, or nothing if the container
+/// is not running.
 fn table(host: &Host, name: &str) -> Vec<String> {
     let procs = format!("/sys/fs/cgroup/machine.slice/systemd-nspawn@{name}.service/payload/init.scope/cgroup.procs");
     let table = host.ok(&format!("for p in $(cat {procs} 2>/dev/null); do cat /proc/$p/mountinfo; break; done"));
@@ -90,7 +93,7 @@ fn mounts_stay_in_their_application(host: &Host) {
     assert_eq!(host.ok("cat /srv/file"), "file\n");
 }
 
-/// The volumes that the image declares are enough.
+/// The declared volumes of the image are sufficient for the attack.
 fn declared_volumes(host: &Host) {
     let container = Container::new(host, "declared");
     container
@@ -117,7 +120,7 @@ fn links_above_mounts(host: &Host, name: &str, text: &str) {
     for place in ["/etc/systemd/system", "/etc/machine-id", "/usr/lib", "/oci", "/run/systemd/x"] {
         assert!(!before.contains(&place.to_owned()), "{place} in {before:?}");
     }
-    // With another mount that the application knew of before.
+    // The second file adds a mount that the application has known before.
     for file in [file.clone(), format!("{file}Volume=later:/later/x\n")] {
         container.configure(&file);
         host.ok(&format!("timeout 30 systemctl restart {}; true", container.unit));
@@ -130,7 +133,7 @@ fn links_above_mounts(host: &Host, name: &str, text: &str) {
         assert!(places.is_empty() && told.contains("is a symbolic link"), "{name}: {told}");
         host.ok(&format!("! find {}/etc /var/lib/machines -name evil.service | grep .", container.upper()));
     }
-    // The administrator mends it.
+    // The administrator repairs the volume.
     host.ok(&format!(
         "cd '/var/lib/sdme/volumes/{name}@www' && rm -r c s b t f && rm -f {}/oci/root/later",
         container.upper()
@@ -144,7 +147,7 @@ fn links_above_mounts(host: &Host, name: &str, text: &str) {
     container.systemctl("stop");
 }
 
-/// A volume below another one, as images of content managers declare them.
+/// Nested volumes work, such as those of images of content managers.
 fn nested_volumes(host: &Host, name: &str, text: &str) {
     let container = Container::new(host, name);
     container.configure(&format!("[Container]\nImage=honest.image\n{text}")).systemctl("start");
@@ -163,7 +166,8 @@ fn nested_volumes(host: &Host, name: &str, text: &str) {
     container.systemctl("stop");
 }
 
-/// Root of a container with a user namespace owns files on a path of the host as root of the host does.
+/// Without the option suid, root of a container with a user namespace cannot create setuid programs
+/// in a directory of the host.
 fn setuid_on_a_path_of_the_host(host: &Host) {
     for (name, option, mode) in [("trap", "", "755"), ("asked", ":suid", "4755")] {
         host.ok(&format!("mkdir -p /srv/{name}"));
@@ -176,7 +180,8 @@ fn setuid_on_a_path_of_the_host(host: &Host) {
     }
 }
 
-/// Root of the container replaces directories in which systemd-nspawn makes something before it enters the root directory.
+/// Root of the container replaces directories in which systemd-nspawn creates files before it
+/// enters the root directory.
 fn links_of_the_root(host: &Host) {
     host.ok("mkdir -p /var/log/journal /srv/jl /srv/target2");
     let container = Container::new(host, "root");
@@ -185,7 +190,7 @@ fn links_of_the_root(host: &Host) {
     container.systemctl("restart");
     assert_eq!(host.ok("ls -A /srv/jl"), "", "systemd-nspawn followed /var/log of the container");
     container.systemctl("stop");
-    // As a hostile base could have it.
+    // A hostile base could have the same link.
     host.ok(&format!("rm -rf {0}/run && ln -s /srv/target2 {0}/run", container.upper()));
     host.fails(&format!("systemctl start {}", container.unit));
     assert_eq!(host.ok("ls -A /srv/target2"), "");
@@ -196,10 +201,11 @@ fn links_of_the_root(host: &Host) {
     host.ok("sdme-gen rm root && test ! -L /var/log/journal/0123");
 }
 
-/// A hostile base operating system has those links. systemd-nspawn would make its own directories where a link leads to.
+/// A hostile base image has such links. Without protection, systemd-nspawn would create directories
+/// at their targets.
 fn links_of_a_base(host: &Host) {
     for (name, path, refused) in BASES {
-        // systemd-nspawn finds each directory in which it makes something.
+        // The target has each directory in which systemd-nspawn creates something.
         let place = format!("/srv/base-{name}");
         host.ok(&format!("mkdir -p {place}/log && touch {place}/honest {place}/log/honest"));
         let list = || host.ok(&format!("find {place} -printf '%p %y %m %U:%G\\n' | sort"));
@@ -210,7 +216,7 @@ fn links_of_a_base(host: &Host) {
         );
         let applications = PROTECTIONS
             .map(|(protection, text)| (protection, format!("Image=honest.image\nBase=base-{name}.image\n{text}")));
-        // Without an application, nothing of ours is mounted over the base's /var/log.
+        // Without an application, nothing is mounted over /var/log of the base.
         let system = ("system", format!("Image=base-{name}.image\nHardened=yes\n"));
         for (protection, text) in applications.into_iter().chain([system]) {
             let container = Container::new(host, &format!("on-{name}-{protection}"));
@@ -220,7 +226,7 @@ fn links_of_a_base(host: &Host) {
             let told = host.ok(&format!("journalctl -b -u {} --no-pager", container.unit));
             let named = format!("/{path} of {} is a symbolic link", container.name);
             assert_eq!(told.contains(&named), refused, "{protection}: /{path}: {told}");
-            // In the container, the link leads to a place in the container.
+            // Within the container, the link leads to a path in the container.
             let state = container.property("ActiveState");
             assert_eq!(state, if refused { "failed" } else { "active" }, "{protection}: /{path}: {told}");
             host.run(&format!("systemctl stop {}; rm {}", container.unit, container.file()));

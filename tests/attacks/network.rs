@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What pods open on a host's network, and what they leave behind: the host never becomes a router for others, and whatever
-//! a pod has made goes with the pod, even if its file is gone by then.
+//! Checks what pods change in the network of a host: the host never forwards packets of others, and
+//! everything that a pod has created vanishes with the pod, even if its file is already gone.
 
 use std::collections::BTreeSet;
 
@@ -26,7 +26,7 @@ fn pods_forward_packets_of_pods_only(host: &Host) {
     connect(host, "lan2", "198.18.2");
     serve(host, "/run/netns/lan1", "tcp", 7, "one");
     serve(host, "/run/netns/lan2", "tcp", 7, "two");
-    // A private service of the host, which route_localnet must not open for others.
+    // A private service of the host, which route_localnet must not expose.
     serve(host, "/proc/1/ns/net", "tcp", 9, "host");
     host.ok("mkdir -p /run/sdme/pods && sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0");
     host.write("/etc/sdme/a-pod-with-a-long-name.pod", "[Pod]\nNetwork=uplink\nPublishPort=5353:53/udp\n");
@@ -43,8 +43,9 @@ fn pods_forward_packets_of_pods_only(host: &Host) {
     assert_eq!(host.ok("systemctl --failed --no-legend"), "");
 }
 
-/// Which of these probes get an answer over TCP: a command that runs another one in some network, an address and a port. They are
-/// asked all at once, because each that gets none waits for two seconds.
+/// Returns the probes that get an answer over TCP. A probe is a command prefix that selects a
+/// network, an address and a port. All probes run in parallel, because each one without an answer
+/// waits for two seconds.
 fn answered(host: &Host, probes: &[(&str, &str, u16)]) -> Vec<String> {
     let one = |(prefix, address, port): &(&str, &str, u16)| {
         format!(
@@ -61,7 +62,8 @@ fn forwards(host: &Host) -> bool {
     !answers.is_empty()
 }
 
-/// Everything about the host's network that a pod could change. Why a start has failed stays until the next one.
+/// Returns everything in the network of the host that a pod could change. The cause of a failed
+/// start is excluded, because it is kept until the next start.
 fn traces(host: &Host) -> BTreeSet<String> {
     let list = "grep -r . /proc/sys/net/ipv4/ip_forward /proc/sys/net/ipv4/conf; ip -br link | cut -d' ' -f1; ip route;
         nft list ruleset; lsns -t net -no NS; cut -d' ' -f5 /proc/self/mountinfo; cd /run; find netns sdme systemd/system ! -path 'sdme/failed*';
@@ -69,7 +71,7 @@ fn traces(host: &Host) -> BTreeSet<String> {
     host.ok(list).lines().map(str::to_owned).collect()
 }
 
-/// Waits until everything is as it was.
+/// Waits until the host is in its former state.
 fn assert_traces(host: &Host, before: &BTreeSet<String>) {
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(15);
     loop {
@@ -88,7 +90,7 @@ fn services(verb: &str, host: &Host, pods: &[&str]) {
     host.ok(&format!("systemctl {verb} {}", units.join(" ")));
 }
 
-/// Waits until a unit that systemd stops by itself has stopped.
+/// Waits until systemd has stopped a unit by itself.
 fn assert_stops(host: &Host, unit: &str) {
     host.wait(&format!("systemctl show -P ActiveState {unit} | grep -x inactive"), 10);
 }
@@ -98,7 +100,7 @@ fn address(host: &Host, pod: &str) -> String {
     line.split_whitespace().nth(2).unwrap().split('/').next().unwrap().to_owned()
 }
 
-/// `pod` reaches what is outside.
+/// Asserts that `pod` reaches both outer networks.
 fn assert_reaches_out(host: &Host, pod: &str) {
     for (address, name) in [("198.18.1.2", "one"), ("198.18.2.2", "two")] {
         let answer = ask(host, &in_pod(pod), "tcp", address, 7).unwrap();
@@ -116,24 +118,24 @@ fn forwarding_is_off_before_and_after(host: &Host) {
     serve(host, "/run/sdme/pods/a-pod-with-a-long-name/netns", "tcp", 7, "longtcp");
     serve(host, "/run/sdme/pods/kernel/netns", "tcp", 7, "kernel");
     assert!(!forwards(host), "LAN1 reaches LAN2 through the host while a pod with an uplink runs");
-    // The pods themselves can do what they are to do.
+    // The pods themselves work.
     assert_reaches_out(host, LONG);
     assert_reaches_out(host, "second");
     assert_eq!(ask(host, LAN1, "udp", "198.18.1.1", 5353).unwrap(), "long 198.18.1.2\n");
     assert_eq!(ask(host, LAN2, "tcp", "198.18.2.1", 8091).unwrap(), "kernel 198.18.2.2\n");
     assert!(ask(host, "", "tcp", "127.0.0.1", 8091).unwrap().starts_with("kernel "));
-    // Another network that comes later is no exception, and a pod reaches it.
+    // A network that is added later is protected, too, and a pod reaches it.
     connect(host, "lan3", "198.18.3");
     serve(host, "/run/netns/lan3", "tcp", 7, "three");
     assert_eq!(answered(host, &[("ip netns exec lan3", "198.18.2.2", 7), (LAN2, "198.18.3.2", 7)]), [""; 0]);
     assert!(ask(host, &in_pod("second"), "tcp", "198.18.3.2", 7).unwrap().starts_with("three "));
 
-    // Nobody gets where nothing is published: not from a network to a pod, from a pod to a pod, from a network to the host's
-    // loopback, nor from a pod without an uplink to anywhere.
+    // Nothing is reachable that is not published: no pod from a network, no pod from another pod,
+    // no loopback service of the host from a network, and nothing from a pod without an uplink.
     let long = address(host, LONG);
     let [second, kernel] = ["second", "kernel"].map(in_pod);
     ask(host, "", "tcp", &long, 7).unwrap();
-    // Packets for 127.0.0.1 leave the attacker's network only if the attacker wants them to.
+    // The attacker configures its network so that packets for 127.0.0.1 leave it.
     host.ok(&format!(
         "{LAN1} sysctl -qw net.ipv4.conf.all.route_localnet=1 && {LAN1} ip address del 127.0.0.1/8 dev lo &&
          {LAN1} ip route add 127.0.0.1 via 198.18.1.1"
@@ -149,7 +151,7 @@ fn forwarding_is_off_before_and_after(host: &Host) {
     ];
     assert_eq!(answered(host, &probes), [""; 0]);
 
-    // One of several goes, the others stay.
+    // If one of several pods stops, the others keep working.
     host.ok("systemctl stop server-long-udp server-longtcp-tcp server-kernel-tcp");
     services("stop", host, &[LONG, "kernel"]);
     assert_reaches_out(host, "second");
@@ -164,7 +166,8 @@ fn forwarding_is_off_before_and_after(host: &Host) {
 }
 
 fn forwarding_that_is_on_stays_on(host: &Host) {
-    // Of one of two networks only: what comes from there is forwarded, whatever pods do; but not what comes from the other one.
+    // Forwarding is enabled for one of the two networks: its packets are forwarded regardless of
+    // pods, but those of the other network are not.
     host.ok("sysctl -qw net.ipv4.conf.lan10.forwarding=1");
     let before = traces(host);
     services("start", host, &["second"]);
@@ -174,7 +177,7 @@ fn forwarding_that_is_on_stays_on(host: &Host) {
     assert_traces(host, &before);
     host.ok("sysctl -qw net.ipv4.conf.lan10.forwarding=0");
 
-    // Of all.
+    // Forwarding is enabled for all networks.
     host.ok("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0");
     let before = traces(host);
     assert!(forwards(host));
@@ -186,7 +189,7 @@ fn forwarding_that_is_on_stays_on(host: &Host) {
     assert!(forwards(host));
     host.ok("sysctl -qw net.ipv4.ip_forward=0 net.ipv4.conf.all.accept_redirects=0");
 
-    // Somebody else switches it on and off again while a pod runs.
+    // Another program enables and disables forwarding while a pod runs.
     services("start", host, &["second"]);
     assert!(!forwards(host));
     host.ok("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0");
@@ -198,7 +201,7 @@ fn forwarding_that_is_on_stays_on(host: &Host) {
     assert!(!forwards(host));
     assert_reaches_out(host, "second");
 
-    // Somebody else needs it from now on: that stays when the last pod goes.
+    // Another program needs forwarding permanently, so it stays enabled when the last pod stops.
     host.ok("sysctl -qw net.ipv4.ip_forward=1 net.ipv4.conf.all.accept_redirects=0");
     services("stop", host, &["second"]);
     assert_traces(host, &before);
@@ -208,7 +211,7 @@ fn forwarding_that_is_on_stays_on(host: &Host) {
 
 fn a_start_that_was_cut_short_is_repaired(host: &Host) {
     let before = traces(host);
-    // As after a crash: one interface has been switched on, and nothing else.
+    // The state after a crash: one interface has been enabled, and nothing else.
     host.ok("mkdir -p /run/sdme/forward/pods && cd /proc/sys/net/ipv4/conf && \
          { grep -lx 1 */forwarding || :; } >/run/sdme/forward/unfinished && echo 1 >lan10/forwarding");
     services("start", host, &["second"]);
@@ -220,7 +223,8 @@ fn a_start_that_was_cut_short_is_repaired(host: &Host) {
 
 fn a_start_that_fails_opens_nothing(host: &Host) {
     let before = traces(host);
-    // A port that is taken, the name of an interface that is taken, which stays, and a command of the administrator's that fails.
+    // The start fails because a port is in use, because the name of an interface is in use, and
+    // because a command of the administrator fails.
     host.ok("sed -i 's/^.Pod.$/&\\nPublishPort=9:9/' /etc/sdme/second.pod && systemctl daemon-reload");
     host.fails("systemctl start sdme-pod@second.service");
     assert_traces(host, &before);
@@ -236,13 +240,13 @@ fn a_start_that_fails_opens_nothing(host: &Host) {
 }
 
 fn nothing_survives_its_file(host: &Host) {
-    // The image's import, and what the first start makes.
+    // The first start imports the image and creates permanent files.
     host.ok("systemctl start systemd-nspawn@alone && systemctl stop systemd-nspawn@alone");
     assert_stops(host, "sdme-pod@alone.service");
     let before = traces(host);
     services("start", host, &[LONG, "second", "kernel"]);
     host.ok("systemctl start systemd-nspawn@alone");
-    // One is renamed, the others are removed.
+    // One file is renamed, the others are removed.
     host.ok("cd /etc/sdme && mv second.pod third.pod && rm a-pod*.pod kernel.pod alone.container && systemctl daemon-reload");
     services("start", host, &["third"]);
     assert_reaches_out(host, "third");

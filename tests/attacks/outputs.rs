@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What an image calls its program and what a container calls its files, in the output of the administrator's commands: no
-//! output has control characters or changes the direction of text, and no file makes a command fail.
+//! The commands of the administrator print the names that an image gives to its program and a
+//! container gives to its files. No output contains control characters or changes the direction of
+//! text, and no file name makes a command fail.
 
 use std::path::Path;
 
@@ -10,13 +11,14 @@ use crate::support::host::Host;
 
 on_every_suite!(outputs_are_harmless);
 
-/// Clears a line of terminals that know C1 control characters, and writes the rest from right to left.
+/// The text clears a line on terminals that support C1 control characters, and reverses the
+/// direction of the remaining text.
 const ODD: &str = "odd-\u{9b}2K\u{85}\u{202e}txt\u{e0041}";
 
-/// The part of that which files of the configuration may have.
+/// The part of this text that configuration files may contain.
 const TURNED: &str = "odd-\u{202e}txt\u{e0041}";
 
-/// It fails with the architecture of the image.
+/// The import fails because of the architecture of the image, which the message quotes.
 const IMPORT: &str = "fs import elsewhere oci:/srv/hostile/elsewhere";
 
 fn on(suite: &str, name: &str, case: fn(&Host)) {
@@ -29,7 +31,8 @@ fn images(directory: &Path) {
     image(directory, "elsewhere", |_| (), &["--architecture", &format!("{ODD}\u{1b}[2J")]);
 }
 
-/// Makes a file and a directory with that name, and a directory whose path is longer than a system call takes.
+/// Creates a file and a directory with this name, and a directory whose path is longer than system
+/// calls accept.
 const FILES: &str =
     "use constant ODD => shift; chdir(q(/srv)); mkdir(ODD) or die; open(F, q(>), ODD . q(.file)) or die;
     for (1..60) { mkdir(q(d) x 200); chdir(q(d) x 200) or die }";
@@ -37,13 +40,13 @@ const FILES: &str =
 fn outputs_are_harmless(host: &Host) {
     host.write("/etc/sdme/odd.image", "[Image]\nImage=oci:/srv/hostile/odd\n");
     let container = Container::new(host, "web");
-    // The configuration may come from somebody else, too.
+    // Configuration files may come from another person, too.
     let file = format!("[Unit]\nDescription={TURNED}\n[Container]\nImage=odd.image\n");
     host.write("/etc/sdme/wrong.container", format!("[Container]\nImage=odd.image\nNetwork={TURNED}\n"));
     container.configure(&file).systemctl("start");
     container.ok(&format!("perl -e '{FILES}' '{ODD}'"));
 
-    // A line of diff is a path. What is below the longest path is left out.
+    // Each line of diff is a path. Everything below the longest path is omitted.
     let differences = host.ok("sdme-gen diff --all web");
     assert!(differences.lines().any(|line| line == format!("A /srv/{}", escaped(ODD))), "{differences}");
     assert!(differences.lines().any(|line| line.ends_with("/...")), "{differences}");
@@ -72,7 +75,7 @@ fn outputs_are_harmless(host: &Host) {
         let raw: Vec<char> =
             text.chars().filter(|&c| c != '\n' && (c.is_control() || ODD.contains(c) && !c.is_ascii())).collect();
         assert!(raw.is_empty(), "sdme-gen {command}: {raw:?} in {text:?}");
-        // To be sure that there was something to escape.
+        // Records that there was something to escape.
         if text.contains("odd-\\u") {
             named.push(command);
         }
@@ -85,7 +88,7 @@ fn outputs_are_harmless(host: &Host) {
     host.ok("sdme-gen rm web && ! test -e /var/lib/sdme/containers/web");
 }
 
-/// As commands print it for people.
+/// Returns the text as commands print it for people.
 fn escaped(text: &str) -> String {
     let one = |c: char| if c.is_ascii() { c.to_string() } else { format!("\\u{{{:x}}}", u32::from(c)) };
     text.chars().map(one).collect()

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Attacks by an image's working directory, and by what an application finds in `/proc`: the application must stay in its own
-//! root, whatever the working directory is and whichever processes it can see.
+//! Attacks by the working directory of an image, and by what an application finds in `/proc`. The
+//! application must stay in its own root directory, whatever its working directory is and whichever
+//! processes it sees.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
@@ -18,7 +19,8 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
     crate::on(suite, name, images, case);
 }
 
-/// Tells where the application is, and tries to write a unit into the container's root from there.
+/// Reports the position of the application, and tries to write a unit into the root directory of
+/// the container.
 const WRITE: &str = r#"cwd=$(readlink /proc/self/cwd)
 for up in . .. ../.. ../../..; do
     [ -e $up/oci/root ] && seen="$seen $up"
@@ -28,7 +30,8 @@ echo "started at $cwd, sees the container's root at:$seen" >/report/new
 mv /report/new /report/done
 exec sleep infinity"#;
 
-/// Looks for the container's root behind every descriptor, root and working directory that the application can see.
+/// Searches for the root directory of the container behind all visible descriptors, root
+/// directories and working directories.
 const LOOK: &str = r#"for path in /proc/[0-9]*/fd/* /proc/[0-9]*/root /proc/[0-9]*/cwd; do
     for up in $path $path/.. $path/../..; do
         [ -e $up/oci/root ] || continue
@@ -59,7 +62,8 @@ fn images(directory: &Path) {
     image(directory, "look", fill(LOOK, "/"), &config);
 }
 
-/// Where a working directory may lead without leaving the root, and must not lead otherwise.
+/// Returns targets of the working directory, which must not lead out of the root directory of the
+/// application.
 fn targets() -> Vec<String> {
     let descriptors = (0..20).flat_map(|n| [format!("/proc/self/fd/{n}"), format!("/proc/self/fd/{n}/..")]);
     let first = (3..12).flat_map(|n| [format!("/proc/1/fd/{n}"), format!("/proc/1/fd/{n}/..")]);
@@ -75,7 +79,7 @@ fn targets() -> Vec<String> {
     descriptors.chain(first).chain(others.map(str::to_owned)).collect()
 }
 
-/// What an attack has left where it must not be: a file outside of the application's root.
+/// Returns what an attack has left outside of the root directory of the application.
 fn escaped(host: &Host, name: &str) -> Option<String> {
     let find = format!(
         "cd /var/lib/sdme/containers/{name}/upper && find . -name escaped -not -path './oci/root/*'
@@ -86,7 +90,7 @@ fn escaped(host: &Host, name: &str) -> Option<String> {
     (!found.is_empty()).then(|| format!("{name}: the attack wrote {}", found.trim().replace('\n', ", ")))
 }
 
-/// What an attack reports, if it has seen more than the application's root.
+/// Returns the report of an attack if it has seen more than the root directory of the application.
 fn saw(host: &Host, name: &str) -> Option<String> {
     let path = format!("/var/lib/sdme/containers/{name}/upper/oci/root/report/done");
     let report = host.run(&format!("cat {path}")).stdout;
@@ -101,7 +105,8 @@ fn applications_stay_in_their_root(host: &Host) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// Starts one container per entry of `kinds` at the same time, lets `look` collect what is wrong with each, and removes them.
+/// Starts one container for each entry of `kinds` in parallel, collects the problems that `look`
+/// finds, and removes the containers.
 fn together(host: &Host, kinds: &[(String, String)], look: impl Fn(&Container<'_>) -> Vec<String>) -> Vec<String> {
     let all: Vec<Container<'_>> = kinds.iter().map(|(name, _)| Container::new(host, name)).collect();
     for (container, (_, text)) in all.iter().zip(kinds) {
@@ -112,7 +117,7 @@ fn together(host: &Host, kinds: &[(String, String)], look: impl Fn(&Container<'_
     host.run(&format!("systemctl start {}", units.join(" ")));
     let mut found = Vec::new();
     for container in &all {
-        // Either the attack reports, or the application was refused and the container has ended.
+        // Either the attack reports, or the application is refused and the container ends.
         let reported = format!("test -e {}/oci/root/report/done", container.upper());
         host.wait(&format!("{reported} || ! systemctl is-active -q {}", container.unit), 30);
         found.extend(look(container));
@@ -132,7 +137,7 @@ fn nothing_is_told_to_others(host: &Host) {
     assert!(found.is_empty(), "{}", found.join("\n"));
 }
 
-/// The image and the `.container` file as an attacker would hand them over.
+/// The image and the `.container` file are used as an attacker would provide them.
 fn as_shipped(host: &Host) -> Vec<String> {
     let look = |container: &Container<'_>| {
         let directory = format!("{}/var/log/journal", container.upper());
@@ -153,7 +158,8 @@ fn as_shipped(host: &Host) -> Vec<String> {
     PROTECTIONS.into_iter().flat_map(of).collect()
 }
 
-/// One link after the other, in containers that go on: as if the application had made the link before its restart.
+/// Tries one link after the other in a running container, as if the application had created the
+/// link before its restart.
 fn by_links(host: &Host) -> Vec<String> {
     let mut found = Vec::new();
     for (protection, text) in PROTECTIONS {
@@ -163,10 +169,12 @@ fn by_links(host: &Host) -> Vec<String> {
             container.configure(&format!("[Container]\nImage=oci:/srv/hostile/link\n{text}{more}"));
             container.systemctl("start");
             host.wait(&format!("test -e {}/oci/root/report/done", container.upper()), 20);
-            // The directory is entered before the user is changed: half of the links are enough for another user.
+            // The directory is entered before the user is changed, so half of the links are enough
+            // for another user.
             let targets: Vec<String> =
                 targets().into_iter().filter(|target| user == "root" || !target.ends_with("/..")).collect();
-            // The container is not to end with its application; a report or a failure ends each try.
+            // The container must not end with its application. Each attempt ends with a report or a
+            // failure.
             let script = format!(
                 "mkdir -p /run/systemd/system.control
                  ln -s /dev/null /run/systemd/system.control/sdme-ended@.service
@@ -197,7 +205,7 @@ fn by_links(host: &Host) -> Vec<String> {
     found
 }
 
-/// Every setting under which the launcher has been in reach of the application.
+/// Tries every setting under which the application could reach the launcher.
 fn through_proc(host: &Host) -> Vec<String> {
     host.write("/etc/sdme/allow.json", r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": []}"#);
     let of = |(protection, text): (&str, &str)| {
@@ -218,15 +226,17 @@ fn through_proc(host: &Host) -> Vec<String> {
     PROTECTIONS.into_iter().flat_map(of).collect()
 }
 
-/// What is written to the console of a container must not become a message of the host with a severity of the attacker's
-/// choice. The warnings of our own commands in the same service keep theirs.
+/// Text that a container writes to its console must not become a message of the host with a
+/// severity that the container chooses. Warnings of our own commands in the same service keep their
+/// severity.
 fn severities(host: &Host) -> Vec<String> {
     let mut found = Vec::new();
     for (protection, text) in PROTECTIONS.iter().filter(|(protection, _)| *protection != "strict") {
         let name = format!("console-{protection}");
         let container = Container::new(host, &name);
         container.configure(&format!("[Container]\nImage=oci:/srv/hostile/console\n{text}"));
-        // As if the container had run on another operating system before; sdme-gen prepare warns about that.
+        // The recorded base differs, as if the container had run on another operating system
+        // before; sdme-gen prepare warns about that.
         host.write(&format!("/var/lib/sdme/containers/{name}/base"), "something else");
         container.systemctl("start");
         let log = format!("journalctl -q -u {} -o json", container.unit);
@@ -243,8 +253,9 @@ fn severities(host: &Host) -> Vec<String> {
     found
 }
 
-/// Arguments of programs and health checks may be passwords. Neither a user of the host nor another user in the container can
-/// read them in files, and no user of the host gets to the setuid programs of an image.
+/// Arguments of programs and health checks may be passwords. Neither a user of the host nor another
+/// user in the container can read them in files, and no user of the host can reach the setuid
+/// programs of an image.
 fn arguments(host: &Host) -> Vec<String> {
     let mut found = Vec::new();
     for (protection, text) in PROTECTIONS {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Volumes that a running container has mounted and changes while the start of another container copies the first content; a
-//! lock on a volume; containers that start at the same time and share a new volume.
+//! A container changes its volume while the start of another container copies the initial content
+//! into it; a container locks its volume; several containers with a common new volume start in
+//! parallel.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, chown};
@@ -12,14 +13,15 @@ use crate::support::host::Host;
 
 on_every_suite!(volumes_lead_nowhere_and_are_filled_once);
 
-/// Starts of a container for each attacker.
+/// The number of starts for each attacker.
 const TRIES: usize = 100;
 
-/// Everything about the files of a directory.
+/// Lists all properties of the files in a directory.
 const LIST: &str = "find . -printf '%P %y %m %U:%G %n %T@ %l\\n' | sed -E 's/^( d .*) [0-9.]+ $/\\1/' | sort";
 
-/// Extended attributes of files in the image's directory: notes, and the capability `CAP_NET_BIND_SERVICE` (`linux/capability.h`:
-/// revision 2 with the effective bit, then the permitted and the inheritable set in two halves).
+/// Extended attributes of files in the directory of the image: notes, and the capability
+/// `CAP_NET_BIND_SERVICE` (`linux/capability.h`: revision 2 with the effective bit, followed by the
+/// permitted and the inheritable set in two halves).
 const ATTRIBUTES: [(&str, &str, &[u8]); 4] = [
     ("", "user.note", b"of the directory"),
     ("sub/deep", "user.note", b"of a directory"),
@@ -46,7 +48,7 @@ fn images(directory: &Path) {
         for (path, name, value) in ATTRIBUTES {
             xattr::set(data.join(path), name, value).unwrap();
         }
-        // The attacker as uid 1000 must be able to empty the volume again.
+        // The attacker with uid 1000 must be able to empty the volume again.
         for path in [data.join("sub/2"), data.join("sub/deep"), data.join("sub"), data] {
             fs::set_permissions(path, fs::Permissions::from_mode(0o777)).unwrap();
         }
@@ -66,7 +68,8 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
         host.wait(&format!("sdme-gen logs {name} | grep -q attacking"), 20);
         let started = Container::new(host, &format!("{name}-second"));
         started.configure(&format!("[Container]\nImage=race.image\nVolume={name}:/data\n"));
-        // What a start does, without the container. The attacker may make it fail, but never lead it astray.
+        // This is the part of a start before the container. The attacker may make it fail, but must
+        // not redirect it.
         let tries = format!(
             "for i in $(seq {TRIES}); do timeout 20 sdme-gen prepare {name}-second >/tmp/said 2>&1; code=$?; sdme-gen release {name}-second;
              [ $code != 124 ] || exit 1; sleep 0.06; done"
@@ -93,7 +96,8 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
 
     filled_once(host, "shared", "");
     filled_once(host, "mapped", "UserNS=auto\nNetwork=private\n");
-    // Nothing is left of a copy that has ended. One that an attacker disturbed to the end is begun again by the next start.
+    // No completed copy leaves files behind. A copy that an attacker has disturbed until its end is
+    // restarted by the next start.
     for kind in ["new", "unfinished"] {
         let left = host.ok(&format!("ls /var/lib/sdme/volumes/.state/{kind}"));
         let left: Vec<&str> = left.lines().filter(|name| !["root", "strict"].contains(name)).collect();
@@ -102,8 +106,8 @@ fn volumes_lead_nowhere_and_are_filled_once(host: &Host) {
     assert_eq!(host.ok("stat -c %a /var/lib/sdme/volumes/.state"), "700\n");
 }
 
-/// Three containers that share a new volume start at the same time: the volume has all of the image's files, once, with their
-/// owners, modes, times, links and extended attributes.
+/// Three containers that share a new volume start in parallel. The volume has all files of the
+/// image exactly once, with their owners, modes, times, links and extended attributes.
 fn filled_once(host: &Host, volume: &str, text: &str) {
     let containers = [1, 2, 3].map(|number| Container::new(host, &format!("{volume}-{number}")));
     for container in &containers {
@@ -120,7 +124,7 @@ fn filled_once(host: &Host, volume: &str, text: &str) {
         let found = xattr::get(files.join(path), name).unwrap();
         assert_eq!(found.as_deref(), Some(value), "{volume}/{path}: {name}");
     }
-    // Nothing else has attributes.
+    // No other file has attributes.
     let all = host.ok(&format!("find {volume} ! -type l -printf '%P\\n'"));
     let with: Vec<&str> = all.lines().filter(|path| xattr::list(files.join(path)).unwrap().next().is_some()).collect();
     assert_eq!(with.len(), ATTRIBUTES.len(), "{with:?}");

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Tables of cases in text files, each a few configuration files and what they lead to.
+//! Tables of cases in text files. A case consists of a few configuration files and the expected
+//! result.
 //!
-//! `## TITLE` begins a case and `--- NAME` a file of it, below `/etc/sdme` unless the name begins with a slash; `--- NAME -> TARGET`
-//! is a link. Lines after the files say what is expected, `! DIAGNOSTIC` (all of them, in order), `+ FILE: LINE` and
-//! `- FILE: LINE` that a file has or lacks a line, `+ FILE` and `- FILE` that it is there or not, `+ FILE -> TARGET`; FILE is
-//! the end of a path as `sdme-gen render` prints it. `= TEXT` and `~ TEXT` are for the test.
+//! `## TITLE` starts a case, and `--- NAME` starts a file of it. The file is below `/etc/sdme`
+//! unless its name starts with a slash; `--- NAME -> TARGET` is a symbolic link. The lines after
+//! the files have the expectations: `! DIAGNOSTIC` (all of them, in order), `+ FILE: LINE` and `-
+//! FILE: LINE` (a file has or lacks a line), `+ FILE` and `- FILE` (a file exists or not), and `+
+//! FILE -> TARGET`. FILE is the end of a path as `sdme-gen render` prints it. `= TEXT` and `~ TEXT`
+//! are interpreted by the test.
 #![allow(dead_code, clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, clippy::string_slice)]
 
 use std::collections::BTreeMap;
@@ -19,13 +22,13 @@ use sdme_gen::output::tree::{Node, Place, Tree};
 use sdme_gen::search::{SearchPath, search};
 use sdme_gen::{Compiled, compile};
 
-/// A case.
+/// A case of a table.
 #[derive(Debug, Clone, Default)]
 pub struct Case {
     pub title: String,
-    /// Names and texts; a link's text is `-> TARGET`.
+    /// The names and texts of the files. The text of a link is `-> TARGET`.
     pub files: Vec<(String, String)>,
-    /// The lines after the files.
+    /// The lines after the files, which have the expectations.
     pub wanted: Vec<String>,
 }
 
@@ -59,13 +62,13 @@ pub fn cases(table: &str) -> Vec<Case> {
 }
 
 impl Case {
-    /// Its diagnostics as text, and the tree.
+    /// Compiles the case. Returns its diagnostics as text, and the tree.
     pub fn compile(&self) -> (Vec<String>, Tree) {
         let compiled = self.compiled();
         (compiled.diagnostics.iter().map(ToString::to_string).collect(), compiled.tree)
     }
 
-    /// Its diagnostics.
+    /// Returns the diagnostics of the case.
     pub fn diagnostics(&self) -> Vec<Diagnostic> {
         self.compiled().diagnostics
     }
@@ -81,7 +84,7 @@ impl Case {
             if let Some(target) = text.strip_prefix("-> ") {
                 symlink(target, &path).unwrap();
             } else {
-                // The blank line before what comes next is not the file's.
+                // The blank line before the next part of the case does not belong to the file.
                 let text = text.strip_suffix("\n\n").map_or(text.clone(), |text| format!("{text}\n"));
                 fs::write(&path, unescaped(&text)).unwrap();
             }
@@ -89,7 +92,7 @@ impl Case {
         compile(&search(&SearchPath::below(root.path())), &facts())
     }
 
-    /// What differs from what is wanted.
+    /// Returns the expectations that are not met.
     pub fn failures(&self) -> Vec<String> {
         let (diagnostics, tree) = self.compile();
         let mut out = Vec::new();
@@ -111,14 +114,14 @@ impl Case {
     }
 }
 
-/// What a table has words for, as it is text itself.
+/// Replaces the notation of special characters, because a table is plain text.
 fn unescaped(text: &str) -> Vec<u8> {
     let marks = [("<BEL>", "\u{7}"), ("<BOM>", "\u{feff}"), ("<CR>", "\r"), ("<SPACE>", " ")];
     let text = marks.iter().fold(text.to_owned(), |text, (mark, meant)| text.replace(mark, meant));
     text.split("<FF>").map(str::as_bytes).collect::<Vec<_>>().join(&0xff)
 }
 
-/// What is known about the image `nginx`.
+/// Returns the facts about the image `nginx`.
 fn facts() -> Facts {
     let image = ImageFacts {
         mode: Mode::App,

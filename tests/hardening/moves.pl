@@ -1,5 +1,6 @@
-# Moves of root inside against the host, in lines of "WHAT: OUTCOME". A move that works must do no harm: settings are written as
-# they are, and what is created is removed again.
+# Attacks by root in a container on the host, with one line "WHAT: OUTCOME" for each. An attack that
+# succeeds must do no harm: settings are written with their current value, and created files are
+# removed.
 use strict; use warnings;
 use Errno qw(EPERM ENOSYS EACCES EINVAL ENODEV);
 
@@ -8,14 +9,14 @@ sub move { my ($what, $attempt) = @_;
   my $child = fork // die;
   if (!$child) {
     open STDOUT, '>', '/dev/null'; open STDERR, '>', '/dev/null'; open STDIN, '<', '/dev/null';
-    # Mounts made on the way are for this process only.
+    # Mounts of an attack are only visible to its process.
     exec 'unshare', '--mount', '--propagation', 'private', 'sh', '-ec', $attempt unless ref $attempt;
     exit($attempt->() ? 0 : 1);
   }
   waitpid $child, 0;
   print "$what: ", ($? == 0 ? 'succeeds' : 'stopped'), "\n";
 }
-# Whether a system call gets past the checks of permission.
+# Whether a system call gets past the permission checks of the kernel.
 sub passes { my @call = @_; sub { syscall($call[0], @call[1 .. $#call]) >= 0 || !($! == EPERM || $! == ENOSYS || $! == EACCES) } }
 sub same { my ($file) = @_; "v=\$(cat $file); printf '%s\\n' \"\$v\" >$file" }
 my $proc = 'mount -t proc proc /run/moves/proc; cd /run/moves/proc';

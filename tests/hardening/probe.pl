@@ -1,4 +1,5 @@
-# What a process may do, in lines of "WHAT: CELL". Nothing here changes anything for anybody else.
+# Prints what a process may do, with one line "WHAT: CELL" for each test. The tests change nothing
+# for other processes.
 use strict; use warnings;
 use Errno qw(EPERM ENOSYS EACCES EAFNOSUPPORT);
 use Socket;
@@ -20,7 +21,8 @@ print "root is: ", ($out == 0 ? "the host's root" : $count == 65536 ? 'nobody' :
 my $alone = grep { m{^/proc/\d+$} } glob '/proc/*'; 
 print "sees processes of others: ", ((grep { open my $f, '<', "$_/comm"; defined $f && (<$f> // '') =~ /^systemd/ } glob '/proc/[0-9]*') ? 'yes' : 'no'), "\n";
 
-# A call is denied if it fails for want of permission, or is not there; another error means that it was let through.
+# A call is denied if it fails with a permission error or does not exist. Another error means that
+# the call was allowed.
 sub denied { my ($what, @call) = @_;
   my $child = fork // die;
   if (!$child) { my $result = syscall($call[0], @call[1 .. $#call]); exit($result < 0 && ($! == EPERM || $! == ENOSYS || $! == EACCES || $! == EAFNOSUPPORT) ? 1 : 0) }

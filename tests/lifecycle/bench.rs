@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! A host on which files are tried one set after another. It begins each set as a host that never had another one: if something
-//! was left, that is reported, and a new host is booted.
+//! A host on which sets of configuration files are tried one after another. Each set must start on
+//! a clean host: if the previous set left anything, that is reported, and a new host is booted.
 
 use crate::files::{Files, Ports};
 use crate::state::State;
 use crate::support::containers::{NGINX, boot_with};
 use crate::support::host::Host;
 
-/// A host and the state it had when it was new.
+/// A host and its state right after its boot.
 pub struct Bench {
     suite: String,
     pub host: Host,
@@ -29,12 +29,12 @@ impl Bench {
         Self { suite: suite.to_owned(), host, virgin }
     }
 
-    /// Starts units, all at once. Returns what systemctl says when one does not start.
+    /// Starts units, all at once. Returns the output of systemctl if a unit does not start.
     pub fn start(&self, units: &[String]) -> Vec<String> {
         self.systemctl("start", units)
     }
 
-    /// `systemctl VERB UNIT...`; returns what it says when it fails.
+    /// Runs `systemctl VERB UNIT...`. Returns the output if it fails.
     pub fn systemctl(&self, verb: &str, units: &[String]) -> Vec<String> {
         if units.is_empty() {
             return Vec::new();
@@ -44,7 +44,8 @@ impl Bench {
         if output.success() { Vec::new() } else { output.stderr.lines().map(str::to_owned).chain([failed]).collect() }
     }
 
-    /// The state that a host has which never had other files than these, when `units` were started and the ports answer.
+    /// The state of a host that never had other files than these, after `units` were started and
+    /// the ports answer.
     pub fn wanted(&mut self, files: &Files, units: &[String], ports: &Ports) -> (State, Vec<String>) {
         files.load(&self.host);
         let mut problems = self.start(units);
@@ -54,9 +55,10 @@ impl Bench {
         (state, problems)
     }
 
-    /// Stops and removes everything. Returns how the host differs from a new one; then another one is booted.
+    /// Stops and removes everything. Returns the differences from a new host; if there are any, a
+    /// new host is booted.
     pub fn clear(&mut self) -> Vec<String> {
-        // By pattern, which takes what is loaded: also units that no file describes any more.
+        // A pattern matches all loaded units, including those that no file describes any more.
         let stop = "timeout 50 systemctl stop 'sdme-publish-*' 'sdme-pod@*.target' 'systemd-nspawn@*.service' 'sdme-pod@*.service'";
         let stopped = self.host.run(stop);
         Files::default().load(&self.host);
@@ -66,7 +68,7 @@ impl Bench {
             left.push(format!("systemctl stop: {stopped}"));
         }
         if left.is_empty() {
-            // What containers keep on purpose when they are removed.
+            // Removing a container keeps its state and its volumes on purpose.
             self.host.ok("rm -rf /var/lib/sdme/containers/* /var/lib/sdme/volumes/*");
         } else {
             self.renew();
@@ -74,7 +76,7 @@ impl Bench {
         left
     }
 
-    /// Goes on with a new host.
+    /// Replaces the host by a new one.
     pub fn renew(&mut self) {
         *self = Self::new(&self.suite);
     }

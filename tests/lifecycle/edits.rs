@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The table of edits in `edits.txt`: files, other files, and what is done with the containers that run; each compared with a
-//! host that only ever had the other files. Cases of a group run at the same time, with names and ports of their own: a group
+//! The table of edits in `edits.txt`: the files before, the files after, and the action on the
+//! running containers. Each result is compared with a host that only ever had the files after the
+//! edit. The cases of a group have their own names and ports and run at the same time: a group
 //! costs three starts, whatever the number of its cases.
 
 use std::collections::BTreeSet;
@@ -10,7 +11,7 @@ use crate::files::{Files, Ports};
 use crate::state::State;
 use crate::support::containers::ready;
 
-on_every_suite!(a_restarted_container_is_what_its_file_says);
+on_every_suite!(a_restarted_container_matches_its_file);
 
 fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
     if ready(suite, &[]) {
@@ -18,24 +19,24 @@ fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
     }
 }
 
-/// What is done after the edit and the reload.
+/// The action after the edit and the reload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Action {
-    /// Stops what has no file any more, restarts the containers, starts what is new.
+    /// Stops units without a file, restarts the containers, and starts new units.
     Restart,
     /// Restarts the targets of pods instead of their containers.
     Target,
-    /// Stops everything, then starts what has a file, right away.
+    /// Stops everything, then immediately starts all units that have a file.
     StopStart,
     /// Stops everything.
     Stop,
     /// Stops everything before the edit.
     StopFirst,
-    /// `sdme-gen rm --force` in place of an edit.
+    /// `sdme-gen rm --force` without an edit.
     Rm,
     /// `sdme-gen rm --force` after the edit.
     RmAfter,
-    /// `sdme-gen rm --force` after the edit in between.
+    /// `sdme-gen rm --force` after the intermediate edit.
     RmChanged,
 }
 
@@ -54,7 +55,7 @@ impl Action {
         }
     }
 
-    /// Whether the containers run afterwards.
+    /// Whether the containers run after the action.
     fn leaves_running(self) -> bool {
         matches!(self, Self::Restart | Self::Target | Self::StopStart)
     }
@@ -71,20 +72,20 @@ pub struct Case {
     title: String,
     group: String,
     action: Action,
-    /// The files before the edit, and the ports that answer by then.
+    /// The files before the edit, and the ports that answer then.
     pub before: (Files, Ports),
     between: Files,
-    /// The files after the edit, and the ports that answer when they have been acted upon.
+    /// The files after the edit, and the ports that answer after the action.
     pub after: (Files, Ports),
 }
 
 impl Case {
-    /// What to start afterwards.
+    /// The units that must run after the action.
     fn runs(&self) -> Vec<String> {
         if self.action.leaves_running() { self.after.0.units() } else { Vec::new() }
     }
 
-    /// The action as commands of a shell.
+    /// The action as shell commands.
     fn commands(&self) -> String {
         let (old, new) = (self.before.0.units(), self.after.0.units());
         let only = |all: &[String], keep: &dyn Fn(&String) -> bool| -> Vec<String> {
@@ -100,7 +101,8 @@ impl Case {
                 assert!(has_target, "{}: no pod", self.title);
                 vec![("stop", gone), ("start", added), ("restart", stays(true))]
             }
-            // A pod's target stops before the pod does, which a start right after that would take back.
+            // The target of a pod stops before the pod does; a start right after that would cancel
+            // the stop of the pod.
             Action::StopStart if self.before.0.all_units().iter().any(is_target) => {
                 vec![("stop", self.before.0.all_units()), ("", Vec::new()), ("start", new)]
             }
@@ -123,7 +125,7 @@ impl Case {
     }
 }
 
-/// The table, with the placeholders of each case filled in.
+/// The cases of the table, with the placeholders of each case filled in.
 pub fn cases() -> Vec<Case> {
     let mut all: Vec<Case> = Vec::new();
     let mut group = "";
@@ -167,7 +169,7 @@ pub fn cases() -> Vec<Case> {
     all
 }
 
-/// All files of several cases, or all ports.
+/// The files of several cases together.
 pub fn files<'a>(all: impl IntoIterator<Item = &'a Files>) -> Files {
     all.into_iter().fold(Files::default(), |mut sum, files| {
         sum.extend(files);
@@ -179,7 +181,7 @@ pub fn ports<'a>(all: impl IntoIterator<Item = &'a Ports>) -> Ports {
     Ports(all.into_iter().flat_map(|ports| ports.0.clone()).collect())
 }
 
-fn a_restarted_container_is_what_its_file_says(bench: &mut Bench) {
+fn a_restarted_container_matches_its_file(bench: &mut Bench) {
     let all = cases();
     assert!(all.len() >= 40, "{} edits", all.len());
     let only = std::env::var("SDME_TEST_EDITS").unwrap_or_default();
@@ -197,7 +199,7 @@ fn a_restarted_container_is_what_its_file_says(bench: &mut Bench) {
     assert!(problems.is_empty(), "{} problems:\n{}", problems.len(), problems.join("\n"));
 }
 
-/// Tries cases at the same time. Returns each problem with the case it belongs to.
+/// Runs the cases at the same time. Returns each problem with the title of its case.
 fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
     let mut problems = Vec::new();
     let mut report = |when: &str, lines: Vec<String>| {
@@ -219,7 +221,8 @@ fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
     let before = files(cases.iter().map(|case| &case.before.0));
     before.load(&bench.host);
     report("first start", bench.start(&before.units()));
-    // Ports that are to answer until the action: those of containers that are stopped before the edit are not among them.
+    // The ports that must answer until the action; those of containers that are stopped before the
+    // edit are not among them.
     let stays = |case: &&&Case| case.action != Action::StopFirst;
     let old = ports(cases.iter().map(|case| &case.before.1));
     report("before the edit", old.dead(&bench.host));
@@ -227,7 +230,8 @@ fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
     let old = ports(cases.iter().filter(stays).map(|case| &case.before.1));
     let state = State::of(&bench.host).without_generated();
 
-    // The edit in between, and the files that are to be: a reload changes nothing but what generators write.
+    // Load the intermediate files, then the final ones: a reload changes only what generators
+    // write.
     let between = |case: &&Case| match case.action {
         Action::Rm => case.before.0.clone(),
         _ if !case.between.0.is_empty() => case.between.clone(),
@@ -252,7 +256,7 @@ fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
     report("after the action", answering.dead(&bench.host));
     let is = State::of(&bench.host).without_generated();
     report("after the action", wanted.without_generated().changes_to(&is));
-    // What the generator kept for the sake of what ran goes with the next reload.
+    // The generator keeps the units of running containers; the next reload removes them.
     bench.host.ok("systemctl daemon-reload");
     report("after one more reload", wanted.changes_to(&State::of(&bench.host)));
     report("everything stopped and removed", bench.clear());
@@ -260,12 +264,13 @@ fn try_group(bench: &mut Bench, group: &str, cases: &[&Case]) -> Vec<String> {
     problems
 }
 
-/// Does the actions of cases at the same time.
+/// Runs the actions of the cases at the same time.
 fn act(bench: &Bench, cases: &[&Case], which: impl Fn(&Case) -> bool, report: &mut dyn FnMut(&str, Vec<String>)) {
     let run = |case: &&&Case| format!("{{ {}}} 2>&1 | sed 's/^/{}: /' &\n", guarded(&case.commands()), case.name);
     let script: String = cases.iter().filter(|case| which(case)).map(|case| run(&case)).collect();
     let output = bench.host.ok(&format!("{script}wait"));
-    // What systemctl and rm say when all went well, and the warning that a reload is due, are left out.
+    // Other output is ignored: the messages of successful commands, and systemctl's warning that a
+    // reload is due.
     let failed = output.lines().filter(|line| line.contains("failed") || line.contains("status "));
     report("action", failed.map(str::to_owned).collect());
     if cases.iter().any(|case| which(case) && case.action.removes()) {
@@ -273,7 +278,8 @@ fn act(bench: &Bench, cases: &[&Case], which: impl Fn(&Case) -> bool, report: &m
     }
 }
 
-/// Commands that are all run, and say so when they fail or take too long.
+/// Runs each command even if the one before has failed. A command that fails or exceeds 45 seconds
+/// is printed with its status.
 fn guarded(commands: &str) -> String {
     let lines: Vec<String> =
         commands.lines().map(|line| format!("timeout 45 {line} || echo \"{line}: status $?\"\n")).collect();
@@ -281,7 +287,7 @@ fn guarded(commands: &str) -> String {
 }
 
 impl Case {
-    /// Whether a line speaks of a port of this case.
+    /// Whether a line contains a port of this case.
     fn owns_port(&self, line: &str) -> bool {
         let tens = (8000 + 10 * self.name[1..].parse::<usize>().unwrap()) / 10;
         (1..10).any(|digit| line.contains(&format!("{tens}{digit}")))
@@ -289,7 +295,7 @@ impl Case {
 }
 
 #[test]
-fn the_table_of_edits_is_read() {
+fn the_table_of_edits_is_parsed() {
     let all = cases();
     let first = &all[0];
     assert_eq!((first.name.as_str(), first.action), ("e00", Action::Restart));

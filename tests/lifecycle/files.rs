@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! Configuration files as the tests write them: short texts, the units they lead to, and the ports that must answer.
+//! Configuration files of the tests: short texts, their units, and the ports that must answer.
 
 use std::collections::BTreeMap;
 
 use crate::support::tiers::Machine;
 
-/// The files of `/etc/sdme` by name, but for the image's own. A text `-> TARGET` is a symbolic link.
+/// The files of `/etc/sdme` by name, except the one of the image. A text `-> TARGET` is a symbolic
+/// link.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Files(pub BTreeMap<String, String>);
 
-/// A program that answers on one port with that port's number.
+/// The line for a server that answers on one port with the number of the port.
 fn answers(port: &str) -> String {
     let server = format!("server {{ listen {port}; return 200 {port}; }}");
     format!("Exec=sh -c 'echo \"{server}\" >/etc/nginx/conf.d/site.conf && exec nginx -g \"daemon off;\"'")
 }
 
 impl Files {
-    /// Adds a file. In a text, `LISTEN=PORT` stands for an application that listens on that port; the first section and the image
-    /// are written out unless the text begins with a section.
+    /// Adds a file. In the text, `LISTEN=PORT` stands for an application that listens on that port.
+    /// The first section and the image are added unless the text begins with a section.
     pub fn add(&mut self, name: &str, text: &str) {
         let start = match name.rsplit('.').next() {
             _ if text.starts_with(['[', '-']) => "",
@@ -32,7 +33,7 @@ impl Files {
         self.0.insert(name.to_owned(), start.to_owned() + &text.lines().map(line).collect::<String>());
     }
 
-    /// Makes these the files of `/etc/sdme`, in place of all others. The image stays.
+    /// Writes these files to `/etc/sdme` and removes all others except the one of the image.
     pub fn write(&self, host: &impl Machine) {
         let mut script = "cd /etc/sdme && find . -type f,l ! -name nginx.image -delete\n".to_owned();
         for (name, text) in &self.0 {
@@ -45,7 +46,7 @@ impl Files {
         host.ok(&script);
     }
 
-    /// Makes these the files and has systemd read them.
+    /// Writes these files and reloads systemd.
     pub fn load(&self, host: &impl Machine) {
         self.write(host);
         host.ok("systemctl daemon-reload");
@@ -55,13 +56,14 @@ impl Files {
         self.0.extend(other.0.clone());
     }
 
-    /// The units that an administrator would start: sockets of what starts on demand, targets of pods, services of containers.
+    /// The units that an administrator would start: sockets of what starts on demand, targets of
+    /// pods, and services of containers.
     pub fn units(&self) -> Vec<String> {
         let mut pods = Vec::new();
         let mut containers = Vec::new();
         for (file, text) in &self.0 {
             let Some((stem, kind)) = file.rsplit_once('.') else { continue };
-            // A template describes nothing by itself; its instance's text is the template's.
+            // A template has no unit of its own; its instances are symbolic links to it.
             if stem.ends_with('@') {
                 continue;
             }
@@ -81,7 +83,8 @@ impl Files {
         pods
     }
 
-    /// The same with the services behind sockets that start on demand: everything that has to be stopped.
+    /// These units and the services behind sockets that start on demand: everything that has to be
+    /// stopped.
     pub fn all_units(&self) -> Vec<String> {
         let plain = |text: &String| text.replace("StartOnDemand=yes", "StartOnDemand=no");
         let behind = Self(self.0.iter().map(|(name, text)| (name.clone(), plain(text))).collect()).units();
@@ -96,19 +99,22 @@ fn value<'a>(text: &'a str, key: &str) -> Option<&'a str> {
     text.lines().find_map(|line| line.strip_prefix(key))
 }
 
-/// Ports that must answer, each `PORT`, `ADDRESS:PORT`, or one of these with `=TEXT` for the text of the answer.
+/// Ports that must answer. Each is `PORT` or `ADDRESS:PORT`, optionally with `=TEXT` for the
+/// beginning of the answer.
 #[derive(Debug, Clone, Default)]
 pub struct Ports(pub Vec<String>);
 
 impl Ports {
-    /// The ports that do not answer as they must, asked all at once. A new application gets some seconds to listen.
+    /// The ports that do not answer as they must. All are asked at the same time. A new application
+    /// has ten seconds to listen.
     pub fn dead(&self, host: &impl Machine) -> Vec<String> {
         let ask = |port: &String| {
             let (place, text) = port.split_once('=').unwrap_or((port, ""));
             let place = if place.contains(':') { place.to_owned() } else { format!("127.0.0.1:{place}") };
             format!("ask '{port}' 'http://{place}/' '{text}' &\n")
         };
-        // A connection to a closed port fails at once, so ten seconds are many attempts; one attempt may wait for a start on demand.
+        // A connection to a closed port fails at once and is retried for ten seconds; one attempt
+        // may wait for a start on demand.
         let script = r#"ask() {
             while [ $SECONDS -lt 10 ]; do
                 found=$(curl -fsS --max-time 15 "$2" 2>&1) && [[ $found == "$3"* ]] && return

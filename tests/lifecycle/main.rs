@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: the life cycle of containers and pods. After an edit, a reload and a restart, the host must be in the same state as a
-//! host that never had other files; after everything was stopped and removed, in the state of a host that never had any.
-//! [`state`] describes a host as text, [`bench`] drives it, and `edits.txt` is the table of edits. [`reboot`] tries some of them in a
-//! virtual machine that is rebooted between the edit and the start. [`random`] tries random sequences of edits and commands.
+//! Tier 2: the life cycle of containers and pods. After an edit, a reload and a restart, the host
+//! must be in the same state as a host that never had other files. After everything was stopped and
+//! removed, it must be in the state of a host that never had any. [`state`] describes a host as
+//! text, [`bench`] drives it, and `edits.txt` is the table of edits. [`reboot`] tries some of them
+//! in a virtual machine that is rebooted between the edit and the start. [`random`] tries random
+//! sequences of edits and commands.
 //!
-//! `SDME_TEST_EDITS=TEXT` tries the edits with that text in their title or group only.
+//! `SDME_TEST_EDITS=TEXT` selects the edits that have the text in their title or group.
 
 #![allow(
     clippy::unwrap_used,

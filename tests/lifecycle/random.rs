@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Random sequences of edits, mistakes and repairs, reloads, starts, stops, restarts, kills and removals over five containers and
-//! three pods. After each sequence, what runs and has a valid file is restarted and everything else stopped: then the host must be
-//! in the state of a host that only had the files of the end; and, all stopped and removed, in the state of a new host.
-//! The seed of each sequence is printed. `SDME_TEST_SEED=SEED SDME_TEST_SEQUENCES=COUNT` tries others, or one again.
+//! Random sequences of edits, mistakes and repairs, reloads, starts, stops, restarts, kills and
+//! removals of five containers and three pods. After each sequence, what runs and has a valid file
+//! is restarted, and everything else is stopped. Then the host must be in the state of a host that
+//! only had the final files, and after everything was stopped and removed, in the state of a new
+//! host. The seed of each sequence is printed. `SDME_TEST_SEED=SEED SDME_TEST_SEQUENCES=COUNT`
+//! tries other sequences, or one again.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -13,17 +15,19 @@ use crate::state::State;
 use crate::support::containers::ready;
 use crate::support::random::Random;
 
-on_every_suite!(any_sequence_ends_in_what_the_files_say);
+on_every_suite!(any_sequence_ends_in_the_state_of_its_files);
 
 const CONTAINERS: u64 = 5;
 const PODS: u64 = 3;
-/// How many steps a sequence has at most.
+/// The maximum number of steps of a sequence.
 const STEPS: u64 = 6;
-/// The seed of the first sequence unless `SDME_TEST_SEED` says otherwise; each of the following sequences has the next number.
+/// The seed of the first sequence unless `SDME_TEST_SEED` is set; each following sequence has the
+/// next number.
 const SEED: u64 = 1;
-/// How many sequences are tried unless `SDME_TEST_SEQUENCES` says otherwise. One takes ten to twenty seconds on an idle machine.
+/// The number of sequences unless `SDME_TEST_SEQUENCES` is set. One takes ten to twenty seconds on
+/// an idle machine.
 const SEQUENCES: u64 = 2;
-/// A line that no file may have.
+/// A line with an unknown key, which makes a file invalid.
 const MISTAKE: &str = "Imge=x\n";
 
 fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
@@ -32,7 +36,7 @@ fn on(suite: &str, _: &str, case: fn(&mut Bench)) {
     }
 }
 
-/// The files as they are, and what was done so far.
+/// The current files, and a log of the steps so far.
 #[derive(Debug)]
 struct Sequence {
     random: Random,
@@ -43,7 +47,6 @@ struct Sequence {
 impl Sequence {
     /// A sequence that begins with some containers and pods.
     fn new(seed: u64) -> Self {
-        // Neighbouring seeds are to have different beginnings; zero would stay zero.
         let random = Random::new(seed);
         let mut this = Self { random, files: Files::default(), log: String::new() };
         (1..=PODS).for_each(|number| this.edit_pod(number));
@@ -54,7 +57,8 @@ impl Sequence {
     fn edit_container(&mut self, number: u64) {
         let port = 8000 + 10 * number + self.random.below(3);
         let pod = 1 + self.random.below(PODS);
-        // Each program writes its configuration anew: the container keeps the file of an earlier one.
+        // LISTEN= writes the configuration of nginx again at each start, because the container
+        // keeps the one of an earlier start.
         let text = match self.random.below(6) {
             0 => format!("Network=private\nPublishPort={port}:80\nLISTEN=80\n"),
             1 => format!("Network=private\nPublishPort={port}:80\nPublishMode=nft\nLISTEN=80\n"),
@@ -72,13 +76,14 @@ impl Sequence {
         self.files.add(&format!("pod-{number}.pod"), &format!("PublishPort={port}:80\n{more}"));
     }
 
-    /// Any file that is there.
+    /// The name of a random file, if there are any files.
     fn any_file(&mut self) -> Option<String> {
         let names: Vec<&str> = self.files.0.keys().map(String::as_str).collect();
         (!names.is_empty()).then(|| self.random.pick(&names).to_owned())
     }
 
-    /// One step. Starts of what is invalid or removed fail, as they must; only the end is looked at.
+    /// Does one step. Starts of invalid or removed units fail, as they must; only the final state
+    /// is checked.
     fn step(&mut self, bench: &Bench) {
         let container = 1 + self.random.below(CONTAINERS);
         let pod = 1 + self.random.below(PODS);
@@ -121,7 +126,7 @@ impl Sequence {
         }
     }
 
-    /// Whether a file is valid, and so are those it names.
+    /// Whether a file and the pod that it names are valid.
     fn is_valid(&self, name: &str) -> bool {
         let Some(text) = self.files.0.get(name) else { return false };
         let pod = text.lines().find_map(|line| line.strip_prefix("Pod=").or(line.strip_prefix("OciPod=")));
@@ -135,35 +140,36 @@ impl Sequence {
     }
 }
 
-/// The containers and pods' targets that are active.
+/// The active containers and targets of pods.
 fn active(bench: &Bench) -> BTreeSet<String> {
     let list = "systemctl list-units --plain --no-legend --state=active,activating 'systemd-nspawn@*.service' 'sdme-pod@*.target'";
     let units = bench.host.ok(list);
     units.lines().filter_map(|line| line.split(' ').next()).map(str::to_owned).collect()
 }
 
-/// Brings what runs or has failed up to date, as an administrator would: restarts what has a valid file, stops or removes the
-/// rest. Returns what runs then, and what went wrong.
+/// Updates what runs or has failed, as an administrator would: restarts what has a valid file, and
+/// stops or removes the rest. Returns the units that run then, and the problems.
 fn update(bench: &Bench, sequence: &Sequence) -> (Vec<String>, Vec<String>) {
     sequence.files.load(&bench.host);
     let valid = sequence.valid_units();
     let failed = "systemctl list-units --failed --plain --no-legend 'systemd-nspawn@*.service' | cut -d' ' -f1";
     let failed = bench.host.ok(failed);
     let (again, lost): (Vec<&str>, Vec<&str>) = failed.lines().partition(|unit| valid.contains(*unit));
-    // Why a container has failed is known until its next start, and a release that was killed leaves mounts until then.
+    // The reason of a failure is kept until the next start of the container, and a release that was
+    // killed leaves mounts until then.
     for unit in &lost {
         let name = unit.trim_start_matches("systemd-nspawn@").trim_end_matches(".service");
         bench.host.run(&format!("sdme-gen rm {name}"));
     }
     if !lost.is_empty() {
-        // With the files that sdme-gen rm has removed.
+        // Write the files again that `sdme-gen rm` has removed.
         sequence.files.load(&bench.host);
     }
     bench.host.run("systemctl reset-failed");
     let running = active(bench).into_iter().chain(again.into_iter().map(str::to_owned)).collect::<BTreeSet<_>>();
     let (stays, goes): (Vec<String>, Vec<String>) = running.into_iter().partition(|unit| valid.contains(unit));
     let mut problems = bench.systemctl("stop", &goes);
-    // A pod that runs for a container by itself, without its target, is restarted by its service.
+    // A pod that was started by a container without its target is restarted by its service.
     let pods = "systemctl list-units --plain --no-legend --state=active 'sdme-pod@pod-*.service' | cut -d' ' -f1";
     let pods = bench.host.ok(pods);
     let is_valid = |pod: &&str| sequence.is_valid(&pod.replace("sdme-pod@", "").replace(".service", ".pod"));
@@ -176,7 +182,8 @@ fn update(bench: &Bench, sequence: &Sequence) -> (Vec<String>, Vec<String>) {
     (stays.into_iter().chain(pods).collect(), problems)
 }
 
-/// The published TCP ports behind which an application of those units listens on port 80.
+/// The published TCP ports whose container is one of the units and has an application that listens
+/// on port 80.
 fn ports(sequence: &Sequence, units: &[String]) -> Ports {
     let runs = |name: &str| units.contains(&format!("systemd-nspawn@{name}.service"));
     let published = |(file, text): (&String, &String)| {
@@ -187,7 +194,7 @@ fn ports(sequence: &Sequence, units: &[String]) -> Ports {
     Ports(sequence.files.0.iter().filter_map(published).collect())
 }
 
-/// Runs a sequence and compares its end.
+/// Runs a sequence and checks the final state.
 fn try_sequence(bench: &mut Bench, seed: u64) -> Vec<String> {
     let mut sequence = Sequence::new(seed);
     sequence.files.load(&bench.host);
@@ -203,7 +210,7 @@ fn try_sequence(bench: &mut Bench, seed: u64) -> Vec<String> {
     let failed = "for unit in $(systemctl list-units --failed --plain --no-legend | cut -d' ' -f1); do
         journalctl -b --no-pager -o short-monotonic -n 15 UNIT=$unit + _SYSTEMD_UNIT=$unit; done";
     let failed = bench.host.run(failed).stdout;
-    // What stopped since the last reload has its units among the generator's until the next one.
+    // The generator keeps the units of what stopped since the last reload until the next one.
     bench.host.ok("systemctl daemon-reload");
     let reloaded = State::of(&bench.host);
     problems.extend(bench.clear().iter().map(|line| format!("after everything was removed: {line}")));
@@ -221,7 +228,7 @@ fn try_sequence(bench: &mut Bench, seed: u64) -> Vec<String> {
     problems
 }
 
-fn any_sequence_ends_in_what_the_files_say(bench: &mut Bench) {
+fn any_sequence_ends_in_the_state_of_its_files(bench: &mut Bench) {
     let number = |name: &str| std::env::var(name).ok().map(|value| value.parse::<u64>().unwrap());
     let first = number("SDME_TEST_SEED").unwrap_or(SEED);
     let count = number("SDME_TEST_SEQUENCES").unwrap_or(SEQUENCES);
@@ -235,7 +242,7 @@ fn any_sequence_ends_in_what_the_files_say(bench: &mut Bench) {
 }
 
 #[test]
-fn a_seed_makes_the_same_sequence() {
+fn the_same_seed_yields_the_same_sequence() {
     let [one, two, other] = [1, 1, 2].map(|seed| Sequence::new(seed).files);
     assert_eq!(one, two);
     assert_ne!(one, other);

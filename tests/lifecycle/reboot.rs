@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tier 3: a virtual machine is rebooted after the edit, so the containers start on the new files without a reload, and without a
-//! stop that removed what they had on the old ones.
+//! Tier 3: a virtual machine is rebooted after the edit. The containers start with the new files,
+//! without a reload and without a stop that would remove what they left with the old files.
 
 use std::fs;
 use std::process::Command;
@@ -12,11 +12,11 @@ use crate::support::containers::{NGINX, installed};
 use crate::support::vm::Vm;
 use crate::support::{image, require};
 
-/// How many edits of the table are tried, from its beginning, unless `SDME_TEST_REBOOTS` says otherwise: an emulated machine takes
-/// half a minute for the three starts of one.
+/// The number of edits, from the beginning of the table, unless `SDME_TEST_REBOOTS` is set. An
+/// emulated machine takes half a minute for the three starts of one edit.
 const EDITS: usize = 3;
 
-/// Starts units and waits for their ports; then reads the machine's state.
+/// Starts units, waits for their ports, and reads the machine's state.
 fn started(vm: &Vm, units: &[String], ports: &Ports) -> State {
     vm.ok(&format!("systemctl start {}", units.join(" ")));
     assert_eq!(ports.dead(vm), Vec::<String>::new());
@@ -24,7 +24,7 @@ fn started(vm: &Vm, units: &[String], ports: &Ports) -> State {
 }
 
 #[test]
-fn a_machine_rebooted_after_the_edit_is_what_the_files_say() {
+fn a_machine_rebooted_after_the_edit_matches_the_files() {
     if !require(&["root", "cpio", "make", "build", "image:nginx", "tree:qemu", "vm"]) {
         return;
     }
@@ -33,7 +33,8 @@ fn a_machine_rebooted_after_the_edit_is_what_the_files_say() {
     fs::create_dir_all(&images).unwrap();
     assert!(Command::new("cp").arg("-r").args([image("nginx"), images.join("nginx")]).status().unwrap().success());
     fs::write(staged.path().join("etc/sdme/nginx.image"), format!("[Image]\nImage={NGINX}\n")).unwrap();
-    // Many containers start at once, and the machine is emulated.
+    // Many containers start at once in an emulated machine, which may take longer than the default
+    // timeout.
     let slow = staged.path().join("etc/systemd/system/systemd-nspawn@.service.d/slow.conf");
     fs::create_dir_all(slow.parent().unwrap()).unwrap();
     fs::write(slow, "[Service]\nTimeoutStartSec=5min\n").unwrap();
@@ -45,7 +46,7 @@ fn a_machine_rebooted_after_the_edit_is_what_the_files_say() {
     let after = files(edits().map(|case| &case.after.0));
     let answering = ports(edits().map(|case| &case.after.1));
 
-    // The first boot never had other files: what runs then is what is wanted.
+    // At the first boot the machine never had other files: its state is the expected one.
     let mut vm = Vm::boot_with("edits", &[staged.path().to_owned()]);
     after.load(&vm);
     let wanted = started(&vm, &after.units(), &answering);

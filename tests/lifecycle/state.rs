@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! The state of a host as lines of text: everything that containers, pods and published ports change on a host while they run.
-//! Two hosts with the same lines are in the same state.
+//! The state of a host as lines of text: everything that containers, pods and published ports
+//! change on a host while they run. Two hosts with the same lines have the same state.
 
 use std::collections::BTreeSet;
 
 use crate::support::tiers::Machine;
 
-/// Waits until systemd has no job left and no unit is between two states, then prints one line for each fact; each line begins
-/// with the kind of fact.
+/// Waits until systemd has no jobs and no unit is activating or deactivating, then prints one line
+/// for each fact. Each line begins with the kind of the fact.
 const SCRIPT: &str = r#"
 units() {
     systemctl list-units --all --plain --no-legend --no-pager 'systemd-nspawn@*' 'sdme-*'
@@ -45,7 +45,7 @@ done
 true
 "#;
 
-/// Parts of lines that say nothing about equality, each with the reason.
+/// Parts of lines that are ignored in a comparison, each with the reason.
 const LEFT_OUT: &[(&str, &str)] = &[
     ("/run/systemd/nspawn/locks", "systemd-nspawn names them after inodes and leaves them"),
     ("/run/systemd/nspawn/propagate", "systemd-nspawn leaves the directory of a machine that has ended"),
@@ -58,7 +58,7 @@ const LEFT_OUT: &[(&str, &str)] = &[
     ("address: lo", "the loopback interface's address never changes"),
 ];
 
-/// Paths that stay after their first use, on every host, as empty directories.
+/// Paths that remain on every host after their first use, as empty directories.
 const STAYS: &[&str] = &[
     "path: /run/sdme/containers d",
     "path: /run/sdme/names d",
@@ -68,7 +68,7 @@ const STAYS: &[&str] = &[
     "path: /run/systemd/nspawn/unix-export d",
 ];
 
-/// Where the generators write. A reload may change these paths and nothing else.
+/// The paths of the generators' output. A reload may change these paths and nothing else.
 const GENERATED: &[&str] = &["path: /run/systemd/generator", "file: /run/systemd/generator"];
 
 /// The state of a host at one time.
@@ -76,7 +76,7 @@ const GENERATED: &[&str] = &["path: /run/systemd/generator", "file: /run/systemd
 pub struct State(BTreeSet<String>);
 
 impl State {
-    /// Reads the state of a host that has come to rest.
+    /// Reads the state of a host after it has settled.
     pub fn of(host: &impl Machine) -> Self {
         let lines = host.ok(SCRIPT);
         let known = |line: &str| {
@@ -85,26 +85,26 @@ impl State {
         Self(lines.lines().filter(|line| !known(line)).map(|line| line.trim_end().to_owned()).collect())
     }
 
-    /// The same without what generators have written.
+    /// The state without the output of generators.
     pub fn without_generated(&self) -> Self {
         let generated = |line: &&String| GENERATED.iter().any(|start| line.starts_with(start));
         Self(self.0.iter().filter(|line| !generated(line)).cloned().collect())
     }
 
-    /// What another state has less (`-`) and more (`+`) than this one, by line. Of a path that only one of them has, neither its
-    /// contents nor what is below it is listed.
+    /// The lines that only this state has (`-`) and that only the other state has (`+`). If only
+    /// one of them has a path, neither its content nor anything below it is listed.
     pub fn changes_to(&self, other: &Self) -> Vec<String> {
         let missing = topmost(self.0.difference(&other.0)).map(|line| format!("- {line}"));
         missing.chain(topmost(other.0.difference(&self.0)).map(|line| format!("+ {line}"))).collect()
     }
 }
 
-/// The path that a line is about.
+/// The path in a `path:` line.
 fn path(line: &str) -> Option<&str> {
     line.strip_prefix("path: ")?.split(' ').next()
 }
 
-/// Lines without those about what is in or below a path of another line.
+/// The lines, without those about the content of a path of another line or about anything below it.
 fn topmost<'a>(lines: impl Iterator<Item = &'a String>) -> impl Iterator<Item = &'a String> {
     let lines: Vec<&String> = lines.collect();
     let paths: BTreeSet<String> = lines.iter().filter_map(|line| path(line)).map(str::to_owned).collect();
@@ -113,7 +113,7 @@ fn topmost<'a>(lines: impl Iterator<Item = &'a String>) -> impl Iterator<Item = 
 }
 
 #[test]
-fn changes_of_a_state_are_its_lines() {
+fn changes_list_only_the_topmost_paths() {
     let state = |lines: &[&str]| State(lines.iter().map(|&line| line.to_owned()).collect());
     let before =
         state(&["unit: a active", "path: /run/systemd/generator/a f", "path: /run/x/a f", "file: /run/x/b:old"]);

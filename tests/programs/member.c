@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
-// A member of a network that finds others by name: member VERB ARGUMENT....
-// hosts NAME: the addresses that /etc/hosts has for the name, read by this program itself, as programs with a resolver of their own do.
-// resolve NAME: the addresses that the C library finds.
-// keep NAME COUNT: resolves the name COUNT times, once a second, in one process, and prints what it finds.
-// serve PORT HOST PORT QUESTION [HOST PORT QUESTION]: a web server whose page has the first bytes that each of these servers answers;
-// in the question, ~ ends a line and ^ is a byte of zero. Bytes of an answer that cannot be printed are dots.
+// A member of a network that finds others by name: member VERB ARGUMENT...
+// hosts NAME: prints the addresses of the name in /etc/hosts, which the program reads itself, like
+// programs with their own resolver.
+// resolve NAME: prints the addresses that the C library finds.
+// keep NAME COUNT: resolves the name COUNT times, once a second, in one process, and prints the
+// addresses.
+// serve PORT HOST PORT QUESTION [HOST PORT QUESTION]: a web server whose page has the first bytes
+// of the answers of these servers. In a question, ~ ends a line and ^ is a zero byte. Unprintable
+// bytes of an answer are shown as dots.
 #include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -44,7 +47,7 @@ static int keep(const char *name, int count) {
   return 0;
 }
 
-// Writes what a server answers to the question.
+// Sends the question to a server, and writes its answer to `out`.
 static void ask(FILE *out, const char *host, const char *port, const char *question) {
   struct addrinfo hints = {.ai_socktype = SOCK_STREAM}, *all;
   struct timeval limit = {5, 0};

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-// A program without a C library, for images that hold nothing else: gcc -static -nostdlib. What it does is its first
-// argument: dump (how many arguments and variables there are, and then these, each string ended by a NUL), id (user, group,
-// supplementary groups, HOME), open (writes through every name of its output), long (one line without an end), lines
-// (that many numbered lines).
+// A program without a C library, for images that contain nothing else; compiled with gcc -static
+// -nostdlib. Its first argument selects the action: dump (prints the numbers of arguments and of
+// variables, and then all of them, each terminated by a NUL), id (prints user, group, supplementary
+// groups and HOME), open (writes through every name of its output), long (writes one line without
+// an end), lines N (writes N numbered lines).
 #include <asm/unistd.h>
 
 typedef unsigned long word;
@@ -36,7 +37,7 @@ static word length(const char *text) {
   return n;
 }
 
-// Compilers make calls of these out of loops.
+// Compilers replace loops by calls of memset and strlen.
 void *memset(void *to, int value, word count) {
   volatile char *bytes = to;
   for (word i = 0; i < count; i++) bytes[i] = value;
@@ -62,7 +63,7 @@ static void print(const char *text) {
   put(1, text, length(text));
 }
 
-// The digits of a number at the end of the buffer.
+// Writes the digits of a number in front of `end`, and returns the first digit.
 static char *digits(word number, char *end) {
   do *--end = '0' + number % 10;
   while (number /= 10);
@@ -148,7 +149,7 @@ __attribute__((used)) static void start(word *stack) {
   case 'l':
     if (argv[1][1] == 'i') {
       many_lines(argv[2]);
-      // The launcher is to be looked at.
+      // The process stays, because the test inspects the launcher.
       call(__NR_ppoll, 0, 0, 0, 0);
     } else {
       memset(buffer, 'x', 50000);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-// The program of the images that stand for real ones: gcc -static. As an entrypoint it listens on all ports of the variable
-// PORTS (for example "80/tcp 53/udp") and answers every request with "NAME PORT", NAME being the variable of that name. Arguments
-// of the command do not matter, except that a command "migrate" ends at once with success. Under another name than serve it is a
-// client: its last argument is a URL http://HOST:PORT/, or it asks 127.0.0.1 at the port in PROBE.
+// The program of the images that replace real ones; compiled with gcc -static. As an entrypoint it
+// listens on all ports in the variable PORTS (for example "80/tcp 53/udp") and answers every
+// request with "NAME PORT", where NAME is the value of the variable NAME. Other arguments are
+// ignored, except "migrate", which ends the program at once with success. Under another name than
+// serve it is a client: it requests the URL http://HOST:PORT/ in its last argument, or otherwise
+// 127.0.0.1 at the port in the variable PROBE.
 #include <netdb.h>
 #include <poll.h>
 #include <stdio.h>
@@ -81,7 +83,7 @@ int main(int argc, char **argv) {
       }
       int fd = accept(all[i].fd, NULL, NULL);
       if (fd < 0) continue;
-      // A client that says nothing must not keep the others waiting.
+      // A client that sends nothing must not block the others.
       struct pollfd said = {.fd = fd, .events = POLLIN};
       if (poll(&said, 1, 2000) > 0 && read(fd, text, sizeof text) > 0) {
         int all_of_it = snprintf(text, sizeof text, "HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n%s", length, body);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
-# validate.py VERSION DIRECTORY: checks all documents of the YAML files of a directory against the schemas of a version of
-# Kubernetes, strictly: a field that the version does not know is a mistake. Needs no network.
+# validate.py VERSION DIRECTORY: checks all documents in the YAML files of a directory with the
+# schemas of a version of Kubernetes. The check is strict: a field that the version does not know is
+# a mistake. Needs no network.
 import pathlib
 import sys
 
@@ -17,7 +18,7 @@ for path in sorted(pathlib.Path(directory).glob("*.yaml")):
         count += 1
         try:
             kubernetes_validate.validate(document, version, strict=True)
-        except Exception as error:  # Whatever is wrong is told, with its place.
+        except Exception as error:  # The message has the place of the mistake.
             wrong += 1
             name = document.get("metadata", {}).get("name")
             print(f"{path.name}: {document.get('kind')} {name}: {error}", file=sys.stderr)

@@ -5,14 +5,14 @@ use super::host::{Builder, Host};
 use super::{cache, repo, require};
 use std::process::Command;
 
-/// The application image: four layers, listens on port 80, stops on SIGQUIT.
+/// The application image: it has four layers, listens on port 80, and stops on SIGQUIT.
 pub const NGINX: &str = "oci:/srv/images/nginx";
 /// The base operating system image: Debian 13.
 pub const DEBIAN: &str = "oci:/srv/images/base";
-/// What the application answers with.
+/// The page of the application image.
 pub const WELCOME: &str = "hello from the nginx image\n";
 
-/// Whether a host of `suite` can be booted with everything that is installed on it; see [`require`].
+/// Whether a host of `suite` with the software can be booted here; see [`require`].
 pub fn ready(suite: &str, more: &[&str]) -> bool {
     let tree = format!("tree:{suite}");
     let needs =
@@ -20,10 +20,10 @@ pub fn ready(suite: &str, more: &[&str]) -> bool {
     require(&[&needs, more].concat())
 }
 
-/// What `make install` installs, below a directory of its own.
+/// Runs `make install` into a temporary directory.
 ///
 /// # Panics
-/// If it cannot be installed.
+/// If the installation fails.
 pub fn installed() -> tempfile::TempDir {
     let staged = tempfile::tempdir().unwrap();
     let output = Command::new("make")
@@ -31,7 +31,7 @@ pub fn installed() -> tempfile::TempDir {
         .arg(repo(""))
         .arg("install")
         .arg(format!("DESTDIR={}", staged.path().display()))
-        // Of the make that may have called us.
+        // A make that runs the tests sets these variables, which must not apply here.
         .env_remove("MAKEFLAGS")
         .env_remove("MAKELEVEL")
         .output()
@@ -46,13 +46,14 @@ pub fn boot(suite: &str, name: &str) -> Host {
     boot_with(Host::builder(suite, name))
 }
 
-/// Boots what `builder` describes, with the software installed and the images in `/srv/images`.
+/// Boots the host of `builder`, with the software installed and the images in `/srv/images`.
 pub fn boot_with(builder: Builder) -> Host {
     let staged = installed();
     builder.stage(staged.path()).bind(&cache().join("images"), "/srv/images").boot()
 }
 
-/// A directory of the host that shows an imported application's files, to be read.
+/// The path of a directory on the host with the files of an imported application. They must not be
+/// changed.
 pub fn files_of(host: &Host, image: &str) -> String {
     let link = format!("/var/lib/sdme/fs/{image}");
     let record: serde_json::Value = serde_json::from_str(&host.read(&format!("{link}/image.json"))).unwrap();
@@ -64,19 +65,19 @@ pub fn files_of(host: &Host, image: &str) -> String {
         return own;
     }
     let at = format!("/run/files-of/{image}");
-    // The newer system calls take no more than 255 bytes for all directories together.
+    // fsconfig(2) accepts at most 255 bytes for all directories together; mount(2) accepts a page.
     let mount = format!("LIBMOUNT_FORCE_MOUNT2=always mount -t overlay -o lowerdir={lower} overlay {at}");
     host.ok(&format!("mkdir -p {at} && (mountpoint -q {at} || {mount})"));
     at
 }
 
-/// `word` as a file has to spell it.
+/// `word` as a quoted word of a configuration file.
 pub fn quoted(word: &str) -> String {
     let mut out = String::from("\"");
     for character in word.chars() {
         match character {
             '"' | '\\' => out.extend(['\\', character]),
-            // Specifiers and variables, which are replaced.
+            // Specifiers and variables would be replaced.
             '%' | '$' => out.extend([character, character]),
             '\n' => out += "\\n",
             character if character.is_ascii_control() => out += &format!("\\x{:02x}", u32::from(character)),
@@ -87,12 +88,12 @@ pub fn quoted(word: &str) -> String {
     out + "\""
 }
 
-/// A container on a host, whether it is configured already or not.
+/// A container on a host, configured or not.
 #[derive(Debug, Clone)]
 pub struct Container<'a> {
     pub host: &'a Host,
     pub name: String,
-    /// Its service.
+    /// The name of its service.
     pub unit: String,
 }
 
@@ -106,30 +107,31 @@ impl<'a> Container<'a> {
         format!("/etc/sdme/{}.container", self.name)
     }
 
-    /// Writes its file and has systemd read it.
+    /// Writes the file of the container and reloads systemd.
     pub fn configure(&self, text: &str) -> &Self {
         self.host.write(&self.file(), text);
         self.host.ok("systemctl daemon-reload");
         self
     }
 
-    /// `systemctl VERB UNIT`, which must succeed.
+    /// Runs `systemctl VERB UNIT`, which must succeed.
     pub fn systemctl(&self, verb: &str) -> &Self {
         self.host.ok(&format!("systemctl {verb} {}", self.unit));
         self
     }
 
-    /// A property of its service.
+    /// A property of the container's service.
     pub fn property(&self, name: &str) -> String {
         self.host.ok(&format!("systemctl show -P {name} {}", self.unit)).trim().to_owned()
     }
 
-    /// Where its own files are on the host.
+    /// The upper layer of the container on the host.
     pub fn upper(&self) -> String {
         format!("/var/lib/sdme/containers/{}/upper", self.name)
     }
 
-    /// Runs a shell command inside of it, with the base's programs.
+    /// Runs a shell command in the container, with the programs of its base. The command must
+    /// succeed.
     pub fn ok(&self, command: &str) -> String {
         let command = command.replace('\'', r"'\''");
         self.host.ok(&format!("systemd-run -M {} --wait --pipe -q sh -c '{command}'", self.name))

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! A systemd host in namespaces, from a cached Debian tree; see `tests/host/boot`. It ends with the value that stands
-//! for it, and also if the test is killed: the kernel then closes the pipe the host's supervisor waits on.
+//! A systemd host in namespaces, from a cached Debian tree; see `tests/host/boot`. The host ends
+//! when its [`Host`] is dropped. It also ends if the test is killed, because the kernel then closes
+//! the pipe on which the host's supervisor waits.
 
 use super::{Output, cache, discard, repo, scratch};
 use std::fs::File;
@@ -10,7 +11,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-/// How long a command may take unless a test says otherwise.
+/// The default timeout of a command.
 const LIMIT: Duration = Duration::from_secs(60);
 
 /// A running host.
@@ -21,7 +22,7 @@ pub struct Host {
     _lifeline: ChildStdin,
 }
 
-/// What a host is to be made of.
+/// The options of a host that is not booted yet.
 #[derive(Debug)]
 pub struct Builder {
     tree: PathBuf,
@@ -38,25 +39,26 @@ impl Builder {
         self
     }
 
-    /// Binds `source` of this machine at `target`, read-only.
+    /// Binds the directory `source` of the test machine at `target`, read-only.
     #[must_use]
     pub fn bind(mut self, source: &Path, target: &str) -> Self {
         self.arguments.push(format!("{}:{target}", source.display()));
         self
     }
 
-    /// Gives the host a copy of the tree as its root, not an overlay, which takes a second longer. For containers that
-    /// map the IDs of the host's own `/usr`: the kernel does not do that on overlayfs.
+    /// Gives the host a copy of the tree as its root instead of an overlay, which takes a second
+    /// longer. This is for containers with mapped IDs of the host's own `/usr`: the kernel does not
+    /// support ID-mapped mounts of overlayfs.
     #[must_use]
     pub fn copy(mut self) -> Self {
         self.options.push("-c");
         self
     }
 
-    /// Boots it.
+    /// Boots the host.
     ///
     /// # Panics
-    /// If the host is not up in time, with the end of its log and of its journal.
+    /// If the host is not up in time. The message has the end of its log and of its journal.
     #[must_use]
     pub fn boot(self) -> Host {
         let directory = scratch(&self.name);
@@ -82,7 +84,8 @@ impl Builder {
 }
 
 impl Host {
-    /// Boots a host from the cached tree `suite`; `name` is for whoever looks at the machine meanwhile.
+    /// Boots a host from the cached tree `suite`. The `name` is for people who look at the test
+    /// machine meanwhile.
     #[must_use]
     pub fn boot(suite: &str, name: &str) -> Self {
         Self::builder(suite, name).boot()
@@ -95,29 +98,30 @@ impl Host {
         overlays.iter().fold(builder, |builder, overlay| builder.stage(overlay)).boot()
     }
 
-    /// Starts to describe a host.
+    /// The options of a host from the cached tree `suite`; see [`Host::boot`].
     #[must_use]
     pub fn builder(suite: &str, name: &str) -> Builder {
         Builder { tree: cache().join(suite), name: name.to_owned(), options: Vec::new(), arguments: Vec::new() }
     }
 
-    /// Where everything the host writes is: `upper` (or `copy`) for its root, `var` for its `/var`.
+    /// The directory of everything that the host writes: `upper` (or `copy`) for its root, `var`
+    /// for its `/var`.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
 
-    /// The process ID of the host's systemd, as seen here.
+    /// The process ID of the host's systemd in the PID namespace of the test.
     pub fn pid(&self) -> u32 {
         let pid = std::fs::read_to_string(self.directory.join("pid")).unwrap_or_default();
         pid.trim().parse().unwrap_or_else(|_| panic!("no host runs in {}", self.directory.display()))
     }
 
-    /// Runs a shell command inside.
+    /// Runs a shell command on the host, for at most a minute.
     pub fn run(&self, command: &str) -> Output {
         self.run_for(command, LIMIT)
     }
 
-    /// Runs a shell command inside, for at most `limit`.
+    /// Runs a shell command on the host, for at most `limit`; then its status is 124.
     pub fn run_for(&self, command: &str, limit: Duration) -> Output {
         self.run_with(command, limit, &[])
     }
@@ -125,10 +129,11 @@ impl Host {
     fn run_with(&self, command: &str, limit: Duration, input: &[u8]) -> Output {
         let seconds = limit.as_secs();
         let id = self.next_output.fetch_add(1, Ordering::Relaxed);
-        // Files, not pipes: what the command leaves running in the background may keep those open.
+        // Files, not pipes: a process that the command leaves in the background may keep a pipe
+        // open.
         let files = ["in", "out", "err"].map(|kind| self.directory.join(format!("command-{id}.{kind}")));
         std::fs::write(&files[0], input).unwrap();
-        // The inner limit ends the command, the outer one the wait for it.
+        // The inner timeout ends the command; the outer one ends the wait for it.
         let status = Command::new("timeout")
             .args(["-k", "1", &(seconds + 10).to_string()])
             .arg(repo("tests/host/run"))
@@ -147,45 +152,45 @@ impl Host {
         Output { status: status.code().unwrap_or(255), stdout, stderr }
     }
 
-    /// Runs a shell command inside that must succeed, and returns what it wrote.
+    /// Runs a shell command on the host that must succeed, and returns its standard output.
     ///
     /// # Panics
-    /// If it does not, with its output and the end of the host's journal.
+    /// If the command fails. The message has its output and the end of the host's journal.
     pub fn ok(&self, command: &str) -> String {
         let output = self.run(command);
         assert!(output.success(), "{}", self.context(&format!("{command}\n{output}")));
         output.stdout
     }
 
-    /// Runs a shell command inside that must fail, and returns what it wrote to both streams.
+    /// Runs a shell command on the host that must fail, and returns both of its output streams.
     ///
     /// # Panics
-    /// If it succeeds.
+    /// If the command succeeds.
     pub fn fails(&self, command: &str) -> String {
         let output = self.run(command);
         assert!(!output.success(), "{}", self.context(&format!("must fail: {command}\n{output}")));
         output.stdout + &output.stderr
     }
 
-    /// Writes a file inside, with its directories.
+    /// Writes a file on the host, and creates its directories.
     ///
     /// # Panics
-    /// If it cannot be written.
+    /// If the file cannot be written.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let command = format!("mkdir -p \"$(dirname '{path}')\" && cat >'{path}'");
         let output = self.run_with(&command, LIMIT, content.as_ref());
         assert!(output.success(), "{}", self.context(&format!("write {path}\n{output}")));
     }
 
-    /// Reads a file inside.
+    /// Reads a file of the host.
     pub fn read(&self, path: &str) -> String {
         self.ok(&format!("cat '{path}'"))
     }
 
-    /// Runs `command` inside until it succeeds, and returns what it wrote.
+    /// Runs `command` on the host until it succeeds, and returns its standard output.
     ///
     /// # Panics
-    /// If it does not within `seconds`.
+    /// If the command does not succeed within `seconds`.
     pub fn wait(&self, command: &str, seconds: u64) -> String {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
@@ -199,20 +204,20 @@ impl Host {
         }
     }
 
-    /// Fetches `url` inside until it answers, and returns the body.
+    /// Fetches `url` on the host until it answers, and returns the body.
     pub fn wait_http(&self, url: &str, seconds: u64) -> String {
         self.wait(&format!("curl -fsS --max-time 5 '{url}'"), seconds)
     }
 
-    /// A program of this machine in the host's network; it ends with the host. The tools for building and serving
-    /// images are not in the trees.
+    /// A program of the test machine in the host's network and PID namespace; it ends with the
+    /// host. The tools that build and serve images are not in the trees.
     pub fn outside(&self, program: &str) -> Command {
         let mut command = Command::new("nsenter");
         command.args(["--net", "--pid", "-t", &self.pid().to_string(), "--", program]);
         command
     }
 
-    /// Starts such a program with its output in a file of the host's directory.
+    /// Starts such a program. Its output goes to a file in the host's directory.
     pub fn spawn_outside(&self, program: &str, arguments: &[&str]) -> Child {
         let log = File::create(self.directory.join(format!("{}.log", program.replace('/', "_")))).unwrap();
         let errors = log.try_clone().unwrap();
@@ -220,10 +225,10 @@ impl Host {
         command.args(arguments).stdin(Stdio::null()).stdout(log).stderr(errors).spawn().unwrap()
     }
 
-    /// Reboots it and waits until it is up again.
+    /// Reboots the host and waits until it is up again.
     ///
     /// # Panics
-    /// If that takes longer than a minute.
+    /// If the reboot takes longer than a minute.
     pub fn reboot(&self) {
         let before = self.pid();
         self.run("systemctl reboot");
@@ -238,12 +243,12 @@ impl Host {
         let text = |path: &Path| std::fs::read_to_string(path).unwrap_or_default().trim().to_owned();
         let pid = text(&self.directory.join("pid"));
         pid != before.to_string()
-            // Until it has become systemd, the process still has this machine's root.
+            // Before the process has executed systemd, its root is still that of the test machine.
             && text(&Path::new("/proc").join(&pid).join("comm")) == "systemd"
             && ["running", "degraded"].contains(&self.run("systemctl is-system-running").stdout.trim())
     }
 
-    /// `what`, and the state the host is in.
+    /// The text `what`, followed by the state of the host.
     fn context(&self, what: &str) -> String {
         let jobs = self.run("systemctl list-jobs --no-legend; systemctl --failed --no-legend").stdout;
         let journal = self.run("journalctl -b -q -n 60 --no-pager -o short-monotonic").stdout;
@@ -252,7 +257,7 @@ impl Host {
         format!("{directory}: {what}\njobs and failed units:\n{jobs}\njournal:\n{journal}\nlog:\n{log}")
     }
 
-    /// Shuts it down in order, leaving its files for a look at them until the value is dropped.
+    /// Shuts the host down in order. Its files remain until the value is dropped.
     pub fn power_off(&self) {
         self.stop(&["--poweroff"]);
     }

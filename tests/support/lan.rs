@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Local networks around a test's host: network namespaces, each with a veth pair to the host, and servers and clients in them.
+//! Local networks around the host of a test: network namespaces, each with a veth pair to the host,
+//! and servers and clients in them.
 
 use super::host::Host;
 
-/// Servers and clients for protocols curl does not speak.
+/// A server and a client for protocols that curl does not support.
 const TOOLS: [(&str, &str); 2] = [
     (
         "/srv/server",
@@ -28,7 +29,7 @@ $s->recv(my $b, 2000) // exit 1; print \"$b\\n\" if $b;
     ),
 ];
 
-/// Starts a server in a network namespace; it answers with its name and the client's address.
+/// Starts a server in a network namespace. It answers with its name and the address of the client.
 pub fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
     host.ok(&format!(
         "systemd-run -q --unit=server-{name}-{protocol} -p NetworkNamespacePath={netns} perl /srv/server {protocol} {port} {name}"
@@ -40,7 +41,7 @@ pub fn serve(host: &Host, netns: &str, protocol: &str, port: u16, name: &str) {
     );
 }
 
-/// What a server answers when it is asked from the network of `prefix`.
+/// The answer of a server to a client that runs with the command prefix `prefix`.
 ///
 /// # Errors
 /// The client's error message, if there is no answer within five seconds.
@@ -59,7 +60,8 @@ pub fn tools(host: &Host) {
     }
 }
 
-/// Makes a network namespace `name` with the address `NET.2`, whose default route is the host's end, `NET.1`, of a veth pair.
+/// Creates a network namespace `name` with the address `NET.2`. Its default route is `NET.1`, the
+/// host's end of a veth pair.
 pub fn connect(host: &Host, name: &str, net: &str) {
     host.ok(&format!(
         "ip netns add {name} && ip link add {name}0 type veth peer name eth0 netns {name} &&

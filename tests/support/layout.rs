@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! OCI layouts made of archives.
+//! Writes OCI image layouts from archives.
 
 use std::fs;
 use std::io::Write as _;
@@ -7,18 +7,18 @@ use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
 
-/// The SHA-256 digest, in hexadecimal.
+/// The SHA-256 digest in hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"))
 }
 
-/// An OCI layout with one image, tagged `one`, of these uncompressed archives.
+/// Writes an OCI layout with one image, tagged `one`, whose layers are these uncompressed archives.
 pub fn layout(path: &Path, layers: &[Vec<u8>]) -> PathBuf {
     tagged(path, layers, &[("one", serde_json::json!({"Cmd": ["x"]}))])
 }
 
-/// An OCI layout of images that have the same uncompressed archives and differ in their tag and their configuration (`config` of the
-/// OCI image specification).
+/// Writes an OCI layout of images with the same uncompressed archives as layers. Each has its tag
+/// and its configuration (`config` of the OCI image specification).
 pub fn tagged(path: &Path, layers: &[Vec<u8>], images: &[(&str, serde_json::Value)]) -> PathBuf {
     fs::create_dir_all(path.join("blobs/sha256")).unwrap();
     fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();

@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Eight containers on three networks with names and the default one, and who of them reaches whom; the same on hosts in namespaces and
-//! in virtual machines.
+//! Eight containers on three named networks and the default one, and which of them can reach each
+//! other. Tests use them on hosts in namespaces and in virtual machines.
 
 use std::collections::BTreeMap;
 
 use super::tiers::{Machine, answers, in_pod, nginx};
 
-/// Each container, the pod it is in, the networks of that, and the lines of its own.
+/// Each container, its pod, the networks of that pod, and the container's own lines.
 pub const CONTAINERS: [(&str, &str, &[&str], &str); 8] = [
     ("edge", "edge", &["front"], "Network=front\nPublishPort=8081:8080\nPublishPort=5353:53/udp\nUserNS=auto\n"),
     (
@@ -24,7 +24,8 @@ pub const CONTAINERS: [(&str, &str, &[&str], &str); 8] = [
     ("lone", "lone", &["bridge"], "Network=bridge\n"),
 ];
 
-/// The port that a container's application listens on; members of a pod share their network.
+/// The port of a container's application. Members of a pod share their network, so their ports
+/// differ.
 pub fn port(name: &str) -> u16 {
     if name == "worker" { 8090 } else { 8080 }
 }
@@ -49,7 +50,7 @@ pub fn units() -> String {
     CONTAINERS.map(|(name, ..)| format!("systemd-nspawn@{name}")).join(" ")
 }
 
-/// Waits until every application answers in its own network, for `patience` seconds each.
+/// Waits until every application answers in its own network, up to `patience` seconds for each.
 pub fn assert_up(machine: &impl Machine, patience: u64) {
     for (name, pod, ..) in CONTAINERS {
         let ask = format!("{} curl -fsS http://127.0.0.1:{}/ | grep -x {name}", in_pod(pod), port(name));
@@ -57,7 +58,8 @@ pub fn assert_up(machine: &impl Machine, patience: u64) {
     }
 }
 
-/// What is answered in `from` by each of `addresses`, all asked at once; a dash by those that cannot be reached.
+/// The answers of `addresses` to requests from the container `from`, all at once; a dash for an
+/// address that cannot be reached.
 pub fn answers_in(machine: &impl Machine, from: &str, addresses: &[String]) -> Vec<String> {
     let ask = |(index, address): (usize, &String)| {
         let url = if address.contains("http") { address.clone() } else { format!("http://{address}/") };
@@ -69,14 +71,14 @@ pub fn answers_in(machine: &impl Machine, from: &str, addresses: &[String]) -> V
     output.lines().map(str::to_owned).collect()
 }
 
-/// The addresses of a pod by IP version, as it has them.
+/// The global addresses of a pod, in the order of `ip address`.
 pub fn addresses(machine: &impl Machine, pod: &str) -> Vec<String> {
     let output = machine.ok(&format!("{} ip -o address show scope global", in_pod(pod)));
     let address = |line: &str| line.split_whitespace().nth(3).map(|a| a.split('/').next().unwrap().to_owned());
     output.lines().filter_map(address).collect()
 }
 
-/// Who reaches whom, by name and by every address.
+/// Checks which containers reach each other, by name and by every address.
 pub fn assert_matrix(machine: &impl Machine) {
     let addresses: BTreeMap<&str, Vec<String>> =
         CONTAINERS.iter().map(|(name, pod, ..)| (*name, addresses(machine, pod))).collect();
@@ -89,7 +91,8 @@ pub fn assert_matrix(machine: &impl Machine) {
             asked.push(format!("{to}:{}", port(to)));
             expected.push(answer(shared));
             for (index, address) in addresses[to].iter().enumerate() {
-                // The addresses are in the order of the networks; the first network has one of each version.
+                // The addresses are in the order of the networks; only the first network has an
+                // address of each IP version.
                 let network = if address.contains(':') { theirs[0] } else { *theirs.get(index).unwrap_or(&theirs[0]) };
                 let network = if to == "api" { if address == "10.5.0.77" { "back" } else { "front" } } else { network };
                 let host = if address.contains(':') { format!("[{address}]") } else { address.clone() };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What the tests against a real systemd share: hosts in namespaces ([`host`]), virtual machines ([`vm`]), and the gate
-//! in front of them. The scripts under `tests/host` and `tests/vm` do the work and can be used by hand; nothing is
-//! downloaded or built from here: `tests/prepare` does that.
+//! Helpers of the tests that use a real systemd: hosts in namespaces ([`host`]), virtual machines
+//! ([`vm`]), and [`require`], which skips a test if a requirement is missing. The scripts in
+//! `tests/host` and `tests/vm` do the work and can also be used by hand. Nothing is downloaded or
+//! built here: `tests/prepare` does that.
 
 #![allow(dead_code)]
 
@@ -24,7 +25,8 @@ use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// One test of each case for each system manager, by the file's function `on(SUITE, NAME, CASE)`.
+/// Makes each case a test for each system manager. A test calls the function `on(SUITE, NAME,
+/// CASE)` of its file.
 #[allow(unused_macros, reason = "not every file has such cases")]
 macro_rules! on_every_suite {
     ($($case:ident),+ $(,)?) => {
@@ -38,10 +40,10 @@ macro_rules! on_every_suite {
     };
 }
 
-/// What a command left behind.
+/// The result of a command.
 #[derive(Debug, Clone)]
 pub struct Output {
-    /// The exit status; 128 and more for a signal, 124 for a command that took too long.
+    /// The exit status; 128 plus the number of a signal, or 124 after a timeout.
     pub status: i32,
     /// Standard output.
     pub stdout: String,
@@ -62,13 +64,14 @@ impl fmt::Display for Output {
     }
 }
 
-/// Whether everything in `needs` is there; if not, the test says what is missing and is to return. With
-/// `SDME_TEST_REQUIRE=1`, as in CI, a missing thing is a failure.
+/// Whether everything in `needs` is available. If not, this prints what is missing, and the test
+/// must return. With `SDME_TEST_REQUIRE=1`, as in CI, a missing requirement is a failure.
 ///
-/// A need is `root`, `cgroup2`, `build`, `tree:NAME`, `image:NAME`, `vm`, `kubernetes-validate` or the name of a program.
+/// A requirement is `root`, `cgroup2`, `build`, `tree:NAME`, `image:NAME`, `vm`,
+/// `kubernetes-validate` or the name of a program.
 ///
 /// # Panics
-/// If something is missing and `SDME_TEST_REQUIRE=1`.
+/// If a requirement is missing and `SDME_TEST_REQUIRE` is `1`.
 pub fn require(needs: &[&str]) -> bool {
     let missing: Vec<String> = needs.iter().filter_map(|need| missing(need)).collect();
     if missing.is_empty() {
@@ -77,7 +80,7 @@ pub fn require(needs: &[&str]) -> bool {
     let thread = std::thread::current();
     let line = format!("SKIP {}: {}", thread.name().unwrap_or("?"), missing.join(", "));
     assert!(std::env::var_os("SDME_TEST_REQUIRE").is_none_or(|value| value != "1"), "{line}");
-    // Not a macro: the test harness catches what those print, and shows it for failures only.
+    // Not `eprintln!`: the test harness captures its output and shows it only for failed tests.
     let mut stderr = std::io::stderr();
     writeln!(stderr, "{line}").unwrap();
     false
@@ -111,42 +114,43 @@ fn on_path(program: &str) -> bool {
     std::env::split_paths(&path).any(|directory| directory.join(program).is_file())
 }
 
-/// Runs a program of this machine that must succeed.
+/// Runs a program of the test machine that must succeed.
 ///
 /// # Panics
-/// If it does not, with what it wrote to standard error.
+/// If the program fails. The message has its standard error.
 pub fn run(command: &mut std::process::Command) {
     let output = command.output().unwrap();
     assert!(output.status.success(), "{command:?}: {}", String::from_utf8_lossy(&output.stderr));
 }
 
-/// The OCI layout `tests/host/image` built; its tag is `latest`.
+/// The OCI layout that `tests/host/image` has built; its tag is `latest`.
 pub fn image(name: &str) -> PathBuf {
     cache().join("images").join(name)
 }
 
-/// A directory of this package.
+/// A path below the directory of this package.
 pub fn repo(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
 }
 
-/// Where `make build` puts what it builds.
+/// The target directory of `make build`.
 fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| repo("target"), |path| repo("").join(path))
 }
 
-/// Where `tests/host/tree` keeps its trees.
+/// The directory in which `tests/host/tree` keeps its trees.
 pub fn cache() -> PathBuf {
     std::env::var_os("SDME_TEST_CACHE").map_or_else(|| repo("target/hosts"), PathBuf::from)
 }
 
-/// A fresh directory of its own for one host or machine, on a real file system.
+/// The path of a new directory for one host or machine, on a real file system. The caller creates
+/// the directory.
 fn scratch(name: &str) -> PathBuf {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let all = repo("target/test-hosts");
     std::fs::create_dir_all(&all).unwrap();
     for entry in all.read_dir().unwrap().flatten() {
-        // Left by a test run that was killed.
+        // The directory was left by a test run that was killed.
         let name = entry.file_name().into_string().unwrap_or_default();
         let owner = name.rsplit('-').nth(1).and_then(|pid| pid.parse::<u32>().ok());
         if owner.is_some_and(|pid| !Path::new(&format!("/proc/{pid}")).exists()) {
@@ -157,7 +161,7 @@ fn scratch(name: &str) -> PathBuf {
     all.join(format!("{name}-{}-{id}", std::process::id()))
 }
 
-/// Removes what a host or machine wrote, unless `SDME_TEST_KEEP` asks to keep it.
+/// Removes the files of a host or machine, unless `SDME_TEST_KEEP` is set.
 fn discard(directory: &Path) {
     if std::env::var_os("SDME_TEST_KEEP").is_none() {
         std::fs::remove_dir_all(directory).ok();

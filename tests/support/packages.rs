@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Packages of what `make build` has built, and hosts they are installed on.
+//! Packages of what `make build` has built, and hosts on which they are installed.
 
 use super::host::{Builder, Host};
 use super::repo;
@@ -9,10 +9,10 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-/// Runs a program that must succeed, and returns what it wrote.
+/// Runs a program that must succeed, and returns both of its output streams.
 ///
 /// # Panics
-/// If it does not, with its output.
+/// If the program fails. The message has its output.
 pub fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     let output = Command::new(program.as_ref())
         .args(arguments)
@@ -25,15 +25,17 @@ pub fn run(program: impl AsRef<Path>, arguments: &[&str]) -> String {
     text
 }
 
-/// Makes a package of `kind`, or `arch`, of what `make build` has built, unless it has been made of that already.
+/// The path of a package of `kind` (`deb`, `rpm` or `arch`) with what `make build` has built. It is
+/// built unless one exists that is newer than that build.
 ///
 /// # Panics
-/// If it cannot be made.
+/// If the package cannot be built.
 pub fn package(kind: &str, version: &str) -> PathBuf {
-    // Several test programs run side by side, and may ask for the same one. None is replaced while another test installs it.
+    // Several test programs run at the same time and may need the same package. The lock prevents
+    // that a package is replaced while another test reads it.
     let lock = File::create(repo("target/packages.lock")).unwrap();
     let _guard = Flock::lock(lock, FlockArg::LockExclusive).unwrap();
-    // `make build` writes the documents anew each time.
+    // `make build` writes the documents each time.
     let built = repo("target/documents").metadata().unwrap().modified().unwrap();
     let found = || {
         let all = walkdir::WalkDir::new(repo("target/packages").join(kind)).into_iter().filter_map(Result::ok);
@@ -50,12 +52,12 @@ pub fn package(kind: &str, version: &str) -> PathBuf {
     found().unwrap_or_else(|| panic!("no package {version} of {kind}"))
 }
 
-/// A host that has the Debian packages in `/srv/packages`.
+/// A host with the Debian packages in `/srv/packages`.
 pub fn with_packages(builder: Builder) -> Builder {
     builder.bind(&repo("target/packages/deb"), "/srv/packages")
 }
 
-/// Installs a package on such a host, as its reader would.
+/// Installs a package on such a host with apt-get, as the documentation says.
 pub fn install(host: &Host, package: &Path) {
     let file = package.file_name().unwrap().to_string_lossy().into_owned();
     host.ok(&format!("DEBIAN_FRONTEND=noninteractive apt-get -y install /srv/packages/{file}"));

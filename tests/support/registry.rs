@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A registry on the loopback interface of a test's host, on port 5000: Debian's `docker-registry`, filled by `skopeo`.
+//! A registry on the loopback interface of the host of a test, on port 5000: Debian's
+//! `docker-registry`, filled by `skopeo`.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +9,7 @@ use std::process::Child;
 use super::host::Host;
 use super::run;
 
-/// Starts the registry, with its files in `directory` outside of the host. It ends with the host.
+/// Starts the registry. Its files are in `directory`, outside of the host. It ends with the host.
 pub fn serve(host: &Host, directory: &Path) -> Child {
     let file = directory.join("registry.yml");
     let config = format!(

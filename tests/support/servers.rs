@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Small servers in place of real images: each listens on the ports of the image whose place it takes, and answers with its name.
+//! Small servers in place of real images: each listens on the ports of the image that it replaces,
+//! and answers with its name.
 #![allow(dead_code, clippy::unwrap_used, reason = "not every test uses all of it")]
 
 use std::fs;
@@ -11,8 +12,9 @@ use super::host::Host;
 use super::layout::tagged;
 use super::{registry, repo, run};
 
-/// Fills a registry of the host, which takes the place of docker.io, with one image for each pair of a name and the ports that it
-/// listens on, such as `80/tcp 53/udp`. `programs` are further names of the client.
+/// Fills a registry of the host, which takes the place of docker.io, with one image for each pair
+/// of an image name and the ports that the image listens on, such as `80/tcp 53/udp`. `programs`
+/// are additional names of the client program.
 pub fn serve(host: &Host, outside: &Path, images: &[(&str, &str)], programs: &[&str]) {
     let root = outside.join("root");
     files(&root, programs);
@@ -38,7 +40,8 @@ pub fn serve(host: &Host, outside: &Path, images: &[(&str, &str)], programs: &[&
     host.write("/etc/sdme/sdme.conf", "[Defaults]\nMirror=docker.io 127.0.0.1:5000\n");
 }
 
-/// The files of every image: the server, the client under all its names, and a shell for health checks.
+/// Writes the files of every image: the server, the client under all its names, and a shell for
+/// health checks.
 fn files(root: &Path, programs: &[&str]) {
     let bin = root.join("usr/bin");
     for directory in ["usr/bin", "etc", "tmp", "data", "run", "lib64"] {
@@ -51,7 +54,8 @@ fn files(root: &Path, programs: &[&str]) {
     }
     symlink("usr/bin", root.join("bin")).unwrap();
     fs::write(root.join("etc/passwd"), "root:x:0:0::/root:/bin/sh\n").unwrap();
-    // A dynamic shell and cat with their libraries, at the paths that the loader looks at.
+    // The shell and cat are dynamically linked; their libraries are at the paths where the loader
+    // looks for them.
     for (from, to) in [("/bin/dash", "bin/sh"), ("/bin/cat", "bin/cat")] {
         let list = Command::new("ldd").arg(from).output().unwrap().stdout;
         let list = String::from_utf8(list).unwrap();
@@ -64,10 +68,10 @@ fn files(root: &Path, programs: &[&str]) {
     }
 }
 
-/// A published port: address, port of the host, port of the container, protocol.
+/// A published port: address, port on the host, port in the container, protocol.
 pub type Published = (String, u16, u16, String);
 
-/// What a `.container` or `.pod` file publishes; a range of ports is written out.
+/// The published ports of a `.container` or `.pod` file; a range yields each of its ports.
 pub fn published(text: &str) -> Vec<Published> {
     let ports = text.lines().filter_map(|line| line.strip_prefix("PublishPort="));
     ports.flat_map(ports_of).collect()
@@ -86,7 +90,8 @@ fn range(text: &str) -> std::ops::RangeInclusive<u16> {
     first.parse().unwrap()..=last.parse().unwrap()
 }
 
-/// Asks a published port until the server answers; gives the name of the server and its own port.
+/// Requests a published port until the server answers; returns the name of the server and the port
+/// that it listens on.
 pub fn answer(host: &Host, (address, outer, _, protocol): &Published) -> (String, u16) {
     let answer = match protocol.as_str() {
         "udp" => host.wait(&format!("perl /srv/ask {address} {outer} | grep ."), 30),

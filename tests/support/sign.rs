@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Signatures of images, made by openssl from the published formats: containers-signature(5) and cosign's specification for simple
-//! signing, DSSE and the in-toto statement for sigstore bundles. Nothing of the program under test is used.
+//! Image signatures, made by openssl from the published formats: containers-signature(5) and
+//! cosign's specification for simple signing, DSSE and the in-toto statement for sigstore bundles.
+//! No code of the program under test is used.
 
 use std::fs;
 use std::io::Write as _;
@@ -15,7 +16,7 @@ use super::host::Host;
 use super::layout::hex;
 use super::run;
 
-/// The media type of payloads in simple signing format.
+/// The media type of payloads in the simple signing format.
 pub const SIMPLE: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
 /// The media type of bundles.
 pub const BUNDLE: &str = "application/vnd.dev.sigstore.bundle.v0.3+json";
@@ -32,7 +33,8 @@ pub struct Signer {
 }
 
 impl Signer {
-    /// Makes a key of a kind: `p256`, `p384`, `ed25519` or `rsa`. The public one is `NAME.pub` in the directory.
+    /// Creates a key of a kind: `p256`, `p384`, `ed25519` or `rsa`. The public key is `NAME.pub` in
+    /// the directory.
     ///
     /// # Panics
     /// If openssl fails.
@@ -52,7 +54,7 @@ impl Signer {
         Self { directory: own, kind }
     }
 
-    /// Signs a message; `hash` is `sha256` or `sha384` and matters for EC and RSA only.
+    /// Signs a message; `hash` is `sha256` or `sha384` and only applies to EC and RSA keys.
     ///
     /// # Panics
     /// If openssl fails.
@@ -71,14 +73,14 @@ impl Signer {
     }
 }
 
-/// The payload of a signature, as cosign writes it.
+/// The payload of a signature for a manifest digest and an image reference, in cosign's format.
 pub fn payload(digest: &str, reference: &str) -> String {
     let critical = json!({"identity": {"docker-reference": reference}, "image": {"docker-manifest-digest": digest},
         "type": "cosign container image signature"});
     json!({"critical": critical, "optional": null}).to_string()
 }
 
-/// A signature in simple signing format: the media type, the payload and the annotations of a layer.
+/// A signature in the simple signing format, as a layer of a manifest.
 pub fn simple(signer: &Signer, payload: &str) -> Layer {
     let signature = STANDARD.encode(signer.sign(payload.as_bytes(), "sha256"));
     Layer {
@@ -88,7 +90,8 @@ pub fn simple(signer: &Signer, payload: &str) -> Layer {
     }
 }
 
-/// A signature as a bundle with a DSSE envelope around a statement.
+/// A signature as a bundle: a DSSE envelope around an in-toto statement, whose subject has `name`
+/// if there is one.
 pub fn bundle(signer: &Signer, digest: &str, name: Option<&str>, predicate: &str) -> Layer {
     let hash = if signer.kind == "p384" { "sha384" } else { "sha256" };
     let mut subject = json!({"digest": {"sha256": digest.trim_start_matches("sha256:")}});
@@ -109,19 +112,19 @@ pub fn bundle(signer: &Signer, digest: &str, name: Option<&str>, predicate: &str
 /// The `predicateType` of a signature of an image.
 pub const SIGN: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// A layer of a manifest of attachments.
+/// A layer of a manifest with signatures.
 #[derive(Debug, Clone)]
 pub struct Layer {
-    /// Its media type.
+    /// The media type of the layer.
     pub media: &'static str,
-    /// Its content.
+    /// The content of the layer.
     pub content: Vec<u8>,
-    /// Its annotations.
+    /// The annotations of the layer's descriptor.
     pub annotations: Value,
 }
 
 impl Layer {
-    /// As a file `signature-N` of a `dir:` directory.
+    /// The layer as a file `signature-N` of a `dir:` directory.
     pub fn file(&self) -> Vec<u8> {
         let json =
             json!({"mimeType": self.media, "payload": STANDARD.encode(&self.content), "annotations": self.annotations});
@@ -133,7 +136,7 @@ fn descriptor(media: &str, content: &[u8]) -> Value {
     json!({"mediaType": media, "digest": format!("sha256:{}", hex(content)), "size": content.len()})
 }
 
-/// A manifest of attachments, and its blobs.
+/// A manifest with these signatures, and its blobs.
 pub fn manifest(layers: &[Layer], subject: Option<&Value>) -> (Vec<u8>, Vec<Vec<u8>>) {
     let digests: Vec<String> = layers.iter().map(|layer| format!("sha256:{}", hex(&layer.content))).collect();
     let config = json!({"architecture": "", "os": "", "config": {}, "rootfs": {"type": "layers", "diff_ids": digests}});
@@ -154,7 +157,7 @@ pub fn manifest(layers: &[Layer], subject: Option<&Value>) -> (Vec<u8>, Vec<Vec<
     (manifest.to_string().into_bytes(), blobs)
 }
 
-/// An index with one manifest.
+/// An index with one manifest, whose descriptor also has the keys of `more`.
 pub fn index(manifest: &[u8], more: &Value) -> Vec<u8> {
     let mut entry = descriptor(MANIFEST, manifest);
     for (key, value) in more.as_object().unwrap() {
@@ -163,15 +166,16 @@ pub fn index(manifest: &[u8], more: &Value) -> Vec<u8> {
     json!({"schemaVersion": 2, "mediaType": INDEX, "manifests": [entry]}).to_string().into_bytes()
 }
 
-/// The tag of cosign's form for a digest.
+/// The tag of the manifest with cosign's signatures for a digest.
 pub fn tag(digest: &str) -> String {
     format!("{}.sig", digest.replace(':', "-"))
 }
 
-/// Puts a manifest with its blobs into the registry on port 5000 of the host. Gives its digest.
+/// Pushes a manifest with its blobs to the registry on port 5000 of the host. Returns the digest of
+/// the manifest.
 ///
 /// # Panics
-/// If the registry refuses.
+/// If the registry refuses the manifest or a blob.
 pub fn push(host: &Host, repository: &str, tag: &str, media: &str, manifest: &[u8], blobs: &[Vec<u8>]) -> String {
     let script = r#"
         set -euo pipefail
@@ -195,13 +199,13 @@ pub fn push(host: &Host, repository: &str, tag: &str, media: &str, manifest: &[u
     format!("sha256:{}", hex(manifest))
 }
 
-/// Attaches signatures to an image in the registry in cosign's form.
+/// Attaches signatures to an image in the registry, with cosign's tag.
 pub fn attach(host: &Host, repository: &str, digest: &str, layers: &[Layer]) {
     let (manifest, blobs) = manifest(layers, None);
     push(host, repository, &tag(digest), MANIFEST, &manifest, &blobs);
 }
 
-/// Adds a manifest under a name to a layout.
+/// Adds a manifest with its blobs to a layout, under a name unless that is empty.
 ///
 /// # Panics
 /// If the layout cannot be written.

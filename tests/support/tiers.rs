@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! Two tiers, a pod each: two web servers in one, redis and `MariaDB` in the other, and what is in both; the same on hosts in
-//! namespaces and in virtual machines.
+//! Two tiers in a pod each: two web servers in one, redis and `MariaDB` in the other, and
+//! containers that are in both. Tests use them on hosts in namespaces and in virtual machines.
 
 use super::containers::{NGINX, WELCOME};
 use super::host::Host;
 use super::vm::Vm;
 
-/// Where the tiers are.
+/// A host or virtual machine on which tests run commands.
 pub trait Machine {
-    /// Runs a command that must succeed, and returns what it wrote.
+    /// Runs a command that must succeed, and returns its standard output.
     fn ok(&self, command: &str) -> String;
-    /// Runs a command until it succeeds.
+    /// Runs a command until it succeeds, and returns its standard output.
     fn wait(&self, command: &str, seconds: u64) -> String;
 }
 
@@ -34,12 +34,12 @@ impl Machine for Vm {
     }
 }
 
-/// A container's file, with nginx and what else is given.
+/// The file of a container with the nginx image and additional lines.
 pub fn nginx(more: &str) -> String {
     format!("[Container]\nImage={NGINX}\n{more}")
 }
 
-/// A line that makes nginx answer with `text` on `port`.
+/// A line that makes nginx answer `text` on `port`.
 pub fn answers(port: u16, text: &str) -> String {
     format!(
         "Exec=sh -c 'mkdir -p /srv/own && echo {text} >/srv/own/index.html && \
@@ -48,7 +48,7 @@ pub fn answers(port: u16, text: &str) -> String {
     )
 }
 
-/// A command that runs another one in a pod's network.
+/// The prefix that runs a command in the network of a pod.
 pub fn in_pod(name: &str) -> String {
     format!("nsenter --net=/run/sdme/pods/{name}/netns")
 }
@@ -64,17 +64,17 @@ pub fn files() -> [(&'static str, String); 8] {
         ("front.container", nginx("Pod=web-tier.pod\n")),
         ("back.container", nginx(&format!("Pod=web-tier.pod\n{}", answers(8081, "back")))),
         ("data-tier.pod", pod()),
-        // The container in one pod and its application in another, or both in one.
+        // The container is in one pod and its application in another, or both are in one.
         ("redis.container", database("redis", "Pod=web-tier.pod")),
         ("mariadb.container", database("mariadb", "Pod=data-tier.pod\nEnvironment=MARIADB_ROOT_PASSWORD=secret")),
-        // An application in a pod, its container elsewhere.
+        // The application is in a pod, and its container is not.
         ("web-pod.pod", pod()),
         ("joins.container", nginx("OciPod=web-pod.pod\n")),
     ]
 }
 
-/// Members of a tier reach each other over 127.0.0.1, those of different tiers do not, and the host's ports are free.
-/// `patience` is how many seconds the databases may take to answer.
+/// Checks that members of a tier reach each other over 127.0.0.1, that members of different tiers
+/// do not, and that the host's ports are free. The databases may take `patience` seconds to answer.
 pub fn assert_tiers(machine: &impl Machine, patience: u64) {
     let page = |prefix: &str, port: u16| {
         machine.wait(&format!("{prefix} curl -fsS --max-time 10 http://127.0.0.1:{port}/"), 60)
@@ -87,7 +87,8 @@ pub fn assert_tiers(machine: &impl Machine, patience: u64) {
     let mariadb = "bash -c 'timeout 5 head -c 60 </dev/tcp/127.0.0.1/3306 | grep -aq MariaDB'";
     machine.wait(&format!("{data} {redis}"), patience);
     machine.wait(&format!("{data} {mariadb} || {{ journalctl -M mariadb -n 30 --no-pager -o cat; false; }}"), patience);
-    // From the inside of members, too: of the whole container in one tier, of the applications in the other.
+    // The same from inside the members: from the whole container in one tier, from the applications
+    // in the other.
     assert_eq!(page("systemd-run -M front --wait --pipe -q", 8081), "back\n");
     assert_eq!(page("systemd-run -M redis --wait --pipe -q", 8081), "back\n");
     machine.ok(&format!("systemd-run -M mariadb --wait --pipe -q {mariadb}"));
@@ -101,6 +102,6 @@ pub fn assert_tiers(machine: &impl Machine, patience: u64) {
     let closed = [(&*web, 6379), (&web, 3306), (&data, 80), (&data, 8081), ("", 6379), ("", 3306), ("", 8081)];
     let closed = closed.map(|(prefix, port)| format!("! {prefix} curl -sS --max-time 5 http://127.0.0.1:{port}/"));
     machine.ok(&closed.join(" && "));
-    // What only joins with its application has its container in a network of its own.
+    // If only the application is in a pod, its container has another network.
     machine.ok("! systemd-run -M joins --wait --pipe -q curl -sS --max-time 5 http://127.0.0.1/");
 }

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! A virtual machine with Debian's kernel, for what namespaces cannot show: reboots of a kernel, power cuts, cgroup
-//! limits, `AppArmor`; see `tests/vm/start`. Its power is cut when the value that stands for it is dropped, or the test
-//! killed. Without hardware acceleration a boot takes half a minute: do as much as possible with one machine.
+//! A virtual machine with Debian's kernel, for what namespaces cannot provide: kernel reboots,
+//! power cuts, cgroup limits, and `AppArmor`; see `tests/vm/start`. Its power is cut when its
+//! [`Vm`] is dropped or the test is killed. Without hardware acceleration a boot takes half a
+//! minute, so a test should use one machine for as much as possible.
 
 use super::{Output, cache, discard, repo, scratch};
 use nix::fcntl::{Flock, FlockArg};
@@ -14,20 +15,20 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How long a command may take unless a test says otherwise.
+/// The default timeout of a command.
 const LIMIT: Duration = Duration::from_secs(120);
-/// How long a boot may take.
+/// The timeout of a boot.
 const BOOT_LIMIT: Duration = Duration::from_secs(420);
 
 /// A virtual machine.
 #[derive(Debug)]
 pub struct Vm {
     directory: PathBuf,
-    /// The machine while it has power, and the pipe whose end cuts it.
+    /// The process of the machine while it has power. Closing the pipe cuts the power.
     power: Option<(Child, ChildStdin)>,
     agent: Mutex<Option<BufReader<UnixStream>>>,
     next_request: AtomicU32,
-    /// Locked: without hardware acceleration, a machine needs both processors.
+    /// A lock: without hardware acceleration, a machine needs both processors of the test machine.
     _alone: Flock<File>,
 }
 
@@ -38,10 +39,11 @@ impl Vm {
         Self::boot_with(name, &[])
     }
 
-    /// Boots a machine with the trees `staged` copied over its root, once, before its systemd and the generators run.
+    /// Boots a machine. The trees `staged` are copied over its root once, before its systemd and
+    /// the generators run.
     ///
     /// # Panics
-    /// If it does not come up, with the end of its console.
+    /// If the machine does not come up. The message has the end of its console log.
     #[must_use]
     pub fn boot_with(name: &str, staged: &[PathBuf]) -> Self {
         let directory = scratch(name);
@@ -53,7 +55,7 @@ impl Vm {
         vm
     }
 
-    /// Where the disk and the log of the console are.
+    /// The directory of the disk and of the console log.
     pub fn directory(&self) -> &Path {
         &self.directory
     }
@@ -74,7 +76,7 @@ impl Vm {
         self.wait_booted(None);
     }
 
-    /// Waits until the machine is up, and is another boot than `before`.
+    /// Waits until the machine is up with another boot ID than `before`.
     fn wait_booted(&mut self, before: Option<&str>) {
         let deadline = Instant::now() + BOOT_LIMIT;
         loop {
@@ -98,12 +100,13 @@ impl Vm {
         }
     }
 
-    /// One request to the agent; none if no answer came in time.
+    /// Sends one request to the agent. Returns nothing if no answer came in time.
     fn ask(&self, command: &str, limit: Duration) -> Option<Output> {
         let mut agent = self.agent.lock().unwrap_or_else(PoisonError::into_inner);
         let id = self.next_request.fetch_add(1, Ordering::Relaxed).to_string();
         let deadline = Instant::now() + limit;
-        // Taken out: a connection on which anything went wrong, an answer that came too late included, is not used again.
+        // The connection is taken out and only put back after an answer: after an error or a
+        // timeout it is not used again.
         let mut stream = match agent.take() {
             Some(stream) => stream,
             None => BufReader::new(self.connect(deadline)?),
@@ -117,7 +120,7 @@ impl Vm {
                 return None;
             }
             let fields: Vec<&str> = line.split_whitespace().collect();
-            // The answer to an earlier request may have waited for somebody to listen.
+            // The line may be a late answer to an earlier request.
             let [answered, status, stdout, stderr] = fields.as_slice() else { continue };
             if *answered == id {
                 *agent = Some(stream);
@@ -141,12 +144,12 @@ impl Vm {
         }
     }
 
-    /// Runs a shell command inside.
+    /// Runs a shell command in the machine, for at most two minutes.
     pub fn run(&self, command: &str) -> Output {
         self.run_for(command, LIMIT)
     }
 
-    /// Runs a shell command inside, for at most `limit`.
+    /// Runs a shell command in the machine, for at most `limit`; then its status is 124.
     ///
     /// # Panics
     /// If the machine does not answer.
@@ -156,10 +159,10 @@ impl Vm {
             .unwrap_or_else(|| panic!("{}", self.context(&format!("no answer: {command}"))))
     }
 
-    /// Runs a shell command inside that must succeed, and returns what it wrote.
+    /// Runs a shell command in the machine that must succeed, and returns its standard output.
     ///
     /// # Panics
-    /// If it does not, with its output and the end of the machine's journal.
+    /// If the command fails. The message has its output and the end of the machine's journal.
     pub fn ok(&self, command: &str) -> String {
         let output = self.run(command);
         if !output.success() {
@@ -169,10 +172,10 @@ impl Vm {
         output.stdout
     }
 
-    /// Runs `command` inside until it succeeds, and returns what it wrote.
+    /// Runs `command` in the machine until it succeeds, and returns its standard output.
     ///
     /// # Panics
-    /// If it does not within `seconds`.
+    /// If the command does not succeed within `seconds`.
     pub fn wait(&self, command: &str, seconds: u64) -> String {
         let deadline = Instant::now() + Duration::from_secs(seconds);
         loop {
@@ -185,29 +188,29 @@ impl Vm {
         }
     }
 
-    /// Writes a file inside, with its directories.
+    /// Writes a file in the machine, and creates its directories.
     pub fn write(&self, path: &str, content: impl AsRef<[u8]>) {
         let content = base64(content.as_ref());
         self.ok(&format!("mkdir -p \"$(dirname '{path}')\" && base64 -d <<<{content} >'{path}'"));
     }
 
-    /// Reads a file inside.
+    /// Reads a file of the machine.
     pub fn read(&self, path: &str) -> String {
         self.ok(&format!("cat '{path}'"))
     }
 
-    /// Reboots it in order and waits until it is up again.
+    /// Reboots the machine in order and waits until it is up again.
     pub fn reboot(&mut self) {
         let before = self.ok("cat /proc/sys/kernel/random/boot_id");
-        // The answer may or may not come before the end.
+        // The agent may end before it answers.
         self.ask("systemctl reboot", Duration::from_secs(5));
         self.wait_booted(Some(before.trim()));
     }
 
-    /// Cuts its power: what has not been flushed to the disk is lost.
+    /// Cuts the power: data that have not been flushed to the disk are lost.
     ///
     /// # Panics
-    /// If it has no power.
+    /// If the machine has no power.
     pub fn power_cut(&mut self) {
         assert!(self.power.is_some(), "it has no power already");
         self.cut();
@@ -221,10 +224,10 @@ impl Vm {
         }
     }
 
-    /// Shuts it down in order.
+    /// Shuts the machine down in order.
     ///
     /// # Panics
-    /// If it does not end within two minutes.
+    /// If the machine does not end within two minutes.
     pub fn power_off(&mut self) {
         self.ask("systemctl poweroff", Duration::from_secs(5));
         let deadline = Instant::now() + LIMIT;
@@ -237,10 +240,10 @@ impl Vm {
         }
     }
 
-    /// Boots it again, from the disk as it was left.
+    /// Boots the machine again with the same disk.
     ///
     /// # Panics
-    /// If it has power, or does not come up.
+    /// If the machine has power, or does not come up.
     pub fn power_on(&mut self) {
         assert!(self.power.is_none(), "it has power already");
         self.start(&[]);
@@ -262,7 +265,7 @@ impl Drop for Vm {
     }
 }
 
-/// `text` as one word of the shell.
+/// `text` as one word for the shell.
 fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
@@ -283,7 +286,7 @@ fn base64(bytes: &[u8]) -> String {
     text
 }
 
-/// Skips whatever is no digit, the padding and the mark in front of each field among it.
+/// Skips all other characters: the padding, and the mark in front of each field.
 fn unbase64(text: &str) -> Vec<u8> {
     let (mut bytes, mut bits, mut count) = (Vec::new(), 0_u32, 0);
     for digit in text.bytes().filter_map(|byte| DIGITS.iter().position(|digit| *digit == byte)) {

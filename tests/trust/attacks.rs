@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! A registry and a mirror that lie: what they offer is refused, nothing of it is stored, and what was accepted before still starts.
+//! A malicious registry and a malicious mirror: what they offer is refused, nothing of it is
+//! stored, and the image that was accepted before still starts.
 
 use std::path::Path;
 
@@ -13,12 +14,12 @@ use crate::updates::{digest, on, page, pages, push};
 
 on_every_suite!(a_registry_that_lies, a_mirror_that_lies);
 
-/// Everything that an import writes.
+/// The paths of everything that an import writes.
 fn stored(host: &Host) -> String {
     host.ok("cd /var/lib/sdme && find store/*.* layers blobs -maxdepth 2 | grep -v '/for-' | sort")
 }
 
-/// Looks whether what the source offers now is refused, by a pull and by a start.
+/// Checks that a pull and a start refuse what the source offers now.
 fn refused(host: &Host, web: &Container<'_>, what: &str) {
     let before = stored(host);
     let error = host.fails("sdme-gen fs pull app");
@@ -31,7 +32,7 @@ fn refused(host: &Host, web: &Container<'_>, what: &str) {
     assert_eq!(host.ok("sdme-gen fs verify"), "", "{what}");
 }
 
-/// Starts a container on version `two`, which is signed for the tag 2 of `image`.
+/// Starts a container with version `two`, which is signed for the tag 2 of `image`.
 fn started<'a>(host: &'a Host, directory: &Path, image: &str) -> (Container<'a>, Signer) {
     pages(directory, &["one", "two", "evil"]);
     let key = Signer::new(directory, "key", "p256");
@@ -54,21 +55,21 @@ fn started<'a>(host: &'a Host, directory: &Path, image: &str) -> (Container<'a>,
 
 fn a_registry_that_lies(host: &Host, directory: &Path) {
     let (web, key) = started(host, directory, &format!("{TEAM}/app"));
-    // The former version, with its own good signature, under the present tag.
+    // The registry offers the former version, with its own valid signature, under the current tag.
     push(host, directory, "one", "app:2");
     refused(host, &web, "a downgraded tag");
     let digest = push(host, directory, "evil", "app:2");
     refused(host, &web, "a swapped manifest");
-    // The signature of the good image beside the bad one.
+    // The signature of the valid image is attached to the malicious one.
     let two = crate::updates::digest(directory, "two");
     let replayed = sign::simple(&key, &sign::payload(&two, &format!("{TEAM}/app:2")));
     sign::attach(host, "team/app", &digest, &[replayed]);
     refused(host, &web, "a replayed signature");
-    // A signature for another repository.
+    // A signature for another repository is attached.
     let other = sign::simple(&key, &sign::payload(&digest, &format!("{TEAM}/other:2")));
     sign::attach(host, "team/app", &digest, &[other]);
     refused(host, &web, "a signature for another repository");
-    // Nothing to start with: the start is refused, and says why.
+    // Without an earlier version, the start is refused, and the status has the reason.
     host.ok("systemctl stop systemd-nspawn@web && sdme-gen rm --force web; true");
     host.ok("sdme-gen fs rm app; true");
     host.write("/etc/sdme/app.image", format!("[Image]\nImage={TEAM}/app:2\n"));
@@ -85,7 +86,7 @@ fn a_mirror_that_lies(host: &Host, directory: &Path) {
     push(host, directory, "evil", "app:2");
     refused(host, &web, "another image");
     let evil = digest(directory, "evil");
-    // A signature in the name of the mirror.
+    // A signature for the name of the mirror.
     let own = sign::simple(&key, &sign::payload(&evil, &format!("{TEAM}/app:2")));
     sign::attach(host, "team/app", &evil, &[own]);
     refused(host, &web, "a signature for the mirror");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Tier 2: only images are used that the machine's signature policy accepts. A table of policies and images side by side with podman,
-//! attacks by a registry and by a mirror, updates, and what is shown. All signatures are openssl's.
+//! Tier 2: only images that the signature policy of the machine accepts are used. The tests compare
+//! a table of policies and images with podman, and cover attacks by a registry and by a mirror,
+//! updates, and the output of commands. openssl makes all signatures.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, missing_docs)]
 
@@ -20,7 +21,7 @@ use support::host::Host;
 use support::layout::hex;
 use support::sign;
 
-/// The repository of the registry on the host.
+/// The repositories of the tests in the registry on the host.
 const TEAM: &str = "127.0.0.1:5000/team";
 
 /// An image: its manifest, its blobs, and the digest of its manifest.
@@ -30,7 +31,7 @@ struct Image {
     digest: String,
 }
 
-/// A small image that differs from all others in its name.
+/// A small image; its content is its name.
 fn image(name: &str) -> Image {
     let mut builder = tar::Builder::new(Vec::new());
     let mut header = tar::Header::new_gnu();
@@ -50,12 +51,12 @@ fn image(name: &str) -> Image {
     Image { digest: format!("sha256:{}", hex(&manifest)), manifest, blobs: vec![config, layer] }
 }
 
-/// Puts an image into the registry as `team/NAME:TAG`.
+/// Pushes an image to the registry as `team/NAME:TAG`.
 fn push(host: &Host, name: &str, tag: &str, image: &Image) {
     sign::push(host, &format!("team/{name}"), tag, sign::MANIFEST, &image.manifest, &image.blobs);
 }
 
-/// A layout with an image under the name `one`.
+/// Writes a layout with an image under the name `one`.
 fn layout(path: &Path, image: &Image) {
     fs::create_dir_all(path.join("blobs/sha256")).unwrap();
     fs::write(path.join("oci-layout"), r#"{"imageLayoutVersion":"1.0.0"}"#).unwrap();
@@ -63,7 +64,8 @@ fn layout(path: &Path, image: &Image) {
     sign::add(path, "one", sign::MANIFEST, &image.manifest, &image.blobs);
 }
 
-/// `sigstoreSigned` by the key `/etc/pki/NAME.pub`, with a `signedIdentity` unless that is null.
+/// The requirement `sigstoreSigned` by the key `/etc/pki/NAME.pub`, with a `signedIdentity` unless
+/// that is null.
 fn signed(name: &str, identity: &Value) -> Value {
     let mut requirement = json!({"type": "sigstoreSigned", "keyPath": format!("/etc/pki/{name}.pub")});
     if !identity.is_null() {
@@ -80,7 +82,8 @@ fn accept() -> Value {
     json!([{"type": "insecureAcceptAnything"}])
 }
 
-/// A policy that rejects everything but what comes by one transport from one scope, which has to meet `requirements`.
+/// A policy that rejects everything except images of one scope of one transport, which must meet
+/// `requirements`.
 fn only(transport: &str, scope: &str, requirements: &Value) -> Value {
     json!({"default": reject(), "transports": {transport: {scope: requirements}}})
 }
@@ -89,7 +92,7 @@ fn write_policy(host: &Host, policy: &Value) {
     host.write("/etc/containers/policy.json", policy.to_string());
 }
 
-/// Has signatures looked for in the registry on the host and in its mirror's place.
+/// Enables sigstore attachments for all registries of the host.
 fn attachments(host: &Host) {
     host.ok("mkdir -p /etc/containers/registries.d /etc/pki");
     host.write("/etc/containers/registries.d/team.yaml", "default-docker:\n  use-sigstore-attachments: true\n");

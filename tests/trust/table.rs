@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Policies and images, each decided by sdme-gen and by podman on one host.
+//! Policies and images; sdme-gen and podman decide each case on one host.
 
 use std::fs;
 use std::path::Path;
@@ -20,16 +20,16 @@ struct Case {
     what: &'static str,
     policy: Value,
     source: String,
-    /// Whether sdme-gen accepts it.
+    /// Whether sdme-gen accepts the image.
     accepted: bool,
-    /// Why podman decides otherwise.
+    /// The reason if podman decides otherwise.
     differs: Option<&'static str>,
 }
 
-/// Podman 5.8 reads no signatures there.
+/// The reason for images whose signatures Podman 5.8 does not read.
 const UNREAD: &str = "podman reads signatures neither in layouts and archives nor by referrers, and no bundles";
 
-/// What the cases are made of.
+/// The keys of the cases, and the texts of their public keys.
 struct World {
     keys: Vec<(&'static str, Signer)>,
     public: Vec<(&'static str, String)>,
@@ -44,14 +44,14 @@ impl World {
         STANDARD.encode(&self.public.iter().find(|(known, _)| *known == name).unwrap().1)
     }
 
-    /// A signature of an image for a reference.
+    /// A signature of an image for an image reference.
     fn simple(&self, key: &str, image: &Image, reference: &str) -> Layer {
         sign::simple(self.signer(key), &sign::payload(&image.digest, reference))
     }
 }
 
 #[test]
-fn decisions_of_podman_and_ours() {
+fn sdme_gen_decides_as_podman_or_with_a_reason() {
     if !ready("forky-podman", &["skopeo", "docker-registry", "openssl", "curl"]) {
         return;
     }
@@ -109,7 +109,7 @@ fn decisions_of_podman_and_ours() {
         if case.what == "only the index is signed" {
             assert!(own.stderr.contains("cosign sign --recursive"), "{own}");
         }
-        // A refusal says so, or what is wrong with the policy.
+        // The message of a refusal names the rule of the policy, or the mistake in the policy.
         if !own.success()
             && !["is not accepted: /etc/containers/policy.json, ", "invalid signature policy"]
                 .iter()
@@ -123,7 +123,7 @@ fn decisions_of_podman_and_ours() {
     cached(&host);
 }
 
-/// What was imported before there was a policy: podman starts it, sdme-gen does not.
+/// Images that were imported before there was a policy: podman uses them, sdme-gen does not.
 fn cached(host: &Host) {
     write_policy(host, &json!({"default": accept()}));
     host.ok("sdme-gen fs rm t 2>/dev/null; true");
@@ -135,7 +135,7 @@ fn cached(host: &Host) {
     let error = host.fails(&format!("sdme-gen fs import --app t {TEAM}/unsigned:1"));
     assert!(error.contains("is not accepted: /etc/containers/policy.json, scope default: reject"), "{error}");
     host.ok(&format!("podman pull -q --policy=missing --tls-verify=false {TEAM}/unsigned:1"));
-    // A root file system, which podman takes only by podman import, without a policy.
+    // A root file system. podman only accepts one in `podman import`, which ignores the policy.
     host.ok("tar -C /etc -cf /srv/root.tar passwd");
     let error = host.fails("sdme-gen fs import --app r rootfs:/srv/root.tar");
     assert!(error.contains("scope default: reject"), "{error}");
@@ -145,7 +145,7 @@ fn cached(host: &Host) {
     write_policy(host, &only("tarball", "", &accept()));
     host.ok("sdme-gen fs import --app r rootfs:/srv/root.tar");
     write_policy(host, &reject);
-    // The policy of the user, who is root, goes before the machine's.
+    // The policy of the user, here root, takes precedence over the policy of the machine.
     host.ok("mkdir -p /root/.config/containers");
     host.write("/root/.config/containers/policy.json", json!({"default": accept()}).to_string());
     host.ok(&format!("sdme-gen fs import --app t {TEAM}/unsigned:1"));
@@ -153,7 +153,7 @@ fn cached(host: &Host) {
     host.ok("rm /root/.config/containers/policy.json");
 }
 
-/// Layouts, archives and directories.
+/// Writes layouts, archives and directories.
 fn files(directory: &Path, world: &World) {
     let at = |name: &str| directory.join(name);
     let named = "vendor.example/local:1";
@@ -195,7 +195,7 @@ fn files(directory: &Path, world: &World) {
     }
 }
 
-/// The images of the registry.
+/// Pushes the images to the registry.
 fn images(host: &Host, world: &World) {
     let of = |name: &str| format!("{TEAM}/{name}:1");
     let put = |name: &str, layers: &dyn Fn(&Image) -> Vec<Layer>| -> Image {
@@ -259,7 +259,7 @@ fn images(host: &Host, world: &World) {
     put("remapped", &|image| vec![world.simple("a", image, "vendor.example/x/remapped:1")]);
     put("mirrored", &|image| vec![world.simple("a", image, "images.example.org/team/mirrored:1")]);
     put("mirror-name", &|image| vec![world.simple("a", image, &of("mirror-name"))]);
-    // Images for several platforms: the manifest is signed, or only the index.
+    // Images for several platforms: either the manifest is signed, or only the index.
     let architecture = if cfg!(target_arch = "aarch64") { "arm64" } else { "amd64" };
     let platform = json!({"platform": {"os": "linux", "architecture": architecture}});
     for (name, inner) in [("multi", true), ("multi-index", false)] {
@@ -271,7 +271,8 @@ fn images(host: &Host, world: &World) {
         let signed = if inner { image.digest.clone() } else { digest };
         sign::attach(host, &format!("team/{name}"), &signed, &[sign::simple(world.signer("a"), &payload)]);
     }
-    // The registry has no list of referrers: the fallback tag.
+    // The registry does not support the referrers API, so the signatures are under the fallback
+    // tag.
     for name in
         ["bundle", "bundle-nameless", "attestation", "referrer", "bundle-other", "bundle-ed25519", "bundle-p384"]
     {
@@ -298,7 +299,7 @@ fn images(host: &Host, world: &World) {
     }
 }
 
-/// Signatures, keys and identities.
+/// Cases of signatures, keys and identities.
 fn keyed(world: &World) -> Vec<Case> {
     let mut all = Vec::new();
     let mut case = |what, name: &str, accepted, requirements: Value| {
@@ -383,7 +384,7 @@ fn keyed(world: &World) -> Vec<Case> {
     all
 }
 
-/// Scopes, mirrors, and kinds that are not supported.
+/// Cases of scopes, mirrors, and requirements that are not supported.
 fn scoped(_: &World) -> Vec<Case> {
     let mut all = Vec::new();
     let mut case = |what, source: &str, accepted, policy: Value| {
@@ -443,7 +444,7 @@ fn scoped(_: &World) -> Vec<Case> {
     all
 }
 
-/// Policies that are none.
+/// Cases of invalid policies.
 fn malformed() -> Vec<Case> {
     let source = format!("{TEAM}/unsigned:1");
     let any = json!({"type": "insecureAcceptAnything"});
@@ -466,7 +467,7 @@ fn malformed() -> Vec<Case> {
     .into()
 }
 
-/// Images in files.
+/// Cases of images in files.
 fn local() -> Vec<Case> {
     let mut all = Vec::new();
     let mut case = |what, source: &str, accepted, policy: Value, differs: Option<&'static str>| {

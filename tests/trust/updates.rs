@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Updates under a policy, what is shown of it, and keys of our own files.
+//! Updates under a policy, the output of commands about it, and `VerifyKey=` in the configuration
+//! of sdme-gen.
 
 use std::path::Path;
 use std::time::Duration;
@@ -12,9 +13,10 @@ use super::support::sign::{self, Signer};
 use super::support::{registry, versions};
 use super::{TEAM, accept, attachments, only, signed, write_policy};
 
-on_every_suite!(updates, keys_of_our_files);
+on_every_suite!(updates_follow_the_signature_policy, verify_keys_of_image_files_take_effect);
 
-/// The registry and the versions of the image are in `directory`, outside of the host.
+/// Runs a case with a registry. The registry's files and the versions of the image are in
+/// `directory`, outside of the host.
 pub fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     if ready(suite, &["umoci", "skopeo", "docker-registry", "openssl", "curl"]) {
         let directory = tempfile::tempdir().unwrap();
@@ -25,7 +27,7 @@ pub fn on(suite: &str, name: &str, case: fn(&Host, &Path)) {
     }
 }
 
-/// Versions of a web server that answer with their names.
+/// Writes versions of a web server that answer with their names.
 pub fn pages(directory: &Path, names: &[&str]) {
     for name in names {
         versions::page(directory, name);
@@ -39,13 +41,13 @@ pub fn digest(directory: &Path, version: &str) -> String {
     index["manifests"][0]["digest"].as_str().unwrap().to_owned()
 }
 
-/// Puts a version into the registry as `team/NAME`. Gives its digest.
+/// Pushes a version to the registry as `team/NAME`. Returns its digest.
 pub fn push(host: &Host, directory: &Path, version: &str, name: &str) -> String {
     registry::push(host, &directory.join(version), "latest", &format!("team/{name}"));
     digest(directory, version)
 }
 
-/// Waits for the page of the container.
+/// Waits for the page of the container, and returns it.
 pub fn page(host: &Host) -> String {
     host.wait_http("http://127.0.0.1:8080/", 20)
 }
@@ -59,7 +61,7 @@ fn update(host: &Host) -> (i32, String, Value) {
 const FILE: &str =
     "AutoUpdate=registry\nUpdateSettle=1s\nNetwork=private\nPublishPort=8080:80\nNotify=healthy\nHealthHttp=:80/\n";
 
-fn updates(host: &Host, directory: &Path) {
+fn updates_follow_the_signature_policy(host: &Host, directory: &Path) {
     pages(directory, &["one", "two", "three"]);
     let key = Signer::new(directory, "key", "ed25519");
     host.write("/etc/pki/key.pub", std::fs::read(directory.join("key.pub")).unwrap());
@@ -77,7 +79,7 @@ fn updates(host: &Host, directory: &Path) {
     web.configure(&format!("[Container]\nImage={reference}\n{FILE}")).systemctl("start");
     assert_eq!(page(host), "one\n");
 
-    // An unsigned version stops nothing, and is tried once.
+    // An unsigned version stops no container, and is downloaded only once.
     put("two", false);
     let run = web.property("InvocationID");
     let (status, word, report) = update(host);
@@ -102,13 +104,13 @@ fn updates(host: &Host, directory: &Path) {
     web.systemctl("restart");
     assert_eq!(page(host), "one\n");
 
-    // The tag moves to a signed one.
+    // The tag moves to a signed version.
     let three = put("three", true);
     let (status, word, report) = update(host);
     assert_eq!((status, word.as_str()), (0, "updated"), "{report}");
     assert_eq!(page(host), "three\n");
 
-    // What is shown.
+    // The commands show the accepted signature.
     let listed: Value = serde_json::from_str(&host.ok("sdme-gen fs ls --json")).unwrap();
     let found = listed.as_array().unwrap().iter().find(|image| image["digest"] == json!(three)).unwrap();
     let accepted = &found["accepted"][0];
@@ -130,12 +132,12 @@ fn updates(host: &Host, directory: &Path) {
     );
     assert_eq!(host.ok("sdme-gen fs verify"), "");
 
-    // Back, with the registry off: the signature of the former version is kept.
+    // A rollback works without the registry, because the signature of the former version is stored.
     host.ok("pkill -f '[r]egistry.yml'; sdme-gen rollback web");
     assert_eq!(page(host), "one\n");
     assert!(host.ok("sdme-gen fs ls --json").contains(&one));
 
-    // A key that is not trusted any more: found by verify, and by the next start.
+    // A key that is no longer trusted: verify and the next start refuse the image.
     host.ok("systemctl stop systemd-nspawn@web");
     let other = Signer::new(directory, "other", "p256");
     drop(other);
@@ -145,7 +147,7 @@ fn updates(host: &Host, directory: &Path) {
     host.fails("systemctl start systemd-nspawn@web");
     let status = host.run("systemctl status systemd-nspawn@web --no-pager -n 30 | cat").stdout;
     assert!(status.contains("is not accepted: /etc/containers/policy.json"), "{status}");
-    // A policy that cannot be read stops no start, and every import.
+    // An invalid policy does not prevent starts, but every import.
     host.write("/etc/pki/key.pub", std::fs::read(directory.join("key.pub")).unwrap());
     host.write("/etc/containers/policy.json", "{");
     assert!(host.run("sdme-gen check").stderr.contains("/etc/containers/policy.json:1: invalid signature policy: "));
@@ -156,11 +158,12 @@ fn updates(host: &Host, directory: &Path) {
     assert_eq!(page(host), "one\n");
 }
 
-fn keys_of_our_files(host: &Host, directory: &Path) {
+fn verify_keys_of_image_files_take_effect(host: &Host, directory: &Path) {
     pages(directory, &["one", "two"]);
     let key = Signer::new(directory, "key", "rsa");
     host.write("/etc/pki/key.pub", std::fs::read(directory.join("key.pub")).unwrap());
-    // Without a policy and without registries.d: VerifyKey= is enough to have signatures looked for.
+    // Without a policy and without registries.d, VerifyKey= is enough to make sdme-gen look for
+    // signatures.
     host.ok("rm -rf /etc/containers/policy.json /etc/containers/registries.d");
     let digest = push(host, directory, "one", "app:1");
     push(host, directory, "two", "bare:1");
@@ -183,10 +186,10 @@ fn keys_of_our_files(host: &Host, directory: &Path) {
     refused(image("app", "app:1", "VerifyIdentity=matchExact\n"), "a signature is for \"127.0.0.1:5000/team/app\"");
     let none = image("bare", "bare:1", "VerifyKey=none\n");
     assert!(none.success(), "{none}");
-    // A file that asks for less than the policy gets the policy.
+    // A file cannot weaken the policy.
     write_policy(host, &only("docker", &repository, &accept()));
     refused(image("bare", "bare:1", "VerifyKey=none\n"), "/etc/containers/policy.json, scope default: reject");
-    // A bundle without a name is enough where the digest is.
+    // With VerifyIdentity=digest, a bundle without a name is sufficient.
     let subject = digest.clone();
     let bundle = sign::bundle(&key, &subject, None, sign::SIGN);
     let (manifest, blobs) =

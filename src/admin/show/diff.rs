@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen diff`: the changes of a container to its files, read from its upper layers. The content of these layers is not trusted.
+//! `sdme-gen diff`: the changes of a container to its files, read from its upper layers. The
+//! content of these layers is hostile.
 
 use std::collections::BTreeSet;
 use std::io::{self, ErrorKind};
@@ -16,31 +17,34 @@ use crate::image::overlay::merged;
 use crate::model::App;
 use crate::paths::{app_part, container_runtime, container_state};
 use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
-use crate::runtime::prepare::layers::links::{further, layers};
+use crate::runtime::prepare::layers::links::{additional, layers};
 
-/// How a path differs from what is below.
+/// How a path differs from the lower layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Change {
-    /// It is not there below.
+    /// The lower layers do not have the path.
     Added,
-    /// It is there below, too, with other content or metadata.
+    /// The lower layers have the path with other content or metadata.
     Modified,
-    /// It is only there below.
+    /// Only the lower layers have the path.
     Deleted,
 }
 
-/// The longest path that system calls take (`PATH_MAX`, which counts the NUL byte). Layers of images have no longer ones.
+/// Length of the longest path that system calls accept, in bytes (`PATH_MAX` minus the NUL byte).
+/// Layers of images have no longer paths.
 const LONGEST_PATH: usize = 4095;
 
-/// A path inside the container, and how it differs. Of directories only those that are new are named. A path that ends in `/...`
-/// stands for the content of a directory whose path is too long to be read.
+/// A path in the container and how it differs. Only new directories are listed, not existing ones
+/// with changes. A path that ends in `/...` stands for the content of a directory whose path is too
+/// long to be read.
 pub type Difference = (String, Change);
 
-/// The differences of a container, sorted by path, each with its application where the path is the application's. Without `all`, only
-/// those of the applications, unless the container has none.
+/// The differences of a container, sorted by path. If a path is relative to an application's root,
+/// the application is given, too. Without `all`, only the differences of the applications are
+/// returned, unless the container has none.
 ///
 /// # Errors
-/// When there is no such container, its image is not imported, or something cannot be read.
+/// There is no such container, its image is not imported, or a directory cannot be read.
 pub fn diff(root: &Path, name: &str, all: bool) -> Result<Vec<(Option<String>, Difference)>> {
     let compiled = crate::runtime::compile(root);
     let Some(container) = compiled.model.containers.get(name) else {
@@ -52,7 +56,7 @@ pub fn diff(root: &Path, name: &str, all: bool) -> Result<Vec<(Option<String>, D
     let below = |path: &str| root.join(path.trim_start_matches('/'));
     let (runtime, state) = (below(&container_runtime(name)), below(&container_state(name)));
     let mut out = Vec::new();
-    // What it runs on, or ran on last; else what it would run on.
+    // The layers of the present or last run. Without a run, the layers that a start would use.
     let linked = |link: &str| runtime.join(link).canonicalize().ok();
     let store = Store::open(root);
     let (app, base) = match (linked("app"), linked("base")) {
@@ -60,7 +64,7 @@ pub fn diff(root: &Path, name: &str, all: bool) -> Result<Vec<(Option<String>, D
         _ => layers(&store, compiled.model.stack(container, &compiled.facts))?,
     };
     compare(&state.join("upper"), &[vec![runtime.join("config")], app, vec![base]], "", &mut out)?;
-    for (app, image) in further(&store, compiled.model.applications(container, &compiled.facts))? {
+    for (app, image) in additional(&store, compiled.model.applications(container, &compiled.facts))? {
         let inside = format!("/oci/apps/{app}");
         let config = runtime.join("config").join(inside.trim_start_matches('/'));
         let lower = [vec![config], image.iter().map(|layer| layer.join("oci")).collect()];
@@ -83,7 +87,8 @@ pub fn diff(root: &Path, name: &str, all: bool) -> Result<Vec<(Option<String>, D
     Ok(apps.iter().flat_map(of_app).collect())
 }
 
-/// `lower` is what is below, the topmost first; what is on each other within one of them is one to a reader.
+/// Compares an upper layer with `lower`, the groups of lower layers, the topmost first. The layers
+/// of one group are merged before they are read.
 fn compare(upper: &Path, lower: &[Vec<PathBuf>], prefix: &str, out: &mut Vec<Difference>) -> Result<()> {
     let open = |paths: &[PathBuf]| match merged(paths) {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
@@ -104,7 +109,7 @@ fn compare(upper: &Path, lower: &[Vec<PathBuf>], prefix: &str, out: &mut Vec<Dif
             level(here.as_fd(), &directory, &lower, prefix, &mut pending, out)
         };
         match read() {
-            // The container runs, and has removed or replaced the directory meanwhile.
+            // The running container has removed or replaced the directory in the meantime.
             Err(e) if matches!(e.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => {}
             other => other.with_context(|| format!("cannot read {}{shown}", upper.display()))?,
         }
@@ -112,7 +117,7 @@ fn compare(upper: &Path, lower: &[Vec<PathBuf>], prefix: &str, out: &mut Vec<Dif
     Ok(())
 }
 
-/// The entries of one directory of the upper layer.
+/// Compares the entries of one directory of the upper layer.
 fn level(
     here: BorrowedFd<'_>,
     directory: &[u8],
@@ -142,7 +147,7 @@ fn level(
         seen.insert(file);
     }
     if opaque {
-        // The directory was removed and made again: what it held is gone.
+        // An opaque directory was removed and made again, so its former content is deleted.
         let held = lower.iter().filter_map(|tree| names(tree.open_dir(directory).ok()?).ok()).flatten();
         let gone: BTreeSet<Vec<u8>> = held.filter(|file| !seen.contains(file)).collect();
         out.extend(gone.iter().map(|file| (shown(file), Change::Deleted)));
@@ -154,7 +159,8 @@ fn entry(tree: &Tree, directory: &[u8], file: &[u8]) -> Option<FileStat> {
     lookup(tree.open_dir(directory).ok()?, file).ok().flatten()
 }
 
-/// How overlayfs says that something was removed (overlayfs.rst, "whiteouts and opaque directories").
+/// Whether a file is overlayfs's marker for a deleted file (overlayfs.rst, "whiteouts and opaque
+/// directories").
 fn is_whiteout(parent: BorrowedFd<'_>, file: &[u8], stat: &FileStat) -> io::Result<bool> {
     if kind_of(stat) == SFlag::S_IFCHR {
         return Ok(stat.st_rdev == 0);

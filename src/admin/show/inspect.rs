@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen inspect`: everything that is known about one container, put together from what `ps`, `graph` and the configuration say.
+//! `sdme-gen inspect`: all information about a container, from `ps`, `graph` and the configuration.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -19,83 +19,84 @@ use crate::plan;
 use crate::resolve::container::userns::{self, SIZE};
 use crate::search::{SearchPath, search};
 
-/// A container.
+/// The information about a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Inspected {
-    /// How it is now: state, images, ports, health.
+    /// The present state: images, ports, health.
     #[serde(flatten)]
     pub listed: Listed,
-    /// The unit that runs it.
+    /// The unit that runs the container.
     pub unit: String,
-    /// All units that its start needs, with those of its network and its images.
+    /// All units that a start of the container needs, including those of its network and its
+    /// images.
     pub units: Vec<String>,
-    /// Its file and the drop-ins of the file, in the order they apply.
+    /// The container's file and its drop-ins, in the order in which they apply.
     pub files: Vec<String>,
-    /// `host`, or the image of the operating system below the applications.
+    /// `host`, or the name of the image of the operating system below the applications.
     pub base: Option<String>,
-    /// Its applications.
+    /// The applications of the container.
     pub applications: Vec<Application>,
-    /// The host name inside.
+    /// The host name of the container.
     pub host_name: String,
-    /// The networks with names that the file connects it to.
+    /// The named networks that the configuration connects it to.
     pub connections: Vec<Connection>,
-    /// The address of its own link to the host, if the file asks for one.
+    /// The address of the container's end of a veth pair to the host, if the configuration has one.
     pub address: Option<IpAddr>,
-    /// The ports that the file publishes.
+    /// The ports that the configuration publishes, as `[IP:]PORT[:PORT]/PROTOCOL`.
     pub configured_ports: Vec<String>,
-    /// What is mounted.
+    /// The mounts of the container.
     pub mounts: Vec<Mounted>,
-    /// The first user ID of the range that a start gives it, and the number of IDs.
+    /// The first ID of the range of user IDs that a start uses, and the number of IDs.
     pub user_range: Option<(u32, u32)>,
-    /// The directory of what it has changed of its files.
+    /// The directory with the container's changes to its files.
     pub changes_directory: String,
-    /// Where its root directory is mounted while it runs.
+    /// The path at which the root directory is mounted while the container runs.
     pub root_directory: String,
 }
 
 /// An application of a container.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Application {
-    /// Its name.
+    /// The name of the application.
     pub name: String,
-    /// The name of its image.
+    /// The name of the application's image.
     pub image: String,
-    /// Its unit inside of the container.
+    /// The application's unit in the container.
     pub unit: String,
-    /// Its root directory, as the container sees it.
+    /// The application's root directory, as a path in the container.
     pub root: String,
 }
 
 /// A network that a container is connected to.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Connection {
-    /// The network.
+    /// The name of the network.
     pub network: String,
-    /// The container's addresses.
+    /// The container's addresses in the network.
     pub addresses: Vec<IpAddr>,
-    /// What others call the container there.
+    /// The names by which other members of the network find the container.
     pub names: Vec<String>,
 }
 
 /// A mount of a container.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Mounted {
-    /// The application; none in an operating system.
+    /// The name of the application. None in an operating system.
     pub application: Option<String>,
     /// `host`, `volume`, `tmpfs` or `secret`.
     pub kind: &'static str,
-    /// The path of the host, the name of the volume, or the options of a file system in memory.
+    /// The path on the host, the name of the volume, or the options of a tmpfs. None for a secret.
     pub source: Option<String>,
-    /// Where it is.
+    /// The mount point.
     pub target: String,
-    /// Whether the application can only read it.
+    /// Whether the mount is read-only.
     pub read_only: bool,
 }
 
-/// Looks at the containers of these names.
+/// Collects the information about the containers with these names.
 ///
 /// # Errors
-/// The service manager does not answer, or there is no container of one of the names.
+/// The service manager does not answer, or a container does not exist.
 pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
     let listed: BTreeMap<String, Listed> =
         ps::list(names, false)?.into_iter().map(|listed| (listed.name.clone(), listed)).collect();
@@ -127,7 +128,7 @@ pub fn inspect(names: &[String]) -> Result<Vec<Inspected>> {
     names.iter().map(one).collect()
 }
 
-/// What the configuration says.
+/// Adds the information from the configuration.
 fn configured(found: &mut Inspected, container: &Container, compiled: &Compiled) {
     let Compiled { model, facts, tree, .. } = compiled;
     let stack = model.stack(container, facts);
@@ -160,7 +161,7 @@ fn configured(found: &mut Inspected, container: &Container, compiled: &Compiled)
     found.units = units(&Graph::of(tree), container);
 }
 
-/// The units that a start of the container pulls in.
+/// The units of sdme-gen and the template instances that a start of the container pulls in.
 fn units(graph: &Graph, container: &Container) -> Vec<String> {
     let mut all = vec![Container::unit(&container.name)];
     let mut next = 0;

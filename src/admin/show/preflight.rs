@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What `sdme-gen check` looks at as root beside the files: what a start will look at on this host. Every problem that it finds is a
-//! warning, because the problem may be solved before the start.
+//! The additional checks of `sdme-gen check` for root: the conditions on this host that a start
+//! checks. Every problem is a warning, because it may be solved before the start.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -22,10 +22,10 @@ use crate::runtime::prepare::refused::{no_application, no_check, no_device};
 use crate::runtime::systemd;
 use crate::runtime::volumes::snapshots;
 
-/// What is looked at.
+/// The subjects of these checks, as text.
 pub const SUBJECTS: &str = "sources of volumes, environment files, secrets, devices, profiles, ports in use, what imported images are, and whether volumes can be copied";
 
-/// Where systemd looks for credentials (systemd.exec(5), `ImportCredential=`).
+/// The directories in which systemd searches credentials (systemd.exec(5), `ImportCredential=`).
 const CREDENTIALS: [&str; 7] = [
     "/run/credentials/@system",
     "/etc/credstore",
@@ -36,7 +36,7 @@ const CREDENTIALS: [&str; 7] = [
     "/usr/lib/credstore.encrypted",
 ];
 
-/// Adds what is found to the diagnostics.
+/// Runs the checks and adds their warnings to the diagnostics.
 pub fn add(root: &Path, compiled: &mut Compiled) {
     let (model, facts) = (&compiled.model, &compiled.facts);
     let mut found = Vec::new();
@@ -52,7 +52,7 @@ pub fn add(root: &Path, compiled: &mut Compiled) {
             profile(container, &mut found);
             snapshot(container, (model, facts), &mut found);
         }
-        // What runs has its images already, and they are compared by ps.
+        // A running container has its images already; ps compares them with the configuration.
         if !running.is_some_and(units::Unit::is_active) {
             images(&store, container, (model, facts), &mut found);
         }
@@ -148,7 +148,8 @@ fn profile(container: &Container, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// `UpdateSnapshot=yes` where volumes cannot be copied: the update would be refused at night.
+/// Warns about `UpdateSnapshot=yes` if volumes cannot be copied, because an automatic update would
+/// be refused.
 fn snapshot(container: &Container, (model, facts): (&Model, &Facts), found: &mut Vec<Diagnostic>) {
     let Some(at) = model.update_snapshot(container) else { return };
     if snapshots::volumes(container, model, facts, true).is_empty() {
@@ -166,13 +167,13 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
         found.push(Diagnostic::warning(&at, Code::Confinement.of(fault)));
         return;
     }
-    // An image that is not imported is pulled by the start.
+    // The start pulls an image that is not imported, so that its kind is not known yet.
     let missing = |image: &str| matches!(store.lookup(image), Ok(None));
     if plan::images(container, model).into_iter().any(missing) {
         return;
     }
     let apps = model.applications(container, facts);
-    if let Err(error) = links::layers(store, stack).and_then(|_| links::further(store, apps)) {
+    if let Err(error) = links::layers(store, stack).and_then(|_| links::additional(store, apps)) {
         found.push(Diagnostic::warning(
             &at,
             Code::UnusableFile.problem(format!("{error:#}"), "correct Image=, App=, Base= or Mode="),
@@ -185,7 +186,7 @@ fn images(store: &Store, container: &Container, (model, facts): (&Model, &Facts)
     );
 }
 
-/// Users and groups of the host that new volumes are to belong to.
+/// Warns about owners of new volumes that are not users or groups of the host.
 fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
     for volume in model.volumes.values() {
         let user = match &volume.owner.user {
@@ -206,7 +207,7 @@ fn owners(model: &Model, found: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Ports that a program other than ours has.
+/// Warns about ports on which a program other than a unit of sdme-gen listens.
 fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
     let listening = Listening::read();
     for pod in model.pods.values() {
@@ -215,12 +216,9 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
             if units.get(&socket).is_some_and(units::Unit::is_active) || !listening.takes(port.address, port.host) {
                 continue;
             }
-            // A port of a former file of ours closes when its container restarts.
-            let ours = units.iter().any(|(name, unit)| {
-                unit.is_active()
-                    && name.starts_with(&format!("sdme-publish-{}-", pod.name))
-                    && name.ends_with(&format!("{}.socket", port.host))
-            });
+            // A socket unit of a former file closes its port when its container restarts.
+            let ours =
+                units.iter().any(|(name, unit)| unit.is_active() && crate::plan::publishes(name, &pod.name, port.host));
             if !ours {
                 let problem = Code::Conflict.problem(
                     format!("port {} of the host is in use by another program", port.listen()),

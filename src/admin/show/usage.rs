@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Resources of running containers: processor, memory and tasks from their control groups (`cgroups(7)`), packets from the kernel's
-//! tables, disk space from du(1).
+//! The resources that running containers use: processor, memory and tasks from their control groups
+//! (`cgroups(7)`), network traffic from the kernel's tables, disk space from du(1).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
+use std::iter;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -14,42 +15,44 @@ use serde::Serialize;
 use super::ps::processes;
 use crate::admin::leftovers;
 use crate::model::Container;
-use crate::paths::{container_state, volume};
+use crate::paths::{app_part, container_state, volume};
 
-/// How long du(1) may take for one container, in seconds; a container may have made any number of files.
-const PATIENCE: &str = "10";
+/// Timeout of du(1) for one container, in seconds, because a container may have made any number of
+/// files.
+const TIMEOUT: &str = "10";
 
-/// What a container uses. What the kernel does not count here, or only tells root, is missing.
+/// The resources of a container. A value is none if the kernel does not count it for the container,
+/// or reports it to root only.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Usage {
-    /// Its name.
+    /// The name of the container.
     pub name: String,
-    /// Share of one processor since the last look, in percent.
+    /// Processor time during the interval, in percent of one processor.
     pub cpu_percent: Option<f64>,
-    /// Seconds on processors since it was started.
+    /// Processor time since the start of the container, in seconds.
     pub cpu_seconds: Option<f64>,
-    /// Bytes of memory, with the cache of its files.
+    /// Memory in use in bytes, including the page cache of its files.
     pub memory: Option<u64>,
-    /// The most bytes of memory it may have, if there is a limit.
+    /// The memory limit in bytes, if there is one.
     pub memory_limit: Option<u64>,
-    /// Processes and threads.
+    /// Number of processes and threads.
     pub tasks: Option<u64>,
-    /// Bytes received since its network was made, without loopback. The members of a pod share a network; a container in the host's
-    /// network has none of its own.
+    /// Bytes received since the network namespace was made, without loopback. The members of a pod
+    /// share a network. None for a container in the host's network.
     pub received: Option<u64>,
-    /// Bytes sent, as for `received`.
+    /// Bytes sent, counted like `received`.
     pub sent: Option<u64>,
-    /// Bytes on disk of what it has changed in its root.
+    /// Disk space of the container's upper layer, in bytes.
     pub upper: Option<u64>,
-    /// Bytes on disk of its volumes. Several containers may have the same volume.
+    /// Disk space of the container's volumes, in bytes. Several containers may share a volume.
     pub volumes: Option<u64>,
 }
 
-/// What running containers use. `interval`: the time over which the share of a processor is counted; none for no share. With `names`,
-/// only those.
+/// The resources of the running containers. `interval` is the time over which `cpu_percent` is
+/// measured; without an interval, that value is none. With `names`, only these containers are read.
 ///
 /// # Errors
-/// A container of one of the names does not run.
+/// One of these containers does not run.
 pub fn read(names: &[String], interval: Option<Duration>) -> Result<Vec<Usage>> {
     let groups = processes::groups();
     let running = groups.iter().filter_map(|(unit, group)| Some((Container::of_unit(unit)?.to_owned(), group)));
@@ -70,7 +73,7 @@ pub fn read(names: &[String], interval: Option<Duration>) -> Result<Vec<Usage>> 
         name.clone_into(&mut usage.name);
         let former = before.get(name).copied().flatten().filter(|_| interval.is_some());
         usage.cpu_percent = usage.cpu_seconds.zip(former).map(|(now, before)| (now - before) / elapsed * 100.0);
-        usage.upper = size(&[format!("{}/upper", container_state(name))]);
+        usage.upper = size(&uppers(&container_state(name)));
         let paths: Option<Vec<String>> = volumes.as_ref().map(|all| all.get(name).cloned().unwrap_or_default());
         usage.volumes = paths.and_then(|paths| size(&paths));
         usage
@@ -78,7 +81,7 @@ pub fn read(names: &[String], interval: Option<Duration>) -> Result<Vec<Usage>> 
     Ok(all.collect())
 }
 
-/// The directories of the volumes of each container. None for users who may not see them.
+/// The directories of the volumes of each container. None if this user may not read them.
 fn volumes() -> Option<BTreeMap<String, Vec<String>>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for one in leftovers::volumes(Path::new("/")).ok()? {
@@ -89,7 +92,15 @@ fn volumes() -> Option<BTreeMap<String, Vec<String>>> {
     Some(found)
 }
 
-/// Bytes on disk of directories together.
+/// The upper layers of a container and of its additional applications. `state` is the directory with
+/// the state of the container.
+fn uppers(state: &str) -> Vec<String> {
+    let apps = fs::read_dir(format!("{state}/apps")).into_iter().flatten().flatten();
+    let apps = apps.filter_map(|app| Some(app_part(state, app.file_name().to_str()?)));
+    iter::once(state.to_owned()).chain(apps).map(|directory| format!("{directory}/upper")).collect()
+}
+
+/// The disk space of all directories together, in bytes.
 fn size(paths: &[String]) -> Option<u64> {
     if paths.is_empty() {
         return Some(0);
@@ -97,7 +108,8 @@ fn size(paths: &[String]) -> Option<u64> {
     du(&["--total"], paths.iter())?.lines().last()?.strip_suffix("\ttotal")?.parse().ok()
 }
 
-/// Bytes on disk of each directory, by its path, as far as du(1) finds them out in time. Files with several names count once.
+/// The disk space of each directory in bytes, by its path. Directories that du(1) does not finish
+/// before its timeout are missing. A file with several hard links counts once.
 #[must_use]
 pub fn sizes(paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
     let text = if paths.is_empty() { None } else { du(&[], paths.iter()) }.unwrap_or_default();
@@ -105,10 +117,11 @@ pub fn sizes(paths: &BTreeSet<String>) -> BTreeMap<String, u64> {
     lines.filter_map(|(size, path)| Some((path.to_owned(), size.parse().ok()?))).collect()
 }
 
-/// What du(1) prints about directories. It follows no symbolic link and leaves out what is mounted there.
+/// The output of du(1) for directories. du(1) follows no symbolic links here, and other file
+/// systems mounted below the directories are not counted.
 fn du<'a>(options: &[&str], paths: impl Iterator<Item = &'a String>) -> Option<String> {
     let output = Command::new("timeout")
-        .args([PATIENCE, "du", "--summarize", "--one-file-system", "--block-size=1"])
+        .args([TIMEOUT, "du", "--summarize", "--one-file-system", "--block-size=1"])
         .args(options)
         .arg("--")
         .args(paths)
@@ -116,11 +129,11 @@ fn du<'a>(options: &[&str], paths: impl Iterator<Item = &'a String>) -> Option<S
         .stderr(Stdio::null())
         .output()
         .ok()?;
-    // Files that are removed meanwhile give an exit status of 1.
+    // The exit status is ignored, because it is 1 if a file was removed in the meantime.
     String::from_utf8(output.stdout).ok()
 }
 
-/// What a control group counts.
+/// The resources that a control group counts.
 fn of_group(group: &Path) -> Usage {
     let number = |file: &str| fs::read_to_string(group.join(file)).ok()?.trim().parse().ok();
     let application = processes::applications(group).into_values().next();
@@ -136,14 +149,14 @@ fn of_group(group: &Path) -> Usage {
     }
 }
 
-/// Seconds on processors, from `cpu.stat`.
+/// Processor time of a control group in seconds, from `cpu.stat`.
 fn seconds(group: &Path) -> Option<f64> {
     let text = fs::read_to_string(group.join("cpu.stat")).ok()?;
     let usage: f64 = text.lines().find_map(|line| line.strip_prefix("usage_usec "))?.parse().ok()?;
     Some(usage / 1e6)
 }
 
-/// Bytes received and sent in the network of a process, unless that is the host's.
+/// Bytes received and sent in the network namespace of a process, unless that is the host's.
 fn packets(process: u32) -> Option<(u64, u64)> {
     let network = |process: &str| fs::read_link(format!("/proc/{process}/ns/net")).ok();
     if network(&process.to_string())? == network("self")? {
@@ -152,7 +165,8 @@ fn packets(process: u32) -> Option<(u64, u64)> {
     Some(sums(&fs::read_to_string(format!("/proc/{process}/net/dev")).ok()?))
 }
 
-/// The sums of a table of interfaces (`proc_pid_net(5)`): the first field is bytes received, the ninth bytes sent.
+/// The sums over all interfaces of a table (`proc_pid_net(5)`): the first field is the number of
+/// bytes received, the ninth one that of bytes sent.
 fn sums(table: &str) -> (u64, u64) {
     let rows = table.lines().filter_map(|line| line.split_once(':')).filter(|(name, _)| name.trim() != "lo");
     rows.fold((0, 0), |(received, sent), (_, fields)| {

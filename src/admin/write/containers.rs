@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen create`, `new` and `rm`: `.container` files written, and removed with what their containers changed.
+//! `sdme-gen create`, `new` and `rm`: writes `.container` files, and removes them together with the
+//! changes of their containers.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -20,7 +21,8 @@ use crate::runtime::systemd;
 use crate::search::{SearchPath, search};
 use crate::started;
 
-/// A name for a container of the image `image`: the last part of that, with a number if it is taken.
+/// A free name for a container of the image `image`: the last component of the image's name, with a
+/// number if that name is in use.
 #[must_use]
 pub fn free_name(root: &Path, image: Option<&str>) -> String {
     let last = image.unwrap_or("host").rsplit(['/', ':']).find(|part| part.contains(char::is_alphabetic));
@@ -46,7 +48,8 @@ pub fn free_name(root: &Path, image: Option<&str>) -> String {
 /// Starts a container.
 ///
 /// # Errors
-/// When it does not start, with what systemd knows about it.
+/// The container does not start. The message contains the recorded cause, or the output of
+/// `systemctl status`.
 pub fn start(name: &str) -> Result<()> {
     let service = Container::unit(name);
     systemd::systemctl(&["start", &service]).map_err(|error| {
@@ -60,11 +63,13 @@ pub fn start(name: &str) -> Result<()> {
     })
 }
 
-/// Removes a container: `/etc/sdme/NAME.container`, its own drop-ins there, and what it has changed of its files. Named
-/// volumes stay. If the file was removed by hand, what it left is removed. Returns what was, or would be, removed.
+/// Removes a container: `/etc/sdme/NAME.container`, its drop-ins in that directory, and the
+/// container's changes to its files. Named volumes stay. If the file was removed by hand, the rest
+/// is removed. Returns the paths that were removed, or that would be removed with `dry_run`.
 ///
 /// # Errors
-/// When it runs and `force` is not set, it is configured elsewhere, or something cannot be removed.
+/// The container runs and `force` is not set, its file is outside of `/etc/sdme`, or a path cannot
+/// be removed.
 pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec<String>> {
     if let Err(problem) = name.parse::<ContainerName>() {
         bail!("{problem}");
@@ -77,7 +82,8 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     if !is_there {
         let sources = search(&SearchPath::from_environment(root));
         let other = sources.files.iter().find(|f| f.file_type == FileType::Container && f.described() == name);
-        // A subdirectory is as good a place. The link of an instance goes, its template stays.
+        // The file may also be in a subdirectory. For an instance, its link is removed and its
+        // template stays.
         let own = other.map_or_else(|| file.clone(), |other| files::file_name(FileType::Container, &other.name));
         let below = other.and_then(|other| other.main.path.strip_prefix(files::DIRECTORY)?.strip_prefix('/'));
         if let Some(path) = below.filter(|path| path.rsplit('/').next() == Some(&own)) {
@@ -86,7 +92,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         } else if let Some(other) = other {
             bail!("{name} is configured by {}; remove that file", other.main.path);
         }
-        // What a file left that was removed by hand.
+        // Without a file, the rest may be left from a file that was removed by hand.
         let left = |place: &String| root.join(place.trim_start_matches('/')).symlink_metadata().is_ok();
         if !is_there && !active && !leftovers::places(name).iter().any(left) && journal_links(root, name).is_empty() {
             bail!("there is no container {name}");
@@ -105,7 +111,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     }
     if !dry_run {
         if systemd::is_live(root) {
-            // What a release that was killed has left mounted.
+            // A cleanup that was killed may have left mounts.
             stack::release(name)?;
         }
         stack::unmounted(&[
@@ -115,7 +121,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     }
     let drop_ins = format!("{}/{file}.d", files::DIRECTORY);
     let mut removed = if is_there { vec![format!("{}/{file}", files::DIRECTORY)] } else { Vec::new() };
-    // What is prepared for a next start holds on to the image.
+    // The links for the next start would keep the image from being pruned.
     let journal = journal_links(root, name);
     for path in std::iter::once(drop_ins).chain(leftovers::places(name)).chain(journal) {
         let full = root.join(path.trim_start_matches('/'));
@@ -124,7 +130,8 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
             other => other.with_context(|| format!("cannot look at {path}"))?,
         };
         if !dry_run {
-            // Links in it, which the container may have made, are removed and not followed.
+            // Symbolic links in the directory, which the container may have made, are removed and
+            // not followed.
             let removed = if found.is_dir() { fs::remove_dir_all(&full) } else { fs::remove_file(&full) };
             removed.with_context(|| format!("cannot remove {path}"))?;
         }
@@ -141,8 +148,8 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     Ok(removed)
 }
 
-/// Links to the container's journal, which systemd-nspawn made for earlier versions (`LinkJournal=`). They lead into the
-/// container's root directory.
+/// Links to the container's journal, which systemd-nspawn made for earlier versions of sdme-gen
+/// (`LinkJournal=`). They lead into the container's root directory.
 fn journal_links(root: &Path, name: &str) -> Vec<String> {
     const JOURNALS: &str = "/var/log/journal";
     let inside = Path::new(&machine_root(name)).join("var/log/journal");

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen config`: `sdme.conf` read and changed, one key at a time; everything else in the file stays as it is.
+//! `sdme-gen config`: reads and changes `sdme.conf`, one key at a time. The rest of the file stays
+//! as it is.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -11,17 +12,17 @@ use anyhow::{Context as _, Result, anyhow, bail};
 use super::files;
 use crate::config::keys::{FileType, Kind, supported};
 use crate::config::settings::Settings;
-use crate::ini;
+use crate::ini::{self, continues};
 use crate::search::{SearchPath, search};
 use crate::unit::config_word;
 
 const FILE: &str = "sdme.conf";
 const SECTION: &str = "Defaults";
 
-/// What is set, drop-ins included: keys and their values, in the order of the file.
+/// The keys that are set, including drop-ins, with their values, in the order of the file.
 ///
 /// # Errors
-/// The file or a drop-in cannot be used.
+/// The file or a drop-in is invalid.
 pub fn get(root: &Path) -> Result<Vec<(String, String)>> {
     let sources = search(&SearchPath::from_environment(root));
     let Some(file) = sources.files.iter().find(|f| f.file_type == FileType::Defaults) else { return Ok(Vec::new()) };
@@ -41,18 +42,19 @@ pub fn get(root: &Path) -> Result<Vec<(String, String)>> {
     Ok(out)
 }
 
-/// Checks the name of a key.
+/// Checks the name of a key, and returns the kind of its values.
 ///
 /// # Errors
-/// There is no such key; the message names the nearest.
+/// There is no such key. The message suggests a similar name.
 pub fn check(key: &str) -> Result<Kind> {
     supported(FileType::Defaults, key).map(|key| key.kind).map_err(|message| anyhow!(message))
 }
 
-/// Sets a key in `/etc/sdme/sdme.conf`; no value at all, or an empty one, takes its assignments out.
+/// Sets a key in `/etc/sdme/sdme.conf`. No value or an empty value removes the assignments of the
+/// key.
 ///
 /// # Errors
-/// When there is no such key, the value is not one for it, or the file cannot be read or written.
+/// There is no such key, the value is invalid for it, or the file cannot be read or written.
 pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<()> {
     let kind = check(key)?;
     let value = match (kind, values) {
@@ -74,7 +76,8 @@ pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<(
     files::put(root, FILE, &new, dry_run)
 }
 
-/// `text` with one assignment of `key`, at the place of the last one, or at the end of the section.
+/// Returns `text` with a single assignment of `key`, in the place of the last one, or after the
+/// header of the section.
 fn edited(text: &str, key: &str, value: &str) -> Result<String> {
     let name: Arc<str> = Arc::from(format!("{}/{FILE}", files::DIRECTORY));
     let document = ini::parse(&name, text.as_bytes()).map_err(|problems| {
@@ -92,7 +95,8 @@ fn edited(text: &str, key: &str, value: &str) -> Result<String> {
     while let Some(line) = lines.get(number) {
         let here = number;
         let taken = places.contains(&here);
-        // An assignment goes on over lines that end in a backslash; comments between them belong to it.
+        // An assignment continues over lines that end in a backslash. Comments between these lines
+        // belong to it.
         let mut open = taken && continues(line);
         if !taken {
             out.push((*line).to_owned());
@@ -117,10 +121,6 @@ fn edited(text: &str, key: &str, value: &str) -> Result<String> {
 
 fn index(line: u32) -> usize {
     usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1)
-}
-
-fn continues(line: &str) -> bool {
-    line.bytes().rev().take_while(|b| *b == b'\\').count() % 2 == 1
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Files below `/etc/sdme` that verbs write, change and remove. What a file leads to is looked at before it is written.
+//! Files below `/etc/sdme` that verbs write, change and remove. The effect of a file on the
+//! configuration is checked before it is written.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -19,10 +20,10 @@ use crate::rootdir::tree::Tree;
 use crate::runtime::systemd;
 use crate::search::{SearchPath, search};
 
-/// Where files are written.
+/// The directory to which files are written.
 pub const DIRECTORY: &str = "/etc/sdme";
 
-/// The file name of `NAME` of a type.
+/// The file name of `name` with the extension of a file type.
 #[must_use]
 pub fn file_name(file_type: FileType, name: &str) -> String {
     format!("{name}.{}", file_type.extension())
@@ -38,14 +39,14 @@ fn relative(file: &str) -> String {
     format!("{}/{file}", DIRECTORY.trim_start_matches('/'))
 }
 
-/// The problems that the configuration has with `text` as the content of a file, and has not without.
+/// The problems that are added to the configuration if `text` becomes the content of a file.
 #[must_use]
 pub fn problems(root: &Path, file: &str, text: &str) -> Vec<Diagnostic> {
     added(root, &[(file, text)])
 }
 
-/// The wrong lines that the configuration has with several files changed, each a name and a text, and has not without. A file whose text
-/// is empty is removed.
+/// The errors that are added to the configuration by changes to several files, each given as name
+/// and text. An empty text removes the file.
 #[must_use]
 pub fn errors_of_all(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     let mut added = added(root, changes);
@@ -53,7 +54,7 @@ pub fn errors_of_all(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     added
 }
 
-/// The problems that the configuration has with these changes, and has not without.
+/// The problems that these changes add to the configuration.
 fn added(root: &Path, changes: &[(&str, &str)]) -> Vec<Diagnostic> {
     let place = SearchPath::from_environment(root);
     let before = diagnostics(&place);
@@ -67,10 +68,11 @@ fn diagnostics(place: &SearchPath) -> Vec<Diagnostic> {
     compile(&search(place), &Facts::default()).diagnostics
 }
 
-/// Writes a new file, and has systemd read it.
+/// Writes a new file, and reloads systemd.
 ///
 /// # Errors
-/// When there is such a file, the configuration does not take it, or it cannot be written. Nothing is changed then.
+/// The file exists, the configuration would get a problem, or the file cannot be written. Nothing
+/// is changed then.
 pub fn add(root: &Path, file_type: FileType, name: &str, text: &str, dry_run: bool) -> Result<()> {
     let problem = match file_type {
         FileType::Pod => name.parse::<PodName>().err(),
@@ -87,10 +89,10 @@ pub fn add(root: &Path, file_type: FileType, name: &str, text: &str, dry_run: bo
     put(root, &file, text, dry_run)
 }
 
-/// Writes a file in one step, without a look at what it leads to.
+/// Writes a file atomically, without checking its effect.
 ///
 /// # Errors
-/// It cannot be written.
+/// The file cannot be written.
 pub fn write(root: &Path, file: &str, text: &str) -> Result<()> {
     fs::create_dir_all(root)
         .and_then(|()| Tree::open(root))
@@ -98,10 +100,10 @@ pub fn write(root: &Path, file: &str, text: &str) -> Result<()> {
         .with_context(|| format!("cannot write {DIRECTORY}/{file}"))
 }
 
-/// Makes a symbolic link to a file beside it, in one step.
+/// Makes a symbolic link to a file in the same directory, atomically.
 ///
 /// # Errors
-/// It cannot be made.
+/// The link cannot be made.
 pub fn link(root: &Path, file: &str, target: &str) -> Result<()> {
     fs::create_dir_all(root)
         .and_then(|()| Tree::open(root))
@@ -109,10 +111,10 @@ pub fn link(root: &Path, file: &str, target: &str) -> Result<()> {
         .with_context(|| format!("cannot make the link {DIRECTORY}/{file}"))
 }
 
-/// Writes a file in one step, whether it is there or not, and has systemd read it.
+/// Writes a new or existing file atomically, and reloads systemd.
 ///
 /// # Errors
-/// As for [`add`].
+/// The configuration would get a problem, or the file cannot be written. Nothing is changed then.
 pub fn put(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()> {
     let problems: Vec<String> = problems(root, file, text).iter().map(ToString::to_string).collect();
     if !problems.is_empty() {
@@ -125,11 +127,11 @@ pub fn put(root: &Path, file: &str, text: &str, dry_run: bool) -> Result<()> {
     systemd::reload(root)
 }
 
-/// Looks whether the file of a pod or network can be removed: no other files (`users`) name it, and its unit, if it is active, does not
-/// run. With `force`, stops the unit instead.
+/// Checks that the file of a pod or network can be removed: no other file (`users`) refers to it,
+/// and its active unit (`active`) ends soon. With `force`, the unit is stopped instead.
 ///
 /// # Errors
-/// It is in use and `force` is not set, or it cannot be stopped.
+/// It is in use and `force` is not set, or the unit cannot be stopped.
 pub fn withdraw(
     root: &Path,
     name: &str,
@@ -145,12 +147,12 @@ pub fn withdraw(
         Some(unit) if !force && !ends(root, unit) => {
             bail!("{name} is started; run systemctl stop {unit}, or use --force")
         }
-        Some(unit) if root == Path::new("/") && !dry_run => systemd::systemctl(&["stop", unit]),
+        Some(unit) if systemd::is_live(root) && !dry_run => systemd::systemctl(&["stop", unit]),
         _ => Ok(()),
     }
 }
 
-/// Removes a file that nothing uses any more, and has systemd read that; with `dry_run`, nothing.
+/// Removes a file that nothing uses any more, and reloads systemd. Does nothing with `dry_run`.
 ///
 /// # Errors
 /// As for [`remove`].
@@ -162,7 +164,8 @@ pub fn drop_file(root: &Path, file: &str, dry_run: bool) -> Result<()> {
     systemd::reload(root)
 }
 
-/// Whether a unit is about to end by itself: a network ends a moment after the last container in it.
+/// Whether a unit ends by itself within three seconds: a network ends shortly after its last
+/// container.
 fn ends(root: &Path, unit: &str) -> bool {
     systemd::is_live(root)
         && (0..30).any(|_| {
@@ -174,10 +177,10 @@ fn ends(root: &Path, unit: &str) -> bool {
         })
 }
 
-/// Removes a file; whoever calls has systemd read that.
+/// Removes a file. The caller has to reload systemd.
 ///
 /// # Errors
-/// When it is not there or cannot be removed.
+/// The file does not exist or cannot be removed.
 pub fn remove(root: &Path, file: &str) -> Result<()> {
     match Tree::open(root).and_then(|tree| replace::remove(&tree, &relative(file))) {
         Err(error) if error.kind() == ErrorKind::NotFound => bail!("there is no {DIRECTORY}/{file}"),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen network`: `.network` files written, listed and removed; and networks that have changed since they were started.
+//! `sdme-gen network`: writes, lists and removes `.network` files. It also reloads networks whose
+//! files have changed since their start.
 
 use std::path::Path;
 
@@ -14,33 +15,34 @@ use crate::paths::RUNTIME;
 use crate::runtime::systemd;
 use crate::started;
 
-/// Brings the networks up to date that a pod needs which is being started, if their files have changed since they were started.
+/// Reloads the networks that a starting pod needs, if their files have changed since they were
+/// started.
 ///
 /// # Errors
 /// A network cannot be changed.
 pub fn renew(unit: &str) -> Result<()> {
     for network in started::networks_of(unit) {
         if !started::is_current(&network) {
-            // Without its dependencies: the start of the pod is one of them.
+            // The dependencies are ignored, because the start of the pod is one of them.
             systemd::systemctl(&["reload", "--job-mode=ignore-dependencies", &network])?;
         }
     }
     Ok(())
 }
 
-/// A network and whether it is there.
+/// A network and whether it is started.
 #[derive(Debug)]
 pub struct Listed {
-    /// The network.
+    /// The network of the configuration.
     pub network: Named,
-    /// Whether it is started.
+    /// Whether the network is started.
     pub active: bool,
 }
 
-/// Writes `/etc/sdme/NAME.network` with these keys. What it leads to is looked at before.
+/// Writes `/etc/sdme/NAME.network` with these keys, after checking its effect.
 ///
 /// # Errors
-/// When there is such a network, the file cannot be written, or the configuration does not take it.
+/// The network exists, the file cannot be written, or the configuration would get a problem.
 pub fn new(root: &Path, name: &str, keys: &[(&str, String)], dry_run: bool) -> Result<()> {
     if crate::runtime::model(root).networks.values().any(|network| network.name == name && exists(root, network)) {
         bail!("there is a network {name} already");
@@ -53,12 +55,12 @@ pub fn new(root: &Path, name: &str, keys: &[(&str, String)], dry_run: bool) -> R
     files::add(root, FileType::Network, name, &draft.to_string(), dry_run)
 }
 
-/// Whether the network is configured by a file; the default one needs none.
+/// Whether a file configures the network. The default network needs no file.
 fn exists(root: &Path, network: &Named) -> bool {
     root.join(network.file.trim_start_matches('/')).exists()
 }
 
-/// All networks that can be used, by name.
+/// All networks without errors in the configuration, sorted by name.
 #[must_use]
 pub fn list(root: &Path) -> Vec<Listed> {
     let networks = crate::runtime::model(root).networks.into_values();
@@ -69,11 +71,12 @@ fn is_active(root: &Path, name: &str) -> bool {
     root.join(RUNTIME.trim_start_matches('/')).join("networks").join(name).exists()
 }
 
-/// Removes `/etc/sdme/NAME.network`. With `force` also if files refer to it, which are then rejected, and stops it first with its
-/// members if it is started.
+/// Removes `/etc/sdme/NAME.network`. With `force`, the file is removed even if files refer to it,
+/// which are rejected from then on, and a started network is stopped with its members.
 ///
 /// # Errors
-/// When it is in use and `force` is not set, there is no such file, or it cannot be stopped or removed.
+/// The network is in use and `force` is not set, there is no such file, or the network cannot be
+/// stopped or removed.
 pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
     let file = files::file_name(FileType::Network, name);
     let model = crate::runtime::model(root);
@@ -107,7 +110,7 @@ mod tests {
         let text = fs::read_to_string(files::path(root, "front.network")).unwrap();
         assert_eq!(text, "[Network]\nSubnet=10.1.0.0/24\n");
         assert!(new(root, "front", &[], false).unwrap_err().to_string().contains("already"));
-        // What cannot be used is not left behind.
+        // A file that is refused is not left behind.
         let error = format!("{:#}", new(root, "back", &subnet("10.1.0.0/16"), false).unwrap_err());
         assert!(error.contains("overlaps with"), "{error}");
         assert!(!files::path(root, "back.network").exists());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen pod`: `.pod` files written, listed and removed.
+//! `sdme-gen pod`: writes, lists and removes `.pod` files.
 
 use std::path::Path;
 
@@ -14,19 +14,19 @@ use crate::runtime::failure;
 use crate::runtime::ports::taken;
 use crate::started;
 
-/// A pod and whether its network is there.
+/// A pod and whether it is started.
 #[derive(Debug)]
 pub struct Listed {
-    /// The pod.
+    /// The pod of the configuration.
     pub pod: Pod,
-    /// Whether it is started.
+    /// Whether the pod is started.
     pub active: bool,
 }
 
-/// Writes `/etc/sdme/NAME.pod`. What it leads to is looked at before.
+/// Writes `/etc/sdme/NAME.pod`, after checking its effect.
 ///
 /// # Errors
-/// When there is such a file, it cannot be written, or the configuration does not take it.
+/// The pod exists, the file cannot be written, or the configuration would get a problem.
 pub fn new(root: &Path, name: &str, uplink: bool, ports: &[String], dry_run: bool) -> Result<()> {
     if crate::runtime::model(root).pods.contains_key(name) {
         bail!("there is a pod {name} already");
@@ -39,7 +39,8 @@ pub fn new(root: &Path, name: &str, uplink: bool, ports: &[String], dry_run: boo
     files::add(root, FileType::Pod, name, &draft.to_string(), dry_run)
 }
 
-/// All pods that can be used, those of one container among them, by name.
+/// All pods without errors in the configuration, including those of single containers, sorted by
+/// name.
 #[must_use]
 pub fn list(root: &Path) -> Vec<Listed> {
     let pods = crate::runtime::model(root).pods.into_values();
@@ -50,10 +51,11 @@ fn is_active(root: &Path, name: &str) -> bool {
     root.join(Pod::path(name).trim_start_matches('/')).exists()
 }
 
-/// Called when a unit that keeps its copy starts: the socket of a port, or the network of a pod, whose ports have to be open by then.
+/// Called when a unit starts that keeps a copy of itself: the socket of a port, or the network of a
+/// pod. The ports of a pod must be open before its network starts.
 ///
 /// # Errors
-/// A port is not open, or the copy cannot be written.
+/// A port is not open, a network of the pod is missing, or the copy cannot be written.
 pub fn started(unit: &str) -> Result<()> {
     if unit.ends_with(".service") {
         cause::forget(unit).context("cannot remove the cause of an earlier failure")?;
@@ -66,11 +68,12 @@ pub fn started(unit: &str) -> Result<()> {
     started::keep(unit).with_context(|| format!("cannot keep a copy of {unit}"))
 }
 
-/// Removes `/etc/sdme/NAME.pod`. With `force` also if containers refer to it, which are then rejected, and stops it first if it
-/// is started.
+/// Removes `/etc/sdme/NAME.pod`. With `force`, the file is removed even if containers refer to it,
+/// which are rejected from then on, and a started pod is stopped.
 ///
 /// # Errors
-/// When it is in use and `force` is not set, there is no such file, or it cannot be stopped or removed.
+/// The pod is in use and `force` is not set, there is no such file, or the pod cannot be stopped or
+/// removed.
 pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
     let file = files::file_name(FileType::Pod, name);
     let model = crate::runtime::model(root);
@@ -111,7 +114,7 @@ mod tests {
         );
         assert!(new("web", false, &[]).unwrap_err().to_string().contains("already"));
         assert!(new("a/b", false, &[]).is_err() && new("x@", false, &[]).is_err());
-        // What cannot be used is not left behind.
+        // A file that is refused is not left behind.
         let error = new("other", false, &["8080:80"]).unwrap_err();
         let error = format!("{error:#}");
         assert!(error.contains("port 8080/tcp of the host is also published by /etc/sdme/other.pod:2"), "{error}");

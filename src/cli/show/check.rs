@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen check`: all problems, with their codes; in colour on a terminal.
+//! `sdme-gen check`: prints all problems with their codes, in colour on a terminal.
 
 use std::io::{IsTerminal as _, Write};
 use std::process::ExitCode;
@@ -14,10 +14,10 @@ use crate::diag::{Diagnostic, Fault, Problem, Severity};
 use crate::model::Model;
 use crate::text;
 
-/// Prints the problems: for people to standard error, as JSON to `out`.
+/// Prints the problems, as text to standard error or as JSON to `out`.
 ///
 /// # Errors
-/// They cannot be printed.
+/// The problems cannot be printed.
 pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Write) -> Result<ExitCode> {
     let all = &compiled.diagnostics;
     let policies = trust::applied(&compiled.model, names);
@@ -43,10 +43,11 @@ pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Writ
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
-/// Keeps the problems of files called `names`, with any suffix, and of their drop-ins; without names, all problems.
+/// Keeps the problems of the files `NAME.EXTENSION` and their drop-ins, for each name in `names`.
+/// Without names, all problems are kept.
 ///
 /// # Errors
-/// There is no file of one of the names.
+/// There is no file with one of these names.
 pub fn only(diagnostics: &mut Vec<Diagnostic>, model: &Model, names: &[String]) -> Result<()> {
     let Some(name) =
         names.iter().find(|name| !is_known(model, name) && !diagnostics.iter().any(|d| is_of(&d.at.file, name)))
@@ -66,7 +67,7 @@ fn is_known(model: &Model, name: &str) -> bool {
         || model.rejected.iter().any(|rejected| rejected.name == name)
 }
 
-/// Whether a file is `NAME.SUFFIX`, or a drop-in of it.
+/// Whether a file is `NAME.EXTENSION`, or a drop-in of such a file.
 fn is_of(file: &str, name: &str) -> bool {
     let is_named = |part: &str| {
         let rest = part.strip_prefix(name).and_then(|rest| rest.strip_prefix('.'));
@@ -99,7 +100,7 @@ fn line(diagnostic: &Diagnostic, colour: bool) -> String {
         Severity::Error => ("\x1b[1;31m", "error"),
         Severity::Warning => ("\x1b[1;33m", "warning"),
     };
-    // Only the colours are control characters: a message may quote an image.
+    // A message may quote an image, so control characters are escaped before the colours are added.
     let (at, cause, remedy) = (text::line(&diagnostic.at.to_string()), text::line(cause), text::line(remedy));
     format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {cause}; \x1b[32m{remedy}\x1b[0m \x1b[2m[{code}]\x1b[0m")
 }

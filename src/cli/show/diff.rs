@@ -11,7 +11,7 @@ use crate::admin::show::diff::{Change, diff};
 use crate::cli::print::print_json;
 use crate::text;
 
-/// Prints the differences.
+/// Prints the differences of a container.
 ///
 /// # Errors
 /// As for [`diff`].
@@ -32,7 +32,7 @@ pub fn run(root: &Path, name: &str, everything: bool, json: bool, out: &mut dyn 
         let several = all.iter().any(|(app, _)| *app != all.first().and_then(|(app, _)| app.clone()));
         for (app, (path, change)) in &all {
             let letter = word(*change).chars().next().unwrap_or(' ').to_ascii_uppercase();
-            // A line is a path, whatever the container called its files.
+            // File names of the container may contain newlines, which `text::line` escapes.
             let app = app.as_ref().filter(|_| several).map(|app| format!("{app}:")).unwrap_or_default();
             writeln!(out, "{letter} {}", text::line(&format!("{app}{path}")))?;
         }

@@ -13,7 +13,7 @@ use crate::output::graph::Graph;
 use crate::runtime;
 use crate::text;
 
-/// Prints the graph, of all units or of those around some containers.
+/// Prints the graph of all units, or of the units around some containers.
 ///
 /// # Errors
 /// There is no such container.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen inspect`: what is known about a container, as lines or as JSON.
+//! `sdme-gen inspect`: all information about containers, as text or as JSON.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -12,7 +12,7 @@ use crate::cli::print::print_json;
 use crate::cli::show::ps::duration;
 use crate::text;
 
-/// Prints what is known about the containers of these names.
+/// Prints the information about the containers with these names.
 ///
 /// # Errors
 /// As for [`inspect::inspect`].
@@ -29,7 +29,8 @@ pub fn run(names: &[String], json: bool, out: &mut dyn Write) -> Result<ExitCode
         for (heading, values) in lines(found) {
             for (number, value) in values.iter().filter(|value| !value.is_empty()).enumerate() {
                 let heading = if number == 0 { heading } else { "" };
-                // Names and ports come from images and containers.
+                // Names and ports can come from images and containers, so control characters are
+                // escaped.
                 writeln!(out, "{heading:>12}  {}", text::line(value))?;
             }
         }
@@ -37,7 +38,7 @@ pub fn run(names: &[String], json: bool, out: &mut dyn Write) -> Result<ExitCode
     Ok(ExitCode::SUCCESS)
 }
 
-/// The values with their headings. A heading without values is not shown.
+/// The values with their headings. Headings without values are not printed.
 fn lines(found: &Inspected) -> Vec<(&'static str, Vec<String>)> {
     let listed = &found.listed;
     let each = |values: &[String]| values.to_vec();

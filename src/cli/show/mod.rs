@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Verbs that show something and change nothing.
+//! Verbs that print information and change nothing.
 
 pub mod check;
 pub mod diff;

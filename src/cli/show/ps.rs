@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen ps`: the table, JSON, names, and rows by a template in the style of podman.
+//! `sdme-gen ps`: the output as a table, as JSON, as names, or by a template in the style of
+//! podman.
 
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
@@ -33,12 +34,12 @@ pub struct Options {
     names: Vec<String>,
 }
 
-/// Prints the list.
+/// Prints the list of containers.
 ///
 /// # Errors
-/// As for [`ps::list`]; and a template has an unknown field.
+/// The errors of [`ps::list`], and an invalid template.
 pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode> {
-    // A wrong template is refused even when there is nothing to list.
+    // An invalid template is refused even if there are no containers.
     let format = if options.json { Some("json") } else { options.format.as_deref() };
     let template = match format {
         None | Some("table" | "json") => None,
@@ -62,12 +63,14 @@ pub fn run(options: &Options, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The columns of the terminal; without one, nothing is cut, unless `COLUMNS` says how wide the lines may be.
+/// The width of the table in columns: that of `COLUMNS`, or that of the terminal. None without
+/// both; then no cell is cut.
 fn width(terminal: bool) -> Option<usize> {
     let set = std::env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let size = || {
         let mut size = nix::libc::winsize { ws_row: 0, ws_col: 0, ws_xpixel: 0, ws_ypixel: 0 };
-        // SAFETY: the kernel writes the structure, which is ours (ioctl_tty(2)).
+        // SAFETY: the structure lives until the call returns, and the kernel writes only to it
+        // (ioctl_tty(2)).
         let got = unsafe { nix::libc::ioctl(1, nix::libc::TIOCGWINSZ, &raw mut size) };
         (terminal && got == 0).then_some(usize::from(size.ws_col))
     };
@@ -76,7 +79,8 @@ fn width(terminal: bool) -> Option<usize> {
 
 const HEAD: [&str; 7] = ["NAME", "STATE", "UP", "HEALTH", "NETWORK", "PORTS", "IMAGE"];
 
-/// The columns that are made narrower, one after the other, with the number of characters that are left of each.
+/// The columns that are narrowed if the table is too wide, in this order, with their minimum widths
+/// in characters.
 const SHRINK: [(usize, usize); 4] = [(6, 16), (5, 10), (0, 12), (4, 6)];
 
 fn table(all: &[Listed], width: Option<usize>, colour: bool, out: &mut dyn Write) -> Result<()> {
@@ -119,7 +123,8 @@ fn table(all: &[Listed], width: Option<usize>, colour: bool, out: &mut dyn Write
     Ok(())
 }
 
-/// Shortens a cell. Of an image, the end says more than the beginning.
+/// Shortens a cell to `width` characters. For an image, the end is kept, because it is more
+/// specific.
 fn cut(cell: &str, width: usize, keep_end: bool) -> String {
     let length = cell.chars().count();
     if length <= width {
@@ -135,7 +140,7 @@ fn cut(cell: &str, width: usize, keep_end: bool) -> String {
     }
 }
 
-/// The colour of a cell.
+/// The escape sequence for the colour of a cell, if it has one.
 fn style(listed: &Listed, column: usize) -> Option<&'static str> {
     const RED: &str = "\x1b[1;31m";
     const YELLOW: &str = "\x1b[1;33m";
@@ -167,12 +172,13 @@ fn row(listed: &Listed) -> [String; 7] {
     ]
 }
 
-/// The pod that the container is in, or else its networks with names.
+/// The pod that the container is in. Without a pod, its named networks.
 fn network(listed: &Listed) -> String {
     listed.pod.clone().unwrap_or_else(|| listed.networks.join(","))
 }
 
-/// The state with how the container ended, and the mark of one that does not run on what its file says.
+/// The state, followed by the exit status or signal of a failed container, and by a note if the
+/// container does not run on its present file.
 fn state(listed: &Listed) -> String {
     let cause = listed.cause.as_deref().filter(|_| listed.state == "failed");
     let end = match (listed.status, listed.signal) {
@@ -194,7 +200,7 @@ fn health(listed: &Listed) -> String {
     }
 }
 
-/// The two largest units of a time in seconds.
+/// A time as text in its two largest units; `seconds` is in seconds.
 pub(crate) fn duration(seconds: u64) -> String {
     let parts = [(seconds / 86_400, "d"), (seconds / 3600 % 24, "h"), (seconds / 60 % 60, "min"), (seconds % 60, "s")];
     let first = parts.iter().position(|(number, _)| *number > 0).unwrap_or(3);
@@ -202,7 +208,7 @@ pub(crate) fn duration(seconds: u64) -> String {
     largest.fold(String::new(), |text, (number, unit)| text + &number.to_string() + unit)
 }
 
-/// The names of fields in templates: podman's where there is such a field.
+/// The names of fields in templates. Fields that podman also has use podman's names.
 const FIELDS: [&str; 21] = [
     "Names",
     "Name",
@@ -260,8 +266,8 @@ enum Part {
     Field(&'static str),
 }
 
-/// A template: text with fields, as `{{.Names}}`. Columns are separated by tabs; after the word `table`, they are aligned and have
-/// a head.
+/// A template: text with fields such as `{{.Names}}`. Columns are separated by tabs. After the word
+/// `table`, the columns are aligned and get a header.
 #[derive(Debug, PartialEq, Eq)]
 struct Template {
     table: bool,

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen render`: the files that the configuration becomes, shown or written to a directory.
+//! `sdme-gen render`: prints the files that the configuration becomes, or writes them to a
+//! directory.
 
 use std::fs;
 use std::io::Write;
@@ -24,10 +25,11 @@ use crate::search::{SearchPath, search};
 use crate::text;
 use crate::unit::escape_path;
 
-/// Shows the files of what is called `names`, of everything without names, or writes them below `output`.
+/// Prints the files of the objects called `names`, or of all objects without names. With `output`,
+/// writes the files below that directory instead.
 ///
 /// # Errors
-/// Nothing has one of the names, or a file cannot be written.
+/// There is no object with one of these names, or a file cannot be written.
 pub fn run(
     root: &Path,
     output: Option<&Path>,
@@ -46,10 +48,11 @@ pub fn run(
     Ok(code)
 }
 
-/// Keeps the files of what is called `names`, and of the images that these containers run; without names, all files.
+/// Keeps the files of the objects called `names`, and those of the images of these containers.
+/// Without names, all files are kept.
 ///
 /// # Errors
-/// Nothing has one of the names.
+/// There is no object with one of these names.
 fn only(compiled: &mut Compiled, names: &[String]) -> Result<()> {
     if names.is_empty() {
         return Ok(());
@@ -72,18 +75,20 @@ fn only(compiled: &mut Compiled, names: &[String]) -> Result<()> {
     Ok(())
 }
 
-/// Whether a unit, a drop-in or a link is about what is called `name`.
+/// Whether a unit, a drop-in or a link belongs to the object called `name`.
 fn is_of(path: &str, name: &str, beginnings: &[String]) -> bool {
     let mut parts = path.split('/');
     let (first, last) = (parts.next().unwrap_or_default(), parts.next());
-    // The link of a unit that starts with another one.
+    // In a directory of links, the last part of the path is the linked unit.
     let unit = if first.ends_with(".d") { first } else { last.unwrap_or(first) };
-    // What a port listens on has no dash, and the names of containers may have some.
+    // The address of a port contains no hyphen, so a rest with a hyphen belongs to a container with
+    // a longer name.
     let port = unit.strip_prefix("sdme-publish-").and_then(|rest| rest.strip_prefix(name)?.strip_prefix('-'));
     beginnings.iter().any(|beginning| unit.starts_with(beginning)) || port.is_some_and(|port| !port.contains('-'))
 }
 
-/// How the names of the units begin that are about what is called `name`, but for those of ports.
+/// The beginnings of the names of the units that belong to the object called `name`, without the
+/// units of ports.
 fn beginnings(name: &str, model: &Model) -> Vec<String> {
     let own = ["systemd-nspawn@", "sdme-pod@", "sdme-network@", "sdme-image@"].map(|unit| format!("{unit}{name}."));
     let volume = format!("{}.mount", escape_path(&paths::volume(name)));
@@ -91,7 +96,7 @@ fn beginnings(name: &str, model: &Model) -> Vec<String> {
     own.into_iter().chain([volume]).chain(images.into_iter().map(Image::service)).collect()
 }
 
-/// The files as text, behind each line where it comes from. Names as for [`only`].
+/// The files as text, with the origin behind each line. The meaning of `names` is that of [`only`].
 fn with_origins(compiled: &Compiled, root: &Path, names: &[String]) -> String {
     let sources = search(&SearchPath::from_environment(root));
     let is_asked = |file: &SourceFile| {
@@ -112,20 +117,21 @@ fn with_origins(compiled: &Compiled, root: &Path, names: &[String]) -> String {
     tree.to_string()
 }
 
-/// Whether a file is about what is called `name`, or about an image or a pod of the container of that name.
+/// Whether a configuration file defines the object called `name`, or an image or a pod of the
+/// container with that name.
 fn is_used(file: &SourceFile, name: &str, compiled: &Compiled) -> bool {
     let model = &compiled.model;
     let is_called = |name: &str| name == file.described() || name == file.name;
     let of_container = model.containers.get(name).is_some_and(|container| match file.file_type {
         FileType::Pod => container.pods().into_iter().any(is_called),
         FileType::Image => plan::images(container, model).into_iter().any(is_called),
-        // A container may have another name than its file.
+        // The name of a container can differ from that of its file.
         _ => container.file == file.main.path,
     });
     of_container || file.described() == *name
 }
 
-/// Writes every file below `directory`, under the path it is printed with.
+/// Writes every file below `directory`, at the path with which it is printed.
 ///
 /// # Errors
 /// The directory is not empty, or a file cannot be written.

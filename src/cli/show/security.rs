@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen check --security`: what presets and single settings come to.
+//! `sdme-gen check --security`: the effective security settings from presets and single keys.
 
 use std::io::{self, Write};
 
@@ -8,7 +8,7 @@ use crate::model::{Container, Model, Network, Preset};
 /// Prints the effective settings of every container.
 ///
 /// # Errors
-/// They cannot be printed.
+/// The settings cannot be printed.
 pub fn print(model: &Model, out: &mut dyn Write) -> io::Result<()> {
     for (index, container) in model.containers.values().enumerate() {
         if index > 0 {

@@ -1,24 +1,25 @@
 // SPDX-License-Identifier: MIT
-//! Which signature policy applies to each image: a part of `sdme-gen check`.
+//! The signature policy of each image, which `sdme-gen check` prints.
 
 use crate::config::trust::policy::{PolicyFile, Requirement};
 use crate::config::trust::scope::Subject;
 use crate::model::Model;
 
-/// What decides about an image.
+/// A rule about the signatures of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Applied {
     /// The name of the image.
     pub image: String,
-    /// The file that decides.
+    /// The file that contains the rule.
     pub file: String,
-    /// The line in it; the first one for a policy, which has no lines worth naming.
+    /// The line of the rule. 1 for a policy file, whose lines are not tracked.
     pub line: u32,
-    /// The scope in it and what it asks for.
+    /// The scope of the rule in the file, and its requirements.
     pub text: String,
 }
 
-/// What decides about the images called `names`, or about all; nothing where no policy and no key asks for anything.
+/// The rules about the images called `names`, or about all images. Empty if neither a policy nor a
+/// key has requirements.
 #[must_use]
 pub fn applied(model: &Model, names: &[String]) -> Vec<Applied> {
     let policy = model.policy.as_ref().and_then(|file| PolicyFile::policy(file));
@@ -30,7 +31,7 @@ pub fn applied(model: &Model, names: &[String]) -> Vec<Applied> {
         worth.map(|rule| {
             let requirements: Vec<String> = rule.requirements.iter().map(Requirement::describe).collect();
             let text = format!("{} ({}): {}: {}", image.name, image.source, rule.scope, requirements.join(" and "));
-            // Files of ours are named with their line.
+            // The place of a rule in a configuration file of sdme-gen ends in `:LINE`.
             let place = rule.file.rsplit_once(':').and_then(|(file, line)| Some((file.to_owned(), line.parse().ok()?)));
             let (file, line) = place.unwrap_or((rule.file, 1));
             Applied { image: image.name.clone(), file, line, text }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen stats` and `sdme-gen metrics`: what containers use, for people and for `OpenMetrics` (<https://openmetrics.io>).
+//! `sdme-gen stats` and `sdme-gen metrics`: the resources that containers use, as a table and as
+//! `OpenMetrics` (<https://openmetrics.io>).
 
 use std::fmt::Write as _;
 use std::io::Write;
@@ -12,10 +13,10 @@ use crate::admin::show::usage::{self, Usage};
 use crate::cli::print::print_json;
 use crate::text;
 
-/// The time over which `stats` counts the share of a processor.
+/// The time over which `stats` measures the use of processors.
 const INTERVAL: Duration = Duration::from_secs(1);
 
-/// Prints what running containers use, as a table or as JSON.
+/// Prints the resources of running containers, as a table or as JSON.
 ///
 /// # Errors
 /// As for [`usage::read`].
@@ -55,7 +56,7 @@ fn row(usage: &Usage) -> [String; 8] {
     ]
 }
 
-/// A number of bytes in the largest unit that leaves a number of at least one.
+/// A number of bytes as text, in the largest unit that gives a number of at least one.
 pub(crate) fn size(bytes: u64) -> String {
     const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
     let mut unit = 0;
@@ -70,22 +71,22 @@ pub(crate) fn size(bytes: u64) -> String {
     if unit == 0 { format!("{number} {name}") } else { format!("{number}.{tenths} {name}") }
 }
 
-/// Prints the state of all containers and what they use, in the text format of `OpenMetrics`.
+/// Prints the state and the resources of all containers, in the text format of `OpenMetrics`.
 ///
 /// # Errors
-/// As for [`ps::list`].
+/// The errors of [`ps::list`] and of [`usage::read`].
 pub fn metrics(out: &mut dyn Write) -> Result<()> {
     write!(out, "{}", exposition(&ps::list(&[], false)?, &usage::read(&[], None)?))?;
     Ok(())
 }
 
-/// A family of metrics: its name, type, unit and help.
+/// A metric family: its name, type, unit and help text.
 type Family = (&'static str, &'static str, &'static str, &'static str);
 
-/// One sample: its labels and its value.
+/// A sample: its labels and its value.
 type Sample = (Vec<(&'static str, String)>, String);
 
-/// What is known of a container in bytes or other units.
+/// A function that returns the value of a metric for a container.
 type Amount = fn(&Usage) -> Option<u64>;
 
 fn exposition(listed: &[Listed], used: &[Usage]) -> String {
@@ -153,7 +154,8 @@ fn exposition(listed: &[Listed], used: &[Usage]) -> String {
     text + "# EOF\n"
 }
 
-/// Writes a family, unless nothing is known of it. Samples of counters and of information have a suffix.
+/// Writes a metric family, unless it has no samples. The names of samples of counters and of
+/// information have a suffix.
 fn family(text: &mut String, (name, kind, unit, help): Family, samples: &[Sample]) {
     if samples.is_empty() {
         return;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What a converted project has beside its files in `/etc/sdme`: timers, files that are mounted into containers, and encrypted
-//! credentials. As there, what a person has written or changed is left alone.
+//! The files of a converted project outside of `/etc/sdme`: timers, files that are mounted into
+//! containers, and encrypted credentials. As in `/etc/sdme`, files that a person has written or
+//! changed are left alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,22 +16,24 @@ use crate::convert::{FILES, Origin, Outcome, origin};
 use crate::image::digest::Digest;
 use crate::text;
 
-/// Where the service manager looks for credentials by name (systemd.exec(5), `LoadCredential=`).
+/// The directory in which the service manager looks up credentials by name (systemd.exec(5),
+/// `LoadCredential=`).
 pub const CREDENTIALS: &str = "/etc/credstore";
 
-/// Where units of the administrator are.
+/// The directory of the administrator's units.
 pub const UNITS: &str = "/etc/systemd/system";
 
-/// Where the service manager looks for encrypted credentials by name (systemd.exec(5), `LoadCredentialEncrypted=`).
+/// The directory in which the service manager looks up encrypted credentials by name
+/// (systemd.exec(5), `LoadCredentialEncrypted=`).
 pub const ENCRYPTED: &str = "/etc/credstore.encrypted";
 
-/// The file of digests of the files that a conversion has written, beside them.
+/// The file with the digests of the files that a conversion has written, in the same directory.
 const WRITTEN: &str = ".written";
 
-/// Writes all of it, or shows what would be written; gives whether there was something.
+/// Writes all of these files, or prints what would be written. Returns whether there were changes.
 ///
 /// # Errors
-/// Something cannot be read or written.
+/// A file cannot be read or written.
 pub fn write(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let units = units(outcome, tool, root, dry_run, out)?;
     let files = mounted(outcome, root, dry_run, out)?;
@@ -38,7 +41,7 @@ pub fn write(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mu
     Ok(units || files || secrets)
 }
 
-/// Units, which have the same mark as files of ours.
+/// Writes the units. They have the same mark as the files in `/etc/sdme`.
 fn units(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let directory = below(root, UNITS);
     let mine = |text: &str| origin(tool, text) == Origin::Converted(outcome.project.clone());
@@ -61,7 +64,8 @@ fn units(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut dy
             difference(known.as_deref().unwrap_or_default(), text, out)?;
         } else {
             put(root, &shown, text.as_bytes(), 0o644)?;
-            // [Install] of a timer counts when it is enabled; the link is what systemctl enable would make.
+            // [Install] of a timer has no effect until it is enabled, so this makes the link that
+            // systemctl enable would make.
             if text.lines().any(|line| line == "WantedBy=timers.target") {
                 link(root, &format!("{UNITS}/timers.target.wants"), name)?;
             }
@@ -94,7 +98,8 @@ fn link(root: &Path, directory: &str, name: &str) -> Result<()> {
     }
 }
 
-/// Files of ConfigMaps. They have no place for a mark, so a file of digests beside them tells which of them are unchanged.
+/// Writes the files of ConfigMaps. They cannot contain a mark, so a file with digests next to them
+/// shows which of them are unchanged.
 fn mounted(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let top = format!("{FILES}/{}", outcome.project);
     let recorded = fs::read_to_string(below(root, &format!("{top}/{WRITTEN}"))).unwrap_or_default();
@@ -156,8 +161,8 @@ fn mounted(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -
     Ok(any)
 }
 
-/// Values of Secrets. On the system that runs here, systemd-creds(1) encrypts them; for another root, whose key is not known, they are
-/// written as they are.
+/// Writes the values of Secrets. On the running system, systemd-creds(1) encrypts them. For another
+/// root, whose key is not available, they are written without encryption.
 fn secrets(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let encrypts = credentials::can_encrypt(root);
     let mut any = false;
@@ -204,7 +209,7 @@ fn secrets(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -
     Ok(any)
 }
 
-/// Writes a file in one step.
+/// Writes a file atomically.
 fn put(root: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
     let place = below(root, path);
     let Some(directory) = place.parent() else { bail!("{path}: a file is in a directory") };
@@ -218,7 +223,7 @@ fn put(root: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
     write().with_context(|| format!("cannot write {}", text::line(path)))
 }
 
-/// A new file beside the one that it will replace.
+/// A new temporary file in the directory of the file that it will replace.
 fn tempfile_in(directory: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     let path = directory.join(format!(".sdme-new-{}", std::process::id()));
     let _ = fs::remove_file(&path);
@@ -226,11 +231,12 @@ fn tempfile_in(directory: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     Ok((path, file))
 }
 
+/// A path of the system below `root`.
 pub fn below(root: &Path, path: &str) -> PathBuf {
     root.join(path.trim_start_matches('/'))
 }
 
-/// Prints the lines that go and those that come.
+/// Prints the removed and the added lines.
 pub fn difference(before: &str, after: &str, out: &mut dyn Write) -> Result<()> {
     let only = |one: &str, other: &str| -> Vec<String> {
         let mut rest: Vec<&str> = other.lines().collect();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen convert compose`: reads the files of a project, and writes, compares or prints what it is converted to.
+//! `sdme-gen convert compose`: reads the files of a project, and writes, compares or prints the
+//! converted files.
 
 use std::fs;
 use std::io::{ErrorKind, Write};
@@ -43,7 +44,7 @@ pub struct Options {
     json: bool,
 }
 
-/// The files of this host.
+/// Access to the files of this host.
 struct Host;
 
 impl Files for Host {
@@ -75,7 +76,7 @@ impl Files for Host {
     }
 }
 
-/// Converts a project; lists what was lost on standard error.
+/// Converts a project, and lists the losses on standard error.
 ///
 /// # Errors
 /// The project cannot be resolved or converted, or the files cannot be written.
@@ -97,7 +98,8 @@ fn request(options: &Options) -> Result<Request> {
         let path = crate::compose::absolute(&directory, &text(path)?);
         paths = with_override(&path, &Host).map_err(|message| anyhow!(message))?;
     }
-    // Variables of the environment that are not UTF-8 cannot be in a file of ours either.
+    // Variables of the environment that are not UTF-8 are skipped, because a configuration file
+    // cannot contain them.
     let environment =
         std::env::vars_os().filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
     Ok(Request {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen config`: what is the same for all containers.
+//! `sdme-gen config`: the defaults of all containers and images.
 
 use std::io::Write;
 use std::path::Path;
@@ -35,7 +35,7 @@ pub enum Verb {
     },
 }
 
-/// The key of a name that an earlier tool gave it.
+/// Translates the name that an earlier tool used for a key.
 fn current(key: String) -> String {
     if key == "default_base_fs" { "BaseFs".to_owned() } else { key }
 }
@@ -43,7 +43,7 @@ fn current(key: String) -> String {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Get { key, json } => {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen convert`: files of ours from what others describe containers with.
+//! `sdme-gen convert`: converts files of other tools that describe containers.
 
 use std::fs;
 use std::io::Write;
@@ -16,7 +16,7 @@ use crate::convert::{Converted, Source, command_line, quadlet, script};
 use crate::runtime::systemd;
 use crate::text;
 
-/// The extensions of Quadlet's files.
+/// The file extensions of Quadlet.
 const KINDS: [&str; 9] = ["container", "pod", "network", "volume", "image", "kube", "build", "artifact", "quadlets"];
 
 /// What to convert.
@@ -40,10 +40,12 @@ pub enum Verb {
     Kube(kube::Options),
 }
 
-/// Converts, lists losses on standard error, and prints the files or writes them to /etc/sdme.
+/// Converts, lists the losses on standard error, and prints the files or writes them to
+/// `/etc/sdme`.
 ///
 /// # Errors
-/// When something cannot be read, or a file is there already.
+/// A file cannot be read, a file to be written exists already, or the configuration would get an
+/// error.
 pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let (converted, summary) = match verb {
         Verb::Compose(options) => return compose::run(options, root, write, out),
@@ -73,7 +75,8 @@ pub fn run(verb: &Verb, root: &Path, write: bool, out: &mut dyn Write) -> Result
     Ok(if complete { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
-/// Converts a command line, or all those of a file. Relative paths begin at the working directory.
+/// Converts a command line, or all command lines of a file. Relative paths begin at the working
+/// directory.
 fn command_lines(words: &[String]) -> Result<Converted> {
     let directory = std::env::current_dir().context("cannot find the working directory")?;
     let directory = directory.to_str().ok_or_else(|| anyhow!("{}: the path is not UTF-8", directory.display()))?;
@@ -86,7 +89,8 @@ fn command_lines(words: &[String]) -> Result<Converted> {
     };
     let converted = match text {
         Some(text) => {
-            // Variables that are not UTF-8 cannot be in a file of ours either.
+            // Variables that are not UTF-8 are skipped, because a configuration file cannot contain
+            // them.
             let variables = std::env::vars_os()
                 .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
             script(&text, directory, &variables.collect())
@@ -132,7 +136,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Source>> {
             if parent.ends_with(".d") && extension == "conf" {
                 out.push(source(entry.path(), Some(&parent))?);
             } else if KINDS.contains(&&*extension) {
-                // Others are what the units use.
+                // Files with other extensions are files that the units use.
                 out.push(source(entry.path(), None)?);
             }
         }
@@ -140,7 +144,7 @@ fn read(paths: &[PathBuf]) -> Result<Vec<Source>> {
     Ok(out)
 }
 
-/// A file, or a drop-in in the directory of that name.
+/// Reads a file. `drop_in_of` is the name of its directory, if the file is a drop-in.
 fn source(path: &Path, drop_in_of: Option<&str>) -> Result<Source> {
     let cannot = || format!("cannot read {}", path.display());
     let file = path.file_name().unwrap_or_default().to_string_lossy();

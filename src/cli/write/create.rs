@@ -156,7 +156,7 @@ impl Wanted {
         if !self.arguments.is_empty() {
             draft.words("Container", "Exec", &self.arguments)?;
         }
-        // A file with nothing to say has the section, too.
+        // A file without keys needs the section, too.
         draft.section("Container");
         self.service(&mut draft)?;
         let name = self.name.clone();
@@ -165,8 +165,8 @@ impl Wanted {
         Ok((name, draft))
     }
 
-    /// A mount as `Volume=` has it. A path below `/oci/root` or `/oci/apps/NAME/root`, where the root of an application is in its
-    /// container, is one of the application.
+    /// A mount in the syntax of `Volume=`. A target below `/oci/root` or `/oci/apps/NAME/root`, the
+    /// application's root as a path in the container, is translated to a path of the application.
     fn mount(&self, root: &Path, bind: &str) -> String {
         let image = self.rootfs.as_ref().and_then(|name| Store::open(root).lookup(name).ok().flatten());
         let os = image.map_or(self.rootfs.is_none() && self.image.is_none(), |image| image.image.mode == Mode::Base);
@@ -221,7 +221,8 @@ impl Wanted {
     }
 }
 
-/// A port as `PublishPort=` has it. systemd-nspawn writes the protocol in front.
+/// A port in the syntax of `PublishPort=`. The syntax of systemd-nspawn, with the protocol at the
+/// beginning, is accepted, too.
 fn published(port: &str) -> String {
     match port.split_once(':') {
         Some((protocol @ ("tcp" | "udp"), ports)) => format!("{ports}/{protocol}"),
@@ -229,10 +230,10 @@ fn published(port: &str) -> String {
     }
 }
 
-/// Writes the file and says so; returns the container's name.
+/// Writes the file and prints its path. Returns the container's name.
 ///
 /// # Errors
-/// When the configuration does not take it, or it cannot be written.
+/// The configuration would get a problem, or the file cannot be written.
 pub fn create(wanted: &Wanted, root: &Path, out: &mut dyn Write) -> Result<String> {
     let (name, draft) = wanted.draft(root).map_err(|message| anyhow!(message))?;
     let text = draft.to_string();
@@ -244,10 +245,11 @@ pub fn create(wanted: &Wanted, root: &Path, out: &mut dyn Write) -> Result<Strin
     Ok(name)
 }
 
-/// Creates a container, starts it, and becomes a shell in it if this is a terminal.
+/// Creates a container and starts it. On a terminal, this process then becomes a shell in the
+/// container, unless `detach` is set.
 ///
 /// # Errors
-/// When one of these fails. What is written stays: correct it, or remove it with `rm`.
+/// A step fails. The written file stays, so that it can be corrected, or removed with `rm`.
 pub fn new(wanted: &Wanted, detach: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let root = Path::new("/");
     if !wanted.dry_run && !systemd::is_live(root) {
@@ -270,7 +272,7 @@ pub fn new(wanted: &Wanted, detach: bool, out: &mut dyn Write) -> Result<ExitCod
 /// Removes containers.
 ///
 /// # Errors
-/// The first one that cannot be removed.
+/// A container cannot be removed. The containers after it are not removed then.
 pub fn remove(names: &[String], root: &Path, force: bool, dry_run: bool, out: &mut dyn Write) -> Result<ExitCode> {
     for name in names {
         for removed in containers::remove(root, name, force, dry_run)? {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen export kube`: writes what the configuration becomes for a cluster.
+//! `sdme-gen export kube`: converts the configuration to Kubernetes manifests.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read as _, Write};
@@ -19,7 +19,7 @@ use crate::model::Facts;
 use crate::search::{SearchPath, search};
 use crate::text;
 
-/// The largest file that becomes a part of a ConfigMap.
+/// Maximum size in bytes of a file that becomes a part of a ConfigMap.
 const LARGEST: u64 = 900 << 10;
 
 /// To what to export.
@@ -74,7 +74,7 @@ pub struct Options {
     json: bool,
 }
 
-/// This machine, or the system below another directory.
+/// Access to the files of this machine, or of the system below another directory.
 struct Machine<'a> {
     root: &'a Path,
 }
@@ -124,10 +124,10 @@ impl Outside for Machine<'_> {
     }
 }
 
-/// Exports; lists what was lost on standard error.
+/// Exports, and lists the losses on standard error.
 ///
 /// # Errors
-/// A name is unknown, a file has a mistake, or the objects cannot be written.
+/// A name is unknown, a file has an error, or the objects cannot be written.
 pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     let Verb::Kube(options) = verb;
     if let Some(namespace) = &options.namespace {
@@ -174,7 +174,7 @@ pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     Ok(if exported.lost.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(LOST) })
 }
 
-/// Writes the files, unless somebody else has written one of them.
+/// Writes the files, unless one of them exists and was not written by an export.
 fn write(directory: &Path, texts: &[(String, String)], secret: bool, out: &mut dyn Write) -> Result<()> {
     let shown = |name: &str| directory.join(name).display().to_string();
     for (name, _) in texts {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen convert kube`: reads manifests, and writes, compares or prints what they are converted to.
+//! `sdme-gen convert kube`: reads manifests, and writes, compares or prints the converted files.
 
 use std::fs;
 use std::io::Write;
@@ -14,7 +14,7 @@ use super::project;
 use crate::convert::kube::{TOOL, kube};
 use crate::kube::read;
 
-/// The largest file that is read; a cluster takes no larger object.
+/// Maximum size in bytes of a file that is read. A cluster accepts no larger object.
 const LARGEST: u64 = 16 << 20;
 
 /// Which manifests, and what to do.
@@ -34,10 +34,10 @@ pub struct Options {
     json: bool,
 }
 
-/// Converts manifests; lists what was lost on standard error.
+/// Converts manifests, and lists the losses on standard error.
 ///
 /// # Errors
-/// A file cannot be read, has a mistake, or what it becomes cannot be written.
+/// A file cannot be read or has an error, or the converted files cannot be written.
 pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
     let project = match &options.project_name {
         Some(name) => name.clone(),
@@ -64,7 +64,7 @@ pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> 
     project::finish(&outcome, TOOL, wish, root, out)
 }
 
-/// The name of a project after its first file.
+/// The default name of a project, from the name of its first file.
 fn name_of(path: &Path) -> Result<String> {
     if path == Path::new("-") {
         return Ok("kube".to_owned());
@@ -74,7 +74,7 @@ fn name_of(path: &Path) -> Result<String> {
     Ok(crate::convert::plain_name(&name.unwrap_or_default().to_string_lossy()))
 }
 
-/// Reads a file, or those of a directory in the order of their names.
+/// Reads a file, or the files of a directory in the order of their names.
 fn add(path: &Path, texts: &mut Vec<(String, String)>) -> Result<()> {
     if path == Path::new("-") {
         let text = std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?;

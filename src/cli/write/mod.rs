@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Verbs that write configuration files, or remove them.
+//! Verbs that write or remove configuration files.
 
 mod beside;
 pub mod compose;

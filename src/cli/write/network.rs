@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen network`: networks with names.
+//! `sdme-gen network`: named networks.
 
 use std::io::Write;
 use std::path::Path;
@@ -54,7 +54,7 @@ pub enum Verb {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::New { name, subnet, ipv6, internal, dry_run } => {

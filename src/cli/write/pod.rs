@@ -51,7 +51,7 @@ pub enum Verb {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::New { name, uplink, publish, dry_run } => pods::new(root, &name, uplink, &publish, dry_run)?,

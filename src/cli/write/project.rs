@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Writes, compares or prints what a project of Compose or of Kubernetes is converted to. Files of other projects, and files that a
-//! person has written or changed, are left alone.
+//! Writes, compares or prints the files that a Compose or Kubernetes project is converted to. Files
+//! of other projects, and files that a person has written or changed, are left alone.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -19,24 +19,25 @@ use crate::model::Container;
 use crate::runtime::systemd;
 use crate::text;
 
-/// The exit status when something was lost.
+/// The exit status if a conversion has lost something.
 pub const LOST: u8 = 3;
 
-/// What is to be done with an outcome.
+/// The options for the result of a conversion.
 #[derive(Debug, Clone, Copy)]
 pub struct Wish {
-    /// Print it as JSON.
+    /// Print the result as JSON.
     pub json: bool,
-    /// Show what would be written, and change nothing.
+    /// Print what would be written, and change nothing.
     pub dry_run: bool,
     /// Write the files.
     pub write: bool,
 }
 
-/// Lists what was lost on standard error, and prints, compares or writes the files. `tool` is the verb of `convert`.
+/// Lists the losses on standard error, and prints, compares or writes the files. `tool` is the verb
+/// of `convert`.
 ///
 /// # Errors
-/// The configuration does not take the files, or they cannot be written.
+/// The configuration would get an error, or the files cannot be written.
 pub fn finish(outcome: &Outcome, tool: &str, wish: Wish, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     if wish.json {
         print_json(&document(outcome), out)?;
@@ -92,12 +93,12 @@ fn show(outcome: &Outcome, out: &mut dyn Write) -> Result<()> {
     Ok(())
 }
 
-/// Where lines for people go: nowhere beside a JSON document.
+/// The output for text that people read. It is discarded if a JSON document is printed.
 fn out_unless<'a>(json: bool, out: &'a mut dyn Write) -> Box<dyn Write + 'a> {
     if json { Box::new(std::io::sink()) } else { Box::new(out) }
 }
 
-/// What becomes of one file of `/etc/sdme`.
+/// The action for a file of `/etc/sdme`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Step {
     Write,
@@ -106,13 +107,13 @@ enum Step {
     Keep,
 }
 
-/// Writes the files of a project, removes those that an earlier conversion of it wrote and that are not needed any more, and leaves
-/// alone what a person has written or changed.
+/// Writes the files of a project, and removes files of an earlier conversion of the project that
+/// are not needed any more. Files that a person has written or changed are left alone.
 fn install(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<()> {
     let present = present(root)?;
     let links = outcome.links.iter().map(|(name, target)| (name.clone(), link(target)));
     let wanted: BTreeMap<String, String> = outcome.files.clone().into_iter().chain(links).collect();
-    // A link is ours if the file is that it leads to.
+    // A link was written by a conversion if its target was.
     let ours = |text: &str| {
         let file = text.strip_prefix(LINK).map_or(Some(text), |target| present.get(target).map(String::as_str));
         file.map_or(Origin::Other, |text| origin(tool, text))
@@ -122,11 +123,12 @@ fn install(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut 
         let step = match present.get(name) {
             None => Step::Write,
             Some(known) if known == text => continue,
-            // Whoever has written it describes the network.
+            // Another project already describes this shared network.
             Some(_) if outcome.shared.contains(name) => continue,
             Some(known) => match ours(known) {
                 Origin::Converted(project) if project == outcome.project => Step::Update,
-                // The project describes this network, and until now others only referred to it.
+                // Until now, other projects have only referred to this network, and this project
+                // describes it.
                 Origin::Shared => Step::Update,
                 _ => Step::Keep,
             },
@@ -139,7 +141,7 @@ fn install(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut 
         }
     }
     let text_of = |name: &str| wanted.get(name).map(String::as_str).unwrap_or_default();
-    // What a link shows is the file that it leads to.
+    // The content of a link is the file that it leads to.
     let shown = |name: &str| {
         let text = text_of(name);
         text.strip_prefix(LINK).map_or(text, text_of)
@@ -195,8 +197,8 @@ fn install(outcome: &Outcome, tool: &str, root: &Path, dry_run: bool, out: &mut 
     Ok(())
 }
 
-/// Writes the values of secrets and configs that the project has; gives whether there was one to write. A value that is there already
-/// is left alone.
+/// Writes the values of the project's secrets and configs. Returns whether there was a value to
+/// write. An existing value is left alone.
 fn credentials(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Write) -> Result<bool> {
     let mut any = false;
     for (name, value) in &outcome.credentials {
@@ -228,14 +230,16 @@ fn credentials(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Writ
     Ok(any)
 }
 
-/// What the text of a symbolic link begins with, as no file of ours does.
+/// The beginning of the text that stands for a symbolic link. No configuration file begins like
+/// that.
 const LINK: &str = "-> ";
 
 fn link(target: &str) -> String {
     format!("{LINK}{target}")
 }
 
-/// The files of `/etc/sdme` by name. Files that are not UTF-8 count as empty: no conversion wrote them.
+/// The text of the files in `/etc/sdme`, by their names. Files that are not UTF-8 have an empty
+/// text, because no conversion wrote them.
 fn present(root: &Path) -> Result<BTreeMap<String, String>> {
     let directory = below(root, files::DIRECTORY);
     let entries = match fs::read_dir(&directory) {

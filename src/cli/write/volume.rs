@@ -42,7 +42,7 @@ pub enum Verb {
 /// Runs the verb.
 ///
 /// # Errors
-/// When it fails.
+/// The verb fails.
 pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::Ls { unused, quiet, json } => {
@@ -51,7 +51,7 @@ pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             list(&all, *quiet, *json, out)?;
         }
         Verb::Rm { names, dry_run } => {
-            // Before the first is removed, all are looked at.
+            // All volumes are checked before the first one is removed.
             names.iter().try_for_each(|name| leftovers::remove_volume(root, name, true))?;
             if !dry_run {
                 names.iter().try_for_each(|name| leftovers::remove_volume(root, name, false))?;

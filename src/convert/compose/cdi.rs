@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Devices by the names of the Container Device Interface (CDI): what the files of a vendor say about a device, such as the nodes and
-//! libraries of a GPU, is written into the container. Pure over [`Files`](crate::compose::Files).
+//! Passes on devices that are named by the Container Device Interface (CDI). The device nodes,
+//! mounts and variables that a vendor's CDI file lists for a device, such as a GPU, are written
+//! into the container. Pure over [`Files`](crate::compose::Files).
 
 use std::collections::BTreeSet;
 
@@ -9,21 +10,21 @@ use crate::compose::value::{Map, Value, words};
 use crate::compose::{absolute, yaml};
 use crate::convert::Builder;
 
-/// Where vendors put their files (the CDI specification).
+/// The directories of CDI files, by the CDI specification.
 const DIRECTORIES: [&str; 2] = ["/etc/cdi", "/run/cdi"];
 
-/// What is asked for.
+/// The devices that a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Wanted {
+enum Selection {
     All,
     Number(usize),
     Names(Vec<String>),
 }
 
-/// A file of a vendor.
+/// A CDI file of a vendor.
 struct Vendor {
     path: String,
-    /// `VENDOR/CLASS`
+    /// The kind of the devices, in the form `VENDOR/CLASS`.
     kind: String,
     file: Map,
 }
@@ -35,7 +36,7 @@ impl Vendor {
     }
 }
 
-/// Writes the GPUs of `gpus:`, which is `all`, a number, or a list of requests.
+/// Writes the GPUs of `gpus:`, whose value is `all`, a number, or a list of requests.
 pub fn gpus(key: &str, value: &Value, container: &mut Builder, context: &Context<'_>) {
     match value {
         Value::List(requests) => requests.iter().for_each(|request| self::request(key, request, container, context)),
@@ -46,24 +47,24 @@ pub fn gpus(key: &str, value: &Value, container: &mut Builder, context: &Context
     }
 }
 
-/// Writes the devices of one request: `driver`, `count` or `device_ids`, and `capabilities`.
+/// Writes the devices of one request with `driver`, `count` or `device_ids`, and `capabilities`.
 pub fn request(key: &str, request: &Value, container: &mut Builder, context: &Context<'_>) {
     let driver = request.get("driver").and_then(Value::scalar).unwrap_or_default();
     let capabilities = request.get("capabilities").map_or_else(|| vec!["gpu".to_owned()], words);
-    let wanted = match (request.get("device_ids").map(words), request.get("count").and_then(Value::scalar)) {
-        (Some(names), _) => Wanted::Names(names),
-        (None, Some(count)) => count.parse().map_or(Wanted::All, Wanted::Number),
-        (None, None) => Wanted::All,
+    let selection = match (request.get("device_ids").map(words), request.get("count").and_then(Value::scalar)) {
+        (Some(names), _) => Selection::Names(names),
+        (None, Some(count)) => count.parse().map_or(Selection::All, Selection::Number),
+        (None, None) => Selection::All,
     };
     let is_gpu = capabilities.iter().any(|capability| capability == "gpu");
     let fits = |vendor: &Vendor| match driver.as_str() {
         "" => vendor.kind.ends_with("/gpu"),
         driver => vendor.kind == format!("{driver}.com/gpu"),
     };
-    let done = match &wanted {
-        Wanted::Names(names) if driver == "cdi" => names.iter().all(|name| named(key, name, container, context)),
+    let done = match &selection {
+        Selection::Names(names) if driver == "cdi" => names.iter().all(|name| named(key, name, container, context)),
         _ if is_gpu => vendors(context).iter().find(|vendor| fits(vendor)).is_some_and(|vendor| {
-            let names = chosen(vendor, &wanted);
+            let names = chosen(vendor, &selection);
             names.is_some_and(|names| edits(key, vendor, &names, container))
         }),
         _ => false,
@@ -79,7 +80,7 @@ pub fn request(key: &str, request: &Value, container: &mut Builder, context: &Co
     }
 }
 
-/// Writes the device `VENDOR/CLASS=NAME`; gives whether there is a file for it.
+/// Writes the device `VENDOR/CLASS=NAME`. Returns whether a CDI file describes the device.
 pub fn named(key: &str, name: &str, container: &mut Builder, context: &Context<'_>) -> bool {
     let Some((kind, device)) = name.split_once('=') else { return false };
     let all = vendors(context);
@@ -87,23 +88,26 @@ pub fn named(key: &str, name: &str, container: &mut Builder, context: &Context<'
     all.iter().find(known).is_some_and(|vendor| edits(key, vendor, &[device.to_owned()], container))
 }
 
-/// The names of devices that fulfil a request.
-fn chosen(vendor: &Vendor, wanted: &Wanted) -> Option<Vec<String>> {
+/// Returns the names of the devices that satisfy a request, or `None` if the vendor lacks one of
+/// them.
+fn chosen(vendor: &Vendor, selection: &Selection) -> Option<Vec<String>> {
     let all: Vec<String> = vendor.devices().map(|(name, _)| name).collect();
     let has = |name: &str| all.iter().any(|known| known == name);
-    match wanted {
-        Wanted::Names(names) => names.iter().all(|name| has(name)).then(|| names.clone()),
-        Wanted::All if has("all") => Some(vec!["all".to_owned()]),
-        Wanted::All => Some(all),
-        // A device may have further names, such as its UUID.
-        Wanted::Number(number) => {
+    match selection {
+        Selection::Names(names) => names.iter().all(|name| has(name)).then(|| names.clone()),
+        Selection::All if has("all") => Some(vec!["all".to_owned()]),
+        Selection::All => Some(all),
+        // Devices are numbered from 0. Other names of a device, such as its UUID, must not be
+        // counted.
+        Selection::Number(number) => {
             let names: Vec<String> = (0..*number).map(|index| index.to_string()).collect();
             names.iter().all(|name| has(name)).then_some(names)
         }
     }
 }
 
-/// Writes what a vendor's file says about devices and about all of them together.
+/// Writes the CDI edits of the named devices and those that apply to every device of the vendor.
+/// Always returns true.
 fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) -> bool {
     let devices = vendor.devices().filter(|(name, _)| names.contains(name)).map(|(_, device)| device);
     let own: Vec<&Value> = devices.filter_map(|device| device.get("containerEdits")).collect();
@@ -153,7 +157,8 @@ fn vendors(context: &Context<'_>) -> Vec<Vendor> {
         let names = context.files.list(directory);
         for name in names.iter().filter(|name| [".yaml", ".yml", ".json"].iter().any(|end| name.ends_with(end))) {
             let path = absolute(directory, name);
-            // A file that cannot be read describes no device; the request says what is missing.
+            // An unreadable file describes no device; the note of the request names what is
+            // missing.
             let text = context.files.read(&path).ok().flatten().unwrap_or_default();
             let documents = yaml::documents(&text).unwrap_or_default();
             let vendor = documents.into_iter().find_map(|document| match document {

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Limits, restarts and `deploy` of a service. Pure.
+//! Converts limits, restart policies and `deploy` of a service. Pure.
 
 use super::{Context, cdi};
 use crate::compose::value::{Map, Value};
 use crate::convert::Builder;
 
-/// Writes the restart policy, of `deploy` if there is one.
+/// Writes the restart policy. `deploy.restart_policy` takes precedence over `restart`.
 pub fn restart(settings: &Map, active: bool, container: &mut Builder) {
     let deploy = settings.get("deploy").and_then(|deploy| deploy.get("restart_policy"));
     let text = |key: &str| deploy.and_then(|policy| policy.get(key)).and_then(Value::scalar);
@@ -39,7 +39,8 @@ pub fn restart(settings: &Map, active: bool, container: &mut Builder) {
     }
 }
 
-/// Writes `deploy`, but for the restart policy. Everything for Swarm alone has no effect.
+/// Writes the limits and devices of `deploy`. The restart policy is written by [`restart`];
+/// settings that concern only Swarm have no effect.
 pub fn deploy(value: &Value, settings: &Map, container: &mut Builder, context: &Context<'_>) {
     let part = |path: &[&str]| path.iter().try_fold(value, |value, key| value.get(key));
     for (path, key) in [
@@ -64,7 +65,7 @@ pub fn deploy(value: &Value, settings: &Map, container: &mut Builder, context: &
     }
 }
 
-/// Writes a limit of the service itself.
+/// Writes a limit that is set directly at the service.
 pub fn resource(key: &str, value: &Value, settings: &Map, container: &mut Builder) {
     let Some(text) = value.scalar().filter(|text| text != "0") else { return };
     match key {
@@ -72,7 +73,7 @@ pub fn resource(key: &str, value: &Value, settings: &Map, container: &mut Builde
         "mem_reservation" => limit(key, "MemoryLow", &text, container),
         "cpus" => limit(key, "CPUQuota", &text, container),
         "cpu_shares" => match text.parse::<u64>() {
-            // 1024 shares are the default there, a weight of 100 here.
+            // Docker's default is 1024 shares, systemd's default is a weight of 100.
             Ok(shares) => {
                 let weight = (shares.saturating_mul(100) / 1024).clamp(1, 10000);
                 container.set(key, "Service", "CPUWeight", &weight.to_string());
@@ -86,7 +87,7 @@ pub fn resource(key: &str, value: &Value, settings: &Map, container: &mut Builde
                 _ => container.note(key, &format!("{text} is no time")),
             }
         }
-        // Without a quota, the period limits nothing.
+        // A `cpu_period` without a `cpu_quota` limits nothing.
         _ => {}
     }
 }
@@ -119,7 +120,7 @@ fn percent(key: &str, cpus: f64, container: &mut Builder) {
     container.set(key, "Service", "CPUQuota", &format!("{}%", (cpus * 100.0).round().max(1.0)));
 }
 
-/// A size of Docker, in bytes or with a unit to the base 1024, as systemd reads it.
+/// Converts a size of Docker, in bytes or with a unit to the base 1024, to the notation of systemd.
 fn size(text: &str) -> Option<String> {
     let lower = text.trim().to_ascii_lowercase();
     let end = lower.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(lower.len());
@@ -135,7 +136,7 @@ fn size(text: &str) -> Option<String> {
     number.parse::<f64>().ok().map(|_| format!("{number}{unit}"))
 }
 
-/// Writes `ulimits`: a number for both limits, or a soft and a hard one.
+/// Writes `ulimits`. Each is one number for both limits, or a soft and a hard limit.
 pub fn ulimits(value: &Value, container: &mut Builder) {
     for (name, limits) in value.as_map().into_iter().flat_map(Map::iter) {
         let part = |key: &str| limits.get(key).and_then(Value::scalar);
@@ -154,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sizes() {
+    fn sizes_of_docker_become_sizes_of_systemd() {
         for (text, expected) in [
             ("512m", Some("512M")),
             ("1GiB", Some("1G")),

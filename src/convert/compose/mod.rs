@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! From a resolved Compose project to files of ours: a container for each service, a volume for each named volume, and a network for
-//! each network that a service uses. Every key is mapped, has no effect here, or is listed as lost. Pure over [`Files`].
+//! Converts a resolved Compose project to configuration files of sdme-gen: a container for each
+//! service, a volume for each named volume, and a network for each network that a service uses.
+//! Every key is converted, has no effect, or is listed as lost. Pure over [`Files`].
 
 mod cdi;
 mod limits;
@@ -22,22 +23,23 @@ use crate::compose::value::{Map, Value};
 use crate::compose::{Files, Resolved};
 use crate::config::keys::FileType;
 
-/// What the marks of files call the verb.
+/// The name of the conversion in the marks of the written files.
 pub const TOOL: &str = "compose";
 
-/// What the services of a project need of each other.
+/// The state that the conversions of all services share.
 pub(super) struct Context<'a> {
     resolved: &'a Resolved,
     files: &'a dyn Files,
-    /// Services and their settings.
+    /// All services with their settings.
     services: &'a Map,
-    /// The files of the containers by service.
+    /// The names of the container files, by service.
     containers: BTreeMap<&'a str, Place>,
-    /// The names of `.volume` files, and the sources that take the place of such a file, by volume.
+    /// The source of each volume in `Volume=`: the name of a `.volume` file, of a volume, or a
+    /// path.
     volumes: BTreeMap<&'a str, String>,
-    /// Services that others wait for to be healthy.
+    /// Services that another service waits for until they are healthy.
     healthy: BTreeSet<String>,
-    /// Services that others wait for to end.
+    /// Services that another service waits for until they have completed.
     completed: BTreeSet<String>,
     out: Outcome,
 }
@@ -50,7 +52,7 @@ impl Context<'_> {
         }
     }
 
-    /// Takes over the notes of a builder, each with the key first.
+    /// Moves the notes of a builder to the list of lost settings. Each note starts with its key.
     fn take_notes(&mut self, subject: &str, builder: &mut Builder) {
         for note in std::mem::take(&mut builder.notes) {
             let (key, reason) = note.split_once(": ").unwrap_or((&note, ""));
@@ -62,7 +64,7 @@ impl Context<'_> {
 /// Converts a project.
 ///
 /// # Errors
-/// A service is no mapping.
+/// Returns an error if a service is not a mapping.
 pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String> {
     let none = Map::default();
     let services = resolved.model.get("services").and_then(Value::as_map).unwrap_or(&none);
@@ -121,7 +123,8 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
     Ok(out)
 }
 
-/// Whether a service starts with the project: its profile is active, and there is at least one container of it.
+/// Whether a service starts with the project: one of its profiles is active, and it has at least
+/// one replica.
 fn is_started(settings: &Map, resolved: &Resolved) -> bool {
     let replicas = settings.get("scale").or_else(|| settings.get("deploy")?.get("replicas")).and_then(Value::scalar);
     replicas.as_deref() != Some("0") && resolved.is_active(&Value::Map(settings.clone()))
@@ -146,7 +149,7 @@ fn without_image(resolved: &Resolved, service: &str, settings: &Map) -> (&'stati
     }
 }
 
-/// Notes what a service waits for.
+/// Records which services have to become healthy or complete because this service waits for them.
 fn conditions(settings: &Map, context: &mut Context<'_>) {
     let Some(Value::Map(dependencies)) = settings.get("depends_on") else { return };
     for (other, dependency) in dependencies.iter() {
@@ -158,7 +161,7 @@ fn conditions(settings: &Map, context: &mut Context<'_>) {
     }
 }
 
-/// Sections of the project that have no counterpart.
+/// Lists the sections of the project that have no counterpart.
 fn sections(context: &mut Context<'_>) {
     let known = ["version", "name", "services", "volumes", "networks", "secrets", "configs"];
     let others = context
@@ -171,7 +174,7 @@ fn sections(context: &mut Context<'_>) {
     }
 }
 
-/// Takes out what `check` would refuse, and lists it.
+/// Removes the lines and files that `check` would refuse, and lists them as lost.
 fn without_problems(out: &mut Outcome) {
     for refused in without_refused(&mut out.files) {
         let reason =
@@ -180,7 +183,7 @@ fn without_problems(out: &mut Outcome) {
     }
 }
 
-/// The file of a volume, network or container in the making.
+/// Creates the builder of a volume, network or container file.
 fn builder(file_type: FileType) -> Builder {
     Builder::new(file_type)
 }

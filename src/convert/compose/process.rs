@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What runs in a service: command, environment, user and health check. Pure.
+//! Converts the process of a service: command, environment, user and health check. Pure.
 
 use std::collections::BTreeMap;
 
@@ -22,7 +22,8 @@ pub fn command(key: &str, value: &Value, settings: &Map, container: &mut Builder
         ("entrypoint", None) => container.put(key, "Entrypoint", "[]"),
         ("entrypoint", Some(first)) if first.starts_with('[') => json(key, "Entrypoint", &all, container),
         ("entrypoint", Some(_)) => container.words(key, "Entrypoint", &all),
-        // An entrypoint takes the command of the image away, too.
+        // An entrypoint also disables the command of the image, so an empty command changes
+        // nothing.
         (_, None) if settings.get("entrypoint").is_some_and(|value| *value != Value::Null) => {}
         (_, None) => container.note(key, "it is empty, and the command of the image stays; set entrypoint:"),
         (_, Some(_)) => container.words(key, "Exec", &all),
@@ -34,7 +35,7 @@ fn json(key: &str, ours: &str, all: &[String], container: &mut Builder) {
     container.put(key, ours, &text);
 }
 
-/// Writes `user`: a user, and a group behind a colon.
+/// Writes `user`: a user, optionally followed by a colon and a group.
 pub fn user(value: &Value, container: &mut Builder) {
     let text = value.scalar().unwrap_or_default();
     let (user, group) = text.split_once(':').map_or((text.as_str(), ""), |(user, group)| (user, group));
@@ -45,8 +46,9 @@ pub fn user(value: &Value, container: &mut Builder) {
     }
 }
 
-/// Writes `environment` and `env_file`. A file is named where our reading of it gives the same variables, as it is then read anew at each
-/// start; otherwise its variables are written.
+/// Writes `environment` and `env_file`. A file is referenced by `EnvironmentFile=` if that yields
+/// the same variables, so that changes take effect at the next start. Otherwise its variables are
+/// copied.
 pub fn environment(settings: &Map, container: &mut Builder, context: &Context<'_>) {
     let own: Vec<(String, Option<String>)> = match settings.get("environment") {
         Some(Value::Map(map)) => map
@@ -83,7 +85,7 @@ pub fn environment(settings: &Map, container: &mut Builder, context: &Context<'_
                     Err(error) => container.note("env_file", &format!("{path}: {error}")),
                 }
             }
-            // Whether the file is there is decided at each start.
+            // A missing file is referenced too, because it may exist at the next start.
             Ok(None) => {
                 let mark = if required { "" } else { "-" };
                 container.put("env_file", "EnvironmentFile", &format!("{mark}{path}"));
@@ -97,14 +99,16 @@ pub fn environment(settings: &Map, container: &mut Builder, context: &Context<'_
         }
     }
     for (name, value) in own {
-        // A name alone takes its value from the user's environment or .env; without one it is not set.
+        // A name without a value takes the value of the user's environment or of .env; without a
+        // value there, the variable is not set.
         if let Some(value) = value.or_else(|| context.resolved.environment.get(&name).cloned()) {
             container.put("environment", "Environment", &format!("{name}={value}"));
         }
     }
 }
 
-/// The files of `env_file`: path, whether it has to be there, and whether it is taken literally.
+/// Returns the files of `env_file`: the path, whether the file is required, and whether it is in
+/// the raw format.
 fn env_files(settings: &Map) -> Vec<(String, bool, bool)> {
     let one = |value: &Value| {
         let path = value.scalar().or_else(|| value.get("path")?.scalar())?;
@@ -156,14 +160,15 @@ pub fn health(value: &Value, container: &mut Builder) {
             }
         };
         let time = value.scalar().unwrap_or_default();
-        // Zero stands for the default.
+        // Docker treats zero as the default value.
         if time.trim_end_matches(|c: char| c.is_ascii_alphabetic()) != "0" {
             container.put(&format!("healthcheck.{key}"), ours, &time);
         }
     }
 }
 
-/// A line for the shell. What is no plain line of ours is written as the words that run it.
+/// Writes a health check that is a line for the shell. A line that `HealthCmd=` would read
+/// differently is written as a list of words instead.
 pub fn shell_line(origin: &str, line: &str, container: &mut Builder) {
     let plain = !line.starts_with('[')
         && !line.contains(char::is_control)

@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: MIT
-//! The containers of a service. Several of them are a template and a link to it for each instance. Pure.
+//! Determines the containers of a service. Several containers become a template, with a symbolic
+//! link to it for each instance. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Context, Outcome};
 use crate::compose::value::{Map, Value};
 
-/// Most containers of one service, so that a slip of the pen does not fill the directory.
+/// Maximum number of containers of one service, so that a typing error does not fill the directory.
 const MOST: usize = 100;
 
 /// The files of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place {
-    /// The name of the `.container` file, or of the template without its at-sign.
+    /// The name of the `.container` file without extension, or of the template without its at sign.
     stem: String,
-    /// How many containers there are of the template; nothing if the file is no template.
+    /// The number of instances; `None` if the file is not a template.
     instances: Option<usize>,
 }
 
 impl Place {
-    /// Chooses names that no other service has.
+    /// Chooses names that no other service has. A number is appended if `wanted` is taken.
     pub fn new(wanted: &str, containers: usize, taken: &mut BTreeSet<String>) -> Self {
         let instances = Some(containers).filter(|containers| *containers > 1);
         let mut place = Self { stem: wanted.to_owned(), instances };
@@ -32,12 +33,13 @@ impl Place {
         place
     }
 
-    /// The name of the file that is written, without its extension.
+    /// Returns the name of the written file, without extension.
     pub fn file(&self) -> String {
         if self.instances.is_some() { format!("{}@", self.stem) } else { self.stem.clone() }
     }
 
-    /// The names of the files that describe the containers, without extension.
+    /// Returns the names of the files that describe the containers, without extension: one for each
+    /// instance.
     pub fn all(&self) -> Vec<String> {
         match self.instances {
             None => vec![self.stem.clone()],
@@ -45,12 +47,12 @@ impl Place {
         }
     }
 
-    /// The name of the file of the first container, without extension.
+    /// Returns the name of the file of the first container, without extension.
     pub fn first(&self) -> String {
         self.all().into_iter().next().unwrap_or_default()
     }
 
-    /// The names of the containers.
+    /// Iterates over the names of the containers.
     pub fn names(&self) -> impl Iterator<Item = String> {
         self.all().into_iter().map(|file| file.replace('@', "-"))
     }
@@ -61,7 +63,8 @@ impl Place {
     }
 }
 
-/// How many containers a service has. Where they cannot differ enough to run side by side, there is one, and a note.
+/// Returns the number of containers of a service. If they could not run side by side, the result is
+/// 1 and the reason is listed.
 pub fn number(service: &str, settings: &Map, context: &mut Context<'_>) -> usize {
     let deploy = settings.get("deploy").and_then(|deploy| deploy.get("replicas"));
     let (key, value) = match (deploy, settings.get("scale")) {
@@ -82,7 +85,7 @@ pub fn number(service: &str, settings: &Map, context: &mut Context<'_>) -> usize
     1
 }
 
-/// What only one container can have.
+/// Returns why a service can have only one container, if one of its settings must be unique.
 fn unique_setting(settings: &Map) -> Option<&'static str> {
     let is_set = |value: Option<&Value>| {
         value.is_some_and(|value| !crate::compose::value::is_empty(value) && *value != Value::Null)
@@ -100,7 +103,7 @@ fn unique_setting(settings: &Map) -> Option<&'static str> {
     (is_set(settings.get("mac_address")) || own.any(has)).then_some("an address is for one container; remove it")
 }
 
-/// Puts the instances in the place of their template, for a look at what they lead to.
+/// Replaces each template by its instances, so that `check` sees what it would see on the host.
 pub fn expand(out: &mut Outcome, places: &BTreeMap<&str, Place>) {
     for place in places.values().filter(|place| place.instances.is_some()) {
         if let Some(text) = out.files.remove(&file(&place.file())) {
@@ -109,8 +112,8 @@ pub fn expand(out: &mut Outcome, places: &BTreeMap<&str, Place>) {
     }
 }
 
-/// Puts the template back in the place of its instances, which become links. The template has what every instance could keep, and a
-/// loss is listed once.
+/// Replaces the instances by their template again, and adds a link for each. The template gets the
+/// text of the instance that lost the most lines, and each loss is listed once.
 pub fn collapse(out: &mut Outcome, places: &BTreeMap<&str, Place>) {
     for place in places.values().filter(|place| place.instances.is_some()) {
         let template = file(&place.file());

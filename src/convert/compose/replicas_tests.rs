@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Services of several containers, and devices by name.
+//! Tests of services with several containers, and of devices that are named by CDI.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -49,7 +49,7 @@ services:
 }
 
 #[test]
-fn devices_by_name_are_written_out() {
+fn cdi_devices_become_device_nodes_mounts_and_variables() {
     let vendor = "/etc/cdi/vendor.yaml:
 cdiVersion: 0.5.0
 kind: nvidia.com/gpu

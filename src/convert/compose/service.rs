@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! One service: every key of the Compose Specification, and what it becomes. Pure.
+//! Converts one service: each key of the Compose Specification. Pure.
 
 use super::cdi;
 use super::limits;
@@ -12,10 +12,11 @@ use crate::compose::value::{Map, Value, is_empty, words};
 use crate::config::keys::FileType;
 use crate::convert::{Builder, name};
 
-/// Converts services.
+/// The conversion of services.
 pub struct Service;
 
-/// Keys whose value, or each value of their list, becomes a value of a key of ours.
+/// Keys of a service whose value, or each item of whose list, becomes the value of one key of a
+/// `.container` file.
 const KEYS: [(&str, &str); 19] = [
     ("annotations", "Annotation"),
     ("cap_add", "AddCapability"),
@@ -38,8 +39,9 @@ const KEYS: [(&str, &str); 19] = [
     ("tmpfs", "Tmpfs"),
 ];
 
-/// Keys that need nothing here: an init and a relay of output are always there, ports need not be exposed, and the rest is for other
-/// commands of Docker Compose or for Swarm.
+/// Keys that need no conversion of their own: they are handled together with other keys, describe
+/// what holds for every container (an init process, forwarded output, reachable ports), or concern
+/// other commands of Docker Compose or Swarm.
 const NOTHING: [&str; 18] = [
     "attach",
     "build",
@@ -61,7 +63,7 @@ const NOTHING: [&str; 18] = [
     "tty",
 ];
 
-/// Keys without a counterpart, and what to do instead.
+/// Keys without a counterpart, and what the user can do instead.
 const WITHOUT: [(&str, &str); 24] = [
     ("blkio_config", "set IOWeight= and the like in [Service]"),
     ("cgroup_parent", "set Slice= in [Service]"),
@@ -93,7 +95,7 @@ const WITHOUT: [(&str, &str); 24] = [
 ];
 
 impl Service {
-    /// Converts one service.
+    /// Converts one service to a container file.
     pub fn convert(service: &str, settings: &Map, plan: &Plan<'_>, context: &mut Context<'_>) -> Builder {
         let mut container = builder(FileType::Container);
         let active = is_started(settings, context.resolved);
@@ -132,8 +134,7 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
                 "AllowedCPUs" | "OOMScoreAdjust" => container.set(key, "Service", ours, &value),
                 "ReadOnly" if value == "false" => {}
                 "PidsLimit" if value == "0" => {}
-                "Tmpfs" => container.put(key, ours, &storage::in_memory(&value)),
-                // The path may be a volume of the service, which comes first.
+                "Tmpfs" => container.put(key, ours, &storage::tmpfs_value(&value)),
                 _ => container.put(key, ours, &value),
             }
         }
@@ -211,7 +212,8 @@ fn depends(settings: &Map, container: &mut Builder, context: &Context<'_>) {
         }
     }
     for (other, required) in others {
-        // A service that does not start with the project is not started by those that can do without it.
+        // An optional dependency on a service that does not start with the project is dropped,
+        // because `Wants=` would start that service.
         let starts = context
             .services
             .get(&other)
@@ -234,7 +236,7 @@ fn depends(settings: &Map, container: &mut Builder, context: &Context<'_>) {
     }
 }
 
-/// Writes a host name; characters that it cannot have become dashes.
+/// Writes a host name. Characters that are invalid in host names become dashes.
 pub fn host_name(text: &str, container: &mut Builder) {
     let labels: Vec<String> = text.split('.').map(name).collect();
     let plain = labels.join(".");
@@ -267,7 +269,7 @@ fn security(value: &Value, container: &mut Builder) {
         match (kind, argument) {
             ("no-new-privileges", "" | "true") => container.put("security_opt", "NoNewPrivileges", "yes"),
             ("no-new-privileges", _) => container.put("security_opt", "NoNewPrivileges", "no"),
-            // Containers have no labels of SELinux.
+            // Containers have no SELinux labels, so there is nothing to disable.
             ("label", _) => {}
             ("apparmor", profile) => container.put("security_opt", "AppArmor", profile),
             ("seccomp", path) if path != "unconfined" => container.put("security_opt", "SeccompProfile", path),

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Words of a command that a Compose file has as one text, split as the reference implementation splits them. Pure.
+//! Splits a command that a Compose file has as one text into words, in the same way as the
+//! reference implementation. Pure.
 
-/// Splits at blanks outside quotes. Within single quotes a backslash is an ordinary character, elsewhere it protects the next one.
+/// Splits at whitespace outside quotes. Within single quotes a backslash is an ordinary character;
+/// elsewhere it quotes the next character.
 ///
 /// # Errors
-/// A quote that is not closed, or a backslash at the end.
+/// Returns an error if a quote is not closed, or if a backslash is the last character.
 pub fn split(text: &str) -> Result<Vec<String>, String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;
@@ -38,7 +40,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words_are_those_of_the_reference() {
+    fn a_command_is_split_into_the_words_of_the_reference() {
         for (text, expected) in [
             ("a  b\n c", &["a", "b", "c"][..]),
             ("prog --re '^\\d+'", &["prog", "--re", "^\\d+"]),

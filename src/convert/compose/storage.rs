@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Volumes, devices, secrets and configs of a project. Pure over [`Files`](crate::compose::Files).
+//! Converts volumes, devices, secrets and configs of a project. Pure over
+//! [`Files`](crate::compose::Files).
 
 use std::collections::BTreeSet;
 
@@ -9,7 +10,7 @@ use crate::compose::{Kind, is_path};
 use crate::config::keys::FileType;
 use crate::convert::{Builder, name, unique};
 
-/// Writes the named volumes of the project.
+/// Writes the files of the named volumes of the project.
 pub fn volumes(context: &mut Context<'_>) {
     let mut taken = BTreeSet::new();
     let project = name(&context.resolved.name);
@@ -49,7 +50,7 @@ pub fn volumes(context: &mut Context<'_>) {
             );
         }
         if !device.is_empty() {
-            // The address of a server is an option for Docker, and a part of the device elsewhere.
+            // Docker has the address of an NFS server in an option, mount(8) has it in the device.
             let address = flags.split(',').find_map(|flag| flag.strip_prefix("addr="));
             let device = match address {
                 Some(address) if device.starts_with(':') => format!("{address}{device}"),
@@ -100,13 +101,14 @@ fn short(text: &str, container: &mut Builder, context: &mut Context<'_>) {
     mount(source, target, &flags, is_path(source), container, context);
 }
 
-/// The options of a mount that have a meaning here.
+/// Returns the mount options that have a counterpart, and notes the unknown ones.
 fn known_flags<'a>(text: &str, flags: &'a str, container: &mut Builder) -> Vec<&'a str> {
     let mut known = Vec::new();
     for flag in flags.split(',') {
         match flag {
             "ro" | "nocopy" | "exec" | "noexec" | "suid" | "nosuid" | "dev" | "nodev" => known.push(flag),
-            // What they ask for is so in any case, or concerns other systems.
+            // These options are the default here, or concern SELinux, other systems or mount
+            // propagation.
             "" | "rw" | "z" | "Z" | "cached" | "delegated" | "consistent" | "slave" | "rslave" | "bind" | "rbind"
             | "private" | "rprivate" | "copy" => {}
             other => container.note("volumes", &format!("the option {other} of {text} has no counterpart")),
@@ -122,7 +124,8 @@ fn mount(source: &str, target: &str, flags: &[&str], create: bool, container: &m
                 .note("volumes", &format!("{source}: the home directory is not known; write the path out"));
         }
         if create && context.files.kind(source) == Kind::Missing {
-            // A socket or a device node of a program that is not there: a directory in its place would help nobody.
+            // The source is a socket or device node of a program that is not running. A directory
+            // in its place would only hide the problem, so none is created.
             if ["/run/", "/var/run/", "/dev/", "/proc/", "/sys/"].iter().any(|system| source.starts_with(system)) {
                 container
                     .note("volumes", &format!("{source} is not on this host; the container does not start without it"));
@@ -158,7 +161,7 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
             let mode = inner("tmpfs", "mode").and_then(Value::scalar).and_then(|mode| mode.parse::<u32>().ok());
             let mode = mode.map(|mode| format!("mode={mode:o}"));
             let options: Vec<String> = size.into_iter().chain(mode).collect();
-            container.put("volumes", "Tmpfs", &in_memory(&format!("{target}:{}", options.join(","))));
+            container.put("volumes", "Tmpfs", &tmpfs_value(&format!("{target}:{}", options.join(","))));
         }
         "bind" => {
             let Some(source) = text("source") else {
@@ -214,8 +217,8 @@ pub fn devices(value: &Value, container: &mut Builder, context: &Context<'_>) {
     }
 }
 
-/// Writes the secrets or configs of a service. As in Docker Compose, a file is mounted where the service expects it. A value that the
-/// project has itself becomes a credential.
+/// Writes the secrets or configs of a service. A file is mounted at the path that the service
+/// expects, as Docker Compose does. A value within the project becomes a credential.
 pub fn secrets(key: &str, value: &Value, container: &mut Builder, context: &mut Context<'_>) {
     for item in value.as_list().unwrap_or_default() {
         let part = |key: &str| item.get(key).and_then(Value::scalar);
@@ -248,7 +251,7 @@ pub fn secrets(key: &str, value: &Value, container: &mut Builder, context: &mut 
             let mode = part("mode").and_then(|mode| mode.parse::<u32>().ok());
             line += &mode.map_or_else(|| ",mode=0444".to_owned(), |mode| format!(",mode={mode:04o}"));
             container.put(key, "Secret", &line);
-            // A name that Secret= does not take is listed by the check of the files.
+            // A credential that `Secret=` cannot name is not written; `check` reports that line.
             if let Some(value) = value.filter(|_| crate::config::values::secret::secret(&line).is_ok()) {
                 context.out.credentials.insert(own, value);
                 continue;
@@ -263,8 +266,9 @@ pub fn secrets(key: &str, value: &Value, container: &mut Builder, context: &mut 
     }
 }
 
-/// `Tmpfs=` for a file system in memory of Docker's, which copies nothing of the image and runs no programs from it unless asked to.
-pub fn in_memory(value: &str) -> String {
+/// Returns the value of `Tmpfs=` for a tmpfs of Docker, which copies no files of the image and is
+/// mounted noexec unless `exec` is set.
+pub fn tmpfs_value(value: &str) -> String {
     let (path, options) = value.split_once(':').unwrap_or((value, ""));
     let mut all: Vec<&str> = options.split(',').filter(|option| !option.is_empty()).collect();
     if !all.iter().any(|option| ["exec", "noexec"].contains(option)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Projects and the files they are converted to.
+//! Tests of the conversion from projects to files.
 #![allow(clippy::unwrap_used)]
 
 use std::collections::BTreeMap;
@@ -27,7 +27,8 @@ impl Files for Given {
     }
 }
 
-/// Converts a project in `/srv/shop`. The first text is the Compose file; others have their name before a colon and a line break.
+/// Converts a project in `/srv/shop`. The first text is the Compose file; each other text starts
+/// with its file name, a colon and a line break.
 fn convert(texts: &[&str]) -> Result<Outcome, String> {
     let mut files = BTreeMap::new();
     for (index, text) in texts.iter().enumerate() {
@@ -39,20 +40,21 @@ fn convert(texts: &[&str]) -> Result<Outcome, String> {
     compose(&resolve(&request, &files)?, &files)
 }
 
-/// A service `w` with the image `x:1` and further settings.
+/// Returns a project with a service `w`, the image `x:1` and additional settings.
 fn service(settings: &str) -> String {
     format!("services:\n  w:\n    image: x:1\n    {}\n", settings.replace('\n', "\n    "))
 }
 
-/// The lines of a file without the mark.
+/// Returns the lines of a file after its mark.
 fn lines<'a>(outcome: &'a Outcome, file: &str) -> Vec<&'a str> {
     let text = outcome.files.get(file).map(String::as_str).unwrap_or_default();
     text.lines().skip(2).collect()
 }
 
-/// Settings of the service, lines of its file (after `!`, lines that are not there), and parts of what is lost.
+/// Settings of the service, lines of its file (`!` marks the start of a line that must be absent),
+/// and parts of the lost settings.
 const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
-    // What runs.
+    // Command, user and environment.
     ("command: prog --re '^\\d+'", &["Exec=prog --re \"^\\\\d+\""], &[]),
     ("command: [\n  \"a\"\n]\ntty: true", &["Exec=a"], &[]),
     ("entrypoint: ''\ncommand: [top]", &["Entrypoint=[]", "Exec=top"], &[]),
@@ -79,7 +81,7 @@ const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
     ),
     ("privileged: true", &[], &["privileged: "]),
     ("frobnicate: 1", &[], &["frobnicate: unknown key"]),
-    // Variables and merge keys, wherever they stand.
+    // Variables and merge keys work everywhere in a file.
     (
         "cpus: '${C:-1.5}'\nnetwork_mode: '${M:-host}'\ndeploy: {restart_policy: {condition: '${R:-any}'}}",
         &["CPUQuota=150%", "Network=host", "Restart=always"],
@@ -275,7 +277,7 @@ fn ports_are_published_by_the_container() {
 }
 
 #[test]
-fn services_of_a_project_know_each_other() {
+fn services_reach_each_other_by_name_and_start_in_order() {
     let text = "
 services:
   db: {image: 'd:1', container_name: database, hostname: db.local, healthcheck: {test: [CMD, a]}}
@@ -313,14 +315,14 @@ services:
         lines(&convert(&[optional]).unwrap(), "shop-w.container"),
         ["[Container]", "Image=w:1", "Network=shop-default.network:alias=w"]
     );
-    // A name that is another service's, and one that two services would have.
+    // One name belongs to another service, and one name would belong to two services.
     let lost: Vec<String> = outcome.lost.iter().map(ToString::to_string).collect();
     assert!(lost.iter().all(|lost| lost.contains(": links: ")) && lost.len() == 2, "{lost:#?}");
     assert_eq!(outcome.start.len(), 7);
 }
 
 #[test]
-fn networks_of_a_project() {
+fn the_used_networks_of_a_project_become_files() {
     let text = "
 services:
   w: {image: 'x:1', networks: {back: {priority: 5}, front: {gw_priority: 1, ipv4_address: 10.9.0.5, ipv6_address: 'fd09::5', mac_address: '02:00:00:00:00:01', interface_name: net0}}}
@@ -371,13 +373,14 @@ networks:
     assert!(!outcome.files.contains_key("shop-unused.network"));
     let lost: Vec<String> = outcome.lost.iter().map(|lost| format!("{}: {}", lost.subject, lost.key)).collect();
     assert_eq!(lost, ["network back: driver", "network front: driver_opts.odd"]);
-    // A network has the name that Docker gives it, so that the projects which refer to it mean the same file.
+    // The file of a network has the name that the network has in Docker, so projects that refer to
+    // it use the same file.
     let named = "services: {w: {image: 'x:1', networks: [a, b]}}\nnetworks: {a: {name: proxy}, b: {name: proxy}}";
     assert_eq!(convert(&[named]).unwrap().files.keys().collect::<Vec<_>>(), ["proxy.network", "shop-w.container"]);
 }
 
 #[test]
-fn two_services_can_listen_on_one_port() {
+fn two_services_can_listen_on_the_same_container_port() {
     let text = "services:\n  one: {image: 'n:1', ports: ['8081:80']}\n  two: {image: 'n:1', ports: ['8082:80']}\n";
     let outcome = convert(&[text]).unwrap();
     for (service, port) in [("one", "PublishPort=8081:80"), ("two", "PublishPort=8082:80")] {
@@ -388,7 +391,7 @@ fn two_services_can_listen_on_one_port() {
 }
 
 #[test]
-fn volumes_of_a_project() {
+fn the_volumes_of_a_project_become_files_or_paths() {
     let text = "
 services:
   w: {image: 'x:1', volumes: ['data:/d:ro', 'dat:/b', 'nfs:/n', 'ext:/e', 'a_1:/1', 'a-1:/2', 'own:/o', 'odd:/p']}
@@ -424,7 +427,7 @@ volumes:
 }
 
 #[test]
-fn environment_files() {
+fn environment_files_are_referenced_or_copied() {
     let text = service(
         "env_file:\n  - ./plain.env\n  - {path: missing.env, required: false}\n  - gone.env\n  - quoted.env\n  - {path: raw.env, format: raw}\nenvironment: [B=own]",
     );
@@ -452,7 +455,7 @@ fn environment_files() {
 }
 
 #[test]
-fn secrets_and_configs() {
+fn secrets_and_configs_become_mounts_or_credentials() {
     let text = "
 services:
   w: {image: 'x:1', secrets: [k, {source: e, target: /e, uid: '5', mode: 0440}, t], configs: [{source: c, target: /etc/c}, i]}
@@ -478,7 +481,7 @@ configs: {c: {file: ./c.conf}, i: {content: \"a\\nb $$x\\n\"}}
 }
 
 #[test]
-fn names_that_fold_together_stay_apart() {
+fn services_with_the_same_plain_name_get_different_files() {
     let outcome = convert(&["services:\n  a_b: {image: 'x:1'}\n  a-b: {image: 'y:1'}\n"]).unwrap();
     assert!(lines(&outcome, "shop-a-b.container").contains(&"Image=x:1"));
     assert!(lines(&outcome, "shop-a-b-2.container").contains(&"Image=y:1"));
@@ -491,7 +494,7 @@ fn names_that_fold_together_stay_apart() {
 }
 
 #[test]
-fn what_cannot_be_used_is_left_out_as_a_whole() {
+fn services_without_an_image_and_invalid_files_are_left_out_and_listed() {
     let text = "services:\n  w: {build: ./src, ports: ['80:80']}\n  bad: {image: 'x y:1'}\n  none: {restart: always}\n  good: {image: 'x:1', depends_on: [w]}\nmodels: {m: {}}\n";
     let outcome = convert(&[text]).unwrap();
     assert_eq!(outcome.files.keys().collect::<Vec<_>>(), ["shop-default.network", "shop-good.container"]);

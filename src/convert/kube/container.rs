@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A container of a pod: its `.container` file. Pure.
+//! Converts a container of a pod to a `.container` file. Pure.
 
 use k8s_openapi::api::core::v1::Container;
 
@@ -9,21 +9,21 @@ use super::{Context, INSTANCE, environment, hooks, jobs, mounts, probes, resourc
 use crate::config::keys::FileType;
 use crate::convert::Builder;
 
-/// What kubectl writes: the manifest itself, with everything that is secret in it.
+/// The annotation in which `kubectl apply` keeps the whole manifest, which can contain secrets.
 const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
-/// What a container is in its pod.
+/// The role of a container in its pod.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Role {
-    /// It ends before the next one starts.
+    /// The container has to complete before the next one starts.
     Init,
-    /// It starts before the next one, and stays.
+    /// The container starts before the next one, and keeps running.
     Sidecar,
-    /// One of those that the pod is for.
+    /// The container is an ordinary one, from the list `containers`.
     Main,
 }
 
-/// Converts a container. `before` are the files of those that come before it.
+/// Converts a container. `before` has the files and roles of the containers that start before it.
 pub fn convert(
     own: &Container,
     path: &str,
@@ -84,7 +84,7 @@ pub fn convert(
     finished(&builder)
 }
 
-/// The text of a file. The instance of a template is written as the specifier for it.
+/// Returns the text of a file. The placeholder of the instance becomes the specifier `%i`.
 pub fn finished(builder: &Builder) -> String {
     builder.draft.to_string().replace(INSTANCE, "%i")
 }
@@ -119,14 +119,15 @@ fn command(
     }
 }
 
-/// Writes when the container is started again. A kubelet waits for ten seconds, then for twice as long each time, and for five minutes at
-/// most.
+/// Writes the restart settings. They imitate the back-off of the kubelet, which waits ten seconds,
+/// doubles the delay after each restart, and waits at most five minutes.
 fn restart(role: Role, workload: &Workload<'_>, builder: &mut Builder) {
     let policy = workload.spec.restart_policy.as_deref().unwrap_or("Always");
     let ends = role == Role::Init || (role == Role::Main && workload.is_job());
     if ends {
         builder.set("restartPolicy", "Service", "Type", "oneshot");
-        // A job that runs again needs what ran before it again, too.
+        // A job that runs again has to run its init containers again, too, so they do not remain
+        // active after their exit.
         if role == Role::Init && !workload.is_job() {
             builder.set("restartPolicy", "Service", "RemainAfterExit", "yes");
         }

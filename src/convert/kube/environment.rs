@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The environment of a container, and references `$(NAME)` to it in values and commands. Pure.
+//! Converts the environment of a container, and references `$(NAME)` to it in values and commands.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,17 +11,18 @@ use super::{Context, accounts, values};
 use crate::convert::Builder;
 use crate::unit::is_env_name;
 
-/// Variables whose values are known, and those that are known to exist only.
+/// The variables of a container. A variable that is set to a secret has no value here.
 #[derive(Debug, Default)]
 pub struct Variables {
     known: BTreeMap<String, Option<String>>,
 }
 
 impl Variables {
-    /// A text with its references replaced. `$$(NAME)` stands for `$(NAME)`, and a reference to a variable that does not exist stays.
+    /// Replaces the references in a text. `$$(NAME)` becomes `$(NAME)`, and a reference to a
+    /// variable that does not exist is kept.
     ///
     /// # Errors
-    /// The name of a variable that exists, and whose value is not known.
+    /// Returns the name of a referenced variable whose value is a secret.
     pub fn expand(&self, text: &str) -> Result<String, String> {
         let mut out = String::new();
         let mut rest = text;
@@ -46,17 +48,18 @@ impl Variables {
     }
 }
 
-/// An environment in the making: a later source takes the place of an earlier one, and a variable by itself that of all sources.
+/// An environment under construction: a later source overrides an earlier one, and a single
+/// variable overrides all sources.
 #[derive(Default)]
 struct Environment {
     variables: Variables,
-    written: BTreeMap<String, Written>,
+    written: BTreeMap<String, EnvValue>,
     order: Vec<String>,
 }
 
 impl Environment {
-    fn set(&mut self, name: &str, value: Written) {
-        let known = if let Written::Value(text) = &value { Some(text.clone()) } else { None };
+    fn set(&mut self, name: &str, value: EnvValue) {
+        let known = if let EnvValue::Value(text) = &value { Some(text.clone()) } else { None };
         self.variables.known.insert(name.to_owned(), known);
         if self.written.insert(name.to_owned(), value).is_none() {
             self.order.push(name.to_owned());
@@ -64,7 +67,7 @@ impl Environment {
     }
 }
 
-/// Writes the environment.
+/// Writes the environment, and returns its variables.
 pub fn environment(
     own: &Container,
     path: &str,
@@ -86,15 +89,15 @@ pub fn environment(
             one(name, from, &format!("{path}.valueFrom"), own, workload, &mut out, context);
         } else {
             match out.variables.expand(variable.value.as_deref().unwrap_or_default()) {
-                Ok(value) => out.set(name, Written::Value(value)),
+                Ok(value) => out.set(name, EnvValue::Value(value)),
                 Err(secret) => context.lose(workload.manifest, &path, of_secret(&secret)),
             }
         }
     }
     for name in out.order {
         match out.written.remove(&name) {
-            Some(Written::Value(value)) => builder.put("env", "Environment", &format!("{name}={value}")),
-            Some(Written::Secret(credential)) => {
+            Some(EnvValue::Value(value)) => builder.put("env", "Environment", &format!("{name}={value}")),
+            Some(EnvValue::Secret(credential)) => {
                 builder.put("env", "Secret", &format!("{credential},type=env,target={name}"));
             }
             None => {}
@@ -136,9 +139,9 @@ fn whole(
             context.lose(manifest, path, reason);
         } else if kind == "Secret" {
             let credential = values::credential(name, &key, Some(&value), manifest, context);
-            out.set(&variable, Written::Secret(credential));
+            out.set(&variable, EnvValue::Secret(credential));
         } else if let Ok(text) = String::from_utf8(value) {
-            out.set(&variable, Written::Value(text));
+            out.set(&variable, EnvValue::Value(text));
         } else {
             context.lose(
                 manifest,
@@ -149,7 +152,7 @@ fn whole(
     }
 }
 
-/// Adds a variable whose value comes from elsewhere.
+/// Adds a variable whose value is a reference.
 fn one(
     name: &str,
     from: &EnvVarSource,
@@ -165,7 +168,7 @@ fn one(
         let all = values::config_map(&reference.name, manifest, context);
         let value = all.as_ref().and_then(|all| all.get(&reference.key));
         match value.and_then(|value| std::str::from_utf8(value).ok()) {
-            Some(value) => out.set(name, Written::Value(value.to_owned())),
+            Some(value) => out.set(name, EnvValue::Value(value.to_owned())),
             None if reference.optional == Some(true) => {}
             None => {
                 let (key, map) = (&reference.key, &reference.name);
@@ -185,33 +188,33 @@ fn one(
             let reason = missing(&reference.key, &reference.name, &credential);
             context.lose(manifest, &format!("{path}.secretKeyRef"), reason);
         }
-        out.set(name, Written::Secret(credential));
+        out.set(name, EnvValue::Secret(credential));
     } else if let Some(reference) = &from.field_ref {
         match values::field(reference, workload) {
-            Ok(value) => out.set(name, Written::Value(value)),
+            Ok(value) => out.set(name, EnvValue::Value(value)),
             Err(reason) => context.lose(manifest, &format!("{path}.fieldRef"), reason),
         }
     } else if let Some(reference) = &from.resource_field_ref {
         match values::resource(reference, own, workload) {
-            Ok(value) => out.set(name, Written::Value(value)),
+            Ok(value) => out.set(name, EnvValue::Value(value)),
             Err(reason) => context.lose(manifest, &format!("{path}.resourceFieldRef"), reason),
         }
     }
 }
 
-/// How a variable is written.
-enum Written {
+/// The value of a variable in the file.
+enum EnvValue {
     Value(String),
-    /// By the name of a credential.
+    /// The name of a credential.
     Secret(String),
 }
 
-/// Why a text with a reference to a secret is not converted.
+/// Returns the message for a text that is not converted because it refers to a secret.
 pub fn of_secret(name: &str) -> String {
     format!("the value of {name} is a secret, and would be readable here; let the program read the variable {name}")
 }
 
-/// What is said about a key of a Secret that is not in the files.
+/// Returns the message for a key of a Secret that is not in the files.
 pub fn missing(key: &str, secret: &str, credential: &str) -> String {
     format!(
         "there is no {key} in a Secret {secret} of these files; write its value to /etc/credstore/{credential}, or encrypted by \
@@ -225,7 +228,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references_are_replaced() {
+    fn references_to_known_variables_are_replaced() {
         let known = [("A".to_owned(), Some("x".to_owned())), ("S".to_owned(), None)].into();
         let variables = Variables { known };
         for (text, expected) in

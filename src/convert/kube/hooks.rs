@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Lifecycle hooks: commands beside the application when it has started, and before it is stopped. Pure.
+//! Converts lifecycle hooks: commands that run next to the application after its start and before
+//! its stop. Pure.
 
 use k8s_openapi::api::core::v1::{Container, LifecycleHandler};
 
@@ -10,7 +11,7 @@ use crate::convert::Builder;
 use crate::model::App;
 use crate::unit::config_word;
 
-/// Writes them.
+/// Writes the hooks of a container.
 pub fn convert(
     own: &Container,
     path: &str,
@@ -32,7 +33,8 @@ pub fn convert(
         let Some(hook) = hook else { continue };
         let path = format!("{path}.{field}");
         if let Some(command) = command(hook, &container, &path, variables, workload, context) {
-            // A container that has ended by itself has nobody to run the second one, and its failure is of no consequence.
+            // In a container that has already ended, the command of ExecStop= fails; the dash makes
+            // systemd ignore that.
             let command = if field == "preStop" { format!("-{command}") } else { command };
             builder.set(&format!("lifecycle.{field}"), "Service", key, &command);
         }
@@ -71,7 +73,7 @@ fn command(
     }
 }
 
-/// A word of a command in a unit, where systemd replaces `%` and `$`.
+/// Quotes a word of a command in a unit, where systemd expands `%` and `$`.
 fn word_of_unit(word: &str) -> String {
     let word = config_word(word).replace('%', "%%").replace('$', "$$");
     // A word of only a semicolon would end the command (systemd.service(5)).

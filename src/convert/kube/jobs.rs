@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Jobs, and timers for cron jobs. Pure.
+//! Converts jobs, and the timers of cron jobs. Pure.
 
 use super::workload::{Kind, Workload};
 use super::{Context, accounts};
@@ -8,7 +8,7 @@ use crate::convert::Builder;
 use crate::kube::{Object, schedule};
 use crate::model;
 
-/// Writes how often a job is tried, and how long it may take.
+/// Writes how often a job is retried and how long it may take.
 pub fn limits(workload: &Workload<'_>, builder: &mut Builder, context: &mut Context<'_>) {
     let (Kind::Job(job) | Kind::Timed(job)) = workload.kind else { return };
     let path = workload.path.strip_suffix(".template.spec").unwrap_or(&workload.path);
@@ -30,7 +30,7 @@ pub fn limits(workload: &Workload<'_>, builder: &mut Builder, context: &mut Cont
         builder.set("backoffLimit", "Unit", "StartLimitBurst", &tries.to_string());
         builder.set("backoffLimit", "Unit", "StartLimitIntervalSec", "1d");
     } else if job.backoff_limit.is_some_and(|limit| limit > 0) {
-        // A cluster makes another pod; here, the container is started again.
+        // A cluster creates a new pod for each retry; here, the same container starts again.
         builder.set("backoffLimit", "Service", "Restart", "on-failure");
         builder.set("backoffLimit", "Service", "RestartSec", "10s");
         builder.set("backoffLimit", "Unit", "StartLimitBurst", &tries.to_string());
@@ -38,7 +38,7 @@ pub fn limits(workload: &Workload<'_>, builder: &mut Builder, context: &mut Cont
     }
 }
 
-/// Writes the timer of a cron job.
+/// Writes the timer unit of a cron job.
 pub fn timer(workload: &Workload<'_>, members: &[String], context: &mut Context<'_>) {
     let Object::CronJob(object) = &workload.manifest.object else { return };
     let spec = &object.spec;
@@ -69,7 +69,7 @@ pub fn timer(workload: &Workload<'_>, members: &[String], context: &mut Context<
             context.lose(workload.manifest, "spec.schedule", message);
         }
     }
-    // The other containers of the pod run with the first one.
+    // The timer starts the first container, which pulls in the other containers of the pod.
     if let Some(text) = context.out.files.get_mut(&format!("{first}.container")) {
         for other in others {
             let line = format!("Wants={other}.container\n");

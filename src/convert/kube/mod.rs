@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! From objects of Kubernetes to files of ours: a workload N becomes `N.pod` with a member `N-CONTAINER` for each container. Every field
-//! is converted, has no effect on one machine, or is listed as lost. Pure.
+//! Converts objects of Kubernetes to configuration files of sdme-gen: a workload N becomes `N.pod`
+//! with a member `N-CONTAINER` for each container. Every field is converted, has no effect on a
+//! single machine, or is listed as lost. Pure.
 
 mod accounts;
 mod container;
@@ -22,16 +23,17 @@ use crate::kube::{Manifest, Problem, Read, validate};
 use storage::{mounts, values, volumes};
 use workload::Workload;
 
-/// What the marks of files call the verb.
+/// The name of the conversion in the marks of the written files.
 pub const TOOL: &str = "kube";
 
-/// What stands for the instance of a template while a file is put together. `%i` would be doubled as any other percent sign.
+/// Placeholder for the instance of a template while a file is built. `%i` itself would be escaped
+/// like any other percent sign.
 const INSTANCE: char = '\u{e000}';
 
-/// What workloads need of each other.
+/// The state that the conversions of all workloads share.
 struct Context<'a> {
     manifests: &'a [Manifest],
-    /// Names of files that are taken, without extension.
+    /// Names of files that are in use, without extension.
     taken: BTreeSet<String>,
     out: Outcome,
 }
@@ -46,7 +48,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// Lists a field that is of no consequence here, or is converted to something that differs a little.
+    /// Lists a field that has no effect here, or whose conversion differs slightly.
     fn remark(&mut self, manifest: &Manifest, path: &str, text: &str) {
         let line = format!("{}: {text}", manifest.field(path));
         if !self.out.remarks.contains(&line) {
@@ -54,7 +56,7 @@ impl<'a> Context<'a> {
         }
     }
 
-    /// The object of a kind and name in the namespace of another one.
+    /// Returns the object of a kind and name in the same namespace as another object.
     fn find(&self, beside: &Manifest, kind: &str, name: &str) -> Option<&'a Manifest> {
         let same = |other: &&Manifest| {
             other.object.kind() == kind && other.name() == name && other.namespace() == beside.namespace()
@@ -63,10 +65,10 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Converts what was read. `project` is the name by which a later conversion knows the files.
+/// Converts the objects that were read. `project` identifies the files for a later conversion.
 ///
 /// # Errors
-/// The mistakes of all objects; nothing is converted then.
+/// Returns the mistakes of all objects. Nothing is converted in that case.
 pub fn kube(read: &Read, project: &str) -> Result<Outcome, Vec<Problem>> {
     let mut problems = read.problems.clone();
     problems.extend(validate::problems(&read.manifests));
@@ -103,9 +105,9 @@ pub fn kube(read: &Read, project: &str) -> Result<Outcome, Vec<Problem>> {
     unused(&workloads, &mut context);
     let mut out = context.out;
     without_problems(&mut out);
-    out.lost.sort_by_key(|lost| (place(&lost.subject), lost.clone()));
+    out.lost.sort_by_key(|lost| (file_and_line(&lost.subject), lost.clone()));
     out.lost.dedup();
-    out.remarks.sort_by_key(|remark| (place(remark), remark.clone()));
+    out.remarks.sort_by_key(|remark| (file_and_line(remark), remark.clone()));
     out.remarks.dedup();
     out.start_units.retain(|unit| {
         let pod = unit.strip_prefix("sdme-pod@").and_then(|unit| unit.strip_suffix(".target"));
@@ -115,13 +117,15 @@ pub fn kube(read: &Read, project: &str) -> Result<Outcome, Vec<Problem>> {
     Ok(out)
 }
 
-/// The file and the line that a text begins with, so that line 9 comes before line 10.
-fn place(text: &str) -> (String, u32) {
+/// Returns the file and the line number at the start of a text as a sort key, so that line 9 sorts
+/// before line 10.
+fn file_and_line(text: &str) -> (String, u32) {
     let (file, rest) = text.split_once(':').unwrap_or((text, ""));
     (file.to_owned(), rest.split(':').next().and_then(|line| line.parse().ok()).unwrap_or(0))
 }
 
-/// Lists ConfigMaps and Secrets that no pod of these files uses: they are converted where they are used.
+/// Lists the ConfigMaps and Secrets that no pod of these files uses, because they are converted
+/// only where they are used.
 fn unused(workloads: &[Workload<'_>], context: &mut Context<'_>) {
     let mut used: BTreeSet<(&str, String)> = BTreeSet::new();
     for workload in workloads {
@@ -135,7 +139,8 @@ fn unused(workloads: &[Workload<'_>], context: &mut Context<'_>) {
     }
 }
 
-/// Takes out what `check` would refuse, and lists it. Templates are looked at by their instances.
+/// Removes the lines and files that `check` would refuse, and lists them. A template is checked by
+/// its instances.
 fn without_problems(out: &mut Outcome) {
     loop {
         let mut files: BTreeMap<String, String> = out.files.clone();

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The `.pod` file of a workload, and the order of its containers. Pure.
+//! Converts a workload to a `.pod` file and determines the order of its containers. Pure.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub fn convert(workload: &Workload<'_>, reached: &Reached, context: &mut Context
     start(workload, &members, context);
 }
 
-/// Adds a file, or a template with a link for each instance.
+/// Adds a file; for a workload with replicas, a template with a link for each instance.
 fn write(workload: &Workload<'_>, stem: &str, extension: &str, text: String, context: &mut Context<'_>) {
     let file = format!("{}.{extension}", workload.file(stem));
     if workload.is_template() {
@@ -56,7 +56,7 @@ fn write(workload: &Workload<'_>, stem: &str, extension: &str, text: String, con
     context.out.files.insert(file, text);
 }
 
-/// The network in which all pods of a namespace reach each other.
+/// Returns the file of the network that all pods of a namespace share.
 fn network(workload: &Workload<'_>) -> String {
     format!("kube-{}.network", crate::convert::name(workload.manifest.namespace()))
 }
@@ -69,7 +69,7 @@ fn network_file(workload: &Workload<'_>, context: &mut Context<'_>) {
     }
 }
 
-/// A port as `PublishPort=` has it.
+/// Formats a port as a value of `PublishPort=`.
 fn published(address: Option<&str>, host: i32, inner: &str, protocol: &str) -> String {
     let address = match address.unwrap_or_default() {
         "" => String::new(),
@@ -80,7 +80,7 @@ fn published(address: Option<&str>, host: i32, inner: &str, protocol: &str) -> S
     format!("{address}{host}:{inner}{protocol}")
 }
 
-/// The ports of the host that lead to the pod, each with the field that asks for it.
+/// Returns the values of `PublishPort=` for the host ports of the containers and of the services.
 fn ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) -> Vec<String> {
     let mut all = Vec::new();
     let containers = workload.spec.containers.iter().enumerate();
@@ -106,7 +106,7 @@ fn ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) 
     all
 }
 
-/// What all containers of the pod know: other names, name servers.
+/// Writes the host names and name servers that all containers of the pod use.
 pub fn names(workload: &Workload<'_>, builder: &mut Builder) {
     for alias in workload.spec.host_aliases.iter().flatten() {
         for name in alias.hostnames.iter().flatten() {
@@ -161,7 +161,7 @@ fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_
         let text = file(&ports, context);
         return write(workload, &workload.name, "pod", text, context);
     }
-    // A port of the host leads to one pod.
+    // A port of the host can lead to only one pod, so the first instance gets a file of its own.
     let first = workload.first;
     let list = ports.join(", ");
     context.remark(
@@ -177,7 +177,7 @@ fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_
     context.out.files.insert(name, text);
 }
 
-/// The names that a pod of a StatefulSet, or one with a subdomain, has by itself.
+/// Returns the network names of a pod of a StatefulSet, or of a pod with a subdomain.
 fn own_names(workload: &Workload<'_>) -> Vec<String> {
     let service = workload.service.or(workload.spec.subdomain.as_deref());
     let Some(service) = service else { return Vec::new() };
@@ -193,8 +193,9 @@ fn own_names(workload: &Workload<'_>) -> Vec<String> {
     ]
 }
 
-/// Writes commands that lead the ports of services to those of the pod, where the numbers differ. The names of services lead to the pods
-/// themselves, and the rules are in the pod's network namespace, with which they end.
+/// Writes commands that redirect the ports of services to the ports of the pod where the numbers
+/// differ. They are needed because the names of services resolve to the pods themselves. The rules
+/// are in the pod's network namespace and vanish with it.
 fn redirects(workload: &Workload<'_>, reached: &Reached, builder: &mut Builder) {
     let mut rules: BTreeMap<(String, u16), u16> = BTreeMap::new();
     for redirect in &reached.redirects {
@@ -212,7 +213,8 @@ fn redirects(workload: &Workload<'_>, reached: &Reached, builder: &mut Builder) 
     builder.set("ports", "Service", "ExecStartPost", &format!("nsenter --net={network} nft \"{text}\""));
 }
 
-/// In the host's network, the pod's own ports are the host's.
+/// Lists the service ports that are not reachable: in the network of the host, a pod is reachable
+/// only at its own ports.
 fn host_ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {
     for port in reached.ports.iter().filter(|port| port.host != i32::from(port.target)) {
         let reason = format!(
@@ -223,7 +225,7 @@ fn host_ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<
     }
 }
 
-/// Notes what starts with the project.
+/// Records the units that start with the project.
 fn start(workload: &Workload<'_>, members: &[String], context: &mut Context<'_>) {
     let described = |stem: &str| -> Vec<String> {
         if workload.is_template() {
@@ -242,7 +244,7 @@ fn start(workload: &Workload<'_>, members: &[String], context: &mut Context<'_>)
         }
         Kind::Stays if workload.spec.host_network == Some(true) => {
             for stem in members {
-                // Without a pod, each container starts with the machine by itself.
+                // Without a pod unit, each container has to start with the machine by itself.
                 let file = format!("{}.container", workload.file(stem));
                 if let Some(text) = context.out.files.get_mut(&file) {
                     *text += "\n[Install]\nWantedBy=machines.target\n";

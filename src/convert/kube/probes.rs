@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Probes: liveness and readiness become the health check, a startup probe the one that comes first. Pure.
+//! Converts probes: a liveness or readiness probe becomes the health check, a startup probe the
+//! startup health check. Pure.
 
 use k8s_openapi::api::core::v1::{Container, Probe};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -8,14 +9,14 @@ use super::Context;
 use super::workload::Workload;
 use crate::convert::Builder;
 
-/// Writes the checks of a container.
+/// Writes the health checks of a container.
 pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &mut Builder, context: &mut Context<'_>) {
-    let mut at = Place { own, path, workload, builder, context };
+    let mut at = ProbeWriter { own, path, workload, builder, context };
     let startup = own.startup_probe.as_ref().filter(|probe| at.can("startupProbe", probe));
     let live = own.liveness_probe.as_ref().filter(|probe| at.can("livenessProbe", probe));
     let ready = own.readiness_probe.as_ref().filter(|probe| at.can("readinessProbe", probe));
     if live.is_none() && ready.is_none() && startup.is_none() {
-        // A cluster does not look at the check of an image.
+        // Kubernetes ignores the health check of an image.
         if workload.replicas > 0 {
             at.builder.put("livenessProbe", "HealthCmd", "none");
         }
@@ -33,7 +34,7 @@ pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &m
     }
     let (name, probe) = match (live, ready) {
         (Some(live), Some(ready)) => {
-            if !same_question(live, ready) {
+            if !same_check(live, ready) {
                 let reason =
                     "there is one health check, that of livenessProbe; write the same for both, or leave one out";
                 at.lose("readinessProbe", reason);
@@ -43,7 +44,8 @@ pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &m
         (Some(live), None) => ("livenessProbe", live),
         (None, Some(ready)) => ("readinessProbe", ready),
         (None, None) => {
-            // A startup check stands before another one, which is the same here.
+            // A startup check needs a regular check to follow it, so the same check is written as
+            // the regular one, disabled.
             let Some(probe) = startup else { return };
             at.check("startupProbe", probe, "Health");
             at.put("startupProbe", "HealthInterval", "disable");
@@ -68,12 +70,12 @@ pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &m
     }
 }
 
-/// Whether two probes ask the same.
-fn same_question(one: &Probe, other: &Probe) -> bool {
+/// Whether two probes run the same check.
+fn same_check(one: &Probe, other: &Probe) -> bool {
     (&one.exec, &one.http_get, &one.tcp_socket) == (&other.exec, &other.http_get, &other.tcp_socket)
 }
 
-struct Place<'p, 'c, 'm> {
+struct ProbeWriter<'p, 'c, 'm> {
     own: &'p Container,
     path: &'p str,
     workload: &'p Workload<'m>,
@@ -81,7 +83,7 @@ struct Place<'p, 'c, 'm> {
     context: &'p mut Context<'c>,
 }
 
-impl Place<'_, '_, '_> {
+impl ProbeWriter<'_, '_, '_> {
     fn put(&mut self, field: &str, key: &str, value: &str) {
         self.builder.put(field, key, value);
     }
@@ -94,7 +96,7 @@ impl Place<'_, '_, '_> {
         self.context.remark(self.workload.manifest, &format!("{}.{field}", self.path), text);
     }
 
-    /// Whether the probe has a counterpart; what has none is listed.
+    /// Whether the probe can be converted. Parts without a counterpart are listed.
     fn can(&mut self, field: &str, probe: &Probe) -> bool {
         if probe.grpc.is_some() {
             self.lose(
@@ -133,7 +135,7 @@ impl Place<'_, '_, '_> {
         }
     }
 
-    /// Writes what is asked, with the beginning of the keys.
+    /// Writes the action of a probe. `keys` is the prefix of its keys.
     fn check(&mut self, field: &str, probe: &Probe, keys: &str) {
         if let Some(exec) = &probe.exec {
             let words = serde_json::Value::from(exec.command.clone().unwrap_or_default()).to_string();
@@ -150,7 +152,7 @@ impl Place<'_, '_, '_> {
     }
 }
 
-/// A host that is not the pod itself.
+/// Returns the host of a probe, unless that is the pod itself.
 fn host(host: Option<&String>) -> Option<&String> {
     host.filter(|host| !["", "localhost", "127.0.0.1"].contains(&host.as_str()))
 }

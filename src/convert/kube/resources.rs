@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Limits and requests of a container. Pure.
+//! Converts limits and requests of a container. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use super::{Context, accounts};
 use crate::convert::Builder;
 use crate::kube::quantity;
 
-/// Writes them. Quantities have been checked before.
+/// Writes the limits and requests. Their quantities have been validated before.
 pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &mut Builder, context: &mut Context<'_>) {
     let Some(resources) = &own.resources else { return };
     accounts::others(workload.manifest, &format!("{path}.resources"), &["limits", "requests"], context);
@@ -28,7 +28,7 @@ pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &m
         builder.set("resources.requests.memory", "Service", "MemoryLow", &quantity::size(request));
     }
     if let Some(Ok(milli)) = amount(&resources.requests, "cpu").map(|text| quantity::milli(&text)) {
-        // A whole processor counts as the usual weight.
+        // One processor corresponds to the default CPU weight of 100.
         builder.set("resources.requests.cpu", "Service", "CPUWeight", &(milli / 10).clamp(1, 10000).to_string());
     }
     for (list, amounts) in [("limits", &resources.limits), ("requests", &resources.requests)] {

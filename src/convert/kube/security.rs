@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `securityContext` of a pod and of a container. Pure.
+//! Converts `securityContext` of a pod and of a container. Pure.
 
 use k8s_openapi::api::core::v1::{AppArmorProfile, Container, SeccompProfile};
 
@@ -7,10 +7,10 @@ use super::workload::Workload;
 use super::{Context, accounts};
 use crate::convert::Builder;
 
-/// Where a kubelet keeps profiles of system calls.
+/// The directory in which a kubelet keeps seccomp profiles.
 const PROFILES: &str = "/var/lib/kubelet/seccomp";
 
-/// Writes what a container may do.
+/// Writes the security settings of a container. Its own settings override those of the pod.
 pub fn convert(own: &Container, path: &str, workload: &Workload<'_>, builder: &mut Builder, context: &mut Context<'_>) {
     let manifest = workload.manifest;
     let own_path = format!("{path}.securityContext");
@@ -105,7 +105,7 @@ fn seccomp(
     let Some(profile) = profile else { return };
     let local = profile.localhost_profile.as_deref().unwrap_or_default();
     match profile.type_.as_str() {
-        // There always is a filter.
+        // A default seccomp filter is always active.
         "RuntimeDefault" => {}
         "Localhost" if !local.is_empty() => {
             builder.put("securityContext.seccompProfile", "SeccompProfile", &format!("{PROFILES}/{local}"));

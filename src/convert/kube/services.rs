@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Services: names for pods on the network of their namespace, and ports of the host. Pure.
+//! Converts services: network names of pods in the network of their namespace, and ports of the
+//! host. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,42 +11,42 @@ use super::workload::Workload;
 use super::{Context, accounts};
 use crate::kube::{Manifest, Object};
 
-/// How services reach a workload.
+/// The names and ports that services give to a workload.
 #[derive(Debug, Clone, Default)]
 pub struct Reached {
-    /// Names on the network.
+    /// Names in the network of the namespace.
     pub aliases: Vec<String>,
-    /// Ports of the host.
+    /// Ports of the host that lead to the workload.
     pub ports: Vec<Port>,
-    /// Ports of services that differ from those of the pod.
+    /// Ports of services whose number differs from the port of the pod.
     pub redirects: Vec<Redirect>,
 }
 
 /// A port of the host that leads to the pod.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// The address of the host, unless it is all of them.
+    /// The address of the host; `None` stands for all addresses.
     pub address: Option<String>,
     /// The port of the host.
     pub host: i32,
     /// The port of the pod.
     pub target: u16,
-    /// The protocol, in capitals.
+    /// The protocol in capitals, such as `TCP`.
     pub protocol: String,
 }
 
-/// A port of a service that leads to another one of the pod.
+/// A port of a service that leads to a port of the pod with another number.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Redirect {
     /// The port of the service.
     pub port: u16,
     /// The port of the pod.
     pub target: u16,
-    /// The protocol, in capitals.
+    /// The protocol in capitals, such as `TCP`.
     pub protocol: String,
 }
 
-/// The fields of a service that are converted, or of no consequence where there is one machine.
+/// The fields of a service that are converted, or that have no effect on a single machine.
 const KNOWN: [&str; 18] = [
     "allocateLoadBalancerNodePorts",
     "clusterIP",
@@ -67,7 +68,7 @@ const KNOWN: [&str; 18] = [
     "healthCheckNodePort",
 ];
 
-/// How services reach each workload.
+/// Returns the names and ports that services give to each workload, in the order of the workloads.
 pub fn of(workloads: &[Workload<'_>], context: &mut Context<'_>) -> Vec<Reached> {
     let mut all: Vec<Reached> = workloads.iter().map(|_| Reached::default()).collect();
     for manifest in context.manifests {
@@ -134,7 +135,7 @@ pub fn of(workloads: &[Workload<'_>], context: &mut Context<'_>) -> Vec<Reached>
     all
 }
 
-/// The workloads that a service selects.
+/// Returns the indices of the workloads that a service selects.
 fn selected(manifest: &Manifest, spec: &ServiceSpec, workloads: &[Workload<'_>]) -> Vec<usize> {
     let none = BTreeMap::new();
     let selector = spec.selector.as_ref().unwrap_or(&none);

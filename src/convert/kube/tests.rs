@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tests of the conversion. Thirty manifests with the files that they come to are in `tests/manifests`.
+//! Tests of the conversion of Kubernetes objects. `tests/manifests` has thirty more manifests;
+//! `tests/kube.rs` compares the files that they are converted to.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use super::*;
@@ -20,7 +21,7 @@ fn lost(outcome: &Outcome) -> Vec<String> {
 }
 
 #[test]
-fn every_field_of_a_table_exists_and_is_known() {
+fn every_field_of_a_table_exists_in_kubernetes() {
     for (kind, fields) in [
         ("Pod", accounts::names(accounts::Table::Pod)),
         ("Container", accounts::names(accounts::Table::Container)),
@@ -45,7 +46,7 @@ fn every_field_of_a_table_exists_and_is_known() {
 }
 
 #[test]
-fn a_field_that_nobody_has_thought_of_is_listed() {
+fn a_field_without_a_table_entry_is_listed() {
     let text = pod("a", ", env: [{name: A, valueFrom: {fileKeyRef: {path: p, key: k, volumeName: v}}}]");
     let outcome = outcome(&text);
     let lost = lost(&outcome);
@@ -64,7 +65,7 @@ fn names_of_files_do_not_clash() {
 }
 
 #[test]
-fn references_to_secrets_stay_secret() {
+fn values_of_secrets_are_not_written_into_files() {
     let text = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: hidden}\n---\n".to_owned()
         + &pod(
             "a",
@@ -79,7 +80,7 @@ fn references_to_secrets_stay_secret() {
 }
 
 #[test]
-fn what_check_refuses_of_an_instance_leaves_the_template() {
+fn a_line_that_check_refuses_in_an_instance_is_removed_from_the_template() {
     let text = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: d}\nspec:\n  replicas: 2\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec:\n      containers: [{name: c, image: 'x:1', securityContext: {capabilities: {add: [NO_SUCH]}}}]\n";
     let outcome = outcome(text);
     assert!(!outcome.files.get("d-c@.container").unwrap().contains("NO_SUCH"));
@@ -89,7 +90,7 @@ fn what_check_refuses_of_an_instance_leaves_the_template() {
 }
 
 #[test]
-fn missing_objects_are_listed() {
+fn references_to_missing_objects_are_listed() {
     let text = pod(
         "a",
         ", envFrom: [{configMapRef: {name: m}}, {secretRef: {name: s, optional: true}}], env: [{name: K, valueFrom: {secretKeyRef: {name: t, key: k}}}]",

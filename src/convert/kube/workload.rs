@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The pods of an object: how many, what they are called, and whether they end. Pure.
+//! Describes the pods of an object: their number, their names, and whether they complete. Pure.
 
 use std::collections::BTreeMap;
 
@@ -10,15 +10,15 @@ use super::{Context, INSTANCE};
 use crate::convert::name;
 use crate::kube::{Manifest, Object, ObjectMeta};
 
-/// Most replicas, so that a slip of the pen does not fill the directory.
+/// Maximum number of replicas, so that a typing error does not fill the directory.
 const MOST: usize = 100;
 
-/// What runs in a pod.
+/// The kind of a workload, which determines how its pods start and end.
 #[derive(Debug, Clone, Copy)]
 pub enum Kind<'a> {
-    /// Programs that stay.
+    /// Programs that keep running.
     Stays,
-    /// A job that starts with the others.
+    /// A job that starts with the project.
     Job(&'a JobSpec),
     /// A job that a timer starts.
     Timed(&'a JobSpec),
@@ -29,28 +29,28 @@ pub enum Kind<'a> {
 pub struct Workload<'a> {
     /// The object.
     pub manifest: &'a Manifest,
-    /// What its files are called.
+    /// The name of its files without extension.
     pub name: String,
-    /// The pod.
+    /// The specification of the pod.
     pub spec: &'a PodSpec,
-    /// The path of `spec`.
+    /// The path of `spec` in the manifest.
     pub path: String,
     /// The metadata of the pod.
     pub metadata: Option<&'a ObjectMeta>,
-    /// What runs in it.
+    /// The kind of the workload.
     pub kind: Kind<'a>,
-    /// How many there are.
+    /// The number of pods.
     pub replicas: usize,
-    /// The number of the first one.
+    /// The number of the first pod.
     pub first: usize,
-    /// Claims that each pod has by itself.
+    /// The claims of which each pod gets its own volume.
     pub claims: &'a [PersistentVolumeClaim],
-    /// The service that its pods have names in.
+    /// The service in which each pod has its own name.
     pub service: Option<&'a str>,
 }
 
 impl<'a> Workload<'a> {
-    /// The pods of an object, if it has some.
+    /// Returns the pods of an object, or `None` for an object without pods.
     pub fn of(manifest: &'a Manifest, context: &mut Context<'_>) -> Option<Self> {
         let no_claims: &[PersistentVolumeClaim] = &[];
         let of = |template: &'a PodTemplateSpec, path: &str, kind| {
@@ -123,64 +123,67 @@ impl<'a> Workload<'a> {
         Some(Self { manifest, name: chosen, spec, path, metadata, kind, replicas, first, claims, service })
     }
 
-    /// Whether its files are templates.
+    /// Whether the files of the workload are templates.
     pub fn is_template(&self) -> bool {
         self.replicas > 1
     }
 
-    /// The numbers of its pods.
+    /// Iterates over the numbers of the pods.
     pub fn instances(&self) -> impl Iterator<Item = usize> {
         self.first..self.first + self.replicas
     }
 
-    /// The name of a file, or of what it describes: `stem`, `stem@` of a template and `stem@%i` of what a template refers to.
+    /// Returns the name of a written file without extension: `stem`, or `stem@` for a template.
     pub fn file(&self, stem: &str) -> String {
         if self.is_template() { format!("{stem}@") } else { stem.to_owned() }
     }
 
-    /// The name of a file that another one refers to.
+    /// Returns the name by which another file of this workload refers to a file: `stem`, or
+    /// `stem@%i` for a template.
     pub fn reference(&self, stem: &str) -> String {
         if self.is_template() { format!("{stem}@{INSTANCE}") } else { stem.to_owned() }
     }
 
-    /// The name of what a file describes.
+    /// Returns the name of the container, pod or volume that a file describes: `stem`, or `stem-%i`
+    /// for a template.
     pub fn described(&self, stem: &str) -> String {
         if self.is_template() { format!("{stem}-{INSTANCE}") } else { stem.to_owned() }
     }
 
-    /// The name of a container's file, without what makes a template of it.
+    /// Returns the name of a container's file without extension and without the at sign of a
+    /// template.
     pub fn member(&self, container: &Container) -> String {
         format!("{}-{}", self.name, container.name)
     }
 
-    /// What the pod is called inside: the host name, and `metadata.name` of the pod.
+    /// Returns the host name of the pod, which is also its `metadata.name`.
     pub fn pod_name(&self) -> String {
         match &self.manifest.object {
-            // A single pod of a StatefulSet has a number, too.
+            // A single pod of a StatefulSet has a number in its name, too.
             Object::StatefulSet(_) if !self.is_template() => format!("{}-{}", self.manifest.name(), self.first),
             _ if self.is_template() => format!("{}-{INSTANCE}", self.manifest.name()),
             _ => self.manifest.name().to_owned(),
         }
     }
 
-    /// Its labels, by which services find it.
+    /// Returns the labels by which services select the pod.
     pub fn labels(&self) -> BTreeMap<String, String> {
         self.metadata.and_then(|metadata| metadata.labels.clone()).unwrap_or_default()
     }
 
-    /// Whether its programs end.
+    /// Whether the programs of the pod are meant to end.
     pub fn is_job(&self) -> bool {
         !matches!(self.kind, Kind::Stays)
     }
 
-    /// The container of a port's name or number, in a service's `targetPort`.
+    /// Returns the number of the container port with this name, for `targetPort` of a service.
     pub fn port_named(&self, port: &str) -> Option<u16> {
         let ports = self.spec.containers.iter().chain(self.spec.init_containers.iter().flatten());
         let mut ports = ports.flat_map(|container| container.ports.iter().flatten());
         ports.find(|known| known.name.as_deref() == Some(port)).and_then(|port| port.container_port.try_into().ok())
     }
 
-    /// The ConfigMaps and Secrets that it names.
+    /// Returns the kinds and names of the ConfigMaps and Secrets that the pod uses.
     pub fn references(&self) -> Vec<(&'static str, String)> {
         let mut all = Vec::new();
         let mut add = |kind, name: Option<&String>| all.extend(name.map(|name| (kind, name.clone())));

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Command lines of `docker run`, `podman run` and `nerdctl run` (docker-run(1), podman-run(1)). This part tells options from their
-//! values, the image and its arguments. Pure.
+//! Converts command lines of `docker run`, `podman run` and `nerdctl run` (docker-run(1),
+//! podman-run(1)). This module separates options, values, the image and its arguments. Pure.
 
 mod options;
 mod script;
@@ -14,7 +14,7 @@ use crate::config::keys::FileType;
 use crate::config::quadlet::podman;
 use options::{Place, Run};
 
-/// Options of the programs themselves, in front of the verb, that take a value.
+/// Global options of the programs, before the verb, that take a value.
 const GLOBAL: [&str; 44] = [
     "H",
     "a",
@@ -62,7 +62,7 @@ const GLOBAL: [&str; 44] = [
     "volumepath",
 ];
 
-/// Options that docker or nerdctl has and podman has not, and whether a value follows.
+/// Options of docker and nerdctl that podman lacks, and whether each takes a value.
 const DOCKER: [(&str, bool); 17] = [
     ("cosign-key", true),
     ("cpu-count", true),
@@ -83,10 +83,12 @@ const DOCKER: [(&str, bool); 17] = [
     ("hooks-dir", true),
 ];
 
-/// Converts the words of a command line, whose relative paths begin at `directory`. The name of the program may be left out.
+/// Converts the words of a command line. Relative paths are resolved against `directory`. The name
+/// of the program may be omitted.
 ///
 /// # Errors
-/// The command line does not make a container, has an unknown option, or an option without its value.
+/// Returns an error if the command line does not create a container, has an unknown option, or an
+/// option lacks its value.
 pub fn command_line(words: &[String], directory: &str) -> Result<Converted, String> {
     let mut words: VecDeque<&str> = words.iter().map(String::as_str).collect();
     if let Some(verb) = command(&mut words)? {
@@ -106,7 +108,8 @@ fn is_program(word: &str) -> bool {
     ["docker", "podman", "nerdctl"].contains(&word.rsplit('/').next().unwrap_or(word))
 }
 
-/// Takes the program with its options and its verb from the front, and gives the verb; nothing if there is no such program.
+/// Removes the program, its options and its verb from the front, and returns the verb. Returns
+/// `None` if the first word is not such a program.
 fn command<'a>(words: &mut VecDeque<&'a str>) -> Result<Option<&'a str>, String> {
     if take_if(words, |word| word == "sudo").is_some() {
         while take_if(words, |word| word.starts_with('-')).is_some() {}
@@ -125,7 +128,7 @@ fn command<'a>(words: &mut VecDeque<&'a str>) -> Result<Option<&'a str>, String>
         .ok_or_else(|| format!("{program} without a verb makes no container; give the whole command line"))
 }
 
-/// Reads what stands behind the verb: the name of the container, and the rest.
+/// Parses the words after the verb. Returns the name of the container and its settings.
 fn read(mut words: VecDeque<&str>, place: &Place) -> Result<(String, Run), String> {
     let mut run = Run::new(place);
     let image = loop {
@@ -141,7 +144,7 @@ fn read(mut words: VecDeque<&str>, place: &Place) -> Result<(String, Run), Strin
             run.option(long, &value, takes);
             continue;
         }
-        // Short options can share a dash; a value follows at once or as the next word.
+        // Short options can share one dash; a value follows directly or as the next word.
         let mut rest = option;
         while let Some(letter) = rest.chars().next() {
             let (short, after) = rest.split_at(letter.len_utf8());
@@ -157,7 +160,7 @@ fn read(mut words: VecDeque<&str>, place: &Place) -> Result<(String, Run), Strin
     Ok((run.name.clone().unwrap_or_else(|| name_of_image(image)), run))
 }
 
-/// An option by its long name or its letter, and whether a value follows.
+/// Returns an option by its long name or its letter, and whether it takes a value.
 fn known(option: &str) -> Option<(&'static str, bool)> {
     let docker = DOCKER.into_iter().find(|(long, _)| *long == option);
     podman::option(FileType::Container, option).or(docker)
@@ -174,12 +177,12 @@ fn value_of(option: &str, takes: bool, words: &mut VecDeque<&str>) -> Result<Str
     words.pop_front().map(str::to_owned).ok_or_else(|| format!("{option} lacks its value"))
 }
 
-/// Takes the first word, if it is one of these.
+/// Removes and returns the first word if it satisfies the condition.
 fn take_if<'a>(words: &mut VecDeque<&'a str>, wanted: impl Fn(&str) -> bool) -> Option<&'a str> {
     if words.front().is_some_and(|word| wanted(word)) { words.pop_front() } else { None }
 }
 
-/// The files of containers, and of the networks and pods that they name, beside other files.
+/// Adds the files of the containers, and of the networks and pods that they name, to `files`.
 fn finished(runs: BTreeMap<String, Run>, files: BTreeMap<String, String>) -> Converted {
     let mut out = Converted { files, notes: Vec::new() };
     for (name, mut run) in runs {
@@ -188,7 +191,7 @@ fn finished(runs: BTreeMap<String, Run>, files: BTreeMap<String, String>) -> Con
             out.files.entry(format!("{network}.network")).or_insert_with(|| "[Network]\n".to_owned());
         }
         if let Some(pod) = &run.pod {
-            // The network that podman's pods have.
+            // Podman's pods are in the bridge network by default.
             let pod = out.files.entry(format!("{pod}.pod")).or_insert_with(|| "[Pod]\nNetwork=bridge\n".to_owned());
             pod.extend(run.ports.iter().map(|port| format!("PublishPort={port}\n")));
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the options of a command line become. Most are those of `PodmanArgs=`; this part has the others. Pure.
+//! Converts the options of a command line. Most options are also options of `PodmanArgs=`; this
+//! module converts the others. Pure.
 
 use std::collections::BTreeSet;
 
@@ -12,39 +13,39 @@ use crate::convert::compose::process::shell_line;
 use crate::convert::compose::service::host_name;
 use crate::convert::{Builder, name};
 
-/// What a command line is seen from.
+/// The context of a command line in a script.
 #[derive(Debug, Clone, Default)]
 pub struct Place {
-    /// Where relative paths begin.
+    /// The directory to which relative paths refer.
     pub directory: String,
-    /// The names of volumes that have a file.
+    /// The names of the volumes that have a `.volume` file.
     pub volumes: BTreeSet<String>,
 }
 
-/// A container in the making.
+/// A container under construction.
 #[derive(Debug)]
 pub struct Run {
     pub builder: Builder,
     pub name: Option<String>,
-    /// Networks with names, which need a file each.
+    /// Named networks, each of which needs a file.
     pub networks: Vec<String>,
     /// The values of `Network=`.
     attached: Vec<String>,
-    /// The pod whose network it has, and which publishes its ports.
+    /// The pod whose network the container joins, and which publishes its ports.
     pub pod: Option<String>,
-    /// The address of the interface in the first network.
+    /// The MAC address in the first network.
     mac: Option<String>,
     /// Published ports.
     pub ports: Vec<String>,
-    /// Options that are translated together, once all are known.
+    /// Options that can only be translated together, after all options are known.
     limits: Vec<String>,
     place: Place,
 }
 
-/// Options that say together what one setting is.
+/// Options that together determine one setting.
 const LIMITS: [&str; 4] = ["memory", "memory-swap", "cpu-period", "cpu-quota"];
 
-/// Options without a counterpart, and what to do instead.
+/// Options without a counterpart, and what the user can do instead.
 const WITHOUT: [(&str, &str); 10] = [
     ("domainname", "the domain is not set; write it into --hostname"),
     ("gpus", "GPUs are not passed on; write AddDevice= for each of their device nodes"),
@@ -59,7 +60,7 @@ const WITHOUT: [(&str, &str); 10] = [
 ];
 
 impl Run {
-    /// A container without options.
+    /// Creates a container without options.
     pub fn new(place: &Place) -> Self {
         Self {
             builder: Builder::new(FileType::Container),
@@ -74,7 +75,7 @@ impl Run {
         }
     }
 
-    /// Takes an option by its long name.
+    /// Converts one option by its long name. `takes` says whether the option takes a value.
     pub fn option(&mut self, long: &str, value: &str, takes: bool) {
         let origin = format!("--{long}");
         let off = !takes && matches!(value, "false" | "f" | "F" | "0" | "False" | "FALSE");
@@ -119,7 +120,7 @@ impl Run {
                     self.plain(long, &value, takes);
                 }
             }
-            // The output goes to the journal in any case.
+            // The output always goes to the journal.
             "log-opt" => {}
             "log-driver" if ["json-file", "local", "journald", "k8s-file", "passthrough"].contains(&value) => {}
             "mount" => {
@@ -150,7 +151,7 @@ impl Run {
             }
             _ if off => {
                 let word = format!("--{long}=false");
-                // Only some options mean something when they are off.
+                // Only these options have an effect when they are disabled.
                 if ["read-only", "read-only-tmpfs", "env-host", "http-proxy", "tls-verify"].contains(&long) {
                     self.translated(&[word]);
                 }
@@ -159,7 +160,7 @@ impl Run {
         }
     }
 
-    /// An option that `PodmanArgs=` has, too.
+    /// Converts an option that `PodmanArgs=` supports, too.
     fn plain(&mut self, long: &str, value: &str, takes: bool) {
         let word = if takes { format!("--{long}={}", literal(value)) } else { format!("--{long}") };
         self.translated(&[word]);
@@ -177,7 +178,7 @@ impl Run {
     fn network(&mut self, value: &str) {
         let (network, options) = value.split_once(':').map_or((value, ""), |(network, options)| (network, options));
         let options = if options.is_empty() { String::new() } else { format!(":{options}") };
-        // docker's long form: name=NETWORK,alias=NAME,...
+        // The long form of docker is name=NETWORK,alias=NAME,...
         if let Some(rest) = value.strip_prefix("name=") {
             let (network, options) = rest.split_once(',').unwrap_or((rest, ""));
             let options = options.replace("mac-address=", "mac=").replace("driver-opt=", "");
@@ -197,7 +198,8 @@ impl Run {
                     .split(',')
                     .filter(|option| !option.is_empty())
                     .partition(|option| option.starts_with("ip") && self.attached.is_empty());
-                // In lines of their own: an address that the network does not have must not take the network away.
+                // Addresses are separate keys: an address that the network lacks must not
+                // invalidate the network itself.
                 for (key, address) in addresses.iter().filter_map(|option| option.split_once('=')) {
                     self.builder.put("--network", if key == "ip" { "IP" } else { "IP6" }, address);
                 }
@@ -208,7 +210,8 @@ impl Run {
         self.attached.push(written);
     }
 
-    /// A volume whose source is an absolute path, or the name of a volume.
+    /// Returns a volume with its source as an absolute path or as the name of a volume. Returns
+    /// `None` for a path in an unknown home directory.
     fn volume(&mut self, value: &str) -> Option<String> {
         let Some((source, rest)) = value.split_once(':') else { return Some(value.to_owned()) };
         if source.starts_with('~') {
@@ -222,7 +225,7 @@ impl Run {
         })
     }
 
-    /// The source of a mount as an absolute path.
+    /// Returns a mount with its source as an absolute path.
     fn mount(&self, value: &str) -> String {
         let part = |part: &str| match part.split_once('=') {
             Some((key @ ("source" | "src"), source)) if is_path(source) => {
@@ -233,13 +236,13 @@ impl Run {
         value.split(',').map(part).collect::<Vec<_>>().join(",")
     }
 
-    /// Adds a network that is connected later, or that another line of the same file asks for.
+    /// Adds a network that a later command of the same script connects.
     pub fn attach(&mut self, network: &str, options: &str) {
         let separator = if options.is_empty() { "" } else { ":" };
         self.network(&format!("{network}{separator}{options}"));
     }
 
-    /// Takes the image and its arguments.
+    /// Sets the image and its arguments.
     pub fn image(&mut self, image: &str, arguments: &[String]) {
         let image = image.strip_prefix("docker://").unwrap_or(image);
         self.builder.put("the image", "Image", image);
@@ -248,13 +251,13 @@ impl Run {
         }
     }
 
-    /// Writes what follows from all options together.
+    /// Writes the settings that depend on all options together.
     pub fn finish(&mut self) {
         let limits = std::mem::take(&mut self.limits);
         self.translated(&limits);
         let mut attached = std::mem::take(&mut self.attached);
         if attached.is_empty() && self.pod.is_none() {
-            // As docker does without being asked.
+            // Docker connects such a container to its default network.
             attached.push(if self.mac.is_some() { "bridge".to_owned() } else { "uplink".to_owned() });
         }
         for (index, network) in attached.iter().enumerate() {
@@ -262,7 +265,7 @@ impl Run {
             let mac = mac.map(|mac| format!("{}mac={mac}", if network.contains(':') { "," } else { ":" }));
             self.builder.put("--network", "Network", &format!("{network}{}", mac.unwrap_or_default()));
         }
-        // As with docker, nothing is published for the network of the host, nor for none.
+        // As with docker, nothing is published in the network of the host or without a network.
         if self.pod.is_none() && !attached.iter().any(|network| ["host", "none"].contains(&network.as_str())) {
             for port in std::mem::take(&mut self.ports) {
                 self.builder.put("--publish", "PublishPort", &port);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Several command lines of one file: the containers, networks and volumes that they make are one project. Only what makes something
-//! is converted; nothing is run. Pure.
+//! Converts a script of several command lines: the containers, networks and volumes that they
+//! create form one project. Commands that create nothing are not converted, and no command is run.
+//! Pure.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -11,20 +12,22 @@ use crate::config::keys::FileType;
 use crate::config::quadlet::podman;
 use crate::convert::{Builder, Converted, name};
 
-/// Commands of a shell that make nothing that a container needs later.
+/// Commands of the shell that create nothing a container needs later.
 const IDLE: [&str; 12] =
     ["echo", "set", "sleep", "exit", "printf", "true", ":", "wait", "trap", "clear", "which", "curl"];
 
-/// Verbs whose effect is over when they have ended, or that a unit does not need.
+/// Verbs that have no lasting effect, or that a unit does not need.
 const WITHOUT_EFFECT: [&str; 19] = [
     "pull", "start", "stop", "restart", "kill", "rm", "rmi", "logs", "ps", "inspect", "wait", "images", "info",
     "version", "login", "logout", "stats", "top", "port",
 ];
 
-/// Converts the command lines of a file. Relative paths begin at `directory`; `environment` has the variables of the user.
+/// Converts the command lines of a script. Relative paths are resolved against `directory`;
+/// `environment` has the variables of the user.
 ///
 /// # Errors
-/// A command that cannot be converted, with its line, or no command makes a container.
+/// Returns an error with the line number for a command that cannot be converted, or an error if no
+/// command creates a container.
 pub fn script(text: &str, directory: &str, environment: &BTreeMap<String, String>) -> Result<Converted, String> {
     let mut project = Project {
         place: Place { directory: directory.to_owned(), ..Place::default() },
@@ -87,7 +90,7 @@ impl Project {
         Ok(())
     }
 
-    /// `network create`, `volume create` and `pod create`.
+    /// Converts `network create`, `volume create` and `pod create`.
     fn create(&mut self, file_type: FileType, mut words: VecDeque<&str>) -> Result<(), String> {
         words.pop_front();
         let mut builder = Builder::new(file_type);
@@ -109,7 +112,7 @@ impl Project {
                 (None, true) => words.pop_front().ok_or_else(|| format!("{word} lacks its value"))?,
                 (None, false) => "true",
             };
-            // The ordinary kinds of both.
+            // A driver `bridge` or `local` is the default, so it needs no setting.
             if long == "name" {
                 named = Some(value);
             } else if !(long == "driver" && ["bridge", "local"].contains(&value)) {
@@ -127,14 +130,14 @@ impl Project {
             self.place.volumes.insert(named.clone());
         }
         if file_type == FileType::Pod && !builder.draft.to_string().contains("\nNetwork=") {
-            // The network that podman's pods have.
+            // Podman's pods are in the bridge network by default.
             builder.put("pod create", "Network", "bridge");
         }
         self.files.insert(format!("{named}.{}", file_type.extension()), builder.draft.to_string());
         Ok(())
     }
 
-    /// `network connect [OPTIONS] NETWORK CONTAINER`
+    /// Converts `network connect [OPTIONS] NETWORK CONTAINER`.
     fn connect(&mut self, mut words: VecDeque<&str>) -> Result<(), String> {
         words.pop_front();
         let mut options = Vec::new();
@@ -158,13 +161,14 @@ impl Project {
         Ok(())
     }
 
-    /// The value of a variable.
+    /// Returns the value of a variable.
     fn variable(&self, name: &str) -> Option<String> {
         self.variables.get(name).cloned()
     }
 }
 
-/// The commands of a file, each with its line and its words. Assignments are taken into the project.
+/// Splits a script into its commands, each with its line number and words. Variable assignments are
+/// stored in the project.
 fn statements(text: &str, project: &mut Project) -> Result<Vec<(usize, Vec<String>)>, String> {
     let mut all = Vec::new();
     let mut scanner = Scanner { text, line: 1 };
@@ -184,7 +188,7 @@ fn statements(text: &str, project: &mut Project) -> Result<Vec<(usize, Vec<Strin
             return Err(format!("line {line}: {word} cannot be converted; write the commands one after the other"));
         }
         if words.first().is_some_and(|word| word == "cd") {
-            // Later words may have $PWD.
+            // The words of later commands may contain $PWD, so `cd` takes effect immediately.
             project.statement(line, &words)?;
         } else if !words.is_empty() {
             all.push((line, words));
@@ -193,21 +197,22 @@ fn statements(text: &str, project: &mut Project) -> Result<Vec<(usize, Vec<Strin
     Ok(all)
 }
 
-/// `NAME=VALUE`
+/// Parses an assignment `NAME=VALUE`.
 fn assignment(word: &str) -> Option<(String, String)> {
     let (name, value) = word.split_once('=')?;
     let plain = !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     (plain && !name.starts_with(|c: char| c.is_ascii_digit())).then(|| (name.to_owned(), value.to_owned()))
 }
 
-/// The rest of a file, and the line that it begins in.
+/// The remaining text of a script, and the number of its first line.
 struct Scanner<'a> {
     text: &'a str,
     line: usize,
 }
 
 impl Scanner<'_> {
-    /// The words up to the end of a command, by the rules of sh(1) for quotes, comments and continued lines.
+    /// Returns the words of the next command, by the rules of sh(1) for quotes, comments and
+    /// continuation lines.
     fn statement(&mut self, project: &Project) -> Result<Vec<String>, String> {
         let mut words = Vec::new();
         let mut word: Option<String> = None;
@@ -231,7 +236,7 @@ impl Scanner<'_> {
                 c if c.is_whitespace() => words.extend(word.take()),
                 '\\' => match self.next() {
                     Some('\n') | None => {}
-                    // A line that ends as on other systems.
+                    // A continuation line with a DOS line end.
                     Some('\r') if self.text.starts_with('\n') => drop(self.next()),
                     Some(c) => word.get_or_insert_default().push(c),
                 },
@@ -264,7 +269,7 @@ impl Scanner<'_> {
         Some(c)
     }
 
-    /// The text up to a character, which is left out.
+    /// Returns the text up to a character, and skips that character.
     fn until(&mut self, end: char) -> Result<String, String> {
         let mut out = String::new();
         loop {
@@ -276,7 +281,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// What is between double quotes.
+    /// Returns the text within double quotes.
     fn double(&mut self, project: &Project) -> Result<String, String> {
         let mut out = String::new();
         loop {
@@ -294,7 +299,7 @@ impl Scanner<'_> {
         }
     }
 
-    /// The value of a variable, or what `pwd` and `id` would print.
+    /// Returns the value of a variable, or the output of the commands `pwd` and `id`.
     fn expansion(&mut self, first: char, project: &Project) -> Result<String, String> {
         let command = if first == '`' {
             Some(self.until('`')?)

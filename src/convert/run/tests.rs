@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Command lines one by one and several of a file; `tests/cases/run.txt` has many more.
+//! Tests of single command lines and of scripts; `tests/cases/run.txt` has many more.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -23,7 +23,7 @@ fn a_command_line_becomes_a_file() {
 }
 
 #[test]
-fn what_has_no_counterpart_is_said() {
+fn options_without_a_counterpart_are_noted_and_unknown_ones_refused() {
     let converted = convert("podman run -itP --privileged --gpus all --rm -e HOME redis").unwrap();
     let notes = converted.notes.join("\n");
     for part in ["--publish-all", "--privileged differs", "--gpus: ", "--rm: ", "--env HOME: "] {
@@ -43,7 +43,7 @@ fn what_has_no_counterpart_is_said() {
 }
 
 #[test]
-fn several_lines_are_one_project() {
+fn several_command_lines_become_one_project() {
     let text = "#!/bin/sh
 # A page and its database.
 set -e

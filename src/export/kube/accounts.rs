@@ -1,19 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! What becomes of each key: nothing is left out without a line. Pure.
+//! Accounts for each key of the configuration: a key that is not exported is always listed. Pure.
 
 use super::Context;
 use super::workloads::Workload;
 use crate::config::values::parse_bool;
 use crate::ini::Entry;
 
-/// What becomes of a key.
+/// The treatment of a key by the export.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Account {
-    /// It is exported, or looked at elsewhere.
+    /// The key is exported, has no effect in a cluster, or is handled elsewhere.
     Done,
-    /// It has no counterpart; the text says what to do.
+    /// The key has no counterpart; the text says what to do instead.
     Lost(&'static str),
-    /// The same, if it is `yes`.
+    /// The key has no counterpart if its value is `yes`; otherwise it has no effect.
     LostIfSet(&'static str),
 }
 
@@ -22,7 +22,7 @@ use Account::{Done, Lost, LostIfSet};
 const BY_IMAGE: &str = "a cluster runs the image of the reference; change the tag";
 const HOST_COMMAND: &str = "a command of the host has no counterpart; write an init container";
 
-/// The keys of `[Container]`. What is not in this list is exported.
+/// The keys of `[Container]` that need an account. A key that is not in this list is exported.
 const CONTAINER: [(&str, Account); 27] = [
     ("AddDevice", Lost("a device needs a plugin of the cluster; write its resource below limits:")),
     ("AutoUpdate", Lost(BY_IMAGE)),
@@ -53,7 +53,7 @@ const CONTAINER: [(&str, Account); 27] = [
     ("HealthMaxLogSize", Done),
 ];
 
-/// The keys of `[Pod]`, where they differ from those of `[Container]`.
+/// The keys of `[Pod]` whose account differs from that in `[Container]`.
 const POD: [(&str, Account); 2] = [("ExitPolicy", Done), ("PodName", Done)];
 
 /// The keys of `[Service]` that are exported.
@@ -77,7 +77,7 @@ const SERVICE: [&str; 17] = [
     "TimeoutSec",
 ];
 
-/// Keys of `[Service]` with a remedy.
+/// The keys of `[Service]` that are lost, with what the user can do instead.
 const OF_SERVICE: [(&str, &str); 12] = [
     ("ExecCondition", HOST_COMMAND),
     ("ExecStartPre", HOST_COMMAND),
@@ -93,7 +93,7 @@ const OF_SERVICE: [(&str, &str); 12] = [
     ("CPUQuotaPeriodSec", "the period is set by the kubelet"),
 ];
 
-/// Looks at the files of a workload.
+/// Accounts for the keys in the files of a workload.
 pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
     let mut files: Vec<std::sync::Arc<str>> =
         workload.containers.iter().map(|c| std::sync::Arc::clone(&c.file)).collect();
@@ -112,7 +112,8 @@ pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
             }
         }
     }
-    // The value of the first instance is exported, and may be another one in the others.
+    // Only the settings of the first instance are exported, and other instances may have other
+    // values.
     if workload.replicas > 1 {
         let instance = workload.instance.clone().unwrap_or_default();
         let of = |context: &Context<'_>, file: &str| -> Vec<Entry> {
@@ -121,7 +122,7 @@ pub fn files(workload: &Workload<'_>, context: &mut Context<'_>) {
         };
         for container in &workload.containers {
             for entry in of(context, &container.file) {
-                // The name of the pod itself is exported as such.
+                // The name of the pod itself is exported as a reference to that name.
                 let own = entry.value.ends_with(&format!("={}-{instance}", workload.name));
                 if entry.key == "Environment" && entry.value.ends_with(&format!("-{instance}")) && !own {
                     let reason = format!("the value of the instance {instance} is exported for all; write one for all");
@@ -150,7 +151,7 @@ fn key(entry: &Entry, context: &mut Context<'_>) {
             _ => Lost("leave it out, or write what does the same in the cluster"),
         },
         "Unit" => match entry.key.as_str() {
-            // Dependencies on other containers are looked at where the pod is known.
+            // Dependencies between containers are accounted for where the pod is exported.
             "Description"
             | "Documentation"
             | "StartLimitBurst"

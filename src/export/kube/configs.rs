@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Files of this machine as ConfigMaps: environment files, and read-only mounts of small files. Pure over
-//! [`Outside`](super::Outside).
+//! Exports files of this machine as ConfigMaps: environment files, and read-only mounts of small
+//! files. Pure over [`Outside`](super::Outside).
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ use super::{Context, dns};
 use crate::model::{App, Mount};
 use crate::unit::is_env_name;
 
-/// The most that all files of a mount may have: a cluster takes objects of 1 MiB.
+/// Maximum total size in bytes of the files in one mount. A cluster limits objects to 1 MiB.
 const MOST: usize = 900 << 10;
 
-/// Writes the variables of files as ConfigMaps.
+/// Exports the variables of environment files as ConfigMaps.
 pub fn environment_files(app: &App, workload: &Workload<'_>, out: &mut Exported, context: &mut Context<'_>) {
     for file in &app.environment_files {
         let Some(bytes) = context.outside.file(&file.path) else {
@@ -50,7 +50,8 @@ pub fn environment_files(app: &App, workload: &Workload<'_>, out: &mut Exported,
     }
 }
 
-/// A read-only mount of a small file, or of a directory of such files, as one of a ConfigMap.
+/// Exports a read-only mount of a small file, or of a directory of such files, as the mount of a
+/// ConfigMap. Returns `None` if the mount cannot be exported that way.
 pub fn mount(
     path: &str,
     mount: &Mount,
@@ -93,7 +94,7 @@ pub fn mount(
         }
     }
     add(workload, &map, context);
-    // Two mounts of one path have one volume.
+    // The volume is named after the path, so that two mounts of one path share a volume.
     let volume = dns(path.trim_start_matches('/'));
     let source = ConfigMapVolumeSource { name, ..ConfigMapVolumeSource::default() };
     volumes.insert(volume.clone(), Volume { name: volume.clone(), config_map: Some(source), ..Volume::default() });
@@ -110,7 +111,7 @@ fn map_name(workload: &Workload<'_>, path: &str) -> String {
     dns(&format!("{}-{}", workload.name, path.trim_start_matches('/')))
 }
 
-/// Adds a ConfigMap once.
+/// Adds a ConfigMap, unless the workload has a ConfigMap of that name already.
 fn add(workload: &Workload<'_>, map: &ConfigMap, context: &mut Context<'_>) {
     let name = map.metadata.name.as_deref().unwrap_or_default();
     if !context.has(&workload.name, "ConfigMap", Some(name)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Jobs, and cron jobs for those that a timer starts. Pure.
+//! Exports jobs, and cron jobs for the jobs that a timer starts. Pure.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use crate::ini;
 use crate::kube::{ObjectMeta, schedule};
 use crate::model::Container;
 
-/// A timer that starts a container.
+/// A timer unit that starts a container.
 #[derive(Debug, Clone)]
 pub struct Timer {
     unit: String,
@@ -22,7 +22,7 @@ pub struct Timer {
     others: Vec<(String, Location)>,
 }
 
-/// The timers of this machine.
+/// Returns the timers of this machine.
 pub fn timers(outside: &dyn Outside) -> Vec<Timer> {
     let mut all = Vec::new();
     for (path, text) in outside.timers() {
@@ -43,7 +43,7 @@ pub fn timers(outside: &dyn Outside) -> Vec<Timer> {
     all
 }
 
-/// Adds the job of a pod, or one for each time of its timer.
+/// Adds the job of a pod, or a cron job for each calendar event of its timers.
 pub fn export(
     workload: &Workload<'_>,
     metadata: ObjectMeta,

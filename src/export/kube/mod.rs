@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Objects of Kubernetes from the configuration: a workload for each pod and for each container alone, with what it needs. From files
-//! alone; the same files give the same bytes. Pure over [`Outside`].
+//! Exports the configuration as objects of Kubernetes: a workload for each pod and for each
+//! container without a pod, with the objects that it needs. The objects depend only on the files,
+//! and equal files yield equal bytes. Pure over [`Outside`].
 
 mod accounts;
 mod configs;
@@ -24,22 +25,25 @@ use crate::kube::{ObjectMeta, write};
 use crate::model::Model;
 use workloads::Workload;
 
-/// What is asked of this machine beside the configuration.
+/// Access to the parts of this machine that are not configuration.
 pub trait Outside {
-    /// The content of a regular file, if it can be read and is no larger than a cluster takes.
+    /// Returns the content of a regular file, if it is readable and not larger than a cluster
+    /// accepts.
     fn file(&self, path: &str) -> Option<Vec<u8>>;
-    /// The names of the regular files of a directory without others; nothing if it is no such directory.
+    /// Returns the names of the files in a directory, or `None` if it is not a directory of regular
+    /// files only.
     fn directory(&self, path: &str) -> Option<Vec<String>>;
-    /// The value of a credential.
+    /// Returns the value of a credential.
     fn credential(&self, name: &str) -> Option<Vec<u8>>;
-    /// Timers: the path and text of each.
+    /// Returns the path and the text of each timer unit.
     fn timers(&self) -> Vec<(String, String)>;
 }
 
-/// Which object a workload becomes.
+/// The kind of object that a workload becomes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Kind {
-    /// `StatefulSet` where a volume is the workload's own, else `Deployment`.
+    /// `StatefulSet` if the workload has a volume that no other workload uses, `Deployment`
+    /// otherwise.
     #[default]
     Auto,
     /// `Pod`
@@ -52,31 +56,31 @@ pub enum Kind {
     DaemonSet,
 }
 
-/// What to export, and how.
+/// The selection and the options of an export.
 #[derive(Debug, Clone, Default)]
 pub struct Request {
-    /// Names of pods and of containers; all without any.
+    /// Names of pods and containers; if empty, everything is exported.
     pub names: Vec<String>,
-    /// Which objects workloads become.
+    /// The kind of object that workloads become.
     pub kind: Kind,
-    /// The namespace.
+    /// The namespace of the objects; by default they have none.
     pub namespace: Option<String>,
-    /// Whether values of secrets are written.
+    /// Whether the values of secrets are exported.
     pub with_secrets: bool,
     /// Whether paths of the host are mounted.
     pub host_paths: bool,
-    /// Whether ports out of the range of node ports become those of load balancers.
+    /// Whether ports outside of the range of node ports are published by load balancers.
     pub load_balancer: bool,
 }
 
-/// What a file says that the objects do not.
+/// A setting that is not exported.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Lost {
-    /// Where it was written.
+    /// The file and line of the setting.
     pub at: Location,
-    /// The key.
+    /// The key of the setting.
     pub key: String,
-    /// Why, and what to do.
+    /// The reason, and what the user can do.
     pub reason: String,
 }
 
@@ -86,40 +90,41 @@ impl std::fmt::Display for Lost {
     }
 }
 
-/// What the configuration becomes.
+/// The result of an export.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct Exported {
-    /// Objects by the name of their file, which is that of the workload.
+    /// The objects by file. A file is named after its workload.
     pub files: BTreeMap<String, Vec<Value>>,
-    /// What was lost.
+    /// The settings that were not exported.
     pub lost: Vec<Lost>,
-    /// What else is worth knowing; nothing is lost by it.
+    /// Further remarks about settings that were exported.
     pub remarks: Vec<String>,
 }
 
 impl Exported {
-    /// The text of a file.
+    /// Returns the text of a file as YAML documents.
     ///
     /// # Errors
-    /// An object cannot be written, which no type of Kubernetes is.
+    /// Returns an error if an object cannot be serialized, which does not happen with the types of
+    /// Kubernetes.
     pub fn text(&self, file: &str) -> Result<String, String> {
         let objects = self.files.get(file).map(Vec::as_slice).unwrap_or_default();
         write::documents(&[HEAD.to_owned()], objects)
     }
 }
 
-/// The first line of each file, without the sign of a comment.
+/// The text of the comment in the first line of each file.
 pub const HEAD: &str = "Written by sdme-gen export kube";
 
-/// What the parts of the export share.
+/// The state that all parts of the export share.
 struct Context<'a> {
     model: &'a Model,
     outside: &'a dyn Outside,
     request: &'a Request,
-    /// The settings of each file, by its path.
+    /// The settings of each file, by the path of the file.
     settings: BTreeMap<&'a str, Settings>,
     out: Exported,
-    /// Claims that have been written, because several workloads use them.
+    /// The claims that were written already, because several workloads can use one.
     claims: BTreeSet<String>,
 }
 
@@ -137,7 +142,8 @@ impl Context<'_> {
         }
     }
 
-    /// Where a key of a file was written last; its first line without the key.
+    /// Returns the location of the last line that sets a key in a file, or the location of the
+    /// whole file if no line does.
     fn at(&self, file: &std::sync::Arc<str>, section: &str, key: &str) -> Location {
         let settings = self.settings.get(&**file);
         let entry = settings.and_then(|settings| settings.section(section).filter(|entry| entry.key == key).last());
@@ -152,12 +158,12 @@ impl Context<'_> {
         }
     }
 
-    /// Whether the file of a workload has an object of this kind, and of this name if one is given.
+    /// Whether the file of a workload has an object of this kind and, if given, of this name.
     fn has(&self, workload: &str, kind: &str, name: Option<&str>) -> bool {
         self.out.files.get(workload).is_some_and(|all| all.iter().any(|object| is(object, kind, name)))
     }
 
-    /// The metadata of an object.
+    /// Returns the metadata of an object.
     fn metadata(&self, name: &str, labels: BTreeMap<String, String>) -> ObjectMeta {
         ObjectMeta {
             name: Some(name.to_owned()),
@@ -168,10 +174,11 @@ impl Context<'_> {
     }
 }
 
-/// Exports what was compiled.
+/// Exports a compiled configuration.
 ///
 /// # Errors
-/// A name is not in the configuration, or a file of what is to be exported has a mistake.
+/// Returns a message for each requested name that does not exist, and the diagnostics of each
+/// requested file that was rejected.
 pub fn export(
     sources: &Sources,
     model: &Model,
@@ -204,7 +211,7 @@ pub fn export(
     Ok(context.out)
 }
 
-/// The workloads of the names that were given.
+/// Selects the workloads that the request names.
 fn choose<'w, 'a>(
     all: &'w [Workload<'a>],
     model: &Model,
@@ -229,13 +236,13 @@ fn choose<'w, 'a>(
     if problems.is_empty() { Ok(all.iter().filter(is_chosen).collect()) } else { Err(problems) }
 }
 
-/// Whether an object is of this kind, and of this name if one is given.
+/// Whether an object has this kind and, if given, this name.
 fn is(object: &Value, kind: &str, name: Option<&str>) -> bool {
     let text = |pointer: &str| object.pointer(pointer).and_then(Value::as_str);
     text("/kind") == Some(kind) && name.is_none_or(|name| text("/metadata/name") == Some(name))
 }
 
-/// A name as labels of DNS have it.
+/// Converts a name to a DNS label: lower-case letters, digits and dashes, at most 63 characters.
 fn dns(name: &str) -> String {
     let plain = |c: char| if c.is_ascii_alphanumeric() { c.to_ascii_lowercase() } else { '-' };
     let name: String = name.chars().map(plain).take(63).collect();
@@ -248,7 +255,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_those_of_dns() {
+    fn names_become_dns_labels_and_credentials_become_secret_keys() {
         for (name, expected) in [("web", "web"), ("Web_1", "web-1"), ("-a.b-", "a-b"), ("___", "x")] {
             assert_eq!(dns(name), expected, "{name}");
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Networks: what keeps pods apart here is a policy in a cluster. Pure.
+//! Exports networks as network policies, which separate pods in a cluster as networks do here.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -16,18 +17,18 @@ use super::{Context, dns, services};
 use crate::config::keys::key;
 use crate::model::Network;
 
-/// The label of the members of a network.
+/// Returns the label of the members of a network.
 fn label(network: &str) -> (String, String) {
     (format!("network.sdme/{}", dns(network)), "member".to_owned())
 }
 
-/// The labels of a workload's pods by their networks.
+/// Returns the labels for the networks of a workload's pods.
 pub fn labels(workload: &Workload<'_>, context: &Context<'_>) -> BTreeMap<String, String> {
     let pod = workload.network_of(context.model);
     pod.into_iter().flat_map(|pod| &pod.networks).map(|attachment| label(&attachment.network)).collect()
 }
 
-/// Writes what a pod says about networks itself.
+/// Writes the network settings of the pod itself, and lists those without a counterpart.
 pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>) {
     if workload.is_in_host_network() {
         spec.host_network = Some(true);
@@ -74,7 +75,8 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
     }
 }
 
-/// Adds the policies: members of a network reach each other, published ports are reached by all, and nothing else is.
+/// Adds a network policy for each workload: members of a network reach each other, published ports
+/// are reachable for all, and other connections are denied.
 pub fn policies(workloads: &[&Workload<'_>], context: &mut Context<'_>) {
     for workload in workloads {
         if workload.is_in_host_network() {
@@ -85,7 +87,7 @@ pub fn policies(workloads: &[&Workload<'_>], context: &mut Context<'_>) {
             pod.into_iter().flat_map(|pod| &pod.networks).map(|attachment| attachment.network.clone()).collect();
         let alone = workload.containers.iter().all(|container| container.connection.network == Network::Alone);
         let closed = !attached.is_empty() && attached.iter().all(|name| is_internal(name, context));
-        // A pod without a way out and without networks has no egress at all.
+        // A pod with neither an uplink nor networks may not open any connection.
         let no_way_out = alone || pod.is_some_and(|pod| pod.networks.is_empty() && !pod.wanted.uplink);
         let mut peers: Vec<NetworkPolicyPeer> = Vec::new();
         for network in &attached {
@@ -137,7 +139,8 @@ fn peer(labels: BTreeMap<String, String>) -> NetworkPolicyPeer {
     NetworkPolicyPeer { pod_selector: Some(selector), ..NetworkPolicyPeer::default() }
 }
 
-/// Names are asked for at the name servers of the cluster, which are in another namespace.
+/// Returns the rule for DNS queries. It names no peer, because the name servers of a cluster are in
+/// another namespace.
 fn name_servers() -> NetworkPolicyEgressRule {
     let port = |protocol: &str| NetworkPolicyPort {
         port: Some(IntOrString::Int(53)),

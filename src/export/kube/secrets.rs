@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Credentials as Secrets: without their values, unless those are asked for. Pure over [`Outside`](super::Outside).
+//! Exports credentials as Secrets, without their values unless the request asks for them. Pure over
+//! [`Outside`](super::Outside).
 
 use std::collections::BTreeMap;
 
@@ -13,17 +14,18 @@ use super::{Context, dns};
 use crate::config::values::secret::Form;
 use crate::model::{App, Mount};
 
-/// The key of a credential whose name has no part for it.
+/// The key in a Secret for a credential whose name has no part for the key.
 const KEY: &str = "value";
 
-/// The Secret and the key of a credential: `convert kube` calls a credential `SECRET-KEY`.
+/// Splits the name of a credential into the name of a Secret and a key. `convert kube` names
+/// credentials `SECRET-KEY`.
 pub fn split(credential: &str) -> (String, String) {
     let split = credential.rsplit_once('-').filter(|(secret, key)| dns(secret) == *secret && !key.is_empty());
     let whole = || (dns(credential), KEY.to_owned());
     split.map_or_else(whole, |(secret, key)| (secret.to_owned(), key.to_owned()))
 }
 
-/// The variables of an application that are secrets.
+/// Returns the variables of an application whose values are secrets.
 pub fn variables(app: &App, context: &mut Context<'_>) -> Vec<EnvVar> {
     let mut all = Vec::new();
     for secret in &app.secrets {
@@ -45,7 +47,8 @@ pub fn variables(app: &App, context: &mut Context<'_>) -> Vec<EnvVar> {
     all
 }
 
-/// The mount of a credential as a file. Its source is a file by number, so the credential is found by its target.
+/// Returns the mount of a credential as a file. The source of the mount is only a number, so the
+/// credential is identified by its target.
 pub fn mount(mount: &Mount, app: &App, volumes: &mut BTreeMap<String, Volume>) -> Vec<VolumeMount> {
     let found = app.secrets.iter().find_map(|secret| match &secret.value.form {
         Form::File { target, mode, .. } if *target == mount.target => Some((&secret.value.name, *mode)),
@@ -90,7 +93,8 @@ pub fn objects(workload: &Workload<'_>, context: &mut Context<'_>) {
     }
     for (name, data) in all {
         let metadata = context.metadata(&name, BTreeMap::new());
-        // Another workload may have other keys of the same Secret: both are written into one object of the first.
+        // Another workload may use other keys of the same Secret, so the keys are added to the
+        // object that exists.
         let mut all = context.out.files.values_mut().flatten();
         if let Some(object) = all.find(|object| super::is(object, "Secret", Some(&name))) {
             let known = object.pointer_mut("/data").and_then(serde_json::Value::as_object_mut);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Services: for published ports, and for the names that pods have on networks. Pure.
+//! Exports services for published ports and for the names that pods have in networks. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -18,15 +18,15 @@ pub struct Published {
     pub host: u16,
     /// The port of the container.
     pub target: u16,
-    /// The protocol, in capitals.
+    /// The protocol in capitals, such as `TCP`.
     pub protocol: String,
-    /// Whether it is published on one address only.
+    /// The address of the host, if the port is published on only one address.
     pub address: Option<std::net::IpAddr>,
-    /// Where it was written.
+    /// The location of the setting.
     pub at: Location,
 }
 
-/// The ports that a workload publishes.
+/// Returns the ports that a workload publishes.
 pub fn published(workload: &Workload<'_>, context: &Context<'_>) -> Vec<Published> {
     let pod = workload.network_of(context.model);
     let of_pod = pod.into_iter().flat_map(|pod| &pod.wanted.ports);
@@ -39,7 +39,7 @@ pub fn published(workload: &Workload<'_>, context: &Context<'_>) -> Vec<Publishe
         at: port.at.clone(),
     };
     let mut all: Vec<Published> = of_pod.chain(of_links).map(port).collect();
-    // Other instances publish the same ports elsewhere.
+    // The other instances of a template may publish other ports of the host.
     let others = workload.others.iter().filter_map(|name| context.model.pods.get(name.as_str()));
     all.extend(others.flat_map(|pod| &pod.wanted.ports).map(port));
     all
@@ -75,7 +75,7 @@ pub fn export(workload: &Workload<'_>, context: &mut Context<'_>) {
         let name = if names.is_empty() { workload.name.clone() } else { format!("{}-ports", workload.name) };
         add(&name, kind, &other, workload, context);
     }
-    // The service of a set is its names, even if there is no network with names.
+    // A StatefulSet needs a service of its name even if no network gives it a name.
     if context.has(&workload.name, "StatefulSet", None) {
         names.insert(workload.name.clone());
     }
@@ -90,7 +90,8 @@ fn add(name: &str, kind: &str, ports: &[Published], workload: &Workload<'_>, con
     let mut taken = BTreeSet::new();
     let mut all = Vec::new();
     for port in ports {
-        // A node port leads to the port of the container; a port that is not one of nodes is the service's own.
+        // The service of a node port uses the port number of the container; any other service uses
+        // the port number of the host.
         let number = if kind == "NodePort" { port.target } else { port.host };
         if !taken.insert((number, port.protocol.clone(), port.host)) {
             continue;
@@ -119,12 +120,13 @@ fn add(name: &str, kind: &str, ports: &[Published], workload: &Workload<'_>, con
     context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
 }
 
-/// A service without an address: its name leads to the pods themselves, at all their ports.
+/// Adds a headless service: its name resolves to the addresses of the pods, and all their ports are
+/// reachable.
 fn headless(name: &str, workload: &Workload<'_>, context: &mut Context<'_>) {
     let spec = ServiceSpec {
         cluster_ip: Some("None".to_owned()),
         selector: Some(workload.labels()),
-        // A name is there from the start, as in /etc/hosts.
+        // Here, /etc/hosts has the name from the start of the container on.
         publish_not_ready_addresses: Some(true),
         ..ServiceSpec::default()
     };
@@ -132,7 +134,7 @@ fn headless(name: &str, workload: &Workload<'_>, context: &mut Context<'_>) {
     context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
 }
 
-/// The names by which members of its networks reach a workload.
+/// Returns the names by which the members of its networks reach a workload.
 fn names(workload: &Workload<'_>, context: &mut Context<'_>) -> BTreeSet<String> {
     let Some(pod) = workload.network_of(context.model) else { return BTreeSet::new() };
     let named = |name: &String| context.model.networks.get(name.as_str()).is_some_and(|network| network.names);
@@ -154,7 +156,7 @@ fn names(workload: &Workload<'_>, context: &mut Context<'_>) -> BTreeSet<String>
     }
     let mut out = BTreeSet::new();
     for (name, at) in wanted {
-        // The longer names of a service are there by themselves.
+        // A cluster provides the qualified names of a service by itself.
         let is_longer = name.split_once('.').is_some_and(|(short, rest)| {
             rest.ends_with(".svc") || rest.ends_with(".svc.cluster.local") || rest == "default" || short.is_empty()
         });

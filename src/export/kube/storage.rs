@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Volumes and mounts: claims for named volumes, directories in memory, paths of the host by choice. Pure.
+//! Exports volumes and mounts: claims for named volumes, directories in memory, and optionally
+//! paths of the host. Pure.
 
 use std::collections::BTreeMap;
 
@@ -17,23 +18,23 @@ use crate::diag::Location;
 use crate::kube::{ObjectMeta, quantity};
 use crate::model::{Account, App, Container, Mount, What};
 
-/// The volumes of one pod in the making.
+/// The volumes of one pod while it is exported.
 pub struct Storage<'a> {
     workload: &'a Workload<'a>,
-    /// How many workloads mount each named volume.
+    /// The number of workloads that mount each named volume.
     users: BTreeMap<String, usize>,
-    /// Volumes of the pod by name.
+    /// The volumes of the pod, by name.
     volumes: BTreeMap<String, Volume>,
-    /// Claims of the pod's own, by the name of the volume.
+    /// The claims of volumes that no other workload mounts, by the name of the volume.
     own: BTreeMap<String, PersistentVolumeClaim>,
     group: Option<i64>,
 }
 
-/// The size of a claim: none is written anywhere.
+/// The size that a claim requests, because the configuration has no size.
 const SIZE: &str = "1Gi";
 
 impl<'a> Storage<'a> {
-    /// Looks at who mounts what.
+    /// Counts the workloads that mount each volume.
     pub fn of(workload: &'a Workload<'a>, all: &[Workload<'_>], _: &Context<'_>) -> Self {
         let mut users: BTreeMap<String, usize> = BTreeMap::new();
         for other in all {
@@ -115,7 +116,7 @@ impl<'a> Storage<'a> {
         }
     }
 
-    /// A file system in memory at a path.
+    /// Returns the mount of a directory in memory at a path.
     fn in_memory(&mut self, path: &str, limit: Option<u64>) -> VolumeMount {
         let name = format!("memory-{}", dns(path.trim_start_matches('/')));
         let source = EmptyDirVolumeSource {
@@ -127,11 +128,13 @@ impl<'a> Storage<'a> {
         VolumeMount { name, mount_path: path.to_owned(), ..VolumeMount::default() }
     }
 
-    /// A named volume: a claim, or what its file says.
+    /// Adds a named volume to the pod, as a claim or as the device of its file. Returns the name of
+    /// the volume in the pod.
     fn named(&mut self, volume: &str, at: &Location, mount: &Mount, context: &mut Context<'_>) -> String {
         let instance = self.workload.instance.as_ref().map(|instance| format!("-{instance}"));
         let plain = instance.and_then(|instance| volume.strip_suffix(&instance)).unwrap_or(volume).to_owned();
-        // The claim template DATA of the set SET makes the volumes DATA-SET-0, DATA-SET-1 and so on.
+        // Kubernetes names the volumes of a claim template DATA in the StatefulSet SET: DATA-SET-0,
+        // DATA-SET-1 and so on.
         let plain = plain.strip_suffix(&format!("-{}", self.workload.name)).map_or(plain.clone(), str::to_owned);
         let prefix = format!("{}-", self.workload.name);
         let described = context.model.volumes.get(volume);
@@ -198,7 +201,8 @@ impl<'a> Storage<'a> {
         name
     }
 
-    /// Puts the volumes into the pod; gives the claims of its own.
+    /// Writes the volumes into the pod, and returns the claims of volumes that no other workload
+    /// mounts.
     pub fn finish(self, spec: &mut PodSpec, context: &Context<'_>) -> Vec<PersistentVolumeClaim> {
         if let Some(group) = self.group {
             let of_pod = spec.security_context.get_or_insert_with(PodSecurityContext::default);
@@ -219,7 +223,7 @@ impl<'a> Storage<'a> {
     }
 }
 
-/// Lists the owner of a volume where that is not whom the application runs as.
+/// Lists the owner of a volume as lost if that is not the user of the application.
 fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
     let Some(described) = context.model.volumes.get(volume) else { return };
     let file = std::sync::Arc::clone(&described.file);
@@ -241,12 +245,13 @@ fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
     }
 }
 
-/// The claim of a volume that is not one of a set: the volume keeps its name.
+/// Returns the name of the claim for a volume outside of a StatefulSet, which is the name of the
+/// volume.
 fn claim_name(name: &str, _: &Workload<'_>) -> String {
     name.to_owned()
 }
 
-/// Adds the claims of a pod as objects of their own, for kinds without templates of claims.
+/// Adds claims as separate objects, for kinds of objects that have no claim templates.
 pub fn alone(claims: &[PersistentVolumeClaim], workload: &Workload<'_>, context: &mut Context<'_>) {
     for claim in claims {
         let name = claim_name(claim.metadata.name.as_deref().unwrap_or_default(), workload);
@@ -269,7 +274,7 @@ fn claim(name: &str, shared: bool) -> PersistentVolumeClaim {
     }
 }
 
-/// Options of a file system in memory that are those of a cluster, or are exported.
+/// Whether an option of a tmpfs is exported or is the default in a cluster.
 fn is_usual(option: &str) -> bool {
     ["", "mode=1777", "mode=0777", "nosuid", "nodev", "noexec", "rw"].contains(&option) || option.starts_with("size=")
 }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The workloads of a configuration: pods with their members, containers alone, and the instances of a template together. Pure.
+//! Determines the workloads of a configuration: pods with their members, containers without a pod,
+//! and the instances of a template as one workload. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,40 +10,40 @@ use crate::model::{App, Container, Model, Network, Pod};
 
 use super::dns;
 
-/// The label by which services and policies find the pods of a workload.
+/// The label by which services and policies select the pods of a workload.
 const LABEL: &str = "app.kubernetes.io/name";
 
-/// What becomes one object.
+/// The containers that become one object of Kubernetes.
 #[derive(Debug, Clone)]
 pub struct Workload<'a> {
-    /// Its name in the cluster.
+    /// The name of the object in the cluster.
     pub name: String,
-    /// Names by which it can be asked for.
+    /// Names of pods and containers by which a user can select the workload.
     pub called: BTreeSet<String>,
-    /// The `.pod` file, if it is not a container alone.
+    /// The pod; `None` for a container without a `.pod` file.
     pub pod: Option<&'a Pod>,
-    /// Its containers.
+    /// The containers of the workload.
     pub containers: Vec<&'a Container>,
-    /// How many there are, where it is a template.
+    /// The number of instances of a template; otherwise 1.
     pub replicas: usize,
-    /// The instance of the first one.
+    /// The instance name of the first instance of a template.
     pub instance: Option<String>,
-    /// The pods of the other instances.
+    /// The names of the pods or containers of the other instances.
     pub others: Vec<String>,
 }
 
 impl<'a> Workload<'a> {
-    /// Whether a name that was given is its own.
+    /// Whether the user selects the workload by this name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.called.contains(name)
     }
 
-    /// The labels of its pods that do not depend on its networks.
+    /// Returns the labels of its pods that do not depend on its networks.
     pub fn labels(&self) -> BTreeMap<String, String> {
         [(LABEL.to_owned(), self.name.clone())].into()
     }
 
-    /// Its containers with their applications, each with its name in the pod.
+    /// Returns all applications with their container and with the name that they get in the pod.
     pub fn applications(&self) -> Vec<(&'a Container, &'a App, String)> {
         let prefixes = self.prefixes();
         let mut taken = BTreeSet::new();
@@ -51,7 +52,8 @@ impl<'a> Workload<'a> {
             for app in &container.apps {
                 let own = prefixes.iter().find_map(|prefix| container.name.strip_prefix(prefix.as_str()));
                 let own = own.filter(|own| !own.is_empty()).unwrap_or(&container.name);
-                // The instance is at the end of each member's name.
+                // The name of each member ends with the instance, which is not part of the exported
+                // name.
                 let instance = self.instance.as_ref().map(|instance| format!("-{instance}"));
                 let own = instance.and_then(|instance| own.strip_suffix(&instance)).unwrap_or(own);
                 let wanted = if container.apps.len() > 1 { format!("{own}-{}", app.name) } else { own.to_owned() };
@@ -67,22 +69,23 @@ impl<'a> Workload<'a> {
         all
     }
 
-    /// What the names of members begin with, as `convert kube` writes them.
+    /// Returns the prefixes of member names that `convert kube` writes.
     fn prefixes(&self) -> Vec<String> {
         if self.pod.is_none() { Vec::new() } else { vec![format!("{}-", self.name)] }
     }
 
-    /// Whether all of its containers end.
+    /// Whether every container of the workload is a job.
     pub fn is_job(&self) -> bool {
         !self.containers.is_empty() && self.containers.iter().all(|container| container.is_job())
     }
 
-    /// Whether it is in the network of the host.
+    /// Whether the workload is in the network of the host.
     pub fn is_in_host_network(&self) -> bool {
         self.pod.is_none() && self.containers.iter().all(|container| container.connection.network == Network::Host)
     }
 
-    /// The pod that has its network: that of its file, or the one of a container alone.
+    /// Returns the pod that has the network of the workload: its own pod, or the implicit pod of a
+    /// container.
     pub fn network_of(&self, model: &'a Model) -> Option<&'a Pod> {
         self.pod.or_else(|| match &self.containers.first()?.connection.network {
             Network::Pod(pod) => model.pods.get(pod.as_str()),
@@ -91,7 +94,7 @@ impl<'a> Workload<'a> {
     }
 }
 
-/// All workloads by name.
+/// Returns all workloads, sorted by name.
 pub fn all<'a>(sources: &Sources, model: &'a Model) -> Vec<Workload<'a>> {
     let mut out: BTreeMap<String, Workload<'a>> = BTreeMap::new();
     let mut in_pods: BTreeMap<&str, Vec<&'a Container>> = BTreeMap::new();
@@ -147,7 +150,8 @@ pub fn all<'a>(sources: &Sources, model: &'a Model) -> Vec<Workload<'a>> {
     for (name, members) in in_pods {
         let Some(pod) = model.pods.get(name) else { continue };
         if pod.own {
-            // A container with a network of its own that others have joined.
+            // The containers of others joined the network of this container, so all of them form
+            // one pod.
             let mut all: Vec<&Container> = alone.iter().copied().filter(|container| container.name == name).collect();
             alone.retain(|container| container.name != name);
             all.extend(members);

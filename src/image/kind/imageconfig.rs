@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! The image configuration: what an image wants to be run as.
+//! The image configuration: the command, environment and other settings with which an image should
+//! run.
 //!
-//! Our own types instead of oci-spec's, which leave out the health check and refuse what sloppy builders write
-//! (missing architecture, `null` for an empty list). Pure.
+//! Uses its own types instead of those of oci-spec, which lack the health check and refuse
+//! documents that some builders write (without an architecture, or with `null` instead of an empty
+//! list). Pure.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::image::source::json::{respell, respell_field};
 use crate::image::store::digest::Digest;
 
-/// `null` and a missing field are both the default value.
+/// Deserializes `null` and a missing field as the default value.
 pub(crate) fn lenient<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,
@@ -21,88 +23,91 @@ where
     Ok(Option::<T>::deserialize(deserializer)?.unwrap_or_default())
 }
 
-/// As [`lenient`], for a list of texts: one that is `null` is empty.
+/// The same as [`lenient`], for a list of texts. A text that is `null` becomes empty.
 fn lenient_list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
     let list: Vec<Option<String>> = lenient(deserializer)?;
     Ok(list.into_iter().map(Option::unwrap_or_default).collect())
 }
 
-/// As [`lenient`], for texts by name: one that is `null` is empty.
+/// The same as [`lenient`], for a mapping to texts. A text that is `null` becomes empty.
 fn lenient_map<'de, D: Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     let map: BTreeMap<String, Option<String>> = lenient(deserializer)?;
     Ok(map.into_iter().map(|(key, value)| (key, value.unwrap_or_default())).collect())
 }
 
-/// As [`lenient`], for a number that cannot be negative but may be written so.
+/// The same as [`lenient`], for a number that should not be negative. A negative number becomes
+/// zero.
 fn lenient_number<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error> {
     let number: i64 = lenient(deserializer)?;
     Ok(u64::try_from(number).unwrap_or(0))
 }
 
-/// A configuration document (OCI image specification, config.md; Docker's older form has the same fields).
+/// A configuration document (OCI image specification, config.md; Docker's older format has the same
+/// fields).
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct ImageConfig {
-    /// CPU architecture in Go's spelling.
+    /// CPU architecture in the spelling of Go.
     #[serde(default, deserialize_with = "lenient")]
     pub architecture: String,
-    /// Operating system in Go's spelling.
+    /// Operating system in the spelling of Go.
     #[serde(default, deserialize_with = "lenient")]
     pub os: String,
-    /// How to run it.
+    /// The settings with which the image runs.
     #[serde(default, deserialize_with = "lenient")]
     pub config: Execution,
-    /// What it is made of.
+    /// The layers of the image.
     pub rootfs: RootFs,
 }
 
-/// The layers, by the digests of their uncompressed form.
+/// The layers by the digests of their uncompressed content.
 #[derive(Debug, Clone, Default, Deserialize)]
 pub struct RootFs {
-    /// Digests in the order of application.
+    /// The digests in the order in which the layers are applied.
     #[serde(default, deserialize_with = "lenient_list")]
     pub diff_ids: Vec<String>,
 }
 
-/// The `config` object.
+/// The `config` object of the document.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub struct Execution {
-    /// `USER`
+    /// The value of `USER`.
     #[serde(deserialize_with = "lenient")]
     pub user: String,
-    /// `EXPOSE`; only the keys mean anything.
+    /// The ports of `EXPOSE`; only the keys have a meaning.
     #[serde(deserialize_with = "lenient")]
     pub exposed_ports: BTreeMap<String, serde_json::Value>,
-    /// `ENV`
+    /// The variables of `ENV`, as `NAME=VALUE`.
     #[serde(deserialize_with = "lenient_list")]
     pub env: Vec<String>,
-    /// `ENTRYPOINT`
+    /// The words of `ENTRYPOINT`.
     #[serde(deserialize_with = "lenient_list")]
     pub entrypoint: Vec<String>,
-    /// `CMD`
+    /// The words of `CMD`.
     #[serde(deserialize_with = "lenient_list")]
     pub cmd: Vec<String>,
-    /// `VOLUME`; only the keys mean anything.
+    /// The paths of `VOLUME`; only the keys have a meaning.
     #[serde(deserialize_with = "lenient")]
     pub volumes: BTreeMap<String, serde_json::Value>,
-    /// `WORKDIR`
+    /// The value of `WORKDIR`.
     #[serde(deserialize_with = "lenient")]
     pub working_dir: String,
-    /// `LABEL`
+    /// The labels of `LABEL`.
     #[serde(deserialize_with = "lenient_map")]
     pub labels: BTreeMap<String, String>,
-    /// `STOPSIGNAL`
+    /// The value of `STOPSIGNAL`.
     #[serde(deserialize_with = "lenient")]
     pub stop_signal: String,
-    /// `HEALTHCHECK`, a Docker extension.
+    /// The health check of `HEALTHCHECK`, a Docker extension.
     #[serde(deserialize_with = "lenient")]
     pub healthcheck: Option<Healthcheck>,
-    /// `SHELL`, a Docker extension: what a health check in the shell's form is run by, `/bin/sh -c` where there is none.
+    /// The words of `SHELL`, a Docker extension: the shell that runs a `CMD-SHELL` health check;
+    /// `/bin/sh -c` if empty.
     #[serde(deserialize_with = "lenient_list")]
     pub shell: Vec<String>,
 }
 
-/// The keys of [`Execution`].
+/// The keys of [`Execution`] in an image configuration.
 const EXECUTION: [&str; 11] = [
     "User",
     "ExposedPorts",
@@ -120,32 +125,33 @@ const EXECUTION: [&str; 11] = [
 /// The keys of [`Healthcheck`] in an image configuration.
 const HEALTHCHECK: [&str; 6] = ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"];
 
-/// Docker's health check. Durations are nanoseconds, zero meaning Docker's default.
+/// A health check of Docker. Durations are in nanoseconds; zero stands for Docker's default.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Healthcheck {
     /// `["NONE"]`, `["CMD", ...]` or `["CMD-SHELL", command]`.
     #[serde(alias = "Test", deserialize_with = "lenient_list")]
     pub test: Vec<String>,
-    /// Time between two checks.
+    /// Interval between two checks.
     #[serde(alias = "Interval", deserialize_with = "lenient_number")]
     pub interval: u64,
-    /// Time one check may take.
+    /// Timeout of one check.
     #[serde(alias = "Timeout", deserialize_with = "lenient_number")]
     pub timeout: u64,
-    /// Time after the start in which failures do not count.
+    /// Time after the start during which failures do not count.
     #[serde(alias = "StartPeriod", deserialize_with = "lenient_number")]
     pub start_period: u64,
-    /// Time between two checks during the start period.
+    /// Interval between two checks during the start period.
     #[serde(alias = "StartInterval", deserialize_with = "lenient_number")]
     pub start_interval: u64,
-    /// Failures in a row that make it unhealthy.
+    /// Number of consecutive failures after which the container is unhealthy.
     #[serde(alias = "Retries", deserialize_with = "lenient_number")]
     pub retries: u64,
 }
 
 impl Execution {
-    /// The health check, a line for another shell than the usual one written out.
+    /// Returns the health check. A line for a shell other than the default one is converted to a
+    /// list of words.
     #[must_use]
     pub fn checked_by(&self) -> Option<Healthcheck> {
         let mut check = self.healthcheck.clone()?;
@@ -165,7 +171,7 @@ impl ImageConfig {
     /// Parses a document whose digest has been verified.
     ///
     /// # Errors
-    /// When it is not a configuration.
+    /// Returns an error if the document is not an image configuration.
     pub fn parse(bytes: &[u8]) -> Result<Self> {
         let parse = || {
             let mut document: serde_json::Value = serde_json::from_slice(bytes)?;
@@ -180,10 +186,10 @@ impl ImageConfig {
         parse().context("the image configuration is malformed")
     }
 
-    /// The digests of its uncompressed layers, of which there are to be `count`.
+    /// Returns the digests of the uncompressed layers, whose number must be `count`.
     ///
     /// # Errors
-    /// When there are more or less, or one is no digest.
+    /// Returns an error if the number of layers differs, or if a digest is invalid.
     pub fn layers(&self, count: usize) -> Result<Vec<Digest>> {
         let ids = &self.rootfs.diff_ids;
         if ids.len() != count {
@@ -194,7 +200,8 @@ impl ImageConfig {
 }
 
 impl Execution {
-    /// Ports as `NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`, sorted by number; what is no port is given separately.
+    /// Returns the ports as `NUMBER/PROTOCOL` or `FIRST-LAST/PROTOCOL`, sorted by number, and the
+    /// invalid entries separately.
     #[must_use]
     pub fn ports(&self) -> (Vec<String>, Vec<String>) {
         let mut good = Vec::new();
@@ -218,7 +225,8 @@ impl Execution {
         (good.into_iter().map(|(_, text)| text).collect(), bad)
     }
 
-    /// Volume paths, absolute and without control characters or `..`; others are given separately.
+    /// Returns the volume paths that are absolute and without control characters or `..`, and the
+    /// others separately.
     #[must_use]
     pub fn volume_paths(&self) -> (Vec<String>, Vec<String>) {
         self.volumes.keys().cloned().partition(|path| {
@@ -233,7 +241,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nulls_and_unknown_fields() {
+    fn nulls_and_unknown_fields_are_accepted() {
         let text = br#"{"architecture":"amd64","os":"linux","created":null,"container_config":{},
             "config":{"Entrypoint":null,"Cmd":["sh"],"Env":null,"ExposedPorts":null,"OnBuild":[],"ArgsEscaped":true,
             "Healthcheck":{"Test":["CMD","true"],"Interval":5000000000}},
@@ -261,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_in_another_case() {
+    fn keys_are_read_regardless_of_case() {
         let text = br#"{"OS":"linux","Architecture":"amd64","Config":{"cmd":["/app"],"env":["A=1"],"workingDir":"/w",
             "healthcheck":{"test":["CMD","true"],"RETRIES":2}},"RootFS":{"Diff_IDs":["x"]}}"#;
         let config = ImageConfig::parse(text).unwrap();
@@ -273,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn ports_and_volumes() {
+    fn invalid_ports_and_volumes_are_separated() {
         let mut config = Execution::default();
         for key in ["8080/tcp", "80", "53/UDP", "9000-9010/tcp", "80/tcp", "0/tcp", "x\n/tcp", "1/quic", "9-1"] {
             config.exposed_ports.insert(key.into(), serde_json::Value::Null);

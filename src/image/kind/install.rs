@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Installs systemd into an unpacked base that lacks it, with the base's own package manager.
+//! Installs systemd into an unpacked base that lacks it, with the package manager of the base.
 //!
-//! That runs programs of the image, which are taken for hostile: in a container of systemd-nspawn with a user namespace of
-//! its own and hardly any capabilities, on a directory that nothing uses yet. It shares the host's network, as packages have to
-//! come from somewhere, and nothing else. Must not decide what an image is.
+//! The installation runs programs of the image, which are treated as hostile: they run in a
+//! container of systemd-nspawn with its own user namespace and few capabilities, on a directory
+//! that nothing else uses yet. The container shares the network of the host, because packages are
+//! downloaded, and nothing else. This module must not decide what an image is.
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _};
@@ -21,51 +22,53 @@ use crate::config::values::install::{Family, InstallSetting, Installers};
 use crate::image::progress::Progress;
 use crate::rootdir::tree::{self, Tree, kind_of, lookup};
 
-/// Largest os-release.
+/// Maximum size of os-release in bytes.
 const MAX_OS_RELEASE: u64 = 64 << 10;
-/// Longest line of a package manager that is shown.
+/// Maximum length in bytes of a displayed line of a package manager.
 const MAX_LINE: u64 = 4 << 10;
-/// Lines repeated when it fails.
+/// Number of lines that the error message repeats if the installation fails.
 const LAST_LINES: usize = 10;
 
-/// What package managers need is to write files of several owners, with setuid bits and file capabilities, and to become
-/// another user; the rest of what systemd-nspawn leaves to a container is taken away.
+/// The capabilities that are removed from the default of systemd-nspawn. Package managers only need
+/// those to write files of several owners, with setuid bits and file capabilities, and to become
+/// another user.
 const DROPPED: &str = "CAP_AUDIT_CONTROL,CAP_AUDIT_WRITE,CAP_DAC_READ_SEARCH,CAP_IPC_OWNER,CAP_LEASE,\
     CAP_LINUX_IMMUTABLE,CAP_MKNOD,CAP_NET_BIND_SERVICE,CAP_NET_BROADCAST,CAP_NET_RAW,CAP_SYS_ADMIN,CAP_SYS_BOOT,\
     CAP_SYS_NICE,CAP_SYS_PTRACE,CAP_SYS_RESOURCE,CAP_SYS_TTY_CONFIG";
 
-/// The variable by which `sdme-image@.service` tells its name.
+/// The variable in which `sdme-image@.service` passes the name of the unit.
 const UNIT: &str = "SDME_UNIT";
 
-/// Variables about the way to the network.
+/// The variables that configure proxies.
 const PROXIES: [&str; 8] =
     ["http_proxy", "https_proxy", "ftp_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY"];
 
-/// `machinectl shell` and `login` open sessions by this name (container-shell@.service).
+/// `machinectl shell` and `machinectl login` open PAM sessions under this name
+/// (container-shell@.service).
 const PAM_LOGIN: &str = "auth sufficient pam_rootok.so\nauth required pam_unix.so\naccount required pam_unix.so\n\
     session required pam_unix.so\n";
 
-/// Programs that are a message bus.
+/// Paths of the programs that implement a message bus.
 const BUSES: [&[u8]; 2] = [b"usr/bin/dbus-daemon", b"usr/bin/dbus-broker"];
 
-/// How a base is to be completed.
+/// The options for the installation of missing packages in a base.
 #[derive(Debug, Clone, Copy)]
-pub struct Wanted<'a> {
-    /// `InstallPackages=`
+pub struct Options<'a> {
+    /// The value of `InstallPackages=`.
     pub setting: InstallSetting,
-    /// The commands.
+    /// The commands that install packages.
     pub installers: &'a Installers,
 }
 
-/// Installs what is missing. Gives the command that was run, if one was.
+/// Installs systemd if it is missing. Returns the command that was run, or `None` if none was.
 ///
 /// # Errors
-/// When the distribution is none that systemd can be installed into, or installing it fails. The tree is then only fit
-/// to be removed.
+/// Returns an error if systemd cannot be installed into the distribution, or if the installation
+/// fails. The tree can then only be removed.
 pub(crate) fn complete(
     rootfs: &Path,
     tree: &Tree,
-    wanted: Wanted<'_>,
+    wanted: Options<'_>,
     progress: &dyn Progress,
 ) -> Result<Option<String>> {
     let has_bus = || BUSES.iter().any(|path| tree.is_executable(path));
@@ -96,9 +99,10 @@ pub(crate) fn complete(
     Ok(Some(command.to_owned()))
 }
 
-/// The command in front of `systemd-nspawn`. A process of `sdme-image@.service` is denied the mounts, namespaces and capabilities
-/// that systemd-nspawn needs, so the service manager starts it in a unit with none of these limits. Either way the
-/// container ends when the import ends, even when the import is killed.
+/// Returns the command that runs in front of `systemd-nspawn`. `sdme-image@.service` denies its
+/// processes the mounts, namespaces and capabilities that systemd-nspawn needs, so the service
+/// manager starts systemd-nspawn in a transient unit without these limits. In both cases the
+/// container ends with the import, even if the import is killed.
 fn separate() -> Command {
     let Ok(unit) = std::env::var(UNIT) else {
         let mut direct = Command::new("setpriv");
@@ -109,7 +113,8 @@ fn separate() -> Command {
     separate
         .args(["--quiet", "--wait", "--pipe", "--collect", "--service-type=exec", "--expand-environment=no"])
         .arg("--description=Package manager of an image")
-        // systemd-run takes a backslash for an escape; unit names have them (`nginx\x40sha256:...`).
+        // systemd-run interprets backslashes as escapes, and unit names contain backslashes
+        // (`nginx\x40sha256:...`).
         .arg(format!("--property=BindsTo={}", unit.replace('\\', r"\\")));
     for name in PROXIES.iter().filter(|name| std::env::var_os(name).is_some()) {
         separate.arg(format!("--setenv={name}"));
@@ -137,7 +142,7 @@ fn run(rootfs: &Path, command: &str, progress: &dyn Progress) -> Result<()> {
     nspawn.args(["/bin/sh", "-c", command]).stdin(Stdio::null());
     nspawn.stdout(end.try_clone().context("making a pipe")?).stderr(end);
     let mut child = nspawn.spawn().context("starting the container of the package manager")?;
-    // The command holds the writing end of the pipe.
+    // The command keeps the write end of the pipe open until it is dropped.
     drop(nspawn);
     let mut last = Vec::new();
     let mut output = BufReader::new(output);
@@ -165,7 +170,7 @@ fn run(rootfs: &Path, command: &str, progress: &dyn Progress) -> Result<()> {
     Ok(())
 }
 
-/// What was there before the installation, as far as it leaves something behind.
+/// The state before the installation, as far as it decides what is cleaned up.
 struct Before {
     resolver: bool,
 }
@@ -185,17 +190,18 @@ fn remove(tree: &Tree, dir: &[u8], file: &[u8]) -> Result<()> {
     tree::remove(dir, file).with_context(|| format!("removing `{}`", file.escape_ascii()))
 }
 
-/// Takes away what is of this one installation, and mends what keeps an image that was none of a system from being one.
+/// Removes the traces of this installation, and repairs settings that keep an application image
+/// from working as a system.
 fn repair(tree: &Tree, before: &Before) -> Result<()> {
-    // Every container of this base would have the same.
+    // All containers of this base would share the machine ID.
     remove(tree, b"etc", b"machine-id")?;
     remove(tree, b"var/lib/dbus", b"machine-id")?;
-    // What the resolver's configuration was bound over.
+    // The bind mount of resolv.conf leaves an empty file behind.
     let left = find(tree, b"etc", b"resolv.conf")?;
     if !before.resolver && left.is_some_and(|stat| kind_of(&stat) == SFlag::S_IFREG && stat.st_size == 0) {
         remove(tree, b"etc", b"resolv.conf")?;
     }
-    // Images for applications mask what an application has no use for.
+    // Application images mask units that applications do not need.
     if let Ok(units) = tree.open_dir(b"etc/systemd/system") {
         for unit in ["systemd-logind.service", "systemd-resolved.service"] {
             if readlinkat(&units, unit).is_ok_and(|target| target == "/dev/null") {
@@ -223,7 +229,7 @@ mod tests {
     use crate::image::progress::Silent;
 
     #[test]
-    fn what_an_installation_leaves() {
+    fn traces_of_an_installation_are_removed_and_existing_files_kept() {
         let dir = tempfile::tempdir().unwrap();
         let at = |path: &str| dir.path().join(path);
         let tree = Tree::open(dir.path()).unwrap();
@@ -242,7 +248,7 @@ mod tests {
         }
         assert!(at("etc/systemd/system/getty.target").is_symlink());
         assert_eq!(fs::read_to_string(at("etc/pam.d/login")).unwrap(), PAM_LOGIN);
-        // What was there stays.
+        // Existing files are kept.
         fs::write(at("etc/pam.d/login"), "own").unwrap();
         fs::write(at("etc/resolv.conf"), "").unwrap();
         repair(&tree, &Before::look(&tree).unwrap()).unwrap();
@@ -251,11 +257,11 @@ mod tests {
     }
 
     #[test]
-    fn refused_without_starting_anything() {
+    fn an_installation_is_refused_before_anything_runs() {
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
         let installers = Installers::default();
-        let complete = |setting| complete(dir.path(), &tree, Wanted { setting, installers: &installers }, &Silent);
+        let complete = |setting| complete(dir.path(), &tree, Options { setting, installers: &installers }, &Silent);
         assert_eq!(complete(InstallSetting::No).unwrap(), None);
         assert!(complete(InstallSetting::Auto).unwrap_err().to_string().contains("does not name it"));
         fs::create_dir(dir.path().join("etc")).unwrap();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What an image is: its configuration, its user, and whether it is an operating system or an application.
+//! Determines what an image is: its configuration, its user, and whether it is an operating system
+//! or an application.
 
 pub mod imageconfig;
 pub mod install;

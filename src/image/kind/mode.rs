@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Whether an image is an operating system to boot or an application to run on one.
+//! Decides whether an image is an operating system to boot or an application that runs on one.
 //!
-//! The rule of `Mode=auto`, in this order:
+//! The rules of `Mode=auto`, in this order:
 //!
-//! 1. Exposed ports make an application.
-//! 2. An entrypoint followed by a command is one command line. If it is nothing but a shell (`bash`, `sh`), by itself,
-//!    it is a base: this is how distributions publish their images.
-//! 3. Another shell (`ash`, `dash`, `zsh`, `fish`, `ksh`), a shell followed by flags only (`bash -l`), a shell given as
-//!    entrypoint, and an init (`/sbin/init`, `systemd`) are a base if the tree carries systemd, else an application.
-//! 4. Everything else is an application, also an image without any command.
+//! 1. An image with exposed ports is an application.
+//! 2. The entrypoint and the command form one command line. If the command line is only `bash` or
+//!    `sh`, without an entrypoint, the image is a base: distributions publish their images like
+//!    this.
+//! 3. Another shell (`ash`, `dash`, `zsh`, `fish`, `ksh`), a shell followed only by flags
+//!    (`bash -l`), a shell as the entrypoint, and an init (`/sbin/init`, `systemd`) make the image a
+//!    base if the tree contains systemd, otherwise an application.
+//! 4. Any other image is an application, including an image without a command.
 //!
-//! A base must carry systemd to be booted, be it that it was installed into it. Must not look outside the tree.
+//! A base must contain systemd in order to boot, though systemd may be installed during the import.
+//! This module must not look outside of the tree.
 
 use anyhow::{Result, bail};
 
@@ -19,21 +22,21 @@ use crate::config::values::source::ModeSetting;
 use crate::model::Mode;
 use crate::rootdir::tree::Tree;
 
-/// Where systemd is, by distribution; inside the tree, links resolved.
+/// The paths of systemd in different distributions, within the tree and with links resolved.
 const SYSTEMD: [&[u8]; 2] = [b"usr/lib/systemd/systemd", b"lib/systemd/systemd"];
 
-/// Whether the tree carries systemd.
+/// Whether the tree contains systemd.
 #[must_use]
 pub fn has_systemd(tree: &Tree) -> bool {
     SYSTEMD.iter().any(|path| tree.is_executable(path))
 }
 
-/// What the configuration alone says.
+/// The mode that the image configuration alone implies.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Guess {
     Base,
     App,
-    /// A base if there is systemd.
+    /// A base if the tree contains systemd, otherwise an application.
     Depends,
 }
 
@@ -48,7 +51,7 @@ fn guess(config: &Execution) -> Guess {
     let alone = rest.peek().is_none();
     match program {
         "bash" | "sh" if alone && config.entrypoint.is_empty() => Guess::Base,
-        // `-c` is followed by a command, which makes the shell a means and not an end.
+        // `-c` is followed by a command, so the shell only starts that command.
         "bash" | "sh" | "ash" | "dash" | "zsh" | "fish" | "ksh"
             if rest.all(|word| word.starts_with("--") || (word.starts_with('-') && !word.contains('c'))) =>
         {
@@ -59,7 +62,7 @@ fn guess(config: &Execution) -> Guess {
     }
 }
 
-/// Decides.
+/// Decides the mode of an image.
 #[must_use]
 pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Mode {
     match (setting, guess(config)) {
@@ -69,16 +72,16 @@ pub fn decide(setting: ModeSetting, config: &Execution, tree: &Tree) -> Mode {
     }
 }
 
-/// Whether it will be decided for an application, whatever is in the tree.
+/// Whether the image will be an application, regardless of the content of its tree.
 #[must_use]
 pub fn is_application(setting: ModeSetting, config: &Execution) -> bool {
     setting == ModeSetting::App || (setting == ModeSetting::Auto && guess(config) == Guess::App)
 }
 
-/// Makes sure that a base can boot.
+/// Checks that a base can boot.
 ///
 /// # Errors
-/// When it carries no systemd.
+/// Returns an error if the tree does not contain systemd.
 pub fn check(setting: ModeSetting, tree: &Tree) -> Result<()> {
     if has_systemd(tree) {
         return Ok(());
@@ -105,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn table() {
+    fn command_lines_are_classified_by_the_rules() {
         use Guess::{App, Base, Depends};
         for (entrypoint, cmd, want) in [
             (&[][..], &["/bin/bash"][..], Base),
@@ -134,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn systemd_is_looked_for_inside() {
+    fn systemd_is_looked_for_only_within_the_tree() {
         use std::os::unix::fs::{PermissionsExt as _, symlink};
         let dir = tempfile::tempdir().unwrap();
         let tree = Tree::open(dir.path()).unwrap();
@@ -143,7 +146,7 @@ mod tests {
         assert_eq!(decide(ModeSetting::Base, &init, &tree), Mode::Base);
         assert_eq!(decide(ModeSetting::Auto, &config(&[], &["bash"]), &tree), Mode::Base);
         assert!(check(ModeSetting::Base, &tree).is_err() && check(ModeSetting::Auto, &tree).is_err());
-        // A link to the host's systemd is a link to nothing.
+        // A link to the systemd of the host is dangling within the tree.
         std::fs::create_dir_all(dir.path().join("usr/lib/systemd")).unwrap();
         symlink("/proc/self/exe", dir.path().join("usr/lib/systemd/systemd")).unwrap();
         assert!(!has_systemd(&tree));

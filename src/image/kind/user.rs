@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The image's `User` resolved to numbers, from the image's own `etc/passwd` and `etc/group`, as Docker documents.
+//! Resolves the `User` of an image to numeric IDs, by the image's `etc/passwd` and `etc/group`, as
+//! Docker documents it.
 //!
-//! Never asks the host: neither its name service nor its files. The two files are bytes of unknown encoding.
+//! Never uses the name service or the files of the host. The two files are read as bytes of unknown
+//! encoding.
 
 use anyhow::{Context as _, Error, Result, bail};
 use serde::{Deserialize, Serialize};
@@ -10,50 +12,51 @@ use crate::contract::process;
 use crate::model::Identity;
 use crate::rootdir::tree::Tree;
 
-/// Larger files are not account data.
+/// Maximum size of the two files in bytes.
 const MAX_FILE: u64 = 16 << 20;
-/// Highest id Docker accepts in numeric form.
+/// The highest numeric ID that Docker accepts.
 const MAX_ID: u32 = i32::MAX as u32;
 
-/// The number of a user without any rights.
+/// The ID of the user `nobody`, which has no rights.
 const NOBODY: u32 = 65534;
 
-/// Who the application runs as.
+/// The user that an application runs as.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct User {
-    /// As the image has it: empty, `name`, `name:group`, `uid`, `uid:gid`.
+    /// The user as the image has it: empty, `name`, `name:group`, `uid` or `uid:gid`.
     pub spec: String,
-    /// Numeric user.
+    /// The numeric user ID.
     pub uid: u32,
-    /// Numeric group.
+    /// The numeric group ID.
     pub gid: u32,
-    /// Supplementary groups, sorted.
+    /// The supplementary group IDs, sorted.
     pub additional_gids: Vec<u32>,
-    /// Home directory from the image's passwd, `/` where it says nothing.
+    /// The home directory from the image's passwd; `/` if there is no entry.
     pub home: String,
-    /// Why the numbers are not known, if they are not: a container can only run with a `User=` of its own then.
+    /// The reason why the IDs are unknown, if they are. A container of such an image needs its own
+    /// `User=`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unknown: Option<String>,
 }
 
 impl User {
-    /// Root, where the written user does not matter.
+    /// Returns root, for images whose user is not used.
     #[must_use]
     pub fn root(spec: &str) -> Self {
         let (additional_gids, home) = (Vec::new(), "/".to_owned());
         Self { spec: spec.to_owned(), uid: 0, gid: 0, additional_gids, home, unknown: None }
     }
 
-    /// A user that the image's files do not have, and why.
+    /// Returns a user that is not in the image's files, with the reason.
     #[must_use]
     pub fn unknown(spec: &str, why: String) -> Self {
         Self { uid: NOBODY, gid: NOBODY, unknown: Some(why), ..Self::root(spec) }
     }
 
-    /// As the launcher is told.
+    /// Returns the user in the form that the launcher reads.
     ///
     /// # Errors
-    /// When the user is not known, with the reason.
+    /// Returns the reason if the IDs of the user are unknown.
     pub fn process(&self) -> Result<process::User, String> {
         let Self { uid, gid, additional_gids, home, unknown, .. } = self.clone();
         unknown.map_or(Ok(process::User { uid, gid, additional_gids, home }), Err)
@@ -101,24 +104,26 @@ fn groups(group: &[u8]) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
-/// Resolves `spec` against the two files inside `tree`; a missing file is an empty one.
+/// Resolves `spec` with the two files in `tree`. A missing file counts as an empty file.
 ///
 /// # Errors
-/// When a name is not found, a number is out of range, or a file cannot be read safely.
+/// Returns an error if a name is not found, if a number is out of range, or if a file cannot be
+/// read safely.
 pub fn resolve(tree: &Tree, spec: &str) -> Result<User> {
     let passwd = tree.read_file(b"etc/passwd", MAX_FILE).context("reading the image's etc/passwd")?;
     let group = tree.read_file(b"etc/group", MAX_FILE).context("reading the image's etc/group")?;
     resolve_in(&passwd.unwrap_or_default(), &group.unwrap_or_default(), spec)
 }
 
-/// As [`resolve`], for the user of a configured application: `User=`, `Group=` and `GroupAdd=` over the image's own.
+/// Resolves the user of a configured application: `User=`, `Group=` and `GroupAdd=` override the
+/// user of the image.
 ///
 /// # Errors
-/// As for [`resolve`].
+/// The same errors as those of [`resolve`], and one for a user whose IDs are unknown.
 pub fn identify(tree: &Tree, own: &str, identity: &Identity) -> Result<process::User> {
     let user = identity.user.as_deref().unwrap_or(own);
     let spec = match &identity.group {
-        // Another group for the same user.
+        // The group replaces the primary group of the user.
         Some(group) => format!("{}:{group}", user.split(':').next().unwrap_or_default()),
         None => user.to_owned(),
     };
@@ -156,14 +161,15 @@ fn resolve_in(passwd: &[u8], group: &[u8], spec: &str) -> Result<User> {
     let (uid, mut gid, home) = match (&account, numeric) {
         (Some(account), _) => (account.uid, account.gid, String::from_utf8(account.home.to_vec()).unwrap_or_default()),
         (None, _) if who.is_empty() => (0, 0, String::new()),
-        // A number needs no entry; its group is then root's.
+        // A numeric user needs no entry in passwd; its group is then root's.
         (None, Some(uid)) if uid <= MAX_ID => (uid, 0, String::new()),
         (None, Some(uid)) => bail!("user id {uid} is out of range"),
         (None, None) => bail!("user `{who}` is not in the image's etc/passwd"),
     };
     let mut additional_gids = Vec::new();
     if which.is_empty() {
-        // Supplementary groups come from the image only when no group is asked for, and go by the account's name.
+        // Supplementary groups are taken from the image only if no group is requested. They are
+        // found by the name of the account.
         if let Some(account) = &account {
             additional_gids.extend(
                 groups(group)
@@ -191,7 +197,7 @@ mod tests {
         b"root:x:0:\nwheel:x:10:root,app\nadm:x:4:syslog,root\napp:x:1001:\nextra:x:20:app\nweb:x:30\n99:x:31:\n";
 
     #[test]
-    fn table() {
+    fn users_and_groups_are_resolved_as_docker_documents() {
         for (spec, uid, gid, extra, home) in [
             ("", 0, 0, &[4, 10][..], "/root"),
             ("root", 0, 0, &[4, 10], "/root"),
@@ -217,21 +223,21 @@ mod tests {
     }
 
     #[test]
-    fn without_files() {
+    fn missing_files_count_as_empty() {
         let user = resolve_in(b"", b"", "").unwrap();
         assert_eq!((user.uid, user.gid, user.home.as_str()), (0, 0, "/"));
         assert_eq!(resolve_in(b"", b"", "12:34").unwrap().gid, 34);
     }
 
     #[test]
-    fn unknown_is_an_error() {
+    fn unknown_names_and_numbers_out_of_range_are_refused() {
         for bad in ["nobody", "app:none", "4294967295", "99999999999", "-1", "0:3000000000"] {
             assert!(resolve_in(PASSWD, GROUP, bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn passwd_is_never_the_hosts() {
+    fn links_to_the_files_of_the_host_are_not_followed() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("etc")).unwrap();
         std::os::unix::fs::symlink("/etc/passwd", dir.path().join("etc/passwd")).unwrap();

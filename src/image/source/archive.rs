@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Archives that are read out of order: where each of their files begins. A compressed one is unpacked to the scratch
-//! directory first, as nothing can be found in it otherwise.
+//! Archives with random access: an index of the positions of all files. A compressed archive is
+//! first decompressed into the scratch directory, because it cannot be searched.
 //!
-//! Names are only ever compared, never joined to a path, and links lead to other members or nowhere. Writes nothing
-//! but that one file.
+//! Names are only compared and never joined to a path, and links can only lead to other members. No
+//! other file is written.
 
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions};
@@ -18,12 +18,13 @@ use crate::image::store::digest::HashingReader;
 use crate::image::tar::compress::{Compression, decoder, detect};
 use crate::image::tar::tarstream::{Kind, TarStream};
 
-/// Members of an archive of images: a few for each layer. Their names are kept in memory.
+/// Maximum number of members in an archive of images, whose names are kept in memory. An image has
+/// a few members for each layer.
 const MAX_MEMBERS: usize = 10_000;
-/// Links that lead to links.
+/// Maximum length of a chain of links.
 const MAX_LINKS: u32 = 8;
 
-/// An indexed archive.
+/// An archive with an index of its members.
 pub struct Archive {
     file: File,
     members: HashMap<String, Member>,
@@ -40,7 +41,7 @@ enum Member {
     Link(String),
 }
 
-/// Counts what passes through.
+/// A reader that counts the bytes that were read.
 struct Counted<R> {
     inner: R,
     position: u64,
@@ -55,10 +56,11 @@ impl<R: Read> Read for Counted<R> {
 }
 
 impl Archive {
-    /// Reads through the archive at `path` once.
+    /// Reads the archive at `path` once, and indexes it.
     ///
     /// # Errors
-    /// When it is not a tar archive, has too many members, or is larger than anything may be.
+    /// Returns an error if the file is not a tar archive, has too many members, or exceeds the size
+    /// limit.
     pub fn read(path: &Path, around: Surroundings<'_>) -> Result<Self> {
         (|| -> Result<Self> {
             let mut file = regular(path)?;
@@ -75,10 +77,10 @@ impl Archive {
         .with_context(|| format!("the archive `{}`", path.display()))
     }
 
-    /// A file in it.
+    /// Returns a file of the archive.
     ///
     /// # Errors
-    /// When there is none of that name.
+    /// Returns an error if the archive has no file of that name.
     pub fn open(&self, name: &str) -> Result<Blob> {
         let mut wanted = name.to_owned();
         for _ in 0..=MAX_LINKS {
@@ -104,7 +106,7 @@ fn unpacked(blob: Blob, around: Surroundings<'_>) -> Result<File> {
         .mode(0o600)
         .open(&path)
         .context("creating a file for the uncompressed archive")?;
-    // Goes away with the last descriptor.
+    // The file disappears with its last descriptor.
     std::fs::remove_file(&path).context("removing the name of the uncompressed archive")?;
     let mut plain = HashingReader::new(decoder(blob)?, around.limit, "the uncompressed archive");
     io::copy(&mut plain, &mut file).context("uncompressing it")?;
@@ -121,7 +123,7 @@ fn index(file: &File) -> Result<HashMap<String, Member>> {
         if count > MAX_MEMBERS {
             bail!("it has more than {MAX_MEMBERS} members");
         }
-        // What has no plain name cannot be asked for.
+        // A member without a plain name can never be requested.
         let Some(name) = plain(&[], &member.path) else { continue };
         let found = match member.kind {
             Kind::File if member.segments.is_none() => {
@@ -131,7 +133,8 @@ fn index(file: &File) -> Result<HashMap<String, Member>> {
                 Some(target) => Member::Link(target),
                 None => continue,
             },
-            // Older versions of Docker store a layer that occurs twice as a link to its other occurrence.
+            // Older versions of Docker store a layer that occurs twice as a symbolic link to its
+            // other occurrence.
             Kind::Symlink => match plain(parent(name.as_bytes()), &member.link) {
                 Some(target) => Member::Link(target),
                 None => continue,
@@ -147,7 +150,8 @@ fn parent(name: &[u8]) -> &[u8] {
     name.iter().rposition(|b| *b == b'/').and_then(|end| name.get(..end)).unwrap_or_default()
 }
 
-/// A name without `.`, `..` and empty components; `None` if it leads out of the archive or is not UTF-8.
+/// Returns a path without `.`, `..` and empty components, or `None` if it leaves the archive or is
+/// not UTF-8.
 fn plain(below: &[u8], path: &[u8]) -> Option<String> {
     let mut parts: Vec<&str> = Vec::new();
     let path = [below, path].join(&b'/');

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A blob: an open file, or a part of one. Must not know what is in it.
+//! A blob: an open file, or a part of one. This module must not know the content.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read};
@@ -12,68 +12,69 @@ use super::growing::Growth;
 use crate::image::source::manifest::BlobRef;
 use crate::image::store::digest::{Digest, HashingReader};
 
-/// Bytes that can be read once or, with [`Blob::rewind`], again.
+/// Bytes that can be read once or, after [`Blob::rewind`], again.
 #[derive(Debug)]
 pub struct Blob {
     file: File,
     start: u64,
     length: u64,
     position: u64,
-    /// Of a file that is not complete yet.
+    /// The state of the download, if the file is not complete yet.
     growth: Option<Arc<Growth>>,
 }
 
 impl Blob {
-    /// A whole file.
+    /// Creates a blob of a whole file.
     ///
     /// # Errors
-    /// When its size cannot be told.
+    /// Returns an error if the size of the file cannot be determined.
     pub fn whole(file: File) -> Result<Self> {
         let length = file.metadata().context("looking at the blob")?.len();
         Ok(Self::part(file, 0, length))
     }
 
-    /// `length` bytes of a file, from `start`.
+    /// Creates a blob of `length` bytes of a file, starting at the byte `start`.
     #[must_use]
     pub fn part(file: File, start: u64, length: u64) -> Self {
         Self { file, start, length, position: 0, growth: None }
     }
 
-    /// A file of `length` bytes that is being downloaded, and has not been verified.
+    /// Creates a blob of a file of `length` bytes that is still being downloaded and is not
+    /// verified.
     #[must_use]
     pub fn growing(file: File, length: u64, growth: &Arc<Growth>) -> Self {
         Self { growth: Some(Arc::clone(growth)), ..Self::part(file, 0, length) }
     }
 
-    /// The download that it is of, if it is not complete.
+    /// Returns the state of the download, if the blob is still being downloaded.
     #[must_use]
     pub fn growth(&self) -> Option<&Arc<Growth>> {
         self.growth.as_ref()
     }
 
-    /// Dates its file now.
+    /// Sets the modification time of the file to the current time.
     ///
     /// # Errors
-    /// When the file system refuses.
+    /// Returns an error if the file system refuses the change.
     pub fn touch(&self) -> io::Result<()> {
         self.file.set_modified(std::time::SystemTime::now())
     }
 
-    /// How many of its bytes have been read, and how many there are.
+    /// Returns the number of bytes that were read, and the total number of bytes.
     #[must_use]
     pub fn position(&self) -> (u64, u64) {
         (self.position, self.length)
     }
 
-    /// Goes back to its beginning.
+    /// Moves the read position to the beginning.
     pub fn rewind(&mut self) {
         self.position = 0;
     }
 
-    /// The digest of all of it; rewinds.
+    /// Returns the digest of the whole blob, and rewinds.
     ///
     /// # Errors
-    /// When it cannot be read.
+    /// Returns an error if the blob cannot be read.
     pub fn digest(&mut self) -> Result<Digest> {
         self.rewind();
         let length = self.length;
@@ -84,10 +85,11 @@ impl Blob {
         Ok(digest)
     }
 
-    /// Makes sure that it is what was asked for; rewinds.
+    /// Checks the size and the digest of the blob, and rewinds.
     ///
     /// # Errors
-    /// When it does not have the wanted size and digest, or cannot be read.
+    /// Returns an error if the size or the digest differs from the expected one, or if the blob
+    /// cannot be read.
     pub fn verify(&mut self, wanted: &BlobRef) -> Result<()> {
         if self.length != wanted.size {
             bail!("blob {} has {} bytes instead of {}", wanted.digest, self.length, wanted.size);

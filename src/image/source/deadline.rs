@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The time that one import may take: `ImportTimeout=`.
+//! The time limit of an import: `ImportTimeout=`.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -8,14 +8,14 @@ use anyhow::{Result, anyhow};
 
 use crate::config::values::access::ImportTimeout;
 
-/// When an import has to end; never, unless the administrator set a time.
+/// The time at which an import has to end. There is none unless the administrator has set one.
 #[derive(Debug, Clone, Copy)]
 pub struct Deadline<'a> {
     end: Option<(&'a ImportTimeout, Instant)>,
 }
 
 impl<'a> Deadline<'a> {
-    /// The deadline of an import that starts now.
+    /// Returns the deadline of an import that starts now.
     #[must_use]
     pub fn from_now(timeout: Option<&'a ImportTimeout>) -> Self {
         let end = |timeout: &'a ImportTimeout| {
@@ -24,10 +24,10 @@ impl<'a> Deadline<'a> {
         Self { end: timeout.and_then(end) }
     }
 
-    /// Makes sure that there is time left.
+    /// Checks that the deadline has not passed.
     ///
     /// # Errors
-    /// When there is none.
+    /// Returns an error if the deadline has passed.
     pub fn check(self) -> io::Result<()> {
         match self.end {
             Some((timeout, end)) if Instant::now() >= end => Err(io::Error::other(message(timeout))),
@@ -35,10 +35,10 @@ impl<'a> Deadline<'a> {
         }
     }
 
-    /// Waits for `answer` while there is time left.
+    /// Waits for `answer` until the deadline.
     ///
     /// # Errors
-    /// When there is none, and those of `answer`.
+    /// Returns an error if the deadline passes first, and the errors of `answer`.
     pub async fn wait<T>(self, answer: impl Future<Output = Result<T>>) -> Result<T> {
         match self.end {
             Some((timeout, end)) => {

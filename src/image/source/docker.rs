@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Archives of `docker save` (`docker-archive:`): `manifest.json` lists images, each a configuration and layers by name.
+//! Reads archives of `docker save` (`docker-archive:`): `manifest.json` lists images, each with the
+//! names of a configuration and of layers.
 //!
-//! The form has no digests of its own. The image is known by the digest of its configuration, which holds those of the
-//! uncompressed layers; so everything that is unpacked is verified after all.
+//! The format has no digests of its own. An image is identified by the digest of its configuration,
+//! which contains the digests of the uncompressed layers, so everything that is unpacked is still
+//! verified.
 
 use std::path::Path;
 
@@ -17,7 +19,7 @@ use crate::image::source::json::respell;
 use crate::image::source::manifest::{Address, MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
 use crate::image::store::digest::{Digest, read_limited};
 
-/// One image of `manifest.json` (moby's image specification 1.2).
+/// One image of `manifest.json` (image specification 1.2 of moby).
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Item {
@@ -28,7 +30,7 @@ struct Item {
     layers: Vec<String>,
 }
 
-/// An image in such an archive.
+/// An image in an archive of `docker save`.
 #[derive(Debug)]
 pub struct DockerArchive<'a> {
     archive: Archive,
@@ -37,10 +39,11 @@ pub struct DockerArchive<'a> {
 }
 
 impl<'a> DockerArchive<'a> {
-    /// Finds the image in the archive.
+    /// Opens an archive and selects the image.
     ///
     /// # Errors
-    /// When it is not such an archive, or does not have the image.
+    /// Returns an error if the file is not such an archive, or if the archive does not have the
+    /// image.
     pub fn open(path: &Path, reference: Option<&str>, around: Surroundings<'a>) -> Result<Self> {
         let archive = Archive::read(path, around)?;
         let bytes = archive
@@ -57,7 +60,8 @@ impl<'a> DockerArchive<'a> {
 
     fn config(&self) -> Result<Vec<u8>> {
         let bytes = read_limited(self.archive.open(&self.item.config)?, MAX_CONFIG, "the image configuration")?;
-        // It is named by its digest; by which, if any, differs between the programs that write these archives.
+        // The configuration is named after a digest. Programs differ in the digest that they use,
+        // so another name is accepted.
         let name = self.item.config.rsplit('/').next().unwrap_or_default();
         let hex = name.strip_suffix(".json").unwrap_or(name);
         if let Ok(wanted) = Digest::parse(&format!("sha256:{hex}"))

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! How far a download has come: told by the thread that fetches, waited for by the one that reads what is there already.
+//! The state of a download, shared by the thread that downloads and the thread that reads the
+//! partial file.
 //!
-//! What is read that way has not been verified. Whoever hands it out sees to it that nothing comes of it if it turns out
-//! not to be what it should.
+//! The data that is read from a partial file is not verified. The caller must discard its results
+//! if the download turns out to be wrong.
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -22,20 +23,21 @@ pub struct Growth {
 
 impl Growth {
     fn state(&self) -> MutexGuard<'_, State> {
-        // Two plain values: there is no half-changed state to be afraid of.
+        // The state is two plain values, so a poisoned lock cannot leave it inconsistent.
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// So many bytes of the file are there; fewer than before when a download starts over.
+    /// Records that `done` bytes of the file are available. The number decreases if a download
+    /// starts over.
     pub fn reached(&self, done: u64) {
         self.state().done = done;
         self.changed.notify_all();
     }
 
-    /// Waits until more than `position` bytes are there, and says how many.
+    /// Waits until more than `position` bytes are available, and returns how many.
     ///
     /// # Errors
-    /// When that will not be, because the download has failed.
+    /// Returns an error if the download has failed.
     pub fn beyond(&self, position: u64) -> io::Result<u64> {
         let waiting = |state: &mut State| !state.failed && state.done <= position;
         let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
@@ -48,7 +50,7 @@ impl Growth {
     }
 }
 
-/// The end of a download that was not called complete is its failure, however it comes about.
+/// Owner of a download's state. A download that is dropped before it is complete counts as failed.
 #[derive(Debug, Default)]
 pub struct Growing {
     growth: Arc<Growth>,
@@ -56,12 +58,12 @@ pub struct Growing {
 }
 
 impl Growing {
-    /// What is to be told.
+    /// Returns the shared state of the download.
     pub fn growth(&self) -> &Arc<Growth> {
         &self.growth
     }
 
-    /// All of it is there, and is what it should be.
+    /// Marks the download as complete and verified.
     pub fn complete(mut self) {
         self.complete = true;
     }
@@ -82,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn readers_wait_for_what_comes_and_are_told_of_failure() {
+    fn readers_wait_for_data_and_get_the_failure() {
         let growing = Growing::default();
         let growth = Arc::clone(growing.growth());
         std::thread::scope(|scope| {

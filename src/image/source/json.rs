@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Documents as Go's JSON decoder reads them, which every other tool for images is built on: it ignores the case of keys and
-//! takes `null` for a value that is not set. Pure.
+//! Normalizes JSON documents to what the JSON decoder of Go accepts, which all other image tools
+//! use: Go ignores the case of keys, and treats `null` as a missing value. Pure.
 
 use serde_json::Value;
 
-/// Gives the keys of an object the spelling that `names` has of them, and removes those whose value is `null`. A key that is
-/// spelt right already wins over one that is not. What is no object stays as it is.
+/// Renames the keys of an object to their spelling in `names`, and removes keys whose value is
+/// `null`. A key with the correct spelling takes precedence over one with another case. Other
+/// values are not changed.
 pub fn respell(value: &mut Value, names: &[&str]) {
     let Some(object) = value.as_object_mut() else { return };
     object.retain(|_, value| !value.is_null());
@@ -19,7 +20,7 @@ pub fn respell(value: &mut Value, names: &[&str]) {
     }
 }
 
-/// Does the same, and leaves nothing but the keys of `names`.
+/// The same as [`respell`], and removes all keys that are not in `names`.
 pub fn only(value: &mut Value, names: &[&str]) {
     respell(value, names);
     if let Some(object) = value.as_object_mut() {
@@ -27,14 +28,14 @@ pub fn only(value: &mut Value, names: &[&str]) {
     }
 }
 
-/// Does the same as [`respell`] to an object that is a field of another one.
+/// The same as [`respell`], for an object in a field of `value`.
 pub fn respell_field(value: &mut Value, field: &str, names: &[&str]) {
     if let Some(inner) = value.get_mut(field) {
         respell(inner, names);
     }
 }
 
-/// Does the same as [`respell`] to each object of a list that is a field of another one.
+/// The same as [`respell`], for each object of a list in a field of `value`.
 pub fn respell_each(value: &mut Value, field: &str, names: &[&str]) {
     for entry in value.get_mut(field).and_then(Value::as_array_mut).into_iter().flatten() {
         respell(entry, names);
@@ -46,7 +47,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn keys_in_another_case() {
+    fn keys_get_the_spelling_of_the_list() {
         let mut value = serde_json::json!({
             "cmd": ["a"], "ENV": null, "workingDir": "/w", "User": "right", "user": "wrong", "Other": 1,
             "inner": {"KEY": 1}, "list": [{"key": 2}, 3]

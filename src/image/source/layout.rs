@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Images in files: OCI layouts as directories (`oci:`) and archives (`oci-archive:`), and skopeo's directories (`dir:`).
+//! Reads images in files: OCI layouts as directories (`oci:`) and archives (`oci-archive:`), and
+//! directories of skopeo (`dir:`).
 //!
-//! The place is named by the administrator but its content is not trusted: every blob is verified before use, and
-//! only regular files are read. Names inside are made of digests, never taken from documents. Writes nothing.
+//! The administrator names the path, but the content is not trusted: every blob is verified before
+//! use, and only regular files are read. File names are derived from digests and never taken from
+//! documents. Nothing is written.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -19,16 +21,16 @@ use crate::image::source::manifest::{BlobRef, MAX_MANIFEST, Pick};
 use crate::image::store::digest::{Digest, read_limited};
 use crate::image::trust::attached::{self, Attached, MAX_ATTACHMENT, MAX_ATTACHMENTS, gather};
 
-/// The name of an image in a layout (image-spec, annotations.md).
+/// The annotation with the name of an image in a layout (image-spec, annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
-/// What an entry is, in a layout by `cosign save`.
+/// The annotation with the kind of an entry in a layout of `cosign save`.
 const COSIGN_KIND: &str = "kind";
-/// The value of signatures.
+/// The kind of entries that are signatures.
 const COSIGN_SIGNATURES: &str = "dev.cosignproject.cosign/sigs";
-/// Most entries of a layout that are looked at to find those that refer to an image.
+/// Maximum number of entries of a layout that are searched for manifests that refer to an image.
 const MAX_ENTRIES: usize = 1000;
 
-/// A place of one of these forms.
+/// An image in one of these formats.
 #[derive(Debug)]
 pub struct Layout {
     shelf: Shelf,
@@ -36,7 +38,7 @@ pub struct Layout {
     tag: Option<String>,
 }
 
-/// Where the files are.
+/// The directory or archive with the files.
 #[derive(Debug)]
 enum Shelf {
     Directory(PathBuf),
@@ -44,7 +46,7 @@ enum Shelf {
 }
 
 impl Shelf {
-    /// As [`Shelf::open`], for what may not be there.
+    /// The same as [`Shelf::open`], but returns `None` for a missing file.
     fn find(&self, name: &str) -> Result<Option<Blob>> {
         match self {
             Self::Directory(dir)
@@ -65,12 +67,13 @@ impl Shelf {
     }
 }
 
-/// What the files are called.
+/// The format, which determines the names of the files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Form {
-    /// image-spec, image-layout.md
+    /// An OCI layout (image-spec, image-layout.md).
     Oci,
-    /// skopeo's `dir:`, containers-transports(5): everything in one directory, `manifest.json` on top.
+    /// A `dir:` directory of skopeo (containers-transports(5)): all files in one directory, with
+    /// `manifest.json` as the top document.
     Copied,
 }
 
@@ -81,33 +84,35 @@ struct Marker {
 }
 
 impl Layout {
-    /// An OCI layout directory.
+    /// Opens an OCI layout directory.
     ///
     /// # Errors
-    /// When it is not an image layout of a version we know.
+    /// Returns an error if the directory is not an image layout of a supported version.
     pub fn directory(dir: &Path, tag: Option<&str>) -> Result<Self> {
         Self::oci(Shelf::Directory(dir.to_owned()), dir, tag)
     }
 
-    /// An OCI layout in an archive.
+    /// Opens an OCI layout in an archive.
     ///
     /// # Errors
-    /// When it is not an archive, or what is in it not an image layout of a version we know.
+    /// Returns an error if the file is not an archive, or does not contain an image layout of a
+    /// supported version.
     pub fn archive(path: &Path, tag: Option<&str>, around: Surroundings<'_>) -> Result<Self> {
         Self::oci(Shelf::Archive(Archive::read(path, around)?), path, tag)
     }
 
-    /// A directory made by `skopeo copy … dir:`.
+    /// Opens a directory of `skopeo copy … dir:`.
     ///
     /// # Errors
-    /// When there is no manifest in it.
+    /// Returns an error if the directory has no manifest.
     pub fn copied(dir: &Path) -> Result<Self> {
         let shelf = Shelf::Directory(dir.to_owned());
         shelf.open("manifest.json").with_context(|| format!("`{}` is not an image directory", dir.display()))?;
         Ok(Self { shelf, form: Form::Copied, tag: None })
     }
 
-    /// The files `signature-N` of a `dir:` directory; of a manifest that its top document names, with the digest in front.
+    /// Returns the signatures in the files `signature-N` of a `dir:` directory. For a manifest that
+    /// the top document refers to, the names of the files start with its digest.
     fn files(&mut self, digest: &Digest) -> Result<Vec<Attached>> {
         let top = Digest::of(&self.top()?) == *digest;
         let before = if top { String::new() } else { format!("{}.", digest.hex()) };
@@ -120,7 +125,7 @@ impl Layout {
         Ok(all)
     }
 
-    /// The entries of the index of an OCI layout.
+    /// Returns the entries of the index of an OCI layout.
     fn entries(&mut self) -> Result<Vec<Value>> {
         let mut index: Value = serde_json::from_slice(&self.top()?).context("`index.json` is malformed")?;
         respell(&mut index, &["manifests"]);
@@ -151,20 +156,20 @@ impl attached::Shelf for Layout {
             let annotation = |entry: &&Value| entry.get("annotations")?.get(name)?.as_str().map(|found| found == value);
             entries.iter().find(|entry| annotation(entry) == Some(true))
         };
-        // `cosign save` gives signatures no name, and has one image in a layout.
+        // `cosign save` writes one image into a layout and gives its signatures no name.
         let saved = || with(COSIGN_KIND, COSIGN_SIGNATURES).filter(|_| tag.ends_with(".sig"));
         let entry = with(REF_NAME, tag).or_else(saved);
         let wanted = entry.and_then(attached::blob);
         wanted.map(|wanted| self.manifest(&wanted)).transpose()
     }
 
-    /// A layout has no list of its own: whatever else is in it may refer to the image.
+    /// A layout has no list of referrers, so all other entries are searched.
     fn referrers(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>> {
         let is_other = |entry: &Value| attached::blob(entry).is_some_and(|entry| entry.digest != *digest);
         let mut referring = Vec::new();
         for entry in self.entries()?.into_iter().filter(is_other).take(MAX_ENTRIES) {
             let Some(wanted) = attached::blob(&entry) else { continue };
-            // Entries of other platforms need not be in the layout.
+            // Entries for other platforms may be missing from the layout.
             let Ok(bytes) = self.manifest(&wanted) else { continue };
             if attached::refers_to(&bytes, digest) {
                 referring.push(entry);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The image a manifest describes, wherever the manifest and its blobs are kept.
+//! An image that a manifest describes, independently of where the manifest and its blobs are.
 
 use anyhow::{Context as _, Result, bail};
 
@@ -23,7 +23,7 @@ impl std::fmt::Debug for Manifested<'_> {
 }
 
 impl<'a> Manifested<'a> {
-    /// Does not look at the source yet.
+    /// Creates the image without reading the source yet.
     #[must_use]
     pub fn new(source: Box<dyn Source + 'a>, platform: &'a Platform) -> Self {
         Self { source, platform, chosen: None }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Where images come from: one module for each kind of place.
+//! The sources of images: one module for each kind of source.
 //!
-//! An [`Origin`] is one image, whatever its form; a [`Source`] is a place that keeps images as manifests and blobs, and
-//! [`manifested`] makes an origin of it. What has digests is verified before anything that was made of it is used. Must not
-//! unpack anything into the tree.
+//! An [`Origin`] is one image in any format. A [`Source`] keeps images as manifests and blobs, and
+//! [`manifested`] makes an origin of it. Content with a digest is verified before any result of it
+//! is used. These modules must not unpack anything into the tree.
 
 mod archive;
 mod blob;
@@ -40,89 +40,94 @@ use crate::image::source::manifest::{Address, BlobRef, Pick, Platform};
 use crate::image::store::digest::Digest;
 use crate::image::trust::attached::{Attached, Form};
 
-/// One image.
+/// One image at its source.
 pub trait Origin {
-    /// What tells this image from every other one. Fetches as little as possible.
+    /// Returns the digests that identify this image. Fetches as little as possible.
     ///
     /// # Errors
-    /// When the image is not there, or is none.
+    /// Returns an error if the image is missing or is not an image.
     fn identify(&mut self) -> Result<Address>;
 
-    /// As [`Origin::identify`], for a caller that does not need the image itself: with one request for a manifest where an
-    /// index names the digest.
+    /// The same as [`Origin::identify`], for a caller that does not need the image itself. If an
+    /// index has the digest, one request is sufficient.
     ///
     /// # Errors
-    /// As for [`Origin::identify`].
+    /// The same errors as those of [`Origin::identify`].
     fn latest(&mut self) -> Result<Address> {
         self.identify()
     }
 
-    /// Its configuration and its layers, bottom first.
+    /// Returns the configuration of the image and its layers, the lowest one first.
     ///
     /// # Errors
-    /// When they cannot be had, or are not what they should be.
+    /// Returns an error if they cannot be read or do not match their digests.
     fn describe(&mut self) -> Result<(ImageConfig, Vec<LayerInfo>)>;
 
-    /// What is attached to its manifest, which has this digest. Forms without signatures have nothing.
+    /// Returns the attachments of the manifest with this digest. Formats without signatures have
+    /// none.
     ///
     /// # Errors
-    /// When the place cannot tell.
+    /// Returns an error if the source cannot be asked.
     fn attached(&mut self, _digest: &Digest, _form: Form) -> Result<Vec<Attached>> {
         Ok(Vec::new())
     }
 
-    /// Hands the layers to `take`, in order, those before `first` left out. They have been verified when this returns, not before.
+    /// Passes the layers to `take` in order, starting with the layer `first`. The layers are
+    /// verified only when this function returns.
     ///
     /// # Errors
-    /// When one cannot be had or is not what it should be, and what `take` returns.
+    /// Returns an error if a layer cannot be read or does not match its digest, and the errors of
+    /// `take`.
     fn layers(&mut self, first: usize, take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()>;
 }
 
-/// What is known of a layer before it is opened.
+/// The properties of a layer that are known before it is opened.
 #[derive(Debug, Clone)]
 pub struct LayerInfo {
-    /// Its name in messages.
+    /// The name of the layer in messages.
     pub label: String,
-    /// Digest of its uncompressed content; only a bare root file system has none.
+    /// The digest of the uncompressed content; `None` only for a bare root file system.
     pub diff_id: Option<Digest>,
 }
 
 /// A place that keeps images as manifests and blobs.
 pub trait Source {
-    /// The document the reference leads to: an index or a manifest. If the reference has a digest, it has been checked.
+    /// Returns the document that the reference names: an index or a manifest. A digest in the
+    /// reference is verified.
     ///
     /// # Errors
-    /// When it cannot be had.
+    /// Returns an error if the document cannot be read.
     fn top(&mut self) -> Result<Vec<u8>>;
 
-    /// How an entry of the top document is chosen, apart from its platform.
+    /// Returns how an entry of the top document is chosen in addition to its platform.
     fn pick(&self) -> Pick<'_> {
         Pick::Any
     }
 
-    /// A manifest or index named by another index. The caller checks its digest.
+    /// Returns a manifest or index that another index names. The caller verifies its digest.
     ///
     /// # Errors
-    /// When it cannot be had or is too large.
+    /// Returns an error if the document cannot be read or is too large.
     fn manifest(&mut self, wanted: &BlobRef) -> Result<Vec<u8>>;
 
-    /// A blob, verified.
+    /// Returns a verified blob.
     ///
     /// # Errors
-    /// When it cannot be had, or does not have the size and digest it should.
+    /// Returns an error if the blob cannot be read, or does not have the expected size and digest.
     fn blob(&mut self, wanted: &BlobRef) -> Result<Blob>;
 
-    /// As [`Origin::attached`].
+    /// The same as [`Origin::attached`].
     ///
     /// # Errors
-    /// As for [`Origin::attached`].
+    /// The same errors as those of [`Origin::attached`].
     fn attached(&mut self, digest: &Digest, form: Form) -> Result<Vec<Attached>>;
 
-    /// Hands blobs to `take`, in order. One may still be on its way while it is read; when this returns, all of them have
-    /// been verified.
+    /// Passes blobs to `take` in order. A blob may still be downloading while it is read; when this
+    /// function returns, all blobs are verified.
     ///
     /// # Errors
-    /// As for [`Source::blob`], and what `take` returns. What was made of the blobs is then to be thrown away.
+    /// The same errors as those of [`Source::blob`], and the errors of `take`. The caller must then
+    /// discard the results of all blobs.
     fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
         for (number, wanted) in wanted.iter().enumerate() {
             let blob = self.blob(wanted).with_context(|| format!("layer {}", wanted.digest))?;
@@ -132,24 +137,24 @@ pub trait Source {
     }
 }
 
-/// What an origin may use.
+/// The context of an import that an origin uses.
 #[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
-    /// Verified blobs of earlier imports.
+    /// The directory of verified blobs of earlier imports.
     pub cache: &'a Path,
-    /// A directory of this import, on the same file system, removed with it.
+    /// A directory of this import, on the same file system, which is removed after the import.
     pub scratch: &'a Path,
-    /// When the import has to end.
+    /// The deadline of the import.
     pub deadline: Deadline<'a>,
-    /// Largest uncompressed size of anything.
+    /// Maximum uncompressed size in bytes of a blob or archive.
     pub limit: u64,
     /// The platform to choose.
     pub platform: &'a Platform,
-    /// How the image's registry is spoken to.
+    /// Credentials, certificates and retries for the registry of the image.
     pub access: &'a Access,
-    /// Mirrors and registries without encryption.
+    /// Mirrors, insecure registries and the limits of imports.
     pub registries: &'a Registries,
-    /// Who is told.
+    /// The receiver of progress reports.
     pub progress: &'a dyn Progress,
 }
 
@@ -162,7 +167,7 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// Opens the image at `source`.
 ///
 /// # Errors
-/// When there is nothing of that kind there.
+/// Returns an error if there is no image of that kind at the source.
 pub fn open<'a>(source: &ImageSource, around: Surroundings<'a>) -> Result<Box<dyn Origin + 'a>> {
     let place: Box<dyn Source + 'a> = match source {
         ImageSource::Layout { path, tag } => Box::new(Layout::directory(Path::new(path), tag.as_deref())?),
@@ -177,9 +182,10 @@ pub fn open<'a>(source: &ImageSource, around: Surroundings<'a>) -> Result<Box<dy
     Ok(Box::new(Manifested::new(place, around.platform)))
 }
 
-/// Opens a regular file that the administrator named, or that is in a directory of theirs.
+/// Opens a regular file that the administrator named, or that is in a directory that the
+/// administrator named.
 fn regular(path: &Path) -> Result<File> {
-    // O_NONBLOCK: a FIFO put there must not make the import wait.
+    // O_NONBLOCK keeps a FIFO at this path from blocking the import.
     let file = OpenOptions::new()
         .read(true)
         .custom_flags(nix::libc::O_NONBLOCK | nix::libc::O_NOCTTY)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Archives of a bare root file system (`rootfs:`): one layer, and nothing said about how to run it.
+//! Reads archives of a bare root file system (`rootfs:`): one layer without an image configuration.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use super::{Blob, LayerInfo, Origin, regular};
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::manifest::{Address, Platform};
 
-/// Such an archive. It is known by the digest of the whole file.
+/// An archive of a root file system. It is identified by the digest of the whole file.
 #[derive(Debug)]
 pub struct Rootfs<'a> {
     path: PathBuf,
@@ -17,10 +17,10 @@ pub struct Rootfs<'a> {
 }
 
 impl<'a> Rootfs<'a> {
-    /// Looks whether there is a file.
+    /// Checks that the file exists.
     ///
     /// # Errors
-    /// When there is none.
+    /// Returns an error if the file does not exist or is not a regular file.
     pub fn open(path: &Path, platform: &'a Platform) -> Result<Self> {
         regular(path)?;
         Ok(Self { path: path.to_owned(), platform })

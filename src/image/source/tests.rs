@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Whole imports from every form an image can have in files; the registry has tests of its own.
+//! Tests of whole imports from all image formats in files. Registries have their own tests.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -65,7 +65,7 @@ fn config() -> serde_json::Value {
     json!({"Cmd": ["/usr/bin/app"]})
 }
 
-/// What the layers above make.
+/// Asserts that the tree has the content of the layers above.
 fn expected(found: &Imported) {
     let root = found.root().unwrap();
     let files = listing(&path_of(&root));
@@ -73,7 +73,7 @@ fn expected(found: &Imported) {
     assert_eq!(names, ["last", "new", "usr", "usr/bin", "usr/bin/app"]);
 }
 
-/// Packs a directory, names without `./`.
+/// Packs a directory; names have no leading `./`.
 fn pack(dir: &Path) -> Vec<u8> {
     let mut archive = Archive::new();
     for entry in walkdir::WalkDir::new(dir).min_depth(1).sort_by_file_name() {
@@ -102,8 +102,8 @@ fn compressed(bytes: &[u8]) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn oci_archives() {
-    if !root("source::oci_archives") {
+fn oci_archives_are_imported_and_damaged_ones_refused() {
+    if !root("source::oci_archives_are_imported_and_damaged_ones_refused") {
         return;
     }
     let bench = Bench::new();
@@ -118,7 +118,7 @@ fn oci_archives() {
         assert_eq!(found.image.manifest, reference.image.manifest);
         assert!(bench.error(&format!("oci-archive:{path}:three")).contains("it has: one, two"), "{name}");
     }
-    // A layer that is another one, a layout that is none, an archive that is none.
+    // A damaged layer, a directory that is not a layout, and a file that is not an archive.
     let layer = layout.blob_path(&digests[2]);
     let mut bytes = fs::read(&layer).unwrap();
     *bytes.last_mut().unwrap() ^= 1;
@@ -135,8 +135,8 @@ fn oci_archives() {
 }
 
 #[test]
-fn hostile_archives() {
-    if !root("source::hostile_archives") {
+fn hostile_archives_are_refused() {
+    if !root("source::hostile_archives_are_refused") {
         return;
     }
     let bench = Bench::new();
@@ -168,7 +168,7 @@ fn hostile_archives() {
     assert_eq!(fs::read(outside).unwrap(), br#"{"imageLayoutVersion":"1.0.0"}"#);
 }
 
-/// An archive as `docker save` writes it, with the second layer once more behind a link.
+/// Returns an archive like that of `docker save`, in which the second layer is a symbolic link.
 fn docker(diff_ids: &[Digest], tags: &[&str]) -> Archive {
     let document = json!({
         "architecture": Platform::host().architecture, "os": "linux", "config": config(),
@@ -193,8 +193,8 @@ fn docker(diff_ids: &[Digest], tags: &[&str]) -> Archive {
 }
 
 #[test]
-fn docker_archives() {
-    if !root("source::docker_archives") {
+fn docker_archives_are_imported_and_wrong_ones_refused() {
+    if !root("source::docker_archives_are_imported_and_wrong_ones_refused") {
         return;
     }
     let bench = Bench::new();
@@ -244,8 +244,8 @@ fn docker_archives() {
 }
 
 #[test]
-fn copied_directories() {
-    if !root("source::copied_directories") {
+fn directories_of_skopeo_are_imported() {
+    if !root("source::directories_of_skopeo_are_imported") {
         return;
     }
     let bench = Bench::new();
@@ -270,8 +270,8 @@ fn copied_directories() {
 }
 
 #[test]
-fn root_file_systems() {
-    if !root("source::root_file_systems") {
+fn root_file_systems_are_imported_as_bases() {
+    if !root("source::root_file_systems_are_imported_as_bases") {
         return;
     }
     let bench = Bench::new();
@@ -288,7 +288,8 @@ fn root_file_systems() {
         assert!(found.tree.join("usr/lib/systemd/systemd").exists(), "{name}");
         entries.push(found.dir);
     }
-    // The same file again is the same entry; another file at its place is another one.
+    // The same file yields the same entry again; another file at the same path yields another
+    // entry.
     let path = bench.write("gz", &compressed(&system.finish())[1].1);
     assert_eq!(bench.get(&format!("rootfs:{path}")).unwrap().dir, entries[1]);
     bench.write("gz", &system.clone().file("more", "").finish());
@@ -304,8 +305,8 @@ fn root_file_systems() {
 }
 
 #[test]
-fn platforms() {
-    if !root("source::platforms") {
+fn the_image_of_the_requested_platform_is_imported() {
+    if !root("source::the_image_of_the_requested_platform_is_imported") {
         return;
     }
     let bench = Bench::new();
@@ -340,7 +341,7 @@ fn platforms() {
         let platform = PlatformSetting::new(Some(architecture), None).unwrap();
         import(&bench.store, &Request { platform: &platform, ..Request::new("x", &source) }, &Silent)
     };
-    // Pull::Missing: another platform is another image.
+    // With Pull=missing, an image for another platform is not good enough.
     assert!(get("s390x").unwrap().tree.join("oci/root/big").exists());
     let little = get("riscv64").unwrap();
     assert!(little.tree.join("oci/root/little").exists());

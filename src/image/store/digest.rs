@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Content digests: parsing them, and hashing streams as they pass by.
+//! Content digests: parses them, and computes them of streams.
 //!
-//! Only SHA-256 is accepted, the one algorithm every registry and builder uses; anything else is refused rather than
-//! taken on trust. Must not open files or know about images.
+//! Only SHA-256 is accepted, which all registries and builders use. Other algorithms are refused
+//! instead of being trusted. This module must not open files or know about images.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -10,7 +10,7 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result, bail};
 use sha2::{Digest as _, Sha256};
 
-/// A SHA-256 content digest, written `sha256:` and 64 lower-case hex digits.
+/// A SHA-256 content digest, written as `sha256:` and 64 lower-case hexadecimal digits.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest {
     hex: String,
@@ -20,21 +20,22 @@ impl Digest {
     /// Parses the written form.
     ///
     /// # Errors
-    /// When the algorithm is not `sha256` or the rest is not 64 lower-case hex digits.
+    /// Returns an error if the algorithm is not `sha256`, or if the rest is not 64 lower-case
+    /// hexadecimal digits.
     pub fn parse(text: &str) -> Result<Self> {
         let Some((algorithm, hex)) = text.split_once(':') else { bail!("`{text}` is not a digest") };
         if algorithm != "sha256" {
             bail!("digest algorithm `{algorithm}` is not supported, only sha256 is");
         }
-        // Upper case is not allowed by the image specification (descriptor.md, registered algorithms); accepting it
-        // would give one blob two names in the cache.
+        // The image specification forbids upper case (descriptor.md, registered algorithms).
+        // Accepting it would give a blob two names in the cache.
         if hex.len() != 64 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
             bail!("`{text}` is not a sha256 digest");
         }
         Ok(Self { hex: hex.to_owned() })
     }
 
-    /// The digest of `bytes`.
+    /// Computes the digest of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         let mut hasher = Hasher::default();
@@ -42,19 +43,19 @@ impl Digest {
         hasher.finish()
     }
 
-    /// The 64 hex digits alone, as used for file names.
+    /// Returns the 64 hexadecimal digits, which are used as file names.
     #[must_use]
     pub fn hex(&self) -> &str {
         &self.hex
     }
 
-    /// The first twelve hex digits, for messages.
+    /// Returns the first twelve hexadecimal digits, for messages.
     #[must_use]
     pub fn short(&self) -> &str {
         self.hex.get(..12).unwrap_or(&self.hex)
     }
 
-    /// The first sixteen hex digits, for the names of store entries.
+    /// Returns the first sixteen hexadecimal digits, for the names of store entries.
     #[must_use]
     pub fn prefix16(&self) -> &str {
         self.hex.get(..16).unwrap_or(&self.hex)
@@ -73,7 +74,7 @@ impl fmt::Debug for Digest {
     }
 }
 
-/// Computes a [`Digest`] piece by piece.
+/// Computes a [`Digest`] incrementally.
 #[derive(Clone, Default)]
 pub struct Hasher {
     state: Sha256,
@@ -91,7 +92,7 @@ impl Hasher {
         self.state.update(bytes);
     }
 
-    /// The digest of everything added.
+    /// Returns the digest of all added bytes.
     #[must_use]
     pub fn finish(self) -> Digest {
         use fmt::Write as _;
@@ -104,7 +105,7 @@ impl Hasher {
     }
 }
 
-/// Hashes and counts a stream, and refuses more than `limit` bytes of it.
+/// Hashes and counts the bytes of a stream, and refuses more than `limit` bytes.
 #[derive(Debug)]
 pub struct Meter {
     hasher: Hasher,
@@ -114,7 +115,7 @@ pub struct Meter {
 }
 
 impl Meter {
-    /// `what` names the stream in the error when `limit` is exceeded.
+    /// Creates a meter; `what` names the stream in the error about the limit.
     #[must_use]
     pub fn new(limit: u64, what: &'static str) -> Self {
         Self { hasher: Hasher::default(), count: 0, limit, what }
@@ -123,7 +124,7 @@ impl Meter {
     /// Adds the next bytes.
     ///
     /// # Errors
-    /// The limit.
+    /// Returns an error if the limit is exceeded.
     pub fn pass(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.count = self.count.saturating_add(bytes.len() as u64);
         if self.count > self.limit {
@@ -133,14 +134,14 @@ impl Meter {
         Ok(())
     }
 
-    /// The digest and length of what has passed.
+    /// Returns the digest and the number of the added bytes.
     #[must_use]
     pub fn finish(self) -> (Digest, u64) {
         (self.hasher.finish(), self.count)
     }
 }
 
-/// A reader whose stream a [`Meter`] sees.
+/// A reader that passes its bytes to a [`Meter`].
 #[derive(Debug)]
 pub struct HashingReader<R> {
     inner: R,
@@ -148,7 +149,7 @@ pub struct HashingReader<R> {
 }
 
 impl<R: Read> HashingReader<R> {
-    /// Wraps `inner`; `what` names the stream in the error when `limit` is exceeded.
+    /// Wraps `inner`; `what` names the stream in the error about the limit.
     pub fn new(inner: R, limit: u64, what: &'static str) -> Self {
         Self { inner, meter: Meter::new(limit, what) }
     }
@@ -156,12 +157,12 @@ impl<R: Read> HashingReader<R> {
     /// Reads to the end of the stream, so that the digest covers all of it.
     ///
     /// # Errors
-    /// Whatever the inner reader reports, and the limit.
+    /// Returns the errors of the inner reader, and an error if the limit is exceeded.
     pub fn drain(&mut self) -> io::Result<()> {
         io::copy(self, &mut io::sink()).map(drop)
     }
 
-    /// The digest and length of what was read.
+    /// Returns the digest and the number of the bytes that were read.
     #[must_use]
     pub fn finish(self) -> (Digest, u64) {
         self.meter.finish()
@@ -176,10 +177,10 @@ impl<R: Read> Read for HashingReader<R> {
     }
 }
 
-/// Reads all of `reader`, refusing more than `limit` bytes.
+/// Reads the whole `reader`, which may have at most `limit` bytes.
 ///
 /// # Errors
-/// When reading fails or there is more.
+/// Returns an error if reading fails, or if the limit is exceeded.
 pub fn read_limited(reader: impl Read, limit: u64, what: &str) -> Result<Vec<u8>> {
     let mut bytes = Vec::new();
     reader.take(limit.saturating_add(1)).read_to_end(&mut bytes).with_context(|| format!("reading {what}"))?;
@@ -197,20 +198,20 @@ mod tests {
     const EMPTY: &str = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
 
     #[test]
-    fn known_digest() {
+    fn the_digest_of_nothing_is_the_known_one() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
         assert_eq!(Digest::parse(EMPTY).unwrap(), Digest::of(b""));
     }
 
     #[test]
-    fn refuses_what_is_not_sha256() {
+    fn only_lower_case_sha256_digests_are_accepted() {
         for bad in ["", "sha256:", "sha256:abc", "sha512:00", "md5:x", &EMPTY.to_uppercase(), "../../x:y"] {
             assert!(Digest::parse(bad).is_err(), "{bad}");
         }
     }
 
     #[test]
-    fn limit_is_enforced() {
+    fn a_stream_beyond_the_limit_is_refused() {
         let mut reader = HashingReader::new(&b"12345"[..], 4, "stream");
         assert!(reader.drain().unwrap_err().to_string().contains("larger than 4 bytes"));
         assert!(read_limited(&b"12345"[..], 4, "x").is_err());

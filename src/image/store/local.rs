@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Errors of this machine: no space, a read-only file system, no permission. Another registry or another attempt does not help
-//! against them, and they are never taken for an error of the registry.
+//! Recognizes errors of this machine: no space, a read-only file system, no permission. They are
+//! never mistaken for errors of a registry, because neither another registry nor a retry helps.
 
 use std::ffi::CString;
 use std::io;
@@ -10,7 +10,7 @@ use anyhow::Error;
 use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 
-/// The error of this machine among the causes of `error`, if there is one.
+/// Returns the error code of this machine among the causes of `error`, if there is one.
 fn errno(error: &Error) -> Option<Errno> {
     let codes = error.chain().filter_map(|cause| {
         let io = cause.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error).map(Errno::from_raw);
@@ -20,13 +20,14 @@ fn errno(error: &Error) -> Option<Errno> {
     codes.into_iter().find(|code| local.contains(code))
 }
 
-/// Whether an error is one of this machine.
+/// Whether an error is an error of this machine.
 #[must_use]
 pub fn is_local(error: &Error) -> bool {
     errno(error).is_some()
 }
 
-/// What to do about an error of this machine that has hit the store in `directory`, with the file system and what is left of it.
+/// Returns a remedy for an error of this machine at the store in `directory`, with the remaining
+/// space of the file system. Returns `None` for other errors.
 #[must_use]
 pub fn remedy(error: &Error, directory: &Path) -> Option<String> {
     let place = directory.display();
@@ -40,7 +41,7 @@ pub fn remedy(error: &Error, directory: &Path) -> Option<String> {
     })
 }
 
-/// How much space and how many files are left.
+/// Describes the free space and the number of free inodes.
 fn left(directory: &Path) -> String {
     let Ok(found) = CString::new(directory.as_os_str().as_encoded_bytes())
         .map_or(Err(Errno::EINVAL), |path| statvfs(path.as_c_str()))
@@ -57,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_of_this_machine() {
+    fn errors_of_this_machine_are_recognized_and_have_a_remedy() {
         let error = |code: Errno| Error::new(io::Error::from_raw_os_error(code as i32)).context("writing the download");
         for local in [Errno::ENOSPC, Errno::EDQUOT, Errno::EROFS, Errno::EACCES] {
             assert!(is_local(&error(local)) && remedy(&error(local), Path::new("/")).is_some());

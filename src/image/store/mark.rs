@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The mark of a store entry that is what the configuration asks for: by it, a start need not run a process to find out
-//! (`ConditionPathExists=` of `sdme-image@.service`). It is in the entry, so that it goes where the name leads.
+//! The pull stamp: an empty file in a store entry that satisfies the configuration. With it, a
+//! start needs no process to check the image (`ConditionPathExists=` of `sdme-image@.service`). The
+//! stamp is in the entry, so it takes effect through the link of the image's name.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -8,7 +9,8 @@ use std::path::Path;
 use crate::image::store::{Imported, Store};
 use crate::paths::MARK;
 
-/// Marks `imported`, for nothing else than `mark`. Best effort: without one, the next start looks for itself.
+/// Sets the stamp `mark` in the entry of `imported`, and removes all other stamps. Errors are
+/// ignored: without a stamp, the next start checks the image itself.
 pub fn set(imported: &Imported, mark: &str) {
     if !imported.dir.join(mark).exists() {
         clear(&imported.dir);
@@ -16,13 +18,13 @@ pub fn set(imported: &Imported, mark: &str) {
     }
 }
 
-/// Whether what is called `name` has this mark.
+/// Whether the image `name` has this stamp.
 #[must_use]
 pub fn is_set(store: &Store, name: &str, mark: &str) -> bool {
     store.links().join(name).join(mark).exists()
 }
 
-/// Has the next start look for itself at what is called `name`, which is not as it should be.
+/// Removes the stamps of the image `name`, so that the next start checks the image.
 pub fn forget(store: &Store, name: &str) {
     clear(&store.links().join(name));
 }

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
 //! The store of imported images below `ROOT/var/lib/sdme`.
 //!
-//! `store/ENTRY/{tree,image.json,files}` never changes once it has its name, except for the reference in its record;
-//! `layers/LAYER/{tree,files}` are what entries have below their tree, and never change either; `fs/NAME` is a link to the
-//! entry in use and is replaced atomically. Must not know how an entry comes about.
+//! `store/ENTRY/{tree,image.json,files}` never changes once it is published, except for the record.
+//! `layers/LAYER/{tree,files}` are the shared lower layers of entries and never change, either.
+//! `fs/NAME` is a symbolic link to the current entry and is replaced atomically. This module must
+//! not know how an entry is created.
 
 pub mod digest;
 pub mod local;
@@ -30,44 +31,44 @@ use crate::image::store::scratch::Scratch;
 use crate::image::unpack::overlay::merged;
 use crate::rootdir::tree::{self, Tree};
 
-/// Larger records were not written by us.
+/// Maximum size of a record in bytes.
 const MAX_RECORD: u64 = 32 << 20;
-/// No image's name: the lock of whoever removes layers.
+/// The name of the lock for removing layers. It cannot be the name of an image.
 pub(super) const LAYERS: &str = ".layers";
-/// The list of the files in the tree.
+/// The name of the inventory, the list of the files in a tree.
 pub(super) const INVENTORY: &str = "files";
 
-/// An image that is there to be used.
+/// An imported image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Imported {
     /// Name of the image: the `NAME` of `NAME.image`.
     pub name: String,
-    /// The store entry, links resolved.
+    /// The directory of the store entry, with links resolved.
     pub dir: PathBuf,
-    /// The layer in it, which is the image's own.
+    /// The top layer, which belongs to this image alone.
     pub tree: PathBuf,
-    /// The directories below that one, which other images may have too, the topmost first.
+    /// The lower layers, which other images may share, the topmost first.
     pub below: Vec<PathBuf>,
-    /// What is known of it.
+    /// The record of the image.
     pub image: ImageRecord,
 }
 
-/// A store; cheap to open, creates nothing until something is imported.
+/// A store. Opening it is cheap and creates nothing; an import creates the directories.
 #[derive(Debug, Clone)]
 pub struct Store {
     base: PathBuf,
 }
 
-/// Held for as long as one name is being imported.
+/// A lock that is held until it is dropped, such as that of a name during an import.
 #[derive(Debug)]
 pub struct NameLock {
     _lock: Flock<File>,
 }
 
-/// Refuses image names that are no plain file names.
+/// Refuses image names that are not plain file names.
 ///
 /// # Errors
-/// Says what is wrong with it.
+/// Returns an error that quotes the invalid name.
 pub fn check_name(name: &str) -> Result<()> {
     let harmless = name.bytes().all(|b| b > b' ' && b != 0x7f && b != b'/');
     if name.is_empty() || name.len() > 200 || name.starts_with('.') || !harmless {
@@ -108,31 +109,31 @@ pub(super) fn read_record(dir: &Path) -> Result<Option<ImageRecord>> {
 }
 
 impl Imported {
-    /// The directories that are put on each other for its files, the topmost first.
+    /// Returns all layers of the image for an overlay mount, the topmost first.
     #[must_use]
     pub fn lower(&self) -> Vec<PathBuf> {
         std::iter::once(&self.tree).chain(&self.below).cloned().collect()
     }
 
-    /// The root file system of an application, to be read.
+    /// Returns the root file system of an application, for reading.
     ///
     /// # Errors
-    /// When a directory is not there, or the kernel cannot put them on each other.
+    /// Returns an error if a layer is missing, or if the kernel cannot mount the layers.
     pub fn root(&self) -> io::Result<Tree> {
         application_root(&self.lower())
     }
 }
 
-/// The root file system that is in the directories of an application's image, to be read.
+/// Returns the root file system in the layers of an application's image, for reading.
 ///
 /// # Errors
-/// As for [`Imported::root`].
+/// The same errors as those of [`Imported::root`].
 pub fn application_root(lower: &[PathBuf]) -> io::Result<Tree> {
     merged(&lower.iter().map(|directory| directory.join("oci/root")).collect::<Vec<_>>())
 }
 
 impl Store {
-    /// The store of the system whose root directory is `root`.
+    /// Returns the store of the system whose root directory is `root`.
     #[must_use]
     pub fn open(root: &Path) -> Self {
         Self { base: root.join("var/lib/sdme") }
@@ -143,19 +144,19 @@ impl Store {
         &self.base
     }
 
-    /// The root directory of the system whose store it is.
+    /// Returns the root directory of the system to which the store belongs.
     #[must_use]
     pub fn host(&self) -> &Path {
         self.base.ancestors().nth(3).unwrap_or(Path::new("/"))
     }
 
-    /// Where verified downloads are kept, by algorithm and digest.
+    /// Returns the directory of verified downloads, which are named by digest.
     #[must_use]
     pub fn blobs(&self) -> PathBuf {
         self.base.join("blobs/sha256")
     }
 
-    /// Where layers are that images share.
+    /// Returns the directory of shared layers.
     pub(super) fn layers(&self) -> PathBuf {
         self.base.join("layers")
     }
@@ -168,10 +169,10 @@ impl Store {
         self.base.join("fs")
     }
 
-    /// The image called `name`, if it has been imported.
+    /// Returns the image called `name`, or `None` if it is not imported.
     ///
     /// # Errors
-    /// When something else is in its place, or its record cannot be read.
+    /// Returns an error if the path is not a link into the store, or if the record cannot be read.
     pub fn lookup(&self, name: &str) -> Result<Option<Imported>> {
         check_name(name)?;
         let link = self.links().join(name);
@@ -200,36 +201,37 @@ impl Store {
         Ok(Some(Imported { name: name.to_owned(), tree: dir.join("tree"), below, dir, image }))
     }
 
-    /// The directories that are put on each other where `tree` is that of an entry, the topmost first; of another place, only
-    /// itself.
+    /// Returns the layers of the entry whose top layer is `tree`, the topmost first. For any other
+    /// directory, returns only that directory.
     ///
     /// # Errors
-    /// When there is an entry and its record cannot be read, or a layer is missing.
+    /// Returns an error if the record of the entry cannot be read, or if a layer is missing.
     pub fn lower(&self, tree: &Path) -> Result<Vec<PathBuf>> {
         let entry = tree.parent().filter(|entry| entry.parent() == Some(&self.entries())).and_then(Path::file_name);
         let found = entry.and_then(|entry| entry.to_str()).map(|entry| self.imported(entry, entry)).transpose()?;
         Ok(found.flatten().map_or_else(|| vec![tree.to_owned()], |found| found.lower()))
     }
 
-    /// What is known of the image whose own layer is at `tree`; nothing for a directory that is none of the store.
+    /// Returns the record of the image whose top layer is `tree`, or `None` if the directory is not
+    /// in the store.
     #[must_use]
     pub fn record(&self, tree: &Path) -> Option<ImageRecord> {
         let entry = tree.parent().filter(|entry| entry.parent() == Some(&self.entries()))?;
         read_record(entry).ok().flatten()
     }
 
-    /// All imported images, by name.
+    /// Returns all imported images, sorted by name.
     ///
     /// # Errors
-    /// When the directory or one of the records cannot be read.
+    /// Returns an error if the directory or one of the records cannot be read.
     pub fn list(&self) -> Result<Vec<Imported>> {
         self.names()?.iter().filter_map(|name| self.lookup(name).transpose()).collect()
     }
 
-    /// The names of all imported images, sorted, those among them that are damaged.
+    /// Returns the names of all imported images, including damaged ones, sorted.
     ///
     /// # Errors
-    /// When the directory cannot be read.
+    /// Returns an error if the directory cannot be read.
     pub fn names(&self) -> Result<Vec<String>> {
         let entries = match fs::read_dir(self.links()) {
             Ok(entries) => entries,
@@ -248,7 +250,8 @@ impl Store {
     /// Creates the directories of the store.
     pub(super) fn prepare(&self) -> Result<()> {
         for (path, mode) in [
-            // Images hold setuid programs of their own users: nobody else may get at them.
+            // Images contain setuid programs of their own users, which no other user of the host
+            // may reach.
             (self.base.clone(), 0o700),
             (self.links(), 0o755),
             (self.entries(), 0o700),
@@ -266,55 +269,58 @@ impl Store {
         Ok(())
     }
 
-    /// Waits until no other import of `name` is going on.
+    /// Waits until no other import of `name` is running, and locks the name.
     pub(super) fn lock_name(&self, name: &str) -> Result<NameLock> {
-        // Lock files are never removed: another import may be waiting on the very file.
+        // Lock files are never removed, because another import may be waiting for the same file.
         let file = lock_file(&self.entries().join(".locks").join(name))?;
         Ok(NameLock { _lock: lock(file)? })
     }
 
-    /// As [`Store::lock_name`], but does not wait: nothing if an import of `name` is going on.
+    /// The same as [`Store::lock_name`], but returns `None` instead of waiting.
     pub(super) fn try_lock_name(&self, name: &str) -> Result<Option<NameLock>> {
         let file = lock_file(&self.entries().join(".locks").join(name))?;
         Ok(Flock::lock(file, FlockArg::LockExclusiveNonblock).ok().map(|lock| NameLock { _lock: lock }))
     }
 
-    /// Held while an import uses layers that no entry names yet. While it is held, the lock of [`LAYERS`] cannot be had.
+    /// Returns a shared lock for an import that uses layers before an entry refers to them. It
+    /// excludes the exclusive lock of [`LAYERS`].
     pub(super) fn use_layers(&self) -> Result<NameLock> {
         let file = lock_file(&self.entries().join(".locks").join(LAYERS))?;
         let lock = Flock::lock(file, FlockArg::LockShared).map_err(|(_, error)| error).context("waiting for a lock")?;
         Ok(NameLock { _lock: lock })
     }
 
-    /// Held while directories to work in come and go: between its creation and its locking one looks abandoned. Held also
-    /// while it is found out what is in use.
+    /// Returns the lock for creating and removing scratch directories, because a new one looks
+    /// abandoned until it is locked. The lock is also held while the images in use are determined.
     pub(super) fn guard(&self) -> Result<NameLock> {
         Ok(NameLock { _lock: lock(lock_file(&self.entries().join(".locks/.store"))?)? })
     }
 
-    /// For whoever is about to use images: until this is dropped, no version of one is removed. Nothing without a store.
+    /// Returns a lock that keeps all versions of images from being removed, or `None` if there is
+    /// no store.
     ///
     /// # Errors
-    /// When the lock cannot be had.
+    /// Returns an error if the lock cannot be acquired.
     pub fn hold(&self) -> Result<Option<NameLock>> {
         if self.entries().join(".locks").is_dir() { self.guard().map(Some) } else { Ok(None) }
     }
 
-    /// The name of the entry for an image.
+    /// Returns the name of the entry for an image.
     pub(super) fn entry_name(name: &str, manifest: &Digest, mode: ModeSetting, installation: &str) -> String {
         let how = Digest::of(format!("{FORMAT} {mode:?}{installation}").as_bytes());
         let short: String = how.hex().chars().take(8).collect();
         format!("{name}.{}.{short}", manifest.prefix16())
     }
 
-    /// An entry that is complete, whether or not it is in use.
+    /// Returns a complete entry, whether or not it is in use.
     pub(super) fn entry(&self, name: &str, entry: &str) -> Option<Imported> {
-        // An entry gets its name only when it is complete: one without a record, or with a damaged one, was tampered
-        // with and is as good as none.
+        // An entry is published only when it is complete, so an entry without a valid record was
+        // tampered with and counts as missing.
         self.imported(name, entry).ok().flatten().filter(|found| found.image.format == FORMAT && found.tree.is_dir())
     }
 
-    /// Gives what is in `scratch` its place, and removes what is in the way there.
+    /// Publishes the content of `scratch` as an entry. An existing entry of that name is removed
+    /// first.
     pub(super) fn publish(&self, scratch: Scratch, entry: &str) -> Result<()> {
         let dir = self.entries();
         let store = Tree::open(&dir).context("opening the store")?;
@@ -325,7 +331,7 @@ impl Store {
         sync_dir(&dir)
     }
 
-    /// Writes a new record into an entry.
+    /// Replaces the record of an entry.
     pub(super) fn rewrite(imported: &Imported) -> Result<()> {
         let temporary = imported.dir.join(".image.json.new");
         let mut file = OpenOptions::new()
@@ -341,14 +347,15 @@ impl Store {
         sync_dir(&imported.dir)
     }
 
-    /// Makes `name` stand for `entry`. The caller holds the lock of the name.
+    /// Makes `name` stand for `entry`. The caller must hold the lock of the name.
     pub(super) fn link(&self, name: &str, entry: &str) -> Result<()> {
         let target = Path::new("../store").join(entry);
         let link = self.links().join(name);
         if fs::read_link(&link).is_ok_and(|old| old == target) {
             return Ok(());
         }
-        // Former versions are removed in the order of the times at which another one replaced them.
+        // The modification time of an entry records when it was replaced. Former versions are
+        // removed in this order.
         if let Some(former) = self.target(name).and_then(|former| File::open(self.entries().join(former)).ok()) {
             former.set_modified(SystemTime::now()).context("noting the time at which a version was replaced")?;
         }
@@ -362,20 +369,21 @@ impl Store {
         sync_dir(&self.links())
     }
 
-    /// Makes `name` stand for nothing. The caller holds the lock of the name.
+    /// Removes the link of `name`. The caller must hold the lock of the name.
     pub(super) fn unlink(&self, name: &str) -> Result<()> {
         fs::remove_file(self.links().join(name)).with_context(|| format!("removing the link of `{name}`"))?;
         sync_dir(&self.links())
     }
 
-    /// The entry that `name` stands for, whatever state it is in.
+    /// Returns the name of the entry in the store that the link `name` refers to, even if the entry
+    /// is missing or damaged. Returns `None` without such a link.
     pub(super) fn target(&self, name: &str) -> Option<String> {
         let target = fs::read_link(self.links().join(name)).ok()?;
         target.to_str()?.strip_prefix("../store/").map(ToOwned::to_owned)
     }
 }
 
-/// The text of a record.
+/// Renders a record as JSON.
 pub(super) fn render(record: &ImageRecord) -> Result<Vec<u8>> {
     let mut text = serde_json::to_vec_pretty(record).context("rendering the record")?;
     text.push(b'\n');
@@ -388,7 +396,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names() {
+    fn names_that_are_no_plain_file_names_are_refused() {
         for good in ["nginx", "web-1.2", "a@b", "é"] {
             assert!(check_name(good).is_ok(), "{good}");
         }
@@ -398,7 +406,7 @@ mod tests {
     }
 
     #[test]
-    fn links_lead_into_the_store_or_nowhere() {
+    fn links_that_leave_the_store_are_refused() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path());
         assert!(store.lookup("x").unwrap().is_none());

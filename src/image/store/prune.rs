@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Taking things out of the store again: versions that were superseded, what interrupted imports left, downloads beyond
-//! the limit, whole images. And looking whether what is there is sound.
+//! Removes content from the store: superseded versions, leftovers of interrupted imports, downloads
+//! beyond the limit, and whole images. Also verifies the content of the store.
 //!
-//! What is in use is the caller's to say. Must not remove anything while its name is being imported.
+//! The caller determines what is in use. This module must not remove anything while its name is
+//! being imported.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -21,31 +22,31 @@ use crate::image::store::{INVENTORY, Imported, LAYERS, NameLock, Store, check_na
 use crate::image::unpack::{applayer, inventory};
 use crate::rootdir::tree::Tree;
 
-/// Asks for the store entries that containers run on, each with one of these containers.
+/// Returns the store entries that containers run on, each with the name of one of these containers.
 pub type Pinned<'a> = &'a dyn Fn() -> Result<BTreeMap<String, String>>;
 
-/// What is kept although nothing runs on it.
+/// The limits for what is kept although no container runs on it.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
-    /// Former versions of each image, those that were replaced last.
+    /// Number of former versions of each image; those that were replaced last are kept.
     pub versions: usize,
-    /// Bytes of downloads.
+    /// Maximum total size of downloads in bytes.
     pub cache: u64,
 }
 
-/// Changed files of one image that are named.
+/// Maximum number of changed files of an image that are reported.
 const MAX_CHANGES: usize = 10;
 
-/// Something that was, or would be, removed.
+/// Something that was removed, or that a dry run would remove.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Removed {
     /// A store entry that no name stands for.
     Entry(String),
-    /// A layer that no image has.
+    /// A layer that no image uses.
     Layer(String),
-    /// The directory of an import that did not end.
+    /// The directory of an interrupted import.
     Leftover(String),
-    /// A download, and its size.
+    /// A download, with its size in bytes.
     Download(String, u64),
 }
 
@@ -60,7 +61,8 @@ impl fmt::Display for Removed {
     }
 }
 
-/// The image that a store entry was made for: entries are called `NAME.DIGEST.HOW`.
+/// Returns the name of the image that a store entry belongs to. Entries are called
+/// `NAME.DIGEST.HOW`.
 pub fn name_of(entry: &str) -> Option<&str> {
     let (rest, _) = entry.rsplit_once('.')?;
     let (name, _) = rest.rsplit_once('.')?;
@@ -82,8 +84,8 @@ fn names(dir: &std::path::Path) -> Result<Vec<String>> {
     Ok(names)
 }
 
-/// The entries made for `name` that it no longer stands for, the one that was replaced last first. Versions that it has never
-/// stood for are the last ones: see [`crate::image::versions`].
+/// Returns the former entries of `name`, the one that was replaced last first. Versions that the
+/// name has never stood for come last; see [`crate::image::versions`].
 pub fn former(store: &Store, name: &str) -> Result<Vec<String>> {
     let current = store.target(name);
     let all = names(&store.entries())?.into_iter();
@@ -98,8 +100,9 @@ pub fn former(store: &Store, name: &str) -> Result<Vec<String>> {
     Ok(former.into_iter().rev().map(|(_, entry)| entry).collect())
 }
 
-/// The entries of an image that are kept although nothing runs on them: `keep` former ones, of which those that failed do not
-/// count, and what an update or a rollback needs.
+/// Returns the entries of an image that are kept although no container runs on them: the current
+/// one, `keep` former ones without those that failed or were never used, and those that an update
+/// or a rollback needs.
 fn kept(store: &Store, name: &str, keep: usize) -> Result<BTreeSet<String>> {
     let updates = store.noted(name);
     let refused = |entry: &String| {
@@ -113,17 +116,18 @@ fn kept(store: &Store, name: &str, keep: usize) -> Result<BTreeSet<String>> {
 /// Whether an image has more former versions than are kept.
 ///
 /// # Errors
-/// The store cannot be read.
+/// Returns an error if the store cannot be read.
 pub fn has_superseded(store: &Store, name: &str, keep: usize) -> Result<bool> {
     let kept = kept(store, name, keep)?;
     Ok(former(store, name)?.iter().any(|entry| !kept.contains(entry)))
 }
 
-/// Removes the former versions of one image beyond those that are kept, and layers that only they had. Does nothing unless a container
-/// runs on the image or on a version that is kept: only then is it known that one of these works.
+/// Removes the former versions of one image beyond the kept ones, and the layers that only they
+/// use. Does nothing unless a container runs on a kept version, because only then it is known that
+/// one of them works.
 ///
 /// # Errors
-/// As for [`prune`].
+/// The same errors as those of [`prune`].
 pub fn retire(store: &Store, name: &str, pinned: Pinned<'_>, keep: usize) -> Result<Vec<Removed>> {
     let Some(_lock) = store.try_lock_name(name)? else { return Ok(Vec::new()) };
     let guard = store.guard()?;
@@ -147,11 +151,12 @@ pub fn retire(store: &Store, name: &str, pinned: Pinned<'_>, keep: usize) -> Res
     Ok(removed)
 }
 
-/// Removes what is not needed; with `dry_run`, only returns what would be removed. `pinned` tells the store entries that containers
-/// run on; while it is asked, no container can take hold of another one.
+/// Removes what is not needed; with `dry_run`, only returns what would be removed. `pinned` returns
+/// the store entries that containers run on; while it runs, no container can start to use another
+/// entry.
 ///
 /// # Errors
-/// When the store cannot be read, or something cannot be removed.
+/// Returns an error if the store cannot be read, or if something cannot be removed.
 pub fn prune(store: &Store, pinned: Pinned<'_>, retention: Retention, dry_run: bool) -> Result<Vec<Removed>> {
     let mut removed = Vec::new();
     let Some(guard) = store.hold()? else { return Ok(removed) };
@@ -169,9 +174,9 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, retention: Retention, dry_run: b
         let Some(name) = name_of(&entry).filter(|_| !entry.starts_with('.') && !pinned.contains_key(&entry)) else {
             continue;
         };
-        // Between getting its place and its link, a new entry looks like an old one.
+        // A new entry looks like an old one between its publication and the creation of its link.
         let Some(_lock) = store.try_lock_name(name)? else { continue };
-        // The versions of an image that nothing stands for any more are not kept.
+        // If the name of an image is gone, none of its versions is kept.
         if store.target(name).is_none() {
             if !dry_run {
                 retired.push(store.retire(&store.entries().join(&entry))?);
@@ -195,7 +200,8 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, retention: Retention, dry_run: b
         unused.retire(store, &mut retired)?;
     }
     removed.extend(unused.names.iter().cloned().map(Removed::Layer));
-    // Removing takes a while, and what is removed has no name any more.
+    // Removing takes time, and the retired directories have no names that others could use, so the
+    // locks are released first.
     drop((guard, unused));
     drop(retired);
     removed.extend(leftovers);
@@ -203,11 +209,11 @@ pub fn prune(store: &Store, pinned: Pinned<'_>, retention: Retention, dry_run: b
     Ok(removed)
 }
 
-/// Layers that no entry has below its tree.
+/// Layers that no entry uses.
 #[derive(Default)]
 struct Unused {
     names: Vec<String>,
-    /// No import can begin to count on one.
+    /// The lock that keeps imports from starting to use one of the layers.
     _lock: Option<NameLock>,
 }
 
@@ -220,21 +226,22 @@ impl Unused {
     }
 }
 
-/// Finds them, as if what is in `removed` were gone. While an import may count on any layer, there are none.
+/// Determines the unused layers, as if the entries in `removed` were gone. There are none while an
+/// import may use any layer.
 fn unused(store: &Store, removed: &[Removed]) -> Result<Unused> {
     let Some(lock) = store.try_lock_name(LAYERS)? else { return Ok(Unused::default()) };
     let mut layers = names(&store.layers())?;
     let gone = |entry: &str| removed.iter().any(|removed| matches!(removed, Removed::Entry(name) if name == entry));
     for entry in names(&store.entries())?.iter().filter(|entry| name_of(entry).is_some() && !gone(entry)) {
-        // What an entry needs whose record is damaged cannot be told.
+        // The layers of an entry with a damaged record are unknown, so no layer counts as unused.
         let Ok(needed) = store.layers_of(entry) else { return Ok(Unused::default()) };
         layers.retain(|layer| !needed.contains(layer));
     }
     Ok(Unused { names: layers, _lock: Some(lock) })
 }
 
-/// Removes downloads, those not used for the longest time first, until the others are within the limit. One that an
-/// import has open stays readable for it.
+/// Removes downloads until the limit is met, those with the oldest last use first. An import that
+/// has a removed download open can still read it.
 pub(crate) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Vec<Removed>> {
     let mut blobs = Vec::new();
     for name in names(&store.blobs())? {
@@ -260,10 +267,12 @@ pub(crate) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Ve
     Ok(removed)
 }
 
-/// Removes an image with all its versions, unless `dry_run` asks only whether it could be. The caller has made sure that nothing uses it.
+/// Removes an image with all its versions; with `dry_run`, only checks whether it can be removed.
+/// The caller must ensure that no configuration uses it.
 ///
 /// # Errors
-/// When there is none, it is being imported, a container runs on it, or it cannot be removed.
+/// Returns an error if the image does not exist, is being imported, is in use by a running
+/// container, or cannot be removed.
 pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> Result<()> {
     check_name(name)?;
     if store.target(name).is_none() {
@@ -293,7 +302,8 @@ pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> R
     Ok(())
 }
 
-/// What is not as it was imported, in an image's own tree and in layers that were not looked at before.
+/// Returns the changed files of an image, in its own tree and in the lower layers that are not in
+/// `seen` yet.
 fn changes(image: &Imported, seen: &mut BTreeSet<PathBuf>) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     for tree in image.lower().iter().filter(|tree| seen.insert((*tree).clone())) {
@@ -305,10 +315,11 @@ fn changes(image: &Imported, seen: &mut BTreeSet<PathBuf>) -> Result<Vec<String>
     Ok(problems)
 }
 
-/// What is wrong with an image, or with all of them and the downloads; nothing if all is well.
+/// Verifies one image, or all images and downloads. Returns the problems; none if everything is
+/// intact.
 ///
 /// # Errors
-/// When the store cannot be read.
+/// Returns an error if the store cannot be read.
 pub fn verify(store: &Store, name: Option<&str>) -> Result<Vec<String>> {
     let mut problems = Vec::new();
     let mut seen = BTreeSet::new();

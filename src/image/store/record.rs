@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! What is remembered of an imported image: `image.json` in its store entry.
+//! The record of an imported image: `image.json` in its store entry.
 //!
-//! Everything that starting a container needs to know, so that no other module has to read image configurations.
-//! Pure; `store` reads and writes it.
+//! The record has everything that the start of a container needs, so no other module has to read
+//! image configurations. Pure; `store` reads and writes the record.
 
 use std::collections::BTreeMap;
 
@@ -17,101 +17,105 @@ use crate::image::trust::Accepted;
 use crate::model::Mode;
 use crate::unit::render_env;
 
-/// Version of what an import makes of an image. Part of the names of store entries: raising it makes every image
-/// be unpacked anew.
+/// The version of the result of an import. It is part of the names of store entries, so increasing
+/// it causes every image to be unpacked again.
 pub const FORMAT: u32 = 2;
 
 /// An imported image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ImageRecord {
-    /// [`FORMAT`] at the time of the import.
+    /// The value of [`FORMAT`] at the time of the import.
     pub format: u32,
-    /// The reference it was imported by, in full.
+    /// The full reference of the image.
     pub reference: String,
-    /// Digest of its manifest for its platform; of its configuration or archive where it has no manifest.
+    /// The digest of the manifest for the platform. For a source without manifests, it is the
+    /// digest of the configuration or of the archive.
     pub manifest: String,
-    /// Digest of the index that its reference stands for, which names the manifests for all platforms.
+    /// The digest of the index that the reference stands for, which names the manifests of all
+    /// platforms.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub index: Option<String>,
-    /// The mode that was asked for.
+    /// The requested mode.
     #[serde(with = "setting")]
     pub requested_mode: ModeSetting,
-    /// The platform that was asked for, as `ARCH/VARIANT`; empty for the machine's own.
+    /// The requested platform as `ARCH/VARIANT`; empty for the platform of the machine.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_platform: String,
-    /// What was asked for about packages; empty for what is usual.
+    /// The requested package installation; empty for the default.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub requested_installation: String,
-    /// The command that installed systemd, if it came without.
+    /// The command that installed systemd, if the image came without systemd.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub installed: Option<String>,
-    /// By which keys it was accepted; empty where no signature was asked for.
+    /// The keys by which the image was accepted; empty if no signature was required.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub accepted: Vec<Accepted>,
-    /// The shared layers that its tree is on top of, by name, the lowest first.
+    /// The names of the shared layers below the image's own tree, the lowest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub layers: Vec<String>,
-    /// The mode it has.
+    /// The mode of the image.
     pub mode: Mode,
-    /// Processor architecture in Go's spelling.
+    /// The processor architecture in the spelling of Go.
     pub architecture: String,
-    /// `ENTRYPOINT`
+    /// The words of `ENTRYPOINT`.
     pub entrypoint: Vec<String>,
-    /// `CMD`
+    /// The words of `CMD`.
     pub cmd: Vec<String>,
-    /// `ENV`, as `NAME=VALUE`
+    /// The variables of `ENV`, as `NAME=VALUE`.
     pub env: Vec<String>,
-    /// `USER`, resolved.
+    /// The resolved user of `USER`.
     pub user: User,
-    /// `WORKDIR`, absolute.
+    /// The path of `WORKDIR`, always absolute.
     pub working_dir: String,
-    /// `STOPSIGNAL`, as written; `None` means SIGTERM.
+    /// The signal of `STOPSIGNAL` as written; `None` stands for SIGTERM.
     pub stop_signal: Option<String>,
-    /// `EXPOSE`, as `80/tcp` or `80-90/udp`.
+    /// The ports of `EXPOSE`, as `80/tcp` or `80-90/udp`.
     pub exposed_ports: Vec<String>,
-    /// `VOLUME`, absolute paths.
+    /// The absolute paths of `VOLUME`.
     pub volumes: Vec<String>,
-    /// `LABEL`
+    /// The labels of `LABEL`.
     pub labels: BTreeMap<String, String>,
-    /// `HEALTHCHECK`
+    /// The health check of `HEALTHCHECK`.
     pub healthcheck: Option<Healthcheck>,
 }
 
-/// What is known of an image before it is unpacked.
+/// The properties of an image that are known before it is unpacked.
 #[derive(Debug, Clone, Copy)]
 pub struct Known<'a> {
-    /// The reference in full.
+    /// The full reference.
     pub reference: &'a str,
-    /// What it is addressed by.
+    /// The address of the image.
     pub address: &'a Address,
-    /// By which keys it was accepted.
+    /// The keys by which the image was accepted.
     pub accepted: &'a [Accepted],
-    /// `Mode=`
+    /// The value of `Mode=`.
     pub mode: ModeSetting,
-    /// `Arch=` and `Variant=`
+    /// The values of `Arch=` and `Variant=`.
     pub platform: &'a PlatformSetting,
 }
 
 impl ImageRecord {
-    /// Whether a digest is that of its manifest or of its index.
+    /// Whether a digest is that of the manifest or of the index.
     #[must_use]
     pub fn is(&self, digest: &str) -> bool {
         self.manifest == digest || self.index.as_deref() == Some(digest)
     }
 
-    /// The digest by which machines of all platforms can ask for the image.
+    /// Returns the digest by which machines of all platforms can request the image.
     #[must_use]
     pub fn shared(&self) -> &str {
         self.index.as_ref().unwrap_or(&self.manifest)
     }
 
-    /// Whether this is what would be imported again for the same wishes.
+    /// Whether the image satisfies the same request, so that a new import would yield the same
+    /// result.
     #[must_use]
-    pub fn suits(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
+    pub fn satisfies(&self, reference: &str, mode: ModeSetting, platform: &PlatformSetting) -> bool {
         self.reference == reference && self.requested_mode == mode && self.requested_platform == platform.to_string()
     }
 
-    /// Puts together what is known after unpacking. Gives the record, and what in the configuration had to be ignored.
+    /// Creates the record of an unpacked image. The second result lists the settings of the
+    /// configuration that are invalid and ignored.
     #[must_use]
     pub fn new(known: Known<'_>, mode: Mode, config: ImageConfig, user: User) -> (Self, Vec<String>) {
         let execution = config.config;
@@ -121,7 +125,7 @@ impl ImageRecord {
         ignored.extend(bad_volumes.iter().map(|path| format!("volume {path:?}")));
         let (_, bad_variables) = render_env(&execution.env);
         ignored.extend(bad_variables.iter().map(|variable| format!("variable {variable:?}")));
-        // Docker takes a relative working directory from the root.
+        // Docker resolves a relative working directory against the root directory.
         let slash = if execution.working_dir.starts_with('/') { "" } else { "/" };
         let healthcheck = execution.checked_by();
         let record = Self {
@@ -151,7 +155,7 @@ impl ImageRecord {
         (record, ignored)
     }
 
-    /// The image's health check, with what it does not say filled in.
+    /// Returns the health check of the image, with defaults for missing values.
     #[must_use]
     pub fn health(&self) -> Option<Health> {
         let check = self.healthcheck.as_ref()?;
@@ -170,7 +174,7 @@ impl ImageRecord {
     }
 }
 
-/// `Mode=` in the words of the configuration.
+/// Serializes `Mode=` in the spelling of the configuration.
 mod setting {
     use serde::{Deserialize as _, Deserializer, Serializer};
 

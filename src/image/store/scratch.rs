@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Directories in the store that imports work in, and that what is removed passes through: locked by whoever they belong
-//! to, so that those of a process that was killed can be told from those in use.
+//! Scratch directories in the store, in which imports work and which hold entries until they are
+//! removed. The owning process locks its directory, so the directory of a killed process can be
+//! recognized.
 
 use std::fs::{self, File};
 use std::io::ErrorKind;
@@ -13,10 +14,10 @@ use nix::fcntl::{Flock, FlockArg};
 use crate::image::store::{Store, lock};
 use crate::rootdir::tree;
 
-/// Prefix of directories that imports work in.
+/// Prefix of the names of scratch directories.
 const SCRATCH: &str = ".import-";
 
-/// A directory to work in, locked. Removed when dropped, unless it was published.
+/// A locked scratch directory. It is removed when it is dropped, unless it was published.
 #[derive(Debug)]
 pub struct Scratch {
     store: PathBuf,
@@ -26,7 +27,8 @@ pub struct Scratch {
 }
 
 impl Store {
-    /// The directories of imports that are no longer running; removed when dropped. The caller holds the guard.
+    /// Returns the directories of imports that are no longer running; they are removed when they
+    /// are dropped. The caller must hold the guard.
     pub(crate) fn abandoned(&self) -> Result<Vec<Scratch>> {
         let store = self.entries();
         let mut abandoned = Vec::new();
@@ -41,7 +43,7 @@ impl Store {
         Ok(abandoned)
     }
 
-    /// A fresh directory to work in. Removes those of imports that are no longer running.
+    /// Creates a scratch directory, and removes those of imports that are no longer running.
     pub(crate) fn scratch(&self) -> Result<Scratch> {
         let store = self.entries();
         let guard = self.guard()?;
@@ -51,7 +53,8 @@ impl Store {
             let name = format!("{SCRATCH}{serial}");
             match fs::DirBuilder::new().mode(0o700).create(store.join(&name)) {
                 Ok(()) => break name,
-                // Another thread, or an abandoned one that will be gone in a moment.
+                // The directory belongs to another thread, or to an interrupted import and is about
+                // to be removed.
                 Err(error) if error.kind() == ErrorKind::AlreadyExists => serial.push('x'),
                 Err(error) => return Err(error).context("creating a directory to import into"),
             }
@@ -66,8 +69,8 @@ impl Store {
         Ok(scratch)
     }
 
-    /// Takes the name from an entry or layer that nothing leads to any more; it is removed when what is returned is dropped.
-    /// The caller holds the guard.
+    /// Renames an entry or layer that is no longer referred to; it is removed when the result is
+    /// dropped. The caller must hold the guard.
     pub(crate) fn retire(&self, path: &Path) -> Result<Scratch> {
         let last = path.file_name().unwrap_or_default().to_string_lossy();
         let (store, name) = (self.entries(), format!("{SCRATCH}{last}"));
@@ -81,35 +84,35 @@ impl Store {
 }
 
 impl Scratch {
-    /// What it is called.
+    /// Returns the name of the directory.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Waits until the disk has it.
+    /// Waits until the content is written to disk.
     pub(crate) fn sync(&self) -> Result<()> {
         nix::unistd::syncfs(&*self.lock).context("syncing the unpacked image")
     }
 
-    /// The directories of new layers in it.
+    /// Returns the directories of the new layers in it.
     pub(crate) fn layers(&self) -> Result<Vec<PathBuf>> {
         let entries = fs::read_dir(self.path().join("layers")).context("reading the new layers")?;
         entries.map(|entry| Ok(entry.context("reading the new layers")?.path())).collect()
     }
 
-    /// Leaves it alone.
+    /// Keeps the directory when it is dropped.
     pub(crate) fn keep(mut self) {
         self.published = true;
     }
 
-    /// Gives it the name of a store entry, and so to whoever wants it.
+    /// Renames the directory to a store entry, so that it becomes available.
     pub(crate) fn publish(mut self, entry: &str) -> Result<()> {
         fs::rename(self.path(), self.store.join(entry)).context("giving the store entry its name")?;
         self.published = true;
         Ok(())
     }
 
-    /// Where it is.
+    /// Returns the path of the directory.
     pub(crate) fn path(&self) -> PathBuf {
         self.store.join(&self.name)
     }
@@ -120,7 +123,7 @@ impl Drop for Scratch {
         if !self.published
             && let Ok(store) = tree::Tree::open(&self.store)
         {
-            // What cannot be removed now is removed by the next import.
+            // The next import removes what cannot be removed now.
             let _ = tree::remove(store.root(), self.name.as_bytes());
         }
     }
@@ -132,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn abandoned_work_is_removed_and_live_work_is_not() {
+    fn abandoned_directories_are_removed_and_locked_ones_kept() {
         let dir = tempfile::tempdir().unwrap();
         let store = Store::open(dir.path());
         store.prepare().unwrap();

@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: MIT
-//! Reading ahead on a thread of its own, so that decompression and unpacking go on at the same time.
+//! Reads ahead in a separate thread, so that decompression and unpacking run in parallel.
 //!
-//! At most [`CHUNKS`] pieces are in memory, whatever the size of the stream. Must not know what is read.
+//! At most [`CHUNKS`] pieces wait between two threads, whatever the size of the stream. This module
+//! must not know the content.
 
 use std::io::{self, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 use std::thread::Scope;
 
-/// Bytes of one piece.
+/// Size of a piece in bytes.
 const CHUNK: usize = 256 << 10;
-/// Pieces between the two threads.
+/// Maximum number of pieces between two threads.
 const CHUNKS: usize = 8;
 
-/// The first bytes of a buffer that is used again and again, so that it is cleared only once.
+/// The first `length` bytes of a buffer. Buffers are reused, so that they are zeroed only once.
 #[derive(Debug, Default)]
 struct Piece {
     buffer: Vec<u8>,
@@ -25,17 +26,17 @@ impl Piece {
     }
 }
 
-/// What the thread has read.
+/// The stream of the pieces that the thread has read.
 #[derive(Debug)]
 pub struct Ahead {
     full: Receiver<io::Result<Piece>>,
-    /// Used buffers go back to be filled again.
+    /// Used buffers are sent back to be filled again.
     empty: Sender<Vec<u8>>,
     piece: Piece,
     at: usize,
 }
 
-/// Starts reading `reader` to its end. The thread ends early when what is returned here is dropped.
+/// Starts reading `reader` to its end. The thread ends early when the result is dropped.
 pub fn ahead<'scope, R: Read + Send + 'scope>(scope: &'scope Scope<'scope, '_>, reader: R) -> Ahead {
     let (sender, full) = sync_channel(CHUNKS);
     let (empty, returned) = channel();
@@ -44,7 +45,7 @@ pub fn ahead<'scope, R: Read + Send + 'scope>(scope: &'scope Scope<'scope, '_>, 
 }
 
 impl Ahead {
-    /// Has a thread look at each piece in between, and refuse it.
+    /// Passes each piece to `look` in another thread. An error of `look` ends the stream.
     #[must_use]
     pub fn seen_by<'scope, F: FnMut(&[u8]) -> io::Result<()> + Send + 'scope>(
         self,
@@ -72,14 +73,15 @@ fn fill(mut reader: impl Read, full: &SyncSender<io::Result<Piece>>, returned: &
         buffer.resize(CHUNK, 0);
         let result = read_whole(&mut reader, &mut buffer);
         let more = result.as_ref().is_ok_and(|length| *length == CHUNK);
-        // What came before a failure is of no use: the layer is refused anyway.
+        // The data before a failure is not used, because the layer is refused anyway.
         if full.send(result.map(|length| Piece { buffer, length })).is_err() || !more {
             return;
         }
     }
 }
 
-/// Fills `buffer` as far as there is something to read. Gives how much there was.
+/// Fills `buffer` as far as possible. Returns the number of bytes, which is smaller only at the end
+/// of the stream.
 pub(crate) fn read_whole(reader: &mut impl Read, buffer: &mut [u8]) -> io::Result<usize> {
     let mut length = 0;
     while let Some(rest) = buffer.get_mut(length..).filter(|rest| !rest.is_empty()) {
@@ -97,7 +99,7 @@ impl Read for Ahead {
     fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
         if self.at >= self.piece.length {
             let used = std::mem::take(&mut self.piece);
-            // The thread may be done.
+            // The thread may have ended already.
             let _ = self.empty.send(used.buffer);
             self.at = 0;
             match self.full.recv() {
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_arrives_in_order() {
+    fn all_bytes_arrive_in_order() {
         for length in [0, 1, CHUNK - 1, CHUNK, CHUNK + 1, 20 * CHUNK + 7] {
             let bytes: Vec<u8> = (0..length).map(|n| u8::try_from(n % 251).unwrap()).collect();
             let (mut out, mut seen) = (Vec::new(), Vec::new());
@@ -147,13 +149,13 @@ mod tests {
     }
 
     #[test]
-    fn failures_arrive_and_a_reader_that_leaves_ends_the_thread() {
+    fn errors_are_passed_on_and_a_dropped_reader_ends_the_thread() {
         std::thread::scope(|scope| {
             let mut reader = ahead(scope, Broken(100));
             assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap_err().to_string(), "broken");
             let mut reader = ahead(scope, Broken(u64::MAX)).seen_by(scope, |_: &[u8]| Err(io::Error::other("refused")));
             assert_eq!(reader.read_to_end(&mut Vec::new()).unwrap_err().to_string(), "refused");
-            // All of these threads end, or the scope would not.
+            // All of these threads end, otherwise the scope would not return.
             drop(ahead(scope, Broken(u64::MAX)).seen_by(scope, |_: &[u8]| Ok(())));
         });
     }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Decompression of layers and archives, chosen by content.
+//! Decompresses layers and archives; the content determines the algorithm.
 //!
-//! The media type of a layer is advice only: what the first bytes say decides, as in every other importer. Must not
-//! bound anything itself; the caller counts what comes out.
+//! The media type of a layer is ignored in favour of the first bytes, as in other importers. This
+//! module does not limit the output; the caller counts it.
 
 use std::io::{BufRead as _, BufReader, Read};
 
@@ -11,32 +11,33 @@ use bzip2::bufread::MultiBzDecoder;
 use flate2::bufread::MultiGzDecoder;
 use lzma_rust2::XzReader;
 
-/// Read-ahead in front of a decoder.
+/// Size of the buffer in front of a decoder, in bytes.
 const BUFFER: usize = 128 << 10;
 
-/// Memory for the dictionary of an xz stream, in KiB: what `xz -9` needs, and a little. The stream itself says how much
-/// it wants, up to 4 GiB.
+/// Maximum size in KiB of the dictionary of an xz stream, slightly more than `xz -9` needs. A
+/// stream may request up to 4 GiB.
 const XZ_MEMORY: u32 = 72 << 10;
 
-/// How a stream is compressed.
+/// The compression of a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Compression {
-    /// Not at all.
+    /// The stream is not compressed.
     None,
-    /// gzip, of any number of members.
+    /// gzip with any number of members.
     Gzip,
-    /// Zstandard, of any number of frames.
+    /// Zstandard with any number of frames.
     Zstd,
-    /// xz, of any number of streams.
+    /// xz with any number of streams.
     Xz,
-    /// bzip2, of any number of streams.
+    /// bzip2 with any number of streams.
     Bzip2,
 }
 
-/// Tells the compression from the first bytes of a stream.
+/// Detects the compression by the first bytes of a stream.
 #[must_use]
 pub fn detect(start: &[u8]) -> Compression {
-    // A Zstandard stream may begin with a skippable frame, magic 0x184D2A50 to 0x184D2A5F (RFC 8878, section 3.1.2).
+    // A Zstandard stream may start with a skippable frame, magic 0x184D2A50 to 0x184D2A5F (RFC
+    // 8878, section 3.1.2).
     match start {
         [0x1f, 0x8b, ..] => Compression::Gzip,
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => Compression::Zstd,
@@ -46,10 +47,10 @@ pub fn detect(start: &[u8]) -> Compression {
     }
 }
 
-/// Looks at the first bytes of `reader` and gives a reader of the uncompressed content.
+/// Returns a reader of the decompressed content of `reader`.
 ///
 /// # Errors
-/// When nothing can be read.
+/// Returns an error if the first bytes cannot be read.
 pub fn decoder<'a>(reader: impl Read + Send + 'a) -> Result<Box<dyn Read + Send + 'a>> {
     let mut reader = BufReader::with_capacity(BUFFER, reader);
     let start = reader.fill_buf().context("reading its beginning")?;
@@ -94,16 +95,16 @@ mod tests {
         encoder.finish().unwrap()
     }
 
-    /// `xz -9` of "xz content".
+    /// The output of `xz -9` for "xz content".
     const XZ: &str = "fd377a585a000004e6d6b446020021011c00000010cf58cc010009787a20636f6e74656e74000000448dfa92290b\
                       574d0001220a151ae1671fb6f37d010000000004595a";
-    /// "xz " and "twice", each compressed by itself.
+    /// The texts "xz " and "twice", compressed separately.
     const XZ_TWICE: &str = "fd377a585a000004e6d6b4460200210116000000742fe5a3010002787a200000370e309f901021bf00011b030b\
                             2fb9101fb6f37d010000000004595afd377a585a000004e6d6b4460200210116000000742fe5a30100047477\
                             69636500000000ab2f5b6eb843fd1800011d05b82d80af1fb6f37d010000000004595a";
 
     #[test]
-    fn by_content() {
+    fn the_compression_is_detected_by_the_content() {
         assert_eq!(decode(b"plain"), b"plain");
         assert_eq!(decode(b""), b"");
         assert_eq!(decode(&gzip(b"zipped")), b"zipped");
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn several_members() {
+    fn several_members_are_decompressed() {
         let mut bytes = gzip(b"one ");
         bytes.extend(gzip(b"two"));
         assert_eq!(decode(&bytes), b"one two");
@@ -125,9 +126,10 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_that_wants_too_much_memory() {
+    fn an_xz_stream_with_a_huge_dictionary_is_refused() {
         let mut bomb = unhex(XZ);
-        // The size of the dictionary: 4 GiB - 1. Then the checksum of the block header.
+        // The size of the dictionary becomes 4 GiB - 1, and the checksum of the block header is
+        // adjusted.
         *bomb.get_mut(16).unwrap() = 40;
         let mut crc = flate2::Crc::new();
         crc.update(bomb.get(12..20).unwrap());
@@ -137,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_noticed() {
+    fn truncated_streams_are_refused() {
         for good in [gzip(b"some content"), bzip2(b"some content"), unhex(XZ)] {
             let mut out = Vec::new();
             let cut = good.get(..good.len() - 5).unwrap();

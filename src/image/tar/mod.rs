@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Archives: decompression, the members of a tar file, sparse files and extended headers.
+//! Reads archives: decompression, the members of tar files, sparse files and extended headers.
 
 pub mod ahead;
 pub mod compress;

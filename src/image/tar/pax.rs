@@ -1,43 +1,47 @@
 // SPDX-License-Identifier: MIT
-//! PAX extended headers: `LENGTH KEY=VALUE\n` records, as POSIX pax(1) defines them.
+//! PAX extended headers: records `LENGTH KEY=VALUE\n`, as defined by POSIX pax(1).
 //!
-//! Records are cut by their length, never at newlines, because extended attribute values are binary. Pure.
+//! Records are split by their length and never at newlines, because extended attributes have binary
+//! values. Pure.
 
 use std::io;
 
-/// What the extended header of one member overrides.
+/// The values that an extended header overrides for one member.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Overrides {
-    /// `path`
+    /// The key `path`.
     pub path: Option<Vec<u8>>,
-    /// `linkpath`
+    /// The key `linkpath`.
     pub link: Option<Vec<u8>>,
-    /// `size`
+    /// The key `size`, in bytes.
     pub size: Option<u64>,
-    /// `uid`
+    /// The key `uid`.
     pub uid: Option<u64>,
-    /// `gid`
+    /// The key `gid`.
     pub gid: Option<u64>,
-    /// `mtime`: seconds and nanoseconds, the latter never negative
+    /// The key `mtime`, as seconds and nanoseconds. The nanoseconds are never negative.
     pub mtime: Option<(i64, i64)>,
-    /// `SCHILY.xattr.NAME`
+    /// The keys `SCHILY.xattr.NAME`, as names and values.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// `GNU.sparse.*`: the member's body is not the file's content.
+    /// The keys `GNU.sparse.*`. With them, the body of the member is not the plain content of the
+    /// file.
     pub sparse: Option<Sparse>,
 }
 
-/// What the records of a sparse file say, in any of the versions that GNU tar has written (its manual, "Sparse Formats").
+/// The records of a sparse file, in any version that GNU tar has written (its manual, "Sparse
+/// Formats").
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub struct Sparse {
-    /// `major` and `minor`; versions 0.0 and 0.1 may leave them out.
+    /// The keys `major` and `minor`, which may be missing in versions 0.0 and 0.1.
     pub version: (Option<u64>, Option<u64>),
-    /// `name`: the file's own; the header's may be a made-up one.
+    /// The key `name`: the name of the file. The name in the header may be artificial.
     pub name: Option<Vec<u8>>,
-    /// `size` or `realsize`, holes included.
+    /// The key `size` or `realsize`: the size in bytes including holes.
     pub size: Option<u64>,
-    /// `numblocks`: how many pieces there are.
+    /// The key `numblocks`: the number of segments.
     pub pieces: Option<u64>,
-    /// Offsets and lengths in turn: of `map`, or of `offset` and `numbytes`. Version 1.0 has them in the body.
+    /// Alternating offsets and lengths, of `map`, or of `offset` and `numbytes`. Version 1.0 has
+    /// them in the body.
     pub map: Vec<u64>,
 }
 
@@ -48,7 +52,7 @@ fn bad(text: &str) -> io::Error {
 /// Parses the body of one extended header.
 ///
 /// # Errors
-/// When a record is malformed, or a known key has a value that cannot be.
+/// Returns an error if a record is malformed, or if a known key has an invalid value.
 pub fn parse(mut bytes: &[u8]) -> io::Result<Overrides> {
     let mut out = Overrides::default();
     while !bytes.is_empty() {
@@ -110,7 +114,7 @@ fn sparse(out: &mut Sparse, key: &[u8], value: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// A number without a sign.
+/// Parses an unsigned decimal number.
 pub(crate) fn number(digits: &[u8]) -> io::Result<u64> {
     if digits.is_empty() || digits.len() > 20 || !digits.iter().all(u8::is_ascii_digit) {
         return Err(bad("a number was expected"));
@@ -119,7 +123,7 @@ pub(crate) fn number(digits: &[u8]) -> io::Result<u64> {
     text.parse().map_err(|_| bad("number out of range"))
 }
 
-/// Decimal seconds with an optional fraction and sign, rounded towards the past as a time before 1970 needs.
+/// Parses decimal seconds with an optional sign and fraction. Times before 1970 are rounded down.
 fn time(text: &[u8]) -> io::Result<(i64, i64)> {
     let (negative, text) = match text.strip_prefix(b"-") {
         Some(rest) => (true, rest),
@@ -171,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn times() {
+    fn times_have_fractions_and_signs() {
         for (text, want) in [
             ("0", (0, 0)),
             ("1.000000001", (1, 1)),
@@ -187,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn maps_of_sparse_files() {
+    fn maps_of_sparse_files_are_read_in_all_versions() {
         let old =
             [("size", "9"), ("numblocks", "2"), ("offset", "1"), ("numbytes", "2"), ("offset", "5"), ("numbytes", "0")];
         let new = [("name", "real"), ("map", "1,2,5,0"), ("size", "9"), ("numblocks", "2")];
@@ -206,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn malformed_is_an_error() {
+    fn malformed_records_are_refused() {
         for bad in [&b"x"[..], b"5 a=b", b"99 a=b\n", b"6 a=bX", b"4 ab\n", b"0 a=b\n", b"1 a=b\n", b"-3 a=b\n"] {
             assert!(parse(bad).is_err(), "{}", bad.escape_ascii());
         }

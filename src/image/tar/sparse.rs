@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Where the data of a sparse file goes, in every form that GNU tar has given such maps (its manual, "Sparse Formats").
+//! Reads the maps of sparse files, in all formats of GNU tar (its manual, "Sparse Formats").
 
 use std::io::Read;
 
@@ -9,22 +9,23 @@ use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 use super::pax;
 use crate::image::tar::tarstream::{BLOCK, TarStream};
 
-/// Pieces of one sparse file.
+/// Maximum number of segments of a sparse file.
 const MAX_SEGMENTS: usize = 1 << 16;
-/// What is being read when a map is found wanting.
+/// The context of errors about a map.
 const MAP: &str = "the map of a sparse file";
 
-/// One piece of a sparse file: data of `length` bytes at `offset`.
+/// A segment of a sparse file: `length` bytes of data at `offset`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// Where the data goes.
+    /// The position of the data in the file, in bytes.
     pub offset: u64,
-    /// How many bytes of the body it takes.
+    /// The number of bytes of data.
     pub length: u64,
 }
 
 impl<R: Read> TarStream<R> {
-    /// Size and map of an old GNU sparse file: four pieces in the header, more in blocks after it.
+    /// Returns the size and the map of an old GNU sparse file: four segments are in the header,
+    /// more are in blocks after it.
     pub(crate) fn gnu_map(&mut self, header: &Header) -> Result<(u64, Vec<Segment>)> {
         let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
         let real = gnu.real_size().context("real size field")?;
@@ -35,7 +36,7 @@ impl<R: Read> TarStream<R> {
         let mut extended = gnu.is_extended();
         while extended {
             let mut block = GnuExtSparseHeader::new();
-            // The blocks of the map are not counted in the size of the body.
+            // The size of the body does not include the blocks of the map.
             self.reader.read_exact(block.as_mut_bytes()).context(MAP)?;
             for entry in &block.sparse {
                 add_entry(&mut segments, entry)?;
@@ -45,7 +46,7 @@ impl<R: Read> TarStream<R> {
         Ok((real, segments))
     }
 
-    /// Size and map of a sparse file in one of the PAX versions.
+    /// Returns the size and the map of a sparse file in one of the PAX versions.
     pub(crate) fn pax_map(&mut self, sparse: &pax::Sparse) -> Result<(u64, Vec<Segment>)> {
         let real = sparse.size.context("is a sparse file that does not say its size")?;
         let mut segments = Vec::new();
@@ -57,7 +58,7 @@ impl<R: Read> TarStream<R> {
                     let (offset, length) = (self.line(&mut left)?, self.line(&mut left)?);
                     add_segment(&mut segments, Segment { offset, length })?;
                 }
-                // The data begins with a block of its own.
+                // The data starts at the next block boundary.
                 let mut padding = [0; BLOCK];
                 self.read_exact(padding.get_mut(..left).unwrap_or_default()).context(MAP)?;
             }
@@ -76,7 +77,8 @@ impl<R: Read> TarStream<R> {
         Ok((real, segments))
     }
 
-    /// A number and a newline of a map in the body, `left` being what there is of the current block.
+    /// Reads a line of a map in the body, which has one number. `left` is the number of remaining
+    /// bytes of the current block.
     fn line(&mut self, left: &mut usize) -> Result<u64> {
         let mut digits = Vec::new();
         loop {
@@ -108,7 +110,7 @@ fn add_segment(segments: &mut Vec<Segment>, segment: Segment) -> Result<()> {
     Ok(())
 }
 
-/// Makes sure that pieces are in order, inside the file, and together as long as what is stored.
+/// Checks that segments are in order, within the file, and together as long as the stored data.
 pub(crate) fn fits(segments: &[Segment], real: u64, stored: u64) -> Result<()> {
     let mut end = 0;
     let mut total = 0_u64;

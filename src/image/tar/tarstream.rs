@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! The members of a tar stream, read forward once, with every size bounded.
+//! Reads the members of a tar stream once from the beginning to the end, with limits on all sizes.
 //!
-//! The `tar` crate decodes the headers; the framing is ours, because the crate's iterator reads extension headers of
-//! any size into memory and cuts PAX records at newlines. Where readers of the format disagree, the container world's
-//! reader (Go's archive/tar) is followed, so that one image means the same everywhere. Must not touch the file system.
+//! The `tar` crate decodes the headers. The framing is implemented here, because the iterator of
+//! the crate reads extension headers of any size into memory and splits PAX records at newlines.
+//! Where tar readers disagree, this one follows Go's archive/tar, which container tools use, so
+//! that an image has the same content everywhere. This module must not access the file system.
 
 use std::io::{self, Read};
 
@@ -15,60 +16,60 @@ use super::pax;
 use crate::image::tar::sparse::{Segment, fits};
 
 pub(crate) const BLOCK: usize = 512;
-/// An extension header (long name, PAX records) may have this many bytes. Extended attributes are limited to 64 KiB
-/// each by the kernel, so nothing real comes near.
+/// Maximum size in bytes of an extension header (long name, PAX records). The kernel limits
+/// extended attributes to 64 KiB each, so real headers are far smaller.
 const MAX_EXTENSION: u64 = 1 << 20;
-/// The kernel's `PATH_MAX`, without the terminating NUL.
+/// The kernel's `PATH_MAX` without the terminating NUL.
 const MAX_PATH: usize = 4095;
 
-/// What a member is.
+/// The type of a member.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Regular file; its content follows.
+    /// A regular file, whose content follows.
     File,
-    /// Directory.
+    /// A directory.
     Directory,
-    /// Symbolic link to `link`.
+    /// A symbolic link to `link`.
     Symlink,
-    /// Another name of `link`.
+    /// A hard link to `link`.
     HardLink,
-    /// Character device.
+    /// A character device.
     Char,
-    /// Block device.
+    /// A block device.
     Block,
-    /// Named pipe.
+    /// A named pipe.
     Fifo,
 }
 
-/// One member, its extension headers already applied.
+/// A member with its extension headers applied.
 #[derive(Debug, Clone)]
 pub struct Member {
-    /// Name as written, including leading `./` and trailing `/`.
+    /// The name as written, including a leading `./` and a trailing `/`.
     pub path: Vec<u8>,
-    /// Target of a symbolic or hard link.
+    /// The target of a symbolic or hard link.
     pub link: Vec<u8>,
-    /// Type.
+    /// The type of the member.
     pub kind: Kind,
-    /// Permission bits with setuid, setgid and sticky.
+    /// The permission bits with setuid, setgid and sticky.
     pub mode: u32,
-    /// Numeric owner.
+    /// The numeric owner.
     pub uid: u32,
-    /// Numeric group.
+    /// The numeric group.
     pub gid: u32,
-    /// Seconds and nanoseconds.
+    /// The modification time as seconds and nanoseconds.
     pub mtime: (i64, i64),
-    /// Size of the file, holes included.
+    /// The size of the file in bytes, including holes.
     pub size: u64,
-    /// Device numbers, major and minor.
+    /// The major and minor device number.
     pub device: (u32, u32),
-    /// Extended attributes by full name.
+    /// The extended attributes as full names and values.
     pub xattrs: Vec<(Vec<u8>, Vec<u8>)>,
-    /// Where the data of a sparse file goes; `None` for an ordinary file.
+    /// The map of a sparse file; `None` for any other file.
     pub segments: Option<Vec<Segment>>,
 }
 
-/// Reads members from a stream. After [`TarStream::next_member`] returned a file, its content is read through the
-/// [`Read`] implementation; what is left of it is skipped by the next call.
+/// Reads members from a stream. After [`TarStream::next_member`] has returned a file, the content
+/// is read through the [`Read`] implementation. The next call skips the rest of the content.
 #[derive(Debug)]
 pub struct TarStream<R> {
     pub(crate) reader: R,
@@ -93,27 +94,28 @@ impl<R: Read> Read for TarStream<R> {
 }
 
 impl<R: Read> TarStream<R> {
-    /// Starts reading at the first header.
+    /// Creates a reader that starts at the first header.
     pub fn new(reader: R) -> Self {
         Self { reader, body: 0, padding: 0 }
     }
 
-    /// The stream itself, for its position: behind the header of the member returned last.
+    /// Returns the inner stream. Its position is behind the header of the last returned member.
     #[must_use]
     pub fn inner(&self) -> &R {
         &self.reader
     }
 
-    /// Gives the stream back, wherever it is.
+    /// Returns the inner stream at its current position.
     #[must_use]
     pub fn into_inner(self) -> R {
         self.reader
     }
 
-    /// The next member, or `None` at the end of the archive.
+    /// Returns the next member, or `None` at the end of the archive.
     ///
     /// # Errors
-    /// When the archive is malformed, truncated or exceeds a bound, or reading fails.
+    /// Returns an error if the archive is malformed, truncated or exceeds a limit, or if reading
+    /// fails.
     pub fn next_member(&mut self) -> Result<Option<Member>> {
         let mut long_name = None;
         let mut long_link = None;
@@ -133,7 +135,8 @@ impl<R: Read> TarStream<R> {
                 EntryType::XHeader => {
                     overrides = Some(pax::parse(&self.extension(size)?)?);
                 }
-                // Records for all members that follow. Go and Docker ignore them, `git archive` puts a comment there.
+                // These records apply to all following members. Go and Docker ignore them; `git
+                // archive` stores a comment in them.
                 EntryType::XGlobalHeader => drop(self.extension(size)?),
                 kind => {
                     let mut overrides = overrides.unwrap_or_default();
@@ -163,7 +166,8 @@ impl<R: Read> TarStream<R> {
             bail!("has a name or link target of more than {MAX_PATH} bytes");
         }
         let kind = match kind {
-            // Archives from before POSIX tell a directory by its name.
+            // In archives from before POSIX, a directory is recognized by the slash at the end of
+            // its name.
             EntryType::Regular if path.ends_with(b"/") => Kind::Directory,
             EntryType::Regular | EntryType::Continuous | EntryType::GNUSparse => Kind::File,
             EntryType::Directory => Kind::Directory,
@@ -175,7 +179,7 @@ impl<R: Read> TarStream<R> {
             other => bail!("has the unknown type `{}`", [other.as_byte()].escape_ascii()),
         };
         let mut size = overrides.size.map_or_else(|| entry_size(header), Ok)?;
-        // Only files have a body, whatever the size field of the others says: so Go reads it.
+        // Go ignores the size field of members other than files, which have no body.
         if kind != Kind::File {
             size = 0;
         }
@@ -223,7 +227,7 @@ impl<R: Read> TarStream<R> {
         let left = self.body.saturating_add(self.padding);
         if left > 0 {
             let skipped = io::copy(&mut (&mut self.reader).take(left), &mut io::sink()).context("skipping a body")?;
-            // Some writers leave out the padding of the very last file.
+            // Some programs omit the padding of the last file.
             if skipped < self.body {
                 bail!("the archive ends inside a file");
             }
@@ -243,7 +247,7 @@ impl<R: Read> TarStream<R> {
         Ok(bytes)
     }
 
-    /// The next header block; `None` at the end mark or at the end of the stream.
+    /// Returns the next header, or `None` at the end mark or at the end of the stream.
     fn header(&mut self) -> Result<Option<Header>> {
         let mut header = Header::new_old();
         if !self.block(header.as_mut_bytes())? {
@@ -258,7 +262,8 @@ impl<R: Read> TarStream<R> {
         }
         let wanted = number(&header.as_old().cksum);
         let wanted = wanted.context("a header has no readable checksum; this is not a tar archive")?;
-        // The checksum field itself counts as blanks. Some writers took the bytes for signed numbers (POSIX, pax, "ustar Interchange Format").
+        // The checksum field itself counts as blanks. Some programs sum the bytes as signed numbers
+        // (POSIX, pax, "ustar Interchange Format").
         let bytes =
             header.as_bytes().iter().enumerate().map(|(at, byte)| if (148..156).contains(&at) { b' ' } else { *byte });
         let unsigned: i64 = bytes.clone().map(i64::from).sum();
@@ -269,7 +274,7 @@ impl<R: Read> TarStream<R> {
         Ok(Some(header))
     }
 
-    /// Fills one block, or tells that the stream ended exactly before it.
+    /// Fills one block. Returns false if the stream has ended right before the block.
     fn block(&mut self, block: &mut [u8; BLOCK]) -> Result<bool> {
         match read_whole(&mut self.reader, block).context("reading a header")? {
             0 => Ok(false),
@@ -279,8 +284,9 @@ impl<R: Read> TarStream<R> {
     }
 }
 
-/// A number in a header: octal digits with blanks and NULs around them, none of which is zero, or a binary number in two's complement,
-/// as GNU tar writes what has too many digits (Go, archive/tar/strconv.go).
+/// Parses a number in a header: octal digits with blanks and NULs around them, where no digits mean
+/// zero; or a binary number in two's complement, which GNU tar writes for values with too many
+/// digits (Go, archive/tar/strconv.go).
 fn number(field: &[u8]) -> Result<i64> {
     let wrong = || format!("`{}` is no number", field.escape_ascii());
     if let Some((first, rest)) = field.split_first()
@@ -288,7 +294,7 @@ fn number(field: &[u8]) -> Result<i64> {
     {
         let negative = first & 0x40 != 0;
         let start = i128::from(first & 0x3f) - if negative { 0x40 } else { 0 };
-        // Fields have up to twelve bytes, so this cannot overflow.
+        // Fields have at most twelve bytes, so this cannot overflow.
         let value = rest.iter().take(14).fold(start, |sum, byte| sum * 256 + i128::from(*byte));
         return i64::try_from(value).with_context(wrong);
     }
@@ -309,7 +315,7 @@ fn entry_size(header: &Header) -> Result<u64> {
     number(&header.as_old().size).and_then(|size| Ok(u64::try_from(size)?)).context("size field")
 }
 
-/// Device numbers, which only headers with a magic have, whatever the version bytes are.
+/// Returns the device numbers. Only headers with a magic have them, whatever the version bytes are.
 fn device(header: &[u8; BLOCK]) -> Result<(u32, u32)> {
     if !header.get(257..).is_some_and(|rest| rest.starts_with(b"ustar")) {
         return Ok((0, 0));
@@ -320,9 +326,10 @@ fn device(header: &[u8; BLOCK]) -> Result<(u32, u32)> {
     Ok((read(329..337).context("device field")?, read(337..345).context("device field")?))
 }
 
-/// The name in a header. Its magic alone says whether a second field comes before the first one, whatever the version bytes are.
-/// Go's own writer put a prefix into headers of GNU's form before Go 1.8, over the times that such a header may have there; so do
-/// Go's reader and this one take what is no time for a prefix (Go, archive/tar/reader.go).
+/// Returns the name in a header. Only the magic decides whether the header has a prefix field,
+/// whatever the version bytes are. Go's writer before Go 1.8 put a prefix into GNU headers, at the
+/// position where such headers may have times. Go's reader and this one therefore treat the field
+/// as a prefix if it is not a time (Go, archive/tar/reader.go).
 fn written_name(header: &[u8; BLOCK]) -> Vec<u8> {
     let field = |range: std::ops::Range<usize>| {
         let bytes = header.get(range).unwrap_or_default();
@@ -330,7 +337,7 @@ fn written_name(header: &[u8; BLOCK]) -> Vec<u8> {
     };
     let starts = |at: usize, magic: &[u8]| header.get(at..).is_some_and(|rest| rest.starts_with(magic));
     let prefix = if starts(257, b"ustar\0") {
-        // star keeps times behind a shorter prefix, and has a mark of its own at the end.
+        // star has times behind a shorter prefix, and its own mark at the end.
         field(if starts(508, b"tar\0") { 345..476 } else { 345..500 })
     } else if starts(257, b"ustar  \0") && ![345..357, 357..369].into_iter().all(|time| is_time(field(time))) {
         Some(field(345..500)).filter(|prefix| prefix.is_ascii()).unwrap_or_default()
@@ -341,17 +348,18 @@ fn written_name(header: &[u8; BLOCK]) -> Vec<u8> {
     [prefix, slash, field(0..100)].concat()
 }
 
-/// Whether a field holds a time, or nothing: octal digits with blanks around them, or a binary number.
+/// Whether a field is empty or has a time: octal digits with blanks around them, or a binary
+/// number.
 fn is_time(field: &[u8]) -> bool {
     let binary = field.first().is_some_and(|byte| byte & 0x80 != 0);
     binary || field.trim_ascii().iter().all(|byte| (b'0'..=b'7').contains(byte))
 }
 
-/// A numeric owner or group: what overrides the field, or the field.
+/// Returns a numeric owner or group: the override if there is one, otherwise the field.
 fn owner(overridden: Option<u64>, field: &[u8]) -> Result<u32> {
     let id = overridden.map_or_else(|| number(field).context("owner field").map(i128::from), |id| Ok(id.into()))?;
     match u32::try_from(id) {
-        // -1 means "leave unchanged" to chown(2).
+        // chown(2) interprets -1 as "leave unchanged".
         Ok(id) if id != u32::MAX => Ok(id),
         _ => bail!("has the impossible owner {id}"),
     }
@@ -369,9 +377,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// Numbers as Go's reader takes them.
+    /// The results are those of Go's reader.
     #[test]
-    fn numbers() {
+    fn numbers_are_parsed_as_in_go() {
         for (field, want) in [
             (&b"0000644\0"[..], 0o644),
             (b"644 \0\0\0\0", 0o644),
@@ -395,7 +403,7 @@ mod tests {
     }
 
     #[test]
-    fn devices() {
+    fn only_headers_with_a_magic_have_device_numbers() {
         for (magic, want) in [(&b"ustar\0xy"[..], (1, 3)), (b"ustar  \0", (1, 3)), (b"\0\0\0\0\0\0\0\0", (0, 0))] {
             let mut header = [0; BLOCK];
             for (at, field) in [(257, magic), (329, b"0000001\0"), (337, b"      3 ")] {
@@ -407,16 +415,17 @@ mod tests {
         }
     }
 
-    /// A header with these fields, and what Go's reader calls the file.
+    /// Headers with these fields, and the name that Go's reader returns.
     #[test]
-    fn names_with_a_prefix() {
+    fn names_get_the_prefix_that_go_reads() {
         for (magic, mark, prefix, want) in [
             (&b"ustar\x0000"[..], &b""[..], &b"dir/sub"[..], "dir/sub/file"),
             (b"ustar\0\0\0", b"", b"dir/sub", "dir/sub/file"),
             (b"ustar\x00xy", b"", b"dir/sub", "dir/sub/file"),
             (b"ustar\x0000", b"tar\0", b"dir/sub", "dir/sub/file"),
             (b"ustar\x0000", b"", b"", "file"),
-            // Of GNU's form: a name where times may be, times, and what is no text.
+            // GNU headers: with a prefix instead of times, with times, and with a prefix that is
+            // not ASCII.
             (b"ustar  \0", b"", b"dir/sub", "dir/sub/file"),
             (b"ustar  \0", b"", b"14371634331\x0014371634331\x00", "file"),
             (b"ustar  \0", b"", b"d\xffr", "file"),

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Imports of images whose documents lie, and what is said of them.
+//! Tests of imports of images with wrong documents, and of the error messages.
 
 use super::*;
 
-/// Builds a manifest by hand around changed parts and imports it.
+/// Creates a manifest with the changed parts and imports it. Returns the error.
 fn refused(change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) -> String {
     let mut world = world();
     let digests = world.layout.image(None, app_config(), &app_layers());
@@ -28,8 +28,8 @@ fn refused(change: impl FnOnce(&mut serde_json::Value, &mut serde_json::Value)) 
 }
 
 #[test]
-fn documents_that_lie() {
-    if !root("image::documents_that_lie") {
+fn documents_that_contradict_the_content_are_refused() {
+    if !root("image::documents_that_contradict_the_content_are_refused") {
         return;
     }
     let zeros = format!("sha256:{}", "0".repeat(64));
@@ -70,7 +70,7 @@ fn documents_that_lie() {
     }
 }
 
-/// What is said of an image whose user its files do not have.
+/// Returns the error about an image whose user is not in its files.
 fn unknown_user(name: &serde_json::Value) -> String {
     let mut world = world();
     world.layout.image(None, json!({"Cmd": ["/app"], "User": name}), &[Archive::new()]);

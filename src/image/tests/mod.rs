@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Whole imports from layout directories made by the test.
+//! Tests of whole imports from layout directories.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing)]
 
 use std::fs;
@@ -45,7 +45,7 @@ impl World {
         format!("{:#}", self.import(tag).unwrap_err())
     }
 
-    /// Entries of the store, locks left out.
+    /// Returns the entries of the store without the directory of locks.
     fn entries(&self) -> Vec<String> {
         let mut names: Vec<_> = fs::read_dir(self.base.join("store"))
             .unwrap()
@@ -83,8 +83,8 @@ fn app_layers() -> Vec<Archive> {
 }
 
 #[test]
-fn application() {
-    if !root("image::application") {
+fn an_application_is_imported_with_its_configuration() {
+    if !root("image::an_application_is_imported_with_its_configuration") {
         return;
     }
     let mut world = world();
@@ -117,8 +117,8 @@ fn application() {
 }
 
 #[test]
-fn again_is_a_no_op() {
-    if !root("image::again_is_a_no_op") {
+fn importing_again_changes_nothing() {
+    if !root("image::importing_again_changes_nothing") {
         return;
     }
     let mut world = world();
@@ -132,14 +132,14 @@ fn again_is_a_no_op() {
     assert_eq!(always(ModeSetting::Auto), first);
     assert_eq!(fs::metadata(&first.tree).unwrap().ino(), inode);
     assert_eq!(world.entries().len(), 1);
-    // Missing does not even look at the source.
+    // With Pull=missing, the source is not read.
     fs::rename(&world.layout.path, world.layout.path.with_extension("gone")).unwrap();
     assert_eq!(world.import(None).unwrap(), first);
     fs::rename(world.layout.path.with_extension("gone"), &world.layout.path).unwrap();
-    // Another mode is another entry.
+    // Another mode yields another entry.
     assert_ne!(always(ModeSetting::App).dir, first.dir);
     assert_eq!(world.entries().len(), 2);
-    // A name that lost its link, as a crash at the last moment leaves it.
+    // The name has lost its link, as after a crash at the last moment.
     fs::remove_file(world.base.join("fs/app")).unwrap();
     assert_eq!(world.import(None).unwrap(), first);
     // A damaged entry is replaced.
@@ -148,8 +148,8 @@ fn again_is_a_no_op() {
 }
 
 #[test]
-fn another_reference_replaces() {
-    if !root("image::another_reference_replaces") {
+fn another_reference_replaces_the_current_version() {
+    if !root("image::another_reference_replaces_the_current_version") {
         return;
     }
     let mut world = world();
@@ -167,7 +167,7 @@ fn another_reference_replaces() {
     let second = world.import(Some("2")).unwrap();
     assert!(second.tree.join("oci/root/two").exists() && first.tree.exists());
     assert_eq!(world.store.lookup("app").unwrap().unwrap(), second);
-    // Back again, under another tag of the same image: nothing is unpacked, but the record says so from then on.
+    // Another tag of the same image changes only the record; nothing is unpacked.
     let third = world.import(Some("one")).unwrap();
     assert_eq!(third.dir, first.dir);
     assert!(third.image.reference.ends_with(":one"));
@@ -177,7 +177,7 @@ fn another_reference_replaces() {
 }
 
 #[test]
-fn never_and_bad_names() {
+fn pull_never_and_bad_names_import_nothing() {
     let world = world();
     let source = world.source(None);
     let never = Request { pull: Pull::Never, ..Request::new("app", &source) };
@@ -207,8 +207,8 @@ fn a_base_needs_systemd() {
 }
 
 #[test]
-fn an_unknown_user_is_a_matter_of_the_container() {
-    if !root("image::an_unknown_user_is_a_matter_of_the_container") {
+fn an_unknown_user_does_not_fail_the_import() {
+    if !root("image::an_unknown_user_does_not_fail_the_import") {
         return;
     }
     let mut world = world();
@@ -221,8 +221,8 @@ fn an_unknown_user_is_a_matter_of_the_container() {
 
 /// Some programs write the kernel's name of a processor into an image.
 #[test]
-fn an_architecture_may_have_its_name_of_the_kernel() {
-    if !root("image::an_architecture_may_have_its_name_of_the_kernel") {
+fn the_kernel_name_of_an_architecture_is_accepted() {
+    if !root("image::the_kernel_name_of_an_architecture_is_accepted") {
         return;
     }
     let mut world = world();
@@ -231,8 +231,8 @@ fn an_architecture_may_have_its_name_of_the_kernel() {
 }
 
 #[test]
-fn an_application_without_a_command_is_taken() {
-    if !root("image::an_application_without_a_command_is_taken") {
+fn an_application_without_a_command_is_imported() {
+    if !root("image::an_application_without_a_command_is_imported") {
         return;
     }
     let mut world = world();
@@ -271,8 +271,8 @@ fn tampering_is_refused_and_leaves_nothing() {
 }
 
 #[test]
-fn bombs() {
-    if !root("image::bombs") {
+fn images_beyond_the_limits_are_refused() {
+    if !root("image::images_beyond_the_limits_are_refused") {
         return;
     }
     let mut world = world();
@@ -343,8 +343,8 @@ fn an_application_copies_nothing_of_a_base() {
 }
 
 #[test]
-fn nested_index_and_attestations() {
-    if !root("image::nested_index_and_attestations") {
+fn nested_indexes_are_followed_and_attestations_skipped() {
+    if !root("image::nested_indexes_are_followed_and_attestations_skipped") {
         return;
     }
     let mut world = world();
@@ -377,8 +377,8 @@ fn nested_index_and_attestations() {
 }
 
 #[test]
-fn two_at_once() {
-    if !root("image::two_at_once") {
+fn parallel_imports_yield_one_entry() {
+    if !root("image::parallel_imports_yield_one_entry") {
         return;
     }
     let mut world = world();
@@ -418,7 +418,7 @@ fn images_share_layers() {
     let before = kept();
     assert_eq!(before.len(), 3);
 
-    // Only the topmost layer is looked at, and nothing but it is the image's own.
+    // Only the topmost layer is read, and only this layer belongs to the image alone.
     for layer in &digests[2..5] {
         fs::remove_file(world.layout.blob_path(layer)).unwrap();
     }
@@ -437,7 +437,7 @@ fn images_share_layers() {
         assert_eq!((meta("suid").mode() & 0o7777, meta("").mtime()), (0o4755, 1_000_000_000));
     }
 
-    // Damage is found once, and a layer that is gone makes the image be imported again.
+    // Damage of a shared layer is reported once, and a missing layer causes a new import.
     let verify = || super::verify(&world.store, None).unwrap();
     assert!(verify().is_empty(), "{:?}", verify());
     fs::write(first.below[2].join("oci/root/etc/passwd"), "root::0:0::/:\n").unwrap();
@@ -450,7 +450,7 @@ fn images_share_layers() {
     assert_eq!(third.below, second.below);
     assert!(super::verify(&world.store, None).unwrap().is_empty());
 
-    // Layers go with the last image that has them, and not while an import may count on them.
+    // Layers are removed with the last image that uses them, but not while an import may use them.
     let prune = |dry_run| {
         let retention = super::Retention { versions: 0, cache: 0 };
         super::prune(&world.store, &|| Ok(std::collections::BTreeMap::new()), retention, dry_run).unwrap()
@@ -467,8 +467,8 @@ fn images_share_layers() {
 }
 
 #[test]
-fn many_layers() {
-    if !root("image::many_layers") {
+fn the_lowest_of_many_layers_share_a_directory() {
+    if !root("image::the_lowest_of_many_layers_share_a_directory") {
         return;
     }
     let mut world = world();
@@ -511,13 +511,13 @@ fn a_lost_attribute_of_a_layer_is_found() {
 }
 
 #[test]
-fn one_tree_where_layers_cannot_be_kept_apart() {
-    if !root("image::one_tree_where_layers_cannot_be_kept_apart") {
+fn layers_are_unpacked_into_one_tree_if_they_cannot_be_stacked() {
+    if !root("image::layers_are_unpacked_into_one_tree_if_they_cannot_be_stacked") {
         return;
     }
     let mut world = world();
     world.layout.image(None, app_config(), &app_layers());
-    // No upper layer can be on overlayfs itself.
+    // An upper layer on overlayfs is impossible.
     let dir = tempfile::tempdir().unwrap();
     let [lower, upper, work] = ["lower", "upper", "work"].map(|name| dir.path().join(name));
     for path in [&lower, &upper, &work] {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Versions of one image: downloaded, switched to and back, kept and removed.
+//! Tests of the versions of an image: download, switch, rollback, retention and removal.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use crate::image::digest::Digest;
 use crate::image::prune;
 use crate::image::{Retention, Switch, Updates, download, latest};
 
-/// Puts another version in place of the one in the layout, and gives its digest.
+/// Replaces the image in the layout by another version, and returns its digest.
 fn version(world: &mut World, text: &str) -> String {
     world.layout.index.clear();
     let layers = [Archive::new().file("etc/passwd", "app:x:10:20::/srv:\n").file("version", text)];
@@ -21,7 +21,7 @@ fn pruned(store: &Store) -> usize {
 
 #[test]
 fn versions_come_and_go() {
-    if !root("image::versions") {
+    if !root("image::versions_come_and_go") {
         return;
     }
     let mut world = world();
@@ -33,7 +33,7 @@ fn versions_come_and_go() {
     assert_eq!(latest(&store, &request, &Silent).unwrap(), Digest::parse(&first).unwrap().into());
     let one = world.import(None).unwrap();
 
-    // A download changes nothing, and is no former version.
+    // A download does not change the current version, and is not a former version.
     let second = version(&mut world, "2");
     assert_eq!(latest(&store, &request, &Silent).unwrap().digest.to_string(), second);
     let two = download(&store, &Request { digest: Some(&second), ..request }, &Silent).unwrap();
@@ -45,7 +45,7 @@ fn versions_come_and_go() {
     store.note_updates("app", &updates).unwrap();
     assert_eq!(pruned(&store), 0);
 
-    // A digest that the source does not have now is refused, unless it is there already.
+    // A digest that the source does not have is refused, unless the store has it.
     let other = format!("sha256:{}", "0".repeat(64));
     let locked = |digest| import(&store, &Request { digest: Some(digest), pull: Pull::Always, ..request }, &Silent);
     assert!(format!("{:#}", locked(&other).unwrap_err()).contains("which is asked for"));
@@ -55,7 +55,7 @@ fn versions_come_and_go() {
     assert_eq!(locked(&first).unwrap().image.manifest, first);
     assert!(store.switch("app", "other.1.1").is_err() && store.switch("app", "app.1.1").is_err());
 
-    // A switch that nobody finishes is undone, once.
+    // An unfinished switch is undone once.
     store.switch("app", two.entry()).unwrap();
     let switch = Switch { from: one.entry().to_owned(), to: two.entry().to_owned(), ..Switch::default() };
     updates.switch = Some(switch.clone());
@@ -63,13 +63,13 @@ fn versions_come_and_go() {
     let lock = store.lock_updates().unwrap();
     assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), None);
     drop(lock);
-    // Nothing is forgotten before what hangs on the switch is undone, too.
+    // The switch stays noted until everything that depends on it is undone.
     assert!(store.undo_unfinished("app", &|_| anyhow::bail!("not now")).is_err());
     assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), Some(switch));
     assert_eq!(current().image.manifest, first);
     assert_eq!(store.undo_unfinished("app", &|_| Ok(())).unwrap(), None);
 
-    // Of former versions, those that failed do not count.
+    // Failed versions do not count as former versions.
     let third = version(&mut world, "3");
     import(&store, &Request { pull: Pull::Always, ..request }, &Silent).unwrap();
     store.switch("app", one.entry()).unwrap();
@@ -81,10 +81,10 @@ fn versions_come_and_go() {
     assert_eq!((left, current().image.manifest), (vec![first], second));
 }
 
-/// A digest that machines of several architectures share: that of the index.
+/// Machines of several architectures share the digest of the index.
 #[test]
 fn an_index_is_asked_for_on_every_platform() {
-    if !root("image::index") {
+    if !root("image::an_index_is_asked_for_on_every_platform") {
         return;
     }
     let mut world = world();
@@ -118,7 +118,7 @@ fn an_index_is_asked_for_on_every_platform() {
             (address.shared().to_string(), address.digest.to_string()),
             (digest.clone(), found.image.manifest.clone())
         );
-        // It is there: the source need not have it any more.
+        // The image is in the store, so the source is not needed. Another source, however, is.
         let gone = ImageSource::Layout { path: "/no/such/layout".into(), tag: None };
         assert_eq!(found, import(&store, &Request { pull: Pull::Always, ..request }, &Silent).unwrap());
         assert!(import(&store, &Request { source: &gone, ..request }, &Silent).is_err());
@@ -126,7 +126,7 @@ fn an_index_is_asked_for_on_every_platform() {
     }
     assert_ne!(manifests.first(), manifests.last());
 
-    // Another index with the same manifests: what is there is the image of that, too, once the source was asked.
+    // The image also belongs to another index with the same manifests, after the source was asked.
     let other = index(&entries.iter().rev().cloned().collect::<Vec<_>>());
     let platform = PlatformSetting::new(Some("amd64"), None).unwrap();
     let request = Request { platform: &platform, digest: Some(&other), ..Request::new("amd64", &source) };

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What is attached to an image beside it: signatures, and other things that are told apart by their media type.
+//! Reads the attachments of an image: signatures and other artifacts, which are distinguished by
+//! their media type.
 //!
-//! Three forms are known: cosign's tag `sha256-DIGEST.sig`, referrers of the OCI distribution specification with their fallback tag
-//! `sha256-DIGEST`, and the files that `skopeo copy … dir:` writes. Everything here comes from strangers; nothing is true before a key
-//! says so.
+//! Three formats are supported: cosign's tag `sha256-DIGEST.sig`, referrers of the OCI distribution
+//! specification with their fallback tag `sha256-DIGEST`, and the files of `skopeo copy … dir:`.
+//! All of this data is untrusted until a key verifies it.
 
 use std::collections::BTreeMap;
 
@@ -15,31 +16,31 @@ use crate::image::source::json::{respell, respell_each, respell_field};
 use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
 use crate::image::store::digest::Digest;
 
-/// Signatures in simple signing format.
+/// The media type of signatures in simple signing format.
 pub const SIMPLE_SIGNING: &str = "application/vnd.dev.cosign.simplesigning.v1+json";
-/// The annotation with the signature of a payload in simple signing format, in base64.
+/// The annotation that has the signature of a simple signing payload, in base64.
 pub const SIGNATURE: &str = "dev.cosignproject.cosign/signature";
-/// Largest attachment that is read, as the reference implementation limits it.
+/// Maximum size of an attachment in bytes, the same as that of the reference implementation.
 pub const MAX_ATTACHMENT: u64 = 4 << 20;
-/// Largest size of all attachments of one image that are looked at.
+/// Maximum total size in bytes of the attachments of one image.
 const MAX_TOTAL: u64 = 16 << 20;
-/// Most attachments of one image that are looked at.
+/// Maximum number of attachments of one image.
 pub const MAX_ATTACHMENTS: usize = 64;
-/// Most manifests that refer to one image that are looked at.
+/// Maximum number of manifests that refer to one image and are read.
 const MAX_REFERRERS: usize = 32;
-/// What the files of `dir:` begin with that hold a signature of this form.
+/// The first bytes of files in a `dir:` directory that contain a sigstore signature.
 const FILE_HEADER: &[u8] = b"\0sigstore-json\n";
 
-/// A thing that is attached, in the form in which podman keeps it in files, too.
+/// An attachment, in the form that podman also writes to files.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attached {
-    /// What it is.
+    /// The media type.
     #[serde(rename = "mimeType")]
     pub media_type: String,
-    /// Its content.
+    /// The content.
     #[serde(with = "base64_text")]
     pub payload: Vec<u8>,
-    /// Annotations of its descriptor.
+    /// The annotations of the descriptor.
     #[serde(default, deserialize_with = "maybe_null")]
     pub annotations: BTreeMap<String, String>,
 }
@@ -64,59 +65,60 @@ mod base64_text {
 }
 
 impl Attached {
-    /// Reads a file `signature-N` of a `dir:` directory. What is of another form, such as one of `GnuPG`, is no signature that could be
-    /// verified.
+    /// Reads a file `signature-N` of a `dir:` directory. Returns `None` for another format, such as
+    /// that of `GnuPG`, which cannot be verified.
     ///
     /// # Errors
-    /// It has the header of this form and is malformed.
+    /// Returns an error if the file has the header of this format but is malformed.
     pub fn from_file(bytes: &[u8]) -> Result<Option<Self>> {
         let Some(json) = bytes.strip_prefix(FILE_HEADER) else { return Ok(None) };
         serde_json::from_slice(json).map(Some).context("the signature is malformed")
     }
 }
 
-/// Which form of attachment is looked for.
+/// The form of attachments to look for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Form {
-    /// cosign's tag, or the files of a `dir:` directory.
+    /// The tag of cosign, or the files of a `dir:` directory.
     Tagged,
     /// Referrers.
     Referring,
 }
 
-/// A place that has attachments beside images.
+/// A place that has attachments of images.
 pub trait Shelf {
-    /// The document of a tag; nothing if there is no such tag.
+    /// Returns the document of a tag, or `None` if the tag does not exist.
     ///
     /// # Errors
-    /// The place cannot tell.
+    /// Returns an error if the place cannot be read.
     fn tagged(&mut self, tag: &str) -> Result<Option<Vec<u8>>>;
 
-    /// An index of the manifests that refer to a digest; nothing if the place keeps none.
+    /// Returns an index of the manifests that refer to a digest, or `None` if the place has no such
+    /// index.
     ///
     /// # Errors
-    /// The place cannot tell.
+    /// Returns an error if the place cannot be read.
     fn referrers(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>>;
 
-    /// A manifest, verified.
+    /// Returns a manifest. An implementation should verify its digest.
     ///
     /// # Errors
-    /// It is not there, or not what its digest says.
+    /// Returns an error if the manifest is missing or does not match its digest.
     fn document(&mut self, wanted: &BlobRef) -> Result<Vec<u8>>;
 
-    /// A blob of at most [`MAX_ATTACHMENT`] bytes, verified.
+    /// Returns a verified blob of at most [`MAX_ATTACHMENT`] bytes.
     ///
     /// # Errors
-    /// It is not there, or not what its digest says.
+    /// Returns an error if the blob is missing or does not match its digest.
     fn content(&mut self, wanted: &BlobRef) -> Result<Vec<u8>>;
 }
 
-/// The tag that the attachments of a digest have.
+/// Returns the tag of the attachments of a digest.
 fn tag(digest: &Digest, end: &str) -> String {
     format!("sha256-{}{end}", digest.hex())
 }
 
-/// Whether the name of an image in a layout is such a tag: there is no image behind it.
+/// Whether the name of an image in a layout is the tag of attachments, so that it is not an image.
 #[must_use]
 pub fn is_tag(name: &str) -> bool {
     let rest = name.strip_prefix("sha256-").and_then(|rest| Some((rest.get(..64)?, rest.get(64..)?)));
@@ -125,10 +127,10 @@ pub fn is_tag(name: &str) -> bool {
     })
 }
 
-/// What is attached to the manifest with this digest.
+/// Returns the attachments of the manifest with this digest.
 ///
 /// # Errors
-/// The place cannot tell, or something is malformed.
+/// Returns an error if the place cannot be read, or if a document is malformed.
 pub fn gather(shelf: &mut dyn Shelf, digest: &Digest, form: Form) -> Result<Vec<Attached>> {
     let mut all = Vec::new();
     match form {
@@ -172,14 +174,14 @@ fn parse(bytes: &[u8]) -> Result<Value> {
     Ok(value)
 }
 
-/// Whether a manifest says that it is about this digest.
+/// Whether a manifest names this digest as its subject.
 #[must_use]
 pub fn refers_to(manifest: &[u8], digest: &Digest) -> bool {
     let subject = parse(manifest).ok().and_then(|manifest| manifest.get("subject").and_then(blob));
     subject.is_some_and(|subject| subject.digest == *digest)
 }
 
-/// Digest and size of a descriptor.
+/// Returns the digest and the size of a descriptor, if they are valid.
 #[must_use]
 pub fn blob(descriptor: &Value) -> Option<BlobRef> {
     let digest = Digest::parse(descriptor.get("digest")?.as_str()?).ok()?;
@@ -191,7 +193,7 @@ fn layers(shelf: &mut dyn Shelf, manifest: &Value, all: &mut Vec<Attached>) -> R
     for layer in manifest.get("layers").and_then(Value::as_array).into_iter().flatten() {
         let media_type = layer.get("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut attached = Attached { media_type, payload: Vec::new(), annotations: BTreeMap::new() };
-        // What is something else, such as a list of components, may be large.
+        // Other artifacts, such as an SBOM, may be large and are skipped.
         if attached.media_type != SIMPLE_SIGNING && !super::bundle::is_bundle(&attached) {
             continue;
         }
@@ -221,7 +223,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_and_tags() {
+    fn signature_files_and_attachment_tags_are_recognized() {
         let file = b"\0sigstore-json\n{\"mimeType\":\"x\",\"payload\":\"QQ==\",\"annotations\":null}";
         let found = Attached::from_file(file).unwrap().unwrap();
         assert_eq!((found.media_type.as_str(), found.payload.as_slice()), ("x", &b"A"[..]));

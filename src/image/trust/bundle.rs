@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Sigstore bundles (`application/vnd.dev.sigstore.bundle…+json`) by a key: a DSSE envelope around an in-toto statement. Pure.
+//! Reads Sigstore bundles (`application/vnd.dev.sigstore.bundle…+json`) that are signed with a key:
+//! a DSSE envelope with an in-toto statement. Pure.
 //!
-//! The statement names digests and, where the signer gave one, a reference. Certificates and transparency logs in the bundle are not
-//! looked at: only a key that the policy names counts.
+//! The statement names digests and optionally a reference. Certificates and transparency logs in
+//! the bundle are ignored; only a key that the policy names is trusted.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -11,33 +12,34 @@ use serde::Deserialize;
 use super::attached::Attached;
 use crate::config::trust::json::Json;
 
-/// What the media types of bundles begin with.
+/// The prefix of the media types of bundles.
 const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
-/// `payloadType` of statements (in-toto attestation specification).
+/// The `payloadType` of statements (in-toto attestation specification).
 const STATEMENT: &str = "application/vnd.in-toto+json";
-/// `predicateType` of a statement that signs an image; any other one says something about it.
+/// The `predicateType` of a statement that signs an image. Statements of other types only describe
+/// the image.
 const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
 
-/// Whether something that is attached to an image is a bundle.
+/// Whether an attachment of an image is a bundle.
 #[must_use]
 pub fn is_bundle(attached: &Attached) -> bool {
     attached.media_type.starts_with(MEDIA_TYPE)
 }
 
-/// An envelope: a message and its signature.
+/// A DSSE envelope: a message and its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Envelope {
-    /// What is signed.
+    /// The signed message.
     pub message: Vec<u8>,
     /// The signature.
     pub signature: Vec<u8>,
     statement: Vec<u8>,
 }
 
-/// What a statement says, not yet compared with anything.
+/// The content of a statement, which has not been compared with the image yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Statement {
-    /// The SHA-256 digests of what is signed, each with the name that it was given.
+    /// The SHA-256 digests of the signed artifacts, each with its name if it has one.
     pub subjects: Vec<(String, Option<String>)>,
 }
 
@@ -63,7 +65,7 @@ struct DsseSignature {
 /// Reads the envelope of a bundle.
 ///
 /// # Errors
-/// It is malformed, or holds another kind of signature.
+/// Returns an error if the bundle is malformed, or has another kind of signature.
 pub fn envelope(bytes: &[u8]) -> Result<Envelope, String> {
     let bundle: Bundle = serde_json::from_slice(bytes).map_err(|error| format!("the bundle is malformed: {error}"))?;
     let Some(dsse) = bundle.dsse_envelope else { return Err("the bundle has no DSSE envelope".to_owned()) };
@@ -82,10 +84,10 @@ pub fn envelope(bytes: &[u8]) -> Result<Envelope, String> {
 }
 
 impl Envelope {
-    /// Reads the statement, once the signature is known to be good.
+    /// Reads the statement. The caller must have verified the signature.
     ///
     /// # Errors
-    /// It is malformed, or does not sign an image.
+    /// Returns an error if the statement is malformed or does not sign an image.
     pub fn statement(&self) -> Result<Statement, String> {
         let json =
             Json::parse(&self.statement).map_err(|(_, message)| format!("the statement is malformed: {message}"))?;
@@ -125,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn bundles() {
+    fn bundles_are_read_and_malformed_ones_refused() {
         let good = r#"{"_type": "https://in-toto.io/Statement/v1", "predicateType": "https://sigstore.dev/cosign/sign/v1",
             "subject": [{"name": "a.b/c:1", "digest": {"sha256": "11"}}, {"digest": {"sha512": "22"}}], "predicate": {}}"#;
         let envelope = super::envelope(&bundle(good, "")).unwrap();

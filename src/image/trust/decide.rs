@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Compares what a rule asks for with what is attached to an image. Reads and writes nothing.
+//! Compares the requirements of a rule with the attachments of an image. Reads and writes no files.
 //!
-//! The order is that of the reference implementation: first the signature, by one of the keys; then what is signed is read; then its
-//! digest and its reference are compared with the image. One good signature is enough for a requirement, and all requirements have to
-//! be met.
+//! The order is that of the reference implementation: the signature is verified with one of the
+//! keys, then the signed content is read, and then its digest and reference are compared with the
+//! image. One valid signature satisfies a requirement, and all requirements must be satisfied.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -17,22 +17,22 @@ use crate::config::trust::reference::Named;
 use crate::config::trust::scope::Subject;
 use crate::image::store::digest::Digest;
 
-/// Why a rule is not met.
+/// The reason why a rule is not satisfied.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Reason {
-    /// The file that asks.
+    /// The file of the rule.
     pub file: String,
-    /// The scope in it.
+    /// The scope in that file.
     pub scope: String,
-    /// What it asks for.
+    /// The requirement.
     pub requirement: String,
-    /// What is wrong, and what to do.
+    /// The cause and the remedy.
     pub text: String,
-    /// There is no signature at all.
+    /// Whether the image has no signature at all.
     pub unsigned: bool,
 }
 
-/// The rejected signatures that a message quotes.
+/// Maximum number of rejected signatures that a message quotes.
 const MAX_REASONS: usize = 4;
 
 fn reason(loaded: &Loaded, requirement: &Requirement, text: String, unsigned: bool) -> Reason {
@@ -40,10 +40,10 @@ fn reason(loaded: &Loaded, requirement: &Requirement, text: String, unsigned: bo
     Reason { file, scope, requirement: requirement.describe(), text, unsigned }
 }
 
-/// Refuses what no signature can make acceptable.
+/// Refuses an image that no signature can make acceptable.
 ///
 /// # Errors
-/// A requirement that cannot be met.
+/// Returns the requirement that cannot be satisfied.
 pub fn before(loaded: &Loaded) -> Result<(), Reason> {
     for requirement in &loaded.rule.requirements {
         let text = match requirement {
@@ -66,10 +66,10 @@ pub fn before(loaded: &Loaded) -> Result<(), Reason> {
     Ok(())
 }
 
-/// By which keys the image meets the rule.
+/// Returns the keys by which an image satisfies a rule.
 ///
 /// # Errors
-/// The first requirement that it does not meet.
+/// Returns the first requirement that is not satisfied.
 pub fn rule(
     loaded: &Loaded,
     subject: &Subject,
@@ -114,7 +114,8 @@ pub fn rule(
     Ok(accepted)
 }
 
-/// The key and the reference of a signature that is good for the image, or why it is not; nothing for what is no signature.
+/// Returns the key and the reference of a signature that is valid for the image, or the reason why
+/// it is not. Returns `None` if the attachment is not a signature.
 fn signature<'a>(
     attached: &Attached,
     keys: &'a [Key],
@@ -177,7 +178,7 @@ fn of_bundle<'a>(
     Err(why)
 }
 
-/// Whether a signature that names `reference` is one for the image.
+/// Checks that a signature with this `reference` is valid for the image.
 fn names(identity: &Identity, subject: &Subject, reference: &str) -> Result<(), String> {
     let named = Named::parse(reference);
     if *identity == Identity::Digest || named.is_ok_and(|named| identity.accepts(subject.reference.as_ref(), &named)) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What an image was accepted by, kept beside it in the store: `signatures.json` in its entry. So a start, a rollback and `fs verify`
-//! can repeat the decision without the source, by the policy and the keys of the day.
+//! Keeps the signatures of an image in its store entry, in `signatures.json`. A start, a rollback
+//! and `fs verify` can therefore repeat the decision without the source, with the current policy
+//! and keys.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -16,15 +17,15 @@ use crate::image::store::{Imported, sync_dir};
 
 /// The name of the file.
 const FILE: &str = "signatures.json";
-/// The file was written by us, and is not larger than what may be attached.
+/// Maximum size of the file in bytes, which is more than all attachments can have.
 const MAX_FILE: u64 = 64 << 20;
-/// Larger attachments are not kept. A signature has a few hundred bytes.
+/// Maximum size in bytes of an attachment that is kept. A signature has a few hundred bytes.
 const MAX_KEPT: usize = 256 << 10;
 
-/// Writes what is attached into an entry, or into the directory that becomes one.
+/// Writes the attachments into an entry, or into the directory that becomes an entry.
 ///
 /// # Errors
-/// It cannot be written.
+/// Returns an error if the file cannot be written.
 pub fn write(directory: &Path, attached: &[Attached]) -> Result<()> {
     let kept: Vec<&Attached> = attached.iter().filter(|one| one.payload.len() <= MAX_KEPT).collect();
     let text = serde_json::to_vec(&kept).context("rendering the signatures")?;
@@ -39,7 +40,7 @@ pub fn write(directory: &Path, attached: &[Attached]) -> Result<()> {
     sync_dir(directory)
 }
 
-/// What is kept of an entry; nothing where nothing was written.
+/// Reads the attachments of an entry; there are none without a file.
 fn read(directory: &Path) -> Result<Vec<Attached>> {
     let path = directory.join(FILE);
     let file = match OpenOptions::new().read(true).custom_flags(nix::libc::O_NOFOLLOW).open(&path) {
@@ -52,11 +53,11 @@ fn read(directory: &Path) -> Result<Vec<Attached>> {
 }
 
 impl Judge {
-    /// Decides about what is in the store, by what is kept beside it. A policy with a mistake changes nothing for what is there: a comma
-    /// must not take down a machine that runs.
+    /// Decides about an image in the store by its kept signatures. An invalid policy does not
+    /// change the decision of the import, because a typing error must not stop a running machine.
     ///
     /// # Errors
-    /// It is not accepted, or what is kept cannot be read.
+    /// Returns an error if the image is not accepted, or if the signatures cannot be read.
     pub fn again(&self, found: &Imported) -> Result<Vec<Accepted>> {
         if self.has_problem() {
             return Ok(found.image.accepted.clone());

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Public keys, and whether one of them has made a signature.
+//! Public keys and the verification of signatures.
 //!
-//! rustls-webpki does the cryptography, by ring, as for HTTPS: it refuses a signature by another algorithm than the key's.
+//! rustls-webpki verifies signatures with ring, as for HTTPS. It refuses a signature whose
+//! algorithm does not match the key.
 
 use anyhow::{Context as _, Result, bail};
 use rustls::pki_types::pem::PemObject as _;
@@ -11,12 +12,13 @@ use webpki::ring::{ECDSA_P256_SHA256, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25
 
 use crate::image::store::digest::Digest;
 
-/// Larger files are no public keys.
+/// Maximum size of a key file in bytes.
 pub const MAX_KEY: u64 = 64 << 10;
 
 type Algorithm = &'static dyn SignatureVerificationAlgorithm;
 
-/// Algorithms of signatures, by the hash that a form of signature demands: ECDSA over P-256 and P-384, Ed25519, RSA (PKCS#1 v1.5).
+/// The supported algorithms, each with the hash for which it is used: ECDSA with P-256 and P-384,
+/// Ed25519, and RSA (PKCS#1 v1.5).
 const ALGORITHMS: [(Algorithm, Hash); 5] = [
     (ECDSA_P256_SHA256, Hash::Any),
     (ECDSA_P384_SHA256, Hash::Sha256),
@@ -25,23 +27,23 @@ const ALGORITHMS: [(Algorithm, Hash); 5] = [
     (RSA_PKCS1_2048_8192_SHA256, Hash::Any),
 ];
 
-/// Which hash a signature is made with.
+/// The hash function of a signature.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Hash {
-    /// SHA-256, whatever the key: signatures of containers-signature(5) and of cosign's simple signing.
+    /// SHA-256 for every key: signatures of containers-signature(5) and of cosign's simple signing.
     Sha256,
-    /// The one that belongs to the key: sigstore bundles.
+    /// The hash function that belongs to the key: sigstore bundles.
     OfKey,
-    /// The two are the same.
+    /// Both are the same for this algorithm.
     Any,
 }
 
 /// A public key.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Key {
-    /// Where it comes from.
+    /// The path of the key, or its name in the policy.
     pub name: String,
-    /// `SHA256:` and the digest of its SPKI, which does not change with the file.
+    /// `SHA256:` and the digest of the SPKI, which does not depend on the file format.
     pub fingerprint: String,
     spki: SubjectPublicKeyInfoDer<'static>,
 }
@@ -50,7 +52,7 @@ impl Key {
     /// Reads a key in PEM.
     ///
     /// # Errors
-    /// It is none, or one of a kind that cannot be used.
+    /// Returns an error if the data is not a public key, or if its kind is not supported.
     pub fn read(name: &str, pem: &[u8]) -> Result<Self> {
         let read = || {
             let spki = SubjectPublicKeyInfoDer::from_pem_slice(pem);
@@ -73,7 +75,7 @@ impl Key {
         RawPublicKeyEntity::try_from(&self.spki)?.verify_signature(algorithm, message, signature)
     }
 
-    /// Whether it has made a signature of a message.
+    /// Whether this key has made the signature of a message.
     #[must_use]
     pub fn has_signed(&self, message: &[u8], signature: &[u8], hash: Hash) -> bool {
         let mut fitting = ALGORITHMS.iter().filter(|(_, with)| *with == Hash::Any || *with == hash);

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Whether an image is accepted: by the machine's signature policy, and by `VerifyKey=` of our own files.
+//! Decides whether an image is accepted, by the signature policy of the machine and by `VerifyKey=`
+//! in the configuration of sdme-gen.
 //!
-//! What is asked for is in [`crate::config::trust`]. [`Judge`] reads the keys; [`decide`] compares what is asked for with what is
-//! attached to an image, and knows nothing of registries and files; [`attached`] finds it beside the image, and [`kept`] in the store.
+//! [`crate::config::trust`] has the requirements. [`Judge`] reads the keys. [`decide`] compares the
+//! requirements with the attachments of an image, without knowing registries or files. [`attached`]
+//! reads the attachments from the source, and [`kept`] reads them from the store.
 
 pub mod attached;
 pub mod bundle;
@@ -34,22 +36,22 @@ use crate::image::source::Origin;
 use crate::image::source::manifest::Address;
 use crate::image::store::digest::{Digest, read_limited};
 
-/// By which key an image was accepted, and for whom.
+/// The key by which an image was accepted, and the rule that required it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Accepted {
-    /// The file that asks for a signature.
+    /// The file that requires a signature.
     pub policy: String,
-    /// The scope in it, or `VerifyKey=`.
+    /// The scope in that file, or `VerifyKey=`.
     pub scope: String,
-    /// Where the key was.
+    /// The path or name of the key.
     pub key: String,
-    /// What the key is: `SHA256:` and the digest of its SPKI.
+    /// The fingerprint of the key: `SHA256:` and the digest of its SPKI.
     pub fingerprint: String,
-    /// The reference that the signature names; none where it names none.
+    /// The reference in the signature; `None` if it has none.
     pub signed: Option<String>,
 }
 
-/// An image that is not accepted. Asking again changes nothing before the image, the policy or a key changes.
+/// An image is not accepted. A retry is useless until the image, the policy or a key changes.
 #[derive(Debug)]
 pub struct Refusal(pub String);
 
@@ -67,11 +69,11 @@ pub fn is_refusal(error: &anyhow::Error) -> bool {
     error.downcast_ref::<Refusal>().is_some()
 }
 
-/// A rule whose keys have been read.
+/// A rule with its keys.
 #[derive(Debug)]
 pub struct Loaded {
     rule: Rule,
-    /// The keys of each requirement; why they cannot be used.
+    /// The keys of each requirement, or the reason why they cannot be used.
     keys: Vec<Result<Vec<Key>, String>>,
 }
 
@@ -80,18 +82,18 @@ pub struct Loaded {
 pub struct Judge {
     rules: Vec<Loaded>,
     subject: Subject,
-    /// Whether signatures are looked for, or why that cannot be told.
+    /// Whether signatures are looked for, or the reason why this is unknown.
     looks: Result<bool, String>,
-    /// What is wrong with the policy.
+    /// The error of the policy, if it is invalid.
     problem: Option<String>,
 }
 
 impl Judge {
-    /// Reads what is needed to decide about the image at `source`, on the host whose root directory is `root`. What is wrong with the
-    /// policy or its keys is a matter of the decision.
+    /// Reads the rules and keys for the image at `source`, on the host whose root directory is
+    /// `root`. An invalid policy or key is reported by the decision.
     ///
     /// # Errors
-    /// The path of the image is not UTF-8.
+    /// Returns an error if the path of the image is not UTF-8.
     pub fn new(source: &ImageSource, trust: &Trust, root: &Path) -> Result<Self> {
         let mut subject = Subject::of(source);
         if let Some(path) = &mut subject.path
@@ -103,7 +105,7 @@ impl Judge {
         let rules = trust.rules(&subject);
         let signed = |rule: &Rule| rule.requirements.iter().any(|one| matches!(one, Requirement::Signed(_)));
         let by_policy = |rule: &Rule| trust.policy.as_ref().is_some_and(|policy| *policy.path == *rule.file);
-        // Whoever writes VerifyKey= wants signatures to be looked for.
+        // VerifyKey= implies that signatures are looked for.
         let looks = if rules.iter().any(|rule| signed(rule) && !by_policy(rule)) {
             Ok(true)
         } else if rules.iter().any(signed) && subject.transport == "docker" {
@@ -117,23 +119,23 @@ impl Judge {
         Ok(Self { rules, subject, looks, problem })
     }
 
-    /// Whether anything is asked of the image.
+    /// Whether any rule has a requirement for the image.
     #[must_use]
     pub fn asks(&self) -> bool {
         let all = self.rules.iter().flat_map(|loaded| &loaded.rule.requirements);
         all.into_iter().any(|one| *one != Requirement::Accept)
     }
 
-    /// Whether the policy cannot be read.
+    /// Whether the policy is invalid.
     #[must_use]
     pub fn has_problem(&self) -> bool {
         self.problem.is_some()
     }
 
-    /// Refuses what no signature can make acceptable.
+    /// Refuses an image that no signature can make acceptable.
     ///
     /// # Errors
-    /// The image is not accepted, or the policy cannot be read.
+    /// Returns an error if the image is not accepted, or if the policy is invalid.
     pub fn before(&self) -> Result<()> {
         if let Some(problem) = &self.problem {
             bail!("{problem}");
@@ -141,10 +143,10 @@ impl Judge {
         Ok(self.rules.iter().try_for_each(decide::before).map_err(|reason| self.refusal(None, &reason))?)
     }
 
-    /// Compares what is asked for with what is attached.
+    /// Compares the rules with the attachments.
     ///
     /// # Errors
-    /// The image is not accepted.
+    /// Returns the reason if the image is not accepted.
     pub fn weigh(&self, digest: &Digest, attached: &[Attached]) -> Result<Vec<Accepted>, Refusal> {
         let mut accepted = Vec::new();
         for loaded in &self.rules {
@@ -154,10 +156,10 @@ impl Judge {
         Ok(accepted)
     }
 
-    /// Decides about the image at an origin, and gives what is attached to it.
+    /// Decides about the image at an origin, and returns its attachments.
     ///
     /// # Errors
-    /// The image is not accepted, or its origin cannot be asked.
+    /// Returns an error if the image is not accepted, or if its origin cannot be read.
     pub fn decide(&self, address: &Address, origin: &mut dyn Origin) -> Result<(Vec<Accepted>, Vec<Attached>)> {
         self.before()?;
         let digest = &address.digest;
@@ -173,7 +175,7 @@ impl Judge {
             attached.extend(origin.attached(digest, Form::Referring).context("looking for signatures")?);
         }
         let accepted = self.weigh(digest, &attached).map_err(|Refusal(text)| {
-            // Signing by a tag signs the index that the tag stands for.
+            // Without --recursive, cosign signs only the index that a tag stands for.
             let of_index = address.index.is_some() && attached.is_empty() && self.looks == Ok(true);
             let hint =
                 if of_index { " (cosign sign --recursive also signs the manifest of each platform)" } else { "" };
@@ -183,7 +185,7 @@ impl Judge {
     }
 
     fn refusal(&self, digest: Option<&Digest>, reason: &decide::Reason) -> Refusal {
-        // Whoever shows the message names the image.
+        // The caller adds the name of the image.
         let image = digest.map_or_else(|| "the image".to_owned(), |digest| format!("the image {digest}"));
         let decide::Reason { file, scope, requirement, text, unsigned } = reason;
         let mut text = text.clone();

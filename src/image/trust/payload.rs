@@ -1,25 +1,26 @@
 // SPDX-License-Identifier: MIT
-//! What a signature in the simple signing format says (containers-signature(5), and cosign's specification): which digest is signed,
-//! under which reference. Pure.
+//! Reads payloads in the simple signing format (containers-signature(5) and the specification of
+//! cosign): the signed digest and its reference. Pure.
 
 use crate::config::trust::json::Json;
 
-/// `critical.type` of signatures by cosign and by podman.
+/// The `critical.type` in signatures of cosign and podman.
 const TYPE: &str = "cosign container image signature";
 
-/// A payload, not yet compared with anything.
+/// A payload, which has not been compared with the image yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Payload {
     /// The digest of the manifest.
     pub digest: String,
-    /// The reference.
+    /// The reference of the image.
     pub reference: String,
 }
 
-/// Reads a payload. As strict as the reference implementation: nothing is signed that is not understood, except in `optional`.
+/// Reads a payload. As in the reference implementation, unknown fields are refused, except in
+/// `optional`.
 ///
 /// # Errors
-/// It is malformed.
+/// Returns a message if the payload is malformed.
 pub fn parse(bytes: &[u8]) -> Result<Payload, String> {
     let json = Json::parse(bytes).map_err(|(_, message)| message)?;
     let whole = json.exact_fields(&["critical", "optional"])?;
@@ -53,7 +54,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn payloads() {
+    fn payloads_are_read_as_strictly_as_by_the_reference() {
         let critical = |more: &str| {
             format!(
                 r#""critical": {{"type": "{TYPE}", "image": {{"docker-manifest-digest": "sha256:1"}}, "identity": {{"docker-reference": "a.b/c"}}{more}}}"#

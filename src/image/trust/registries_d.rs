@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! containers-registries.d(5): for which images signatures are looked for beside the image in its registry. The parser is pure.
+//! containers-registries.d(5): determines for which images signatures are looked for in the
+//! registry. The parser is pure.
 //!
-//! Of these files, only `use-sigstore-attachments` matters: what `lookaside` leads to are signatures of `GnuPG`, which cannot be verified.
+//! Only `use-sigstore-attachments` is used from these files. `lookaside` refers to signatures of
+//! `GnuPG`, which cannot be verified.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -15,24 +17,25 @@ use crate::config::trust::REGISTRIES_D;
 use crate::config::trust::scope::Subject;
 use crate::image::store::digest::read_limited;
 
-/// Larger files are none of this kind.
+/// Maximum size of a file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What the files of a directory say, put together.
+/// The combined settings of all files in a directory.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Attachments {
     default: Option<Setting>,
     scopes: BTreeMap<String, Setting>,
 }
 
-/// `use-sigstore-attachments` of one scope, if it is said.
+/// The value of `use-sigstore-attachments` for one scope; `None` if it is not set.
 type Setting = Option<bool>;
 
 impl Attachments {
     /// Reads the files of the host whose root directory is `root`.
     ///
     /// # Errors
-    /// One of them cannot be read or is malformed, or two say something about the same.
+    /// Returns an error if a file cannot be read or is malformed, or if two files set the same
+    /// scope.
     pub fn read(root: &Path) -> Result<Self> {
         let mut all = Self::default();
         let directories = REGISTRIES_D.iter().map(|path| root.join(path.trim_start_matches('/')));
@@ -59,9 +62,9 @@ impl Attachments {
     /// Adds the content of a file.
     ///
     /// # Errors
-    /// It is malformed, or says something about what another file was about.
+    /// Returns a message if the content is malformed, or sets a scope that another file has set.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
-        // Like the reference, of several documents only the first one is read.
+        // As in the reference implementation, only the first of several documents is read.
         let Some(document) = yaml::documents(text)?.into_iter().next() else { return Ok(()) };
         let Value::Map(fields) = document else { return Err("it is not a mapping".to_owned()) };
         if let Some(value) = fields.get("default-docker") {
@@ -83,7 +86,8 @@ impl Attachments {
         }
     }
 
-    /// Whether signatures are looked for beside this image: what the narrowest scope says that says anything.
+    /// Whether signatures are looked for in the registry of this image: the narrowest scope that
+    /// sets a value decides.
     #[must_use]
     pub fn are_for(&self, subject: &Subject) -> bool {
         let scopes = subject.scopes();
@@ -102,7 +106,7 @@ fn setting(scope: &str, value: &Value) -> Result<Setting, String> {
         None | Some(Value::Null) => Ok(None),
         Some(Value::Bool(value)) => Ok(Some(*value)),
         Some(Value::Text(word)) => match word.as_str() {
-            // The words of YAML 1.1, which the reference takes where a boolean is wanted.
+            // The words of YAML 1.1, which the reference implementation accepts as booleans.
             "y" | "Y" | "yes" | "Yes" | "YES" | "on" | "On" | "ON" => Ok(Some(true)),
             "n" | "N" | "no" | "No" | "NO" | "off" | "Off" | "OFF" => Ok(Some(false)),
             _ => Err(format!("{scope}: use-sigstore-attachments is not true or false")),
@@ -117,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_narrowest_scope_that_says_something() {
+    fn the_narrowest_scope_with_a_value_decides() {
         let mut all = Attachments::default();
         all.add("default-docker:\n  use-sigstore-attachments: yes\n  lookaside: file:///x\n").unwrap();
         all.add("docker:\n  q.io:\n    use-sigstore-attachments: false\n  q.io/a:\n    lookaside: x\n").unwrap();

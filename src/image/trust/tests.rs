@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Decisions about images. The signatures are made by openssl and by cosign; nothing here makes one.
+//! Tests of decisions about images. openssl and cosign have made the signatures; the code under
+//! test can only verify them.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -10,7 +11,7 @@ use super::keys::Hash;
 use super::*;
 use crate::config::trust::policy::PolicyFile;
 
-/// Makes a key, and gives the public one.
+/// Creates a key pair, and returns the public key.
 pub fn key(directory: &Path, name: &str, arguments: &[&str]) -> Key {
     let path = directory.join(name);
     let mut openssl = Command::new("openssl");
@@ -35,7 +36,7 @@ pub fn sign(directory: &Path, name: &str, message: &[u8], hash: &str) -> Vec<u8>
     output.stdout
 }
 
-/// What a signature says, as cosign writes it.
+/// Returns the payload of a signature in the form that cosign writes.
 pub fn payload(digest: &Digest, reference: &str) -> String {
     format!(
         r#"{{"critical":{{"type":"cosign container image signature","image":{{"docker-manifest-digest":"{digest}"}},"identity":{{"docker-reference":"{reference}"}}}},"optional":null}}"#
@@ -45,7 +46,7 @@ pub fn payload(digest: &Digest, reference: &str) -> String {
 const EC: [&str; 3] = ["-algorithm", "EC", "-pkeyopt"];
 
 #[test]
-fn keys_of_all_kinds() {
+fn signatures_of_all_supported_keys_are_verified() {
     let directory = tempfile::tempdir().unwrap();
     let at = directory.path();
     let kinds: [(&str, &[&str], &str, [bool; 2]); 5] = [
@@ -80,11 +81,11 @@ fn keys_of_all_kinds() {
     for bad in [&b""[..], b"x", b"-----BEGIN PUBLIC KEY-----\nQQ==\n-----END PUBLIC KEY-----\n"] {
         assert!(Key::read("/k", bad).is_err());
     }
-    // A private key in the place of a public one.
+    // A private key is refused as a public key.
     assert!(Key::read("/k", &fs::read(at.join("p256")).unwrap()).is_err());
 }
 
-/// A judge of `quay.io/team/app:1` by this policy, on a host with the key `/k.pub`.
+/// Returns the judge of `quay.io/team/app:1` with this policy, on a host with the key `/k.pub`.
 fn judge(root: &Path, policy: &str) -> Judge {
     let policy = PolicyFile::read(&"/p".into(), Ok(policy.as_bytes()));
     let trust = Trust { policy: Some(std::sync::Arc::new(policy)), ..Trust::default() };
@@ -110,7 +111,7 @@ fn one_good_signature_meets_a_requirement() {
     assert_eq!((accepted.len(), accepted[0].key.as_str(), &accepted[0].fingerprint), (1, "/k.pub", &own.fingerprint));
     assert_eq!((accepted[0].policy.as_str(), accepted[0].signed.as_deref()), ("/p", Some("quay.io/team/app:1")));
     let refused = |judge: &Judge, digest: &Digest, attached: &[Attached]| judge.weigh(digest, attached).unwrap_err().0;
-    // Where signatures are not looked for, that is the reason.
+    // If signatures are not looked for, the message says so.
     let text = refused(&of_key, &digest, &[]);
     assert!(
         text.contains("write use-sigstore-attachments: true for this registry in /etc/containers/registries.d"),
@@ -145,7 +146,7 @@ fn one_good_signature_meets_a_requirement() {
     assert!(wrong.has_problem() && !is_refusal(&wrong.before().unwrap_err()));
 }
 
-/// What cosign 3.1.1 of Debian writes: a key, a signature in simple signing format, and a bundle.
+/// Output of cosign 3.1.1 of Debian: a key, a signature in simple signing format, and a bundle.
 const COSIGN_KEY: &str = "-----BEGIN PUBLIC KEY-----\nMFkwEwYHKoZIzj0CAQYIKoZIzj0DAQcDQgAEs6PeScLdph6puj9I6UpnepB/D0Ge\nyoBEIH/YgN68KVaKSkMsj5wuMzAsAfu775OygFrivBfdUgIHcvPSh26Xlg==\n-----END PUBLIC KEY-----\n";
 const COSIGN_PAYLOAD: &str = r#"{"critical":{"identity":{"docker-reference":"127.0.0.1:5917/shop/legacy:1"},"image":{"docker-manifest-digest":"sha256:5edfb6fc70437f713b78a8e0f59380648e0039738b82c92fd07991190b0fae64"},"type":"cosign container image signature"},"optional":null}"#;
 const COSIGN_SIGNATURE: &str =
@@ -153,7 +154,7 @@ const COSIGN_SIGNATURE: &str =
 const COSIGN_BUNDLE: &str = r#"{"mediaType":"application/vnd.dev.sigstore.bundle.v0.3+json","verificationMaterial":{"publicKey":{"hint":"XXZRd/axdAEZAtMZMYI7DDFyKqhwIqmt8YWOd+R0aT0="}},"dsseEnvelope":{"payload":"eyJfdHlwZSI6Imh0dHBzOi8vaW4tdG90by5pby9TdGF0ZW1lbnQvdjEiLCJzdWJqZWN0IjpbeyJkaWdlc3QiOnsic2hhMjU2IjoiZWYxZmIzZDhkNmUxYzU3ZGZmZDgxYWU3N2IwMjRlZDFiYmU1NzYwMTVjM2FhNmJiMWFiNTlmZDE5Yjc5YmJiMSJ9LCJhbm5vdGF0aW9ucyI6e319XSwicHJlZGljYXRlVHlwZSI6Imh0dHBzOi8vc2lnc3RvcmUuZGV2L2Nvc2lnbi9zaWduL3YxIiwicHJlZGljYXRlIjp7fX0=","payloadType":"application/vnd.in-toto+json","signatures":[{"sig":"MEQCIH0skzXr9coEqAulq9AFDTO0nDaMIToMOY6bCVNQHD+ZAiBRa6bSTKJmTyPN98ZLIOetY9TSsGmQyRnJA+ksmX9TEA=="}]}}"#;
 
 #[test]
-fn what_cosign_writes() {
+fn signatures_of_cosign_are_accepted() {
     let directory = tempfile::tempdir().unwrap();
     fs::write(directory.path().join("k.pub"), COSIGN_KEY).unwrap();
     let judge = |identity: &str| {
@@ -176,7 +177,7 @@ fn what_cosign_writes() {
     let media_type = "application/vnd.dev.sigstore.bundle.v0.3+json".to_owned();
     let bundle = Attached { media_type, payload: COSIGN_BUNDLE.into(), annotations: BTreeMap::new() };
     assert_eq!(judge("digest").weigh(&bundled, std::slice::from_ref(&bundle)).unwrap().len(), 1);
-    // It names no reference.
+    // The bundle names no reference.
     let text = judge("matchRepository").weigh(&bundled, std::slice::from_ref(&bundle)).unwrap_err().0;
     assert!(text.contains("a bundle names no reference"), "{text}");
     assert!(judge("digest").weigh(&signed, &[bundle]).is_err());

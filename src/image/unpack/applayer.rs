@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! The layer made of an application image: its root file system and what an administrator may want to know, or change, about it.
+//! Builds the layer of an application image: its root file system, and files about it that an
+//! administrator may read or change.
 //!
-//! Works in a directory of ours that is not yet published; the image's own tree is only moved, never written to here.
+//! Works in an unpublished directory. The tree of the image is only moved and never written here.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write as _;
@@ -14,26 +15,26 @@ use crate::contract::process::IMAGE_ENVIRONMENT;
 use crate::image::store::record::ImageRecord;
 use crate::unit::render_env;
 
-/// The one file that administrators may edit.
+/// The only file that administrators may edit.
 pub(crate) const EDITABLE: &[u8] = b"oci/env";
 
-/// What the root file system of the image is below.
+/// The prefix of all paths in the root file system of the image.
 pub(crate) const ROOT: &[u8] = b"oci/root/";
 
-/// Creates a directory of ours, 0755 whatever the umask.
+/// Creates a directory with this mode, regardless of the umask.
 ///
 /// # Errors
-/// When it exists or cannot be created.
+/// Returns an error if the directory exists or cannot be created.
 pub(crate) fn make_dir(path: &Path, mode: u32) -> Result<()> {
     DirBuilder::new().mode(mode).create(path).with_context(|| format!("creating `{}`", path.display()))?;
     fs::set_permissions(path, fs::Permissions::from_mode(mode))
         .with_context(|| format!("setting the mode of `{}`", path.display()))
 }
 
-/// Creates a file of ours, 0644 whatever the umask.
+/// Creates a file with mode 0644, regardless of the umask.
 ///
 /// # Errors
-/// When it exists or cannot be written.
+/// Returns an error if the file exists or cannot be written.
 pub(crate) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
     (|| {
         let mut file = OpenOptions::new().write(true).create_new(true).mode(0o644).open(path)?;
@@ -43,10 +44,11 @@ pub(crate) fn make_file(path: &Path, content: &[u8]) -> Result<()> {
     .with_context(|| format!("writing `{}`", path.display()))
 }
 
-/// Makes `tree` and the directory in it that the root file system belongs into, and says where that is.
+/// Creates `tree` and its directory `oci`, into which the root file system is moved. Returns the
+/// path of `oci`.
 ///
 /// # Errors
-/// When one of them cannot be created.
+/// Returns an error if one of the directories cannot be created.
 pub(crate) fn make_oci(tree: &Path) -> Result<PathBuf> {
     let oci = tree.join("oci");
     make_dir(tree, 0o755)?;
@@ -54,10 +56,10 @@ pub(crate) fn make_oci(tree: &Path) -> Result<PathBuf> {
     Ok(oci)
 }
 
-/// Makes `tree` of the unpacked `rootfs`.
+/// Builds `tree` from the unpacked `rootfs`.
 ///
 /// # Errors
-/// When the file system refuses.
+/// Returns an error of the file system.
 pub(crate) fn build(rootfs: &Path, tree: &Path, record: &ImageRecord) -> Result<()> {
     let oci = make_oci(tree)?;
     fs::rename(rootfs, oci.join("root")).context("moving the root file system into place")?;

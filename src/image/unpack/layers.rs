@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! An image's layers, each in a directory of its own that images share: which layers go into which, and the trees that
-//! they are unpacked into.
+//! Assigns the layers of an image to directories, which images share, and provides the trees into
+//! which the layers are unpacked.
 //!
-//! The last directory belongs to the image. What a layer unpacks to depends on those below it, so a directory is named
-//! after all of them (as the `ChainID` of the OCI image specification, config.md). Must not know what is in a layer.
+//! The last directory belongs to the image alone. The content of an unpacked layer depends on the
+//! layers below it, so a directory is named after all of them (like the `ChainID` of the OCI image
+//! specification, config.md). This module must not know the content of layers.
 
 use std::fs::{self, File};
 use std::ops::Range;
@@ -24,27 +25,29 @@ use crate::image::unpack::applayer;
 use crate::image::unpack::applayer::make_dir;
 use crate::rootdir::tree::{self, Tree};
 
-/// Directories of one image. Their paths are options of one mount, which may have 4095 bytes: those of an ID-mapped
-/// application with the longest names need 3955. The lowest layers share one where an image has more.
+/// Maximum number of directories of one image. Their paths are options of one mount, which may have
+/// 4095 bytes; those of an ID-mapped application with the longest names need 3955. If an image has
+/// more layers, the lowest ones share a directory.
 const MAX_DIRECTORIES: usize = 24;
 
-/// One directory.
+/// A directory of layers.
 #[derive(Debug, PartialEq, Eq)]
 struct Piece {
-    /// The layers in it.
+    /// The indices of the layers in the directory.
     layers: Range<usize>,
-    /// What it is called in the store.
+    /// The name of the directory in the store.
     name: String,
 }
 
 impl Piece {
-    /// For an image that shares nothing.
+    /// Returns one directory with all layers, for an image that shares none.
     fn all(layers: &[LayerInfo]) -> Self {
         Self { layers: 0..layers.len(), name: String::new() }
     }
 }
 
-/// How layers are put into directories, the lowest first; all into one if the digest of one is not known.
+/// Assigns layers to directories, the lowest first. If the digest of a layer is unknown, all layers
+/// go into one directory.
 fn pieces(layers: &[LayerInfo]) -> Vec<Piece> {
     let Some(digests) = layers.iter().map(|layer| layer.diff_id.as_ref()).collect::<Option<Vec<_>>>() else {
         return vec![Piece::all(layers)];
@@ -63,22 +66,23 @@ fn pieces(layers: &[LayerInfo]) -> Vec<Piece> {
 }
 
 impl Store {
-    /// Where the layer called `name` is, or would be.
+    /// Returns the path of the layer called `name`, whether or not it exists.
     pub(crate) fn layer(&self, name: &str) -> PathBuf {
         self.layers().join(name)
     }
 
-    /// Whether there is a layer called `name`.
+    /// Whether the store has the layer called `name`.
     pub(crate) fn has_layer(&self, name: &str) -> bool {
         self.layer(name).join(INVENTORY).is_file() && self.layer(name).join("tree/oci/root").is_dir()
     }
 
-    /// The names of the layers that an entry has below its tree.
+    /// Returns the names of the lower layers of an entry.
     pub(crate) fn layers_of(&self, entry: &str) -> Result<Vec<String>> {
         Ok(read_record(&self.entries().join(entry))?.map(|image| image.layers).unwrap_or_default())
     }
 
-    /// Gives new layers their places, unless another import was faster, and takes away what helped to make them.
+    /// Moves new layers into the store, unless another import was faster, and removes the auxiliary
+    /// directories.
     pub(crate) fn publish_layers(&self, scratch: &Scratch) -> Result<()> {
         let place = self.layers();
         let (new, all) = (scratch.layers()?, Tree::open(&place).context("opening the layers")?);
@@ -108,20 +112,20 @@ impl Store {
 pub struct Directories<'a> {
     store: &'a Store,
     scratch: PathBuf,
-    /// The lowest first; the last one is the image's own.
+    /// The directories, the lowest first; the last one belongs to the image alone.
     pieces: Vec<Piece>,
-    /// How many of them the store has already.
+    /// The number of directories that the store has already.
     present: usize,
-    /// The one being unpacked into.
+    /// The index and the tree of the directory that is being unpacked into.
     open: Option<(usize, Tree)>,
 }
 
 impl<'a> Directories<'a> {
-    /// Looks what the store has of `layers`. If they are not to be `shared`, or cannot be here, all of them go into one
-    /// directory.
+    /// Determines which of `layers` the store has. If the layers should not be `shared`, or if the
+    /// kernel cannot stack them, all layers go into one directory.
     ///
     /// # Errors
-    /// When the directories to unpack into cannot be made.
+    /// Returns an error if the directories cannot be created.
     pub fn new(
         store: &'a Store,
         scratch: &Scratch,
@@ -143,25 +147,26 @@ impl<'a> Directories<'a> {
         Ok(Self { store, scratch, pieces, present, open: None })
     }
 
-    /// The first layer that has to be unpacked.
+    /// Returns the index of the first layer that has to be unpacked.
     #[must_use]
     pub fn first(&self) -> usize {
         self.pieces.get(self.present).map_or(0, |piece| piece.layers.start)
     }
 
-    /// The tree to unpack the layer `number` into, after those below it.
+    /// Returns the tree for unpacking the layer `number`. Layers must be unpacked in ascending
+    /// order.
     ///
     /// # Errors
-    /// When it cannot be made.
+    /// Returns an error if the tree cannot be created.
     pub fn tree(&mut self, number: usize) -> Result<&Tree> {
         let place = self.pieces.iter().position(|piece| piece.layers.contains(&number)).unwrap_or_default();
         self.enter(place)
     }
 
-    /// The tree that shows all layers.
+    /// Returns the tree that shows all layers.
     ///
     /// # Errors
-    /// When it has not been unpacked into, and cannot be made.
+    /// Returns an error if the tree cannot be created.
     pub fn into_top(mut self) -> Result<Tree> {
         let top = self.pieces.len().saturating_sub(1);
         self.enter(top)?;
@@ -172,7 +177,8 @@ impl<'a> Directories<'a> {
         let open = match self.open.take() {
             Some(open) if open.0 == place => open,
             before => {
-                // The mount below has to be gone before its upper directory becomes a lower one.
+                // The previous overlay mount must end before its upper directory becomes a lower
+                // one.
                 drop(before);
                 (place, self.begin(place).context("making the directory to unpack into")?)
             }
@@ -189,7 +195,8 @@ impl<'a> Directories<'a> {
             make_dir(&root, 0o755)?;
         }
         if place == 0 {
-            // For archives that say nothing about their root: the same date in every import.
+            // An archive may lack its root directory, so the root gets the same date in every
+            // import.
             let opened = File::open(&root).context("opening the new root directory")?;
             futimens(&opened, &TimeSpec::UTIME_OMIT, &TimeSpec::new(0, 0)).context("dating the new root directory")?;
             return Ok(Tree::open(&root)?);
@@ -204,7 +211,7 @@ impl<'a> Directories<'a> {
         self.pieces.split_last().map_or(&[], |(_, lower)| lower)
     }
 
-    /// Where the root of a directory is.
+    /// Returns the path of the root file system in a directory.
     fn root(&self, place: usize) -> PathBuf {
         match self.lower().get(place) {
             None => self.scratch.join("rootfs"),
@@ -213,14 +220,14 @@ impl<'a> Directories<'a> {
         }
     }
 
-    /// The names of the directories below the image's own, the lowest first.
+    /// Returns the names of the shared directories, the lowest first.
     #[must_use]
     pub fn names(&self) -> Vec<String> {
         self.lower().iter().map(|piece| piece.name.clone()).collect()
     }
 }
 
-/// Whether the kernel puts directories on each other here; tells why not.
+/// Whether the kernel can stack directories here. If not, the reason is reported.
 fn possible(scratch: &Path, progress: &dyn Progress) -> bool {
     let [lower, upper, work] = ["lower", "upper", "work"].map(|directory| scratch.join("work").join(directory));
     let tried = (|| {
@@ -228,7 +235,8 @@ fn possible(scratch: &Path, progress: &dyn Progress) -> bool {
             make_dir(directory, 0o700)?;
         }
         stacked(&[lower], &upper, &work)?;
-        // In a user namespace the kernel would do without.
+        // In a user namespace, the kernel mounts overlayfs without these attributes, so they are
+        // tested separately.
         xattr::set(&upper, "trusted.overlay.opaque", b"y").context("setting an attribute of overlayfs")
     })();
     tried
@@ -250,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn a_directory_for_each_layer_and_one_for_the_lowest_of_many() {
+    fn each_layer_has_a_directory_and_the_lowest_of_many_share_one() {
         let ranges = |count| pieces(&layers(count)).into_iter().map(|piece| piece.layers).collect::<Vec<_>>();
         assert_eq!(ranges(1), vec![Range { start: 0, end: 1 }]);
         assert_eq!(ranges(3), [0..1, 1..2, 2..3]);
@@ -264,14 +272,14 @@ mod tests {
     }
 
     #[test]
-    fn named_after_all_that_is_below() {
+    fn a_directory_is_named_after_all_layers_below() {
         let names = |layers: &[LayerInfo]| pieces(layers).into_iter().map(|piece| piece.name).collect::<Vec<_>>();
         let three = names(&layers(3));
         assert_eq!(three.first(), names(&layers(2)).first());
         let mut other = layers(3);
         other.swap(0, 1);
         assert!(names(&other).iter().all(|name| !three.contains(name)));
-        // Ten layers in one directory are not the tenth alone.
+        // A directory with ten layers is not the same as the directory of only the tenth layer.
         assert_ne!(names(&layers(33)).first(), names(&layers(10)).last());
         assert!(three.iter().all(|name| name.len() == 32));
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! From layers to directories: extraction, the directories that layers become, and what is listed of them.
+//! Unpacks layers into directories and writes the inventories of these directories.
 
 pub mod applayer;
 pub mod extract;

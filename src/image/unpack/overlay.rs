@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Directories put on each other by overlayfs, seen through a descriptor alone: the mount has no place in the file system, and
-//! is gone when the last descriptor in it is closed, however the process ends.
+//! Overlay mounts that are only accessible through a descriptor. Such a mount has no path in the
+//! file system, and ends when its last descriptor is closed, even if the process is killed.
 //!
-//! Needs Linux 6.7, the first in which such a mount is given its lower layers one by one (Documentation/filesystems/overlayfs.rst).
+//! Requires Linux 6.7, the first version that accepts the lower layers of such a mount one by one
+//! (Documentation/filesystems/overlayfs.rst).
 
 use std::fs::{self, File};
 use std::io;
@@ -20,10 +21,12 @@ use xattr::FileExt as _;
 use super::extract::foreign;
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// What is on each other in `lower`, the topmost first, to be read. A single directory is that directory.
+/// Mounts the directories in `lower` on each other for reading, the topmost first. A single
+/// directory is opened without a mount.
 ///
 /// # Errors
-/// When one cannot be opened, there is none, or the kernel refuses.
+/// Returns an error if a directory cannot be opened, if there is none, or if the kernel refuses the
+/// mount.
 pub fn merged<P: AsRef<Path>>(lower: &[P]) -> io::Result<Tree> {
     match lower {
         [] => Err(io::ErrorKind::NotFound.into()),
@@ -32,12 +35,13 @@ pub fn merged<P: AsRef<Path>>(lower: &[P]) -> io::Result<Tree> {
     }
 }
 
-/// The same, to be written to: what becomes different from `lower` is in `upper` then, in the form that makes it a layer on
-/// top of them. `upper` is empty and gets the attributes of the directory below it; `work` is on the same file system.
+/// Mounts the directories in `lower` on each other for writing. `upper` receives the changes, in
+/// the form of a layer on top of `lower`. `upper` must be empty, and gets the attributes of the
+/// topmost lower directory. `work` must be on the same file system as `upper`.
 ///
 /// # Errors
-/// When one cannot be opened, or the kernel refuses: one older than 6.7, or a file system that cannot hold such layers,
-/// among them overlayfs itself.
+/// Returns an error if a directory cannot be opened, or if the kernel refuses the mount: before
+/// Linux 6.7, or on a file system that cannot have such layers, including overlayfs itself.
 pub fn stacked<P: AsRef<Path>>(lower: &[P], upper: &Path, work: &Path) -> io::Result<Tree> {
     let Some(top) = lower.first() else { return Err(io::ErrorKind::NotFound.into()) };
     resemble(&File::open(upper)?, &File::open(top.as_ref())?)?;
@@ -47,7 +51,7 @@ pub fn stacked<P: AsRef<Path>>(lower: &[P], upper: &Path, work: &Path) -> io::Re
 fn mount<P: AsRef<Path>>(lower: &[P], upper: Option<(&Path, &Path)>) -> io::Result<Tree> {
     let context = fsopen("overlay", FsOpenFlags::FSOPEN_CLOEXEC)?;
     let set = |key: &str, path: &Path| -> io::Result<()> {
-        // By descriptor, as the kernel takes at most 255 bytes here.
+        // Paths are passed by descriptor, because the kernel accepts at most 255 bytes here.
         Ok(fsconfig_set_string(&context, key, proc_path(Tree::open(path)?.root()))?)
     };
     for path in lower {
@@ -56,12 +60,13 @@ fn mount<P: AsRef<Path>>(lower: &[P], upper: Option<(&Path, &Path)>) -> io::Resu
     if let Some((upper, work)) = upper {
         set("upperdir", upper)?;
         set("workdir", work)?;
-        // A directory of a lower layer that is to be removed is first moved (`tree::remove`), which needs this. Nothing of it
-        // stays. No other extension: any kernel must be able to read what is made here.
+        // `tree::remove` renames a directory of a lower layer before it removes it, which requires
+        // redirect_dir. No trace of it stays. All other extensions are off, because any kernel must
+        // be able to read the result.
         for (key, value) in [("redirect_dir", "on"), ("metacopy", "off"), ("index", "off"), ("xino", "off")] {
             fsconfig_set_string(&context, key, value)?;
         }
-        // What is written here is synced by whoever gives it its name.
+        // The caller that publishes the result syncs it.
         fsconfig_set_flag(&context, "volatile")?;
     }
     fsconfig_create(&context)?;
@@ -69,7 +74,7 @@ fn mount<P: AsRef<Path>>(lower: &[P], upper: Option<(&Path, &Path)>) -> io::Resu
     Tree::within(mount.as_fd())
 }
 
-/// Gives a directory the owner, mode, attributes and time of another.
+/// Gives a directory the owner, mode, attributes and modification time of another one.
 fn resemble(to: &File, from: &File) -> io::Result<()> {
     let known = from.metadata()?;
     fchown(to, Some(known.uid()), Some(known.gid()))?;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is wrong with a container of a pod. Pure.
+//! Checks of a container of a pod. Pure.
 
 use std::collections::BTreeSet;
 

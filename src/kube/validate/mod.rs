@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What the API server of a cluster would refuse, and what no conversion could make sense of: each with its field and what to write. Pure.
+//! Checks of objects: errors that the API server of a cluster would refuse, and errors that no
+//! conversion could handle. Each is reported with its field and a remedy. Pure.
 
 mod container;
 mod pod;
@@ -10,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 
 use super::{Manifest, Object, Problem, schedule};
 
-/// The mistakes of all objects.
+/// The errors of all objects, sorted by location.
 #[must_use]
 pub fn problems(manifests: &[Manifest]) -> Vec<Problem> {
     let mut out: Vec<Problem> = Vec::new();
@@ -33,7 +34,7 @@ pub fn problems(manifests: &[Manifest]) -> Vec<Problem> {
     out
 }
 
-/// Collects the mistakes of one object.
+/// Collects the errors of one object.
 struct Checker<'a> {
     manifest: &'a Manifest,
     problems: Vec<Problem>,
@@ -44,7 +45,7 @@ impl Checker<'_> {
         self.problems.push(Problem { field: self.manifest.field(path), message: message.into() });
     }
 
-    /// A name as labels of DNS have it.
+    /// Checks a name that must be a DNS label.
     fn label(&mut self, path: &str, what: &str, name: &str) {
         let inner = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
         if name.is_empty() {
@@ -57,21 +58,21 @@ impl Checker<'_> {
         }
     }
 
-    /// A word out of a list.
+    /// Checks a value that must be one of `words`.
     fn choice(&mut self, path: &str, value: Option<&String>, words: &[&str]) {
         if let Some(value) = value.filter(|value| !words.contains(&value.as_str())) {
             self.wrong(path, format!("{value:?} is not known here; write {}", words.join(", ")));
         }
     }
 
-    /// A port number.
+    /// Checks a port number.
     fn port(&mut self, path: &str, port: i32) {
         if !(1..=65535).contains(&port) {
             self.wrong(path, format!("{port} is no port; write a number from 1 to 65535"));
         }
     }
 
-    /// A number that is not negative.
+    /// Checks that a number is not negative.
     fn natural(&mut self, path: &str, number: Option<i64>) {
         if let Some(number) = number.filter(|number| *number < 0) {
             self.wrong(path, format!("{number} is negative; write 0 or more"));

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is wrong with a pod: its containers as a whole, and its volumes. Pure.
+//! Checks of a pod: of its containers as a whole, and of its volumes. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::Checker;
 use crate::kube::quantity;
 
 impl Checker<'_> {
-    /// Looks at a pod whose `restartPolicy` may be one of these words.
+    /// Checks a pod. `policies` are the allowed values of its `restartPolicy`.
     pub(super) fn pod(&mut self, path: &str, spec: &PodSpec, policies: &[&str]) {
         self.choice(&format!("{path}.restartPolicy"), spec.restart_policy.as_ref(), policies);
         let words = ["ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"];
@@ -75,7 +75,7 @@ impl Checker<'_> {
     fn volume(&mut self, path: &str, volume: &Volume) {
         let sources =
             self.manifest.value_at(path).map_or(0, |value| value.as_map().map_or(0, |map| map.iter().count()));
-        // The name is one of the fields.
+        // The name is one of the fields, and the source another one.
         if sources > 2 {
             self.wrong(path, "the volume has several sources; write one volume for each");
         }
@@ -145,7 +145,7 @@ impl Checker<'_> {
         }
     }
 
-    /// Files of what the pod knows about itself.
+    /// Checks files with information about the pod itself (downward API).
     fn downward(&mut self, path: &str, items: Option<&Vec<DownwardAPIVolumeFile>>) {
         for (number, item) in items.into_iter().flatten().enumerate() {
             let path = format!("{path}.items[{number}]");
@@ -157,7 +157,7 @@ impl Checker<'_> {
         }
     }
 
-    /// A path of a file below a volume.
+    /// Checks the path of a file in a volume.
     fn inside(&mut self, path: &str, file: &str) {
         if file.is_empty() || file.split('/').any(|part| ["", ".", ".."].contains(&part)) {
             let message = format!("{file:?} is no path below the volume; write one without / in front and ..");

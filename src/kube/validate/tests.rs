@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Tests of the checks of objects. The table of wrong manifests is in `tests/cases/kube-wrong.txt`.
+//! Tests of the checks of objects. The table of invalid manifests is in
+//! `tests/cases/kube-wrong.txt`.
 #![allow(clippy::unwrap_used)]
 
 use super::*;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The application's environment: the image's and the container's, and nothing of the service manager's around it.
+//! The application's environment: the variables of the image and of the container, without those
+//! that the service manager gives to every service.
 
 use std::ffi::{CString, OsStr, OsString};
 use std::io::ErrorKind;
@@ -11,11 +12,11 @@ use nix::unistd::gethostname;
 use sdme_gen::contract::process::{IMAGE_ENVIRONMENT, OWN_ENVIRONMENT, Process, SECRET_ENVIRONMENT};
 use sdme_gen::unit::parse_env;
 
-/// What Docker gives to an image without a `PATH`.
+/// Docker's default `PATH` for an image that has none.
 pub const DEFAULT_PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// Variables of the service manager that are there only because the application's unit asks for what they are about
-/// (systemd.exec(5), "Environment variables in spawned processes").
+/// Variables of the service manager that exist only because the application's unit has the
+/// corresponding setting (systemd.exec(5), "Environment variables in spawned processes").
 const ASKED_FOR: [&str; 11] = [
     "CACHE_DIRECTORY",
     "CONFIGURATION_DIRECTORY",
@@ -30,7 +31,8 @@ const ASKED_FOR: [&str; 11] = [
     "WATCHDOG_USEC",
 ];
 
-/// Variables that hold the process ID of whom another one is meant for.
+/// Variables that hold the ID of the process which another variable is meant for: the first name is
+/// set if the second one is.
 const MEANT_FOR: [(&str, &str); 2] = [("LISTEN_PID", "LISTEN_FDS"), ("WATCHDOG_PID", "WATCHDOG_USEC")];
 
 /// Variables in the order they were first assigned.
@@ -49,12 +51,13 @@ impl Environment {
         }
     }
 
-    /// A copy that lacks these variables.
+    /// A copy without these variables.
     pub fn without(&self, names: &[&str]) -> Self {
         Self(self.0.iter().filter(|(name, _)| names.iter().all(|other| name != other)).cloned().collect())
     }
 
-    /// For execve(2), called by the process that is to become the application.
+    /// The strings for execve(2). Must be called by the process that becomes the application,
+    /// because `LISTEN_PID` and `WATCHDOG_PID` get its process ID.
     ///
     /// # Errors
     /// A variable has a NUL byte.
@@ -67,11 +70,12 @@ impl Environment {
     }
 }
 
-/// Puts it together: what Docker gives to every container, then the image's, then the container's own. `given` is the
-/// environment that the service manager gives to the service.
+/// Builds the environment: the variables that Docker gives to every container, then the image's,
+/// then the container's. `given` reads the environment that the service manager gives to the
+/// service.
 ///
 /// # Errors
-/// A file of variables cannot be read, or a variable is refused.
+/// A file of variables cannot be read, or the host name is unknown.
 pub fn build(process: &Process, directory: &Path, given: impl Fn(&str) -> Option<OsString>) -> Result<Environment> {
     let mut environment = Environment::default();
     environment.set("PATH".into(), DEFAULT_PATH.into());

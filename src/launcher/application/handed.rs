@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! The application's directory, which the service manager opens and hands over (systemd.service(5), `OpenFile=`). No path in the
-//! application's root leads there; and what is mounted over parts of the root does not cover what it holds. Beside it, the
-//! service manager passes the socket that takes commands for the application.
+//! Descriptors from the service manager: the application's directory, which the service manager
+//! opens (systemd.service(5), `OpenFile=`), and the socket that accepts commands for the
+//! application. No path in the application's root leads to that directory, and mounts over parts of
+//! the root do not hide its content.
 
 use std::fs::File;
 use std::os::fd::{AsRawFd as _, BorrowedFd, FromRawFd as _, OwnedFd, RawFd};
@@ -13,28 +14,29 @@ use nix::fcntl::{FcntlArg, fcntl};
 use nix::libc;
 use sdme_gen::contract::process::{COMMANDS, HANDED_OVER};
 
-/// The first descriptor that is handed over (`sd_listen_fds(3)`).
+/// The first descriptor that the service manager passes (`sd_listen_fds(3)`).
 const FIRST: RawFd = 3;
 
-/// The directory. It is closed when a program is executed.
+/// The application's directory. The descriptor is closed when a program is executed.
 pub struct Directory(OwnedFd);
 
 impl Directory {
     /// Takes the directory from the descriptors that the service manager passes.
     ///
     /// # Errors
-    /// The directory is not among them.
+    /// The service manager has not passed the directory.
     pub fn take() -> Result<Self> {
         take(HANDED_OVER)?.map(Self).with_context(|| format!("no directory is handed over by the name {HANDED_OVER}"))
     }
 
-    /// A path for this process, as long as the value lives.
+    /// A path to the directory for this process, valid as long as the value lives.
     pub fn path(&self) -> PathBuf {
         PathBuf::from(format!("/proc/self/fd/{}", self.0.as_raw_fd()))
     }
 }
 
-/// Takes the socket that accepts commands for the application. It is closed when a program is executed.
+/// Takes the socket that accepts commands for the application. The descriptor is closed when a
+/// program is executed.
 ///
 /// # Errors
 /// The descriptors cannot be rearranged.
@@ -42,7 +44,8 @@ pub fn commands() -> Result<Option<UnixListener>> {
     Ok(take(COMMANDS)?.map(UnixListener::from))
 }
 
-/// Takes the descriptor called `name`. The application gets the others, numbered as if this one had not been passed.
+/// Takes the descriptor called `name` out of the list. The application gets the other descriptors,
+/// numbered as if this one had not been passed.
 fn take(name: &str) -> Result<Option<OwnedFd>> {
     let Ok(names) = std::env::var("LISTEN_FDNAMES") else { return Ok(None) };
     let mut names: Vec<&str> = names.split(':').collect();

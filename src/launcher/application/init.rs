@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The first process of the application's PID namespace: an init, for the children that applications leave to it. When it
-//! ends, the kernel ends every process of the application.
+//! The first process of the application's PID namespace: an init, which becomes the parent of
+//! orphaned processes. When the init ends, the kernel kills every process of the application.
 
 use std::convert::Infallible;
 use std::fs::File;
@@ -23,7 +23,7 @@ use super::start::start;
 use super::{mounts, session};
 use crate::{CANNOT_START, status};
 
-/// Runs the application and stays until it ends. All signals are blocked.
+/// Runs the application, and exits when the application has ended. All signals are blocked.
 ///
 /// # Errors
 /// The application cannot be started.
@@ -34,15 +34,16 @@ pub fn run(
     report: File,
     commands: Option<UnixListener>,
 ) -> Result<Infallible> {
-    // Without the service's own process, nobody would read what the application prints.
+    // Without the service's main process, nothing would read the application's output.
     set_pdeathsig(Signal::SIGKILL).context("cannot tie the application to its service")?;
     if process.private_pids {
-        // Not the first process of the namespace, which is the service's own.
+        // With PrivatePIDs=, the first process of the namespace is the service's main process, not
+        // this one.
         set_child_subreaper(true).context("cannot become the parent of orphans")?;
     } else {
         mounts::proc(process)?;
     }
-    // For the application, and for commands beside it, which have what this process has.
+    // The application and the commands that run next to it inherit the bounding set.
     limit(process.capabilities)?;
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
@@ -54,18 +55,19 @@ pub fn run(
         }
         ForkResult::Parent { child } => {
             drop((out, err));
-            // A command beside the application becomes its user. With no-new-privileges, root does not regain at execve(2) what
-            // this process has given up, so the application's own set stays.
+            // A command next to the application changes to the application's user. With
+            // no-new-privileges, root does not regain at execve(2) what this process has given up,
+            // so the application's capabilities are kept here.
             keep_only(process.capabilities.with(Capabilities::of(&["KILL", "SETGID", "SETUID"])))?;
             let status = supervise(child.as_raw(), commands, process, environment)?;
-            status::tell(report, status);
+            status::send(report, status);
             status::leave(0)
         }
     }
 }
 
-/// Passes signals on to `child`, starts commands beside it, and waits for every process that ends, until it is `child`; gives
-/// its status.
+/// Passes signals on to `child`, starts commands next to the application, and reaps every process
+/// that ends. Returns the status of `child`, as of wait(2), when `child` has ended.
 fn supervise(
     child: libc::pid_t,
     mut commands: Option<UnixListener>,
@@ -85,7 +87,8 @@ fn supervise(
         while let Some(info) = signals.read_signal().context("cannot receive a signal")? {
             let Some(signal) = i32::try_from(info.ssi_signo).ok() else { continue };
             if signal != libc::SIGCHLD {
-                // SAFETY: kill(2) takes any number, real-time signals among them, which nix has no name for.
+                // SAFETY: kill(2) takes any number, including those of real-time signals, which nix
+                // has no names for.
                 unsafe { libc::kill(child, signal) };
             } else if let Some(status) = reap(child) {
                 return Ok(status);
@@ -101,7 +104,7 @@ fn supervise(
     }
 }
 
-/// Waits for all that have ended.
+/// Reaps every process that has ended. Returns the status of `child` if `child` is one of them.
 fn reap(child: libc::pid_t) -> Option<libc::c_int> {
     let mut found = None;
     loop {

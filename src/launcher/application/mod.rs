@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! From the service's process to the application's: what is handed over, the processes in between, and commands that run beside it.
+//! The way from the service's main process to the application: the inherited descriptors, the
+//! processes in between, and commands that run next to the application.
 
 mod confine;
 pub mod environment;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What the application's mount namespace lacks when the service manager hands it over: `/run` and other file systems in memory as the
-//! image has them, and a `/proc` of the application's own processes.
+//! Completes the application's mount namespace, which the service manager has made: fills `/run`
+//! and other file systems in memory with the image's content, and mounts a `/proc` that shows only
+//! the application's processes.
 
 use std::collections::BTreeMap;
 use std::ffi::OsStr;
@@ -18,16 +19,17 @@ use nix::sys::stat::Mode;
 use nix::sys::statfs::{TMPFS_MAGIC, statfs};
 use sdme_gen::contract::process::{PROGRAM, Process};
 
-/// Where the root file system of the image is below the application's directory.
+/// The image's root file system, below the application's directory.
 const ROOT: &str = "root";
 const RUN: &str = "/run";
 const PROC: &str = "/proc";
 
-/// A place to mount `/proc` at before it takes its own.
+/// The temporary mount point of the new `/proc`, before the mount is moved to its final place.
 const STAGE: &str = "/run/.sdme-proc";
 
-/// Fills `/run`, an empty file system of the service manager's, with what the image has there, from the application's
-/// `directory`. What is mounted there keeps its content, and nothing of it outlives the application.
+/// Fills `/run`, a tmpfs of the service manager, with the image's content, from the application's
+/// `directory`. Mounts below `/run` keep their content. The copies are gone when the application
+/// has ended.
 ///
 /// # Errors
 /// The image's `/run` cannot be copied.
@@ -43,11 +45,12 @@ pub fn run_directory(directory: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Fills file systems in memory with what the image has at their paths, as Podman does (podman-run(1), `tmpcopyup`). Those that are
-/// mapped to true get the owner and the mode of the image's directory, too.
+/// Fills file systems in memory with the content that the image has at their paths, as podman does
+/// (podman-run(1), `tmpcopyup`). Paths that are mapped to true also get the owner and the mode of
+/// the image's directory.
 ///
 /// # Errors
-/// Something cannot be copied, for example because the file system is too small.
+/// A file cannot be copied, for example because the file system is too small.
 pub fn in_memory(directory: &Path, paths: &BTreeMap<String, bool>) -> Result<()> {
     for (path, as_image) in paths {
         copy_up(&directory.join(ROOT), path, *as_image)
@@ -72,8 +75,9 @@ fn copy_up(root: &Path, path: &str, as_image: bool) -> io::Result<()> {
     Ok(())
 }
 
-/// Opens the directory of the image at `path`, if there is one. The application may have made links in its root directory before: they
-/// are followed within that directory only. openat2(2) does the same, but `RestrictSUIDSGID=` takes it away (systemd.exec(5)).
+/// Opens the directory of the image at `path`, if it exists. The application may have made symbolic
+/// links in its root directory in earlier runs: they are resolved within that directory only.
+/// openat2(2) does the same, but `RestrictSUIDSGID=` forbids that system call (systemd.exec(5)).
 fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
     const MOST_LINKS: usize = 40;
     let parts = |path: &OsStr| -> Vec<Vec<u8>> {
@@ -84,7 +88,7 @@ fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
     let (mut left, mut links) = (parts(OsStr::new(path)), 0);
     while let Some(part) = left.pop() {
         if part == b".." {
-            // Above the root directory is the root directory.
+            // The parent of the root directory is the root directory.
             opened.truncate(opened.len().saturating_sub(1).max(1));
             continue;
         }
@@ -94,7 +98,7 @@ fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
         match openat(above, name, flags, Mode::empty()) {
             Ok(directory) => opened.push(fs::File::from(directory)),
             Err(nix::Error::ENOTDIR | nix::Error::ELOOP) if links < MOST_LINKS => {
-                // A symbolic link, or no directory.
+                // The entry is a symbolic link, or is not a directory.
                 let Ok(target) = readlinkat(above, name) else { return Ok(None) };
                 links += 1;
                 if target.as_bytes().starts_with(b"/") {
@@ -109,8 +113,9 @@ fn open_within(root: fs::File, path: &str) -> io::Result<Option<fs::File>> {
     Ok(opened.pop())
 }
 
-/// Sets permissions, without setuid and setgid where they may not be set (systemd.exec(5), `RestrictSUIDSGID=`). They have no effect on
-/// a file system in memory.
+/// Sets permissions. Omits setuid and setgid if the kernel refuses them (systemd.exec(5),
+/// `RestrictSUIDSGID=`); these bits have no effect on a file system in memory that is mounted with
+/// `nosuid`.
 fn permit(metadata: &Metadata, set: impl Fn(Permissions) -> io::Result<()>) -> io::Result<()> {
     match set(metadata.permissions()) {
         Err(error) if error.kind() == ErrorKind::PermissionDenied => {
@@ -120,10 +125,10 @@ fn permit(metadata: &Metadata, set: impl Fn(Permissions) -> io::Result<()>) -> i
     }
 }
 
-/// Hides this program from the application.
+/// Hides the launcher's program from the application.
 ///
 /// # Errors
-/// It is not where it should be.
+/// The program is not at its path, or cannot be removed.
 pub fn hide_program() -> Result<()> {
     umount2(PROGRAM, MntFlags::MNT_DETACH)
         .map_err(io::Error::from)
@@ -131,21 +136,22 @@ pub fn hide_program() -> Result<()> {
         .with_context(|| format!("cannot hide {PROGRAM}"))
 }
 
-/// Copies what is in `from` to the directory `to` of the file system `device`, and the directory's owner and mode. What is there already
-/// stays.
+/// Copies the content of `from` to the directory `to` of the file system `device`, and the
+/// directory's owner and mode. Existing files stay as they are.
 fn copy_directory(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io::Result<()> {
     copy_entries(from, to, metadata, device)?;
     lchown(to, Some(metadata.uid()), Some(metadata.gid()))?;
     permit(metadata, |permissions| fs::set_permissions(to, permissions))
 }
 
-/// Copies what is in `from`, a directory with this `metadata`.
+/// Copies the content of `from`, a directory with this `metadata`, to the directory `to`.
 fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (from, to) = (entry.path(), to.join(entry.file_name()));
         let (above, metadata) = (metadata, entry.metadata()?);
-        // What is mounted there is a volume, and no part of the image. (Files have devices of their own on overlayfs.)
+        // A directory on another device is a mounted volume, which is not part of the image. (Files
+        // have their own device numbers on overlayfs.)
         if metadata.is_dir() && metadata.dev() != above.dev() {
             continue;
         }
@@ -160,7 +166,7 @@ fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io:
                 fs::create_dir(&to)?;
                 copy_directory(&from, &to, &metadata, device)?;
             }
-            // Not into what is mounted there.
+            // A directory on another device is a mount point, whose content must not change.
             Some(there) if kind.is_dir() && there.is_dir() && there.dev() == device => {
                 copy_directory(&from, &to, &metadata, device)?;
             }
@@ -174,20 +180,22 @@ fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io:
                 symlink(fs::read_link(&from)?, &to)?;
                 lchown(&to, Some(metadata.uid()), Some(metadata.gid()))?;
             }
-            // Sockets of nobody, and devices, have no place in an image's /run.
+            // An image's /run needs neither sockets, which have no listener, nor devices.
             _ => {}
         }
     }
     Ok(())
 }
 
-/// Mounts a `/proc` for the PID namespace of the caller, who is its first process, and makes what belongs to it.
+/// Mounts a `/proc` for the PID namespace of the caller, which is its first process. Sets the
+/// sysctls and masks the paths that `process` lists.
 ///
 /// # Errors
-/// It cannot be mounted, or what is to be changed in it cannot.
+/// The kernel refuses a mount, or a sysctl or path cannot be changed.
 pub fn proc(process: &Process) -> Result<()> {
     let none: Option<&str> = None;
-    // A mount can only be moved where that is not shown to others; we still see what others mount.
+    // A mount can only be moved if its parent mount is not shared. A slave mount still receives the
+    // mounts of the host.
     mount(none, "/", none, MsFlags::MS_SLAVE | MsFlags::MS_REC, none).context("cannot separate the mounts")?;
     fs::create_dir(STAGE).with_context(|| format!("cannot make {STAGE}"))?;
     let flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV | MsFlags::MS_NOEXEC;
@@ -197,8 +205,9 @@ pub fn proc(process: &Process) -> Result<()> {
             sysctl(Path::new(STAGE), process)?;
             replace().context("cannot replace /proc")?;
         }
-        // In a user namespace, where systemd-nspawn covers parts of /proc: the kernel then gives out no whole one. What
-        // is there shows the container's processes; /proc/self is right in it.
+        // The kernel refuses this in a user namespace in which systemd-nspawn covers parts of
+        // /proc, because a new mount would uncover them. The existing /proc also shows the
+        // container's other processes; /proc/self is correct in it.
         Err(nix::Error::EPERM) => sysctl(Path::new(PROC), process)?,
         Err(error) => return Err(error).context("cannot mount /proc"),
     }
@@ -214,13 +223,14 @@ pub fn proc(process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Puts the staged `/proc` into place, with what systemd-nspawn has put over parts of the old one.
+/// Moves the staged `/proc` to its place and keeps the mounts that systemd-nspawn has made over
+/// parts of the old one.
 fn replace() -> io::Result<()> {
     let none: Option<&str> = None;
     for covered in covered()? {
         let staged = Path::new(STAGE).join(covered.strip_prefix(PROC).unwrap_or(&covered));
         match mount(Some(&covered), &staged, none, MsFlags::MS_BIND | MsFlags::MS_REC, none) {
-            // Processes and files come and go there.
+            // The path may be gone, because processes and their files come and go in /proc.
             Ok(()) | Err(nix::Error::ENOENT) => {}
             Err(error) => return Err(error.into()),
         }
@@ -229,12 +239,12 @@ fn replace() -> io::Result<()> {
     Ok(mount(Some(STAGE), PROC, none, MsFlags::MS_MOVE, none)?)
 }
 
-/// What is mounted on top of `/proc`, a mount in another one not counted.
+/// The mount points below `/proc`, without those that lie below another one of them.
 fn covered() -> io::Result<Vec<PathBuf>> {
     let table = fs::read("/proc/self/mountinfo")?;
     let points = table.split(|b| *b == b'\n').filter_map(|line| line.split(|b| *b == b' ').nth(4));
     let mut found: Vec<PathBuf> = Vec::new();
-    // None of the kernel's names there needs an escape.
+    // The table escapes special characters, but the kernel's names below /proc contain none.
     for point in points.map(|point| PathBuf::from(OsStr::from_bytes(point))) {
         if point.starts_with(PROC) && point != Path::new(PROC) && !found.iter().any(|f| point.starts_with(f)) {
             found.push(point);
@@ -251,7 +261,8 @@ fn sysctl(proc: &Path, process: &Process) -> Result<()> {
     Ok(())
 }
 
-/// Makes a path unreadable, as Docker and Podman do: a file is empty, a directory is, too. One that is not there stays so.
+/// Makes a path inaccessible, as Docker and podman do: a file becomes empty, a directory becomes an
+/// empty file system. A missing path stays missing.
 fn mask(path: &Path) -> io::Result<()> {
     let none: Option<&str> = None;
     match fs::metadata(path) {

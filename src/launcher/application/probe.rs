@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Puts a probe to the application. It runs where a command beside the application would, and as its user ([`super::session`]); who
-//! asked for it kills it when it takes too long. What the application answers is hostile: no more than the status is read of it.
+//! Sends a probe to the application. The probe runs in the namespaces and as the user of the
+//! application ([`super::session`]). The health check that requested the probe kills it at the
+//! timeout. The answer of the application is hostile: only the status is read.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
@@ -11,11 +12,11 @@ use sdme_gen::contract::probe::Probe;
 /// Maximum length of a status line. A longer line has only more words after the status.
 const STATUS_LINE: usize = 256;
 
-/// Asks once. The first address that answers counts.
+/// Sends the probe once. The first address that accepts a connection is used.
 ///
 /// # Errors
-/// There is no answer, or not a good one.
-pub fn put(probe: &Probe) -> Result<()> {
+/// No address accepts a connection, or the status is not a success.
+pub fn send(probe: &Probe) -> Result<()> {
     let mut connection = Err(anyhow!("there is no address"));
     for address in probe.addresses() {
         connection = TcpStream::connect(address).with_context(|| address.to_string());
@@ -30,7 +31,8 @@ pub fn put(probe: &Probe) -> Result<()> {
     }
 }
 
-/// Asks over HTTP. A status from 200 to 399 is a good answer, as for the probes of Kubernetes; redirects are not followed.
+/// Sends an HTTP request. A status from 200 to 399 is a success, as for the probes of Kubernetes;
+/// redirects are not followed.
 fn get(mut connection: TcpStream, host: &str, path: &str) -> Result<()> {
     let version = env!("CARGO_PKG_VERSION");
     let request = format!(
@@ -44,7 +46,7 @@ fn get(mut connection: TcpStream, host: &str, path: &str) -> Result<()> {
     }
 }
 
-/// The status of an answer (RFC 9112, section 4), if it is one.
+/// The status of an answer (RFC 9112, section 4). None if the answer is not HTTP/1.
 fn status(connection: TcpStream) -> std::io::Result<Option<u16>> {
     let mut line = Vec::new();
     let mut connection = connection.take(STATUS_LINE as u64);
@@ -68,7 +70,7 @@ mod tests {
 
     use super::*;
 
-    /// Puts a probe to a server that gives this answer, and tells the result and what was asked.
+    /// Sends a probe to a server with this answer. Returns the result and the request.
     fn ask(answer: &'static str) -> (Result<()>, String) {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -76,11 +78,11 @@ mod tests {
             let (mut stream, _) = listener.accept().unwrap();
             let lines = BufReader::new(stream.try_clone().unwrap()).lines().map(Result::unwrap);
             let asked = lines.take_while(|line| !line.is_empty()).collect::<Vec<_>>().join("\n");
-            // The probe may have seen enough before all is sent.
+            // The probe may close the connection before the whole answer is sent.
             let _ = stream.write_all(answer.as_bytes());
             asked
         });
-        let result = put(&Probe::http(&format!(":{port}/x?y=1")).unwrap());
+        let result = send(&Probe::http(&format!(":{port}/x?y=1")).unwrap());
         (result, server.join().unwrap().replace(&port.to_string(), "PORT"))
     }
 
@@ -112,9 +114,9 @@ mod tests {
     fn connections() {
         let listener = TcpListener::bind("[::1]:0").unwrap();
         let port = listener.local_addr().unwrap().port();
-        put(&Probe::tcp(&port.to_string()).unwrap()).unwrap();
+        send(&Probe::tcp(&port.to_string()).unwrap()).unwrap();
         drop(listener);
-        let error = format!("{:#}", put(&Probe::tcp(&port.to_string()).unwrap()).unwrap_err());
+        let error = format!("{:#}", send(&Probe::tcp(&port.to_string()).unwrap()).unwrap_err());
         assert!(error.contains(&format!("connection to localhost:{port}")) && error.contains("refused"), "{error}");
     }
 }

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Runs a command beside the application, on behalf of a client in the container's root (see [`super::exec`]). The application's
-//! init forks for each connection, so that the command is confined exactly as the application is: namespaces, system call
-//! filters, bounding set and limits are inherited.
+//! Runs a command next to the application for a client in the container's root (see
+//! [`super::exec`]). The application's init forks for each connection, so that the command is
+//! confined exactly as the application is: it inherits namespaces, system call filters, bounding
+//! set and limits.
 //!
-//! The client sends a [`Request`] with three descriptors, then a byte for each signal to pass on. It receives [`READY`], then
-//! the command's status as wait(2) gives it. When the connection ends, the command is killed.
+//! The client sends a [`Request`] with three descriptors, then one byte per signal to pass on. The
+//! client receives [`READY`], then the command's status as of wait(2). When the connection ends,
+//! the command is killed.
 
 use std::io::{ErrorKind, Read as _, Write as _};
 use std::os::fd::{AsFd as _, AsRawFd as _, FromRawFd as _, OwnedFd};
@@ -25,36 +27,36 @@ use serde::{Deserialize, Serialize};
 
 use super::environment::Environment;
 use super::probe;
-use super::start::{NotExecuted, be_the_user, execute};
+use super::start::{NotExecuted, become_user_only, execute};
 use crate::{CANNOT_START, status};
 
-/// What the client receives first.
+/// The first byte that the client receives.
 pub const READY: u8 = b'+';
 
-/// As shells and container engines report a program that cannot be executed.
+/// The exit status of shells and container engines for a program that cannot be executed.
 const NOT_EXECUTABLE: i32 = 126;
 
-/// Variables that are meant for the application's own process only.
+/// Variables that are meant for the application only.
 const NOT_SHARED: [&str; 5] = ["FDSTORE", "LISTEN_FDNAMES", "LISTEN_FDS", "NOTIFY_SOCKET", "WATCHDOG_USEC"];
 
-/// A command that is to run beside the application.
+/// The request to run a command next to the application.
 #[derive(Debug, Serialize, Deserialize)]
 pub struct Request {
     /// Program and arguments.
     pub args: Vec<String>,
     /// `TERM`, if the command has a terminal.
     pub term: Option<String>,
-    /// Asked in place of a command.
+    /// A probe that is sent instead of running a command.
     pub probe: Option<Probe>,
-    /// What is different from the application.
+    /// How the command differs from the application.
     #[serde(default)]
     pub beside: Beside,
 }
 
-/// Accepts a connection and serves it in a process of its own.
+/// Accepts a connection and serves it in a new process.
 ///
 /// # Errors
-/// No connection can be accepted.
+/// The socket accepts no connections.
 pub fn open(listener: &UnixListener, process: &Process, environment: &Environment) -> Result<()> {
     let connection = match listener.accept() {
         Ok((connection, _)) => connection,
@@ -64,11 +66,12 @@ pub fn open(listener: &UnixListener, process: &Process, environment: &Environmen
     // SAFETY: this process has a single thread.
     match unsafe { fork() } {
         Ok(ForkResult::Child) => {
-            // The client sees the end of the connection.
+            // After an error, the client only sees the end of the connection.
             let _ = serve(connection, process, environment);
             status::leave(0)
         }
-        // Without a process left, the client sees the end of the connection; the next one may succeed.
+        // If no process can be made, the client sees the end of the connection. The next connection
+        // may succeed.
         Ok(ForkResult::Parent { .. }) | Err(_) => Ok(()),
     }
 }
@@ -92,8 +95,8 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
     // SAFETY: this process has a single thread.
     match unsafe { fork() }.context("cannot start a process")? {
         ForkResult::Child if request.probe.is_some() => {
-            let asked = redirect(&streams).and_then(|()| be_the_user(&process));
-            let asked = asked.and_then(|()| request.probe.as_ref().map_or(Ok(()), probe::put));
+            let asked = redirect(&streams).and_then(|()| become_user_only(&process));
+            let asked = asked.and_then(|()| request.probe.as_ref().map_or(Ok(()), probe::send));
             if let Err(error) = &asked {
                 eprintln!("{error:#}");
             }
@@ -113,7 +116,7 @@ fn serve(mut connection: UnixStream, process: &Process, environment: &Environmen
     }
 }
 
-/// Reads the request and the three descriptors that come with its first byte.
+/// Reads the request and the three descriptors, which are attached to its first byte.
 fn receive(connection: &mut UnixStream) -> Result<(Request, [OwnedFd; 3])> {
     let mut length = [0; size_of::<u32>()];
     let mut space = nix::cmsg_space!([std::os::fd::RawFd; 3]);
@@ -143,15 +146,15 @@ fn become_command(
     environment: &Environment,
 ) -> Result<std::convert::Infallible> {
     redirect(streams)?;
-    // Sockets of the service manager are for the application alone.
+    // The sockets of the service manager are for the application only.
     execute(process, environment, 0)
 }
 
-/// Begins a session with these streams.
+/// Starts a session with these standard streams.
 fn redirect([input, output, errors]: &[OwnedFd; 3]) -> Result<()> {
     setsid().context("cannot make a session")?;
     if isatty(input).unwrap_or(false) {
-        // Best effort: without a controlling terminal, only job control is missing.
+        // Errors are ignored: without a controlling terminal, only job control is missing.
         // SAFETY: the request takes a number.
         unsafe { libc::ioctl(input.as_raw_fd(), libc::TIOCSCTTY, 0) };
     }
@@ -161,7 +164,8 @@ fn redirect([input, output, errors]: &[OwnedFd; 3]) -> Result<()> {
         .context("cannot redirect the output")
 }
 
-/// Waits for the command and passes signals on to it.
+/// Waits for the end of the command and passes signals on to it. Kills the command when the client
+/// closes the connection. Returns the status as of wait(2).
 fn watch(connection: &mut UnixStream, child: libc::pid_t) -> Result<libc::c_int> {
     let signals = SignalFd::with_flags(&SigSet::all(), SfdFlags::SFD_CLOEXEC | SfdFlags::SFD_NONBLOCK)
         .context("cannot receive signals")?;
@@ -186,7 +190,7 @@ fn watch(connection: &mut UnixStream, child: libc::pid_t) -> Result<libc::c_int>
                 // SAFETY: kill(2) takes any number.
                 unsafe { libc::kill(child, signal.into()) };
             } else {
-                // The command is the first process of its session, and of its process group.
+                // The command is the leader of its session and of its process group.
                 // SAFETY: as above.
                 unsafe { libc::kill(-child, libc::SIGKILL) };
                 bail!("the client has gone");

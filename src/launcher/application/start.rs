@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Becomes the application.
+//! Replaces this process with the application.
 
 use std::convert::Infallible;
 use std::ffi::{CString, OsStr};
@@ -13,28 +13,29 @@ use nix::sys::signal::{SigSet, SigmaskHow, sigprocmask};
 use nix::unistd::{Gid, Uid, chdir, dup2_stderr, dup2_stdout, execve, setgid, setgroups, setsid, setuid};
 use sdme_gen::contract::process::Process;
 
-use super::confine::{hand_on, outlast_root};
+use super::confine::{keep_across_setuid, make_ambient};
 use super::environment::{DEFAULT_PATH, Environment};
 
-/// Executes the program, with its output into the two pipes.
+/// Executes the program, with its output connected to the two pipes.
 ///
 /// # Errors
-/// It cannot be executed. What is printed then goes into the pipes, too.
+/// The program cannot be executed. The message can still be written to the pipes.
 pub fn start(process: &Process, environment: &Environment, out: OwnedFd, err: OwnedFd) -> Result<Infallible> {
-    // Of its own session: a program that signals its process group does not mean the launcher.
+    // The program gets its own session, so that signals to its process group do not reach the
+    // launcher.
     setsid().context("cannot make a session")?;
     dup2_stdout(&out).and_then(|()| dup2_stderr(&err)).context("cannot redirect the output")?;
     drop((out, err));
-    // From the launcher's own environment: the image cannot set a variable there.
+    // The count comes from the launcher's environment, where the image cannot set variables.
     let passed = std::env::var("LISTEN_FDS").ok().and_then(|count| count.parse().ok()).unwrap_or(0);
     execute(process, environment, passed)
 }
 
-/// A program that the kernel does not execute.
+/// The error of a program that the kernel does not execute.
 #[derive(Debug)]
 pub struct NotExecuted {
     program: String,
-    /// Why.
+    /// The error of execve(2).
     pub error: nix::Error,
 }
 
@@ -46,24 +47,25 @@ impl std::fmt::Display for NotExecuted {
 
 impl std::error::Error for NotExecuted {}
 
-/// Executes the program as the process asks for, in the root and with the streams of the caller. The program gets the
-/// first `passed` sockets of those that the service manager passes.
+/// Executes the program that `process` describes, in the root and with the standard streams of the
+/// caller. The program gets the first `passed` sockets of the service manager.
 ///
 /// # Errors
-/// It cannot be executed; [`NotExecuted`] if the kernel refuses.
+/// The program cannot be executed; the error is [`NotExecuted`] if execve(2) fails.
 pub fn execute(process: &Process, environment: &Environment, passed: u16) -> Result<Infallible> {
     let program = process.args.first().context("the image names no program; write Exec= in the .container file")?;
     let strings = environment.strings()?;
     close_descriptors(passed);
     let denied = match enter(&process.cwd) {
-        // Root without the capability to enter every directory, as for a command beside an application that lacks it.
+        // Root lacks the capability to enter every directory, for example in a command next to an
+        // application without it. The application's user may still be able to enter.
         Err(error) if error.downcast_ref() == Some(&nix::Error::EACCES) => true,
         entered => entered.map(|()| false)?,
     };
     if let Some(kept) = process.kept {
-        outlast_root()?;
+        keep_across_setuid()?;
         become_user(process)?;
-        hand_on(kept)?;
+        make_ambient(kept)?;
     } else {
         become_user(process)?;
     }
@@ -85,9 +87,10 @@ pub fn execute(process: &Process, environment: &Environment, passed: u16) -> Res
     Err(NotExecuted { program: program.clone(), error: last }.into())
 }
 
-/// Closes every descriptor except the standard streams and as many sockets as the service manager passes
-/// (`sd_listen_fds(3)`). A working directory may be a symbolic link to `/proc/self/fd/N`, which must not lead to a
-/// descriptor of the launcher. Close-on-exec would be too late, because the directory is entered before.
+/// Closes every descriptor except the standard streams and the first `passed` sockets of the
+/// service manager (`sd_listen_fds(3)`). A working directory may be a symbolic link to
+/// `/proc/self/fd/N`, which must not lead to a descriptor of the launcher. Close-on-exec would be
+/// too late, because the working directory is entered before.
 fn close_descriptors(passed: u16) {
     let first = 3 + libc::c_uint::from(passed);
     // SAFETY: this process uses none of these descriptors again.
@@ -106,8 +109,8 @@ fn enter(directory: &str) -> Result<()> {
     entered.and_then(|()| inside_root()).with_context(|| format!("cannot enter the working directory {directory}"))
 }
 
-/// Creates what is missing of a directory and enters it, one component after the other: nothing is created in a directory
-/// that is outside of the root.
+/// Creates the missing components of a directory and enters them, one after the other. Nothing is
+/// created in a directory that is outside of the root.
 fn create(directory: &str) -> Result<()> {
     if directory.starts_with('/') {
         chdir("/")?;
@@ -125,11 +128,13 @@ fn create(directory: &str) -> Result<()> {
     Ok(())
 }
 
-/// Checks that the current directory is inside the root. A path cannot tell: a component of the path may be a link in `/proc`
-/// that leads anywhere. The kernel returns a path that begins with `/` only if the root is above the directory (getcwd(2)).
+/// Checks that the current directory is inside the root. The path does not show that: one of its
+/// components may be a link in `/proc` that leads anywhere. The kernel returns a path that begins
+/// with `/` only if the root is above the directory (getcwd(2)).
 fn inside_root() -> Result<()> {
     let mut path = [0_u8; libc::PATH_MAX as usize];
-    // The system call itself, because C libraries replace "(unreachable)" with a path that they look up.
+    // The system call is used directly, because C libraries replace "(unreachable)" with a path
+    // that they look up.
     // SAFETY: the kernel writes no more than the length of the buffer.
     let length = unsafe { libc::syscall(libc::SYS_getcwd, path.as_mut_ptr(), path.len()) };
     if length < 0 {
@@ -141,11 +146,12 @@ fn inside_root() -> Result<()> {
     Ok(())
 }
 
-/// Becomes the application's user without executing anything, with no descriptors but the standard streams.
+/// Changes to the application's user without executing a program. Only the standard streams stay
+/// open.
 ///
 /// # Errors
 /// The kernel refuses.
-pub fn be_the_user(process: &Process) -> Result<()> {
+pub fn become_user_only(process: &Process) -> Result<()> {
     close_descriptors(0);
     become_user(process)?;
     default_signals()
@@ -159,14 +165,16 @@ fn become_user(process: &Process) -> Result<()> {
     setuid(Uid::from_raw(user.uid)).with_context(|| format!("cannot become user {}", user.uid))
 }
 
-/// Undoes what this program, its language's runtime and the service manager (`IgnoreSIGPIPE=`) have done to signals.
+/// Resets the signal settings of this program, of Rust's runtime and of the service manager
+/// (`IgnoreSIGPIPE=`).
 fn default_signals() -> Result<()> {
-    // The kernel's structure, whichever its order: no handler, no flags, no mask. The C library would keep two signals
-    // for itself.
+    // All zeros mean no handler, no flags and no mask, whatever the field order of the kernel's
+    // structure is. The functions of the C library would not change the two signals that the
+    // library reserves for itself.
     let default = [0_u64; 4];
     for signal in 1..=libc::SIGRTMAX() {
-        // SAFETY: the kernel reads no more than this, and runs no code of ours for it. Signals that cannot be set are what
-        // they should be already.
+        // SAFETY: the kernel reads only this structure, and no handler of this program runs. Errors
+        // are ignored: SIGKILL and SIGSTOP always have their default action.
         unsafe {
             libc::syscall(
                 libc::SYS_rt_sigaction,
@@ -180,7 +188,7 @@ fn default_signals() -> Result<()> {
     sigprocmask(SigmaskHow::SIG_SETMASK, Some(&SigSet::empty()), None).context("cannot unblock signals")
 }
 
-/// Where the program may be (execvp(3)).
+/// The possible paths of the program (execvp(3)).
 fn candidates<'a>(
     program: &'a str,
     search: &'a OsStr,

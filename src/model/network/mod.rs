@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a container is connected to. Pure.
+//! Network connections of containers and pods. Pure.
 
 pub mod named;
 pub mod pod;
@@ -10,79 +10,83 @@ use crate::diag::Spanned;
 use crate::model::Port;
 use std::net::IpAddr;
 
-/// What a container is connected to as a whole.
+/// The network of a container as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Network {
-    /// The host's own network.
+    /// The host's network.
     Host,
-    /// Nothing but loopback, made by nspawn.
+    /// A network namespace with only the loopback interface, made by systemd-nspawn.
     Alone,
-    /// The network of this pod, which may be a pod of one.
+    /// The network of this pod, which can be the pod of a single container.
     Pod(String),
-    /// A virtual link to the host, made by nspawn.
+    /// A veth pair to the host, made by systemd-nspawn.
     Veth,
-    /// A virtual link into this bridge, made by nspawn.
+    /// A veth pair to this bridge, made by systemd-nspawn.
     Bridge(String),
-    /// A virtual link into a bridge for all containers of this zone, made by nspawn.
+    /// A veth pair to the bridge of all containers of this zone, made by systemd-nspawn.
     Zone(String),
 }
 
 impl Network {
-    /// Whether there is a link of nspawn's, whose address the network manager inside asks for.
+    /// Whether systemd-nspawn makes a veth pair, whose container end is configured by the network
+    /// manager in the container.
     #[must_use]
     pub fn configures_itself(&self) -> bool {
         matches!(self, Self::Veth | Self::Bridge(_) | Self::Zone(_))
     }
 }
 
-/// What a container is connected to.
+/// The connections of a container.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
     /// The network of the container as a whole.
     pub network: Network,
-    /// The pod whose network its application joins, by name.
+    /// The name of the pod whose network the container's application joins.
     pub oci_pod: Option<String>,
-    /// The pod that it is in and that has no network of its own: the container has the host's, too.
+    /// The name of the pod that the container is in, if that pod has no network of its own: the
+    /// container then has the host's network, too.
     pub host_pod: Option<String>,
-    /// Whether it starts with the pod.
+    /// Whether the container starts with the pod.
     pub start_with_pod: bool,
-    /// The container whose network it joins, by name.
+    /// The name of the container whose network this container joins.
     pub joined: Option<String>,
-    /// The ports that systemd-nspawn publishes for a link of its own.
+    /// The ports that systemd-nspawn publishes for its own veth pair.
     pub exposed: Vec<Port>,
 }
 
 impl Connection {
-    /// The pod that the container as a whole is in, by name.
+    /// The name of the pod that the container as a whole is in.
     #[must_use]
     pub fn outer_pod(&self) -> Option<&String> {
         if let Network::Pod(pod) = &self.network { Some(pod) } else { self.host_pod.as_ref() }
     }
 }
 
-/// A connection to a network with a name.
+/// A connection to a named network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attachment {
-    /// The network.
+    /// The name of the network.
     pub network: String,
-    /// Where it was written.
+    /// The location of the setting.
     pub at: Location,
-    /// Addresses that were written.
+    /// The addresses that the file pins.
     pub pinned: Vec<Spanned<IpAddr>>,
-    /// Further names for the network's other members.
+    /// Additional names of this member for the other members of the network.
     pub aliases: Vec<String>,
-    /// The interface inside; counted unless it was written.
+    /// The interface name in the pod. Without a written name, the interface gets the next free
+    /// number.
     pub interface: Option<String>,
-    /// The hardware address; it follows from the names unless it was written.
+    /// The hardware address. Without a written address, it follows from the names of pod and
+    /// network.
     pub mac: Option<String>,
-    /// An address of each subnet of the network, with its length.
+    /// An address in each subnet of the network, with the length of the prefix in bits.
     pub addresses: Vec<(IpAddr, u8)>,
-    /// The host's end of the link.
+    /// The name of the host's end of the veth pair.
     pub link: String,
 }
 
 impl Attachment {
-    /// A connection without anything but the network.
+    /// A connection with only the network and the location set.
     #[must_use]
     pub fn new(network: &str, at: &Location) -> Self {
         Self {
@@ -97,7 +101,7 @@ impl Attachment {
         }
     }
 
-    /// Its address of IPv4, or of IPv6.
+    /// The IPv4 or the IPv6 address of the connection.
     #[must_use]
     pub fn address(&self, ipv4: bool) -> Option<IpAddr> {
         self.addresses.iter().map(|(address, _)| *address).find(|address| address.is_ipv4() == ipv4)

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A network with a name, and its subnets. Pure.
+//! A named network and its subnets. Pure.
 
 use crate::config::names::{NetworkName, PodName};
 use crate::model::{Assignment, Link};
@@ -7,20 +7,21 @@ use std::fmt;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-/// A network with a name.
-// Each is a key of the file, or follows from one.
+/// A named network.
+// Each of these is a key of the file, or follows from one.
 #[allow(clippy::struct_excessive_bools)]
 #[derive(Debug, Clone)]
 pub struct Named {
-    /// Its name.
+    /// The name of the network.
     pub name: NetworkName,
-    /// The file it was written in; the one that could describe it, for the default network.
+    /// The file that defines the network. For the default network, the path at which a file could
+    /// define it.
     pub file: Arc<str>,
-    /// The bridge.
+    /// The name of the bridge interface.
     pub interface: String,
-    /// Its addresses. One of IPv4 is missing until it is chosen.
+    /// The subnets. An IPv4 subnet that `choose` asks for is added later.
     pub subnets: Vec<Subnet>,
-    /// Whether a subnet of IPv4 is to be chosen.
+    /// Whether an IPv4 subnet is to be chosen.
     pub choose: bool,
     /// `Internal=`
     pub internal: bool,
@@ -30,28 +31,28 @@ pub struct Named {
     pub dns: Vec<String>,
     /// `Options=mtu=`
     pub mtu: Option<u16>,
-    /// Whether it stays without members, as `[Install]` starts it.
+    /// Whether the network stays up without members, because `[Install]` starts it.
     pub stays: bool,
-    /// Pods that are connected to it.
+    /// The pods that are connected to the network.
     pub members: Vec<PodName>,
-    /// `[Unit]`, file references translated to units.
+    /// The assignments of `[Unit]`, with file references translated to unit names.
     pub unit: Vec<Assignment>,
-    /// `[Service]`.
+    /// The assignments of `[Service]`.
     pub service: Vec<Assignment>,
-    /// Links that start it with other units.
+    /// The links of `[Install]`, by which other units start the network.
     pub install: Vec<Link>,
 }
 
-/// The addresses of a network, of IPv4 or of IPv6.
+/// An IPv4 or IPv6 subnet of a network.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subnet {
-    /// The address of the subnet itself.
+    /// The network address of the subnet.
     pub first: IpAddr,
-    /// Number of bits that all addresses have in common.
+    /// The length of the prefix in bits.
     pub length: u8,
-    /// The host's address.
+    /// The host's address in the subnet.
     pub gateway: IpAddr,
-    /// The first and the last address that are given out by names.
+    /// The first and the last address that members can get without `IP=` or `IP6=`.
     pub range: (u128, u128),
 }
 
@@ -68,13 +69,13 @@ impl Named {
         format!("sdme-network@{name}.service")
     }
 
-    /// The network that a unit makes, if it makes one.
+    /// The network of a unit, if that is the unit of a network.
     #[must_use]
     pub fn of_service(unit: &str) -> Option<&str> {
         unit.strip_prefix("sdme-network@")?.strip_suffix(".service")
     }
 
-    /// Whether its members can have addresses of IPv6.
+    /// Whether the members can have IPv6 addresses.
     #[must_use]
     pub fn has_ipv6(&self) -> bool {
         self.subnets.iter().any(|subnet| !subnet.is_ipv4())

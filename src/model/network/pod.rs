@@ -6,74 +6,75 @@ use crate::model::{Assignment, Attachment, Link, Port, Wanted};
 use std::net::Ipv4Addr;
 use std::sync::Arc;
 
-/// A network that containers share, or that one container has for itself.
+/// A network that several containers share, or that a single container has for itself.
 #[derive(Debug, Clone)]
 pub struct Pod {
-    /// Its name, which is also the name of the only member of a pod of one.
+    /// The name of the pod. The pod of a single container has the name of that container.
     pub name: PodName,
-    /// The file it was written in.
+    /// The file that defines the pod or the container.
     pub file: Arc<str>,
-    /// Whether it is a container's own network, without a `.pod` file.
+    /// Whether it is the pod of a single container, without a `.pod` file.
     pub own: bool,
-    /// Whether its members have the host's network. It has none, and what is published is what they bind.
+    /// Whether the members have the host's network. Then the pod has no network, and the members
+    /// bind the published ports themselves.
     pub host: bool,
-    /// Whether that container is a job: see [`Container::is_job`].
+    /// Whether the single container is a job: see [`Container::is_job`].
     pub job: bool,
-    /// What is published, and how it starts and stops.
+    /// The published ports, and how the pod starts and stops.
     pub wanted: Wanted,
-    /// Its link to the host's network, if it needs one.
+    /// The veth pair to the host's network, if the pod needs one.
     pub veth_pair: Option<VethPair>,
-    /// The networks with names that it is connected to.
+    /// The connections to named networks.
     pub networks: Vec<Attachment>,
-    /// Containers that start with it.
+    /// The containers that start with the pod.
     pub starts: Vec<ContainerName>,
-    /// All containers in it.
+    /// All containers in the pod.
     pub members: Vec<ContainerName>,
-    /// `[Unit]`, file references translated to units.
+    /// The assignments of `[Unit]`, with file references translated to unit names.
     pub unit: Vec<Assignment>,
-    /// `[Service]`.
+    /// The assignments of `[Service]`.
     pub service: Vec<Assignment>,
-    /// Links that start it with other units.
+    /// The links of `[Install]`, by which other units start the pod.
     pub install: Vec<Link>,
 }
 
-/// A pair of interfaces between the host and a pod.
+/// A pair of virtual Ethernet interfaces between the host and a pod (veth(4)).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct VethPair {
-    /// The host's end.
+    /// The interface name of the host's end.
     pub interface: String,
-    /// Its address; both have a prefix of 30 bits.
+    /// The host's address. Both addresses have a prefix of 30 bits.
     pub host: Ipv4Addr,
     /// The pod's address.
     pub pod: Ipv4Addr,
 }
 
 impl Pod {
-    /// The network namespace.
+    /// The path of the pod's network namespace.
     #[must_use]
     pub fn path(name: &str) -> String {
         format!("{}/pods/{name}/netns", crate::paths::RUNTIME)
     }
 
-    /// The unit of the network.
+    /// The unit that makes the pod's network.
     #[must_use]
     pub fn service(name: &str) -> String {
         format!("sdme-pod@{name}.service")
     }
 
-    /// The pod whose network a unit is, if it is one.
+    /// The pod of a unit, if that is the unit of a pod's network.
     #[must_use]
     pub fn of_service(unit: &str) -> Option<&str> {
         unit.strip_prefix("sdme-pod@")?.strip_suffix(".service")
     }
 
-    /// The unit of the network and the containers.
+    /// The target unit of the pod's network and containers.
     #[must_use]
     pub fn target(name: &str) -> String {
         format!("sdme-pod@{name}.target")
     }
 
-    /// The pod of one of a container with a network of its own.
+    /// The pod of a single container that has its own network.
     #[must_use]
     pub fn of_container(name: PodName, file: &Arc<str>, wanted: Wanted, install: &[Link]) -> Self {
         Self {
@@ -93,7 +94,8 @@ impl Pod {
         }
     }
 
-    /// Whether it has a link of its own to the host, for its way out or for ports that the kernel forwards.
+    /// Whether the pod has a veth pair to the host, for connections to other machines or for ports
+    /// that the kernel forwards.
     #[must_use]
     pub fn is_linked(&self) -> bool {
         self.networks.is_empty() && (self.wanted.uplink || self.forwarded().next().is_some())
@@ -104,7 +106,7 @@ impl Pod {
         self.wanted.ports.iter().filter(|port| !self.host && self.wanted.forwards(port))
     }
 
-    /// The ports that have a socket and a proxy.
+    /// The ports that are published by a socket and a proxy.
     pub fn proxied(&self) -> impl Iterator<Item = &Port> {
         self.wanted.ports.iter().filter(|port| !self.host && !self.wanted.forwards(port))
     }

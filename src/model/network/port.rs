@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Ports that are published. Pure.
+//! Published ports. Pure.
 
 use crate::diag::Location;
 use std::fmt;
@@ -23,18 +23,19 @@ impl fmt::Display for Protocol {
     }
 }
 
-/// One port of the host that leads to an application.
+/// A published port: a port of the host that leads to an application.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Port {
-    /// The address of the host it is published on; all of them, IPv4 and IPv6, without.
+    /// The address of the host that the port is published on. None: all addresses, IPv4 and IPv6.
     pub address: Option<IpAddr>,
     /// The port of the host.
     pub host: u16,
-    /// The port of the application. None: what the image exposes, which is known when the application runs.
+    /// The port of the application. None: the port that the image exposes, which is known when the
+    /// application runs.
     pub target: Option<u16>,
     /// The protocol.
     pub protocol: Protocol,
-    /// Where it was written.
+    /// The location of the setting.
     pub at: Location,
 }
 
@@ -46,7 +47,7 @@ impl fmt::Display for Port {
     }
 }
 
-/// What a file says about a network it has for itself.
+/// The settings of a container's or a pod's own network.
 #[derive(Debug, Clone, Default)]
 pub struct Wanted {
     /// `Network=uplink`
@@ -62,7 +63,7 @@ pub struct Wanted {
 }
 
 impl Wanted {
-    /// Whether the kernel forwards this port; otherwise it is a socket and a proxy.
+    /// Whether the kernel forwards this port. Otherwise a socket and a proxy publish the port.
     #[must_use]
     pub fn forwards(&self, port: &Port) -> bool {
         self.forward || port.protocol == crate::model::Protocol::Udp
@@ -70,7 +71,7 @@ impl Wanted {
 }
 
 impl Port {
-    /// Whether an application in the network of the host binds this port itself.
+    /// Whether an application in the host's network binds this port itself.
     #[must_use]
     pub fn is_its_own(&self) -> bool {
         self.target == Some(self.host) && self.address.is_none()
@@ -86,7 +87,8 @@ impl Port {
         }
     }
 
-    /// Whether both cannot be bound at once. `0.0.0.0` means every IPv4 address, `[::]` every IPv6 address.
+    /// Whether the two ports cannot be bound at the same time. `0.0.0.0` means every IPv4 address,
+    /// `[::]` every IPv6 address.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let any = |a: IpAddr| a.is_unspecified();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! One application inside a container: its service, its files, and what it is started as. Pure.
+//! An application in a container: its service, its files, and the process that the launcher starts.
+//! Pure.
 
 use std::collections::BTreeMap;
 
@@ -18,13 +19,14 @@ use crate::plan::nspawn::LAUNCHER;
 use crate::plan::{security, volumes};
 use crate::unit::{UnitFile, env_assignment};
 
-/// The mode of a file system in memory, unless one is written.
+/// The default mode of a file system in memory.
 const USUAL_MODE: &str = "mode=1777";
 
-/// What an application shares with the container around it, as with Docker.
+/// The files that an application shares with its container, as in Docker.
 const RESOLVER_FILES: [&str; 3] = ["/etc/hosts", "/etc/hostname", "/etc/resolv.conf"];
 
-/// Plans its part of the configuration layer. Tells whether its health is checked.
+/// Plans the application's part of the configuration layer. Returns whether the application has a
+/// health check.
 pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) -> bool {
     let image = facts.images.get(&app.image);
     let health = health::check(app, image);
@@ -41,14 +43,14 @@ pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) ->
         health::plan(app, container, health, tree);
     }
     if app.first && container.apps.len() > 1 {
-        // The first one goes by two names.
+        // The first application has two names.
         tree.add(place.clone(), format!("oci/apps/{}", app.name), Node::Link("..".to_owned()));
         if app.name != App::FIRST {
             let alias = format!("{UNITS}/sdme-oci-{}.service", app.name);
             tree.add(place.clone(), alias, Node::Link(format!("{}.service", app.unit())));
         }
     }
-    // Mount points, so that none is made in the upper layer.
+    // These are mount points, so that none is made in the upper layer.
     for file in RESOLVER_FILES {
         tree.file(place.clone(), format!("{directory}/root{file}"), &"");
     }
@@ -56,20 +58,20 @@ pub fn plan(app: &App, container: &Container, facts: &Facts, tree: &mut Tree) ->
         tree.file(place.clone(), format!("{directory}/{}", process::SECRET_ENVIRONMENT), &"");
     }
     let environment: String = app.environment.iter().map(|(n, v)| env_assignment(n, v)).collect();
-    // Passwords are often among it.
+    // The variables often include passwords.
     tree.add(place.clone(), format!("{directory}/{}", process::OWN_ENVIRONMENT), Node::Private(environment));
     let known = image.and_then(|image| Some((image, image.users.get(&app.startup.identity)?.as_ref().ok()?)));
     if let Some(Ok(json)) = known.map(|known| serde_json::to_string_pretty(&process(app, container, known))) {
-        // Its arguments may have passwords among them, too.
+        // The arguments can include passwords, too.
         tree.add(place, format!("{directory}/{}", process::FILE), Node::Private(json + "\n"));
     }
     health.is_some()
 }
 
-/// What the launcher is to start.
+/// The description of the process that the launcher starts.
 fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)) -> Process {
     let startup = &app.startup;
-    // As with Docker, another entrypoint has no use for the arguments of the image's own.
+    // As in Docker, another entrypoint does not get the arguments of the image's entrypoint.
     let command = match (&startup.exec, &startup.entrypoint) {
         (Some(arguments), _) => arguments.as_slice(),
         (None, Some(_)) => &[],
@@ -81,7 +83,8 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         cwd: startup.working_dir.as_ref().unwrap_or(&image.working_dir).clone(),
         user: user.clone(),
         capabilities: container.security.application,
-        // As with Podman, what is asked for by name. Root has all of them anyway.
+        // As in podman, the capabilities that AddCapability= names are ambient. Root has all of its
+        // capabilities anyway.
         kept: Some(container.security.named).filter(|named| user.uid != 0 && !named.is_empty()),
         private_pids: security::private_pids(app, container),
         log: log(app, container),
@@ -92,15 +95,16 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
     }
 }
 
-/// The settings of the kernel that the launcher makes. Those of a pod's network are the pod's to make where the container has a user
-/// namespace.
+/// The sysctls that the launcher sets. If the container has a user namespace, the pod's service
+/// sets those of the pod's network.
 fn kernel_settings(app: &App, container: &Container) -> BTreeMap<String, String> {
     let of_pod = container.security.user_ns && matches!(container.connection.network, Network::Pod(_));
     let own = app.startup.sysctl.iter().filter(|(name, _)| !of_pod || !name.starts_with("net."));
     own.map(|(name, value)| (name.clone(), value.value.clone())).collect()
 }
 
-/// The file systems in memory that begin with what the image has there, and whether their owner and mode do, too.
+/// The file systems in memory that start with the image's content. The value tells whether they
+/// also get the image's owner and mode.
 fn copied(app: &App, mounts: &[Mount]) -> BTreeMap<String, bool> {
     let is_filled = |mount: &&Mount| mount.options.copy && !mount.options.read_only;
     let mounted = mounts.iter().filter(is_filled).filter_map(|mount| match &mount.what {
@@ -108,20 +112,20 @@ fn copied(app: &App, mounts: &[Mount]) -> BTreeMap<String, bool> {
         _ => None,
     });
     let short = app.startup.tmpfs.iter().filter(|(path, _)| app.startup.copied.contains(*path));
-    // What comes without being asked for.
+    // The default mode was not requested by the file.
     let is_written = |option: &str| ["mode=", "uid=", "gid="].iter().any(|key| option.starts_with(key));
     let as_image = |options: &str| options.split(',').filter(|option| is_written(option)).eq([USUAL_MODE]);
     let all = short.chain(mounted).filter(|(path, _)| *path != "/run");
     all.map(|(path, options)| (path.clone(), as_image(options))).collect()
 }
 
-/// How its unit has it logged, which the launcher has to know for a stream of its own.
+/// The log settings of the application's unit. The launcher needs them for its own log streams.
 fn log(app: &App, container: &Container) -> Log {
-    // By their numbers (syslog(3)).
+    // The index is the number of the severity (syslog(3)).
     const LEVELS: [&str; 8] = ["emerg", "alert", "crit", "err", "warning", "notice", "info", "debug"];
     let written = |key: &str| app.service.iter().rev().find(|(k, _)| k == key).map(|(_, value)| value.as_str());
     let level = written("SyslogLevel").and_then(|name| (0..).zip(LEVELS).find(|(_, level)| *level == name));
-    // What has a specifier in it is for the service manager to know.
+    // Only the service manager can expand specifiers.
     let own = written("SyslogIdentifier").filter(|text| !text.is_empty() && !text.contains('%'));
     Log {
         identifier: own.unwrap_or(identifier(app, container)).to_owned(),
@@ -131,7 +135,7 @@ fn log(app: &App, container: &Container) -> Log {
     }
 }
 
-/// What its lines in the journal are marked with.
+/// The syslog identifier of the application's messages in the journal.
 fn identifier<'a>(app: &'a App, container: &'a Container) -> &'a str {
     if container.apps.len() > 1 { &app.name } else { &container.name }
 }
@@ -143,7 +147,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     let what = if several { format!(" {}", app.name) } else { String::new() };
     unit.set_literal("Unit", "Description", &format!("Application{what} of container {}", container.name));
     unit.set("Unit", "Documentation", "man:sdme.container(5)");
-    // An application depends on nothing of the operating system but its journal.
+    // The journal is the only part of the operating system that an application depends on.
     unit.set("Unit", "DefaultDependencies", "no")
         .set("Unit", "Requires", "systemd-journald.socket")
         .set("Unit", "Wants", format!("{}.socket", app.unit()))
@@ -153,18 +157,20 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     health::watched(app, health, &mut unit);
     unit.set_literal("Service", "SyslogIdentifier", identifier(app, container));
     unit.set("Service", "Type", if app.notify == Notify::Yes { "notify" } else { "exec" })
-        // The launcher passes signals on.
+        // The launcher passes signals on to the application.
         .set("Service", "KillMode", "mixed")
         .set("Service", "RootDirectory", format!("{directory}/root"))
         .set("Service", "MountAPIVFS", "yes")
-        // Handed over, not bound: in a user namespace, a directory cannot be bound without what is mounted in it.
+        // The directory is opened instead of bound: in a user namespace, a directory cannot be
+        // bound without the mounts below it.
         .set("Service", "OpenFile", format!("{directory}:{}:read-only", process::HANDED_OVER))
         .set("Service", "BindReadOnlyPaths", format!("{LAUNCHER}:{}", process::PROGRAM));
     for file in RESOLVER_FILES {
         unit.set("Service", "BindReadOnlyPaths", format!("-{file}"));
     }
-    // A limit would lose lines; how much is kept is the journal's own business (journald.conf(5)). No interval at all counts
-    // as not set, in spite of systemd.exec(5), and the journal's default then applies.
+    // A rate limit would lose messages; journald.conf(5) limits the size of the journal. An
+    // interval of 0 counts as not set, in spite of systemd.exec(5), and the journal's default would
+    // apply.
     unit.set("Service", "LogRateLimitIntervalSec", "1ms").set("Service", "LogRateLimitBurst", "10000000").set(
         "Service",
         "ExecStart",
@@ -172,7 +178,7 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     );
     startup(app, facts.images.get(&app.image), container, &mut unit);
     if app.notify == Notify::Yes {
-        // The launcher is the main process, the application a child of its.
+        // The launcher is the main process, and the application is a child of the launcher.
         unit.set("Service", "NotifyAccess", "all");
     }
     volumes::application(container, app, facts.images.get(&app.image), &mut unit);
@@ -187,8 +193,9 @@ fn service(app: &App, container: &Container, facts: &Facts, health: Option<&Heal
     unit
 }
 
-/// The socket through which the application's own init takes commands that run beside the application. The service manager
-/// opens it, because the application's filters may not let the init do that, and only root of the container can connect.
+/// The socket on which the application's init accepts commands that run next to the application.
+/// The service manager opens the socket, because the application's filters may not let the init do
+/// that, and only root of the container can connect.
 fn commands(app: &App, container: &Container) -> UnitFile {
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", &format!("Commands beside {}", app.unit()));
@@ -202,13 +209,13 @@ fn commands(app: &App, container: &Container) -> UnitFile {
         .set("Socket", "SocketMode", "0600")
         .set("Socket", "DirectoryMode", "0700")
         .set("Socket", "RemoveOnStop", "yes")
-        // A request that an application has left unanswered must not start the application again.
+        // A request that an application has not answered must not start the application again.
         .set("Socket", "FlushPending", "yes")
         .set("Socket", "TriggerLimitIntervalSec", "0");
     unit
 }
 
-/// What the service manager is better at than the launcher.
+/// Adds the settings that the service manager applies instead of the launcher.
 fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &mut UnitFile) {
     let startup = &app.startup;
     let of_image =
@@ -217,7 +224,7 @@ fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &
         unit.set_literal("Service", "KillSignal", &signal);
     }
     if let Some(time) = startup.stop_timeout {
-        // Without any time at all, systemd would wait for ever.
+        // With a timeout of 0, systemd would wait for ever.
         unit.set("Service", "TimeoutStopSec", span(time.max(1)));
     }
     for (setting, value) in &startup.limits {
@@ -228,7 +235,7 @@ fn startup(app: &App, image: Option<&ImageFacts>, container: &Container, unit: &
     }
     let mounts = container.mounts_of(app, image);
     for (path, options) in startup.in_memory() {
-        // A volume takes the place of what is there unless asked otherwise.
+        // A volume replaces a default file system at the same path, but not one from Tmpfs=.
         if !startup.tmpfs.contains_key(&path) && mounts.iter().any(|mount| mount.target == path) {
             continue;
         }

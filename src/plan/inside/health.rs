@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The units inside that watch an application: the check and its timers, what a start waits for, and what ends the
-//! container with its last application. Pure.
+//! The units in the container that monitor an application: its health check with its timers, the
+//! gate that a start waits for, and the unit that ends the container with its last application.
+//! Pure.
 
 use crate::config::values::time::span;
 use crate::contract::health::Health;
@@ -10,10 +11,12 @@ use crate::plan::inside::UNITS;
 use crate::plan::nspawn::LAUNCHER;
 use crate::unit::UnitFile;
 
-/// What looks whether the container has to end, whenever an application did: an instance for each of them, so that none goes
-/// unnoticed of two that end at once.
+/// The unit that checks whether the container has to end, started whenever an application has
+/// ended. Each application has its own instance, so that no event is lost if two applications end
+/// at the same time.
 const ENDED: &str = "sdme-ended";
-/// What tells the host about health once the boot is over, which has a status line of its own.
+/// The unit that reports the health to the host after the boot, because systemd sets its own status
+/// line at the end of the boot.
 const STATUS: &str = "sdme-status.service";
 
 /// The health check of an application, if it has one.
@@ -21,7 +24,7 @@ pub(crate) fn check(app: &App, image: Option<&ImageFacts>) -> Option<Health> {
     app.health.on(image.and_then(|image| image.health.as_ref()))
 }
 
-/// Adds to an application's service what watches it.
+/// Adds to an application's service the units that monitor it.
 pub(crate) fn watched(app: &App, health: Option<&Health>, unit: &mut UnitFile) {
     let ended = format!("{ENDED}@{}.service", app.name);
     unit.set("Unit", "OnSuccess", &ended).set("Unit", "OnFailure", ended);
@@ -30,32 +33,33 @@ pub(crate) fn watched(app: &App, health: Option<&Health>, unit: &mut UnitFile) {
     }
 }
 
-/// The timer that runs first, if there is any.
+/// The name of the timer that is started first, if there is one.
 fn first_timer(app: &App, health: &Health) -> Option<String> {
     let usual = health.interval.map(|_| format!("{}-health.timer", app.unit()));
     health.first_interval().map(|_| format!("{}-health-startup.timer", app.unit())).or(usual)
 }
 
-/// Plans the units of one application, and the file that says what is checked.
+/// Plans the units of an application's health check, and the file that describes the check.
 pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut Tree) {
     let place = Place::Layer(container.name.to_string());
     let name = app.unit();
     let directory = app.directory();
     if let Ok(json) = serde_json::to_string_pretty(health) {
         let path = format!("{}/health.json", directory.trim_start_matches('/'));
-        // Its command may have a password among its arguments.
+        // The command can have a password among its arguments.
         tree.add(place.clone(), path, Node::Private(json + "\n"));
     }
     let title = title(app, container);
     let mut service = stopping(container, &format!("Health check of {title}"));
     service.set("Unit", "After", format!("{name}.service")).set("Unit", "StartLimitIntervalSec", "0");
     service.set_literal("Service", "SyslogIdentifier", &container.name);
-    // Not a job that the boot, and with it the start of the container, would wait for.
+    // With Type=exec, the boot does not wait for the end of the check. The start of the container
+    // waits for the boot.
     service
         .set("Service", "Type", "exec")
-        // A check that passes leaves nothing in the journal.
+        // With this level, a passed check leaves nothing in the journal.
         .set("Service", "LogLevelMax", "notice")
-        // What is left of one that took too long.
+        // This ends processes that are left of a check after its timeout.
         .set("Service", "KillSignal", "SIGKILL")
         .set("Service", "ExecStart", format!("{LAUNCHER} health {name} {} {directory}", app.name));
     tree.file(place.clone(), format!("{UNITS}/{name}-health.service"), &service);
@@ -65,7 +69,7 @@ pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
         timer
             .set("Unit", "BindsTo", format!("{name}.service"))
             .set("Unit", "After", format!("{name}.service"))
-            // How often it may start is the application's own limit to say.
+            // The application's own start limit is sufficient.
             .set("Unit", "StartLimitIntervalSec", "0")
             .set("Timer", "OnActiveSec", "0")
             .set("Timer", "OnUnitInactiveSec", span(interval))
@@ -77,7 +81,7 @@ pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
         let mut gate = stopping(container, &format!("Wait until {title} is healthy"));
         gate.set("Unit", "After", format!("{name}.service"))
             .set("Unit", "Before", "sdme-oci.target")
-            // The start of the container has failed.
+            // If the gate fails, the start of the container has failed.
             .set("Unit", "FailureAction", "exit")
             .set("Unit", "FailureActionExitStatus", "1");
         gate.set_literal("Service", "SyslogIdentifier", &container.name);
@@ -90,13 +94,15 @@ pub(crate) fn plan(app: &App, container: &Container, health: &Health, tree: &mut
     }
 }
 
-/// Plans what watches over all of them. Gives the units that the container boots with.
+/// Plans the units that monitor all applications. Returns the units that the container's target
+/// starts.
 pub(crate) fn whole(container: &Container, checked: &[&App], tree: &mut Tree) -> Vec<String> {
     let place = Place::Layer(container.name.to_string());
     let all: Vec<String> = container.apps.iter().map(|a| format!("{}:{}.service", a.name, a.unit())).collect();
     let mut ended = unit(container, &format!("End of container {} with its last application", container.name));
     ended.set("Unit", "StartLimitIntervalSec", "0");
-    // Not a job that the boot would wait for: it may itself wait for the end of the boot.
+    // With Type=exec, the boot does not wait for this unit, which can itself wait for the end of
+    // the boot.
     ended.set("Service", "Type", "exec").set("Service", "ExecStart", format!("{LAUNCHER} ended {}", all.join(" ")));
     tree.file(place.clone(), format!("{UNITS}/{ENDED}@.service"), &ended);
     let waiting = checked.iter().filter(|app| app.notify == Notify::Healthy);
@@ -114,14 +120,14 @@ fn title(app: &App, container: &Container) -> String {
     if container.apps.len() > 1 { format!("application {}", app.name) } else { "the application".to_owned() }
 }
 
-/// A unit that ends with the container.
+/// A unit that stops with the container.
 fn stopping(container: &Container, description: &str) -> UnitFile {
     let mut unit = unit(container, description);
     unit.set("Unit", "Conflicts", "shutdown.target").set("Unit", "Before", "shutdown.target");
     unit
 }
 
-/// A unit that needs nothing of the operating system.
+/// A unit without dependencies on the operating system.
 fn unit(container: &Container, description: &str) -> UnitFile {
     let mut unit = UnitFile::generated_from(&container.file);
     unit.set_literal("Unit", "Description", description);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The configuration layer: the topmost lower layer of a container, made anew at every start. Pure.
+//! The configuration layer: the topmost lower layer of a container, which is made again at every
+//! start. Pure.
 
 pub mod app;
 pub mod health;
@@ -10,17 +11,19 @@ use crate::output::tree::{Node, Place, Tree};
 use crate::plan::network::names;
 use crate::unit::UnitFile;
 
-/// Where units of the administrator are; those of the image below are not touched.
+/// The directory of the administrator's units. The units of the image are in other directories and
+/// stay unchanged.
 pub(crate) const UNITS: &str = "etc/systemd/system";
 
 /// Plans the layer.
 pub fn plan(container: &Container, model: &Model, stack: Stack<'_>, facts: &Facts, tree: &mut Tree) {
     let place = Place::Layer(container.name.to_string());
-    // Where others are found by name, a file that is updated is mounted over it; see the .nspawn file.
+    // If the container finds others by name, an updated file is mounted over this one; see the
+    // .nspawn file.
     let hosts = names::hosts(&names::entry(container, model), &[]);
     tree.file(place.clone(), "etc/hosts", &hosts);
     tree.file(place.clone(), "etc/hostname", &format!("{}\n", container.host_name));
-    // Without name servers, prepare fills it, or it is a mount point; see the .nspawn file.
+    // Without name servers, prepare fills this file, or it is a mount point; see the .nspawn file.
     let resolver = &container.resolver;
     let resolver = if resolver.servers.is_empty() { String::new() } else { resolver.text() };
     tree.file(place.clone(), "etc/resolv.conf", &resolver);
@@ -35,7 +38,8 @@ pub fn plan(container: &Container, model: &Model, stack: Stack<'_>, facts: &Fact
         Stack::System(_) => {}
         Stack::Application(..) => applications(container, facts, &place, tree),
     }
-    // A second resolver and a second network manager have no place in the host's network, nor in a pod's.
+    // A container in the host's network or in a pod's network needs neither a resolver nor a
+    // network manager.
     let mut masked = vec!["systemd-resolved.service"];
     if container.connection.network.configures_itself() {
         for target in ["multi-user.target", "sdme-oci.target"] {
@@ -50,8 +54,9 @@ pub fn plan(container: &Container, model: &Model, stack: Stack<'_>, facts: &Fact
     }
 }
 
-/// The journal's files. systemd makes each as large at once as it may become, up to eight MiB, and journald maps what it uses
-/// of it; its own choice is up to 128 MiB, a hundred times.
+/// The sizes of the journal's files. systemd allocates each file at its maximum size, up to 8 MiB,
+/// and journald maps the used part into memory. journald's defaults are up to 128 MiB per file and
+/// a hundred files.
 fn journal(container: &Container) -> UnitFile {
     let mut file = UnitFile::generated_from(&container.file);
     for (setting, value) in [("SystemMaxFileSize", "1M"), ("SystemMaxFiles", "1000"), ("RuntimeMaxFileSize", "1M")] {
@@ -60,7 +65,8 @@ fn journal(container: &Container) -> UnitFile {
     file
 }
 
-/// A clone has the host's programs and settings, but not what is enabled, logged or contained there.
+/// A clone has the host's programs and settings, but not the host's enabled units, logs and
+/// containers.
 fn clone(place: &Place, tree: &mut Tree) {
     for hidden in [UNITS, "etc/sdme", "var/log", "var/lib/machines", "var/lib/sdme"] {
         tree.add(place.clone(), hidden, Node::Opaque);
@@ -78,19 +84,21 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     let watching = health::whole(container, &checked, tree);
     tree.file(place.clone(), format!("{UNITS}/sdme-oci.target"), &target(container, &watching));
     tree.add(place.clone(), format!("{UNITS}/default.target"), Node::Link("sdme-oci.target".to_owned()));
-    // As for the service manager itself; see the .nspawn file.
+    // The same setting for the service manager itself is in the .nspawn file.
     let mut manager = UnitFile::generated_from(&container.file);
-    // The console is logged as the container's output on the host, and would be all that the status of its unit shows.
+    // The host logs the console as output of the container. Status messages would fill the status
+    // of its unit.
     manager.set("Manager", "DefaultMemoryPressureWatch", "no").set("Manager", "ShowStatus", "no");
     tree.file(place.clone(), "etc/systemd/system.conf.d/10-sdme.conf", &manager);
     let mut socket = UnitFile::generated_from(&container.file);
     socket.set("Unit", "DefaultDependencies", "no");
     tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
-    // A mount point, so that none is made in the upper layer.
+    // This is a mount point, so that none is made in the upper layer.
     tree.file(place.clone(), LAUNCHER.trim_start_matches('/'), &"");
 }
 
-/// What an application container boots to. The operating system's own default would start what only a machine needs.
+/// The default target of an application's container. The operating system's own default target
+/// would start services that only a machine needs.
 fn target(container: &Container, watching: &[String]) -> UnitFile {
     let services: Vec<String> = container.apps.iter().map(|a| format!("{}.service", a.unit())).collect();
     let services = services.join(" ");
@@ -98,7 +106,7 @@ fn target(container: &Container, watching: &[String]) -> UnitFile {
     unit.set_literal("Unit", "Description", &format!("Container {}", container.name));
     unit.set("Unit", "Documentation", "man:sdme.container(5)");
     unit.set("Unit", "Wants", format!("{services} systemd-journald.service"))
-        // systemctl -M and machinectl shell talk to the bus, which is started by the first of them.
+        // systemctl -M and machinectl shell use the message bus. Their first connection starts it.
         .set("Unit", "Wants", "dbus.socket")
         .set("Unit", "After", format!("{services} systemd-journald.service dbus.socket"))
         .set("Unit", "AllowIsolate", "yes");

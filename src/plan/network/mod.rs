@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The unit of a network with a name, and the links of pods to such networks. Pure.
+//! The unit of a named network, and the veth pairs between pods and such networks. Pure.
 
 pub mod names;
 pub mod pod;
@@ -20,8 +20,8 @@ pub fn plan(network: &Named, tree: &mut Tree) {
     for (key, value) in &network.unit {
         unit.set("Unit", key, value.as_str());
     }
-    // The start and the reload are the same: what the files say by now takes the place of what they said when the network was started,
-    // under the members that run.
+    // The start and the reload run the same command: the present configuration replaces that of the
+    // start while members keep running.
     let command = command(network);
     unit.set("Service", "ExecStart", command.as_str()).set("Service", "ExecReload", command);
     rules(&replace(&table(&network.name), &firewall(network)), &mut unit);
@@ -31,13 +31,13 @@ pub fn plan(network: &Named, tree: &mut Tree) {
     tree.file(Place::Units, format!("{}.d/10-sdme.conf", Named::service(&network.name)), &unit);
 }
 
-/// The table of rules of a network. `units/sdme-network@.service` deletes it by its name.
+/// The name of a network's nft table. `units/sdme-network@.service` deletes the table by this name.
 fn table(network: &str) -> String {
     format!("sdme-network-{network}")
 }
 
-/// The command that makes the bridge, or changes it (`units/network`). What is made is removed by `units/sdme-network@.service`, which
-/// stays when the file is gone.
+/// The command that makes or changes the bridge (`units/network`). `units/sdme-network@.service`
+/// removes the bridge, because that file remains when the network's file is removed.
 fn command(network: &Named) -> String {
     let mut words = vec![
         format!("{LIBEXECDIR}/network {}", network.name),
@@ -51,7 +51,7 @@ fn command(network: &Named) -> String {
     words.join(" ")
 }
 
-/// Who may talk to whom over the bridge.
+/// The rules about packets over the bridge.
 fn firewall(network: &Named) -> String {
     let bridge = &network.interface;
     let mut out = format!(
@@ -59,14 +59,15 @@ fn firewall(network: &Named) -> String {
     );
     for subnet in &network.subnets {
         let family = if subnet.is_ipv4() { "ip" } else { "ip6" };
-        // Another network's address, or the outside's with one of these.
+        // These packets have an address of this network but come from another interface, so the
+        // address is forged.
         out += &format!(" iifname != {{ \"{bridge}\", \"lo\" }} {family} saddr {subnet} drop\n");
     }
     out += &format!(
         "}}\nchain forward {{\n type filter hook forward priority filter\n iifname \"{bridge}\" oifname \"{bridge}\" accept\n"
     );
     if network.internal {
-        // From the host to the members only.
+        // In an internal network, only the host can open connections to the members.
         out += &format!(
             " iifname \"{bridge}\" drop\n oifname \"{bridge}\" drop\n}}\nchain input {{\n \
              type filter hook input priority filter\n ct state established,related accept\n \
@@ -81,20 +82,21 @@ fn firewall(network: &Named) -> String {
     for subnet in &network.subnets {
         let family = if subnet.is_ipv4() { "ip" } else { "ip6" };
         out += &format!(" {family} saddr {subnet} oifname != \"{bridge}\" masquerade\n");
-        // From a member to another one, by way of a published port.
+        // This is for connections from a member to another one through a published port.
         out += &format!(" {family} saddr {subnet} oifname \"{bridge}\" ct status dnat masquerade\n");
     }
     out + &format!(" ip saddr 127.0.0.0/8 oifname \"{bridge}\" masquerade\n}}\n")
 }
 
-/// What a pod's service needs started for its networks.
+/// Adds the networks to which a pod is connected as dependencies of the pod's service.
 pub fn needs(pod: &Pod, depend_on: fn(String, &mut UnitFile), unit: &mut UnitFile) {
     for attachment in &pod.networks {
         depend_on(Named::service(&attachment.network), unit);
     }
 }
 
-/// Links a pod with its networks (`units/link`). What is made is removed by `units/sdme-pod@.service`.
+/// Connects a pod with its networks (`units/link`). `units/sdme-pod@.service` removes the veth
+/// pairs.
 pub fn links(pod: &Pod, model: &Model, unit: &mut UnitFile) {
     let members: Vec<(&Attachment, &Named, String)> = pod
         .networks
@@ -115,7 +117,7 @@ pub fn links(pod: &Pod, model: &Model, unit: &mut UnitFile) {
         words.push(format!("mac={} interface={interface}", mac(pod, attachment, network)));
         words.extend(attachment.addresses.iter().map(|(address, length)| format!("address={address}/{length}")));
     }
-    // The first network with a way out has the default route, for each version of IP.
+    // For each version of IP, the default route leads to the first network that is not internal.
     words.extend([true, false].into_iter().filter_map(|ipv4| {
         let open = members.iter().filter(|(_, network, _)| !network.internal);
         let subnet = open.flat_map(|(_, network, _)| &network.subnets).find(|subnet| subnet.is_ipv4() == ipv4)?;
@@ -137,12 +139,13 @@ fn mac(pod: &Pod, attachment: &Attachment, network: &Named) -> String {
     attachment.mac.clone().unwrap_or_else(|| network.mac(&pod.name))
 }
 
-/// The address of the pod that the kernel forwards published ports to.
+/// The pod's address to which the kernel forwards published ports.
 fn address(members: &[(&Attachment, &Named, String)], ipv4: bool) -> Option<std::net::IpAddr> {
     members.iter().filter(|(_, network, _)| !network.internal).find_map(|(attachment, ..)| attachment.address(ipv4))
 }
 
-/// What may come over the link of a pod: packets with its own addresses.
+/// The rules about packets from the pod's end of a veth pair: only packets with the pod's own
+/// addresses are accepted.
 fn filter(attachment: &Attachment, mac: &str) -> String {
     let link = &attachment.link;
     let mut out = format!(
@@ -152,7 +155,8 @@ fn filter(attachment: &Attachment, mac: &str) -> String {
         out += &if address.is_ipv4() {
             format!(" arp saddr ether {mac} arp saddr ip {address} accept\n ip saddr {address} accept\n")
         } else {
-            // The target of an advertisement, which older versions of nft have no name for.
+            // This matches the target of an advertisement. Older versions of nft have no name for
+            // that field.
             format!(
                 " icmpv6 type nd-neighbor-advert @th,64,128 != {} drop\n \
                  icmpv6 type {{ nd-router-advert, nd-redirect }} drop\n ip6 saddr {address} accept\n",

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! How containers find each other by name: what each is called in its networks, and the hosts file (hosts(5)) that each has of the
-//! others that run. Pure.
+//! Name resolution between containers: the names of each container in its networks, and its hosts
+//! file (hosts(5)) with the other running containers. Pure.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -10,38 +10,40 @@ use serde::{Deserialize, Serialize};
 use crate::config::values::HOST_GATEWAY;
 use crate::model::{Container, Model, Network, Pod};
 
-/// What the host is called by docker and podman.
+/// The names of the host in docker and podman.
 const HOST: [&str; 2] = ["host.containers.internal", "host.docker.internal"];
 
-/// What a container that runs is called, and what it has in its hosts file of its own.
+/// The names of a running container, and the contents of its hosts file that do not depend on other
+/// containers.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// The container.
+    /// The name of the container.
     pub container: String,
-    /// Its host name.
+    /// The container's host name.
     pub host_name: String,
-    /// The pod whose network its applications are in.
+    /// The name of the pod whose network the container's applications are in.
     pub pod: Option<String>,
-    /// What other members of the pod call it.
+    /// The container's names for other members of the pod.
     pub names: Vec<String>,
-    /// The networks with names that the pod is connected to.
+    /// The named networks that the pod is connected to.
     pub networks: Vec<Connected>,
     /// The lines of `AddHost=`.
     pub own: String,
-    /// The address of the host.
+    /// The address of the host in the network of the container's applications, if they can reach
+    /// the host.
     pub gateway: Option<IpAddr>,
 }
 
-/// A network, and what a container is called there.
+/// A network, with the names of a container in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Connected {
-    /// The network.
+    /// The name of the network.
     pub network: String,
     /// The container's addresses.
     pub addresses: Vec<IpAddr>,
     /// The container's names.
     pub names: Vec<String>,
-    /// Whether the network tells its members about each other.
+    /// Whether members of the network find each other by name.
     pub tells: bool,
 }
 
@@ -51,18 +53,19 @@ fn pod<'a>(container: &Container, model: &'a Model) -> Option<&'a Pod> {
     model.pods.get(connection.oci_pod.as_ref().or(connection.outer_pod())?.as_str())
 }
 
-/// Whether the container finds others by name, and its hosts file has to be updated while it runs.
+/// Whether the container finds others by name, so that its hosts file has to be updated while it
+/// runs.
 #[must_use]
 pub fn is_shared(container: &Container, model: &Model) -> bool {
     pod(container, model).is_some_and(|pod| !pod.own || !pod.networks.is_empty() || pod.members.len() > 1)
 }
 
-/// What the container is called.
+/// The names of a container.
 #[must_use]
 pub fn entry(container: &Container, model: &Model) -> Entry {
     let pod = pod(container, model);
     let mut names = vec![container.name.to_string(), container.host_name.clone()];
-    // What podman calls the container of a Quadlet file without ContainerName=.
+    // This is the name that podman gives a container of a Quadlet file without ContainerName=.
     names.push(format!("systemd-{}", container.name));
     names.extend(container.podman_name.clone());
     let networks = pod.into_iter().flat_map(|pod| pod.networks.iter().map(move |a| (pod, a)));
@@ -104,8 +107,8 @@ fn gateway(container: &Container, pod: Option<&Pod>, model: &Model) -> Option<Ip
     named.or_else(|| pod.veth_pair.as_ref().filter(|_| pod.wanted.uplink).map(|veth_pair| veth_pair.host.into()))
 }
 
-/// The hosts file of a container among `others` that run. What `AddHost=` says about a name comes before everything else, and the
-/// own names before those of others.
+/// The hosts file of a container; `others` are the running containers. The entries of `AddHost=`
+/// override all others, and the container's own names override those of others.
 #[must_use]
 pub fn hosts(own: &Entry, others: &[Entry]) -> String {
     let mut out = String::new();
@@ -131,7 +134,8 @@ pub fn hosts(own: &Entry, others: &[Entry]) -> String {
     for address in ["127.0.0.1", "::1"] {
         lines(address, &local, &BTreeSet::new());
     }
-    // Its own address, which is that of other members, too: a program that listens on its own name is to be reached.
+    // The container's own names have its network address, which other members also use, so that a
+    // program that listens on its own name can be reached.
     for network in &own.networks {
         network.addresses.iter().for_each(|address| lines(&address.to_string(), &network.names, &known));
     }

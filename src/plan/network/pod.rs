@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The units of a pod, and what its members' units say about it. Pure.
+//! The units of a pod, and the settings about the pod in its members' units. Pure.
 
 use crate::config::values::parse_bool;
 use crate::model::{Container, Link, Model, Network, Pod, VethPair};
@@ -9,10 +9,10 @@ use crate::plan::network as named;
 use crate::plan::network::publish;
 use crate::unit::{UnitFile, exec_word};
 
-/// Where a pod's network namespace is inside of a container whose application joins it.
+/// The path of a pod's network namespace in a container whose application joins it.
 const INSIDE: &str = "/run/sdme/pod/netns";
 
-/// Plans the units.
+/// Plans the units of a pod.
 pub fn plan(pod: &Pod, model: &Model, tree: &mut Tree) {
     tree.file(Place::Units, format!("{}.d/10-sdme.conf", Pod::service(&pod.name)), &network(pod, model));
     if !pod.own {
@@ -31,14 +31,15 @@ fn members(pod: &Pod) -> UnitFile {
     unit
 }
 
-/// The drop-in of the service that holds the network.
+/// The drop-in of the service that makes the network.
 fn network(pod: &Pod, model: &Model) -> UnitFile {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);
     let what = if pod.own { "Network of container" } else { "Network of pod" };
     unit.set_literal("Unit", "Description", &format!("{what} {}", pod.name));
-    // A port that is taken fails the pod, and nothing of it starts: `sdme-gen started` looks at these sockets, and says who has the
-    // port. `Wants=` with `PartOf=` is `Requires=` without the failure before any command of the pod.
+    // If a port is in use, the pod fails and none of its members starts: `sdme-gen started` checks
+    // these sockets and reports the program that listens on the port. `Wants=` with `PartOf=` acts
+    // like `Requires=`, but lets a command of the pod run and report the cause.
     for socket in publish::sockets(pod) {
         unit.set("Unit", "Wants", socket.as_str()).set("Unit", "After", socket.as_str());
         if !pod.wanted.on_demand {
@@ -49,7 +50,7 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
         unit.set("Unit", "PartOf", publish::demand(&pod.name));
     }
     if pod.own {
-        // Every start of the container makes it anew, also that of a restart.
+        // Every start of the container, including that of a restart, makes the network again.
         unit.set("Unit", "PartOf", Container::unit(&pod.name)).set("Unit", "StopWhenUnneeded", "yes");
     }
     named::needs(pod, depend_on, &mut unit);
@@ -69,8 +70,9 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
     unit
 }
 
-/// Settings of the pod's network that its members ask for and may not set themselves: the network belongs to the host's user namespace,
-/// and the root of another one has no privilege in it. sysctl(8) takes slashes for the separators of a name.
+/// The sysctls of the pod's network that its members request and may not set themselves: the
+/// network belongs to the host's user namespace, in which the root of another user namespace has no
+/// privileges. sysctl(8) accepts slashes as separators in names.
 fn kernel_settings(pod: &Pod, model: &Model) -> Vec<String> {
     let members = model.containers.values().filter(|container| {
         container.security.user_ns && container.connection.network == Network::Pod(pod.name.to_string())
@@ -80,30 +82,30 @@ fn kernel_settings(pod: &Pod, model: &Model) -> Vec<String> {
     of_network.map(|(name, value)| format!("{}={}", name.replace('.', "/"), value.value)).collect()
 }
 
-/// Links the pod with the host (`units/link`). What is made is removed by `units/sdme-pod@.service`, which stays when the pod's file is
-/// gone.
+/// Connects the pod with the host (`units/link`). `units/sdme-pod@.service` removes the veth pair,
+/// because that file remains when the pod's file is removed.
 fn link(pod: &Pod, veth_pair: &VethPair, unit: &mut UnitFile) {
     let VethPair { interface, host, pod: address } = veth_pair;
     unit.set("Service", "ExecStart", format!("{LIBEXECDIR}/link uplink {} {interface} {host} {address}", pod.name));
     rules(&firewall(pod, veth_pair), unit);
 }
 
-/// Gives a service nft commands on its standard input.
+/// Sets the standard input of a service to nft commands.
 pub(crate) fn rules(text: &str, unit: &mut UnitFile) {
     unit.set("Service", "StandardInput", "data");
     for line in text.lines() {
-        // Leading blanks are not kept, so the nesting shows in the braces only.
+        // systemd does not keep leading blanks, so only the braces show the nesting.
         unit.set("Service", "StandardInputText", line.trim_start().replace('%', "%%"));
     }
 }
 
-/// Commands that replace the table `name` by one with these chains.
+/// The nft commands that replace the table `name` by a table with these chains.
 pub(crate) fn replace(name: &str, chains: &str) -> String {
     format!("table inet {name}\ndelete table inet {name}\ntable inet {name} {{\n{chains}}}\n")
 }
 
-/// Who may talk to whom over the pod's link, and the ports that the kernel forwards, in one table. `units/sdme-pod@.service`
-/// deletes the table by its name.
+/// The nft table with the rules about packets over the pod's veth pair and with the ports that the
+/// kernel forwards. `units/sdme-pod@.service` deletes the table by its name.
 fn firewall(pod: &Pod, veth_pair: &VethPair) -> String {
     let VethPair { interface, pod: address, .. } = veth_pair;
     let mut out = format!(
@@ -124,25 +126,28 @@ fn firewall(pod: &Pod, veth_pair: &VethPair) -> String {
     if pod.wanted.uplink {
         out += &format!(" ip saddr {address} oifname != \"{interface}\" masquerade\n");
     }
-    // What comes from the host's loopback, or from the pod itself by way of a published port.
+    // This is for connections from the host's loopback interface, and for those of the pod to its
+    // own published ports.
     out += &format!(" ip saddr {{ 127.0.0.0/8, {address} }} oifname \"{interface}\" masquerade\n}}\n");
     out += &publish::chains(pod, Some(veth_pair.pod.into()), None);
     replace(&format!("sdme-pod-{}", pod.name), &out)
 }
 
-/// Lets `unit` start after another unit, stop before it and restart with it. As `Requires=` but for one thing: if the other unit fails, a
-/// command of this one finds that out and says why, where systemd would say that a dependency has failed.
+/// Makes `unit` start after another unit, stop before it and restart with it. This is like
+/// `Requires=`, except that a command of `unit` reports the cause if the other unit fails, where
+/// systemd would only report a failed dependency.
 pub fn depend_on(other: String, unit: &mut UnitFile) {
     unit.set("Unit", "Wants", other.as_str()).set("Unit", "PartOf", other.as_str()).set("Unit", "After", other);
 }
 
-/// As [`depend_on`], for a job, which may have ended. systemd hands a stop on from the network to the job, even if the job has ended,
-/// and from there to all containers that require the job (`Requires=`): they would stop as soon as the job's network is not needed.
+/// Like [`depend_on`], for a job, which may have ended. systemd propagates a stop from the network
+/// to the job even if the job has ended, and from the job to all containers that require it
+/// (`Requires=`): they would stop as soon as the job's network is not needed.
 fn come_after(other: String, unit: &mut UnitFile) {
     unit.set("Unit", "Wants", other.as_str()).set("Unit", "After", other);
 }
 
-/// What a container's service says about its pods.
+/// Adds the settings about pods to a container's service.
 pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
     let remains =
         container.service.iter().any(|(key, value)| key == "RemainAfterExit" && parse_bool(value) == Some(true));
@@ -151,21 +156,24 @@ pub fn member(container: &Container, model: &Model, unit: &mut UnitFile) {
         depend_on(other, unit);
     }
     for pod in container.pods() {
-        // Not there without it, and in the new one after it was restarted. `BindsTo=` would stop a container that runs when a
-        // reload finds that its file names another pod, which is not there yet.
+        // The container needs the pod's network, and after a restart of the pod the new one.
+        // `BindsTo=` would stop a running container if a reload finds that its file names another
+        // pod, which is not started yet.
         depend_on(Pod::service(pod), unit);
-        // Where the pod is there already, and is made anew for a network that it lacks.
+        // A started pod may be restarted for a network that it lacks.
         if let Some(pod) = model.pods.get(pod) {
             named::needs(pod, depend_on, unit);
         }
-        // A container that had the host's network until a restart leaves its port before the socket takes it.
+        // A container that had the host's network until a restart closes its port before the socket
+        // opens it.
         for socket in model.pods.get(pod).filter(|pod| pod.own).map(publish::sockets).unwrap_or_default() {
             unit.set("Unit", "After", socket);
         }
     }
 }
 
-/// The network namespace that systemd-nspawn is to run a container in, if it is that of a pod.
+/// The path of the network namespace in which systemd-nspawn must run a container. None if the
+/// container is not in a pod with its own network.
 #[must_use]
 pub fn namespace(container: &Container) -> Option<String> {
     match &container.connection.network {
@@ -174,7 +182,7 @@ pub fn namespace(container: &Container) -> Option<String> {
     }
 }
 
-/// What a container's `.nspawn` file says about networks.
+/// Adds the network settings to a container's `.nspawn` file.
 pub fn settings(container: &Container, file: &mut UnitFile) {
     if let Some(pod) = &container.connection.oci_pod {
         file.set("Files", "BindReadOnly", format!("{}:{INSIDE}", Pod::path(pod)));
@@ -196,7 +204,8 @@ pub fn settings(container: &Container, file: &mut UnitFile) {
     }
 }
 
-/// Whether the application can reach the host's name servers, and has to be told where they are.
+/// Whether the application can reach the host's name servers, so that its container needs their
+/// addresses.
 #[must_use]
 pub fn needs_resolver(container: &Container, model: &Model) -> bool {
     let connection = &container.connection;
@@ -209,19 +218,19 @@ pub fn needs_resolver(container: &Container, model: &Model) -> bool {
     model.pods.get(pod.as_str()).is_some_and(|pod| pod.wanted.uplink || has_way_out(pod, model))
 }
 
-/// Whether a network with a name that the pod is connected to has a way out.
+/// Whether the pod is connected to a named network that is not internal.
 fn has_way_out(pod: &Pod, model: &Model) -> bool {
     pod.networks.iter().filter_map(|a| model.networks.get(a.network.as_str())).any(|network| !network.internal)
 }
 
-/// What an application's service says about networks.
+/// Adds the network settings to an application's service.
 pub fn application(container: &Container, unit: &mut UnitFile) {
     if container.connection.oci_pod.is_some() {
         unit.set("Service", "NetworkNamespacePath", INSIDE);
     }
 }
 
-/// What `[Install]` of a container starts: with `StartOnDemand=`, the sockets.
+/// The units that `[Install]` of a container starts. With `StartOnDemand=`, these are the sockets.
 #[must_use]
 pub fn installed(container: &Container, model: &Model) -> Vec<String> {
     match model.pods.get(container.name.as_str()).filter(|pod| pod.own && pod.wanted.on_demand) {
@@ -230,10 +239,10 @@ pub fn installed(container: &Container, model: &Model) -> Vec<String> {
     }
 }
 
-/// What `[Install]` of a pod starts, and by what links.
+/// The units that `[Install]` of a pod starts, and the links by which it does so.
 #[must_use]
 pub fn install(pod: &Pod) -> (Vec<String>, &[Link]) {
-    // The links of a pod of one are its container's.
+    // For the pod of a single container, the links are those of the container.
     let links = if pod.own { &[] } else { pod.install.as_slice() };
     let units = if pod.wanted.on_demand { publish::sockets(pod) } else { vec![Pod::target(&pod.name)] };
     (units, links)

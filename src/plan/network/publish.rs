@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Published ports: a socket of the host with a proxy in the pod, or rules for the kernel. Pure.
+//! Published ports: either a socket of the host with a proxy in the pod, or nft rules. Pure.
 
 use std::net::IpAddr;
 
@@ -8,25 +8,35 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::{BINDIR, RUNTIME, STARTED};
 use crate::unit::UnitFile;
 
-/// The proxy of systemd-socket-proxyd(8).
+/// Path of systemd-socket-proxyd(8).
 const PROXY: &str = "/usr/lib/systemd/systemd-socket-proxyd";
 
-/// Who it runs as; `units/sdme.sysusers.conf` makes it.
+/// The user of the proxy; `units/sdme.sysusers.conf` makes the user.
 const PROXY_USER: &str = "sdme-proxy";
 
-/// Its name without the suffix. No part of it but an address has a colon, so that no two are the same.
+/// The name of a port's units, without the suffix. Only an address can contain a colon, so the
+/// names are unique.
 fn stem(pod: &Pod, port: &Port) -> String {
     let listen = port.listen().replace(['[', ']'], "");
     format!("sdme-publish-{}-{listen}", pod.name)
 }
 
-/// The sockets.
+/// The names of the pod's socket units.
 #[must_use]
 pub fn sockets(pod: &Pod) -> Vec<String> {
     pod.proxied().map(|port| format!("{}.socket", stem(pod, port))).collect()
 }
 
-/// Plans the units.
+/// Whether a unit with this name is a socket of the pod for this port of the host, with any address.
+#[must_use]
+pub fn publishes(unit: &str, pod: &str, host: u16) -> bool {
+    let listen = unit.strip_prefix("sdme-publish-").and_then(|rest| rest.strip_prefix(pod)?.strip_prefix('-'));
+    let Some(listen) = listen.and_then(|rest| rest.strip_suffix(".socket")) else { return false };
+    let (address, port) = listen.rsplit_once(':').map_or((None, listen), |(address, port)| (Some(address), port));
+    port == host.to_string() && address.is_none_or(|address| address.parse::<IpAddr>().is_ok())
+}
+
+/// Plans the sockets and proxies of the pod.
 pub fn plan(pod: &Pod, tree: &mut Tree) {
     for port in pod.proxied() {
         let stem = stem(pod, port);
@@ -35,7 +45,7 @@ pub fn plan(pod: &Pod, tree: &mut Tree) {
     }
 }
 
-/// What the proxies of a pod need that stops when it is idle.
+/// The target that the proxies of a pod with `StopWhenIdle=` need.
 pub(crate) fn demand(pod: &str) -> String {
     format!("sdme-demand@{pod}.target")
 }
@@ -45,7 +55,7 @@ fn head(pod: &Pod, port: &Port) -> UnitFile {
     unit.set_literal("Unit", "SourcePath", &pod.file);
     unit.set_literal("Unit", "Description", &format!("Port {}/{} of {}", port.listen(), port.protocol, pod.name));
     unit.set("Unit", "Documentation", "man:sdme.pod(5)");
-    // They start with the container, which has a limit of its own.
+    // These units start with the container, whose start limit is sufficient.
     unit.set("Unit", "StartLimitIntervalSec", "0");
     unit
 }
@@ -53,13 +63,15 @@ fn head(pod: &Pod, port: &Port) -> UnitFile {
 fn socket(pod: &Pod, port: &Port) -> UnitFile {
     let mut unit = head(pod, port);
     if pod.wanted.on_demand {
-        // A reload leaves it open, whatever the files say by then. The sockets of other pods are kept with the pod.
+        // This keeps a copy, so that a reload leaves the socket open, whatever the files contain
+        // then. The sockets of other pods are kept together with the pod.
         unit.set("Socket", "ExecStartPre", format!("{BINDIR}/sdme-gen started %n"));
     } else {
-        // The socket comes before the pod, and is there as long as the pod is. In a restart it stays, and connections wait.
+        // The socket starts before the pod and stops after it. In a restart the socket stays open,
+        // and connections wait.
         unit.set("Unit", "StopWhenUnneeded", "yes");
     }
-    // Also of a socket that no longer starts its container since it was opened.
+    // This also applies to a socket that has lost `StartOnDemand=` since it was opened.
     unit.set("Socket", "ExecStopPost", format!("rm -rf {STARTED}/%n"));
     unit.set("Socket", "ListenStream", port.listen());
     match port.address {
@@ -68,20 +80,22 @@ fn socket(pod: &Pod, port: &Port) -> UnitFile {
         Some(IpAddr::V4(_)) => &mut unit,
     };
     if port.address.is_some_and(|address| !address.is_unspecified()) {
-        // The address may come up later than the socket.
+        // The address may be configured later than the socket.
         unit.set("Socket", "FreeBind", "yes");
     }
     unit.set("Socket", "NoDelay", "yes");
     unit
 }
 
-/// The socket is the host's, the proxy's connections are made in the pod.
+/// The unit of the proxy. Its socket is in the host's network, but its connections start in the
+/// pod's network.
 fn proxy(pod: &Pod, port: &Port) -> UnitFile {
     let name = &pod.name;
     let mut unit = head(pod, port);
-    // The network of a container stays as long as anybody needs it, so its proxy is bound to the container.
+    // The network of a single container stays as long as a unit needs it, so its proxy is bound to
+    // the container.
     let owner = if pod.own { Container::unit(name) } else { Pod::service(name) };
-    // A job is being started as long as it runs, and its port is to be served by then.
+    // A job is in the activating state as long as it runs, and its port must be served then.
     let first = if pod.job { Pod::service(name) } else { owner.clone() };
     unit.set("Unit", "BindsTo", owner).set("Unit", "After", first);
     if pod.wanted.on_demand && !pod.own {
@@ -94,30 +108,31 @@ fn proxy(pod: &Pod, port: &Port) -> UnitFile {
         unit.set("Unit", "Requires", demand.as_str()).set("Unit", "After", demand);
     }
     unit.set("Service", "NetworkNamespacePath", Pod::path(name))
-        // A mount namespace would be implied. Each has its own copy of every mount of the host, and there are as many proxies
-        // as ports. A dynamic user would have one, so it is a user of their own without any privilege.
+        // NetworkNamespacePath= implies a mount namespace, but each mount namespace has a copy of
+        // every mount of the host, and there are as many proxies as ports. A dynamic user also
+        // implies a mount namespace, so the proxies have their own static user without privileges.
         .set("Service", "PrivateMounts", "no")
         .set("Service", "User", PROXY_USER)
         .set("Service", "CapabilityBoundingSet", "")
         .set("Service", "NoNewPrivileges", "yes");
-    let patience = if pod.wanted.on_demand { 60 } else { 10 };
+    let seconds = if pod.wanted.on_demand { 60 } else { 10 };
     let target = port.target.map_or("${PORT}".to_owned(), |target| target.to_string());
     if port.target.is_none() {
-        // What the image exposes is known when the container runs.
+        // The port that the image exposes is known when the container runs.
         let file = format!("{RUNTIME}/pods/{name}/port-{}", port.host);
         unit.set("Service", "ExecStartPre", format!("+{BINDIR}/sdme-gen exposed-port {name} {} {file}", port.host))
             .set("Service", "EnvironmentFile", format!("-{file}"));
     }
     let idle = pod.wanted.idle.map(|time| format!(" --exit-idle-time={time}ms")).unwrap_or_default();
     let proxy = format!("{PROXY} --connections-max=8192{idle} 127.0.0.1:{target}");
-    // A connection waits until the application listens.
-    unit.set("Service", "ExecStart", format!("{BINDIR}/sdme-gen await-port {target} {patience} {proxy}"))
-        // A connection takes two sockets and four ends of pipes.
+    // A connection waits until the application listens on the port.
+    unit.set("Service", "ExecStart", format!("{BINDIR}/sdme-gen await-port {target} {seconds} {proxy}"))
+        // A connection needs two sockets and four ends of pipes.
         .set("Service", "LimitNOFILE", "65536");
     unit
 }
 
-/// The chains by which the kernel sends packets for published ports to the pod's addresses.
+/// The nft chains that forward packets for published ports to the pod's addresses.
 #[must_use]
 pub(crate) fn chains(pod: &Pod, ipv4: Option<IpAddr>, ipv6: Option<IpAddr>) -> String {
     let rule = |port: &Port, family: &str, target: &str| {
@@ -139,4 +154,20 @@ pub(crate) fn chains(pod: &Pod, ipv4: Option<IpAddr>, ipv6: Option<IpAddr>) -> S
     }
     let chain = |(chain, hook)| format!("chain {chain} {{\n type nat hook {hook} priority dstnat\n{rules}}}\n");
     [("published", "prerouting"), ("local", "output")].map(chain).concat()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::publishes;
+
+    #[test]
+    fn sockets_of_other_pods_and_ports_are_not_the_ones_asked_for() {
+        for unit in ["web-80", "web-127.0.0.1:80", "web-::1:80"] {
+            assert!(publishes(&format!("sdme-publish-{unit}.socket"), "web", 80), "{unit}");
+        }
+        for unit in ["web-8080", "web-2-80", "web-2-10.0.0.1:80", "web2-80", "web-127.0.0.1:8080"] {
+            assert!(!publishes(&format!("sdme-publish-{unit}.socket"), "web", 80), "{unit}");
+        }
+        assert!(!publishes("sdme-publish-web-80.service", "web", 80));
+    }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The ports that processes listen on, as the kernel's tables have them (`proc_net(5)`).
+//! The ports that processes listen on, from the kernel's socket tables (`proc_net(5)`).
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -7,32 +7,33 @@ use std::net::{IpAddr, Ipv6Addr};
 
 use super::socket_address;
 
-/// A port of the host that a process listens on.
+/// A socket that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
     /// The address that it listens on.
     pub address: IpAddr,
     port: u16,
     protocol: &'static str,
-    /// The number by which a descriptor of the socket is known.
+    /// The inode number, by which the socket appears among the descriptors of a process.
     pub inode: u64,
 }
 
-/// What the kernel listens on in the host's network.
+/// The listening sockets of a network namespace.
 #[derive(Debug, Default)]
 pub struct Listening(Vec<Socket>);
 
 impl Listening {
-    /// Reads the kernel's tables (`proc_net(5)`).
+    /// Reads the socket tables of this process's network namespace (`proc_net(5)`).
     #[must_use]
     pub fn read() -> Self {
         Self::of_process("self")
     }
 
-    /// The same for the network of a process: a number, or `self`.
+    /// Reads the socket tables of the network namespace of a process: a process ID, or `self`.
     #[must_use]
     pub fn of_process(process: &str) -> Self {
-        // The states are those of TCP: listening, and for UDP not connected.
+        // The numbers are TCP states: 0A is listening, 07 is closed, which UDP uses for sockets
+        // that are not connected.
         let tables = [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")];
         let sockets = tables.into_iter().flat_map(|(table, state)| {
             let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
@@ -43,20 +44,22 @@ impl Listening {
         Self(sockets.collect())
     }
 
-    /// Whether the host listens on a port as `ListenStream=` has it: `8080`, `127.0.0.1:8080`, `[::1]:8080`.
+    /// Whether a socket listens on a port as written in `ListenStream=`: `8080`, `127.0.0.1:8080`,
+    /// `[::1]:8080`.
     #[must_use]
     pub fn has(&self, listen: &str) -> bool {
         let Some((address, port)) = parse(listen) else { return false };
-        let suits = |at: IpAddr| address.map_or(at.is_unspecified(), |address| address == at);
-        self.on_port(port).any(|socket| suits(socket.address))
+        let satisfies = |at: IpAddr| address.map_or(at.is_unspecified(), |address| address == at);
+        self.on_port(port).any(|socket| satisfies(socket.address))
     }
 
-    /// The sockets of TCP that listen on a port.
+    /// The TCP sockets that listen on a port.
     pub fn on_port(&self, port: u16) -> impl Iterator<Item = &Socket> {
         self.0.iter().filter(move |socket| socket.protocol == "tcp" && socket.port == port)
     }
 
-    /// Whether a socket of TCP could not be bound to a port, of one address or of all.
+    /// Whether listening sockets prevent that a TCP socket is bound to a port, at this address or
+    /// at all addresses.
     #[must_use]
     pub fn takes(&self, address: Option<IpAddr>, port: u16) -> bool {
         self.on_port(port).any(|socket| {
@@ -70,7 +73,8 @@ impl Listening {
         })
     }
 
-    /// The ports that these processes listen on in the host's network, `[IP:]PORT/PROTOCOL`. Only root can see them.
+    /// The ports that these processes listen on in this network namespace, as `[IP:]PORT/PROTOCOL`.
+    /// Without root privileges, the result is empty for processes of other users.
     #[must_use]
     pub fn of_processes(&self, processes: &[u32]) -> Vec<String> {
         let inodes: BTreeSet<u64> = processes.iter().copied().flat_map(inodes).collect();
@@ -87,7 +91,7 @@ impl Listening {
     }
 }
 
-/// `[ADDRESS:]PORT` of a socket unit.
+/// Parses `[ADDRESS:]PORT` of a socket unit.
 #[must_use]
 pub fn parse(listen: &str) -> Option<(Option<IpAddr>, u16)> {
     match listen.rsplit_once(':') {
@@ -96,7 +100,7 @@ pub fn parse(listen: &str) -> Option<(Option<IpAddr>, u16)> {
     }
 }
 
-/// A line of the kernel's tables: number, local address, remote address, state, …, inode.
+/// Parses a line of the socket tables: number, local address, remote address, state, …, inode.
 fn socket(line: &str, state: &str, protocol: &'static str) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
     if *fields.get(3)? != state {
@@ -106,7 +110,7 @@ fn socket(line: &str, state: &str, protocol: &'static str) -> Option<Socket> {
     Some(Socket { address: local.ip(), port: local.port(), protocol, inode: fields.get(9)?.parse().ok()? })
 }
 
-/// The inodes of the sockets that a process has open.
+/// The inode numbers of the sockets that a process has open.
 #[must_use]
 pub fn inodes(process: u32) -> Vec<u64> {
     let links = fs::read_dir(format!("/proc/{process}/fd")).into_iter().flatten().flatten();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What precedes the proxy of a published port: asking what port it leads to, and waiting until somebody listens there.
+//! The steps before the proxy of a published port starts: finding the port that it leads to, and
+//! waiting until an application listens there.
 
 pub mod listening;
 pub mod taken;
@@ -18,33 +19,37 @@ use nix::unistd::execv;
 use crate::image::Store;
 use crate::model::{Container, Model, Network};
 
-/// Becomes the command `proxy` when TCP `port` is listened on in this network, with the sockets that were handed over. The last word
-/// of the command is the address that the proxy connects to. If nothing listens on that address, it is replaced by one that something listens on.
+/// Waits until an application listens on TCP `port` in this network namespace, and then executes
+/// the command `proxy`, which inherits the sockets of this process. The last word of the command is
+/// the address that the proxy connects to. If nothing listens on that address, the address is
+/// replaced by one on which an application listens.
 ///
 /// # Errors
-/// Nobody listens within `limit`, or there is no such command; otherwise it does not return.
+/// Nothing listens within `limit`, or the command cannot be executed. Otherwise this function does
+/// not return.
 pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
     let address = await_port(port, limit)?;
     let mut words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
     if let (Some(address), Some(last)) = (address, words.last_mut()) {
         *last = CString::new(SocketAddr::new(address, port).to_string())?;
     }
-    // Not by `Command`, which would have SIGPIPE end it: a service is started with that ignored, and a peer may close at any time.
+    // `Command` would reset SIGPIPE to its default action. Services start with SIGPIPE ignored, and
+    // a peer may close its connection at any time.
     let program = words.first().context("no proxy is named")?;
     execv(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
     Ok(())
 }
 
-/// Waits until TCP `port` is listened on in the network this process is in. The kernel's table is read; a connection made to
-/// see whether one can be made would show up in the application. What is returned is the address, if it is one of the interface's
-/// own only: a server that listens on 127.0.0.1 or on all addresses is preferred.
+/// Waits until an application listens on TCP `port` in the network namespace of this process. This
+/// reads the kernel's table, because an attempt to connect would be visible to the application.
+/// Returns an address only if no application listens on 127.0.0.1 or on all addresses.
 ///
 /// # Errors
-/// Nobody listens within `limit`.
+/// Nothing listens within `limit`.
 fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
     let deadline = Instant::now() + limit;
     loop {
-        // The second one is missing where IPv6 is off.
+        // The second table is missing if IPv6 is disabled.
         let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
         let found: Vec<IpAddr> = tables.iter().flat_map(|table| listening(table, port)).collect();
         let usual = |address: &IpAddr| address.is_unspecified() || *address == IpAddr::V4(Ipv4Addr::LOCALHOST);
@@ -61,8 +66,9 @@ fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
     }
 }
 
-/// The addresses of a table that are listened on with this port. Those that listen come first; to look for others takes the kernel
-/// milliseconds, so that it is asked for no more than one line at a time until there is another one.
+/// The addresses of listening sockets with this port in a table. Listening sockets come first in
+/// the table. Searching for the others takes the kernel milliseconds, so that only one line at a
+/// time is read, until the first line with another state.
 fn listening(table: &str, port: u16) -> Vec<IpAddr> {
     /// The length of a line (`tcp_ipv4.c` in the kernel).
     const LINE: usize = 150;
@@ -75,15 +81,15 @@ fn is_listening(line: &str) -> bool {
     line.split_ascii_whitespace().nth(3) == Some("0A")
 }
 
-/// The local address of a line of the table, if it is a socket in the state LISTEN with this port (`proc_net_tcp` in the kernel's
-/// documentation: number, local address, remote address, state).
+/// The local address in a line of the table, if the line is a socket in the state LISTEN with this
+/// port (kernel documentation, `proc_net_tcp`: number, local address, remote address, state).
 fn listens(line: &str, port: u16) -> Option<IpAddr> {
     let local = line.split_ascii_whitespace().nth(1).filter(|_| is_listening(line))?;
     socket_address(local).filter(|local| local.port() == port).map(|local| local.ip())
 }
 
-/// Reads an address of the kernel's tables of sockets: `ADDRESS:PORT` in hexadecimal. Each four bytes of the address are a number of
-/// this machine.
+/// Parses an address of the kernel's socket tables: `ADDRESS:PORT` in hexadecimal. Each four bytes
+/// of the address are a number in the byte order of this machine.
 pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
     let (address, port) = text.rsplit_once(':')?;
     let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
@@ -96,7 +102,7 @@ pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
     Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
-/// Writes `PORT=` with the port that `PublishPort=PORT` of `pod` leads to.
+/// Writes `PORT=N` to `file`, where N is the application's port for `PublishPort=PORT` of `pod`.
 ///
 /// # Errors
 /// The images expose several ports, or the file cannot be written.
@@ -107,7 +113,7 @@ pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
     fs::write(file, format!("PORT={target}\n")).with_context(|| format!("cannot write {}", file.display()))
 }
 
-/// The TCP ports that applications in the network of `pod` expose by their images.
+/// The TCP ports that the images of the applications in the network of `pod` expose.
 fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
     let inside = |c: &&Container| match (&c.connection.oci_pod, &c.connection.network) {
         (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
@@ -124,7 +130,8 @@ fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
     ports.flatten().collect()
 }
 
-/// The port itself if it is exposed or nothing is; otherwise the only one that is.
+/// The port itself if it is exposed or if no port is exposed; otherwise the exposed port, if there
+/// is only one.
 fn choose(port: u16, exposed: &BTreeSet<u16>) -> Result<u16> {
     match exposed.first() {
         None => Ok(port),

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The published ports of a pod that could not be opened, and who has them. The kernel's tables are those of the host's network, in
-//! which the service manager opens the sockets.
+//! The published ports of a pod that could not be opened, and the programs that listen on them. The
+//! socket tables are those of the host's network, in which the service manager opens the sockets.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -15,7 +15,8 @@ use super::listening::{self, Listening};
 use crate::cause::Cause;
 use crate::started;
 
-/// Why the first socket that the unit of a pod needs is not open, if there is such a socket.
+/// The cause why the first closed socket of those that the unit of a pod needs is not open. None if
+/// all are open.
 ///
 /// # Errors
 /// The service manager does not answer.
@@ -40,7 +41,7 @@ fn cause(socket: &str, listen: &str) -> Cause {
     Cause::new("no port", &text)
 }
 
-/// Who listens where the socket unit `socket` should.
+/// A description of the program that listens at the address of the socket unit `socket`.
 fn holder(socket: &str, listen: &str) -> Option<String> {
     let (address, port) = listening::parse(listen)?;
     let inodes = listeners(&Listening::of_process("1"), address, port);
@@ -58,13 +59,14 @@ fn holder(socket: &str, listen: &str) -> Option<String> {
     }
 }
 
-/// The inodes of the sockets that listen on this port, at this address or at one that includes it.
+/// The inode numbers of the sockets that listen on this port, at this address or at an overlapping
+/// one.
 fn listeners(listening: &Listening, address: Option<IpAddr>, port: u16) -> BTreeSet<u64> {
     let includes = |at: IpAddr| address.is_none_or(|own| own.is_unspecified() || at.is_unspecified() || own == at);
     listening.on_port(port).filter(|socket| includes(socket.address)).map(|socket| socket.inode).collect()
 }
 
-/// The process that has one of these sockets open, with its name.
+/// The ID and the name of the process that has one of these sockets open.
 fn owner(inodes: &BTreeSet<u64>) -> Option<(u32, String)> {
     let mut processes =
         fs::read_dir("/proc").ok()?.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok());
@@ -73,14 +75,15 @@ fn owner(inodes: &BTreeSet<u64>) -> Option<(u32, String)> {
     Some((process, name.trim().to_owned()))
 }
 
-/// The unit that a process belongs to, or the container.
+/// The service or scope that a process belongs to; for a process in a container, that of the
+/// container.
 fn unit_of(process: u32) -> Option<String> {
     let group = fs::read_to_string(format!("/proc/{process}/cgroup")).ok()?;
     let parts = Path::new(group.trim().rsplit_once("::")?.1).iter().filter_map(|part| part.to_str());
     parts.filter(|part| part.ends_with(".service") || part.ends_with(".scope")).map(str::to_owned).next()
 }
 
-/// An open socket as `systemctl list-sockets` has it.
+/// A socket in the output of `systemctl list-sockets`.
 #[derive(Deserialize)]
 struct Listed {
     listen: String,

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The root directory of a container for `sdme-gen cp`: that of a container that runs, or that of a stopped one, whose layers are
-//! mounted on each other for this process alone.
+//! The root directory of a container for `sdme-gen cp`: either that of a running container, or that
+//! of a stopped one, whose layers are then mounted for this process only.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::layers::links::{self, further, layers};
+use super::layers::links::{self, additional, layers};
 use super::layers::mountpoints;
 use super::layers::stack;
 use crate::image::{Store, application_root};
@@ -20,20 +20,21 @@ use crate::plan;
 use crate::rootdir::tree::Tree;
 use crate::runtime::prepare::ranges;
 
-/// The root directory of a container, and what must not change while it is used.
+/// The root directory of a container, with a lock that prevents changes while it is used.
 #[derive(Debug)]
 pub struct Root {
     /// The directory.
     pub tree: Tree,
-    /// Where it is mounted.
+    /// The path at which the root is mounted.
     pub place: String,
-    /// The first of the container's user IDs on disk: 0 without a user namespace.
+    /// The first ID of the container's range on disk; 0 without a user namespace.
     pub first_id: u32,
     _lock: Flock<File>,
 }
 
-/// Held while a container's upper layer is mounted for a copy, and by a start while it mounts the layer: the kernel does not allow two
-/// mounts of one upper layer.
+/// Takes the lock of a container's upper layer, either to mount the layer for a copy or to mount it
+/// for a start: the kernel does not allow two mounts of one upper layer. If another process has the
+/// lock, the call waits if `wait` is set and fails otherwise.
 ///
 /// # Errors
 /// The container's state directory cannot be opened or locked.
@@ -51,18 +52,19 @@ pub fn lock(container: &str, wait: bool) -> Result<Flock<File>> {
     }
 }
 
-/// Opens the root directory of a container. If the container does not run, this process gets a mount namespace of its own, in which the
-/// layers are mounted as for a start; the kernel unmounts them when the process ends.
+/// Opens the root directory of a container. If the container does not run, this process gets its
+/// own mount namespace, in which the layers are mounted as for a start; the kernel unmounts them
+/// when the process ends.
 ///
 /// # Errors
-/// An image is missing, or something cannot be mounted.
+/// An image is missing, or a layer cannot be mounted.
 pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root> {
     let name = &container.name;
     let range = super::range(model, facts, container)?;
     let place = machine_root(name);
-    let further = model.applications(container, facts).iter().filter(|app| !app.first);
+    let additional = model.applications(container, facts).iter().filter(|app| !app.first);
     let started = ranges::lock()?;
-    ranges::make_upper(name, further.map(|app| app.name.as_str()), range.unwrap_or_default())?;
+    ranges::make_upper(name, additional.map(|app| app.name.as_str()), range.unwrap_or_default())?;
     drop(started);
     let lock = lock(name, false)?;
     if !stack::mounted()?.contains(&place) {
@@ -74,41 +76,44 @@ pub fn open(container: &Container, model: &Model, facts: &Facts) -> Result<Root>
 
 fn mount_apart(container: &Container, model: &Model, facts: &Facts, range: Option<u32>) -> Result<()> {
     let store = Store::open(Path::new("/"));
-    // Until the layers are mounted; a mounted layer stays readable when its image is removed.
+    // The images must not be removed until the layers are mounted. A mounted layer stays readable
+    // when its image is removed.
     let _hold = store.hold()?;
     let stack = model.stack(container, facts);
     let (application, base) = layers(&store, stack)?;
-    let further = further(&store, model.applications(container, facts))?;
+    let additional = additional(&store, model.applications(container, facts))?;
     unshare(CloneFlags::CLONE_NEWNS).context("cannot make a mount namespace; run sdme-gen as root")?;
     let own = |place: &str, flags: MsFlags, kind: Option<&str>| {
         mount(kind, place, kind, flags, None::<&str>).with_context(|| format!("cannot mount {place}"))
     };
     own("/", MsFlags::MS_REC | MsFlags::MS_PRIVATE, None)?;
-    // The links that say what a container runs on are for its next start to make.
+    // A file system in memory hides the links that record the container's images, because only a
+    // start may change them.
     let containers = format!("{RUNTIME}/containers");
     fs::create_dir_all(&containers).with_context(|| format!("cannot make {containers}"))?;
     own(&containers, MsFlags::MS_NODEV | MsFlags::MS_NOSUID, Some("tmpfs"))?;
     let directory = PathBuf::from(container_runtime(&container.name));
     let config = directory.join("config");
-    let configs = further.iter().map(|(app, _)| config.join(format!("oci/apps/{app}")));
+    let configs = additional.iter().map(|(app, _)| config.join(format!("oci/apps/{app}")));
     for config in configs.chain([config.clone()]) {
         fs::create_dir_all(&config).with_context(|| format!("cannot make {}", config.display()))?;
     }
-    mount_points(container, (stack, facts), &base, (&application, &further), &config)?;
+    mount_points(container, (stack, facts), &base, (&application, &additional), &config)?;
     if let Some(first) = range {
         ranges::give(&config, first)?;
     }
-    links::keep(&directory, &application, &base, &further)?;
-    let below = links::below(&links::of_applications(container, &application, &further));
+    links::keep(&directory, &application, &base, &additional)?;
+    let below = links::below(&links::of_applications(container, &application, &additional));
     stack::mount(&container.name, &plan::stack::stack(container, &[], &below), range).map(drop)
 }
 
-/// Makes the directories that the container's mounts have in its root while it runs, so that symbolic links to them lead somewhere.
+/// Makes the mount points that the container's root has while the container runs, so that symbolic
+/// links to them can be resolved.
 fn mount_points(
     container: &Container,
     (stack, facts): (Stack<'_>, &Facts),
     base: &Path,
-    (application, further): (&[PathBuf], &[(&str, Vec<PathBuf>)]),
+    (application, additional): (&[PathBuf], &[(&str, Vec<PathBuf>)]),
     config: &Path,
 ) -> Result<()> {
     let bottom = Tree::open(base).with_context(|| format!("cannot open {}", base.display()))?;
@@ -118,7 +123,7 @@ fn mount_points(
             mountpoints::make(target, true, &bottom, config)?;
             continue;
         };
-        let lower = further.iter().find(|(name, _)| !app.first && *name == app.name);
+        let lower = additional.iter().find(|(name, _)| !app.first && *name == app.name);
         let lower = lower.map_or(application, |(_, lower)| lower.as_slice());
         let root = application_root(lower).with_context(|| format!("cannot open the image of {}", app.name))?;
         let layer = config.join(app.directory().trim_start_matches('/')).join("root");

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Whether a container's `AppArmor` profile is in force. The service manager does without one, and without a word, where the kernel
-//! has none.
+//! Checks that a container's `AppArmor` profile is in force. Without `AppArmor` in the kernel, the
+//! service manager ignores the profile silently.
 
 use std::fs;
 use std::path::Path;
@@ -9,10 +9,10 @@ use anyhow::{Result, bail};
 
 use crate::diag::{Code, Diagnostic, Fault, Spanned};
 
-/// What the kernel says (its documentation, admin-guide/LSM/apparmor).
+/// The kernel's list of profiles (kernel documentation, admin-guide/LSM/apparmor).
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 
-/// Refuses a profile that would not confine anything.
+/// Refuses a profile that does not exist in the kernel, and warns about one that denies nothing.
 ///
 /// # Errors
 /// The kernel has no `AppArmor`, or the profile is not loaded.
@@ -31,10 +31,10 @@ pub fn check(profile: &Spanned<String>) -> Result<()> {
     }
 }
 
-/// Whether a profile denies anything.
+/// Whether the kernel enforces a profile.
 ///
 /// # Errors
-/// As for [`check`], the message without its place.
+/// As for [`check`], but the message has no location.
 pub fn problem(profile: &Spanned<String>) -> Result<bool, Fault> {
     let name = &profile.value;
     let without = "write AppArmor=unconfined for no profile";
@@ -58,7 +58,7 @@ pub fn problem(profile: &Spanned<String>) -> Result<bool, Fault> {
     }
 }
 
-/// The mode of a profile in the kernel's list, whose lines are like `NAME (enforce)`.
+/// The mode of a profile in the kernel's list. A line has the form `NAME (enforce)`.
 fn mode<'a>(profiles: &'a str, name: &str) -> Option<&'a str> {
     let lines = profiles.lines().filter_map(|line| line.rsplit_once(' '));
     lines.filter(|(known, _)| *known == name).map(|(_, mode)| mode.trim_matches(['(', ')'])).next()

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `EnvironmentFile=`: read when the container starts, as Podman does. Only root can read the variables afterwards.
+//! `EnvironmentFile=`: the files are read when the container starts, as in podman. The result can
+//! be read by root only.
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
@@ -12,10 +13,11 @@ use crate::config::values::envfile;
 use crate::model::{App, EnvironmentFile};
 use crate::unit::env_assignment;
 
-/// Puts the variables of the application's files in front of what the environment at `path` has already, which counts.
+/// Inserts the variables from the application's files at the beginning of the environment file at
+/// `path`. Variables that are already in the file override them.
 ///
 /// # Errors
-/// A file is missing or is none, or the environment cannot be written.
+/// A required file is missing, a file is invalid, or the environment file cannot be written.
 pub fn add(app: &App, path: &Path) -> Result<()> {
     if app.environment_files.is_empty() {
         return Ok(());
@@ -34,7 +36,7 @@ pub fn add(app: &App, path: &Path) -> Result<()> {
     }
     let mut write = || {
         text += &fs::read_to_string(path)?;
-        // Made anew: with its first byte it is for root alone.
+        // The file is created again, so that it is never readable for others with the new content.
         fs::remove_file(path)?;
         OpenOptions::new().write(true).create_new(true).mode(0o600).open(path)?.write_all(text.as_bytes())
     };

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen prepare NAME`, run by the container's service before every start: points the layers at what they are
-//! now, makes the configuration layer and the `.nspawn` file anew, and mounts the layers on each other.
+//! `sdme-gen prepare NAME`, run by the container's service before every start: updates the links to
+//! the layers, writes the configuration layer and the `.nspawn` file, and mounts the layers on each
+//! other.
 
 pub mod apart;
 pub mod apparmor;
@@ -20,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
 
-use self::layers::links::{further, layers, remove};
+use self::layers::links::{additional, layers, remove};
 use self::layers::{links, mountpoints, roots, stack, targets};
 use super::volumes::snapshots;
 use crate::announce::{self, About, Event};
@@ -39,16 +40,19 @@ use crate::runtime::failure::Refused;
 use crate::runtime::{ended, failure, limits, names, systemd, volumes};
 use crate::started;
 
-/// Where nspawn looks first, and where we write (systemd.nspawn(5)).
+/// The directories of `.nspawn` files in systemd-nspawn's order of search (systemd.nspawn(5)). This
+/// program writes to the second one.
 const SETTINGS: [&str; 2] = ["/etc/systemd/nspawn", "/run/systemd/nspawn"];
 
-/// The root file systems of a container's applications, as their images have them.
+/// The root file systems of the images of a container's applications, by the names of the
+/// applications.
 type Roots<'a> = BTreeMap<&'a str, Tree>;
 
 /// Prepares a start of the container `name` on this host.
 ///
 /// # Errors
-/// The container is not configured or was rejected, an image is missing, or something cannot be written.
+/// The container is not configured or was rejected, an image is missing, or a file cannot be
+/// written.
 pub fn prepare(name: &str) -> Result<()> {
     let root = Path::new("/");
     let lock = ranges::lock()?;
@@ -79,32 +83,33 @@ pub fn prepare(name: &str) -> Result<()> {
     if let Some(profile) = &container.security.app_armor {
         apparmor::check(profile)?;
     }
-    // From the look at the images to the links that keep them.
+    // Pruning is held off from the lookup of the images until the links to them exist.
     let hold = store.hold()?;
     let (application, base) = layers(&store, stack)?;
     if let Some(problem) = model.unknown_users(container, &facts).first() {
         return Err(refused(problem));
     }
     if let Some(problem) = model.unusable_profile(container, &facts) {
-        bail!("{problem}");
+        return Err(refused(problem));
     }
     let range = range(&model, &facts, container)?;
     let mut planned = OutputTree::default();
     plan::start(container, &model, &facts, range, &mut planned);
 
     let directory = PathBuf::from(container_runtime(name));
-    // For root only: the layers below have what other users of the host have no right to see.
+    // The directory is accessible to root only, because the layers below contain files that other
+    // users of the host must not see.
     fs::create_dir_all(&directory)
         .and_then(|()| fs::set_permissions(&directory, fs::Permissions::from_mode(0o700)))
         .context("cannot make the runtime directory")?;
-    clear(name)?;
-    let further = further(&store, model.applications(container, &facts))?;
-    links::keep(&directory, &application, &base, &further)?;
+    remove_earlier_mounts(name)?;
+    let additional = additional(&store, model.applications(container, &facts))?;
+    links::keep(&directory, &application, &base, &additional)?;
     drop(hold);
-    ranges::make_upper(name, further.iter().map(|(app, _)| *app), range.unwrap_or_default())?;
+    ranges::make_upper(name, additional.iter().map(|(app, _)| *app), range.unwrap_or_default())?;
     drop(lock);
     let placed = container.placed(stack, &facts);
-    let apps = links::of_applications(container, &application, &further);
+    let apps = links::of_applications(container, &application, &additional);
     let open = |(app, lower): &(_, &[PathBuf])| {
         Ok((*app, application_root(lower).with_context(|| format!("cannot open the image of {app}"))?))
     };
@@ -123,14 +128,14 @@ pub fn prepare(name: &str) -> Result<()> {
     planned::remember(name, &planned).context("cannot note what was planned")?;
     if let Some(first) = range {
         let trees =
-            further.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
+            additional.iter().flat_map(|(_, lower)| lower).chain(&application).chain([&base]).map(PathBuf::as_path);
         let usr = matches!(stack, Stack::Application(_, Base::Host)).then_some(Path::new("/usr"));
         let paths: Vec<String> =
             placed.iter().filter(|p| !matches!(p.mount.what, What::Secret(_))).filter_map(|p| p.mount.path()).collect();
         ranges::check_mappable(trees.chain(usr).chain(paths.iter().map(Path::new)))?;
         ranges::give(&directory.join("config"), first)?;
     }
-    names::enrol(container, &model, range.unwrap_or_default())?;
+    names::register(container, &model, range.unwrap_or_default())?;
     note_base(name, stack)?;
     settings(&planned, name)?;
     let below = links::below(&apps);
@@ -143,25 +148,26 @@ pub fn prepare(name: &str) -> Result<()> {
     started::keep(&Container::unit(name)).context("cannot keep a copy of the unit")
 }
 
-/// An error of a start that `Restart=` must not retry.
+/// The error of a start that `Restart=` must not repeat.
 fn refused(problem: impl Display) -> Error {
     Refused(problem.to_string()).into()
 }
 
-/// What is known, after updates that were interrupted are undone.
+/// The configuration and the facts, after interrupted updates are undone.
 fn known(root: &Path, name: &str) -> (Model, Facts) {
     let (model, facts) = super::known(root);
     if undo_unfinished(&model, &facts, name) { super::known(root) } else { (model, facts) }
 }
 
-/// Puts the images of the container back that an update had switched when it was interrupted, for example by a power cut. If that
-/// fails, the start goes on with the version that is linked. Says whether an image was put back.
+/// Restores the former images of the container if an update was interrupted after it had switched
+/// them, for example by a power failure. If that fails, the start continues with the linked
+/// version. Returns whether an image was restored.
 fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
     let Some(container) = model.containers.get(name) else { return false };
     let store = Store::open(Path::new("/"));
     let mut any = false;
     let mut images: BTreeSet<&str> = plan::images(container, model).into_iter().collect();
-    // The update may have been that of another container with which this one shares a volume.
+    // The interrupted update may be that of another container that shares a volume with this one.
     if snapshots::any(&snapshots::volumes(container, model, facts, false)) {
         images.extend(model.images.keys().map(String::as_str));
     }
@@ -180,14 +186,15 @@ fn undo_unfinished(model: &Model, facts: &Facts, name: &str) -> bool {
     any
 }
 
-/// Takes apart what [`prepare`] has made for a start of the container `name`, whatever its configuration says by now.
+/// Removes what [`prepare`] has made for a start of the container `name`. The present configuration
+/// does not matter.
 ///
 /// # Errors
-/// When something cannot be unmounted or removed.
+/// A mount or file cannot be removed.
 pub fn release(name: &str) -> Result<()> {
     ended::tell(name);
-    // The rest is removed also if this fails.
-    let left = names::leave(name);
+    // The rest is removed even if this fails.
+    let left = names::unregister(name);
     stack::release(name)?;
     let directory = PathBuf::from(container_runtime(name));
     stack::unmounted(std::slice::from_ref(&directory))?;
@@ -198,12 +205,12 @@ pub fn release(name: &str) -> Result<()> {
     left
 }
 
-/// Makes the container's own network anew if it is of an earlier start. It stops after the container, and a start that comes right
-/// after a stop takes the stop of the network back.
+/// Restarts the container's own network if it belongs to an earlier start. The network stops after
+/// the container, but a start right after a stop cancels the stop of the network.
 fn renew_network(model: &Model, container: &Container) -> Result<()> {
     let pod = Pod::service(&container.name);
     if model.pods.get(container.name.as_str()).is_some_and(|pod| pod.own) && !started::is_current(&pod) {
-        // Without its dependencies: this start is one of them.
+        // The dependencies are ignored, because this start is one of them.
         let restarted = systemd::systemctl(&["restart", "--job-mode=ignore-dependencies", &pod]);
         failure::network(container)?;
         restarted?;
@@ -211,7 +218,7 @@ fn renew_network(model: &Model, container: &Container) -> Result<()> {
     Ok(())
 }
 
-/// The container's range of user and group IDs, by its first one, if it has a user namespace.
+/// The first ID of the container's range of user and group IDs. None without a user namespace.
 fn range(model: &Model, facts: &Facts, container: &Container) -> Result<Option<u32>> {
     let range = userns::ranges(model, facts).get(container.name.as_str()).copied();
     if container.security.user_ns && range.is_none() {
@@ -223,7 +230,8 @@ fn range(model: &Model, facts: &Facts, container: &Container) -> Result<Option<u
     Ok(range)
 }
 
-/// Remembers what operating system the upper layer belongs to, and warns when it is put on another.
+/// Records the operating system that the upper layer was made on, and warns if it is now used on
+/// another one.
 fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     let base = match stack {
         Stack::Clone => "the host itself",
@@ -244,10 +252,11 @@ fn note_base(name: &str, stack: Stack<'_>) -> Result<()> {
     fs::write(&path, base).with_context(|| format!("cannot write {}", path.display()))
 }
 
-/// Removes the mounts of an earlier run, because layers must not change under a mounted overlay. When the container's service starts,
-/// nothing of the container runs, and a mount is there only if the end of the earlier run was interrupted. A call by hand can meet a
-/// running container.
-fn clear(name: &str) -> Result<()> {
+/// Removes the mounts of an earlier run, because layers must not change under a mounted overlay.
+/// When the container's service starts, nothing of the container runs, so a mount exists only if
+/// the end of the earlier run was interrupted. If this command is called by hand, the container may
+/// be running.
+fn remove_earlier_mounts(name: &str) -> Result<()> {
     let root = machine_root(name);
     if !stack::mounted()?.contains(&root) {
         stack::remove_leftovers(name);
@@ -274,8 +283,9 @@ fn configuration_layer(
     write_layer(planned, &container.name, &new)?;
     fs::write(new.join("etc/machine-id"), machine_id(&container.name)? + "\n")
         .context("cannot write the machine ID")?;
-    // Without this directory, systemd-journald before 258 keeps the journal in memory. systemd-nspawn would make it, but follows
-    // links of the container on the way.
+    // Without this directory, systemd-journald before version 258 keeps the journal in memory only.
+    // systemd-nspawn would make the directory, but it follows the container's symbolic links on the
+    // way.
     if new.join("var/log").is_dir() {
         fs::create_dir(new.join("var/log/journal")).context("cannot make the journal's directory")?;
     } else {
@@ -303,7 +313,8 @@ fn configuration_layer(
         if app.is_some() && !placed.is_of_service() {
             mountpoints::make_own(&new.join(placed.place().trim_start_matches('/')), directory)?;
         }
-        // Below another mount, the service manager makes the mount point in there if it is missing.
+        // If the target is below another mount, the service manager makes a missing mount point
+        // there.
         if !placed.is_covered() {
             mountpoints::make(&mount.target, directory, root, &layer)?;
         }
@@ -311,13 +322,15 @@ fn configuration_layer(
     remove(&old).and_then(|()| fs::rename(&new, &old)).context("cannot replace the configuration layer")
 }
 
-/// Writes the host's name servers into `path`, unless something is there already, with what the container has of its own.
-/// Servers on the host's loopback are out of reach, unless its network is `shared`.
+/// Writes the host's name servers and the container's own settings to `path`, unless the file has
+/// content already. Name servers on the host's loopback interface are left out unless the container
+/// shares the host's network (`shared`).
 fn resolver(path: &Path, own: &Resolver, shared: bool) -> Result<()> {
     if fs::metadata(path).is_ok_and(|file| file.len() > 0) {
         return Ok(());
     }
-    // systemd-resolved has what it was told by the network here, and itself in the other one.
+    // This file of systemd-resolved has the name servers of the host's network. /etc/resolv.conf
+    // usually has systemd-resolved itself, which can only be reached from the host's network.
     let read = |path| fs::read_to_string(path).ok();
     let upstream = read("/run/systemd/resolve/resolv.conf").filter(|_| !shared);
     let text = upstream.or_else(|| read("/etc/resolv.conf")).unwrap_or_default();
@@ -328,7 +341,8 @@ fn resolver(path: &Path, own: &Resolver, shared: bool) -> Result<()> {
     fs::write(path, text).context("cannot write resolv.conf")
 }
 
-/// The lines of resolv.conf(5) that mean the same in another network, and that `own` does not replace.
+/// The lines of resolv.conf(5) that are valid in the container's network and that `own` does not
+/// replace.
 fn reachable(text: &str, own: &Resolver, shared: bool) -> String {
     let loopback = |address: &str| address.parse::<IpAddr>().is_ok_and(|a| a.is_loopback());
     let kept = text.lines().filter(|line| {
@@ -343,12 +357,13 @@ fn reachable(text: &str, own: &Resolver, shared: bool) -> String {
     kept.flat_map(|line| [line, "\n"]).collect()
 }
 
-/// A machine ID of its own, the same at every start, that does not give the host's away (machine-id(5)).
+/// A machine ID for the container, the same at every start, which does not reveal the host's
+/// (machine-id(5)).
 fn machine_id(name: &str) -> Result<String> {
     let host = fs::read_to_string("/etc/machine-id").context("the host has no machine ID")?;
     let digest = Digest::of(format!("sdme container {name} on {}", host.trim()).as_bytes());
     let (hex, _) = digest.hex().split_at(32);
-    // Version 4, variant 1, as machine-id(5) recommends.
+    // This makes a version 4 UUID of variant 1, as machine-id(5) recommends.
     Ok(hex
         .char_indices()
         .map(|(i, c)| {
@@ -363,8 +378,8 @@ fn machine_id(name: &str) -> Result<String> {
         .collect())
 }
 
-/// Writes the `.nspawn` file to `/run`, unless `apply` or the administrator has put one into `/etc`: nspawn reads the
-/// first it finds.
+/// Writes the `.nspawn` file to `/run`, unless `apply` or the administrator has put one into
+/// `/etc`: systemd-nspawn reads the first file that it finds.
 fn settings(planned: &OutputTree, name: &str) -> Result<()> {
     let file = format!("{name}.nspawn");
     let content = planned.below(&Place::Settings).find_map(|(path, node)| match node {
@@ -375,7 +390,8 @@ fn settings(planned: &OutputTree, name: &str) -> Result<()> {
     let [fixed, ours] = SETTINGS.map(|d| Path::new(d).join(&file));
     match fs::read_to_string(&fixed) {
         Ok(text) => {
-            // Another range than that of the layers: the inside would own nothing of it.
+            // With an ID range other than that of the layers, the container's root would not own
+            // its files.
             let users = |text: &str| text.lines().find(|line| line.starts_with("PrivateUsers=")).map(str::to_owned);
             if let (theirs, Some(wanted)) = (users(&text), users(content))
                 && theirs.as_ref() != Some(&wanted)
@@ -400,7 +416,8 @@ fn settings(planned: &OutputTree, name: &str) -> Result<()> {
         .with_context(|| format!("cannot write {}", ours.display()))
 }
 
-/// Looks at the devices that the container is to have. One that may be missing is left out of its settings.
+/// Checks the container's devices. A missing optional device is skipped here, because its settings
+/// leave it out.
 fn devices(container: &Container) -> Result<()> {
     let optional = |device: &&Device| device.optional && !Path::new(&device.source).exists();
     for device in container.devices.iter().map(|device| &device.value).filter(|device| !optional(device)) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A note of what was planned for the start of a container, with which a later plan is compared.
+//! A record of the plan for a container's start, with which a later plan is compared.
 
 use std::fs;
 use std::io;
@@ -9,7 +9,7 @@ use crate::image::digest::Digest;
 use crate::output::tree::Tree;
 use crate::paths::container_runtime;
 
-/// Where the digest of the plan is.
+/// The file with the digest of the plan.
 fn note(name: &str) -> PathBuf {
     Path::new(&container_runtime(name)).join("plan")
 }
@@ -18,15 +18,16 @@ fn digest(planned: &Tree) -> String {
     Digest::of(planned.to_string().as_bytes()).hex().to_owned()
 }
 
-/// Notes what was planned for the start of a container.
+/// Records the plan for the start of a container.
 ///
 /// # Errors
-/// It cannot be written.
+/// The record cannot be written.
 pub fn remember(name: &str, planned: &Tree) -> io::Result<()> {
     fs::write(note(name), digest(planned))
 }
 
-/// Whether something else was planned for the container's last start. Not if nothing is known about that.
+/// Whether the plan differs from that of the container's last start. False if there is no record of
+/// a plan.
 #[must_use]
 pub fn has_changed(name: &str, planned: &Tree) -> bool {
     fs::read_to_string(note(name)).is_ok_and(|noted| noted != digest(planned))

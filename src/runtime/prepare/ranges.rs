@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Ranges of user and group IDs on this host: whose files are in which, and giving files into another. A container's own files
-//! say what range it has; there is no other record of it.
+//! Ranges of user and group IDs on this host: which container has which range, and how files are
+//! moved to another range. The owner of a container's own files is the only record of its range.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -16,10 +16,11 @@ use walkdir::WalkDir;
 use crate::paths::{STATE, app_part, container_state};
 use crate::resolve::container::userns::{SIZE, range_of};
 
-/// The range of each container that has files in one, from their upper directories below `root`.
+/// The first ID of the range of each container that has one, from the owners of the upper
+/// directories below `root`.
 ///
 /// # Errors
-/// When a directory cannot be read.
+/// A directory cannot be read.
 pub fn taken(root: &Path) -> Result<BTreeMap<String, u32>> {
     let directory = root.join(STATE.trim_start_matches('/')).join("containers");
     let entries = match fs::read_dir(&directory) {
@@ -37,22 +38,25 @@ pub fn taken(root: &Path) -> Result<BTreeMap<String, u32>> {
     Ok(out)
 }
 
-/// Held from reading the taken ranges until the new range is visible to others.
+/// Takes the lock that a process holds from reading the ranges in use until its new range is
+/// visible to other processes.
 ///
 /// # Errors
-/// When the state directory cannot be made or locked.
+/// The state directory cannot be made or locked.
 pub fn lock() -> Result<Flock<fs::File>> {
     let directory = Path::new(STATE).join("containers");
-    // Upper layers hold setuid programs of the containers: no user of the host may get at them.
+    // Upper layers can contain setuid programs of the containers, which users of the host must not
+    // be able to run.
     fs::DirBuilder::new().recursive(true).mode(0o700).create(&directory).context("cannot make the state directory")?;
     let file = fs::File::open(&directory).context("cannot open the state directory")?;
     Flock::lock(file, FlockArg::LockExclusive).map_err(|(_, e)| e).context("cannot lock the state directory")
 }
 
-/// Refuses trees whose owners the kernel cannot map. systemd-nspawn would start without, or fail and not say why.
+/// Refuses directory trees whose owners the kernel cannot map. systemd-nspawn would start without
+/// the mapping, or fail without an explanation.
 ///
 /// # Errors
-/// When there is one, or it cannot be looked at.
+/// A tree is on an overlay file system, or cannot be examined.
 pub fn check_mappable<'a>(trees: impl IntoIterator<Item = &'a Path>) -> Result<()> {
     for tree in trees {
         let what = statfs(tree).with_context(|| format!("cannot look at {}", tree.display()))?;
@@ -67,11 +71,12 @@ pub fn check_mappable<'a>(trees: impl IntoIterator<Item = &'a Path>) -> Result<(
     Ok(())
 }
 
-/// Gives everything in `tree` into the range that begins with `first`, where it is not yet: owners, and what else names users.
-/// Once more after an interruption does no harm; the directory itself comes last.
+/// Moves the IDs of all files in `tree` to the range that begins with `first`: owners, access
+/// control lists and file capabilities. The directory itself is changed last, so that an
+/// interrupted call is noticed and can be repeated.
 ///
 /// # Errors
-/// When something cannot be changed.
+/// A file cannot be changed.
 pub fn give(tree: &Path, first: u32) -> Result<()> {
     for entry in WalkDir::new(tree).contents_first(true) {
         let entry = entry.with_context(|| format!("cannot read {}", tree.display()))?;
@@ -99,13 +104,14 @@ fn give_one(path: &Path, first: u32) -> io::Result<()> {
         let value = xattr::get(path, name).ok().flatten().and_then(|value| moved(&value, first));
         rewritten.extend(value.map(|value| (name, value)));
     }
-    // The kernel takes setuid bits and capabilities away with the owner.
+    // lchown(2) removes setuid bits and file capabilities.
     lchown(path, Some(uid), Some(gid))?;
     fs::set_permissions(path, fs::Permissions::from_mode(known.mode() & 0o7777))?;
     rewritten.iter().try_for_each(|(name, value)| xattr::set(path, name, value))
 }
 
-/// File capabilities for the root of the range: revision 3 of linux/capability.h names it, revision 2 means the host's.
+/// File capabilities for the root user of the range (linux/capability.h): revision 3 contains the
+/// ID of that user, revision 2 means the host's root.
 fn moved_capability(value: &[u8], first: u32) -> Option<Vec<u8>> {
     const REVISION: u32 = 0xff00_0000;
     let (magic, rest) = value.split_first_chunk::<4>()?;
@@ -132,12 +138,12 @@ fn moved_acl(value: &[u8], first: u32) -> Option<Vec<u8>> {
     Some(out)
 }
 
-/// Makes a directory of a container's state, its owner the container's root.
+/// Makes a directory of a container's state that belongs to the container's root.
 ///
 /// # Errors
-/// When it cannot be made, or what is in it not be given to the container.
+/// The directory cannot be made, or the owners of its files cannot be changed.
 pub fn make(path: &Path, first: u32) -> Result<()> {
-    // The upper directory's mode is the mode of the container's root.
+    // The mode of the upper directory becomes the mode of the container's root directory.
     fs::DirBuilder::new()
         .recursive(true)
         .mode(0o755)
@@ -147,14 +153,14 @@ pub fn make(path: &Path, first: u32) -> Result<()> {
     if range_of(owner) == first { Ok(()) } else { give(path, first) }
 }
 
-/// Makes the directories that the upper layers of a container need: its own, and those of its further applications. `first` is the
-/// first of its user IDs, or 0.
+/// Makes the directories of a container's upper layers: its own, and those of its additional
+/// applications. `first` is the first ID of the container's range, or 0 without a user namespace.
 ///
 /// # Errors
 /// As for [`make`].
-pub fn make_upper<'a>(container: &str, further: impl Iterator<Item = &'a str>, first: u32) -> Result<()> {
+pub fn make_upper<'a>(container: &str, additional: impl Iterator<Item = &'a str>, first: u32) -> Result<()> {
     let own = container_state(container);
-    for state in further.map(|app| app_part(&own, app)).chain([own.clone()]) {
+    for state in additional.map(|app| app_part(&own, app)).chain([own.clone()]) {
         for part in ["upper", "work"] {
             make(&Path::new(&state).join(part), first)?;
         }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Reasons to refuse a start that `sdme-gen check` looks for, too.
+//! Reasons to refuse a start. `sdme-gen check` reports them, too.
 
 use std::fs;
 use std::os::unix::fs::FileTypeExt as _;
@@ -7,7 +7,7 @@ use std::os::unix::fs::FileTypeExt as _;
 use crate::diag::Fault;
 use crate::model::{App, Container, Facts, Notify, Stack};
 
-/// Why the first image cannot be the application that the file takes it for.
+/// An error if the first image is an operating system although the file has several applications.
 #[must_use]
 pub fn no_application(container: &Container, stack: Stack<'_>) -> Option<Fault> {
     let (Stack::System(image), [first, _, ..]) = (stack, container.apps.as_slice()) else { return None };
@@ -18,7 +18,7 @@ pub fn no_application(container: &Container, stack: Stack<'_>) -> Option<Fault> 
     ))
 }
 
-/// Why what `AddDevice=` names is not a device.
+/// An error if the path in `AddDevice=` is not a device node.
 #[must_use]
 pub fn no_device(path: &str, found: &fs::Metadata) -> Option<Fault> {
     let kind = found.file_type();
@@ -27,7 +27,8 @@ pub fn no_device(path: &str, found: &fs::Metadata) -> Option<Fault> {
     (!is_device).then(fault)
 }
 
-/// Why an application cannot be waited for until it is healthy.
+/// An error if the start shall wait until an application is healthy, but the application has no
+/// health check.
 #[must_use]
 pub fn no_check(app: &App, facts: &Facts) -> Option<Fault> {
     let image = facts.images.get(&app.image).and_then(|image| image.health.as_ref());

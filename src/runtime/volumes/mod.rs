@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Volumes and other things to be mounted, made ready before a container starts: directories, their first content and
-//! owner. What the image has is read in its root only; a volume that is in use is never changed.
+//! Prepares volumes and other mounts before a container starts: directories, their first content
+//! and their owner. The image is read within its root only, and the content of a volume in use is
+//! never changed.
 //!
 //! A running container may have a volume mounted and change the volume's content at any time. So the lock and the record of an
 //! unfinished copy are outside of the volume, and a new volume gets its name when its content is complete.
@@ -24,13 +25,15 @@ use crate::paths::{STATE, volume};
 use crate::rootdir::copy::copy_directory;
 use crate::rootdir::tree::{self, Tree};
 
-/// The directory beside the volumes that no container can reach. The name of a volume cannot begin with a dot.
+/// The directory next to the volumes that no container can reach. The name of a volume cannot begin
+/// with a dot.
 const PRIVATE: &str = ".state";
 
-/// Where version 0.1 noted an unfinished copy, inside of the volume.
+/// The file inside of a volume by which version 0.1 marked an unfinished copy.
 const OLD_MARKER: &str = ".sdme-copy-up";
 
-/// Makes ready what is mounted. `root` is the root of the image that `placed` is for.
+/// Prepares the source of a mount. `root` is the root directory of the image that `placed` belongs
+/// to.
 ///
 /// # Errors
 /// A path of the host is missing, or a volume cannot be made.
@@ -46,8 +49,8 @@ pub fn make_ready(placed: &Placed<'_>, root: &Tree, model: &Model) -> Result<()>
     .with_context(|| mount.at.as_ref().map_or_else(|| mount.target.clone(), ToString::to_string))
 }
 
-/// Nothing is made here: a directory that appears because somebody misspelt its name, or before the disk it is on, does
-/// more harm than a container that does not start.
+/// Checks a path of the host, without making it: a directory that appears because of a misspelt
+/// name, or before its disk is mounted, does more harm than a container that does not start.
 fn host_path(path: &str) -> Result<()> {
     match fs::metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
@@ -65,7 +68,7 @@ struct Paths {
     lock: PathBuf,
     /// A new volume, until its first content is complete.
     staged: PathBuf,
-    /// Names the directory that is getting its first content in place.
+    /// A file that identifies the directory that is being filled with its first content in place.
     unfinished: PathBuf,
 }
 
@@ -77,7 +80,8 @@ impl Paths {
     }
 }
 
-/// Makes a directory beside the volumes that no container can reach, for what is called as volumes are.
+/// Makes the directory `kind` for entries with the names of volumes, at a path that no container
+/// can reach.
 pub(super) fn private(kind: &str) -> Result<PathBuf> {
     let above = Path::new(STATE).join("volumes");
     let private = above.join(PRIVATE);
@@ -91,7 +95,8 @@ pub(super) fn private(kind: &str) -> Result<PathBuf> {
     Ok(directory)
 }
 
-/// Waits until no other start prepares the volume, and has others wait as long as the result lives.
+/// Waits until no other start prepares the volume. Other starts wait as long as the returned lock
+/// lives.
 pub(super) fn lock(name: &str) -> Result<Flock<File>> {
     let path = Paths::of(name)?.lock;
     let lock = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
@@ -102,7 +107,7 @@ pub(super) fn lock(name: &str) -> Result<Flock<File>> {
 
 fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
     let paths = Paths::of(name)?;
-    // Two containers that share a new volume may start at once.
+    // Two containers that share a new volume may start at the same time.
     let _lock = lock(name)?;
     let owner = model.volumes.get(name).map(|v| &v.owner);
     let fill = |directory: &File| -> Result<()> {
@@ -122,7 +127,7 @@ fn named(name: &str, mount: &Mount, root: &Tree, model: &Model) -> Result<()> {
     }
 }
 
-/// The directory of the image that the volume is mounted on.
+/// The image's directory at the target of the volume, if there is one.
 fn origin(mount: &Mount, root: &Tree) -> Result<Option<File>> {
     match root.open_at(mount.target.as_bytes(), OFlag::O_DIRECTORY | OFlag::O_RDONLY) {
         Ok(origin) => Ok(Some(File::from(origin))),
@@ -133,7 +138,8 @@ fn origin(mount: &Mount, root: &Tree) -> Result<Option<File>> {
     }
 }
 
-/// Makes a volume that does not exist. The volume gets its name when it is complete, so an interruption leaves no volume.
+/// Makes a volume that does not exist. The volume gets its name when its content is complete, so an
+/// interruption leaves no volume.
 fn make(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     forget(&paths.unfinished)?;
     let (Some(above), Some(name)) = (paths.staged.parent(), paths.staged.file_name()) else {
@@ -143,23 +149,26 @@ fn make(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
     tree::remove(above.root(), name.as_encoded_bytes()).context("cannot remove an interrupted copy")?;
     DirBuilder::new().mode(0o755).create(&paths.staged)?;
     let directory = File::open(&paths.staged)?;
-    // The umask may have taken bits away.
+    // mkdir(2) applies the umask.
     directory.set_permissions(Permissions::from_mode(0o755))?;
     fill(&directory)?;
     syncfs(&directory)?;
     fs::rename(&paths.staged, &paths.volume).with_context(|| format!("cannot make {}", paths.volume.display()))
 }
 
-/// Gives a volume that exists and is empty its first content. A container may change the volume meanwhile.
+/// Fills an existing volume with its first content if it is empty or if an earlier attempt was
+/// interrupted. A running container may change the volume at the same time.
 fn fill_in_place(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Result<()> {
-    // The administrator may have made the volume a symbolic link; containers cannot change this name.
+    // The administrator may have made the volume a symbolic link, which is followed. Containers
+    // cannot change this name.
     let shown = paths.volume.display();
     let directory = OpenOptions::new().read(true).custom_flags(nix::libc::O_DIRECTORY).open(&paths.volume);
     let directory = directory.with_context(|| format!("cannot open {shown}"))?;
     let identity = identity(&directory)?;
     let interrupted = match fs::read_to_string(&paths.unfinished) {
         Err(e) if e.kind() == ErrorKind::NotFound => false,
-        // Another directory than the one recorded holds what the administrator put there.
+        // If the identity differs, the administrator has replaced the directory, and its content
+        // must stay.
         other => other.with_context(|| format!("cannot read {}", paths.unfinished.display()))? == identity,
     };
     if interrupted {
@@ -187,8 +196,8 @@ fn fill_in_place(paths: &Paths, fill: impl FnOnce(&File) -> Result<()>) -> Resul
     forget(&paths.unfinished)
 }
 
-/// Tells a directory from another that is made later at the same path: inode number and seconds of birth, as `stat -c '%i %W'`
-/// prints them. The inode number alone may be used again.
+/// Distinguishes a directory from another one that is made later at the same path: the inode number
+/// and the time of birth in seconds, as in `stat -c '%i %W'`. Inode numbers alone can be reused.
 fn identity(directory: &File) -> io::Result<String> {
     let metadata = directory.metadata()?;
     let born = metadata.created().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());

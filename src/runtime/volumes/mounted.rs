@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Whether the file systems are mounted that a container's volumes and paths of the host are on.
+//! Checks that the file systems are mounted that contain a container's volumes and host paths.
 //!
-//! The container's unit has `WantsMountsFor=` for them: a mount that fails leaves it to this module to end the start with a cause. With
-//! `RequiresMountsFor=` the service manager would end it, and name the mount only.
+//! The container's unit has `WantsMountsFor=` for these paths, so that this module ends the start
+//! with a cause if a mount has failed. With `RequiresMountsFor=`, the service manager would cancel
+//! the start and name only the mount.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -13,17 +14,18 @@ use crate::runtime::failure::{Unmet, message_of, recent_message};
 use crate::runtime::systemd;
 use crate::unit::escape_path;
 
-/// What is asked about a mount unit.
+/// The properties that are read of mount units.
 const PROPERTIES: &str =
     "Id,LoadState,FragmentPath,ActiveState,ConditionResult,ConditionTimestampMonotonic,InvocationID,Where";
 
 /// Properties of a mount unit, by name.
 type Properties = BTreeMap<String, String>;
 
-/// Looks whether the mounts are there that the container `container` needs. They come before it, so one that is not there has failed.
+/// Checks the mounts that the container needs. Their units are ordered before the container, so a
+/// missing mount has failed.
 ///
 /// # Errors
-/// One is not there.
+/// A mount is missing.
 pub fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
     let paths: BTreeSet<String> = container.written_mounts().filter_map(Mount::path).collect();
     let units: BTreeSet<String> = paths.iter().flat_map(|path| mount_units(path)).collect();
@@ -36,7 +38,8 @@ pub fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
     }
 }
 
-/// The names of the units that would mount `path` or a directory on the way to it (systemd.mount(5)).
+/// The names of the units that would mount `path` or one of its parent directories
+/// (systemd.mount(5)).
 fn mount_units(path: &str) -> impl Iterator<Item = String> + '_ {
     let ends = path.char_indices().filter(|(at, c)| *at > 0 && *c == '/').map(|(at, _)| at).chain([path.len()]);
     ends.filter_map(|end| path.get(..end))
@@ -44,8 +47,9 @@ fn mount_units(path: &str) -> impl Iterator<Item = String> + '_ {
         .map(|path| format!("{}.mount", escape_path(path)))
 }
 
-/// Whether systemd has settings for this mount and could not follow them. A condition of the unit that is not met is no failure;
-/// without a time, the service manager has not come to look at it.
+/// Whether systemd has settings for this mount and could not mount it. An unmet condition of the
+/// mount unit is not a failure. Without a timestamp, the service manager has not checked the
+/// conditions.
 fn is_missing(mount: &Properties) -> bool {
     let is = |name: &str, value: &str| mount.get(name).is_some_and(|found| found == value);
     is("LoadState", "loaded")
@@ -55,7 +59,7 @@ fn is_missing(mount: &Properties) -> bool {
         && (!is("ConditionResult", "no") || is("ConditionTimestampMonotonic", "0"))
 }
 
-/// The cause and the remedy.
+/// The cause and the remedy, as text.
 fn text(mount: &Properties, model: &Model) -> String {
     let get = |name: &str| mount.get(name).map(String::as_str).unwrap_or_default();
     let (unit, place) = (get("Id"), get("Where"));

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! Copies of volumes that prepare makes before a container starts on the new version of an image, and their return when the update
-//! fails (`UpdateSnapshot=`).
+//! Copies of volumes for updates (`UpdateSnapshot=`). Prepare makes them before a container starts
+//! on the new version of an image, and restores them if the update fails.
 //!
-//! Prepare does both, because the container does not run then, whoever has asked for the start: a connection to a published port may
-//! start a container at any time. Three directories that no container can reach say how far a copy is: `snapshots/.NAME` is not
-//! complete, `snapshots/NAME` is complete, and `restores/NAME` is to take the place of the volume at the next start. Each step is one
-//! rename, so that a power cut between two steps leaves a state from which the next start goes on. Only file names of the volumes'
-//! parent directory are used here; what is in a volume is copied by cp(1) while nothing changes it, and removed by descriptor.
+//! Prepare does both, because the container does not run at that time, independent of the reason of
+//! the start: a connection to a published port may start a container at any time. Three directories
+//! that no container can reach show the state of a copy: `snapshots/.NAME` is incomplete,
+//! `snapshots/NAME` is complete, and `restores/NAME` replaces the volume at the next start. Each
+//! step is one rename, so that the next start can continue after a power failure between two steps.
+//! This module uses only names in the parent directory of the volumes; cp(1) copies the content of
+//! a volume while nothing changes it, and copies are removed by descriptors.
 
 use std::collections::BTreeSet;
 use std::fmt::Display;
@@ -33,7 +35,7 @@ use crate::runtime::volumes::{lock, private};
 const SNAPSHOTS: &str = "snapshots";
 const RESTORES: &str = "restores";
 
-/// What is said of a file system on which volumes cannot be copied.
+/// The message about a file system on which volumes cannot be copied.
 #[must_use]
 pub fn without_reflinks(error: &dyn Display) -> Fault {
     Fault::new(
@@ -42,10 +44,12 @@ pub fn without_reflinks(error: &dyn Display) -> Fault {
     )
 }
 
-/// Tries whether the file system of the volumes can copy by reflinks, with files that have no name and leave nothing behind.
+/// Tests whether the file system of the volumes supports reflinks, with unnamed files that leave
+/// nothing behind.
 ///
 /// # Errors
-/// It cannot. Where there is no such directory yet, or there can be no such files, nothing is known and nothing is said.
+/// The file system does not support reflinks. If the directory does not exist or unnamed files
+/// cannot be made, the test is skipped without an error.
 pub fn reflinks() -> io::Result<()> {
     let file = || {
         let mut options = OpenOptions::new();
@@ -58,7 +62,8 @@ pub fn reflinks() -> io::Result<()> {
     if copied == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }
 
-/// The volumes that a container mounts, as far as `facts` tell; with `written`, only those that it can change.
+/// The volumes that a container mounts, as far as `facts` determine them; with `written`, only
+/// those that the container can change.
 #[must_use]
 pub fn volumes(container: &Container, model: &Model, facts: &Facts, written: bool) -> BTreeSet<String> {
     let placed = container.placed(model.stack(container, facts), facts).into_iter().map(|placed| placed.mount);
@@ -67,7 +72,7 @@ pub fn volumes(container: &Container, model: &Model, facts: &Facts, written: boo
     names.collect()
 }
 
-/// The path of a copy, whether or not it is there.
+/// The path of a copy, whether the copy exists or not.
 fn place(kind: &str, name: &str) -> PathBuf {
     Path::new(STATE).join("volumes/.state").join(kind).join(name)
 }
@@ -87,7 +92,7 @@ fn rename(from: &Path, to: &Path) -> Result<()> {
     renamed.with_context(|| format!("cannot rename {} to {}", from.display(), to.display()))
 }
 
-/// Removes a copy with all that is in it.
+/// Removes a copy with its content.
 fn remove(kind: &str, name: &str) -> Result<()> {
     let path = place(kind, name);
     if !exists(&path)? {
@@ -97,11 +102,11 @@ fn remove(kind: &str, name: &str) -> Result<()> {
     removed.with_context(|| format!("cannot remove {}", path.display()))
 }
 
-/// Before a container starts: puts the copies back that an update which failed has left, and copies the volumes that an update asks
-/// for. Says nothing about volumes that are not there yet.
+/// Before a container starts: restores the copies that a failed update has left, and copies the
+/// volumes for which an update asks. Volumes that do not exist yet are skipped.
 ///
 /// # Errors
-/// A volume cannot be copied or put back, or another container uses it meanwhile.
+/// A volume cannot be copied or restored, or another container uses the volume.
 pub fn before_start(container: &Container, model: &Model, facts: &Facts, store: &Store) -> Result<()> {
     let asked = asked(container, model, store)?;
     for name in volumes(container, model, facts, false) {
@@ -113,30 +118,31 @@ pub fn before_start(container: &Container, model: &Model, facts: &Facts, store: 
             continue;
         }
         let _lock = lock(&name)?;
-        // After a power cut, several containers that share a volume start at once. One of them has put it back, and uses it by now.
+        // After a power failure, several containers that share a volume start at the same time. One
+        // of them may have restored the volume already and use it now.
         let (back, copy) = due()?;
         if !back && !copy {
             continue;
         }
-        alone(&name, container, model, facts)?;
+        check_unused(&name, container, model, facts)?;
         if back {
             restore(&name)?;
             let about = About { container: &container.name, ..About::default() };
             record(Event::Restored, about, &format!("the volume {name} is as it was before the update"));
         }
         if copy {
-            take(&name)?;
+            copy_volume(&name)?;
         }
     }
     Ok(())
 }
 
-/// The volumes that an update which is running wants copied before this container starts.
+/// The volumes that a running update wants to have copied before this container starts.
 fn asked(container: &Container, model: &Model, store: &Store) -> Result<BTreeSet<String>> {
     let mut asked = BTreeSet::new();
     for image in plan::images(container, model).into_iter().filter_map(|image| model.images.get(image)) {
         let Some(switch) = store.updates(&image.name, &image.source.to_string()).switch else { continue };
-        // Once the update goes back, the former version is linked again.
+        // When an update is rolled back, the former version is linked again.
         if store.lookup(&image.name)?.is_some_and(|linked| linked.entry() == switch.to) {
             asked.extend(switch.volumes);
         }
@@ -144,8 +150,9 @@ fn asked(container: &Container, model: &Model, store: &Store) -> Result<BTreeSet
     Ok(asked)
 }
 
-/// Makes sure that no other container changes a volume now, or keeps the directory that is replaced.
-fn alone(name: &str, container: &Container, model: &Model, facts: &Facts) -> Result<()> {
+/// Checks that no other running container mounts the volume, because that container could change
+/// the volume or keep using the replaced directory.
+fn check_unused(name: &str, container: &Container, model: &Model, facts: &Facts) -> Result<()> {
     let mounted = stack::mounted()?;
     let others = model.containers.values().map(|other| &**other).filter(|other| other.name != container.name);
     let runs = |other: &&Container| mounted.contains(&machine_root(&other.name));
@@ -159,13 +166,13 @@ fn alone(name: &str, container: &Container, model: &Model, facts: &Facts) -> Res
     }
 }
 
-/// Copies a volume. A directory and nothing else, so that a rename can put it back.
-fn take(name: &str) -> Result<()> {
+/// Copies a volume. The volume must be a plain directory, so that a rename can restore it.
+fn copy_volume(name: &str) -> Result<()> {
     let from = PathBuf::from(volume(name));
     if !exists(&from)? {
         return Ok(());
     }
-    plain(name)?;
+    check_replaceable(name)?;
     private(SNAPSHOTS)?;
     let unfinished = format!(".{name}");
     remove(SNAPSHOTS, &unfinished)?;
@@ -176,7 +183,8 @@ fn take(name: &str) -> Result<()> {
     rename(&path, &place(SNAPSHOTS, name))
 }
 
-/// cp(1) follows no symbolic link in what it copies, and keeps owners, modes, times, attributes and hard links.
+/// Copies a directory tree. cp(1) follows no symbolic link in the tree, and keeps owners, modes,
+/// times, attributes and hard links.
 fn clone(from: &Path, to: &Path) -> Result<()> {
     let output = Command::new("cp")
         .args(["--archive", "--reflink=always", "--no-target-directory", "--"])
@@ -192,20 +200,20 @@ fn clone(from: &Path, to: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Puts a copy in the place of its volume. If an earlier attempt was interrupted, the volume may have no name now.
+/// Replaces a volume by its copy. If an earlier attempt was interrupted, the volume may be missing.
 fn restore(name: &str) -> Result<()> {
     let (path, replaced) = (PathBuf::from(volume(name)), format!(".{name}"));
     remove(RESTORES, &replaced)?;
     if exists(&path)? {
-        plain(name)?;
+        check_replaceable(name)?;
         rename(&path, &place(RESTORES, &replaced))?;
     }
     rename(&place(RESTORES, name), &path)?;
     remove(RESTORES, &replaced)
 }
 
-/// Makes sure that the name of a volume is that of a directory which a rename can replace.
-fn plain(name: &str) -> Result<()> {
+/// Checks that a volume is a directory that a rename can replace.
+fn check_replaceable(name: &str) -> Result<()> {
     let path = volume(name);
     let found = fs::symlink_metadata(&path).with_context(|| format!("cannot look at {path}"))?;
     if !found.is_dir() {
@@ -217,17 +225,17 @@ fn plain(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Looks whether volumes can be copied and put back, before anything is stopped for that.
+/// Checks that volumes can be copied and restored, before anything is stopped for an update.
 ///
 /// # Errors
-/// Why they cannot, and what to do.
+/// The reason why they cannot, with a remedy.
 pub fn check(names: &BTreeSet<String>) -> Result<()> {
     let directory = private(SNAPSHOTS)?;
-    // The name of a volume begins with a letter or a digit.
+    // These names are free, because the name of a volume begins with a letter or a digit.
     let [probe, copy] = ["..probe", "..copy"].map(|file| directory.join(file));
     let shared = fs::write(&probe, "x").map_err(Into::into).and_then(|()| clone(&probe, &copy));
     for file in [&probe, &copy] {
-        // Best effort: the next look replaces them.
+        // Errors are ignored, because the next check replaces the files.
         let _ = fs::remove_file(file);
     }
     if let Err(error) = shared {
@@ -235,13 +243,13 @@ pub fn check(names: &BTreeSet<String>) -> Result<()> {
     }
     for name in names {
         if exists(Path::new(&volume(name)))? {
-            plain(name)?;
+            check_replaceable(name)?;
         }
     }
     Ok(())
 }
 
-/// Has the next start of a container put the copies of these volumes back.
+/// Marks the copies of these volumes to be restored by the next start of a container.
 ///
 /// # Errors
 /// A copy cannot be renamed.
@@ -257,7 +265,7 @@ pub fn give_back(names: &BTreeSet<String>) -> Result<()> {
     Ok(())
 }
 
-/// Removes the copies of these volumes, which no update needs any more.
+/// Removes the copies of these volumes. An error is only printed.
 pub fn forget(names: &BTreeSet<String>) {
     for name in names {
         for file in [name.clone(), format!(".{name}")] {
@@ -268,13 +276,13 @@ pub fn forget(names: &BTreeSet<String>) {
     }
 }
 
-/// Whether an update has left a copy of one of these volumes.
+/// Whether a copy of one of these volumes exists.
 #[must_use]
 pub fn any(names: &BTreeSet<String>) -> bool {
     names.iter().any(|name| place(SNAPSHOTS, name).exists())
 }
 
-/// Removes all copies that updates have left. Called when no update is unfinished.
+/// Removes all copies. Call this only when no update is unfinished.
 pub fn sweep() {
     let entries = fs::read_dir(place(SNAPSHOTS, "")).into_iter().flatten().flatten();
     forget(&entries.filter_map(|entry| entry.file_name().into_string().ok()).collect());

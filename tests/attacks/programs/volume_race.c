@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-// Attacks the first content of the volume /data while another container's start copies it: exchanges directories of the copy for
-// symbolic links to /srv/victim of the host. Two ways in turn: the marker of version 0.1 inside of the volume, and an empty volume.
+// Attacks the first content of the volume /data while the start of another container copies it:
+// exchanges directories of the copy for symbolic links to /srv/victim on the host. It tries two
+// ways in turn: the marker of version 0.1 in the volume, and an empty volume.
 #define _GNU_SOURCE
 #include <dirent.h>
 #include <fcntl.h>
@@ -40,7 +41,7 @@ int main(int count, char **arguments) {
     if (chdir("/data"))
         return 1;
     if (count > 1 && !strcmp(arguments[1], "lock")) {
-        // A start that waits for this lock waits for ever.
+        // A container start that waits for this lock waits forever.
         if (flock(open(".", O_RDONLY), LOCK_EX))
             return 2;
         puts("locked");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Any files as a configuration: compiling never fails as a whole, does not depend on the order of the files, leaves an
-//! unconcerned neighbour alone, and what comes out has no line, section or path that a value could have smuggled in.
+//! Compiles arbitrary files as a configuration. Compiling never fails as a whole, does not depend
+//! on the order of the files, does not affect unrelated files, and its output has no line, section
+//! or path that a value could have injected.
 #![no_main]
 
 use std::collections::BTreeSet;
@@ -15,8 +16,8 @@ use sdme_gen::paths::BINDIR;
 use sdme_gen::model::Facts;
 use sdme_gen::{compile, compile_units};
 
-/// Files are separated by a byte that no text has. The first byte of each says what it is called, or that it is a
-/// drop-in of the file before.
+/// The files are separated by a byte that does not occur in text. The first byte of each file
+/// selects its name, or makes it a drop-in of the previous file.
 fn sources(data: &[u8]) -> Sources {
     let mut out = Sources { files: vec![neighbour()], ..Sources::default() };
     let mut seen = BTreeSet::new();
@@ -48,7 +49,7 @@ fn neighbour() -> SourceFile {
     SourceFile { file_type: FileType::Container, name: NEIGHBOUR.to_owned(), main, drop_ins: Vec::new() }
 }
 
-/// The files of the neighbour.
+/// Returns the output for the neighbour.
 fn of_neighbour(tree: &Tree) -> Vec<(&Place, &str, &Node)> {
     tree.iter()
         .filter(|(place, path, _)| path.contains(NEIGHBOUR) || **place == Place::Layer(NEIGHBOUR.into()))
@@ -69,7 +70,7 @@ fn check_unit(place: &Place, path: &str, text: &str) {
     };
     assert!(names.iter().all(|n| known.contains(n)), "{path}: {names:?}\n{text}");
     assert_eq!(names.len(), names.iter().collect::<BTreeSet<_>>().len(), "{path}: {names:?}\n{text}");
-    // Each line is an assignment of its own: nothing was continued or commented out.
+    // Each line is a separate assignment; none was continued or commented out.
     let lines = text.lines().filter(|l| !l.is_empty() && !l.starts_with(['[', '#'])).count();
     assert_eq!(document.entries.len(), lines, "{path}\n{text}");
     let values =

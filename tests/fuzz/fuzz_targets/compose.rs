@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Any files as a Compose project: the file of the project, one that overrides it, variables, an included file and an `env_file`, each
-//! a piece of the data. Nothing panics, what is resolved stays within bounds, and what is converted passes `check`.
+//! Resolves and converts arbitrary files as a Compose project. The pieces of the data are the
+//! project file, a file that overrides it, variables, an included file and an `env_file`. Nothing
+//! panics, the resolved project stays within the limits, and the converted files pass `check`.
 #![no_main]
 
 use std::collections::BTreeMap;
@@ -13,10 +14,11 @@ use sdme_gen::convert::sources;
 use sdme_gen::diag::Severity;
 use sdme_gen::model::Facts;
 
-/// The files that the pieces of the data are, in order.
+/// The names of the pieces of the data, in order.
 const NAMES: [&str; 5] = ["compose.yaml", "compose.override.yaml", ".env", "more/compose.yaml", "service.env"];
 
-/// More text than this comes of no project of this size: aliases and variables are bounded.
+/// Maximum size of a resolved project in bytes, which the limits on aliases and variables
+/// guarantee.
 const MOST: usize = 64 << 20;
 
 struct Given(BTreeMap<String, String>);

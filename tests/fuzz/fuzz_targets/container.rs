@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Any files of a container or an image, as `prepare` and `ps` read them: users and groups, an environment file, the state of a
-//! health check. The first byte of each piece says which file the piece is. Nothing panics, each variable stays one
-//! assignment, and no more is read than the limit.
+//! Reads arbitrary files of a container or an image in the same way as `prepare` and `ps`: users
+//! and groups, an environment file, and the state of a health check. The first byte of each piece
+//! selects the kind of file. Nothing panics, each variable stays one assignment, and no more than
+//! the limit is read.
 #![no_main]
 
 use std::fs;
@@ -16,7 +17,7 @@ use sdme_gen::model::Identity;
 use sdme_gen::rootdir::tree::Tree;
 use sdme_gen::unit::env_assignment;
 
-/// The most that `ps` reads of a state.
+/// Maximum number of bytes that `ps` reads of a state.
 const LIMIT: u64 = 1 << 16;
 
 /// A root directory in memory.
@@ -35,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
                 if let Ok(variables) = envfile::parse(content) {
                     for (name, value) in variables {
                         assert!(!name.contains(['=', '\n', '\0']), "{name:?}");
-                        // One assignment stays one assignment.
+                        // The quoted assignment occupies exactly one line.
                         let line = env_assignment(&name, &value);
                         assert_eq!(envfile_lines(&line), 1, "{line:?}");
                     }
@@ -51,7 +52,7 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             2 => {
-                // The first line is User=, the rest both files.
+                // The first line is the value of User=; the rest is the content of both files.
                 let Some(end) = content.iter().position(|byte| *byte == b'\n') else { continue };
                 let Ok(user) = std::str::from_utf8(&content[..end]) else { continue };
                 for file in ["etc/passwd", "etc/group"] {
@@ -65,7 +66,7 @@ fuzz_target!(|data: &[u8]| {
                 }
             }
             _ => {
-                // A path of the image, whatever the image calls it, leads to a place in the tree.
+                // A path of the image leads to a file in the tree, whatever the path is.
                 let tree = Tree::open(&ROOT).unwrap();
                 if let Ok(Some(text)) = tree.read_file(content, LIMIT) {
                     assert!(text.len() as u64 <= LIMIT);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Any bytes as a configuration file: every place reported is a line of the file, and no value holds a line break.
+//! Parses arbitrary bytes as a configuration file. Every reported location is a line of the file,
+//! and no value contains a line break.
 #![no_main]
 
 use std::sync::Arc;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Any files as manifests of Kubernetes, each a piece of the data. Nothing panics; what is converted passes `check`, and a mistake has a
-//! line of its file.
+//! Converts arbitrary files as Kubernetes manifests, each of which is a piece of the data. Nothing
+//! panics, the converted files pass `check`, and each mistake is reported with a line of its file.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

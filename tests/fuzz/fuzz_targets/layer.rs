@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Any bytes as the layers of an image: nothing outside of the tree is changed.
+//! Unpacks arbitrary bytes as the layers of an image. Nothing outside of the tree changes.
 #![no_main]
 
 use std::fs;
@@ -28,7 +28,8 @@ fn names(directory: &Path) -> Vec<PathBuf> {
     all
 }
 
-/// Makes the checksums right, as nothing would get past the first header otherwise.
+/// Corrects the checksums, because otherwise almost all inputs would be refused at their first
+/// header.
 fn repair(archive: &mut [u8]) {
     let mut at = 0;
     while let Some(block) = archive.get_mut(at..at + BLOCK) {
@@ -47,7 +48,8 @@ fn header_of(block: &[u8]) -> Header {
     Header::from_byte_slice(block).clone()
 }
 
-// The first byte says whether to repair checksums, and how many blocks the first of two layers has.
+// The first byte selects whether checksums are corrected, and the number of blocks in the first of
+// two layers.
 fuzz_target!(|data: &[u8]| {
     let Some((how, archive)) = data.split_first() else { return };
     let mut archive = archive.to_vec();
@@ -62,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
     let tree = Tree::open(&root).unwrap();
     let limits = Limits { bytes: 1 << 20, entries: 200, ..Limits::default() };
     let mut extractor = Extractor::new(limits, &Silent);
-    // No first layer, for an even split of the inputs.
+    // Without a first layer, the whole input is the second one.
     let _ = (first.is_empty() || extractor.layer(&tree, first).is_ok()) && extractor.layer(&tree, second).is_ok();
 
     assert_eq!(names(work), [work.join("outside"), root]);

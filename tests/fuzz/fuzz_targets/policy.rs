@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Any text as a signature policy. Nothing panics; of a policy that is accepted, some scope applies to every image, and the scopes and
-//! references that it names are compared.
+//! Parses arbitrary text as a signature policy. Nothing panics. In a valid policy, a scope applies
+//! to every image, and the scopes and references in the policy are compared.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
@@ -9,7 +9,7 @@ use sdme_gen::config::trust::policy::{Policy, Requirement};
 use sdme_gen::config::trust::reference::Named;
 use sdme_gen::config::trust::scope::Subject;
 
-/// Sources of each transport.
+/// A source of each transport.
 const SOURCES: [&str; 6] = [
     "quay.io:443/team/app:1",
     "oci:/srv/a/b:tag",
@@ -25,7 +25,7 @@ fuzz_target!(|data: &[u8]| {
     {
         assert_eq!(Named::parse(&named.to_string()).as_ref(), Ok(&named));
     }
-    // serde_json's own type accepts whatever is accepted here.
+    // serde_json must accept each text that this parser accepts.
     let Ok(policy) = Policy::parse(data) else { return };
     let _: serde_json::Value = serde_json::from_slice(data).unwrap();
     for source in SOURCES {

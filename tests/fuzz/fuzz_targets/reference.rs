@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Any text as an image reference: what is accepted is printed in a form that is read as the same image.
+//! Parses arbitrary text as an image reference. The printed form of a valid reference is parsed as
+//! the same image.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

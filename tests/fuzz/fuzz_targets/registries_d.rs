@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Any texts as files of registries.d, a piece of the data each. Nothing panics, and without a word about it no signatures are looked
-//! for.
+//! Parses arbitrary texts as files of registries.d, each of which is a piece of the data. Nothing
+//! panics, and signatures are looked for only if a file says so.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sdme_gen::config::trust::scope::Subject;
 use sdme_gen::image::trust::registries_d::Attachments;
 
-// The YAML parser panics at some texts, which is caught and made an error (src/compose/yaml.rs). The hook of libfuzzer-sys would end the
-// process before; a panic that nothing catches still ends it.
+// The YAML parser panics at some texts; the panic is caught and becomes an error
+// (src/compose/yaml.rs). The panic hook of libfuzzer-sys would end the process before that, so it
+// is replaced. A panic that is not caught still ends the process.
 fuzz_target!(init: std::panic::set_hook(Box::new(|_| {})), |data: &[u8]| {
     let mut all = Attachments::default();
     for piece in data.split(|byte| *byte == 0xff).take(4) {

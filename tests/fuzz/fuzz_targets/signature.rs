@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Any bytes as what is attached to an image: a payload, a bundle, a file of a `dir:` directory, a manifest, and a key. Nothing panics,
-//! and no key has made a signature of what it is given.
+//! Parses arbitrary bytes as attachments of an image: a payload, a bundle, a file of a `dir:`
+//! directory, a manifest and a key. Nothing panics, and no key accepts the data as a signature.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen ps`: the state of containers. States come from the service manager, ports and processes from the kernel, and images are those
-//! that a container was started on. The configuration is only the expected state.
+//! `sdme-gen ps`: the state of containers. States come from the service manager, ports and
+//! processes from the kernel, and images from the links of the containers' starts. The
+//! configuration only shows the expected state.
 
 mod notes;
 pub mod ports;
@@ -32,63 +33,72 @@ use crate::started::{self, Started};
 
 use units::{Ended, Units};
 
-/// A container and how it is.
+/// A container and its state.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct Listed {
-    /// Its name.
+    /// The name of the container.
     pub name: String,
-    /// `running`, `starting`, `restarting`, `stopping`, `stopped`, `failed`, `exited` for a job that has ended and remains active,
-    /// `rejected` for a file that cannot be used, `importing` while an image is imported that its start needs, `no image`, `port taken` or `no network` for a start that failed by that, and
-    /// `leftover` for files of a container that is not there any more.
+    /// The state: `running`, `starting`, `restarting`, `stopping`, `stopped` or `failed`; `exited`
+    /// for a job that has ended and stays active; `rejected` for a file with errors; `importing`
+    /// while an image is imported that the start needs; `no image`, `port taken` or `no network`
+    /// for the cause of a failed start; `leftover` for files of a container that was removed.
     pub state: String,
-    /// Why it has failed, in a word or two: `failed 3`, `unhealthy`, `timeout`.
+    /// The cause of a failure as a keyword: `failed 3`, `unhealthy`, `timeout`.
     pub cause: Option<String>,
-    /// The exit status of its main process, if it has failed.
+    /// The exit status of the main process, if the container has failed.
     pub status: Option<u8>,
-    /// The number of the signal that killed its main process, if it has failed.
+    /// The number of the signal that killed the main process, if the container has failed.
     pub signal: Option<u8>,
-    /// What it needs: `files`, `image` or `base` that have changed since it was started, or `rejected` or `removed` for the file
-    /// of a container that runs.
+    /// What has changed since the start: `files`, `image` or `base`. For a running container,
+    /// `rejected` or `removed` if that has happened to its file.
     pub changed: BTreeSet<String>,
-    /// What is not as it should be, and what to do.
+    /// The problem of the container, with a remedy.
     pub note: Option<String>,
-    /// Seconds since its only application was started, or else its first process, while it is running.
+    /// Seconds since the start of its only application, or else of its first process, while the
+    /// container is running.
     pub uptime: Option<u64>,
-    /// Where the images come from that it runs on, or would be started on, the first application's first; none for a clone of the
-    /// host.
+    /// The sources of the images that the container runs on, or would be started on, with that of
+    /// the first application first. Empty for a clone of the host.
     pub images: Vec<String>,
-    /// The digests of the manifests of these images, as far as they are imported. Only root can see them.
+    /// The digests of the manifests of these images. None for an image that is not imported. Only
+    /// root can read them.
     pub digests: Vec<Option<String>>,
-    /// When these versions were imported, in seconds since 1970, as far as they are imported. Only root can see them.
+    /// The times of the imports, in seconds since 1970. None for an image that is not imported.
+    /// Only root can read them.
     pub imported: Vec<Option<u64>>,
-    /// The keys by which these versions were accepted, each with the policy that asked for it; none where no signature was asked for.
-    /// Only root can see them.
+    /// The keys by which these images were accepted, each with the policy that required the
+    /// signature. Empty for an image that needed no signature. Only root can read them.
     pub accepted: Vec<Vec<Accepted>>,
-    /// What is known about its images beyond what it runs on: `available` or `downloaded` for a new version, `rolled back` for
-    /// one that is not used because it failed or somebody went back from it.
+    /// The state of updates: `available` or `downloaded` for a new version, `rolled back` for a
+    /// version that is not used because it failed or an administrator went back from it, `not
+    /// accepted` for a version that is refused.
     pub update: Option<String>,
-    /// The pod it is in, or its application.
+    /// The pod that the container or its application is in.
     pub pod: Option<String>,
-    /// The networks with names that it is connected to, by itself or by its pod, the first one first.
+    /// The named networks that the container or its pod is connected to, in the order of the file.
     pub networks: Vec<String>,
-    /// The state of each application, by name, while the container runs: `running`, `restarting` or `ended`.
+    /// The state of each application, by its name, while the container runs: `running`,
+    /// `restarting` or `ended`.
     pub apps: BTreeMap<String, String>,
-    /// The health of each application that is checked, by name, while the container runs.
+    /// The health of each application with a health check, by its name, while the container runs.
     pub health: BTreeMap<String, String>,
-    /// Ports of the host that are open for it or its pod, `[IP:]PORT[:PORT]/PROTOCOL`; in the host's network, `[IP:]PORT/PROTOCOL`
-    /// of its own processes, which only root can see.
+    /// The ports of the host that are open for the container or its pod, as
+    /// `[IP:]PORT[:PORT]/PROTOCOL`. In the host's network, the ports on which its processes listen,
+    /// as `[IP:]PORT/PROTOCOL`, which only root can read.
     pub published: Vec<String>,
-    /// Ports that its images expose.
+    /// The ports that the images expose.
     pub exposed: Vec<String>,
-    /// First user ID on the host and number of IDs, with a user namespace.
+    /// The first ID on the host and the number of IDs of the user namespace, if the container has
+    /// one.
     pub users: Option<(u32, u32)>,
 }
 
-/// States of containers that were not started because something that they need has failed.
+/// The states of containers that were not started because a unit that they need has failed.
 const WITHOUT_START: [&str; 3] = ["no image", "port taken", "no network"];
 
-/// The configured containers and those that run without a file, by name; with `all`, also what others left. With `names`, only
-/// those.
+/// The configured containers and the running ones without a file, sorted by name. With `all`,
+/// removed containers that have left files are included. With `names`, only these containers are
+/// listed.
 ///
 /// # Errors
 /// The service manager does not answer, or there is no container of one of the names.
@@ -113,7 +123,7 @@ pub fn list(names: &[String], all: bool) -> Result<Vec<Listed>> {
     let mut known: BTreeSet<String> = host.model.containers.keys().map(ToString::to_string).collect();
     known.extend(host.rejected().map(|rejected| rejected.name.clone()));
     known.extend(host.started.iter().filter_map(|started| Container::of_unit(&started.unit)).map(str::to_owned));
-    // What others left is looked for only where it is asked for: that takes root.
+    // Leftovers are searched only on request, because that needs root privileges.
     if all || names.iter().any(|name| !known.contains(name)) {
         let left = leftovers::containers(root, &host.model)?;
         known.extend(left.into_iter().filter(|name| all || names.contains(name)));
@@ -125,14 +135,14 @@ pub fn list(names: &[String], all: bool) -> Result<Vec<Listed>> {
     Ok(known.iter().map(|name| host.listed(name)).collect())
 }
 
-/// Everything that is known about this host.
+/// The facts about this host that the list is made from.
 struct Host {
     model: Model,
     facts: Facts,
     started: Vec<Started>,
     units: Units,
     ended: BTreeMap<String, Ended>,
-    /// Open ports, by the unit of the container or pod.
+    /// The open ports, by the unit of the container or pod.
     open: BTreeMap<String, Vec<String>>,
     outdated: Vec<Outdated>,
     groups: BTreeMap<String, PathBuf>,
@@ -202,7 +212,8 @@ impl Host {
         BTreeSet::from([if rejected { "rejected" } else { "removed" }.to_owned()])
     }
 
-    /// The pods it is in, or its application: those it was started in, or else those of the configuration.
+    /// The pods that the container or its application is in: those of its start, or those of the
+    /// configuration if it is not started.
     fn pods(&self, name: &str, container: Option<&Container>) -> Vec<String> {
         let unit = Container::unit(name);
         if let Some(started) = self.started.iter().find(|started| started.unit == unit) {
@@ -214,7 +225,8 @@ impl Host {
         container.map(Container::pods).unwrap_or_default().into_iter().map(str::to_owned).collect()
     }
 
-    /// The networks with names that a pod is connected to: those it was started with, or else those of the configuration.
+    /// The named networks that a pod is connected to: those of its start, or those of the
+    /// configuration if it is not started.
     fn networks(&self, pod: &str) -> Vec<String> {
         let unit = Pod::service(pod);
         if self.started.iter().any(|started| started.unit == unit) {
@@ -236,11 +248,12 @@ impl Host {
         self.images_of(container).any(is_starting)
     }
 
-    /// Why a container that does not run was not started, if a unit that it needs has failed.
+    /// The state of a container that was not started because a unit that it needs has failed.
     fn why_not_started(&self, container: Option<&Container>, pods: &[String]) -> Option<&'static str> {
         let container = container?;
         let own = cause::of(&Container::unit(&container.name));
-        // A failed unit that was reset has a cause, too, and is one that was stopped.
+        // A unit that was reset by systemctl reset-failed still has a cause, but it counts as
+        // stopped.
         if let Some(own) = own.and_then(|own| WITHOUT_START.into_iter().find(|word| *word == own.word)) {
             return Some(own);
         }
@@ -253,14 +266,15 @@ impl Host {
         pods.iter().any(|pod| self.has_failed(&Pod::service(pod))).then_some("no network")
     }
 
-    /// The socket of a pod that could not be opened.
+    /// The socket unit of the pod that could not be started.
     fn taken(&self, pod: &str) -> Option<String> {
         let pod = self.model.pods.get(pod)?;
         let mut sockets = crate::plan::sockets(pod).into_iter();
         sockets.find(|socket| self.has_failed(socket))
     }
 
-    /// What the container runs on by its links, or would be started on.
+    /// Adds the images that the container runs on according to its links, or those that it would be
+    /// started on.
     fn images(&self, listed: &mut Listed, container: Option<&Container>) {
         let runtime = PathBuf::from(container_runtime(&listed.name));
         let record = |link: &str| -> Option<(ImageRecord, Option<u64>)> {
@@ -270,9 +284,9 @@ impl Host {
         let configured = container.map(|container| container.apps.as_slice()).unwrap_or_default();
         let first = record("app").or_else(|| record("base"));
         if let Some(first) = first {
-            let further = configured.iter().filter(|app| !app.first);
-            let further = further.filter_map(|app| record(&format!("apps/{}", app.name)));
-            let all = std::iter::once(first).chain(further);
+            let additional = configured.iter().filter(|app| !app.first);
+            let additional = additional.filter_map(|app| record(&format!("apps/{}", app.name)));
+            let all = std::iter::once(first).chain(additional);
             let (all, times): (Vec<ImageRecord>, Vec<_>) = all.unzip();
             listed.imported = times;
             listed.exposed = all.iter().flat_map(|record| record.exposed_ports.clone()).collect();
@@ -293,7 +307,7 @@ impl Host {
         }
     }
 
-    /// What the last look at the sources of its images has found.
+    /// The result of the last check for new versions of the container's images.
     fn update(&self, container: &Container) -> Option<String> {
         let words = self.images_of(container).filter_map(|name| {
             let image = self.model.images.get(name)?;
@@ -313,13 +327,13 @@ impl Host {
     }
 }
 
-/// When a tree was made, in seconds since 1970.
+/// The time at which a directory was made, in seconds since 1970.
 fn created(tree: &Path) -> Option<u64> {
     let time = fs::metadata(tree).and_then(|found| found.created()).ok()?;
     time.duration_since(UNIX_EPOCH).ok().map(|time| time.as_secs())
 }
 
-/// The state of each application of a container that runs, from the processes in their control groups.
+/// The state of each application of a running container, from the processes in the control groups.
 fn states(apps: &[App], processes: &BTreeMap<String, u32>) -> BTreeMap<String, String> {
     let state = |app: &App| {
         let restarts = app.service.iter().rev().find(|(key, _)| key == "Restart").map(|(_, value)| value.as_str());
@@ -334,11 +348,12 @@ fn states(apps: &[App], processes: &BTreeMap<String, u32>) -> BTreeMap<String, S
     apps.iter().map(|app| (app.name.clone(), state(app).to_owned())).collect()
 }
 
-/// What the checks in a container have written down. It is the container's word: nothing of its files is followed out of it.
+/// The health that the checks in a container have recorded. The files are hostile: they are read
+/// without following links out of the container.
 fn health(leader: u32, apps: &[App], facts: &Facts) -> BTreeMap<String, String> {
-    // The link itself is not followed without the dot.
+    // Without the dot, the link itself would not be followed.
     let Ok(tree) = Tree::open(Path::new(&format!("/proc/{leader}/root/."))) else {
-        // Only root may look into it.
+        // Only root may open the container's root.
         return BTreeMap::new();
     };
     let checked = apps.iter().filter(|app| {

@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! What `sdme-gen ps` says below its table about a container that is not as the configuration says: the cause and what to do.
+//! The notes of `sdme-gen ps` below its table: the cause and the remedy if a container is not in
+//! the state of the configuration.
 
 use crate::admin::show::ps::{Host, Listed};
 use crate::cause;
 use crate::config::keys::FileType;
 use crate::model::{Container, Image, Pod};
 
-/// The note about a version that its images do not use.
+/// The note about a new or refused version of the container's images.
 pub(crate) fn of_update(listed: &Listed) -> Option<String> {
     let name = &listed.name;
     Some(match listed.update.as_deref()? {
@@ -17,12 +18,12 @@ pub(crate) fn of_update(listed: &Listed) -> Option<String> {
 }
 
 impl Host {
-    /// Whether the service manager says that a unit has failed.
+    /// Whether the service manager reports a unit as failed.
     pub(crate) fn has_failed(&self, unit: &str) -> bool {
         self.units.get(unit).is_some_and(super::units::Unit::has_failed)
     }
 
-    /// The note about a container.
+    /// The note about a container, if it has a problem.
     pub(crate) fn note(&self, listed: &Listed, container: Option<&Container>) -> Option<String> {
         let name = &listed.name;
         let unit = Container::unit(name);
@@ -34,7 +35,7 @@ impl Host {
         };
         let failures = ["no image", "port taken", "no network", "failed", "restarting"];
         if failures.contains(&listed.state.as_str()) {
-            // What a start needs may have written down the cause in its place.
+            // A unit that the start needs may have recorded the cause instead of the container.
             let images = container.into_iter().flat_map(|container| self.images_of(container)).map(Image::service);
             let needed = images.chain(pods.iter().map(|pod| Pod::service(pod)));
             let needed = needed.filter(|unit| listed.state != "restarting" && self.has_failed(unit));
@@ -91,8 +92,8 @@ impl Host {
         if listed.state != "running" {
             return None;
         }
-        // The ports of a container whose network this one joins are said with that one, and in the host's network applications open
-        // their ports themselves.
+        // If the container has joined the network of another one, that container's note covers its
+        // ports. In the host's network, applications open their ports themselves.
         let known = pods.iter().filter_map(|pod| self.model.pods.get(pod.as_str()));
         let planned = known.filter(|pod| !pod.host && (!pod.own || pod.name == *name));
         let missing = planned.flat_map(|pod| pod.wanted.ports.iter().map(move |port| (pod, port))).find(|(_, port)| {
@@ -113,7 +114,7 @@ impl Host {
         })
     }
 
-    /// How a container has ended that failed.
+    /// The way in which a failed container has ended.
     fn end(&self, listed: &Listed, unit: &str) -> String {
         let name = &listed.name;
         let ended = self.ended.get(unit).cloned().unwrap_or_default();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Ports of the host that lead to containers: those that the kernel listens on or forwards, not those of the configuration.
+//! Ports of the host that lead to containers: those on which the kernel listens and those that it
+//! forwards, not those of the configuration.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -11,7 +12,8 @@ use crate::paths::RUNTIME;
 use crate::runtime::ports::listening::Listening;
 use crate::started::Started;
 
-/// The ports that are open for containers and pods, by the unit of the container or pod: `[IP:]PORT[:PORT]/PROTOCOL`.
+/// The open ports of containers and pods, by the unit of the container or pod, as
+/// `[IP:]PORT[:PORT]/PROTOCOL`.
 #[must_use]
 pub fn open(started: &[Started], listening: &Listening) -> BTreeMap<String, Vec<String>> {
     let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
@@ -34,13 +36,14 @@ pub fn open(started: &[Started], listening: &Listening) -> BTreeMap<String, Vec<
     found
 }
 
-/// The number of the host's port in `[IP:]PORT[:PORT]`.
+/// The port of the host in `[IP:]PORT[:PORT]`.
 fn host_port(text: &str) -> Option<u16> {
     let parts: Vec<&str> = text.rsplit(']').next()?.split(':').filter(|part| !part.is_empty()).collect();
     parts.iter().find_map(|part| part.parse().ok())
 }
 
-/// Where a socket listens and what port of the application its proxy connects to, if that is known before the first connection.
+/// The address of a socket unit, and the port to which its proxy connects, if that is known before
+/// the first connection.
 fn proxied(started: &Started) -> Option<(String, Option<String>)> {
     let listen = started.files.get(&started.unit)?.lines().find_map(|line| line.strip_prefix("ListenStream="))?;
     let proxy = started.files.get(&[started.unit.strip_suffix("socket")?, "service"].concat())?;
@@ -49,8 +52,8 @@ fn proxied(started: &Started) -> Option<(String, Option<String>)> {
     Some((listen.to_owned(), target.map(str::to_owned)))
 }
 
-/// The ports that the kernel forwards to a pod, from its table of rules. Only root can see that one; for others, the rules that the
-/// pod was started with are taken.
+/// The ports that the kernel forwards to a pod, from the kernel's nft table. Only root can read
+/// that table; for other users, the rules in the unit with which the pod was started are used.
 fn forwarded(pod: &str, started: &Started) -> Vec<String> {
     let copy: Vec<&str> = started.own().flat_map(|(_, text)| text.lines()).collect();
     if !copy.iter().any(|line| line.contains(" dnat ip to ")) {
@@ -66,7 +69,8 @@ fn forwarded(pod: &str, started: &Started) -> Vec<String> {
     }
 }
 
-/// The ports of rules such as `ip daddr 10.0.0.1 udp dport 53 dnat ip to 10.89.0.2:53`.
+/// The ports in rules such as `ip daddr 10.0.0.1 udp dport 53 dnat ip to 10.89.0.2:53`, as
+/// `[IP:]PORT:PORT/PROTOCOL`.
 fn rules<'a>(lines: impl Iterator<Item = &'a str>) -> Vec<String> {
     let mut found = BTreeSet::new();
     for line in lines {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What the kernel says about the processes of containers: control groups, times, user namespaces.
+//! Facts from the kernel about the processes of containers: control groups, times, user namespaces.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::{SysconfVar, sysconf};
 
-/// The control groups of all containers, by their units.
+/// The control groups of all containers, by the names of their units.
 #[must_use]
 pub fn groups() -> BTreeMap<String, PathBuf> {
     let mut found = BTreeMap::new();
@@ -16,7 +16,7 @@ pub fn groups() -> BTreeMap<String, PathBuf> {
     found
 }
 
-/// The control groups whose names begin with `prefix`, in any slice.
+/// Adds the control groups whose names begin with `prefix`, in any slice.
 fn find(directory: &Path, prefix: &str, found: &mut BTreeMap<String, PathBuf>) {
     for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
         let Ok(name) = entry.file_name().into_string() else { continue };
@@ -28,7 +28,8 @@ fn find(directory: &Path, prefix: &str, found: &mut BTreeMap<String, PathBuf>) {
     }
 }
 
-/// The first process of each application of a container that runs, by the applications' units inside.
+/// The first process of each application of a running container, by the applications' units in the
+/// container.
 #[must_use]
 pub fn applications(group: &Path) -> BTreeMap<String, u32> {
     let mut found = BTreeMap::new();
@@ -46,7 +47,7 @@ fn first(group: &Path) -> Option<u32> {
     fs::read_to_string(group.join("cgroup.procs")).ok()?.lines().next()?.parse().ok()
 }
 
-/// All processes in a control group and those below it.
+/// All processes in a control group and in the groups below it.
 #[must_use]
 pub fn all(group: &Path) -> Vec<u32> {
     let own = fs::read_to_string(group.join("cgroup.procs")).unwrap_or_default();
@@ -57,7 +58,7 @@ pub fn all(group: &Path) -> Vec<u32> {
     found
 }
 
-/// How long a process has been running, in seconds: from the 22nd field of `/proc/PID/stat` (`proc_pid_stat(5)`).
+/// The age of a process in seconds, from the 22nd field of `/proc/PID/stat` (`proc_pid_stat(5)`).
 #[must_use]
 pub fn age(process: u32) -> Option<u64> {
     let stat = fs::read_to_string(format!("/proc/{process}/stat")).ok()?;
@@ -68,7 +69,8 @@ pub fn age(process: u32) -> Option<u64> {
     Some(now.saturating_sub(started / ticks))
 }
 
-/// The first ID and the number of IDs of a container's users on the host, unless they are the host's own.
+/// The first ID on the host and the number of IDs of a container's user namespace. None if the
+/// container has the host's IDs.
 #[must_use]
 pub fn users(leader: u32) -> Option<(u32, u32)> {
     let map = fs::read_to_string(format!("/proc/{leader}/uid_map")).ok()?;

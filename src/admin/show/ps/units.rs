@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What the service manager says about the units of containers, images, pods and ports. One call asks for the states of all of
-//! them, and another call asks how the failed ones have ended.
+//! The states of the units of containers, images, pods and ports, from the service manager. One
+//! call of systemctl(1) reads the states of all units, and a second one reads how the failed ones
+//! have ended.
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
@@ -10,7 +11,7 @@ use serde::Deserialize;
 
 use crate::model::Container;
 
-/// A unit as `systemctl list-units` has it.
+/// A unit in the output of `systemctl list-units`.
 #[derive(Debug, Deserialize)]
 pub struct Unit {
     #[serde(rename = "unit")]
@@ -20,25 +21,26 @@ pub struct Unit {
 }
 
 impl Unit {
-    /// Whether it is active, or on its way there or back.
+    /// Whether the unit is active, activating, deactivating or reloading.
     #[must_use]
     pub fn is_active(&self) -> bool {
         !["inactive", "failed"].contains(&self.active.as_str())
     }
 
-    /// Whether it is being started.
+    /// Whether the unit is activating.
     #[must_use]
     pub fn is_starting(&self) -> bool {
         self.active == "activating"
     }
 
-    /// Whether it has failed.
+    /// Whether the unit has failed.
     #[must_use]
     pub fn has_failed(&self) -> bool {
         self.active == "failed"
     }
 
-    /// A word for the state of a container. A job is being started as long as it runs.
+    /// The state of a container. A job is activating as long as it runs, so that state of a job is
+    /// `running`.
     #[must_use]
     pub fn word(&self, is_job: bool) -> &'static str {
         match self.active.as_str() {
@@ -54,21 +56,21 @@ impl Unit {
     }
 }
 
-/// How a service has ended.
+/// The end of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
     /// `Result=`: `exit-code`, `timeout`, `start-limit-hit` and others (systemd.exec(5), `$SERVICE_RESULT`).
     pub result: String,
-    /// The exit status of its main process; none if it was killed, or never started.
+    /// The exit status of the main process. None if it was killed or never started.
     pub status: Option<u8>,
-    /// The signal that killed its main process.
+    /// The number of the signal that killed the main process.
     pub signal: Option<u8>,
 }
 
-/// Units by their names.
+/// Units, by their names.
 pub type Units = BTreeMap<String, Unit>;
 
-/// The states of all units of ours that the service manager knows.
+/// The states of all units of sdme-gen that the service manager knows.
 ///
 /// # Errors
 /// The service manager does not answer.
@@ -88,7 +90,7 @@ pub fn read() -> Result<Units> {
     Ok(units.into_iter().map(|unit| (unit.name.clone(), unit)).collect())
 }
 
-/// How the containers that have failed, or wait for their restart, have ended; by their units.
+/// The ends of the containers that have failed or wait for their restart, by their units.
 #[must_use]
 pub fn ended(units: &Units) -> BTreeMap<String, Ended> {
     let failed = |unit: &&Unit| unit.has_failed() || unit.sub.starts_with("auto-restart");
@@ -107,7 +109,8 @@ pub fn ended(units: &Units) -> BTreeMap<String, Ended> {
     output.map(|output| parse(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
 }
 
-/// Reads blocks of properties, with an empty line between them.
+/// Parses the output of `systemctl show` for several units: blocks of properties, separated by an
+/// empty line.
 fn parse(text: &str) -> BTreeMap<String, Ended> {
     let blocks = text
         .split("\n\n")

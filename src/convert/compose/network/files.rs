@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The files of a project's networks. A file has the name that the network has in Docker, `PROJECT-NAME` or its own, so that projects
-//! which share a network mean the same file. Pure.
+//! Writes the files of a project's networks. A file is named after the network in Docker
+//! (`PROJECT_NETWORK`, or the name that the project sets), so that projects which share a network
+//! refer to the same file. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -15,17 +16,18 @@ use crate::resolve::network::named::is_interface;
 /// A network of a project.
 #[derive(Debug, Clone, Default)]
 pub struct Network {
-    /// What it is called in `Network=`.
+    /// The value of `Network=` for this network.
     pub value: String,
-    /// The addresses that its file gives it. A network that others have made has none here.
+    /// The subnets that the project sets. A network that something else creates has none here.
     subnets: Vec<Subnet>,
 }
 
 impl Network {
-    /// Checks that a member can ask for this address.
+    /// Checks that a member can request this address.
     ///
     /// # Errors
-    /// The address is in no subnet that the project gives the network.
+    /// Returns an error if the text is not an address, if the address is in none of the subnets
+    /// that the project sets, or if it is the gateway.
     pub fn address(&self, text: &str) -> Result<(), String> {
         let address: IpAddr = text.parse().map_err(|_| format!("{text} is not an address"))?;
         if self.subnets.iter().any(|subnet| subnet.has(address) && subnet.gateway != address) {
@@ -35,7 +37,8 @@ impl Network {
     }
 }
 
-/// Writes the files of the networks that services use, and gives them by the names that the project has for them.
+/// Writes the files of the networks that services use. Returns the networks by their keys in the
+/// project.
 pub fn networks(used: &BTreeSet<String>, context: &mut Context<'_>) -> BTreeMap<String, Network> {
     let none = Value::Null;
     let resolved = context.resolved;
@@ -51,7 +54,7 @@ pub fn networks(used: &BTreeSet<String>, context: &mut Context<'_>) -> BTreeMap<
             Some(_) => network.clone(),
             None => format!("{}_{network}", resolved.name),
         });
-        // Docker's own networks.
+        // Networks of these names or drivers are predefined in Docker and have no file.
         let driver = settings.get("driver").and_then(Value::scalar).unwrap_or_default();
         let predefined = [own.as_str(), driver.as_str()].into_iter().find(|word| ["host", "none"].contains(word));
         if let Some(value) = predefined.or((external.is_some() && own == "bridge").then_some("bridge")) {
@@ -73,7 +76,8 @@ pub fn networks(used: &BTreeSet<String>, context: &mut Context<'_>) -> BTreeMap<
     all
 }
 
-/// Refers to a network that others have made, and gives the name of its file. The file is written only if there is none yet.
+/// Adds the file of a network that something else creates, to be written only if there is no such
+/// file yet. Returns the name of the file without extension.
 pub fn external_file(own: &str, context: &mut Context<'_>) -> String {
     let stem = name(own);
     let file = format!("{stem}.network");
@@ -110,7 +114,7 @@ fn write(network: &str, own: &str, settings: &Value, context: &mut Context<'_>) 
             _ => file.note(key, "unknown key; it is ignored"),
         }
     }
-    // A file that was written for a network of this name by others is replaced.
+    // If another network has referred to this name as external, this file replaces the placeholder.
     context.out.shared.remove(&format!("{}.network", name(own)));
     let others = context.out.files.keys().filter(|file| !context.out.shared.contains(*file));
     let stems = others.filter_map(|file| file.strip_suffix(".network")).map(str::to_owned);
@@ -120,7 +124,7 @@ fn write(network: &str, own: &str, settings: &Value, context: &mut Context<'_>) 
     (stem, subnets)
 }
 
-/// Unique local addresses of IPv6, unless the project has written a subnet.
+/// Requests a unique local IPv6 subnet, unless the project sets an IPv6 subnet.
 fn ipv6(origin: &str, settings: &Value, file: &mut Builder) {
     let configs = settings.get("ipam").and_then(|ipam| ipam.get("config")).and_then(Value::as_list).unwrap_or_default();
     let given = configs.iter().filter_map(|config| config.get("subnet")?.scalar()).any(|subnet| subnet.contains(':'));
@@ -150,7 +154,7 @@ fn addresses(ipam: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
             "driver" if value.scalar().is_some_and(|driver| ["", "default"].contains(&driver.as_str())) => {}
             "config" => {
                 for config in value.as_list().unwrap_or_default() {
-                    pool(config, subnets, file);
+                    ipam_config(config, subnets, file);
                 }
             }
             key if key.starts_with("x-") => {}
@@ -162,8 +166,8 @@ fn addresses(ipam: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
     }
 }
 
-/// One entry of `ipam.config`.
-fn pool(config: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
+/// Writes one entry of `ipam.config`.
+fn ipam_config(config: &Value, subnets: &mut Vec<Subnet>, file: &mut Builder) {
     let text = |key: &str| config.get(key).and_then(Value::scalar).filter(|text| !text.is_empty());
     let Some(subnet) = text("subnet") else {
         if config.as_map().is_some_and(|map| map.iter().next().is_some()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What each service is connected to: the values of its `Network=`. Pure.
+//! Determines the networks of each service, and writes its `Network=` lines. Pure.
 
 pub mod files;
 pub mod ports;
@@ -14,30 +14,31 @@ use crate::convert::{Builder, name};
 use crate::resolve::network::attach::is_mac;
 use crate::resolve::network::named::is_interface;
 
-/// The networks of the services.
+/// The network connections of all services, and the networks of the project.
 pub struct Plan<'a> {
     services: BTreeMap<&'a str, Connection>,
     networks: BTreeMap<String, Network>,
-    /// Names of services that `links` of other services give them.
+    /// Additional names of a service, which `links` of other services define.
     links: BTreeMap<String, BTreeSet<String>>,
 }
 
-/// What a service is connected to.
+/// The network connection of a service.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Connection {
-    /// A single value of `Network=`, which stands alone.
+    /// A mode that allows no other network: the only value of `Network=`.
     Alone(String),
-    /// The default network of the host, where members of Docker's have no names.
+    /// The default bridge of the host. As in Docker, services have no names there except those of
+    /// `links`.
     Bridge,
-    /// A network that others have made, by the name of its file.
+    /// A network that something else creates, by the name of its file without extension.
     External(String),
-    /// The network of another container: the value of `Network=`.
+    /// The network namespace of another container, as a value of `Network=`.
     Joined(String),
-    /// Networks of the project, by the names that the project gives them.
+    /// Networks of the project, by their keys in the section `networks`.
     Networks(Vec<String>),
 }
 
-/// Decides on the networks of each service that is converted, and writes the files of these networks.
+/// Determines the networks of each converted service, and writes the files of these networks.
 pub fn plan<'a>(context: &mut Context<'a>) -> Plan<'a> {
     let services: Vec<(&str, &Map)> = converted(context).collect();
     let mut connections = BTreeMap::new();
@@ -53,7 +54,8 @@ pub fn plan<'a>(context: &mut Context<'a>) -> Plan<'a> {
     for connection in connections.values_mut() {
         let Connection::Networks(names) = &*connection else { continue };
         let mut values = names.iter().filter_map(|name| Some(&networks.get(name)?.value));
-        // Docker's networks of these names.
+        // `host` and `none` are predefined networks of Docker and cannot be combined with other
+        // networks.
         if let Some(value) = values.find(|value| ["host", "none"].contains(&value.as_str())) {
             *connection = Connection::Alone(value.clone());
         }
@@ -62,7 +64,7 @@ pub fn plan<'a>(context: &mut Context<'a>) -> Plan<'a> {
     Plan { services: connections, networks, links }
 }
 
-/// The services that are converted.
+/// Iterates over the services that are converted, with their settings.
 fn converted<'a>(context: &Context<'a>) -> impl Iterator<Item = (&'a str, &'a Map)> {
     let known: BTreeSet<&str> = context.containers.keys().copied().collect();
     let all = context.services.iter().filter_map(|(service, settings)| Some((service, settings.as_map()?)));
@@ -76,7 +78,7 @@ fn connection(service: &str, settings: &Map, context: &mut Context<'_>) -> Conne
         "" | "default" => Connection::Networks(networks_of(service, settings, context)),
         "host" | "none" => Connection::Alone(kind.to_owned()),
         "bridge" => Connection::Bridge,
-        // What podman calls a network of the container's own.
+        // Podman gives such a container a network of its own, which is `uplink` here.
         "private" | "pasta" | "slirp4netns" => Connection::Alone("uplink".to_owned()),
         "service" | "container" => {
             let joined = if kind == "service" { Some(argument.to_owned()) } else { with_name(argument, context) };
@@ -90,14 +92,14 @@ fn connection(service: &str, settings: &Map, context: &mut Context<'_>) -> Conne
             context.lose(service, "network_mode", reason);
             Connection::Networks(vec!["default".to_owned()])
         }
-        // A network that others have made, by its name.
+        // Any other mode is the name of an existing network.
         _ => Connection::External(external_file(&mode, context)),
     }
 }
 
-/// The service whose container has this name.
+/// Returns the service whose container has this name.
 fn with_name(container: &str, context: &Context<'_>) -> Option<String> {
-    // Without container_name, Docker adds a number to the name.
+    // Without `container_name`, Docker Compose appends a number to the name of the service.
     let generated = name(container);
     let mut all = converted(context);
     let found = all.find(|(service, settings)| {
@@ -108,7 +110,8 @@ fn with_name(container: &str, context: &Context<'_>) -> Option<String> {
     found.map(|(service, _)| service.to_owned())
 }
 
-/// The networks of a service, the one with the default route first; `default` is the network of all services that name none.
+/// Returns the networks of a service, the one with the default route first. A service without
+/// networks is in the network `default`.
 fn networks_of(service: &str, settings: &Map, context: &mut Context<'_>) -> Vec<String> {
     let mut all: Vec<(i64, i64, String)> = match settings.get("networks") {
         Some(Value::List(items)) => items.iter().filter_map(Value::scalar).map(|name| (0, 0, name)).collect(),
@@ -117,7 +120,7 @@ fn networks_of(service: &str, settings: &Map, context: &mut Context<'_>) -> Vec<
                 value.get(key).and_then(Value::scalar).and_then(|text| text.parse::<i64>().ok()).unwrap_or(0)
             };
             let one = |(name, value): (&str, &Value)| {
-                // Higher numbers come first.
+                // A higher priority sorts first.
                 (-number(value, "gw_priority"), -number(value, "priority"), name.to_owned())
             };
             map.iter().map(one).collect()
@@ -137,7 +140,9 @@ fn networks_of(service: &str, settings: &Map, context: &mut Context<'_>) -> Vec<
     if all.is_empty() { vec!["default".to_owned()] } else { all.into_iter().map(|(.., network)| network).collect() }
 }
 
-/// The names that services get by `links` of others. A name for two services would lead to either of them.
+/// Returns the additional names of each service, from `links` of other services. A name that would
+/// belong to two services is not used but listed as lost, because it would resolve to either of
+/// them.
 fn links(services: &[(&str, &Map)], context: &mut Context<'_>) -> BTreeMap<String, BTreeSet<String>> {
     let mut owners: BTreeMap<String, String> =
         services.iter().map(|(service, _)| ((*service).to_owned(), (*service).to_owned())).collect();
@@ -162,7 +167,7 @@ fn links(services: &[(&str, &Map)], context: &mut Context<'_>) -> BTreeMap<Strin
 }
 
 impl Plan<'_> {
-    /// Writes the networks of a service.
+    /// Writes the `Network=` lines of a service.
     pub fn write(&self, service: &str, settings: &Map, container: &mut Builder) {
         match self.services.get(service) {
             Some(Connection::Alone(network) | Connection::Joined(network)) => {
@@ -179,7 +184,7 @@ impl Plan<'_> {
                 container.put("network_mode", "Network", &joined(&format!("{file}.network"), &options));
             }
             Some(Connection::Networks(networks)) => {
-                // Two names of the project can mean one network.
+                // Two keys of the project can denote the same network.
                 let mut seen = BTreeSet::new();
                 let is_new = |network: &&String| seen.insert(self.networks.get(*network).map(|known| &known.value));
                 for (index, network) in networks.iter().filter(is_new).enumerate() {
@@ -190,18 +195,18 @@ impl Plan<'_> {
         }
     }
 
-    /// The names that `links` of other services give a service.
+    /// Iterates over the additional names of a service from `links` of other services.
     fn links_of(&self, service: &str) -> impl Iterator<Item = String> {
         self.links.get(service).into_iter().flatten().cloned()
     }
 
-    /// What a service is called in each of its networks.
+    /// Returns the names of a service in each of its networks.
     fn names_of(&self, service: &str, settings: &Map) -> Vec<String> {
         let named = settings.get("container_name").and_then(Value::scalar);
         std::iter::once(service.to_owned()).chain(named).chain(self.links_of(service)).collect()
     }
 
-    /// Writes a service's connection to a network of the project.
+    /// Writes the connection of a service to one network of the project.
     fn attach(&self, service: &str, settings: &Map, (network, first): (&str, bool), container: &mut Builder) {
         let Some(known) = self.networks.get(network) else { return };
         let none = Map::default();
@@ -236,10 +241,10 @@ impl Plan<'_> {
         container.put("networks", "Network", &joined(&known.value, &options));
     }
 
-    /// Publishes a port of a service.
+    /// Writes a published port of a service, unless its network connection makes that impossible.
     pub fn publish(&self, service: &str, port: &str, container: &mut Builder) {
         match self.services.get(service) {
-            // As in Docker, where nothing is published for such a container.
+            // Docker publishes no ports of such a container either.
             Some(Connection::Alone(network)) if ["host", "none"].contains(&network.as_str()) => {}
             Some(Connection::Joined(other)) => {
                 let reason =
@@ -251,7 +256,7 @@ impl Plan<'_> {
     }
 }
 
-/// Options for names. Names that are no host names are noted.
+/// Returns an `alias=` option for each name. A name that is not a valid host name is noted instead.
 fn names(aliases: Vec<String>, origin: &str, container: &mut Builder) -> Vec<String> {
     let mut seen = BTreeSet::new();
     let mut options = Vec::new();
@@ -265,7 +270,7 @@ fn names(aliases: Vec<String>, origin: &str, container: &mut Builder) -> Vec<Str
     options
 }
 
-/// `mac_address` of a service, which is for its first network.
+/// Returns the `mac=` option for `mac_address` of the service, which applies to its first network.
 fn own_mac(settings: &Map, container: &mut Builder) -> Option<String> {
     mac(&settings.get("mac_address").and_then(Value::scalar)?, "mac_address", container)
 }

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! The published ports of a service. Pure.
+//! Converts the published ports of a service. Pure.
 
 use crate::compose::value::{Map, Value};
 use crate::convert::Builder;
 
-/// The ports of a service in our form. Ports that differ from what is asked for are noted.
+/// Returns the values of `PublishPort=` for a service. A port that differs from the requested one
+/// is noted.
 pub fn ports(settings: &Map, container: &mut Builder) -> Vec<String> {
     let mut all = Vec::new();
     for item in settings.get("ports").and_then(Value::as_list).unwrap_or_default() {
@@ -25,7 +26,8 @@ pub fn ports(settings: &Map, container: &mut Builder) -> Vec<String> {
     all
 }
 
-/// A port as Docker writes it in our form, and how it differs from what is asked for.
+/// Converts a port from the notation of Docker to a value of `PublishPort=`. The second result says
+/// how the port differs from the requested one.
 pub fn port(text: &str) -> (String, Option<String>) {
     let (numbers, protocol) = text.split_once('/').unwrap_or((text, "tcp"));
     let protocol = protocol.to_ascii_lowercase();

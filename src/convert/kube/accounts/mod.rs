@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What becomes of each field that is not converted. Nothing is ignored without a line, but for values that ask for what is the case
-//! anyway. Pure.
+//! Accounts for each field that is not converted: every such field is listed, except for fields
+//! whose value asks for the default behaviour. Pure.
 
 mod tables;
 
@@ -10,7 +10,8 @@ use crate::kube::Manifest;
 use tables::Account::{self, Done, Into, Lost, Without};
 use tables::{CONTAINER, JOB, METADATA, OBJECTS, PARTS, POD};
 
-/// Metadata that a cluster writes, and values that ask for what is the case anyway.
+/// Whether a field is metadata that a cluster writes, or has a value that asks for the default
+/// behaviour.
 fn is_usual(name: &str, value: &Value) -> bool {
     let written_by_cluster = [
         "creationTimestamp",
@@ -43,7 +44,7 @@ fn is_usual(name: &str, value: &Value) -> bool {
     empty || written_by_cluster.contains(&name) || usual.contains(&(name, &value.scalar().unwrap_or_default()))
 }
 
-/// Looks at the fields of an object, but for those of its pod.
+/// Accounts for the fields of an object, except for those of its pod.
 pub fn object(manifest: &Manifest, context: &mut Context<'_>) {
     let kind = manifest.object.kind();
     let fields = OBJECTS.iter().find(|(name, _)| *name == kind).map_or(&[][..], |(_, fields)| fields);
@@ -57,7 +58,7 @@ pub fn object(manifest: &Manifest, context: &mut Context<'_>) {
     }
 }
 
-/// Looks at the fields of a pod and its containers; `path` is that of its `spec`.
+/// Accounts for the fields of a pod and its containers; `path` is the path of the pod's `spec`.
 pub fn pod(manifest: &Manifest, path: &str, context: &mut Context<'_>) {
     let Some(value) = manifest.value_at(path) else { return };
     table(manifest, path, value, &POD, context);
@@ -79,7 +80,8 @@ pub fn pod(manifest: &Manifest, path: &str, context: &mut Context<'_>) {
     }
 }
 
-/// Looks at the parts of the pod below `path`, whose place without numbers is `place`.
+/// Accounts for the fields of a part of a pod at `path`, and of the parts below. `place` is the
+/// same path without indices.
 fn parts(manifest: &Manifest, path: &str, place: &str, value: &Value, context: &mut Context<'_>) {
     match value {
         Value::List(items) => {
@@ -89,7 +91,7 @@ fn parts(manifest: &Manifest, path: &str, place: &str, value: &Value, context: &
         }
         Value::Map(map) => {
             let is_part = |end: &str| place == end || place.ends_with(&format!(".{end}"));
-            // The longest end counts.
+            // The longest matching end of the path is the most specific entry.
             let known = PARTS.iter().filter(|(end, _)| is_part(end)).max_by_key(|(end, _)| end.len());
             for (name, value) in map.iter() {
                 let path = crate::kube::field_path(path, name);
@@ -107,14 +109,15 @@ fn parts(manifest: &Manifest, path: &str, place: &str, value: &Value, context: &
     }
 }
 
-/// Looks at the fields of a job; `path` is that of its `spec`.
+/// Accounts for the fields of a job; `path` is the path of its `spec`.
 pub fn job(manifest: &Manifest, path: &str, context: &mut Context<'_>) {
     if let Some(value) = manifest.value_at(path) {
         table(manifest, path, value, &JOB, context);
     }
 }
 
-/// Looks at the fields of the mapping at `path`, of which only `known` are looked at elsewhere.
+/// Accounts for the fields of the mapping at `path`, except for those in `known`, which are handled
+/// elsewhere.
 pub fn others(manifest: &Manifest, path: &str, known: &[&str], context: &mut Context<'_>) {
     let map = manifest.value_at(path).and_then(Value::as_map);
     for (name, value) in map.into_iter().flat_map(Map::iter) {
@@ -130,7 +133,7 @@ fn table(manifest: &Manifest, path: &str, value: &Value, fields: &[(&str, Accoun
     }
 }
 
-/// Looks at one field, which has this name in the table.
+/// Accounts for one field; `name` is its name in the table.
 fn field(
     manifest: &Manifest,
     path: &str,
@@ -155,7 +158,7 @@ fn field(
     }
 }
 
-/// What is said about an object of another kind.
+/// Returns the message for an object of a kind that is not converted.
 pub fn other(kind: &str) -> String {
     let remedy = match kind {
         "Ingress" | "IngressClass" | "Gateway" | "HTTPRoute" => {
@@ -175,7 +178,7 @@ pub fn other(kind: &str) -> String {
     format!("the kind {kind} has no counterpart; {remedy}")
 }
 
-/// The tables of fields, for tests.
+/// Selects a table of fields, for tests.
 #[cfg(test)]
 #[derive(Clone, Copy)]
 pub enum Table {
@@ -184,7 +187,7 @@ pub enum Table {
     Job,
 }
 
-/// The names of the fields of a table.
+/// Returns the names of the fields in a table.
 #[cfg(test)]
 pub fn names(table: Table) -> Vec<&'static str> {
     let table: &[(&'static str, Account)] = match table {

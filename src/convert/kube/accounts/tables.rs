@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: MIT
-//! The fields of Kubernetes, and what becomes of each. Pure.
+//! Tables of the fields of Kubernetes objects, with the treatment of each field. Pure.
 
-/// What becomes of a field.
+/// The treatment of a field by the conversion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Account {
-    /// It is converted, or its parts are looked at elsewhere.
+    /// The field is converted, or its parts are handled elsewhere.
     Done,
-    /// Each of its fields has an account.
+    /// Each field of this mapping has its own entry in the table.
     Into,
-    /// It has no effect on one machine; the text says why.
+    /// The field has no effect on a single machine; the text says why.
     Without(&'static str),
-    /// It has no counterpart; the text says what to do.
+    /// The field has no counterpart; the text says what to do instead.
     Lost(&'static str),
 }
 
@@ -20,7 +20,7 @@ const ONE_MACHINE: Account = Without("this chooses among machines, and there is 
 const ROLLOUT: Account = Without("a change is applied by sdme-gen restart --changed, not replica by replica");
 const LATER_STATE: Account = Without("the state of a cluster is not converted");
 
-/// The fields of a pod. What is not in this list has no counterpart.
+/// The fields of a pod. A field that is not in this table has no counterpart.
 pub const POD: [(&str, Account); 35] = [
     (
         "activeDeadlineSeconds",
@@ -93,7 +93,7 @@ pub const CONTAINER: [(&str, Account); 24] = [
     ("workingDir", Done),
 ];
 
-/// Fields by the kind of their object, with a point between levels.
+/// The fields of objects by kind. Nested fields are separated by a dot.
 pub const OBJECTS: [(&str, &[(&str, Account)]); 11] = [
     ("Pod", &[("spec", Done), ("status", LATER_STATE)]),
     (
@@ -230,7 +230,7 @@ pub const JOB: [(&str, Account); 17] = [
     ("status", LATER_STATE),
 ];
 
-/// Fields of `metadata` that are of consequence, or could be.
+/// The fields of `metadata` that are converted or listed.
 pub const METADATA: [(&str, Account); 6] = [
     ("annotations", Done),
     ("finalizers", Without("a file is removed by whoever may write it")),
@@ -240,7 +240,7 @@ pub const METADATA: [(&str, Account); 6] = [
     ("ownerReferences", Without("a file has no owner")),
 ];
 
-/// Fields of parts of a pod, by the end of their path without numbers.
+/// The fields of parts of a pod, by the end of the part's path without indices.
 pub const PARTS: [(&str, &[&str]); 19] = [
     ("volumes.emptyDir", &["medium", "sizeLimit", "mode"]),
     ("volumes.hostPath", &["path", "type"]),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Volumes of pods, where containers see them, and the values that become files and variables. Pure.
+//! Converts volumes of pods, their mounts in containers, and the values that become files and
+//! variables. Pure.
 
 pub mod mounts;
 pub mod values;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Where a container sees the volumes of its pod. Pure.
+//! Converts the volume mounts of a container. Pure.
 
 use k8s_openapi::api::core::v1::{Container, KeyToPath, Volume, VolumeMount};
 
@@ -86,21 +86,21 @@ fn one(
     } else if let Some(secret) = &volume.secret {
         let name = secret.secret_name.as_deref().unwrap_or_default();
         let mode = secret.default_mode.unwrap_or(0o644);
-        let place = Place { path: &format!("{volume_path}.secret"), mount, below };
-        secrets(&place, name, secret.items.as_deref(), secret.optional, mode, workload, builder, context);
+        let to = SecretMount { path: &format!("{volume_path}.secret"), mount, below };
+        secrets(&to, name, secret.items.as_deref(), secret.optional, mode, workload, builder, context);
     }
 }
 
-/// A mount of a secret.
-struct Place<'a> {
-    /// The path of the volume.
+/// The mount of a secret.
+struct SecretMount<'a> {
+    /// The path of the volume's field in the manifest.
     path: &'a str,
     mount: &'a VolumeMount,
-    /// What of the volume is mounted.
+    /// The path within the volume that is mounted; empty for the whole volume.
     below: &'a str,
 }
 
-/// Writes a mount of a volume or of a path of the host.
+/// Writes the mount of a volume or of a path of the host.
 #[allow(clippy::too_many_arguments, reason = "all of them say what is mounted where")]
 fn write(
     path: &str,
@@ -141,8 +141,9 @@ fn target(mount: &VolumeMount) -> &str {
     if path.is_empty() { "/" } else { path }
 }
 
-/// Writes a mount of files that are made of ConfigMaps and of what the pod knows. Where secrets are among them, each file is mounted by
-/// itself, so that the directory is not the host's.
+/// Writes the mount of files that are made of ConfigMaps and of fields of the pod. If secrets are
+/// among them, each file is mounted by itself, because credentials cannot be added to a read-only
+/// directory of the host.
 #[allow(clippy::too_many_arguments, reason = "all of them say what is mounted where")]
 fn files(
     path: &str,
@@ -174,19 +175,20 @@ fn files(
         }
         return write(path, &host, mount, below, true, workload.manifest, builder, context);
     }
-    for file in all.iter().filter_map(|file| Some((file, under(file, below)?))) {
+    for file in all.iter().filter_map(|file| Some((file, relative_to(file, below)?))) {
         let (file, inner) = file;
         builder.put("volumeMounts", "Volume", &format!("{host}/{file}:{}:ro", joined(target(mount), &inner)));
     }
     let mode = volume.projected.as_ref().and_then(|projected| projected.default_mode).unwrap_or(0o644);
     for (number, secret) in of_secrets {
-        let place = Place { path: &format!("{volume_path}.projected.sources[{number}].secret"), mount, below };
-        secrets(&place, &secret.name, secret.items.as_deref(), secret.optional, mode, workload, builder, context);
+        let to = SecretMount { path: &format!("{volume_path}.projected.sources[{number}].secret"), mount, below };
+        secrets(&to, &secret.name, secret.items.as_deref(), secret.optional, mode, workload, builder, context);
     }
 }
 
-/// What a file is called in a mount of a part of its volume: nothing for the file itself.
-fn under(file: &str, below: &str) -> Option<String> {
+/// Returns the path of a file relative to `below`, or `None` if the file is not there. The path is
+/// empty for `below` itself.
+fn relative_to(file: &str, below: &str) -> Option<String> {
     if below.is_empty() {
         return Some(file.to_owned());
     }
@@ -201,7 +203,7 @@ fn joined(directory: &str, file: &str) -> String {
 /// Writes a credential for each key of a Secret.
 #[allow(clippy::too_many_arguments, reason = "all of them say which keys are mounted where")]
 fn secrets(
-    place: &Place<'_>,
+    to: &SecretMount<'_>,
     name: &str,
     items: Option<&[KeyToPath]>,
     optional: Option<bool>,
@@ -217,20 +219,20 @@ fn secrets(
     }
     if all.is_none() && items.is_none() {
         let reason = format!("the Secret {name} is not in these files; add its file, or write items: with its keys");
-        return context.lose(manifest, place.path, reason);
+        return context.lose(manifest, to.path, reason);
     }
     let all = all.unwrap_or_default();
     for (key, target_path, mode) in volumes::chosen(all.keys(), items, mode) {
-        let Some(inner) = under(&target_path, place.below) else { continue };
+        let Some(inner) = relative_to(&target_path, to.below) else { continue };
         let value = all.get(&key);
         if value.is_none() && optional == Some(true) {
             continue;
         }
         let credential = values::credential(name, &key, value, manifest, context);
         if value.is_none() {
-            context.lose(manifest, place.path, environment::missing(&key, name, &credential));
+            context.lose(manifest, to.path, environment::missing(&key, name, &credential));
         }
-        let target = joined(target(place.mount), &inner);
+        let target = joined(target(to.mount), &inner);
         let group = workload.spec.security_context.as_ref().and_then(|context| context.fs_group);
         let group = group.map(|group| format!(",gid={group}")).unwrap_or_default();
         builder.put("volumeMounts", "Secret", &format!("{credential},target={target}{group},mode={mode:04o}"));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Values of ConfigMaps and Secrets, and those that a pod knows about itself. Pure.
+//! Provides the values of ConfigMaps and Secrets, and the fields of a pod that are known before it
+//! runs. Pure.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +10,7 @@ use crate::convert::kube::Context;
 use crate::convert::kube::workload::Workload;
 use crate::kube::{Manifest, Object, quantity};
 
-/// The values of a ConfigMap by key, if it is in the files.
+/// Returns the values of a ConfigMap by key, or `None` if it is not in the files.
 pub fn config_map(name: &str, beside: &Manifest, context: &Context<'_>) -> Option<BTreeMap<String, Vec<u8>>> {
     let Object::ConfigMap(map) = &context.find(beside, "ConfigMap", name)?.object else { return None };
     let texts = map.data.iter().flatten().map(|(key, value)| (key.clone(), value.clone().into_bytes()));
@@ -17,7 +18,8 @@ pub fn config_map(name: &str, beside: &Manifest, context: &Context<'_>) -> Optio
     Some(texts.chain(binary).collect())
 }
 
-/// The values of a Secret by key, if it is in the files. What is below `stringData` comes before what is below `data`.
+/// Returns the values of a Secret by key, or `None` if it is not in the files. `stringData`
+/// overrides `data`.
 pub fn secret(name: &str, beside: &Manifest, context: &Context<'_>) -> Option<BTreeMap<String, Vec<u8>>> {
     let Object::Secret(secret) = &context.find(beside, "Secret", name)?.object else { return None };
     let encoded = secret.data.iter().flatten().map(|(key, value)| (key.clone(), value.0.clone()));
@@ -25,7 +27,8 @@ pub fn secret(name: &str, beside: &Manifest, context: &Context<'_>) -> Option<BT
     Some(encoded.chain(texts).collect())
 }
 
-/// The name of the credential for a key of a Secret. A value that the files have is written with the project.
+/// Returns the name of the credential for a key of a Secret. If the files have its value, the
+/// credential is written with the project.
 pub fn credential(
     secret: &str,
     key: &str,
@@ -43,10 +46,10 @@ pub fn credential(
     name
 }
 
-/// What a pod knows about itself.
+/// Returns the value of a field of the pod for `fieldRef`.
 ///
 /// # Errors
-/// Why it is not known before the pod runs.
+/// Returns a message if the field is not known before the pod runs.
 pub fn field(reference: &ObjectFieldSelector, workload: &Workload<'_>) -> Result<String, String> {
     let path = reference.field_path.as_str();
     let subscript = |list: &str| path.strip_prefix(list)?.strip_prefix("['")?.strip_suffix("']").map(str::to_owned);
@@ -69,7 +72,7 @@ pub fn field(reference: &ObjectFieldSelector, workload: &Workload<'_>) -> Result
     for list in ["labels", "annotations"] {
         let values = metadata(list);
         if path == format!("metadata.{list}") {
-            // The form of the files that kubelet writes: a line NAME="VALUE" for each, sorted.
+            // The kubelet writes such a file with one line NAME="VALUE" for each entry, sorted.
             return Ok(values.iter().fold(String::new(), |all, (name, value)| all + &format!("{name}={value:?}\n")));
         }
         if let Some(name) = subscript(&format!("metadata.{list}")) {
@@ -90,10 +93,10 @@ pub fn field(reference: &ObjectFieldSelector, workload: &Workload<'_>) -> Result
     .to_owned())
 }
 
-/// A limit or request of a container as a number.
+/// Returns a limit or request of a container as a number, for `resourceFieldRef`.
 ///
 /// # Errors
-/// Why it is not known.
+/// Returns a message if the container or the quantity is not set or is invalid.
 pub fn resource(reference: &ResourceFieldSelector, own: &Container, workload: &Workload<'_>) -> Result<String, String> {
     let container = match reference.container_name.as_deref().filter(|name| !name.is_empty()) {
         None => own,
@@ -115,7 +118,7 @@ pub fn resource(reference: &ResourceFieldSelector, own: &Container, workload: &W
         .ok_or_else(|| format!("{} is not set, and depends on the machine; write a value", reference.resource))?;
     let divisor = reference.divisor.as_ref().map_or("1", |divisor| divisor.0.as_str());
     let divisor = if divisor == "0" { "1" } else { divisor };
-    // Processors are rounded up to whole ones, sizes as well.
+    // Kubernetes rounds up processors and sizes to whole multiples of the divisor.
     if name == "cpu" {
         let (amount, divisor) = (quantity::milli(&amount.0)?, quantity::milli(divisor)?.max(1));
         return Ok(amount.div_ceil(divisor).to_string());

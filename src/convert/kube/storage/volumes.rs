@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Volumes of pods: `.volume` files for claims and empty directories, and files for ConfigMaps. Pure.
+//! Converts volumes of pods: `.volume` files for claims and empty directories, and plain files for
+//! ConfigMaps. Pure.
 
 use k8s_openapi::api::core::v1::{KeyToPath, Volume};
 
@@ -10,7 +11,8 @@ use crate::convert::kube::{Context, accounts};
 use crate::convert::{Builder, Mounted, name};
 use crate::kube::{Manifest, Object, quantity};
 
-/// Writes a `.volume` file for each claim: those by themselves, and those of each pod of a StatefulSet.
+/// Writes a `.volume` file for each claim: for separate claims, and for those of each pod of a
+/// StatefulSet.
 pub fn claims(workloads: &[Workload<'_>], context: &mut Context<'_>) {
     for manifest in context.manifests {
         if let Object::PersistentVolumeClaim(claim) = &manifest.object {
@@ -40,7 +42,7 @@ fn mounts_claim(workload: &Workload<'_>, claim: &Manifest) -> bool {
         && volumes.any(|v| v.persistent_volume_claim.as_ref().is_some_and(|v| v.claim_name == claim.name()))
 }
 
-/// The name of the volume of a claim.
+/// Returns the name of the volume for a claim.
 pub fn claim_name(beside: &Manifest, claim: &str) -> String {
     match beside.namespace() {
         "default" => name(claim),
@@ -48,7 +50,8 @@ pub fn claim_name(beside: &Manifest, claim: &str) -> String {
     }
 }
 
-/// The file of a volume that begins empty, as a volume in a cluster does, and belongs to whom the pod runs as.
+/// Returns the file of a volume that starts empty, as in a cluster, and belongs to the user of the
+/// pod.
 fn file(workload: Option<&Workload<'_>>) -> String {
     let mut builder = Builder::new(FileType::Volume);
     builder.put("volume", "Copy", "no");
@@ -68,17 +71,17 @@ fn owner(workload: Option<&Workload<'_>>, builder: &mut Builder) {
     }
 }
 
-/// The name of the volume of an empty directory, or of a directory of another machine.
+/// Returns the name of the volume for an empty directory or an NFS directory.
 pub fn empty_name(workload: &Workload<'_>, volume: &str) -> String {
     format!("{}-{volume}", workload.name)
 }
 
-/// The directory of the files of a volume, below that of the project.
+/// Returns the directory for the files of a volume, relative to the directory of the project.
 pub fn directory(workload: &Workload<'_>, volume: &str) -> String {
     format!("{}-{volume}", workload.name)
 }
 
-/// Writes what the volumes of a pod need.
+/// Writes the files that the volumes of a pod need.
 pub fn convert(workload: &Workload<'_>, context: &mut Context<'_>) {
     for (number, volume) in workload.spec.volumes.iter().flatten().enumerate() {
         let path = format!("{}.volumes[{number}]", workload.path);
@@ -214,7 +217,7 @@ fn config_map(
     }
 }
 
-/// The keys that become files, each with its path and mode.
+/// Returns the keys that become files, each with its path and mode.
 pub fn chosen<'a>(
     all: impl Iterator<Item = &'a String>,
     items: Option<&[KeyToPath]>,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A container of the pod, from an application. Pure.
+//! Exports an application as a container of the pod. Pure.
 
 use k8s_openapi::api::core::v1::{
     Container as Exported, ContainerPort, EnvVar, EnvVarSource, ExecAction, Lifecycle, LifecycleHandler,
@@ -18,7 +18,7 @@ use crate::ini::split_words;
 use crate::kube::write::escaped;
 use crate::model::{App, Container};
 
-/// Exports an application.
+/// Exports an application. `name` is the name of the container in the pod.
 pub fn export(
     own: &Container,
     app: &App,
@@ -30,12 +30,13 @@ pub fn export(
 ) -> Exported {
     let mut out = Exported { name: name.to_owned(), ..Exported::default() };
     image(own, app, &mut out, context);
-    // A dollar sign in front of a parenthesis would be a reference to a variable.
+    // A dollar sign before a parenthesis would be expanded as a reference to a variable.
     let words = |words: &Vec<String>| words.iter().map(|word| escaped(word)).collect::<Vec<_>>();
     out.command = app.startup.entrypoint.as_ref().filter(|line| !line.is_empty()).map(words);
     out.args = app.startup.exec.as_ref().filter(|line| !line.is_empty()).map(words);
     if app.startup.entrypoint.as_ref().is_some_and(Vec::is_empty) {
-        // The image's entrypoint is taken away: the arguments are the command.
+        // An empty Entrypoint= disables the entrypoint of the image, so the arguments are the
+        // command.
         out.command = out.args.take();
     }
     out.working_dir.clone_from(&app.startup.working_dir);
@@ -44,7 +45,7 @@ pub fn export(
     for (name, value) in &app.environment {
         let pod = workload.instance.as_ref().map(|instance| format!("{}-{instance}", workload.name));
         if pod.as_ref() == Some(value) {
-            // Each replica has another name.
+            // The value contains the name of the instance, so each replica refers to its own name.
             let reference = ObjectFieldSelector { field_path: "metadata.name".to_owned(), api_version: None };
             let source = EnvVarSource { field_ref: Some(reference), ..EnvVarSource::default() };
             environment.push(EnvVar { name: name.clone(), value: None, value_from: Some(source) });
@@ -73,7 +74,7 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
     let at = context.at(&own.file, "Container", "Image");
     let reference = match &image.source {
         ImageSource::Registry(_) => {
-            // As it was written, if that is a reference.
+            // The reference is exported as the user wrote it, if Image= names a reference.
             let settings = context.settings.get(&*own.file);
             let written =
                 settings.and_then(|settings| settings.text("Container", key::IMAGE)).map(|text| text.value.to_owned());
@@ -101,7 +102,8 @@ fn image(own: &Container, app: &App, out: &mut Exported, context: &mut Context<'
     }
 }
 
-/// The ports that are published, at the first container of the pod that is not a job: which one listens is not written anywhere.
+/// Returns the published ports. They are written at the first container of the pod that is not a
+/// job, because the configuration does not say which container listens.
 fn ports(own: &Container, workload: &Workload<'_>, context: &Context<'_>) -> Option<Vec<ContainerPort>> {
     let first = workload.containers.iter().find(|container| !container.is_job() || workload.is_job());
     if first.is_none_or(|first| first.name != own.name) {
@@ -121,7 +123,8 @@ fn ports(own: &Container, workload: &Workload<'_>, context: &Context<'_>) -> Opt
     Some(ports).filter(|ports| !ports.is_empty())
 }
 
-/// Hooks that `convert kube` has written, and the signal that stops the application.
+/// Returns the lifecycle hooks that `convert kube` has written, and the stop signal of the
+/// application.
 fn lifecycle(own: &Container, app: &App, context: &mut Context<'_>) -> Option<Lifecycle> {
     let mut out = Lifecycle::default();
     if let Some(signal) = &app.startup.stop_signal {
@@ -145,7 +148,8 @@ fn lifecycle(own: &Container, app: &App, context: &mut Context<'_>) -> Option<Li
     Some(out).filter(|out| *out != Lifecycle::default())
 }
 
-/// A command of a unit as a hook: one beside the application, or a pause.
+/// Converts a command of a unit to a hook: a command inside the application, or a pause. Returns
+/// `None` for any other command.
 fn hook(value: &str, container: &str) -> Option<LifecycleHandler> {
     let words = split_words(value.trim_start_matches('-')).ok()?;
     let words: Vec<String> = words.iter().map(|word| word.replace("%%", "%").replace("$$", "$")).collect();
@@ -170,7 +174,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dollar_signs_are_escaped_where_they_would_be_read() {
+    fn dollar_signs_are_escaped_where_kubernetes_would_expand_them() {
         for (text, expected) in [
             ("$HOME", "$HOME"),
             ("$(A)", "$$(A)"),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The pod of a workload, and the object that makes it. Pure.
+//! Exports the pod of a workload, and the object that creates it. Pure.
 
 pub mod container;
 pub mod probes;
@@ -60,7 +60,7 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
     shared(workload, &mut spec, context);
     security::of_pod(workload, &mut spec, context);
     networks::of_pod(workload, &mut spec, context);
-    // Nothing here speaks to the API server.
+    // Applications here do not use the API server, so its token is not mounted.
     spec.automount_service_account_token = Some(false);
     spec.enable_service_links = Some(false);
     let claims = storage.finish(&mut spec, context);
@@ -125,8 +125,8 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
     services::export(workload, context);
 }
 
-/// The containers that come before others of the pod, by name: those that one of the others names in `After=`, if they end, or if they are
-/// the only ones that others are ordered after.
+/// Returns the names of the containers that start before others of the pod: those that another
+/// container of the pod names in `After=`. Dependencies on other pods are listed as lost.
 fn order<'a>(workload: &Workload<'a>, context: &mut Context<'_>) -> BTreeSet<&'a str> {
     let mut before = BTreeSet::new();
     let units: BTreeMap<String, &'a Container> =
@@ -137,7 +137,7 @@ fn order<'a>(workload: &Workload<'a>, context: &mut Context<'_>) -> BTreeSet<&'a
                 for unit in value.split_whitespace() {
                     let at = context.at(&container.file, "Unit", key);
                     match units.get(unit) {
-                        // Only what is ordered comes first.
+                        // Only After= determines the order; the other keys do not.
                         Some(other) if key == "After" && other.name != container.name => {
                             before.insert(other.name.as_str());
                         }
@@ -153,12 +153,12 @@ fn order<'a>(workload: &Workload<'a>, context: &mut Context<'_>) -> BTreeSet<&'a
     before
 }
 
-/// What all containers of a pod share.
+/// Writes the settings that all containers of a pod share.
 fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>) {
     let Some(first) = workload.containers.first() else { return };
     let host_name = &first.host_name;
     let own = workload.pod.map_or(first.name.as_str(), |pod| pod.name.as_str());
-    // In a cluster, the host name is that of the pod.
+    // The default host name in a cluster is the name of the pod, so only another name is written.
     if host_name != own && *host_name != first.name && workload.replicas == 1 {
         spec.hostname = Some(super::dns(host_name));
     }
@@ -233,7 +233,7 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
     if let Some(time) = times.max() {
         spec.termination_grace_period_seconds = i64::try_from(time.div_ceil(1000)).ok();
     }
-    // The signal of a container is read only where the system is named.
+    // Kubernetes accepts a stop signal only if the pod names its operating system.
     let containers = spec.containers.iter().chain(spec.init_containers.iter().flatten());
     let signal = containers.filter_map(|c| c.lifecycle.as_ref()).any(|lifecycle| lifecycle.stop_signal.is_some());
     if signal {
@@ -241,7 +241,8 @@ fn shared(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>
     }
 }
 
-/// Says when containers start again: always, but for a pod by itself.
+/// Writes the restart policy. Only a pod without a controller can have one other than `Always`;
+/// others are listed as lost.
 fn restarts(workload: &Workload<'_>, kind: Kind, spec: &mut PodSpec, context: &mut Context<'_>) {
     let mut policies: BTreeSet<&str> = BTreeSet::new();
     for container in workload.containers.iter().filter(|container| !container.is_job()) {
@@ -273,7 +274,8 @@ fn restarts(workload: &Workload<'_>, kind: Kind, spec: &mut PodSpec, context: &m
     }
 }
 
-/// `Label=` and `Annotation=`: a label that a cluster does not take becomes an annotation.
+/// Returns the annotations of `Label=` and `Annotation=`, and adds the labels. A label with a value
+/// that Kubernetes refuses becomes an annotation.
 fn annotations(
     workload: &Workload<'_>,
     labels: &mut BTreeMap<String, String>,

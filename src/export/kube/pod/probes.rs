@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Health checks as probes. Pure.
+//! Exports health checks as probes. Pure.
 
 use k8s_openapi::api::core::v1::{Container as Exported, ExecAction, HTTPGetAction, Probe, TCPSocketAction};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
@@ -34,7 +34,8 @@ pub fn export(own: &Container, app: &App, out: &mut Exported, context: &mut Cont
         out.startup_probe = Some(Probe {
             period_seconds: seconds(startup.interval),
             timeout_seconds: seconds(startup.timeout),
-            // Without a number, a container waits without an end.
+            // Without HealthStartupRetries=, the startup check is repeated without limit;
+            // Kubernetes needs a number.
             failure_threshold: Some(i32::try_from(startup.retries).ok().filter(|number| *number > 0).unwrap_or(1000)),
             ..test(&startup.test)
         });
@@ -79,7 +80,7 @@ fn probe(health: &Health, interval: u64) -> Probe {
     }
 }
 
-/// Milliseconds in whole seconds, rounded up.
+/// Converts milliseconds to seconds, rounded up.
 fn seconds(milliseconds: u64) -> Option<i32> {
     i32::try_from(milliseconds.div_ceil(1000)).ok()
 }
@@ -103,7 +104,8 @@ fn test(test: &Test) -> Probe {
     }
 }
 
-/// The host of a probe, unless it is the pod itself: a kubelet asks from outside, where `localhost` would be the node.
+/// Returns the host of a probe, unless it is the pod itself: the kubelet connects from the node,
+/// where `localhost` is the node.
 fn host(probe: &probe::Probe) -> Option<String> {
     Some(probe.host.clone()).filter(|host| !["localhost", "127.0.0.1", "::1"].contains(&host.as_str()))
 }

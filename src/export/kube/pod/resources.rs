@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Limits and requests. Pure.
+//! Exports limits and requests of resources. Pure.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use crate::export::kube::Context;
 use crate::kube::quantity;
 use crate::model::{App, Container};
 
-/// The resources of a container. Where it has several applications, they are those of the first: a limit is for all of them together.
+/// Returns the resources of a container. Limits apply to all applications of a container together,
+/// so they are exported at the first application only.
 pub fn export(own: &Container, app: &App, context: &mut Context<'_>) -> Option<ResourceRequirements> {
     if !app.first {
         return None;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a container may do, as `securityContext`. Pure.
+//! Exports the security settings of a container as `securityContext`. Pure.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ use crate::export::kube::Context;
 use crate::export::kube::workloads::Workload;
 use crate::model::{App, Container, Preset};
 
-/// What an application may do.
+/// Returns the security context of an application.
 pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mut Context<'_>) -> SecurityContext {
     let security = &own.security;
     let mut out = SecurityContext {
@@ -36,7 +36,8 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
         let (add, drop) = (names(key::ADD_CAPABILITY, context), names(key::DROP_CAPABILITY, context));
         Capabilities { add: some(add), drop: some(drop) }
     } else {
-        // A preset leaves less than the runtime of a cluster gives.
+        // A preset leaves fewer capabilities than the default of a cluster, so the remaining ones
+        // are listed explicitly.
         let left =
             security.application.names().map(|name| name.to_ascii_uppercase().trim_start_matches("CAP_").to_owned());
         Capabilities { add: some(left.collect()), drop: Some(vec!["ALL".to_owned()]) }
@@ -60,7 +61,7 @@ pub fn of_container(own: &Container, app: &App, spec: &mut PodSpec, context: &mu
     out
 }
 
-/// The user and groups: only numbers mean the same everywhere.
+/// Writes the user and groups. Only numbers are exported, because names depend on the image.
 fn identity(own: &Container, app: &App, spec: &mut PodSpec, out: &mut SecurityContext, context: &mut Context<'_>) {
     let identity = &app.startup.identity;
     let (user, of_user) = match identity.user.as_deref().map(|user| user.split_once(':').unwrap_or((user, ""))) {
@@ -97,11 +98,11 @@ fn identity(own: &Container, app: &App, spec: &mut PodSpec, out: &mut SecurityCo
     }
 }
 
-/// What is said for the whole pod; and whether it fits the restricted level of the Pod Security Standards, and is then written so that it
-/// does.
+/// Writes the security settings of the whole pod, and remarks whether it satisfies the restricted
+/// level of the Pod Security Standards.
 pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context<'_>) {
     let of_pod = spec.security_context.get_or_insert_with(PodSecurityContext::default);
-    // There always is a filter of system calls here.
+    // A seccomp filter is always active here, so the default filter of the cluster is requested.
     of_pod.seccomp_profile = Some(SeccompProfile { localhost_profile: None, type_: "RuntimeDefault".to_owned() });
     if workload.containers.iter().any(|container| container.security.user_ns) {
         spec.host_users = Some(false);
@@ -111,7 +112,8 @@ pub fn of_pod(workload: &Workload<'_>, spec: &mut PodSpec, context: &mut Context
     }
 }
 
-/// Whether the pod fits. No capability but `NET_BIND_SERVICE` is added, all are dropped, and the user is a number that is not root's.
+/// Whether the pod satisfies the restricted level: all capabilities are dropped and at most
+/// `NET_BIND_SERVICE` is added, and the user is a number other than root's.
 pub fn is_restricted(workload: &Workload<'_>, spec: &PodSpec) -> bool {
     let fits = |context: Option<&SecurityContext>| {
         let Some(context) = context else { return false };

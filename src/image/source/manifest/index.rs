@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! The entries of an index, and which of them is the image that is asked for. Pure.
+//! Selects the entry of an index that is the requested image. Pure.
 //!
-//! An index of a registry holds one image for several platforms; that of a layout may hold several images, which are told apart by
-//! their names.
+//! An index in a registry has one image for several platforms. An index of a layout may have
+//! several images, which are distinguished by their names.
 
 use std::collections::BTreeMap;
 
@@ -17,19 +17,19 @@ use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIF
 use crate::image::store::digest::Digest;
 use crate::image::trust::attached::is_tag;
 
-/// How an entry is chosen, apart from its platform.
+/// The way to choose an entry in addition to its platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Pick<'a> {
     /// All entries are the same image.
     Any,
-    /// There may be several images, and then it has to be said which one is meant.
+    /// There may be several images; choosing between them is an error.
     Only,
-    /// There may be several images, and the one of this name is meant.
+    /// There may be several images; the one with this name is chosen.
     Named(&'a str),
 }
 
-/// An entry of an index. oci-spec's own type refuses a whole index for one entry that lacks a field, although such an entry need
-/// not be the one that is chosen.
+/// An entry of an index. The type of oci-spec refuses a whole index if one entry lacks a field,
+/// even if that entry is not chosen.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct Entry {
@@ -41,7 +41,7 @@ pub(crate) struct Entry {
     annotations: BTreeMap<String, Option<String>>,
 }
 
-/// What an entry is for.
+/// The platform of an entry.
 #[derive(Debug, Clone, Default, Deserialize)]
 #[serde(default)]
 struct EntryPlatform {
@@ -53,16 +53,16 @@ struct EntryPlatform {
     variant: String,
 }
 
-/// An entry whose platform suits.
+/// An entry whose platform is acceptable.
 struct Fit<'a> {
-    /// How well, lower being better.
+    /// The rank of the platform; the lowest one is the best.
     rank: u32,
     blob: BlobRef,
     entry: &'a Entry,
 }
 
 impl Entry {
-    /// The entries of an index that can be understood.
+    /// Returns the valid entries of an index.
     pub(crate) fn all(index: &mut Value) -> Vec<Self> {
         respell_each(index, "manifests", &DESCRIPTOR);
         let mut entries = index.get("manifests").and_then(Value::as_array).cloned().unwrap_or_default();
@@ -76,24 +76,25 @@ impl Entry {
         Some(BlobRef { digest: Digest::parse(&self.digest).ok()?, size: self.size? })
     }
 
-    /// The name in the layout (image-spec, annotations.md).
+    /// The name in a layout (image-spec, annotations.md).
     fn name(&self) -> Option<&str> {
         self.annotations.get("org.opencontainers.image.ref.name")?.as_deref()
     }
 
-    /// Whether this is the image of a name. containerd and `docker save` write the whole reference beside a short name, and an image
-    /// without any name can be told by its digest.
+    /// Whether this entry is the image of a name. containerd and `docker save` write the full
+    /// reference in addition to a short name, and an image without a name can be selected by its
+    /// digest.
     fn is_called(&self, name: &str) -> bool {
         let whole = self.annotations.get("io.containerd.image.name").and_then(Option::as_deref);
         self.name() == Some(name) || whole == Some(name) || self.digest == name
     }
 
-    /// What [`Self::is_called`] knows it by.
+    /// The name or digest by which [`Self::is_called`] recognizes the entry.
     fn handle(&self) -> &str {
         self.name().unwrap_or(&self.digest)
     }
 
-    /// Whether it is about an image and none itself: an attestation, a signature, a list of components.
+    /// Whether the entry is not an image but describes one: an attestation, a signature or an SBOM.
     fn is_companion(&self) -> bool {
         let cosign = self.annotations.get("kind").and_then(Option::as_deref).unwrap_or_default();
         let cosign = cosign.strip_prefix("dev.cosignproject.cosign/");
@@ -105,10 +106,10 @@ impl Entry {
     }
 }
 
-/// The best entry for `platform`; the first one among equals.
+/// Returns the best entry for `platform`; the first one among equals.
 ///
 /// # Errors
-/// When there is none, or it would have to be chosen between several images.
+/// Returns an error if no entry is acceptable, or if several images are.
 pub(crate) fn select(all: &[Entry], pick: Pick<'_>, platform: &Platform) -> Result<BlobRef> {
     let mut entries: Vec<&Entry> = all.iter().filter(|entry| !entry.is_companion()).collect();
     if let Pick::Named(name) = pick {
@@ -132,14 +133,14 @@ pub(crate) fn select(all: &[Entry], pick: Pick<'_>, platform: &Platform) -> Resu
     bail!("there is no image for {platform}; there are: {seen}")
 }
 
-/// Whether an entry is said to be a manifest, and not another index.
+/// Whether the index says that an entry is a manifest, and not another index.
 pub(crate) fn is_manifest(all: &[Entry], wanted: &BlobRef) -> bool {
     let mut same = all.iter().filter(|entry| entry.digest == wanted.digest.to_string());
     same.any(|entry| [OCI_MANIFEST, DOCKER_MANIFEST].contains(&entry.media_type.as_str()))
 }
 
-/// Whether entries are several images, and not one image for several platforms: they differ in their names, or are for the very same
-/// platform.
+/// Whether the entries are several images instead of one image for several platforms: their names
+/// differ, or two of them are for the same platform.
 fn are_several(fits: &[Fit<'_>]) -> bool {
     fits.iter().enumerate().any(|(at, one)| {
         let mut others = fits.iter().skip(at + 1).filter(|other| other.blob.digest != one.blob.digest);
@@ -147,7 +148,7 @@ fn are_several(fits: &[Fit<'_>]) -> bool {
     })
 }
 
-/// What entries are known by, for a message.
+/// Returns the names or digests of entries, for a message.
 fn handles(entries: &[&Entry]) -> String {
     let mut handles: Vec<&str> = entries.iter().map(|entry| entry.handle()).collect();
     handles.sort_unstable();
@@ -155,12 +156,13 @@ fn handles(entries: &[&Entry]) -> String {
     if handles.is_empty() { "none".to_owned() } else { handles.join(", ") }
 }
 
-/// Whether an entry is an image for `platform`. What it is for instead goes into `seen`.
+/// Returns an entry if it is an image for `platform`; otherwise, its platform is added to `seen`.
 fn fit<'a>(entry: &'a Entry, platform: &Platform, seen: &mut Vec<String>) -> Option<Fit<'a>> {
-    /// Worse than any platform that fits, better than nothing: an entry that does not say what it is for.
+    /// The rank of an entry without a platform: worse than any acceptable platform, better than no
+    /// entry.
     const UNSAID: u32 = u32::MAX;
     let blob = entry.blob()?;
-    // Without a type, the document itself tells what it is.
+    // An entry without a media type is accepted, because the document itself has a type.
     if !(entry.media_type.is_empty() || ACCEPTED.contains(&entry.media_type.as_str())) {
         return None;
     }
@@ -205,7 +207,7 @@ mod tests {
         Platform { architecture: parts.next().unwrap(), variant: parts.next() }
     }
 
-    /// The digit that the digest of the chosen entry is made of.
+    /// Returns the digit that the digest of the chosen entry consists of.
     fn chosen(entries: &[Value], pick: Pick<'_>, on: &str) -> Result<char> {
         let found = select(&Entry::all(&mut json!({"manifests": entries})), pick, &platform(on))?;
         Ok(found.digest.hex().chars().next().unwrap())
@@ -217,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn selection() {
+    fn the_best_platform_is_selected() {
         for (platforms, architecture, want) in [
             (&["windows/amd64", "linux/arm64", "linux/amd64"][..], "amd64", 2),
             (&["unknown/unknown", "linux/amd64"], "amd64", 1),
@@ -250,9 +252,9 @@ mod tests {
         assert!(selected(&[], "amd64").is_err());
     }
 
-    /// An entry that lacks a field is passed over, and does not spoil the others.
+    /// An entry that lacks a field is skipped, and the other entries are used.
     #[test]
-    fn odd_entries() {
+    fn malformed_entries_are_skipped() {
         let whole = entry("linux/amd64", '1');
         let digest = format!("sha256:{}", "2".repeat(64));
         for odd in [
@@ -283,9 +285,10 @@ mod tests {
         value
     }
 
-    /// A layout with several images is refused unless one of them is named; one image for several platforms is one image.
+    /// A layout with several images is refused unless one of them is named; one image for several
+    /// platforms counts as one.
     #[test]
-    fn several_images() {
+    fn several_images_need_a_name() {
         let pair = |one: (&str, &str), other: (&str, &str)| [named(one.0, one.1, '1'), named(other.0, other.1, '2')];
         for (entries, want) in [
             (pair(("a", "linux/amd64"), ("a", "linux/arm64")), '1'),
@@ -320,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn whole_names_and_companions() {
+    fn full_names_select_and_companions_are_no_images() {
         let mut saved = named("1", "", '1');
         saved["annotations"]["io.containerd.image.name"] = "docker.io/library/app:1".into();
         let mut other = named("1", "", '2');

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! From an index or manifest to the one manifest of this machine's platform.
+//! Follows an index or manifest to the one manifest for the requested platform.
 //!
-//! Indexes may be nested and may hold attestations, which are no images. What is fetched is checked against the digest
-//! that announced it. Must not know where documents come from.
+//! Indexes may be nested and may contain attestations, which are not images. Each fetched document
+//! is checked against the digest that named it. This module must not know where documents come
+//! from.
 
 mod index;
 mod platform;
@@ -19,13 +20,13 @@ use crate::image::source::Source;
 use crate::image::source::json::{only, respell};
 use crate::image::store::digest::Digest;
 
-/// Largest manifest or index, as registries themselves limit it.
+/// Maximum size in bytes of a manifest or index, which is also the limit of registries.
 pub const MAX_MANIFEST: u64 = 4 << 20;
-/// Largest image configuration.
+/// Maximum size in bytes of an image configuration.
 pub const MAX_CONFIG: u64 = 8 << 20;
-/// Layers of one image; overlayfs and Docker stop at 127.
+/// Maximum number of layers of an image; overlayfs and Docker stop at 127.
 pub const MAX_LAYERS: usize = 128;
-/// Indexes inside indexes.
+/// Maximum nesting of indexes.
 const MAX_NESTING: u32 = 4;
 
 const OCI_MANIFEST: &str = "application/vnd.oci.image.manifest.v1+json";
@@ -35,27 +36,29 @@ const DOCKER_LIST: &str = "application/vnd.docker.distribution.manifest.list.v2+
 const OCI_CONFIG: &str = "application/vnd.oci.image.config.v1+json";
 const DOCKER_CONFIG: &str = "application/vnd.docker.container.image.v1+json";
 
-/// What may come back when a manifest is asked for.
+/// The media types that are accepted in response to a request for a manifest.
 pub const ACCEPTED: [&str; 4] = [OCI_MANIFEST, OCI_INDEX, DOCKER_MANIFEST, DOCKER_LIST];
 
 /// The keys of a descriptor (image-spec, descriptor.md).
 const DESCRIPTOR: [&str; 6] = ["mediaType", "artifactType", "digest", "size", "platform", "annotations"];
 
-/// The manifest that was chosen, and its digest.
+/// The chosen manifest and its address.
 #[derive(Debug)]
 pub struct Chosen {
-    /// The document.
+    /// The manifest.
     pub manifest: ImageManifest,
-    /// What it is addressed by.
+    /// The address of the image.
     pub address: Address,
 }
 
-/// What an image is addressed by.
+/// The digests that address an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Address {
-    /// The digest of its manifest for one platform; of its configuration or archive where it has no manifest.
+    /// The digest of the manifest for one platform. For a source without manifests, it is the
+    /// digest of the configuration or of the archive.
     pub digest: Digest,
-    /// The digest of the index that its name stands for, which is the same for all platforms.
+    /// The digest of the index, which is the same for all platforms; `None` if the name does not
+    /// stand for an index.
     pub index: Option<Digest>,
 }
 
@@ -66,33 +69,33 @@ impl From<Digest> for Address {
 }
 
 impl Address {
-    /// The digest by which machines of all platforms can ask for the image.
+    /// Returns the digest by which machines of all platforms can request the image.
     #[must_use]
     pub fn shared(&self) -> &Digest {
         self.index.as_ref().unwrap_or(&self.digest)
     }
 }
 
-/// A descriptor's digest and size, checked for form.
+/// The digest and the size of a descriptor, with a valid digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BlobRef {
-    /// Digest of the content.
+    /// The digest of the content.
     pub digest: Digest,
-    /// Its exact length.
+    /// The exact size in bytes.
     pub size: u64,
 }
 
 impl BlobRef {
-    /// Takes digest and size from a descriptor.
+    /// Takes the digest and the size from a descriptor.
     ///
     /// # Errors
-    /// When the digest is not one we can verify.
+    /// Returns an error if the digest is invalid or of an unsupported algorithm.
     pub fn of(descriptor: &Descriptor) -> Result<Self> {
         Ok(Self { digest: Digest::parse(descriptor.digest().as_ref())?, size: descriptor.size() })
     }
 }
 
-/// Enough of a document to tell what it is.
+/// The fields that determine the kind of a document.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Probe {
@@ -102,10 +105,11 @@ struct Probe {
     layers: Option<serde::de::IgnoredAny>,
 }
 
-/// Follows indexes from the source's top document to a manifest for `platform`.
+/// Follows indexes from the top document of the source to a manifest for `platform`.
 ///
 /// # Errors
-/// When there is none, or a document is malformed, too large or not what its digest says.
+/// Returns an error if there is no such manifest, or if a document is malformed, too large or does
+/// not match its digest.
 pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
     match descend(source, platform, false)? {
         Found::Manifest(chosen) => Ok(*chosen),
@@ -113,10 +117,11 @@ pub fn choose(source: &mut dyn Source, platform: &Platform) -> Result<Chosen> {
     }
 }
 
-/// What the image for `platform` is addressed by. Where an index names its manifest, the manifest itself is not read.
+/// Returns the address of the image for `platform`. The manifest is not read if an index has its
+/// digest.
 ///
 /// # Errors
-/// As for [`choose`].
+/// The same errors as those of [`choose`].
 pub fn latest(source: &mut dyn Source, platform: &Platform) -> Result<Address> {
     Ok(match descend(source, platform, true)? {
         Found::Manifest(chosen) => chosen.address,
@@ -124,14 +129,14 @@ pub fn latest(source: &mut dyn Source, platform: &Platform) -> Result<Address> {
     })
 }
 
-/// Where an index has led to.
+/// The result of following indexes.
 enum Found {
     Manifest(Box<Chosen>),
-    /// An index names a manifest that is addressed so.
+    /// The address of a manifest that was not read.
     Named(Address),
 }
 
-/// Follows indexes to a manifest, or to the name of one if that is enough.
+/// Follows indexes to a manifest, or only to its address if `name_is_enough`.
 fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -> Result<Found> {
     let mut bytes = source.top()?;
     let mut outermost = None;
@@ -147,7 +152,7 @@ fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -
             Some(OCI_INDEX | DOCKER_LIST) => true,
             Some(OCI_MANIFEST | DOCKER_MANIFEST) => false,
             Some(other) => bail!("`{other}` is neither an image manifest nor an index"),
-            // The field is optional in both (image-spec manifest.md).
+            // The media type is optional in both kinds of documents (image-spec, manifest.md).
             None if probe.manifests.is_some() && probe.layers.is_none() => true,
             None if probe.layers.is_some() && probe.manifests.is_none() => false,
             None if probe.schema_version == Some(1) => bail!("manifests of schema version 1 are not supported"),
@@ -162,7 +167,8 @@ fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -
                 address: Address { digest: Digest::of(&bytes), index: outermost },
             })));
         }
-        // The index of a layout is about everything in the layout, and changes with any of it.
+        // The index of a layout covers everything in the layout and changes with any part of it, so
+        // its digest does not address an image.
         if outermost.is_none() && (level > 0 || source.pick() == Pick::Any) {
             outermost = Some(Digest::of(&bytes));
         }
@@ -180,8 +186,8 @@ fn descend(source: &mut dyn Source, platform: &Platform, name_is_enough: bool) -
     bail!("the index is nested more than {MAX_NESTING} times")
 }
 
-/// Leaves of a manifest what is read of it. oci-spec's types refuse a whole manifest for one field that they do not know in that form,
-/// such as an annotation that is `null`.
+/// Keeps only the fields of a manifest that are used. The types of oci-spec refuse a whole manifest
+/// for one field of unexpected form, such as an annotation that is `null`.
 fn reduce(manifest: &mut Value) {
     let needed = ["mediaType", "digest", "size"];
     only(manifest, &["schemaVersion", "mediaType", "config", "layers"]);
@@ -195,7 +201,7 @@ fn reduce(manifest: &mut Value) {
     }
 }
 
-/// Refuses manifests of things that are not container images.
+/// Refuses manifests of artifacts that are not container images.
 fn check(manifest: &ImageManifest) -> Result<()> {
     let config = manifest.config().media_type().to_string();
     if config != OCI_CONFIG && config != DOCKER_CONFIG {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The platform an image is chosen for, and which other variants of a processor suit it. Pure.
+//! The platform for which an image is chosen, and the variants of a processor that are acceptable
+//! for it. Pure.
 
 use std::fmt;
 
@@ -8,17 +9,17 @@ use anyhow::{Result, bail};
 use crate::config::values::source::{PlatformSetting, processor};
 use crate::image::kind::imageconfig::ImageConfig;
 
-/// A processor, in the spelling of Go, which images use. The operating system is always Linux.
+/// A processor in the spelling of Go, which images use. The operating system is always Linux.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Platform {
-    /// `amd64`, `arm64`, ...
+    /// The architecture, such as `amd64` or `arm64`.
     pub architecture: String,
-    /// The variant that was asked for; without, the best one that runs everywhere.
+    /// The requested variant; `None` requests the best variant that runs on every machine.
     pub variant: Option<String>,
 }
 
 impl Platform {
-    /// This machine.
+    /// Returns the platform of this machine.
     #[must_use]
     pub fn host() -> Self {
         let architecture = match (std::env::consts::ARCH, cfg!(target_endian = "little")) {
@@ -34,7 +35,7 @@ impl Platform {
         Self { architecture: architecture.to_owned(), variant: None }
     }
 
-    /// This machine, but for what was asked for.
+    /// Returns the platform of a setting; the default is the architecture of this machine.
     #[must_use]
     pub fn of(setting: &PlatformSetting) -> Self {
         let host = Self::host();
@@ -44,7 +45,8 @@ impl Platform {
         }
     }
 
-    /// How well a variant of this architecture suits, lower being better; `None` if it may not run here.
+    /// Returns the rank of a variant of this architecture, the lowest being the best, or `None` if
+    /// the variant might not run.
     pub(crate) fn variant_rank(&self, variant: &str) -> Option<u32> {
         if let Some(wanted) = &self.variant {
             return match (self.version(wanted), self.version(variant)) {
@@ -61,8 +63,8 @@ impl Platform {
         }
     }
 
-    /// The version that a variant of this architecture stands for, and what a variant that is not named stands for
-    /// (containerd, platforms/database.go).
+    /// Returns the version that a variant of this architecture stands for. An empty variant stands
+    /// for the default one (containerd, platforms/database.go).
     fn version(&self, variant: &str) -> Option<Version> {
         let usual = match self.architecture.as_str() {
             "amd64" => "v1",
@@ -75,10 +77,10 @@ impl Platform {
         Some(Version { major: major.parse().ok()?, minor: minor.parse().ok()? })
     }
 
-    /// Makes sure that an image is for this platform; one that does not say is taken.
+    /// Checks that an image is for this platform. An image without a platform is accepted.
     ///
     /// # Errors
-    /// When it says that it is for another one.
+    /// Returns an error if the image is for another platform.
     pub fn check(&self, config: &ImageConfig) -> Result<()> {
         let elsewhere = |found: &str, here: &str| !found.is_empty() && found != here;
         let (architecture, _) = processor(&config.architecture, "");
@@ -96,7 +98,7 @@ impl fmt::Display for Platform {
     }
 }
 
-/// A version of a processor's instructions: `v3`, `v8.2`.
+/// A version of a processor's instruction set, such as `v3` or `v8.2`.
 #[derive(Debug, Clone, Copy)]
 struct Version {
     major: u8,
@@ -104,15 +106,16 @@ struct Version {
 }
 
 impl Version {
-    /// How far a version is behind this one; `None` if its programs may not run on a processor of this one. Programs for an earlier
-    /// version run on a later one (containerd, platforms/compare.go).
+    /// Returns the distance of `found` to this version, or `None` if programs for `found` might not
+    /// run. Programs for an earlier version run on a later one (containerd, platforms/compare.go).
     fn runs(self, found: Self) -> Option<u32> {
         let behind = self.major.checked_sub(found.major)?;
         let extensions = self.extensions().checked_sub(found.extensions())?;
         Some(u32::from(behind) * 10 + extensions)
     }
 
-    /// Armv9.N has all that Armv8.(N+5) has (Arm Architecture Reference Manual, "Armv9 architecture extensions").
+    /// Armv9.N has all extensions of Armv8.(N+5) (Arm Architecture Reference Manual, "Armv9
+    /// architecture extensions").
     fn extensions(self) -> u32 {
         u32::from(self.minor) + 5 * u32::from(self.major.saturating_sub(8))
     }
@@ -123,9 +126,9 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
-    /// What a processor runs, the best first, and what it does not run.
+    /// The variants that a platform runs, the best one first, and variants that it does not run.
     #[test]
-    fn variants() {
+    fn variants_are_ranked_and_incompatible_ones_refused() {
         for (platform, good, bad) in [
             ("arm/v7", &["v7", "v6", "v5"][..], &["v8", "x"][..]),
             ("arm/v7", &["", "v6"], &[]),

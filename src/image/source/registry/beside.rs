@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! What is attached to images in a registry. It is asked for where the image came from: a mirror that has the image has its
-//! signatures, too, or the image is not accepted.
+//! Reads the attachments of images in a registry. Attachments are requested only from the endpoint
+//! that delivered the image: a mirror that has the image must also have its signatures, or the
+//! image is not accepted.
 
 use std::sync::atomic::Ordering;
 
@@ -12,7 +13,7 @@ use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
 use crate::image::store::digest::Digest;
 use crate::image::trust::attached::{MAX_ATTACHMENT, Shelf};
 
-/// A registry whose image is known by now.
+/// A registry whose image has been identified.
 pub struct Beside<'r, 'a>(pub &'r Registry<'a>);
 
 impl<'a> Beside<'_, 'a> {
@@ -41,7 +42,8 @@ impl Shelf for Beside<'_, '_> {
     }
 
     fn referrers(&mut self, digest: &Digest) -> Result<Option<Vec<u8>>> {
-        // A registry of before this request was specified may answer in many ways; the fallback tag is asked for then.
+        // A registry that predates this request may answer it in many ways, so any invalid answer
+        // leads to the fallback tag.
         let answer = self.maybe(&format!("referrers/{digest}"), MAX_MANIFEST).ok().flatten();
         Ok(answer.filter(|bytes| serde_json::from_slice::<serde_json::Value>(bytes).is_ok()))
     }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Who we are to a registry: `auth.json` files (containers-auth.json(5)) and their places.
+//! Finds credentials for a registry in `auth.json` files (containers-auth.json(5)).
 //!
-//! Must not print what it finds.
+//! This module must not print credentials.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,17 +16,17 @@ use crate::config::values::access::Access;
 use crate::image::source::json::respell;
 use crate::image::store::digest::read_limited;
 
-/// Larger files were not written by a login.
+/// Maximum size of a credentials file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What to show a registry.
+/// The credentials for a registry.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Credentials {
-    /// Nothing.
+    /// Anonymous access.
     Anonymous,
-    /// User name and password.
+    /// A user name and a password.
     Password(String, String),
-    /// A refresh token of the registry's token service.
+    /// A refresh token for the token service of the registry.
     IdentityToken(String),
 }
 
@@ -57,10 +57,12 @@ struct Entry {
     identitytoken: Option<String>,
 }
 
-/// Finds the credentials for a repository. `own` are settings of the image's; a mirror gets none of those.
+/// Finds the credentials for a repository. `own` has the settings of the image, which a mirror does
+/// not get.
 ///
 /// # Errors
-/// When a file that is there cannot be read or understood, or leaves the matter to a helper program.
+/// Returns an error if an existing file cannot be read or parsed, or if it delegates to a
+/// credential helper.
 pub fn find(registry: &str, repository: &str, own: Option<&Access>) -> Result<Credentials> {
     if let Some((user, password)) = own.and_then(|access| access.credentials.clone()) {
         return Ok(Credentials::Password(user, password));
@@ -98,7 +100,7 @@ fn read(path: &Path, registry: &str, repository: &str) -> Result<Option<Credenti
 }
 
 fn lookup(bytes: &[u8], registry: &str, repository: &str) -> Result<Option<Credentials>> {
-    // The parser's own message would quote from the file.
+    // The message of the parser would quote from the file.
     let mut document: Value = serde_json::from_slice(bytes)
         .map_err(|error| anyhow!("the file is malformed at line {}, column {}", error.line(), error.column()))?;
     respell(&mut document, &["auths", "credHelpers"]);
@@ -111,7 +113,7 @@ fn lookup(bytes: &[u8], registry: &str, repository: &str) -> Result<Option<Crede
     let file: AuthFile = serde_json::from_value(document)
         .map_err(|_| anyhow!("`auths` and `credHelpers` do not have the form of containers-auth.json(5)"))?;
     let entries: BTreeMap<String, &Entry> = file.auths.iter().map(|(key, entry)| (plain(key), entry)).collect();
-    // The longest key counts: HOST/a/b, HOST/a, HOST.
+    // The longest matching key takes precedence: HOST/a/b, HOST/a, HOST.
     let mut key = format!("{registry}/{repository}");
     loop {
         if let Some(entry) = entries.get(&key)
@@ -128,7 +130,7 @@ fn lookup(bytes: &[u8], registry: &str, repository: &str) -> Result<Option<Crede
     Ok(None)
 }
 
-/// Docker's older files have URLs for keys, and a name of its own for its registry.
+/// Normalizes a key. Older files of Docker have URLs as keys, and a special name for Docker Hub.
 fn plain(key: &str) -> String {
     let rest = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
     let rest = if rest == key { rest } else { rest.split('/').next().unwrap_or_default() };
@@ -160,7 +162,7 @@ mod tests {
     }
 
     #[test]
-    fn the_longest_key_counts() {
+    fn the_entry_with_the_longest_key_is_used() {
         let file = serde_json::json!({
             "auths": {
                 "l.io:5": {"auth": auth("host:1")}, "l.io:5/team": {"auth": auth("team:2:3")},
@@ -192,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn broken_files_give_nothing_away() {
+    fn errors_and_debug_output_show_no_credentials() {
         for bad in [r#"{"auths": "hunter2"}"#, r#"{"auths": {"a": {"auth": "hunter2!"}}}"#, "hunter2"] {
             let error = format!("{:#}", lookup(bad.as_bytes(), "a", "b").unwrap_err());
             assert!(!error.contains("hunter2"), "{error}");
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn settings_of_the_image_come_first() {
+    fn settings_of_the_image_override_the_default_files() {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("auth.json");
         let text = serde_json::json!({"auths": {"r.io": {"auth": auth("file:f")}}}).to_string();
@@ -210,7 +212,7 @@ mod tests {
         let mut access = Access { auth_file: Some(path.to_str().unwrap().into()), ..Access::default() };
         let of = |access: &Access, host| find(host, "a", Some(access)).unwrap();
         assert_eq!(of(&access, "r.io"), Credentials::Password("file".into(), "f".into()));
-        // A file that was named is the only one.
+        // A file that the image names is the only file that is read.
         assert_eq!(of(&access, "other.io"), Credentials::Anonymous);
         access.credentials = Some(("me".into(), "m".into()));
         assert_eq!(of(&access, "r.io"), Credentials::Password("me".into(), "m".into()));

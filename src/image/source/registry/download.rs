@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! One blob from a registry to a file: hashed and counted as it comes, taken up again where it broke off.
+//! Downloads one blob from a registry to a file. The blob is hashed and counted while it arrives,
+//! and an interrupted download is resumed.
 
 use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
@@ -13,8 +14,8 @@ use super::transport::{Failure, Transport, connection};
 use crate::image::source::manifest::BlobRef;
 use crate::image::store::digest::Hasher;
 
-/// What must have come for a broken connection not to count as a failure: a registry that sends a little each time
-/// does not keep an import busy for ever.
+/// Number of bytes that must arrive for a broken connection not to count as a failure, so that a
+/// registry that sends only a little each time cannot keep an import busy forever.
 const PROGRESS: u64 = 1 << 20;
 
 struct Partial<'a> {
@@ -33,10 +34,12 @@ impl Partial<'_> {
     }
 }
 
-/// Downloads a blob to `file`, telling `growth` how far it is; the blob is verified in the end.
+/// Downloads a blob to `file`, and reports the progress to `growth`. The blob is verified at the
+/// end.
 ///
 /// # Errors
-/// When it cannot be had, is not what it should be, or `stop` is set.
+/// Returns an error if the blob cannot be downloaded, does not match its digest or size, or if
+/// `stop` is set.
 pub async fn download(
     from: &Transport<'_>,
     wanted: &BlobRef,
@@ -85,7 +88,7 @@ async fn attempt(
         let range = answer.headers().get(header::CONTENT_RANGE).and_then(|value| value.to_str().ok());
         let goes_on = range.is_some_and(|range| range.starts_with(&format!("bytes {}-", partial.done)));
         if answer.status() != StatusCode::PARTIAL_CONTENT || !goes_on {
-            // The registry does not do ranges: once more from the beginning.
+            // The registry does not support ranges, so the download starts from the beginning.
             partial.start_over()?;
             if answer.status() == StatusCode::PARTIAL_CONTENT {
                 return Err(Failure::Passing(anyhow!("the registry sent another part than was asked for"), None));

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Registries: manifests and blobs over HTTPS, from the registry itself or a mirror of it, and over plain HTTP only on
-//! this machine's own loopback addresses and where the configuration says so.
+//! Reads manifests and blobs from a registry or its mirrors over HTTPS. Plain HTTP is used only on
+//! loopback addresses of this machine and where the configuration says so.
 //!
-//! oci-client provides references. The requests are ours (`transport`, `tokens`, `proxy`), on the HTTP client that oci-client
-//! is built on: oci-client reads a manifest of any size into memory, does not go on with a download that broke off, does not
-//! wait as `Retry-After` says, does not ask for a new token when one expires, reads the first challenge of a registry only,
-//! and leaves redirects and proxies to defaults. Blobs go through a content-addressed cache and are verified on the way in and each
-//! time they are taken from it. A layer is handed out while it comes, unless there is another endpoint to turn to if it
-//! turns out to be a wrong one. Must not trust anything a registry says about what it sends.
+//! oci-client provides references. The requests are implemented here (`transport`, `tokens`,
+//! `proxy`), with the HTTP client that oci-client uses, because oci-client reads manifests of any
+//! size into memory, does not resume interrupted downloads, ignores `Retry-After`, does not renew
+//! an expired token, reads only the first challenge of a registry, and leaves redirects and proxies
+//! to defaults. Blobs pass through a content-addressed cache and are verified when they are stored
+//! and each time they are used. A layer is passed on while it is downloading, unless another
+//! endpoint remains that could replace a wrong one. This module must not trust what a registry says
+//! about its data.
 
 mod beside;
 mod credentials;
@@ -48,15 +50,16 @@ use crate::rootdir::tree::start_writing;
 /// One image in a registry.
 pub struct Registry<'a> {
     runtime: tokio::runtime::Runtime,
-    /// The mirrors and, last, the registry itself.
+    /// The mirrors, followed by the registry itself.
     endpoints: Vec<Transport<'a>>,
-    /// Which of them is asked; those before it have failed.
+    /// The index of the endpoint that is asked. The endpoints before it have failed.
     current: AtomicUsize,
-    /// The digest the user asked for.
+    /// The digest that the reference names.
     pinned: Option<Digest>,
-    /// Verified blobs, by digest.
+    /// The directory of verified blobs, named by digest.
     cache: PathBuf,
-    /// Names of downloads: an image may have one layer twice.
+    /// The number of the next download. Downloads need unique names because an image may have a
+    /// layer twice.
     serial: AtomicUsize,
     around: Surroundings<'a>,
 }
@@ -68,11 +71,12 @@ impl std::fmt::Debug for Registry<'_> {
 }
 
 impl<'a> Registry<'a> {
-    /// Prepares to talk to the registry; does not talk to it yet. The cache and the scratch directory are on one file
-    /// system.
+    /// Prepares requests to the registry without sending one. The cache and the scratch directory
+    /// must be on the same file system.
     ///
     /// # Errors
-    /// When credentials or certificates cannot be read, or there are no certificates to trust.
+    /// Returns an error if credentials or certificates cannot be read, or if there is no
+    /// certificate to trust.
     pub fn open(parts: &RegistryRef, around: Surroundings<'a>) -> Result<Self> {
         let pinned = parts.digest.as_deref().map(Digest::parse).transpose()?;
         let reference = |host: &str| -> Result<Reference> {
@@ -104,7 +108,7 @@ impl<'a> Registry<'a> {
         })
     }
 
-    /// Asks the endpoints in turn, beginning with the one that answered last.
+    /// Sends a request to the current endpoint, and to the next ones if it fails.
     async fn ask<T>(&self, request: impl AsyncFn(&Transport<'a>) -> Result<T>) -> Result<T> {
         loop {
             let at = self.current.load(Ordering::Relaxed);
@@ -114,7 +118,8 @@ impl<'a> Registry<'a> {
                     self.around
                         .progress
                         .warning(&format!("mirror {}: {error:#}; going on without it", endpoint.host()));
-                    // Of several downloads that fail together, one moves on for all.
+                    // If several downloads fail together, only one of them moves on to the next
+                    // endpoint.
                     let _ = self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
                 }
                 result => return result,
@@ -128,20 +133,21 @@ impl<'a> Registry<'a> {
         let mut blob = Blob::whole(file).ok()?;
         match blob.verify(wanted) {
             Ok(()) => {
-                // What was used last is removed last.
+                // The modification time records the last use, by which the cache is pruned.
                 let _ = blob.touch();
                 Some(blob)
             }
             Err(error) => {
                 self.around.progress.warning(&format!("cache: {error}; fetching it again"));
-                // Renaming the new one over it does as well.
+                // If this fails, the rename of the new download replaces the file.
                 let _ = std::fs::remove_file(&path);
                 None
             }
         }
     }
 
-    /// A verified blob. If it is the last endpoint that sends it, `begun` gets it before, unverified.
+    /// Returns a verified blob. If the last endpoint sends it, `begun` gets the unverified blob
+    /// when the download starts.
     async fn fetch(&self, wanted: &BlobRef, stop: &AtomicBool, begun: &dyn Fn(Blob)) -> Result<Blob> {
         if let Some(blob) = self.cached(wanted) {
             return Ok(blob);
@@ -166,8 +172,9 @@ impl<'a> Registry<'a> {
         })
         .await
         .with_context(|| format!("fetching blob {}", wanted.digest))?;
-        // Not synced: what a power cut leaves of it in the cache is found damaged and fetched again. But the disk may begin:
-        // the image that is unpacked from it is synced, and this with it.
+        // The file is not synced, because a file that a power cut damages in the cache is detected
+        // and fetched again. But writing starts now, because the later sync of the unpacked image
+        // includes this file.
         start_writing(&file);
         std::fs::rename(&path, self.cache.join(wanted.digest.hex())).context("moving the download to the cache")?;
         growing.complete();
@@ -210,7 +217,7 @@ impl Source for Registry<'_> {
         gather(&mut Beside(self), digest, form)
     }
 
-    /// Three downloads at a time, on a thread of their own, ahead of `take`.
+    /// Three downloads run at a time in a separate thread, ahead of `take`.
     fn blobs(&mut self, wanted: &[BlobRef], take: &mut dyn FnMut(usize, Blob) -> Result<()>) -> Result<()> {
         let stop = AtomicBool::new(false);
         let next = AtomicUsize::new(0);
@@ -243,15 +250,15 @@ impl Source for Registry<'_> {
     }
 }
 
-/// What a download tells.
+/// A message of a download.
 enum Arrival {
-    /// Its first bytes can be read.
+    /// The first bytes can be read.
     Begun(Blob),
-    /// All of it is there, verified, or will never be.
+    /// The download has ended: the blob is complete and verified, or the download has failed.
     Ended(Result<Blob>),
 }
 
-/// What has come and was not asked for yet.
+/// The messages that have arrived and are not processed yet.
 struct Arrivals<'a> {
     receiver: &'a mpsc::Receiver<(usize, Arrival)>,
     begun: BTreeMap<usize, Blob>,
@@ -259,7 +266,7 @@ struct Arrivals<'a> {
 }
 
 impl Arrivals<'_> {
-    /// Waits for the next piece of news. The first failure that comes counts.
+    /// Waits for the next message. The first failure that arrives is returned.
     fn next(&mut self) -> Result<()> {
         match self.receiver.recv().context("the downloads ended early")? {
             (number, Arrival::Begun(blob)) => drop(self.begun.insert(number, blob)),
@@ -269,7 +276,7 @@ impl Arrivals<'_> {
     }
 }
 
-/// Brings what comes in any order into order.
+/// Passes the blobs to `take` in order, although they arrive in any order.
 fn in_order(
     receiver: &mpsc::Receiver<(usize, Arrival)>,
     count: usize,
@@ -278,7 +285,7 @@ fn in_order(
     let mut arrivals = Arrivals { receiver, begun: BTreeMap::new(), ended: BTreeMap::new() };
     for number in 0..count {
         let blob = loop {
-            // One that has ended does not have to be waited for any more.
+            // A complete blob takes precedence over its partial file.
             let (ended, begun) = (arrivals.ended.remove(&number), arrivals.begun.remove(&number));
             if let Some(blob) = ended.or(begun) {
                 break blob;
@@ -287,7 +294,8 @@ fn in_order(
         };
         let growth: Option<Arc<Growth>> = blob.growth().cloned();
         take(number, blob).or_else(|error| {
-            // What reads from a download fails with it; why the download failed is the reason to tell.
+            // Reading from a partial file fails when its download fails, so the error of the
+            // download is reported instead.
             while growth.as_ref().is_some_and(|growth| growth.failed()) {
                 arrivals.next()?;
             }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Which proxy a request goes through, by the variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and `NO_PROXY`.
+//! Selects the proxy of a request by the variables `HTTP_PROXY`, `HTTPS_PROXY`, `ALL_PROXY` and
+//! `NO_PROXY`.
 //!
-//! The rules are those of Go's HTTP client (golang.org/x/net/http/httpproxy), which docker, podman and skopeo use: a loopback
-//! address never goes through a proxy, and `NO_PROXY` is a list of `*`, `HOST`, `HOST:PORT`, `.DOMAIN`, `*.DOMAIN`, addresses and
-//! networks. The HTTP client's own rules lack the first of these, so a password for a registry on this machine would reach the
+//! The rules are those of Go's HTTP client (golang.org/x/net/http/httpproxy), which docker, podman
+//! and skopeo use: requests to a loopback address never go through a proxy, and `NO_PROXY` is a
+//! list of `*`, `HOST`, `HOST:PORT`, `.DOMAIN`, `*.DOMAIN`, addresses and networks. The rules of
+//! the HTTP client lack the first one, so a password for a registry on this machine would reach the
 //! proxy.
 
 use std::net::IpAddr;
@@ -25,14 +27,15 @@ pub struct Proxies {
 enum Exception {
     /// `*`: no request goes through a proxy.
     All,
-    /// A host name, with the names below it unless `only_below`, and a port if one is named.
+    /// A domain, optionally with a port. It covers the subdomains, and the domain itself if
+    /// `itself` is set.
     Name { domain: String, itself: bool, port: Option<u16> },
-    /// An address, or a network by its prefix length.
+    /// An address or a network with its prefix length, optionally with a port.
     Network { address: IpAddr, prefix: u8, port: Option<u16> },
 }
 
 impl Proxies {
-    /// Reads the variables; names in lower case come first, as for curl.
+    /// Reads the variables. Names in lower case take precedence, as in curl.
     pub fn from_environment() -> Self {
         Self::read(|name| std::env::var(name).ok())
     }
@@ -55,7 +58,7 @@ impl Proxies {
         }
     }
 
-    /// The proxy for a request to `url`; none where the request goes there directly.
+    /// Returns the proxy for a request to `url`, or `None` for a direct request.
     pub fn of(&self, url: &Url) -> Option<Url> {
         let proxy = if url.scheme() == "https" { &self.https } else { &self.http };
         let proxy = proxy.as_ref()?;
@@ -97,7 +100,7 @@ fn begins_alike(one: IpAddr, other: IpAddr, prefix: u8) -> bool {
     length == other_length && one & mask == other & mask
 }
 
-/// One entry of `NO_PROXY`; nothing for an empty one.
+/// Parses an entry of `NO_PROXY`. Returns `None` for an empty or invalid entry.
 fn exception(text: &str) -> Option<Exception> {
     let text = text.trim().to_ascii_lowercase();
     if text.is_empty() {
@@ -110,7 +113,7 @@ fn exception(text: &str) -> Option<Exception> {
         return Some(Exception::Network { address: address.parse().ok()?, prefix: prefix.parse().ok()?, port: None });
     }
     let (host, port) = match text.rsplit_once(':') {
-        // More than one colon without brackets is an address of IPv6 alone.
+        // A text with several colons and without brackets is an IPv6 address without a port.
         Some((host, port)) if !host.contains(':') || host.ends_with(']') => (host, port.parse().ok()),
         _ => (text.as_str(), None),
     };
@@ -135,7 +138,7 @@ mod tests {
     }
 
     #[test]
-    fn variables() {
+    fn variables_select_the_proxy_and_loopback_has_none() {
         for (variables, url, want) in [
             (&[("http_proxy", "http://p:1")][..], "http://a.example/x", Some("p")),
             (&[("HTTP_PROXY", "q:1"), ("http_proxy", "p:1")], "http://a.example/x", Some("p")),
@@ -161,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn exceptions() {
+    fn exceptions_of_no_proxy_are_direct() {
         for (no_proxy, url, direct) in [
             ("*", "http://a.example/", true),
             ("", "http://a.example/", false),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A registry that does what a test says: one image, and a script that may answer any request otherwise.
+//! A registry for tests with one image. A script may replace the answer to any request.
 //!
 //! Test code only.
 #![allow(clippy::unwrap_used)]
@@ -17,15 +17,15 @@ use crate::image::source::manifest::Platform;
 use crate::image::store::digest::Digest;
 use crate::image::testing::Archive;
 
-/// What a client sent.
+/// A request of a client.
 #[derive(Debug, Clone)]
 pub struct Asked {
     pub method: String,
-    /// Path and query.
+    /// The path with the query.
     pub path: String,
     pub headers: BTreeMap<String, String>,
     pub body: String,
-    /// How often the same method and path was asked for before.
+    /// The number of earlier requests with the same method and path.
     pub before: usize,
 }
 
@@ -35,13 +35,13 @@ impl Asked {
     }
 }
 
-/// What to send back.
+/// An answer.
 #[derive(Debug, Clone)]
 pub struct Reply {
     pub status: u16,
     pub headers: Vec<(String, String)>,
     pub body: Vec<u8>,
-    /// Breaks off after this many bytes of the body.
+    /// The number of bytes of the body after which the connection is closed.
     pub cut: Option<usize>,
 }
 
@@ -56,7 +56,7 @@ impl Reply {
     }
 }
 
-/// The image every scripted registry has: its documents and blobs by path.
+/// The documents and blobs of the image that every scripted registry has, by path.
 #[derive(Debug, Clone)]
 pub struct Content {
     pub files: BTreeMap<String, Vec<u8>>,
@@ -68,7 +68,8 @@ pub fn content() -> Content {
     let mut files = BTreeMap::new();
     let mut layers = Vec::new();
     let mut entries = Vec::new();
-    // Nothing compresses it, so that downloads have a size. The last layer is the first one again.
+    // The content cannot be compressed, so that downloads have a size. The last layer repeats the
+    // first one.
     for number in [0_u32, 1, 2, 0] {
         let mut state = number + 1;
         let noise: String = (0..200_000)
@@ -116,7 +117,7 @@ pub struct Scripted {
 }
 
 impl Scripted {
-    /// Serves the content, but for what `script` answers.
+    /// Serves the content; `script` may replace any answer.
     pub fn start(script: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let port = listener.local_addr().unwrap().port();
@@ -131,7 +132,7 @@ impl Scripted {
                 }
                 let (script, content, log) = (Arc::clone(&script), Arc::clone(&content), Arc::clone(&log));
                 std::thread::spawn(move || {
-                    // A client may go away at any time.
+                    // A client may disconnect at any time, so errors are ignored.
                     let _ = serve(&stream.unwrap(), &*script, &content, &log);
                 });
             }
@@ -143,7 +144,7 @@ impl Scripted {
         self.asked.lock().unwrap().clone()
     }
 
-    /// How often a path was asked for.
+    /// Returns the number of requests for a path.
     pub fn count(&self, path: &str) -> usize {
         self.asked().iter().filter(|asked| asked.path == path).count()
     }

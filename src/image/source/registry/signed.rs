@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Registries and the signatures of their images: where these are asked for, and what hostile answers come to.
+//! Tests of signatures in registries: the requests for them, and hostile answers.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::collections::BTreeMap;
@@ -20,7 +20,8 @@ use crate::image::trust::is_refusal;
 use crate::image::trust::tests::{key, payload, sign};
 use crate::image::{Imported, Request, Silent, Store, import};
 
-/// A world with a key, and what is attached to the image of the scripted registry: documents and blobs by path.
+/// A host with a key, and the attachments of the image in the scripted registry: documents and
+/// blobs by path.
 struct World {
     dir: tempfile::TempDir,
     files: BTreeMap<String, Vec<u8>>,
@@ -39,7 +40,7 @@ impl World {
         self.dir.path()
     }
 
-    /// A layer with a good signature of the image for a reference.
+    /// Creates a layer with a valid signature of the image for a reference.
     fn layer(&mut self, reference: &str) -> Value {
         let payload = payload(&content().manifest, reference);
         let signature = sign(self.path(), "k", payload.as_bytes(), "");
@@ -54,7 +55,7 @@ impl World {
         json!({"mediaType": media, "digest": digest.to_string(), "size": bytes.len()})
     }
 
-    /// Puts a document of attachments there, under its digest and perhaps a tag.
+    /// Adds a document with attachments under its digest, and under a tag if one is given.
     fn document(&mut self, tag: Option<&str>, document: &Value) -> Value {
         let bytes = document.to_string().into_bytes();
         let digest = Digest::of(&bytes);
@@ -66,8 +67,8 @@ impl World {
         described
     }
 
-    /// Serves this beside the image, but for what `script` answers, and imports the image. The reference that is to be signed is
-    /// `REFERENCE`.
+    /// Serves the attachments with the image, and imports the image. `script` may replace any
+    /// answer.
     fn import(
         &self,
         script: impl Fn(&Asked) -> Option<Reply> + Send + Sync + 'static,
@@ -99,7 +100,7 @@ fn tag(end: &str) -> String {
     format!("sha256-{}{end}", content().manifest.hex())
 }
 
-/// Nothing of the image but its manifest was asked for.
+/// Asserts that no layer of the image was requested.
 fn no_blob(registry: &Scripted) {
     let layers = content().layers;
     assert!(registry.asked().iter().all(|asked| !layers.iter().any(|layer| asked.path.ends_with(&layer.to_string()))));
@@ -108,11 +109,11 @@ fn no_blob(registry: &Scripted) {
 const GOOD: &str = "quay.io/team/app:1";
 
 #[test]
-fn where_signatures_are() {
-    if !root("signed::where_signatures_are") {
+fn signatures_are_found_by_tag_referrers_and_fallback_tag() {
+    if !root("signed::signatures_are_found_by_tag_referrers_and_fallback_tag") {
         return;
     }
-    // By cosign's tag: nothing else is asked for.
+    // With the tag of cosign, nothing else is requested.
     let mut world = World::new();
     let layer = world.layer(GOOD);
     world.document(Some(&tag(".sig")), &json!({"layers": [layer]}));
@@ -123,7 +124,7 @@ fn where_signatures_are() {
         ("/f:1", "VerifyKey=", "/k.pub")
     );
     assert!(registry.asked().iter().all(|asked| !asked.path.contains("referrers")));
-    // By the list of referrers, and by the tag that stands for it.
+    // With the list of referrers, and with the tag that replaces this list.
     for listed in [true, false] {
         let mut world = World::new();
         let layer = world.layer(GOOD);
@@ -137,7 +138,7 @@ fn where_signatures_are() {
             world.document(Some(&tag("")), &index);
         }
         let (found, registry) = world.import(move |asked| {
-            // A registry of before there were referrers.
+            // The answer of a registry without support for referrers.
             (!listed && asked.path.contains("referrers")).then(|| Reply::new(405, "no"))
         });
         assert_eq!(found.unwrap().image.accepted.len(), 1, "{listed}");
@@ -146,8 +147,8 @@ fn where_signatures_are() {
 }
 
 #[test]
-fn hostile_answers_are_no_signatures() {
-    if !root("signed::hostile_answers_are_no_signatures") {
+fn hostile_answers_are_not_accepted_as_signatures() {
+    if !root("signed::hostile_answers_are_not_accepted_as_signatures") {
         return;
     }
     let failed = |world: &World, script: fn(&Asked) -> Option<Reply>, refused: bool, want: &str| {
@@ -161,7 +162,7 @@ fn hostile_answers_are_no_signatures() {
         assert_eq!(left, [".locks"], "{want}");
     };
     failed(&World::new(), |_| None, true, "the image has no signature");
-    // A registry that fails is asked again, and is no registry without signatures.
+    // An error of a registry leads to a retry, and is not the same as an image without signatures.
     failed(
         &World::new(),
         |asked| asked.path.ends_with(".sig").then(|| Reply::new(500, "")),
@@ -179,13 +180,13 @@ fn hostile_answers_are_no_signatures() {
     failed(&world, |_| None, false, "more than 64 signatures");
     world.document(Some(&tag(".sig")), &json!({"layers": [with(layer.clone(), "size", json!(u64::MAX))]}));
     failed(&world, |_| None, false, "is larger than");
-    // Another content than its digest says.
+    // The content differs from the digest.
     world.document(Some(&tag(".sig")), &json!({"layers": [layer.clone()]}));
     let path = world.files.keys().find(|path| path.contains("/blobs/")).unwrap().clone();
     let bytes = world.files.insert(path.clone(), b"{}".to_vec()).unwrap();
     failed(&world, |_| None, false, "does not have the content its digest says");
     world.files.insert(path, bytes);
-    // A referrer of another image.
+    // The referrer refers to another image.
     world.files.retain(|path, _| !path.ends_with(".sig"));
     let subject = json!({"digest": Digest::of(b"other").to_string(), "size": 1});
     let described = world.document(None, &json!({"layers": [layer], "subject": subject}));

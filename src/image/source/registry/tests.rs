@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What registries do to their clients: authentication, redirects, expiry, throttling, broken connections, lies.
+//! Tests of what registries do to their clients: authentication, redirects, expired tokens,
+//! throttling, broken connections and wrong data.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing)]
 
 use std::fs;
@@ -32,7 +33,7 @@ struct World {
 impl World {
     fn new() -> Self {
         let dir = tempfile::tempdir().unwrap();
-        // Whoever runs the tests may be logged in somewhere.
+        // The user who runs the tests may be logged in to a registry.
         let auth = dir.path().join("auth.json");
         fs::write(&auth, "{}").unwrap();
         let auth_file = Some(auth.to_str().unwrap().to_owned());
@@ -78,7 +79,7 @@ fn layer(content: &Content, number: usize) -> String {
     format!("/v2/team/app/blobs/{}", content.layers[number])
 }
 
-/// Demands a token of this value, from a service on the same port.
+/// Demands this token, from a token service on the same port.
 fn token_service(asked: &Asked, token: &str, port_of: &str) -> Option<Reply> {
     if asked.path.starts_with("/token") {
         return None;
@@ -92,17 +93,18 @@ fn token_service(asked: &Asked, token: &str, port_of: &str) -> Option<Reply> {
 const BASIC: &str = "Basic bWU6c2VjcmV0";
 
 #[test]
-fn anonymous_and_in_parallel() {
-    if !root("registry::anonymous_and_in_parallel") {
+fn anonymous_imports_download_each_layer_once() {
+    if !root("registry::anonymous_imports_download_each_layer_once") {
         return;
     }
     let (world, content) = (World::new(), content());
     let registry = Scripted::start(|_| None);
     world.good(&registry);
-    // The layer that occurs twice may be fetched twice at a time, the others once.
+    // The layer that occurs twice may be requested twice in parallel; the other layers are
+    // requested once.
     assert_eq!((registry.count(&layer(&content, 1)), registry.count(&layer(&content, 2))), (1, 1));
     assert!(registry.asked().iter().all(|asked| asked.header("authorization").is_empty()));
-    // By digest; again, from the cache.
+    // A second import by digest takes all blobs from the cache.
     let before = registry.asked().len();
     fs::remove_dir_all(world.dir.path().join("system/var/lib/sdme/store")).unwrap();
     world.import(&format!("127.0.0.1:{}/team/app@{}", registry.port, content.manifest)).unwrap();
@@ -110,8 +112,8 @@ fn anonymous_and_in_parallel() {
 }
 
 #[test]
-fn basic_authentication() {
-    if !root("registry::basic_authentication") {
+fn basic_authentication_sends_the_password() {
+    if !root("registry::basic_authentication_sends_the_password") {
         return;
     }
     let mut world = World::new();
@@ -124,7 +126,7 @@ fn basic_authentication() {
     world.bad(&registry, "denies access");
     world.access.credentials = Some(("me".into(), "secret".into()));
     world.good(&registry);
-    // From a file, for this repository only.
+    // Credentials from a file apply only to this repository.
     world.access.credentials = None;
     let key = format!("127.0.0.1:{}/team", registry.port);
     let file = serde_json::json!({"auths": {key: {"auth": BASIC.trim_start_matches("Basic ")}}}).to_string();
@@ -134,8 +136,8 @@ fn basic_authentication() {
 }
 
 #[test]
-fn tokens() {
-    if !root("registry::tokens") {
+fn a_password_is_exchanged_for_a_token() {
+    if !root("registry::a_password_is_exchanged_for_a_token") {
         return;
     }
     let mut world = World::new();
@@ -158,8 +160,8 @@ fn tokens() {
 }
 
 #[test]
-fn identity_tokens() {
-    if !root("registry::identity_tokens") {
+fn an_identity_token_is_exchanged_for_a_token() {
+    if !root("registry::an_identity_token_is_exchanged_for_a_token") {
         return;
     }
     let world = World::new();
@@ -185,8 +187,8 @@ fn identity_tokens() {
 }
 
 #[test]
-fn token_services_in_trouble() {
-    if !root("registry::token_services_in_trouble") {
+fn failures_of_token_services_are_retried() {
+    if !root("registry::failures_of_token_services_are_retried") {
         return;
     }
     let mut world = World::new();
@@ -203,7 +205,7 @@ fn token_services_in_trouble() {
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("limits the rate") && heard.contains("/token: 503"), "{heard}");
     fs::remove_dir_all(world.dir.path().join("system")).unwrap();
-    // One that recovers at once, and one that does not.
+    // One token service recovers after one failure, another one never does.
     let registry = Scripted::start(|asked| match (asked.path.starts_with("/token"), asked.before) {
         (true, 0) => Some(Reply::new(500, "")),
         (true, _) => Some(Reply::new(200, r#"{"token":"good"}"#)),
@@ -219,11 +221,11 @@ fn token_services_in_trouble() {
     assert!(registry.asked().iter().all(|asked| asked.path.starts_with("/token") || asked.path == "/v2/"));
 }
 
-/// The answer to `/v2/` names the token service; a failure of it is repeated as any other, and a registry may want a token
-/// without saying so there.
+/// The answer to `/v2/` names the token service. A failure of this request is retried like any
+/// other, and a registry may require a token without naming the service there.
 #[test]
-fn the_first_request_in_trouble() {
-    if !root("registry::the_first_request_in_trouble") {
+fn failures_of_the_first_request_are_retried() {
+    if !root("registry::failures_of_the_first_request_are_retried") {
         return;
     }
     for status in [429, 503] {
@@ -245,8 +247,8 @@ fn the_first_request_in_trouble() {
 }
 
 #[test]
-fn a_token_that_expires_during_the_pull() {
-    if !root("registry::a_token_that_expires_during_the_pull") {
+fn an_expired_token_is_renewed_once() {
+    if !root("registry::an_expired_token_is_renewed_once") {
         return;
     }
     let world = World::new();
@@ -255,13 +257,13 @@ fn a_token_that_expires_during_the_pull() {
         if asked.path.starts_with("/token") {
             return Some(Reply::new(200, format!(r#"{{"token":"number-{}"}}"#, usize::from(asked.before > 0))));
         }
-        // The first layer is beyond the first token's time.
+        // The first layer is requested after the first token has expired.
         let wanted = if asked.path == first { "number-1" } else { "number-0" };
         let lenient = asked.header("authorization") == "Bearer number-1";
         if lenient { None } else { token_service(asked, wanted, asked.header("host")) }
     });
     world.good(&registry);
-    // One that no token is good enough for is asked for twice, not for ever.
+    // A request is repeated only once with a new token, even if that is refused, too.
     let registry = Scripted::start(|asked| {
         if asked.path.starts_with("/token") {
             return Some(Reply::new(200, r#"{"token":"never good"}"#));
@@ -291,7 +293,7 @@ fn redirects_take_no_credentials_along() {
         if asked.header("authorization") != BASIC {
             return Some(Reply::new(401, "").with("WWW-Authenticate", "Basic realm=\"x\""));
         }
-        // First to another place here, then to another host.
+        // The first redirect stays on this host, the second one leads to another host.
         match asked.path.strip_prefix("/moved") {
             Some(path) => Some(Reply::new(307, "").with("Location", format!("http://127.0.0.1:{far}/far{path}"))),
             None if asked.path.contains("/blobs/") => {
@@ -319,8 +321,8 @@ fn redirects_take_no_credentials_along() {
 }
 
 #[test]
-fn throttling_and_outages() {
-    if !root("registry::throttling_and_outages") {
+fn throttled_and_failed_requests_are_retried() {
+    if !root("registry::throttled_and_failed_requests_are_retried") {
         return;
     }
     let mut world = World::new();
@@ -337,7 +339,8 @@ fn throttling_and_outages() {
     });
     let begun = std::time::Instant::now();
     world.good(&registry);
-    // A second for the manifest, and more than one for the layers: dates have no fractions of a second.
+    // The manifest waits one second, the layers wait more than one, because a date has no fraction
+    // of a second.
     assert!(begun.elapsed().as_millis() >= 2000);
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("slow down") && heard.contains("trying again in 1 s"), "{heard}");
@@ -350,7 +353,7 @@ fn throttling_and_outages() {
     let down = Scripted::start(|_| Some(Reply::new(500, "")));
     world.bad(&down, "500");
     assert_eq!(down.count("/v2/team/app/manifests/1"), 1);
-    // What will not change is not asked for again.
+    // A permanent failure is not retried.
     world.access.retries = 3;
     let gone = Scripted::start(|asked| asked.path.contains("manifests").then(|| Reply::new(404, "")));
     world.bad(&gone, "no such image");
@@ -358,8 +361,8 @@ fn throttling_and_outages() {
 }
 
 #[test]
-fn broken_downloads_go_on() {
-    if !root("registry::broken_downloads_go_on") {
+fn interrupted_downloads_are_resumed() {
+    if !root("registry::interrupted_downloads_are_resumed") {
         return;
     }
     let world = World::new();
@@ -379,15 +382,15 @@ fn broken_downloads_go_on() {
         let rest = bytes.get(from..)?.to_vec();
         let range = format!("bytes {from}-{}/{}", bytes.len() - 1, bytes.len());
         if asked.path == two {
-            // Does not know ranges.
+            // This blob is sent without support for ranges.
             return Some(Reply::new(200, bytes.clone()));
         }
         if asked.path == three && asked.before == 2 && from > 0 {
-            // Refuses ranges.
+            // This blob is refused with a range.
             return Some(Reply::new(416, ""));
         }
         if asked.path == three && asked.before == 1 {
-            // Another part than was asked for.
+            // This blob is sent from another position than requested.
             return Some(Reply::new(206, rest).with("Content-Range", "bytes 0-9/10"));
         }
         Some(if from == 0 { Reply::new(200, rest) } else { Reply::new(206, rest).with("Content-Range", range) })
@@ -405,8 +408,8 @@ fn broken_downloads_go_on() {
 }
 
 #[test]
-fn a_registry_that_refuses_ranges() {
-    if !root("registry::a_registry_that_refuses_ranges") {
+fn a_download_starts_over_if_ranges_are_refused() {
+    if !root("registry::a_download_starts_over_if_ranges_are_refused") {
         return;
     }
     for status in [400, 403, 405, 416, 501] {
@@ -423,8 +426,8 @@ fn a_registry_that_refuses_ranges() {
 }
 
 #[test]
-fn lies() {
-    if !root("registry::lies") {
+fn wrong_data_of_a_registry_is_refused() {
+    if !root("registry::wrong_data_of_a_registry_is_refused") {
         return;
     }
     let world = World::new();
@@ -435,7 +438,7 @@ fn lies() {
     let (path, length) = (first.clone(), content().files[&first].len());
     let other = Scripted::start(move |asked| (asked.path == path).then(|| Reply::new(200, vec![b'x'; length])));
     world.bad(&other, "sent something else");
-    // Not asked for again: once for each of the two places the layer has.
+    // The request is not retried; the layer occurs twice and may be requested once for each.
     assert!(other.count(&first) <= 2);
     let path = first.clone();
     let shorter = Scripted::start(move |asked| (asked.path == path).then(|| Reply::new(200, "x")));
@@ -454,12 +457,12 @@ fn lies() {
 }
 
 #[test]
-fn mirrors_and_plain_http() {
-    if !root("registry::mirrors_and_plain_http") {
+fn mirrors_get_no_credentials_and_plain_http_needs_permission() {
+    if !root("registry::mirrors_get_no_credentials_and_plain_http_needs_permission") {
         return;
     }
     let mut world = World::new();
-    // Only the registry itself may see these.
+    // Mirrors must not get these credentials.
     world.access.credentials = Some(("me".into(), "secret".into()));
     let empty = Scripted::start(|asked| asked.path.contains("/v2/team").then(|| Reply::new(404, "")));
     let half = Scripted::start(|asked| asked.path.contains("/blobs/").then(|| Reply::new(404, "")));
@@ -477,7 +480,7 @@ fn mirrors_and_plain_http() {
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("going on without it"), "{heard}");
 
-    // A name that is not a loopback address: HTTPS, unless the configuration says otherwise.
+    // A name other than a loopback address requires HTTPS, unless the configuration says otherwise.
     let plain = Scripted::start(|_| None);
     let name = format!("ip6-localhost.invalid:{}", plain.port);
     world.access.retries = 0;

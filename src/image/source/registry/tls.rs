@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Whom to trust: the system's certificates, and those of `CertDir=` (containers-certs.d(5)).
+//! Determines the trusted certificates: those of the system, and those of `CertDir=`
+//! (containers-certs.d(5)).
 
 use std::path::Path;
 
@@ -10,40 +11,44 @@ use rustls::pki_types::CertificateDer;
 use super::super::regular;
 use crate::image::store::digest::read_limited;
 
-/// Certificate files are small.
+/// Maximum size of a certificate file in bytes.
 const MAX_FILE: u64 = 1 << 20;
 
-/// What `CertDir=` holds, in PEM.
+/// The content of a `CertDir=` directory, in PEM.
 #[derive(Debug, Default)]
 pub struct Certificates {
-    /// One authority each.
+    /// The certificate authorities, one per item.
     pub authorities: Vec<Vec<u8>>,
-    /// What this machine shows of itself: certificate and key.
+    /// The client certificate of this machine, with its key.
     pub identity: Option<Vec<u8>>,
 }
 
-/// Makes TLS usable in this process. Returns what the system trusts, in DER, read once for all clients: it takes as long as
-/// to unpack some hundred files.
+/// Prepares TLS in this process. Returns the certificates that the system trusts, in DER. They
+/// should be read only once for all clients, because that takes as long as unpacking some hundred
+/// files.
 ///
 /// # Errors
-/// When there is no certificate at all to trust: the clients panic then, even where no encryption is used.
+/// Returns an error if there is no trusted certificate, because the clients would panic then, even
+/// without encryption.
 pub fn prepare() -> Result<Vec<Vec<u8>>> {
-    // One process-wide provider; a second call finds the first one's and that is fine.
+    // The provider is process-wide. The error of a second call is ignored, because the provider is
+    // already installed.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let found = rustls_native_certs::load_native_certs();
     if found.certs.is_empty() {
         let why = found.errors.first().map_or_else(String::new, |error| format!(" ({error})"));
         bail!("there are no CA certificates to trust{why}: install `ca-certificates` or set SSL_CERT_FILE");
     }
-    // The clients refuse all of them for one that cannot be used.
+    // The clients refuse all certificates if one of them is invalid.
     let usable = |certificate: &CertificateDer<'_>| RootCertStore::empty().add(certificate.clone()).is_ok();
     Ok(found.certs.into_iter().filter(usable).map(|certificate| certificate.to_vec()).collect())
 }
 
-/// Reads `CertDir=`.
+/// Reads the files of a `CertDir=` directory.
 ///
 /// # Errors
-/// When the directory or a file in it cannot be read, or a certificate comes without its key.
+/// Returns an error if the directory or a file in it cannot be read, or if a client certificate has
+/// no key.
 pub fn read(dir: &Path) -> Result<Certificates> {
     let mut found = Certificates::default();
     let entries = std::fs::read_dir(dir).with_context(|| format!("reading CertDir=`{}`", dir.display()))?;
@@ -75,7 +80,7 @@ fn file(path: &Path) -> Result<Vec<u8>> {
     read_limited(regular(path)?, MAX_FILE, &path.display().to_string())
 }
 
-/// The certificates of a bundle.
+/// Splits a bundle into its certificates.
 fn blocks(pem: &[u8]) -> Vec<Vec<u8>> {
     const END: &str = "-----END CERTIFICATE-----";
     let text = String::from_utf8_lossy(pem);
@@ -93,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn directories() {
+    fn certificate_directories_are_read() {
         let dir = tempfile::tempdir().unwrap();
         let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
         let block = |text: &str| format!("-----BEGIN CERTIFICATE-----\n{text}\n-----END CERTIFICATE-----");

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! What a registry and its token service say about tokens (distribution, "Token Authentication Specification"). Pure.
+//! Parses challenges and answers of token services (distribution, "Token Authentication
+//! Specification"). Pure.
 //!
-//! Challenges are taken apart by http-auth, which oci-client brings along: they may be quoted, escaped and several in one header.
-//! oci-client can exchange credentials for a token, but reads the first challenge only and keeps the status of a refusal for itself.
+//! Challenges may be quoted, escaped and combined in one header, so http-auth parses them, which is
+//! a dependency of oci-client. oci-client itself can exchange credentials for a token, but reads
+//! only the first challenge and does not return the status of a refusal.
 
 use anyhow::{Context as _, Result, bail};
 use http_auth::ChallengeParser;
@@ -12,24 +14,26 @@ use serde_json::Value;
 
 use crate::image::source::json::respell;
 
-/// What is wrong with a challenge that names no place.
+/// The context of errors about the URL in a challenge.
 const URL: &str = "the URL of the registry's token service";
 
-/// A token service, as a challenge names it.
+/// A token service that a challenge names.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Service {
-    /// Its address.
+    /// The URL of the service.
     pub realm: Url,
-    /// What it calls the registry; may be empty.
+    /// The name of the registry at the service; may be empty.
     pub name: String,
 }
 
-/// The token service that an answer of the registry at `base` names. Each challenge may have a header of its own (RFC 9110,
-/// section 11.6.1), and the first one for tokens counts, wherever it stands. The service may be anywhere, as the registry says (Docker's
-/// own is on another host), but credentials that were meant for an encrypted connection go over no other.
+/// Returns the token service that an answer of the registry at `base` names. Each challenge may
+/// have its own header (RFC 9110, section 11.6.1), and the first bearer challenge is used, wherever
+/// it is. The service may be on any host, as with Docker Hub, but credentials for an encrypted
+/// connection are never sent over an unencrypted one.
 ///
 /// # Errors
-/// When its address is no URL, or does not use HTTPS although the registry does.
+/// Returns an error if the address is not a URL, or if it does not use HTTPS although the registry
+/// does.
 pub fn service(answer: &HeaderMap, base: &Url) -> Result<Option<Service>> {
     let mut challenges = answer.get_all(header::WWW_AUTHENTICATE).iter().filter_map(|value| value.to_str().ok());
     let Some((realm, name)) = challenges.find_map(bearer) else { return Ok(None) };
@@ -40,8 +44,8 @@ pub fn service(answer: &HeaderMap, base: &Url) -> Result<Option<Service>> {
     Ok(Some(Service { realm, name }))
 }
 
-/// Realm and service of the bearer challenge in a header (RFC 6750, section 3), which may have others before it. What follows a
-/// challenge that cannot be understood is not read.
+/// Returns realm and service of the bearer challenge in a header (RFC 6750, section 3), which may
+/// follow other challenges. Nothing after an invalid challenge is read.
 fn bearer(header: &str) -> Option<(String, String)> {
     let mut challenges = ChallengeParser::new(header).map_while(Result::ok);
     challenges.find_map(|challenge| {
@@ -56,10 +60,11 @@ fn bearer(header: &str) -> Option<(String, String)> {
     })
 }
 
-/// The token in an answer of the service: `token`, or `access_token` where that is missing or empty, as OAuth calls it.
+/// Returns the token in an answer of the service: `token`, or `access_token` (the name in OAuth) if
+/// `token` is missing or empty.
 ///
 /// # Errors
-/// When there is neither. The message quotes nothing.
+/// Returns an error if both are missing. The message does not quote the answer.
 pub fn token(answer: &[u8]) -> Result<String> {
     let keys = ["token", "access_token"];
     let mut document: Value = serde_json::from_slice(answer).unwrap_or_default();
@@ -83,7 +88,7 @@ mod tests {
     }
 
     #[test]
-    fn challenges() {
+    fn the_first_bearer_challenge_names_the_service() {
         let good = Some(("https://a/token".to_owned(), "b c".to_owned()));
         let bearer = r#"Bearer realm="https://a/token",service="b c",scope="x""#;
         for challenges in [
@@ -113,7 +118,7 @@ mod tests {
     }
 
     #[test]
-    fn answers() {
+    fn a_token_is_read_from_an_answer() {
         for (answer, want) in [
             (r#"{"token":"a"}"#, Some("a")),
             (r#"{"access_token":"b","expires_in":300}"#, Some("b")),

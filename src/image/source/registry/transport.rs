@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Requests to one registry: authorization, redirects, repetition.
+//! Sends requests to one registry, with authorization, redirects and retries.
 //!
-//! The authorization goes to the registry's own scheme, host and port and nowhere else, whatever redirects say. Every
-//! answer is bounded while it is read. Must not know what is in it.
+//! The authorization is sent only to the scheme, host and port of the registry itself, whatever
+//! redirects say. Each answer is limited in size while it is read. This module must not know the
+//! content of answers.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::path::Path;
@@ -23,24 +24,24 @@ use crate::image::progress::Progress;
 use crate::image::source::manifest::{ACCEPTED, MAX_MANIFEST};
 use crate::image::store::digest::Digest;
 
-/// Redirects followed for one request.
+/// Maximum number of redirects for one request.
 const MAX_REDIRECTS: u32 = 5;
-/// Longest wait that a registry can impose, and longest of our own.
+/// Maximum time to wait before a retry, whether the registry or this program sets it.
 const MAX_WAIT: Duration = Duration::from_secs(300);
-/// Answers of token services.
+/// Maximum size in bytes of an answer of a token service.
 const MAX_TOKEN: u64 = 1 << 20;
-/// Why there can be no token.
+/// The message for an identity token without a token service.
 const NO_TOKENS: &str = "the registry has no token service";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = concat!("sdme-gen/", env!("CARGO_PKG_VERSION"));
 
-/// Why a request failed.
+/// The failure of a request.
 #[derive(Debug)]
 pub enum Failure {
-    /// It may work in a moment: not before the time given, if one was given.
+    /// A transient failure, with the minimum time until a retry if the registry names one.
     Passing(anyhow::Error, Option<Duration>),
-    /// It will not.
+    /// A permanent failure.
     Final(anyhow::Error),
 }
 
@@ -50,29 +51,29 @@ impl From<anyhow::Error> for Failure {
     }
 }
 
-/// Value of the `Authorization` header; there may be none.
+/// The value of the `Authorization` header, or `None` for no header.
 type Header = Option<String>;
 
-/// An answered question.
+/// The authorization that the registry requires; it is known after the registry was asked.
 #[derive(Clone)]
 struct Authorization(Header);
 
-/// The way to one registry.
+/// The client for one registry.
 pub struct Transport<'a> {
     http: reqwest::Client,
     reference: Reference,
-    /// `https://HOST/`
+    /// The base URL, `https://HOST/` or `http://HOST/`.
     base: Url,
     credentials: Credentials,
-    /// What the registry was last told about us, once it has been asked what it wants.
+    /// The current authorization, or `None` before the registry was asked.
     authorization: Mutex<Option<Authorization>>,
     retries: u32,
     delay: Duration,
     progress: &'a dyn Progress,
 }
 
-/// Whether a registry is on this machine, by the name or address as written: nothing is resolved, because a name server
-/// must not be able to turn encryption off.
+/// Whether a registry is on this machine, by its name or address as written. Nothing is resolved,
+/// because a name server must not be able to disable encryption.
 fn is_loopback(registry: &str) -> bool {
     let host = match registry.strip_prefix('[') {
         Some(rest) => rest.split(']').next().unwrap_or_default(),
@@ -81,29 +82,30 @@ fn is_loopback(registry: &str) -> bool {
     is_localhost(host) || host.parse().is_ok_and(is_loopback_address)
 }
 
-/// Whether a name is one that always means this machine (RFC 6761, section 6.3).
+/// Whether a name always denotes this machine (RFC 6761, section 6.3).
 pub(super) fn is_localhost(host: &str) -> bool {
     let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost")
 }
 
-/// Whether an address is one of this machine only, also when one of IPv4 is written as one of IPv6.
+/// Whether an address is a loopback address, including IPv4 addresses in IPv6 notation.
 pub(super) fn is_loopback_address(address: IpAddr) -> bool {
     address.to_canonical().is_loopback()
 }
 
 impl<'a> Transport<'a> {
-    /// Sets up the clients; sends nothing. A mirror gets no credentials or certificates that are meant for the registry.
+    /// Creates the client without sending a request. A mirror gets no credentials or certificates
+    /// of the registry.
     ///
     /// # Errors
-    /// When credentials or certificates cannot be read.
+    /// Returns an error if credentials or certificates cannot be read.
     pub fn new(host: &str, reference: Reference, around: Surroundings<'a>, mirror: bool) -> Result<Self> {
         let own = (!mirror).then_some(around.access);
         let trusted = tls::prepare()?;
         let certificates = own.and_then(|access| access.cert_dir.as_deref()).map(|dir| tls::read(Path::new(dir)));
         let certificates = certificates.transpose()?;
         let verify = own.and_then(|access| access.tls_verify);
-        // A registry on a loopback address speaks plain HTTP unless something was said about its encryption.
+        // A registry on a loopback address uses plain HTTP, unless CertDir= or TLSVerify= is set.
         let plain = around.registries.insecure.iter().any(|insecure| insecure == host)
             || (is_loopback(host) && certificates.is_none() && verify.is_none());
         let certificates = certificates.unwrap_or_default();
@@ -121,22 +123,22 @@ impl<'a> Transport<'a> {
         })
     }
 
-    /// The registry's name, for messages.
+    /// Returns the name of the registry, for messages.
     #[must_use]
     pub fn host(&self) -> &str {
         self.reference.registry()
     }
 
-    /// Who is told.
+    /// Returns the receiver of progress reports.
     #[must_use]
     pub fn progress(&self) -> &'a dyn Progress {
         self.progress
     }
 
-    /// A manifest or index: the one the reference names, or another of its repository.
+    /// Returns a manifest or index: the one with this digest, or the one that the reference names.
     ///
     /// # Errors
-    /// When it cannot be had or is too large.
+    /// Returns an error if the document cannot be read or is too large.
     pub async fn manifest(&self, digest: Option<&Digest>) -> Result<Vec<u8>> {
         let what = match digest {
             Some(digest) => digest.to_string(),
@@ -152,10 +154,11 @@ impl<'a> Transport<'a> {
         .await
     }
 
-    /// A document of the repository that may not be there.
+    /// Returns a document of the repository, or `None` if it does not exist.
     ///
     /// # Errors
-    /// When the registry does not tell, or it is larger than `limit`.
+    /// Returns an error if the registry does not answer, or if the document is larger than `limit`
+    /// bytes.
     pub async fn maybe(&self, place: &str, limit: u64) -> Result<Option<Vec<u8>>> {
         let path = format!("v2/{}/{place}", self.reference.repository());
         let mut headers = HeaderMap::new();
@@ -170,10 +173,11 @@ impl<'a> Transport<'a> {
         .await
     }
 
-    /// Asks for a blob, from the byte `from` on, or from its beginning if the registry refuses that.
+    /// Requests a blob, starting at the byte `from`, or at the beginning if the registry refuses
+    /// that.
     ///
     /// # Errors
-    /// As for every request.
+    /// Returns the failure of the request.
     pub async fn blob(&self, digest: &Digest, from: u64) -> Result<Response, Failure> {
         let path = format!("v2/{}/blobs/{digest}", self.reference.repository());
         let mut headers = HeaderMap::new();
@@ -184,16 +188,17 @@ impl<'a> Transport<'a> {
         let status = answer.status();
         let busy = [StatusCode::REQUEST_TIMEOUT, StatusCode::TOO_MANY_REQUESTS].contains(&status);
         if from > 0 && (status == StatusCode::NOT_IMPLEMENTED || (status.is_client_error() && !busy)) {
-            // This registry, or the storage behind it, may refuse ranges only: it is asked for the whole blob.
+            // This registry, or the storage behind it, may refuse only ranges, so the whole blob is
+            // requested.
             return self.get(&path, HeaderMap::new()).await;
         }
         checked(answer).await
     }
 
-    /// Does something until it succeeds, fails for good, or has failed too often.
+    /// Repeats `attempt` until it succeeds, fails permanently, or has failed too often.
     ///
     /// # Errors
-    /// The last failure.
+    /// Returns the last failure.
     pub async fn repeat<T>(&self, attempt: impl AsyncFn() -> Result<T, Failure>) -> Result<T> {
         let mut failures = 0;
         loop {
@@ -211,13 +216,13 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// How often something may be repeated.
+    /// Returns the maximum number of retries.
     #[must_use]
     pub fn retries(&self) -> u32 {
         self.retries
     }
 
-    /// Waits before the repetition after so many `failures` before this one.
+    /// Waits before a retry. `failures` is the number of earlier failures.
     pub async fn pause(&self, error: &anyhow::Error, wait: Option<Duration>, failures: u32) {
         let own = self.delay.saturating_mul(2_u32.saturating_pow(failures));
         let wait = wait.unwrap_or_default().max(own).min(MAX_WAIT);
@@ -225,12 +230,12 @@ impl<'a> Transport<'a> {
         tokio::time::sleep(wait).await;
     }
 
-    /// One request that must succeed.
+    /// Sends a request that must succeed.
     async fn get(&self, path: &str, headers: HeaderMap) -> Result<Response, Failure> {
         checked(self.ask(path, headers).await?).await
     }
 
-    /// One request, with redirects followed and, if the authorization has expired, a new one.
+    /// Sends a request. Redirects are followed, and an expired authorization is renewed once.
     async fn ask(&self, path: &str, headers: HeaderMap) -> Result<Response, Failure> {
         let url = self.base.join(path).context("the request's URL")?;
         let first = self.authorization(None).await?;
@@ -271,7 +276,8 @@ impl<'a> Transport<'a> {
         Err(Failure::Final(anyhow!("the registry redirects more than {MAX_REDIRECTS} times")))
     }
 
-    /// The value of the `Authorization` header, asked for once, or once more after `refused`, an answer that denied access.
+    /// Returns the value of the `Authorization` header. It is requested on the first call, and
+    /// again after `refused`, the headers of an answer that denied access.
     async fn authorization(&self, refused: Option<&HeaderMap>) -> Result<Header, Failure> {
         let known = self.authorization.lock().map_err(|_| anyhow!("a download failed"))?.clone();
         if let Some(Authorization(known)) = known.filter(|_| refused.is_none()) {
@@ -281,7 +287,7 @@ impl<'a> Transport<'a> {
         let service = match named {
             Some(service) => Some(service),
             None => match self.token_service().await {
-                // The request itself tells whether it needs a token.
+                // The answer to the request itself can still demand a token.
                 Err(Failure::Passing(..)) if refused.is_none() => return Ok(None),
                 found => found?,
             },
@@ -299,7 +305,7 @@ impl<'a> Transport<'a> {
         Ok(found)
     }
 
-    /// Gets a token for credentials.
+    /// Exchanges credentials for a token.
     async fn exchange(&self, credentials: &Credentials, service: tokens::Service) -> Result<String, Failure> {
         let scope = format!("repository:{}:pull", self.reference.repository());
         let tokens::Service { realm, name } = service;
@@ -312,7 +318,7 @@ impl<'a> Transport<'a> {
                     ("scope", &scope),
                     ("refresh_token", token),
                 ];
-                // The URL type knows how to encode a form.
+                // The URL type can encode a form.
                 let mut encoded = self.base.clone();
                 encoded.query_pairs_mut().clear().extend_pairs(form);
                 let form = encoded.query().unwrap_or_default().to_owned();
@@ -339,7 +345,7 @@ impl<'a> Transport<'a> {
         }
     }
 
-    /// The registry's token service, if it has one.
+    /// Returns the token service of the registry, if it has one.
     async fn token_service(&self) -> Result<Option<tokens::Service>, Failure> {
         let url = self.base.join("v2/").context("the registry's URL")?;
         let answer = self.http.get(url).send().await.map_err(connection)?;
@@ -350,7 +356,8 @@ impl<'a> Transport<'a> {
     }
 }
 
-/// The proxies of the environment, by rules of ours instead of the client's.
+/// Returns the proxies from the environment, selected by the rules of [`Proxies`] instead of those
+/// of the HTTP client.
 fn proxy() -> reqwest::Proxy {
     let proxies = Proxies::from_environment();
     reqwest::Proxy::custom(move |url| proxies.of(url))
@@ -371,7 +378,7 @@ fn http_client(
         .tls_danger_accept_invalid_certs(!verify);
     let name = registry.split(':').next().unwrap_or_default();
     if is_localhost(name) {
-        // Not every resolver knows these names, and none is to say anything else about them.
+        // Not every resolver knows these names, and none may map them to another address.
         let loopback: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
         builder = builder.resolve_to_addrs(name, &loopback.map(|address| SocketAddr::new(address, 0)));
     }
@@ -389,7 +396,7 @@ fn http_client(
     builder.build().context("setting up the HTTP client")
 }
 
-/// Sorts the status codes.
+/// Converts the status of an answer to a failure.
 async fn checked(answer: Response) -> Result<Response, Failure> {
     let status = answer.status();
     if status.is_success() {
@@ -398,7 +405,7 @@ async fn checked(answer: Response) -> Result<Response, Failure> {
     let wait = answer.headers().get(header::RETRY_AFTER).and_then(|value| value.to_str().ok());
     let wait = wait.and_then(|value| retry_after(value, SystemTime::now()));
     let place = answer.url().path().to_owned();
-    // A few words of the registry's own, if it has any.
+    // The message of the registry, if there is one, is quoted.
     let said = body(answer, 4096, "the answer").await.ok().and_then(|bytes| said(&bytes)).unwrap_or_default();
     let error = |text: &str| anyhow!("{text}: {place}: {status}{said}");
     Err(match status.as_u16() {
@@ -410,14 +417,14 @@ async fn checked(answer: Response) -> Result<Response, Failure> {
     })
 }
 
-/// How long to wait: a number of seconds, or until a date (RFC 9110, section 10.2.3).
+/// Parses `Retry-After`: a number of seconds, or a date (RFC 9110, section 10.2.3).
 fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
     let value = value.trim();
     let until = || httpdate::parse_http_date(value).ok().map(|date| date.duration_since(now).unwrap_or_default());
     value.parse().ok().map(Duration::from_secs).or_else(until)
 }
 
-/// The first message of a registry's error document, made harmless for a terminal.
+/// Returns the first message of an error document, without control characters.
 fn said(bytes: &[u8]) -> Option<String> {
     let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let text = document.get("errors")?.get(0)?.get("message")?.as_str()?;
@@ -425,7 +432,7 @@ fn said(bytes: &[u8]) -> Option<String> {
     (!text.is_empty()).then(|| format!(" ({text})"))
 }
 
-/// Reads all of an answer, refusing more than `limit` bytes while reading.
+/// Reads the whole body of an answer, which may have at most `limit` bytes.
 async fn body(mut answer: Response, limit: u64, what: &str) -> Result<Vec<u8>, Failure> {
     let mut bytes = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(connection)? {
@@ -437,7 +444,7 @@ async fn body(mut answer: Response, limit: u64, what: &str) -> Result<Vec<u8>, F
     Ok(bytes)
 }
 
-/// What a failed connection means.
+/// Converts a connection error to a failure.
 pub fn connection(error: reqwest::Error) -> Failure {
     let error = error.without_url();
     let mut causes: Vec<String> = Vec::new();
@@ -449,7 +456,7 @@ pub fn connection(error: reqwest::Error) -> Failure {
     causes.dedup();
     let text = causes.join(": ");
     let error = anyhow!("the registry cannot be reached: {text}");
-    // A certificate does not get better by asking again.
+    // A certificate error is permanent.
     if text.contains("certificate") { Failure::Final(error) } else { Failure::Passing(error, None) }
 }
 
@@ -459,7 +466,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn loopback() {
+    fn loopback_names_and_addresses_are_recognized() {
         for yes in [
             "reg.localhost:80",
             "localhost",
@@ -480,7 +487,7 @@ mod tests {
     }
 
     #[test]
-    fn waits() {
+    fn retry_after_is_a_number_or_a_date() {
         let now = httpdate::parse_http_date("Sun, 06 Nov 1994 08:49:37 GMT").unwrap();
         for (value, want) in [
             ("7", Some(7)),
@@ -496,7 +503,7 @@ mod tests {
     }
 
     #[test]
-    fn words_of_a_registry() {
+    fn messages_of_a_registry_lose_control_characters() {
         assert_eq!(said(br#"{"errors":[{"code":"X","message":"not\u001b here"}]}"#).unwrap(), " (not here)");
         assert_eq!(said(b"<html>"), None);
     }

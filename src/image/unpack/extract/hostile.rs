@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Archives made to do harm: each must be refused or stay inside, with canaries outside untouched.
+//! Tests of malicious archives: each must be refused or confined to the tree, with files outside of
+//! the tree unchanged.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::too_many_lines)]
 
 use std::fs;
@@ -16,18 +17,20 @@ fn a() -> Archive {
     Archive::new()
 }
 
-/// A sparse file in PAX form, called `s` unless the records say otherwise.
+/// Returns a sparse file in PAX format. It is called `s` unless the records have another name.
 fn sparse(records: &[(&str, &str)], body: &str) -> Archive {
     let add =
         |archive: Archive, (key, value): &(&str, &str)| archive.pax(&format!("GNU.sparse.{key}"), value.as_bytes());
     records.iter().fold(a(), add).file("s", body)
 }
 
-/// The error, or the files and links of the tree where the archive is harmless once confined. `@` stands for the
-/// directory with the canaries, and `~` for a name too long to write down or a limit.
+/// The expected error, or the files and links in the tree of an archive that is harmless because it
+/// is confined. `@` stands for the directory with the canary files, and `~` for a name that is too
+/// long to write down or for a limit.
 type Want = Result<&'static [&'static str], &'static str>;
 
-/// Name, layers, and what must come of them, for the directory `outside` with the canaries.
+/// Returns the name, the layers and the expected result of each case. `outside` is the directory
+/// with the canary files.
 pub fn cases(outside: &str) -> Vec<(&'static str, Vec<Archive>, Want)> {
     let up = format!("../../../../../../../../../../../..{outside}");
     let long = "d/".repeat(3000);
@@ -290,8 +293,8 @@ fn canaries(dir: &Path) -> std::collections::BTreeMap<String, String> {
 }
 
 #[test]
-fn nothing_gets_out() {
-    if !root("extract::nothing_gets_out") {
+fn malicious_archives_are_refused_or_confined() {
+    if !root("extract::malicious_archives_are_refused_or_confined") {
         return;
     }
     let outside = tempfile::tempdir().unwrap();
@@ -352,8 +355,8 @@ fn damaged_archives_are_refused() {
 }
 
 #[test]
-fn many_entries() {
-    if !root("extract::many_entries") {
+fn many_entries_are_unpacked_and_limited() {
+    if !root("extract::many_entries_are_unpacked_and_limited") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! One layer being applied: which of its members is what, and what happens to what was there before.
+//! Applies one layer: creates its members, applies its whiteouts, and replaces existing files.
 //!
-//! Everything a layer has written is remembered by directory inode and name, not by path: one directory has many
-//! paths in a tree with symbolic links. Must not read archives itself; owners, modes and times are `metadata`'s.
+//! Names that the layer has written are remembered by directory inode and file name instead of by
+//! path, because symbolic links give a directory many paths. This module must not read archives
+//! itself; `metadata` sets owners, modes and times.
 
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
@@ -26,32 +27,35 @@ use crate::image::tar::tarstream::{Kind, Member};
 use crate::image::unpack::inventory::Contents;
 use crate::rootdir::tree::{self, Tree, Watch, is_dir, kind_of, lookup, open_nofollow};
 
-/// A whiteout of `NAME` is a file of this prefix and `NAME`.
+/// The prefix of whiteouts. The whiteout of `NAME` is a file whose name is this prefix followed by
+/// `NAME`.
 const WHITEOUT: &[u8] = b".wh.";
-/// Files of this prefix are about the layer, not about a file (aufs put its own bookkeeping there).
+/// The prefix of files that concern the layer instead of a file, such as the bookkeeping of aufs.
 const META: &[u8] = b".wh..wh.";
-/// Hides everything lower layers have in its directory.
+/// The file that hides everything which lower layers have in its directory.
 const OPAQUE: &[u8] = b".wh..wh..opq";
-/// Files of this size go to the disk at once, while the next ones are unpacked; all of it is synced in the end.
+/// The kernel starts to write files of at least this size in bytes immediately, while the next ones
+/// are unpacked. All files are synced at the end.
 const LARGE: u64 = 64 << 10;
-/// Whiteouts descend this far, holding a descriptor for each level.
+/// Maximum depth of directories that a whiteout removes. A descriptor is open for each level.
 const MAX_DEPTH: u32 = 256;
 
-/// A directory kept open because the next member is likely to be in it too.
+/// A directory that is kept open, because the next member is probably in it, too.
 struct Parent {
     path: Vec<u8>,
     fd: Rc<OwnedFd>,
     inode: u64,
 }
 
-/// What must be remembered until the end of the layer.
+/// The state that is kept until the end of the layer.
 #[derive(Default)]
 struct Memory {
-    /// Names this layer wrote, as (inode of the directory, hash of the name).
+    /// The names that this layer has written, as (inode of the directory, hash of the name).
     written: HashSet<(u64, u64)>,
     hash: RandomState,
-    /// Modification times to set at the end, by inode: the archive's, or for a directory only written into the one
-    /// it had before. Writing into a directory would spoil them earlier.
+    /// Modification times to set at the end, by inode, because writing into a directory changes its
+    /// time. The time is that of the archive. A directory that is only written into keeps its
+    /// previous time.
     times: HashMap<u64, (Vec<u8>, (i64, i64))>,
 }
 
@@ -69,7 +73,8 @@ impl Memory {
 
 impl Watch for Memory {
     fn before(&mut self, dir: BorrowedFd<'_>, path: &[u8]) {
-        // A directory just opened can be asked for its state; a lost time would not be worth failing for either.
+        // fstat(2) on an open directory does not fail in practice, and a wrong time would not
+        // justify an error.
         let _ = self.keep_time(dir, path);
     }
 
@@ -81,7 +86,7 @@ impl Watch for Memory {
     }
 }
 
-/// The state of one layer while it is applied.
+/// The state of a layer while it is applied.
 pub(crate) struct Layer<'a> {
     tree: &'a Tree,
     progress: &'a dyn Progress,
@@ -91,7 +96,7 @@ pub(crate) struct Layer<'a> {
     parent: Option<Parent>,
 }
 
-/// A path cut into its directory and its last component, both without `.` and empty components.
+/// Splits a path into its directory and its last component, without `.` and empty components.
 fn split(path: &[u8]) -> Result<(Vec<u8>, Vec<u8>)> {
     let mut parts: Vec<&[u8]> = Vec::new();
     for part in path.split(|b| *b == b'/') {
@@ -125,7 +130,7 @@ impl<'a> Layer<'a> {
         Self { tree, progress, buffer, contents, memory: Memory::default(), parent: None }
     }
 
-    /// Applies one member, reading the content of a file from `body`.
+    /// Applies one member. The content of a file is read from `body`.
     pub(crate) fn apply(&mut self, member: &Member, body: &mut dyn Read) -> Result<()> {
         let (dir, file) = split(&member.path)?;
         if file.is_empty() {
@@ -151,10 +156,10 @@ impl<'a> Layer<'a> {
         self.create(member, &dir, &file, body)
     }
 
-    /// Sets the times of all directories concerned.
+    /// Sets the times of all affected directories.
     pub(crate) fn finish(self) -> Result<()> {
         for (inode, (path, (seconds, nanos))) in self.memory.times {
-            // The path may lead elsewhere by now, or nowhere.
+            // The path may lead to another directory by now, or may not exist any more.
             let Ok(dir) = self.tree.open_dir(&path) else { continue };
             if fstat(&dir)?.st_ino == inode {
                 futimens(&dir, &TimeSpec::UTIME_OMIT, &TimeSpec::new(seconds, nanos))
@@ -174,7 +179,8 @@ impl<'a> Layer<'a> {
         metadata::open_file(&File::from(root), &known, member, self.progress)
     }
 
-    /// The directory at `path`, or `None` if it is missing and not to be created.
+    /// Returns the directory at `path`. A missing directory is created if `create` is set;
+    /// otherwise the result is `None`.
     fn parent(&mut self, path: &[u8], create: bool) -> Result<Option<(Rc<OwnedFd>, u64)>> {
         if let Some(parent) = &self.parent
             && parent.path == path
@@ -195,7 +201,7 @@ impl<'a> Layer<'a> {
     }
 
     fn create(&mut self, member: &Member, dir: &[u8], file: &[u8], body: &mut dyn Read) -> Result<()> {
-        // The target first: looking it up may move the kept parent away.
+        // The target is opened first, because opening it may replace the cached parent directory.
         let target = (member.kind == Kind::HardLink).then(|| self.link_target(&member.link)).transpose()?;
         let Some((parent, inode)) = self.parent(dir, true)? else { bail!("its directory cannot be created") };
         let parent = parent.as_fd();
@@ -203,15 +209,17 @@ impl<'a> Layer<'a> {
             && *target_inode == inode
             && target_file == file
         {
-            // A link to itself: removing what is there to make room would lose it.
+            // A hard link to itself is skipped, because replacing the existing file would delete
+            // it.
             lookup(target_dir, target_file)?.context("is a hard link to itself")?;
             return Ok(());
         }
         let old = lookup(parent, file)?;
         let merge = member.kind == Kind::Directory && old.as_ref().is_some_and(is_dir);
         if let Some(old) = old.filter(|_| !merge) {
-            // Anything but a directory meeting a directory is replaced, a symbolic link to a directory included
-            // (layer.md, "Changeset over existing files"; Docker and containerd do the same).
+            // Everything is replaced unless both the old and the new member are directories. A
+            // symbolic link to a directory is replaced as well (layer.md, "Changeset over existing
+            // files"; Docker and containerd do the same).
             tree::remove(parent, file).context("replacing what was there")?;
             if matches!(kind_of(&old), SFlag::S_IFDIR | SFlag::S_IFLNK) {
                 self.parent = None;
@@ -239,7 +247,8 @@ impl<'a> Layer<'a> {
             Kind::HardLink => {
                 let Some((target_dir, _, target_file)) = target else { bail!("has no link target") };
                 let target_name = tree::name(&target_file)?;
-                // Without AT_SYMLINK_FOLLOW a link to a symbolic link is another name of that link.
+                // Without AT_SYMLINK_FOLLOW, a hard link to a symbolic link is another name of the
+                // symbolic link.
                 linkat(&target_dir, target_name.as_c_str(), parent, name.as_c_str(), AtFlags::empty())
                     .with_context(|| format!("linking to `{}`", member.link.escape_ascii()))?;
             }
@@ -326,7 +335,8 @@ impl<'a> Layer<'a> {
         Ok(())
     }
 
-    /// Removes `file`, and what is below it, as far as this layer did not write it. Tells whether it is still there.
+    /// Removes `file` and everything below it that this layer has not written. Returns whether
+    /// `file` still exists.
     fn remove_lower(
         &mut self,
         parent: BorrowedFd<'_>,

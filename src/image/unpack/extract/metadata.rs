@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
-//! Owner, mode, extended attributes and times of what a layer creates.
+//! Sets owner, mode, extended attributes and times of the files that a layer creates.
 //!
-//! In this order: chown(2) clears setuid bits and file capabilities, so the mode comes after it and the attributes
-//! last. Must not create or remove anything.
+//! The order matters: chown(2) clears setuid bits and file capabilities, so the mode is set after
+//! the owner, and the attributes are set last. This module must not create or remove files.
 
 use std::ffi::OsStr;
 use std::fs::File;
@@ -21,15 +21,15 @@ use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Kind, Member};
 use crate::rootdir::tree::{self, open_nofollow, proc_path};
 
-/// Attributes that belong to the machine an image was built on: its labels, and what overlayfs keeps there.
-/// Taking the latter over would let an image hide or redirect files of the layers below it.
+/// Whether an attribute belongs to the machine on which the image was built: `SELinux` labels and
+/// attributes of overlayfs. With the latter, an image could hide or redirect files of lower layers.
 pub(in crate::image) fn foreign(name: &[u8]) -> bool {
     name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
 }
 
-/// Applies everything but the time to an open file or directory. `known` is what it is before.
+/// Sets everything except the time of an open file or directory. `known` is its current state.
 pub(crate) fn open_file(file: &File, known: &FileStat, member: &Member, progress: &dyn Progress) -> Result<()> {
-    // Most files of an image are root's, and so is what we make.
+    // Most files of an image belong to root, as new files do, so the call can often be skipped.
     if (known.st_uid, known.st_gid) != (member.uid, member.gid) {
         fchown(file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid))).context("setting its owner")?;
     }
@@ -41,14 +41,15 @@ pub(crate) fn open_file(file: &File, known: &FileStat, member: &Member, progress
     Ok(())
 }
 
-/// Applies everything to something that cannot be opened: a symbolic link, a device, a named pipe.
+/// Sets everything of a file that cannot be opened: a symbolic link, a device or a named pipe.
 pub(crate) fn by_name(parent: BorrowedFd<'_>, file: &[u8], member: &Member, progress: &dyn Progress) -> Result<()> {
     let name = tree::name(file)?;
     let owner = (Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid)));
     fchownat(parent, name.as_c_str(), owner.0, owner.1, AtFlags::AT_SYMLINK_NOFOLLOW).context("setting its owner")?;
     if member.kind != Kind::Symlink || !member.xattrs.is_empty() {
         let fd = open_nofollow(parent, file, OFlag::O_PATH)?;
-        // fchmod(2) refuses O_PATH descriptors; their /proc link leads to exactly the file they pin.
+        // fchmod(2) refuses O_PATH descriptors, but the link of a descriptor in /proc leads to
+        // exactly its file.
         let path = proc_path(fd.as_fd());
         if member.kind != Kind::Symlink {
             let mode = Mode::from_bits_truncate(member.mode);
@@ -64,13 +65,14 @@ pub(crate) fn by_name(parent: BorrowedFd<'_>, file: &[u8], member: &Member, prog
         .context("setting its time")
 }
 
-/// Removes the attributes a directory has from a lower layer and this layer does not repeat.
+/// Removes the attributes that a directory has from a lower layer and that this layer does not
+/// repeat.
 pub(crate) fn forget_xattrs(dir: &File, member: &Member) {
     let Ok(names) = dir.list_xattr() else { return };
     for name in names {
         let bytes = name.as_bytes();
         if !foreign(bytes) && !member.xattrs.iter().any(|(kept, _)| kept == bytes) {
-            // Attributes the kernel keeps for itself cannot be removed, and need not be.
+            // Attributes that the kernel protects cannot be removed and may stay.
             let _ = dir.remove_xattr(&name);
         }
     }
@@ -78,7 +80,8 @@ pub(crate) fn forget_xattrs(dir: &File, member: &Member) {
 
 fn attribute(result: io::Result<()>, name: &[u8], member: &Member, progress: &dyn Progress) -> Result<()> {
     let Err(error) = result else { return Ok(()) };
-    // Without its capabilities a program fails in ways nobody can explain; everything else is told and goes on.
+    // A program without its capabilities fails in ways that are hard to explain, so that is an
+    // error. A refusal of any other attribute is only a warning.
     let refused = matches!(error.raw_os_error(), Some(nix::libc::EOPNOTSUPP | nix::libc::EPERM));
     if refused && name != b"security.capability" {
         progress.warning(&format!(

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! Applies the layers of an image to one directory, in order, as the OCI image specification (layer.md) says.
+//! Applies the layers of an image to one directory in order, as specified in layer.md of the OCI
+//! image specification.
 //!
-//! Whiteouts act only on lower layers, wherever in their layer they stand. Everything happens through
-//! [`Tree`](crate::rootdir::tree::Tree), so nothing is ever written outside; the `tar` crate's own unpacking is not used. Must
-//! not know where layers come from, and leaves verification of the stream to its caller.
+//! Whiteouts apply only to lower layers, regardless of their position in the layer. All file access
+//! goes through [`Tree`](crate::rootdir::tree::Tree), so nothing is written outside of the tree;
+//! the unpacking code of the `tar` crate is not used. This module must not know where layers come
+//! from, and the caller verifies the stream.
 
 mod layer;
 mod metadata;
@@ -24,16 +26,18 @@ use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Member, TarStream};
 use crate::rootdir::tree::Tree;
 
-/// Bounds on what an image may unpack to.
+/// Limits on the content of an image.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Uncompressed bytes of all layers together, and the sizes of all files together, counted with the holes of sparse files.
+    /// Maximum number of bytes of all uncompressed layers together, and of all files together
+    /// including holes of sparse files.
     pub bytes: u64,
-    /// Archive members of all layers together.
+    /// Maximum number of archive members of all layers together.
     pub entries: u64,
-    /// Bytes in the holes of all sparse files together. A hole takes no space in a layer, but time whenever the file is read.
+    /// Maximum number of bytes in the holes of all sparse files together. A hole takes no space in
+    /// a layer, but takes time when the file is read.
     pub holes: u64,
-    /// Components of the path of any one member.
+    /// Maximum number of components in the path of a member.
     pub depth: usize,
 }
 
@@ -43,7 +47,7 @@ impl Default for Limits {
     }
 }
 
-/// What the members of an image have taken of its [`Limits`] so far.
+/// The amounts of [`Limits`] that the members of an image have used so far.
 #[derive(Debug, Default)]
 struct Used {
     entries: u64,
@@ -52,7 +56,7 @@ struct Used {
 }
 
 impl Used {
-    /// Counts one member, before anything is made of it.
+    /// Counts one member before it is created.
     fn add(&mut self, member: &Member, limits: &Limits) -> Result<()> {
         self.entries += 1;
         if self.entries > limits.entries {
@@ -102,18 +106,19 @@ impl<'a> Extractor<'a> {
         Self { progress, limits, used: Used::default(), buffer: vec![0; 128 << 10], contents: Contents::default() }
     }
 
-    /// What the files hold, as far as it is known from writing them.
+    /// Returns the digests of the file contents that are known from writing them.
     #[must_use]
     pub fn into_contents(self) -> Contents {
         self.contents
     }
 
-    /// Applies one uncompressed layer to `tree`, which shows the layers below it and must not be changed by anyone else
-    /// meanwhile. Gives the reader back, positioned after the end mark of the archive.
+    /// Applies one uncompressed layer to `tree`, which must show the lower layers and must not be
+    /// changed by others meanwhile. Returns the reader, positioned after the end mark of the
+    /// archive.
     ///
     /// # Errors
-    /// When the archive is malformed, names something it may not, exceeds a limit, or the file system refuses. The
-    /// tree is then half written and only fit to be removed.
+    /// Returns an error if the archive is malformed, has a forbidden name, exceeds a limit, or if
+    /// the file system refuses an operation. The tree is then incomplete and can only be removed.
     pub fn layer<R: Read>(&mut self, tree: &Tree, reader: R) -> Result<R> {
         let mut stream = TarStream::new(reader);
         let mut layer = Layer::new(tree, self.progress, &mut self.buffer, &mut self.contents);

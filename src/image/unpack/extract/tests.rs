@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The edge cases of layer extraction, each with the tree it must give.
+//! Tests of edge cases of layer extraction, each with the expected tree.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, clippy::too_many_lines, clippy::type_complexity)]
 
 use std::fs;
@@ -14,7 +14,8 @@ fn a() -> Archive {
     Archive::new()
 }
 
-/// Name, layers, and the tree as `path=what` pieces; `dir` entries may be left out of the expectation.
+/// Returns the name, the layers and the expected tree of each case, as pairs of path and content.
+/// Directories are omitted from the tree.
 fn cases() -> Vec<(&'static str, Vec<Archive>, &'static [(&'static str, &'static str)])> {
     vec![
         (
@@ -180,8 +181,8 @@ const LINK: &str = "-> yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy
 yyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyyy";
 
 #[test]
-fn table() {
-    if !root("extract::table") {
+fn layers_yield_the_expected_trees() {
+    if !root("extract::layers_yield_the_expected_trees") {
         return;
     }
     for (name, layers, want) in cases() {
@@ -197,8 +198,8 @@ fn table() {
 }
 
 #[test]
-fn owners_modes_and_times() {
-    if !root("extract::owners_modes_and_times") {
+fn owners_modes_and_times_are_those_of_the_archive() {
+    if !root("extract::owners_modes_and_times_are_those_of_the_archive") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -231,7 +232,7 @@ fn owners_modes_and_times() {
         })
         .with(EntryType::Fifo, b"pipe", b"", |h| h.set_mode(0o620))
         .file("implicit/f", "");
-    // Writing into a directory without mentioning it leaves its time alone.
+    // Writing into a directory that the layer does not list does not change its time.
     let second = a().file("ro/more", "").file(".wh.big", "");
     for made in extract_both(dir.path(), &[first, second]) {
         owners_modes_and_times_of(&path_of(&made.unwrap()));
@@ -258,12 +259,12 @@ fn owners_modes_and_times_of(made: &Path) {
 }
 
 #[test]
-fn extended_attributes() {
-    if !root("extract::extended_attributes") {
+fn extended_attributes_are_set_except_foreign_ones() {
+    if !root("extract::extended_attributes_are_set_except_foreign_ones") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
-    // cap_net_raw+ep, revision 2; with a newline in it by way of the value's third byte.
+    // The value is cap_net_raw+ep in revision 2.
     let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
     let layer = a()
         .pax("SCHILY.xattr.security.capability", capability)
@@ -293,8 +294,8 @@ fn extended_attributes() {
 }
 
 #[test]
-fn sparse_files() {
-    if !root("extract::sparse_files") {
+fn gnu_sparse_files_get_holes() {
+    if !root("extract::gnu_sparse_files_get_holes") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();
@@ -316,8 +317,8 @@ fn sparse_files() {
 }
 
 #[test]
-fn sparse_files_of_every_pax_version() {
-    if !root("extract::sparse_files_of_every_pax_version") {
+fn pax_sparse_files_of_every_version_get_holes() {
+    if !root("extract::pax_sparse_files_of_every_version_get_holes") {
         return;
     }
     let dir = tempfile::tempdir().unwrap();

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! What an imported tree holds, file by file: written down when it is imported, compared when it is verified.
+//! The inventory: a list of all files in an imported tree. It is written by an import and compared
+//! by a verification.
 //!
-//! One line for each file: type and mode, links, owner, group, time, size or device, digest, path. The digest covers the
-//! content or the target of a link, and the extended attributes. Of a file with holes it covers the data only, and says so.
-//! Must not change anything.
+//! Each file has one line: type and mode, number of links, owner, group, time, size or device,
+//! digest, path. The digest covers the extended attributes and the content or the target of a link.
+//! For a file with holes, it covers only the data, and is marked accordingly. This module must not
+//! change files.
 
 mod sparse;
 
@@ -24,38 +26,43 @@ use crate::halves::halves;
 use crate::image::store::digest::{Digest, Hasher};
 use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
 
-/// Files that are found before they are read, each with the descriptor of its directory.
+/// Maximum number of files that are found before they are read. A descriptor of their directory is
+/// open meanwhile.
 const BATCH: usize = 256;
 
-/// Files whose content is remembered: a few megabytes.
+/// Maximum number of files whose digests are remembered, which take a few megabytes.
 const MAX_CONTENTS: usize = 1 << 16;
 
-/// From this size on, a file with several names is read once and not once for each of them: hard links are free in a layer.
+/// Minimum size in bytes from which a file with several names is read only once, because a layer
+/// can have many hard links to a file.
 const READ_ONCE: i64 = 64 << 10;
 
-/// Digests of large files with several names, by device, inode and whether they are by data.
+/// The digests of large files with several names, by device, inode, and whether they cover only
+/// data.
 type Linked = Mutex<HashMap<(u64, u64, bool), Digest>>;
 
-/// Whether the digest of a file, known by its path, is by data.
+/// A function that returns whether the digest of the file at a path covers only data.
 type ByData<'a> = &'a (dyn Fn(&str, &FileStat) -> bool + Sync);
 
-/// The fields before the path, for messages.
+/// The names of the fields before the path, for messages.
 const FIELDS: [&str; 7] =
     ["type or mode", "number of links", "owner", "group", "time", "size", "content or attributes"];
 
-/// A path as it is written down, and the fields.
+/// The escaped path of a file, and its fields.
 type Line = (String, String);
 
-/// Digests of what has just been written into a tree, by inode, so that it need not be read again.
+/// The digests of files that were just written into a tree, by inode, so that the files need not be
+/// read again.
 #[derive(Debug, Default)]
 pub struct Contents {
     digests: HashMap<u64, Digest>,
-    /// They are of files below this path; others may have inodes that were in use before.
+    /// The path prefix of these files. Other files may have inodes that were reused.
     below: &'static [u8],
 }
 
 impl Contents {
-    /// Remembers what a new file holds, if that is known. Inodes come again, and then with another content.
+    /// Remembers the digest of a new file, or forgets the inode if the digest is unknown, because
+    /// inodes are reused.
     pub fn note(&mut self, inode: u64, digest: Option<Digest>) {
         match digest {
             Some(digest) if self.digests.len() < MAX_CONTENTS => self.digests.insert(inode, digest),
@@ -63,7 +70,7 @@ impl Contents {
         };
     }
 
-    /// The files are below `path` now.
+    /// Records that the files were moved below `path`.
     pub fn moved_below(&mut self, path: &'static [u8]) {
         self.below = path;
     }
@@ -74,21 +81,21 @@ impl Contents {
     }
 }
 
-/// Writes the lines of a tree, but for `left_out`, a path that may be changed. Nobody may have changed the content of a file
-/// in it since `contents` were noted.
+/// Writes the lines of a tree, except for the path `left_out`, which may be changed later. The
+/// contents of the files must not have changed since `contents` were noted.
 ///
 /// # Errors
-/// When the tree cannot be read or `out` cannot be written.
+/// Returns an error if the tree cannot be read, or if `out` cannot be written.
 pub fn write(tree: &Tree, left_out: &[u8], contents: &Contents, out: &mut dyn Write) -> Result<()> {
     walk(tree, left_out, contents, &|_, stat| sparse::has_holes(stat), &mut |(path, fields)| {
         writeln!(out, "{fields} {path}").context("writing the list of files")
     })
 }
 
-/// Compares a tree with the lines that were written for it, and says what is different.
+/// Compares a tree with the lines that were written for it. Returns the differences.
 ///
 /// # Errors
-/// When one of the two cannot be read.
+/// Returns an error if the tree or the lines cannot be read.
 pub fn compare(tree: &Tree, left_out: &[u8], known: impl BufRead) -> Result<Vec<String>> {
     let mut missing = BTreeMap::new();
     let mut by_data = HashSet::new();
@@ -122,7 +129,7 @@ pub fn compare(tree: &Tree, left_out: &[u8], known: impl BufRead) -> Result<Vec<
     Ok(problems)
 }
 
-/// What has been found and not been read yet.
+/// A file that was found but not read yet.
 struct Found {
     dir: Arc<OwnedFd>,
     name: Vec<u8>,
@@ -130,7 +137,8 @@ struct Found {
     stat: FileStat,
 }
 
-/// Directories are opened by their path each time: trees may be deeper than there are descriptors.
+/// Walks through a tree. Each directory is opened by its path, because a tree may be deeper than
+/// the limit on open descriptors.
 fn walk(
     tree: &Tree,
     left_out: &[u8],
@@ -170,7 +178,7 @@ fn walk(
     read(&mut batch, contents, by_data, &linked, take)
 }
 
-/// Reads what has been found, on both processors.
+/// Reads the files of a batch in two threads.
 fn read(
     batch: &mut Vec<Found>,
     contents: &Contents,
@@ -201,7 +209,7 @@ fn fields(found: &Found, contents: &Contents, by_data: bool, linked: &Linked, bu
         Some(digest) => digest.clone(),
         _ if kind == SFlag::S_IFREG && stat.st_nlink > 1 && stat.st_size >= READ_ONCE => {
             let key = (stat.st_dev, stat.st_ino, by_data);
-            // A map of finished digests is in order whatever happened to a thread that held it.
+            // The map has only finished digests, so it is consistent even if a thread has panicked.
             let known = linked.lock().unwrap_or_else(PoisonError::into_inner).get(&key).cloned();
             if let Some(digest) = known {
                 digest
@@ -213,26 +221,28 @@ fn fields(found: &Found, contents: &Contents, by_data: bool, linked: &Linked, bu
         }
         _ => digest(dir, name, kind, by_data, buffer)?,
     };
-    // The size of a directory, and its links, are the file system's business.
+    // The size and the number of links of a directory depend on the file system.
     let size = match kind {
         SFlag::S_IFDIR => "-".to_owned(),
         SFlag::S_IFCHR | SFlag::S_IFBLK => format!("{}:{}", major(stat.st_rdev), minor(stat.st_rdev)),
         _ => stat.st_size.to_string(),
     };
-    // Neither are the links of a whiteout: overlayfs makes one file of many.
+    // The number of links of a whiteout is ignored as well, because overlayfs merges whiteouts into
+    // one file.
     let whiteout = kind == SFlag::S_IFCHR && stat.st_rdev == 0;
     let links = if kind == SFlag::S_IFDIR || whiteout { 0 } else { stat.st_nlink };
     let (mode, uid, gid) = (stat.st_mode, stat.st_uid, stat.st_gid);
     Ok(format!("{mode:o} {links} {uid} {gid} {}.{} {size} {mark}{}", stat.st_mtime, stat.st_mtime_nsec, digest.hex()))
 }
 
-/// Whether a file has no attributes that count.
+/// Whether a file has no attributes that are part of the digest.
 fn plain(dir: &OwnedFd, name: &[u8]) -> bool {
     let path = proc_path(dir.as_fd()).join(OsStr::from_bytes(name));
     xattr::list(&path).into_iter().flatten().all(|attribute| !counts(attribute.as_bytes()))
 }
 
-/// Of what overlayfs keeps in attributes, that a directory hides what is below it matters.
+/// Whether an attribute is part of the digest. Of the attributes of overlayfs, only the one that
+/// hides lower directories matters.
 fn counts(attribute: &[u8]) -> bool {
     !foreign(attribute) || attribute == b"trusted.overlay.opaque"
 }
@@ -256,7 +266,7 @@ fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, by_data: bool, buffer: &mut [
         hasher.update(readlinkat(dir, tree::name(name)?.as_c_str())?.as_bytes());
     }
     let path = proc_path(file.as_fd());
-    // File systems that have none know no attributes to have been changed.
+    // A file system without extended attributes has none that could have changed.
     let mut attributes: Vec<_> = xattr::list_deref(&path).into_iter().flatten().collect();
     attributes.sort_unstable();
     for attribute in attributes.iter().filter(|attribute| counts(attribute.as_bytes())) {
@@ -328,7 +338,7 @@ mod tests {
     fn a_large_file_with_many_names_is_read_once() {
         let dir = tempfile::tempdir().unwrap();
         let file = fs::File::create(dir.path().join("0")).unwrap();
-        // Reading it for each name would take minutes; it has no hole.
+        // The test would take minutes if the file were read for each name. The file has no holes.
         let zeros = vec![0; 64 << 20];
         (&file).write_all(&zeros).unwrap();
         for name in 1..=100 {
@@ -341,9 +351,9 @@ mod tests {
         assert_eq!(compare(&tree, b"", known.as_slice()).unwrap().len(), 101);
     }
 
-    /// Whatever the file system makes of its holes meanwhile.
+    /// The digest does not depend on how the file system represents the holes.
     #[test]
-    fn a_file_with_holes_is_known_by_its_data() {
+    fn a_file_with_holes_is_identified_by_its_data() {
         let dir = tempfile::tempdir().unwrap();
         let file = fs::File::create(dir.path().join("a b")).unwrap();
         file.set_len(1 << 40).unwrap();

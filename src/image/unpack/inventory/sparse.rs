@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The content of files with holes, which take no space but would take time to read.
+//! Digests of files with holes, which take no space but would take time to read.
 //!
-//! A digest by data covers the size of a file and each of its blocks that is not all zero. So it is the same wherever the holes are:
-//! zeros may be written, and copies of a file may have other holes.
+//! Such a digest covers the size of the file and each of its blocks that is not all zeros. It is
+//! therefore independent of the position of holes: zeros may be written, and copies of a file may
+//! have other holes.
 
 use std::fs::File;
 use std::io::Result;
@@ -14,29 +15,29 @@ use nix::unistd::{Whence, lseek};
 
 use crate::image::store::digest::Hasher;
 
-/// What a digest by data begins with where it is written down.
+/// The prefix of such a digest in an inventory.
 pub const MARK: &str = "data:";
 
 const BLOCK: u64 = 4096;
 
-/// Whether the file system keeps less of a file than its size says.
+/// Whether a file takes less space on the file system than its size.
 pub fn has_holes(stat: &FileStat) -> bool {
     stat.st_blocks.saturating_mul(512) < stat.st_size
 }
 
-/// Adds the content of a file. `buffer` has room for several blocks.
+/// Adds the content of a file to a digest. `buffer` must have room for several blocks.
 pub fn add(file: &File, hasher: &mut Hasher, buffer: &mut [u8]) -> Result<()> {
     hasher.update(&file.metadata()?.len().to_le_bytes());
     let room = buffer.len() - buffer.len() % usize::try_from(BLOCK).unwrap_or(1);
     let mut at = 0;
     while let Some(data) = seek(file, at, Whence::SeekData)? {
         let end = seek(file, data, Whence::SeekHole)?.unwrap_or(data);
-        // The file system may have other blocks.
+        // The block size of the file system may differ.
         at = at.max(data - data % BLOCK);
         while at < end {
             let read = fill(file, at, buffer.get_mut(..room).unwrap_or_default())?;
             if read.is_empty() {
-                // The file has become shorter.
+                // The file was truncated meanwhile.
                 return Ok(());
             }
             for (number, block) in (0_u64..).zip(read.chunks(usize::try_from(BLOCK).unwrap_or(1))) {
@@ -51,7 +52,7 @@ pub fn add(file: &File, hasher: &mut Hasher, buffer: &mut [u8]) -> Result<()> {
     Ok(())
 }
 
-/// Where data or a hole begins, from `at` on; nothing where no data follows.
+/// Returns the position of the next data or hole from `at` on, or `None` if no data follows.
 fn seek(file: &File, at: u64, whence: Whence) -> Result<Option<u64>> {
     match lseek(file, i64::try_from(at).map_err(std::io::Error::other)?, whence) {
         Ok(found) => Ok(u64::try_from(found).ok()),
@@ -84,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn holes_and_zeros_are_the_same() {
+    fn holes_and_zeros_have_the_same_digest() {
         let make = |pieces: &[(u64, &[u8])], size: u64| {
             let file = tempfile::tempfile().unwrap();
             file.set_len(size).unwrap();
@@ -104,7 +105,7 @@ mod tests {
             assert_ne!(digest(&one), digest(&different));
         }
         assert_ne!(digest(&make(&[], 0)), digest(&make(&[], 1)));
-        // Reading all of it would take hours.
+        // Reading the whole file would take hours.
         let huge = make(&[((1 << 40) - 3, b"end")], 1 << 40);
         assert_ne!(digest(&huge), digest(&make(&[], 1 << 40)));
     }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! The service's own process: copies what the application prints to the journal, passes signals on, and ends as it ended.
+//! The service's main process: copies the application's output to the journal, passes signals on,
+//! and ends with the application's status.
 //!
-//! The journal gives services a socket, and a socket cannot be opened through `/dev/stdout`. A pipe can; so the
-//! application gets pipes that belong to its user. The journal takes what comes apart into lines, a stream each for
-//! standard output and standard error, of which each has its own severity.
+//! The journal gives services a socket, and a socket cannot be opened through `/dev/stdout`. A pipe
+//! can be opened, so the application gets pipes that belong to its user. The journal splits a
+//! stream into lines. Standard output and standard error are separate streams, because they have
+//! different severities.
 
 mod stream;
 
@@ -33,10 +35,10 @@ use super::environment::Environment;
 use super::init;
 use crate::{CANNOT_START, status};
 
-/// Runs the application and ends as it does.
+/// Runs the application and ends with its status.
 ///
 /// # Errors
-/// It cannot be set up; nothing of it has run then.
+/// The application cannot be set up; then no process of the application has run.
 pub fn supervise(process: &Process, environment: &Environment, commands: Option<UnixListener>) -> Result<Infallible> {
     let (out_read, out_write) = output(&process.user)?;
     let (err_read, err_write) = output(&process.user)?;
@@ -57,7 +59,7 @@ pub fn supervise(process: &Process, environment: &Environment, commands: Option<
         }
         ForkResult::Parent { child } => {
             drop((out_write, err_write, report_write, commands));
-            // Passing signals on is all that is left to do.
+            // From now on this process only passes signals on.
             keep_only(Capabilities::of(&["KILL"]))?;
             let log = &process.log;
             let copy = |fd: BorrowedFd<'_>| fd.try_clone_to_owned().map(File::from);
@@ -71,8 +73,9 @@ pub fn supervise(process: &Process, environment: &Environment, commands: Option<
     }
 }
 
-/// A pipe for output. It can be opened by anyone who sees it, which only processes of the application do: many start as
-/// root, become another user, and then open `/dev/stdout`.
+/// A pipe for the application's output. Every process that sees the pipe may open it, and only
+/// processes of the application see it: many start as root, change to another user, and then open
+/// `/dev/stdout`.
 fn output(user: &User) -> Result<(File, OwnedFd)> {
     let (read, write) = pipe().context("cannot make a pipe")?;
     fcntl(&read, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).context("cannot set up a pipe")?;
@@ -96,12 +99,13 @@ fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File
             let Some(signal) = i32::try_from(info.ssi_signo).ok() else { continue };
             if signal != libc::SIGCHLD {
                 passed_on = signal;
-                // SAFETY: kill(2) takes any number; nix's own wrapper knows no real-time signals. The init may be gone,
-                // which the next SIGCHLD tells.
+                // SAFETY: kill(2) takes any number; nix's wrapper accepts no real-time signals. If
+                // the init has ended already, the next SIGCHLD tells.
                 unsafe { libc::kill(init.as_raw(), signal) };
             } else if let Some(status) = gone(init) {
                 ended = Some(status);
-                // Nothing can be printed any more; what was is in the pipes.
+                // No process is left that could write to the pipes. Earlier output may still be in
+                // the pipes.
                 for stream in &mut streams {
                     stream.last();
                 }
@@ -110,11 +114,12 @@ fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File
         if let Some(status) = ended
             && streams.iter().all(Stream::is_done)
         {
-            let status = status::told(report, init).unwrap_or(status);
+            let status = status::receive(report, init).unwrap_or(status);
             if journal::is_stream(stderr())
-                && let Some(text) = status::described(status, passed_on)
+                && let Some(text) = status::describe(status, passed_on)
             {
-                // What the application printed last may have no end of line. The journal leaves empty lines out.
+                // The application's last line may lack its newline, so a newline comes first. The
+                // journal drops empty lines.
                 eprintln!("\n{text}");
             }
             status::finish(status);
@@ -122,12 +127,12 @@ fn relay(init: Pid, mut streams: [Stream<'_>; 2], signals: &SigSet, report: File
     }
 }
 
-/// Waits for a signal or until a stream can go on.
+/// Waits for a signal or until a stream can make progress.
 fn wait(signals: &SignalFd, streams: &[Stream<'_>]) -> Result<()> {
     let mut wanted = vec![PollFd::new(signals.as_fd(), PollFlags::POLLIN)];
     wanted.extend(streams.iter().flat_map(Stream::wants));
-    let timeout = streams.iter().filter_map(Stream::patience).min();
-    // A millisecond more, so that the time is over when we look.
+    let timeout = streams.iter().filter_map(Stream::timeout).min();
+    // One millisecond more, so that the time is really over afterwards.
     let timeout = timeout
         .map_or(PollTimeout::NONE, |time| PollTimeout::try_from(time.as_millis() + 1).unwrap_or(PollTimeout::MAX));
     match poll(&mut wanted, timeout) {
@@ -136,7 +141,8 @@ fn wait(signals: &SignalFd, streams: &[Stream<'_>]) -> Result<()> {
     }
 }
 
-/// How the init ended, if it has. The kernel ends it only after every other process of its namespace.
+/// The status of the init, if it has ended. The kernel lets the init end only after every other
+/// process of its namespace.
 fn gone(init: Pid) -> Option<WaitStatus> {
     match waitpid(init, Some(WaitPidFlag::WNOHANG)) {
         Ok(status @ (WaitStatus::Exited(..) | WaitStatus::Signaled(..))) => Some(status),

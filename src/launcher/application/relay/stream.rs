@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! One output of the application on its way to the journal.
+//! Copies one output of the application to the journal.
 
 use std::fs::File;
 use std::io::{ErrorKind, Read as _, Write as _};
@@ -9,29 +9,30 @@ use std::time::{Duration, Instant};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags};
 
-/// How long the journal may keep the application waiting. After that its output is dropped, and counted, until the
-/// journal reads again.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the application waits for the journal. After that, its output is dropped and counted
+/// until the journal reads again.
+const TIMEOUT: Duration = Duration::from_secs(30);
 
-/// As much as a pipe holds; with that, an application that prints without end costs fewest calls.
+/// Size of the buffer in bytes: the capacity of a pipe (pipe(7)), so that large outputs need the
+/// fewest system calls.
 const BUFFER: usize = 64 << 10;
 
-/// How many buffers one stream may move before it is the other's turn.
+/// Number of buffers that one stream may copy before the other stream continues.
 const TURN: usize = 16;
 
-/// A pipe, and where it leads. Neither of the two ever blocks.
+/// A pipe and its destination. Neither of them ever blocks.
 pub struct Stream<'a> {
     from: Option<File>,
     to: Option<File>,
-    /// Makes a new `to` when the old one is broken.
+    /// Opens a new `to` after the old one has failed.
     reopen: Box<dyn Fn() -> Option<File> + 'a>,
     buffer: Box<[u8]>,
-    /// What of the buffer is still to be written.
+    /// The part of the buffer that is still to be written.
     pending: std::ops::Range<usize>,
-    /// Since when the journal has not read anything that is pending.
+    /// When the journal stopped reading, if it is not reading now.
     waiting: Option<Instant>,
-    patience: Duration,
-    /// Bytes that were dropped since the last ones that were not.
+    timeout: Duration,
+    /// Number of bytes that were dropped and not reported yet.
     lost: usize,
     last: bool,
 }
@@ -45,7 +46,7 @@ impl<'a> Stream<'a> {
             buffer: vec![0; BUFFER].into(),
             pending: 0..0,
             waiting: None,
-            patience: PATIENCE,
+            timeout: TIMEOUT,
             lost: 0,
             last: false,
         };
@@ -53,7 +54,7 @@ impl<'a> Stream<'a> {
         stream
     }
 
-    /// What to wait for.
+    /// The descriptors and events to wait for.
     pub fn wants(&self) -> impl Iterator<Item = PollFd<'_>> {
         let to = self.to.as_ref().filter(|_| self.is_pending() || self.lost > 0);
         let from = self.from.as_ref().filter(|_| !self.is_pending());
@@ -61,17 +62,17 @@ impl<'a> Stream<'a> {
         to.into_iter().chain(from.map(|from| PollFd::new(from.as_fd(), PollFlags::POLLIN)))
     }
 
-    /// How long to wait at most.
-    pub fn patience(&self) -> Option<Duration> {
-        self.waiting.map(|since| self.patience.saturating_sub(since.elapsed()))
+    /// The maximum time to wait.
+    pub fn timeout(&self) -> Option<Duration> {
+        self.waiting.map(|since| self.timeout.saturating_sub(since.elapsed()))
     }
 
-    /// Nobody writes into the pipe any more.
+    /// Notes that no process can write into the pipe any more.
     pub fn last(&mut self) {
         self.last = true;
     }
 
-    /// Whether everything has been said.
+    /// Whether the pipe has ended and everything is copied.
     pub fn is_done(&self) -> bool {
         self.from.is_none() && !self.is_pending()
     }
@@ -80,19 +81,19 @@ impl<'a> Stream<'a> {
         !self.pending.is_empty()
     }
 
-    /// Moves what can be moved.
+    /// Copies as much as possible without blocking.
     pub fn advance(&mut self) {
         for _ in 0..TURN {
             if !self.is_pending() && !self.read() {
-                // Nothing to say but this, if anything.
-                self.confess();
+                // There is no new output, but lost output may still have to be reported.
+                self.report_loss();
                 return;
             }
-            if !self.confess() {
+            if !self.report_loss() {
                 self.drop();
             } else if !self.write() {
                 match self.waiting {
-                    Some(since) if since.elapsed() >= self.patience => self.drop(),
+                    Some(since) if since.elapsed() >= self.timeout => self.drop(),
                     Some(_) => return,
                     None => self.waiting = Some(Instant::now()),
                 }
@@ -100,7 +101,7 @@ impl<'a> Stream<'a> {
         }
     }
 
-    /// Fills the buffer. Gives whether there was anything.
+    /// Fills the buffer. Returns whether the buffer has content.
     fn read(&mut self) -> bool {
         let Some(from) = &mut self.from else { return false };
         match from.read(&mut self.buffer) {
@@ -113,8 +114,8 @@ impl<'a> Stream<'a> {
         self.is_pending()
     }
 
-    /// Says what was lost, if anything; gives whether that is no longer to be said.
-    fn confess(&mut self) -> bool {
+    /// Reports lost output, if there is any. Returns whether no lost output remains to be reported.
+    fn report_loss(&mut self) -> bool {
         if self.lost > 0 {
             let notice = format!("\n{} bytes of output were lost: the journal did not read them\n", self.lost);
             if put(&mut self.to, &self.reopen, notice.as_bytes()).is_some_and(|length| length > 0) {
@@ -124,7 +125,7 @@ impl<'a> Stream<'a> {
         self.lost == 0
     }
 
-    /// Writes of the buffer what there is room for. Gives whether there was any, or never will be.
+    /// Writes as much of the buffer as possible. Returns false if the journal accepts nothing now.
     fn write(&mut self) -> bool {
         let bytes = self.buffer.get(self.pending.clone()).unwrap_or_default();
         match put(&mut self.to, &self.reopen, bytes) {
@@ -143,13 +144,14 @@ impl<'a> Stream<'a> {
     }
 }
 
-/// Writes as much as there is room for. Gives nothing where there is no journal any more.
+/// Writes as much as possible without blocking, and opens a new stream after an error. None if the
+/// journal is gone.
 fn put(to: &mut Option<File>, reopen: &dyn Fn() -> Option<File>, bytes: &[u8]) -> Option<usize> {
     for _ in 0..2 {
         match to.as_mut().map(|to| to.write(bytes)) {
             Some(Ok(length)) => return Some(length),
             Some(Err(e)) if matches!(e.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => return Some(0),
-            // As of a journal that has lost its end.
+            // The journal has closed its end, for example because it was restarted.
             Some(Err(_)) | None => *to = reopen().and_then(nonblocking),
         }
     }
@@ -175,7 +177,7 @@ mod tests {
         File::from(from.into())
     }
 
-    /// A stream, the application's end and the journal's.
+    /// A stream, the application's end of the pipe, and the journal's end of the socket.
     fn stream(reopen: impl Fn() -> Option<File> + 'static) -> (Stream<'static>, File, UnixStream) {
         let (read, write) = pipe().unwrap();
         let (to, journal) = UnixStream::pair().unwrap();
@@ -207,15 +209,15 @@ mod tests {
     fn a_journal_that_does_not_read_is_waited_for_and_then_left_behind() {
         let (mut stream, mut application, mut journal) = stream(|| None);
         let mut written = 0;
-        // Full: the journal's socket, our buffer, the pipe.
+        // Fill the journal's socket, the buffer of the stream and the pipe.
         for _ in 0..100 {
             while let Ok(length) = application.write(&[b'x'; 4096]) {
                 written += length;
             }
             stream.advance();
         }
-        assert!(stream.patience().is_some() && application.write(b"x").is_err());
-        stream.patience = Duration::ZERO;
+        assert!(stream.timeout().is_some() && application.write(b"x").is_err());
+        stream.timeout = Duration::ZERO;
         let mut more = 0;
         for _ in 0..100 {
             stream.advance();
@@ -225,15 +227,15 @@ mod tests {
         let read = all(&mut journal);
         let lost = written + more - read.len();
         assert!(lost > 0 && read.bytes().all(|b| b == b'x'));
-        stream.patience = PATIENCE;
+        stream.timeout = TIMEOUT;
         application.write_all(b"again").unwrap();
         stream.advance();
         assert_eq!(
             all(&mut journal),
             format!("\n{lost} bytes of output were lost: the journal did not read them\nagain")
         );
-        // Nothing to wait for but more output.
-        assert_eq!((stream.wants().count(), stream.patience()), (1, None));
+        // The stream waits only for more output.
+        assert_eq!((stream.wants().count(), stream.timeout()), (1, None));
     }
 
     #[test]

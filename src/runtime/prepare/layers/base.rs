@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The base of containers that have none of their own: an almost empty root over which the host's `/usr` is bound.
+//! The base of containers without `Base=`: an almost empty root over which the host's `/usr` is
+//! mounted.
 
 use std::fs;
 use std::io::ErrorKind;
@@ -10,7 +11,7 @@ use anyhow::{Context as _, Result, bail};
 
 use crate::paths::RUNTIME;
 
-/// Directories of the root and their modes (file-hierarchy(7)).
+/// The directories of the root and their modes (file-hierarchy(7)).
 const DIRECTORIES: [(&str, u32); 14] = [
     ("boot", 0o755),
     ("dev", 0o755),
@@ -28,17 +29,17 @@ const DIRECTORIES: [(&str, u32); 14] = [
     ("var", 0o755),
 ];
 
-/// PAM's configuration. `machinectl shell` opens a session by the name login (container-shell@.service); nobody else gets
-/// in, and there are no passwords.
+/// The configuration of PAM. `machinectl shell` opens a session of the service `login`
+/// (container-shell@.service). All other services are denied, and there are no passwords.
 const PAM: [(&str, &str); 2] = [
     ("login", "auth required pam_deny.so\naccount required pam_permit.so\nsession required pam_permit.so\n"),
     ("other", "auth required pam_deny.so\naccount required pam_deny.so\nsession required pam_deny.so\n"),
 ];
 
-/// Names that lead into `/usr` on a system with a merged one.
+/// Names that are symbolic links into `/usr` on a system with a merged `/usr`.
 const MERGED: [&str; 6] = ["bin", "sbin", "lib", "lib32", "lib64", "libx32"];
 
-/// The directory, made on first use since boot.
+/// The directory of the base. The first call after a boot makes it.
 ///
 /// # Errors
 /// The host's `/usr` is not merged, or the directory cannot be made.
@@ -50,7 +51,7 @@ pub fn host_base() -> Result<PathBuf> {
     let temporary = Path::new(RUNTIME).join(format!(".host-base.{}", std::process::id()));
     fill(&temporary).with_context(|| format!("cannot make {}", temporary.display()))?;
     match fs::rename(&temporary, &path) {
-        // Another container was faster.
+        // Another start has made the directory in the meantime.
         Err(e) if matches!(e.kind(), ErrorKind::DirectoryNotEmpty | ErrorKind::AlreadyExists) => {
             fs::remove_dir_all(&temporary).context("cannot clean up")?;
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The images that a container runs on, and the links to them. While a link exists, its image is not pruned.
+//! The images that a container runs on, and the symbolic links to them. While a link to an image
+//! exists, the image is not pruned.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +15,7 @@ use crate::image::{Store, mark};
 use crate::model::{App, Base, Container, Mode, Stack};
 use crate::paths::RUNTIME;
 
-/// The directories of an image that has to be there, the topmost first.
+/// The directories of an image that must be imported, with the topmost layer first.
 fn imported(store: &Store, name: &str, mode: Mode) -> Result<Vec<PathBuf>> {
     let Some(found) = store.lookup(name).inspect_err(|_| mark::forget(store, name))? else {
         bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
@@ -26,11 +27,11 @@ fn imported(store: &Store, name: &str, mode: Mode) -> Result<Vec<PathBuf>> {
     }
 }
 
-/// The directories of the application, the topmost first, and that of the base. The links `app` and `base` lead to the
-/// first of them.
+/// The directories of the application with the topmost layer first, and the directory of the base.
+/// The links `app` and `base` lead to the topmost layers.
 ///
 /// # Errors
-/// When an image is not there, or of the other kind.
+/// An image is not imported, or is of the wrong kind.
 pub fn layers(store: &Store, stack: Stack<'_>) -> Result<(Vec<PathBuf>, PathBuf)> {
     let base = |image| imported(store, image, Mode::Base).and_then(|lower| own(&lower).cloned());
     let app = |image| imported(store, image, Mode::App);
@@ -42,74 +43,78 @@ pub fn layers(store: &Store, stack: Stack<'_>) -> Result<(Vec<PathBuf>, PathBuf)
     })
 }
 
-/// The topmost directory of an image, which is its own.
+/// The topmost directory of an image, which no other image shares.
 fn own(lower: &[PathBuf]) -> Result<&PathBuf> {
     lower.first().context("the image has no files")
 }
 
-/// The applications that are not a layer of the root, and their images' directories.
+/// The applications that are not a layer of the root, with the directories of their images.
 ///
 /// # Errors
 /// As for [`layers`].
-pub fn further<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, Vec<PathBuf>)>> {
-    let further = apps.iter().filter(|app| !app.first);
-    further.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
+pub fn additional<'a>(store: &Store, apps: &'a [App]) -> Result<Vec<(&'a str, Vec<PathBuf>)>> {
+    let additional = apps.iter().filter(|app| !app.first);
+    additional.map(|app| Ok((app.name.as_str(), imported(store, &app.image, Mode::App)?))).collect()
 }
 
-/// All applications of a container and their images' directories, the topmost first, of what [`layers`] and [`further`] give.
+/// All applications of a container with the directories of their images, the topmost layer first.
+/// The arguments are the results of [`layers`] and [`additional`].
 #[must_use]
 pub fn of_applications<'a>(
     container: &'a Container,
     application: &'a [PathBuf],
-    further: &'a [(&'a str, Vec<PathBuf>)],
+    additional: &'a [(&'a str, Vec<PathBuf>)],
 ) -> Vec<(&'a str, &'a [PathBuf])> {
     let first = container.apps.iter().find(|app| app.first).map(|app| (app.name.as_str(), application));
-    first.into_iter().chain(further.iter().map(|(app, lower)| (*app, lower.as_slice()))).collect()
+    first.into_iter().chain(additional.iter().map(|(app, lower)| (*app, lower.as_slice()))).collect()
 }
 
-/// The directories below the topmost one of each application.
+/// The directories of the layers below the topmost one, for each application.
 #[must_use]
 pub fn below<'a>(applications: &[(&'a str, &[PathBuf])]) -> BTreeMap<&'a str, Vec<String>> {
     let paths = |lower: &[PathBuf]| lower.iter().skip(1).map(|path| path.display().to_string()).collect();
     applications.iter().map(|(app, lower)| (*app, paths(lower))).collect()
 }
 
-/// Points the links in `directory` at what the container runs on. The caller holds off pruning until then.
+/// Points the links in `directory` at the images that the container runs on. The caller prevents
+/// pruning until this has returned.
 ///
 /// # Errors
-/// When one of them cannot be made.
-pub fn keep(directory: &Path, application: &[PathBuf], base: &Path, further: &[(&str, Vec<PathBuf>)]) -> Result<()> {
+/// A link cannot be made.
+pub fn keep(directory: &Path, application: &[PathBuf], base: &Path, additional: &[(&str, Vec<PathBuf>)]) -> Result<()> {
     link(&directory.join("app"), own(application)?)?;
     link(&directory.join("base"), base)?;
-    link_further(&directory.join("apps"), further)
+    link_additional(&directory.join("apps"), additional)
 }
 
-/// Points the links of those applications at them. A link of one that is no longer there would keep its image for ever.
-fn link_further(directory: &Path, further: &[(&str, Vec<PathBuf>)]) -> Result<()> {
-    if further.is_empty() {
+/// Points the links of these applications at their images. A link of a removed application would
+/// keep its image for ever, so such links are removed.
+fn link_additional(directory: &Path, additional: &[(&str, Vec<PathBuf>)]) -> Result<()> {
+    if additional.is_empty() {
         return remove(directory).context("cannot remove the links of former applications");
     }
     fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
     for entry in fs::read_dir(directory).with_context(|| format!("cannot read {}", directory.display()))? {
         let entry = entry.with_context(|| format!("cannot read {}", directory.display()))?;
-        if !further.iter().any(|(app, _)| entry.file_name() == *app) {
+        if !additional.iter().any(|(app, _)| entry.file_name() == *app) {
             remove(&entry.path()).with_context(|| format!("cannot remove {}", entry.path().display()))?;
         }
     }
-    further.iter().try_for_each(|(app, lower)| link(&directory.join(app), own(lower)?))
+    additional.iter().try_for_each(|(app, lower)| link(&directory.join(app), own(lower)?))
 }
 
-/// A layer for where there is none: the mount has the same three in every case.
+/// An empty directory that stands in for a missing layer, so that the mount always has three
+/// layers.
 fn empty() -> Result<PathBuf> {
     let path = Path::new(RUNTIME).join("empty");
     fs::DirBuilder::new().recursive(true).mode(0o755).create(&path).context("cannot make the empty layer")?;
     Ok(path)
 }
 
-/// Replaces a symbolic link in one step.
+/// Replaces a symbolic link atomically.
 fn link(path: &Path, target: &Path) -> Result<()> {
     let mut temporary = path.as_os_str().to_owned();
-    // No application's name ends like this.
+    // The name of an application cannot end with `~`.
     temporary.push("~");
     let temporary = PathBuf::from(temporary);
     remove(&temporary)
@@ -118,10 +123,10 @@ fn link(path: &Path, target: &Path) -> Result<()> {
         .with_context(|| format!("cannot make the link {}", path.display()))
 }
 
-/// Removes whatever is at `path`, if anything is.
+/// Removes the file, link or directory tree at `path`, if it exists.
 ///
 /// # Errors
-/// When it cannot be removed.
+/// The path cannot be removed.
 pub fn remove(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! Mount points in a configuration layer, so that systemd-nspawn makes none in the container's own layer. Directories on
-//! the way to one show through as themselves, so they get the owner and mode that the image gives them.
+//! Mount points in a configuration layer, so that systemd-nspawn makes none in the container's
+//! upper layer. The configuration layer is above the image, so parent directories in it replace the
+//! image's. They therefore get the owner and mode of the image's directories.
 
 use std::fs::{self, DirBuilder, Permissions};
 use std::io::{self, ErrorKind};
@@ -14,10 +15,11 @@ use nix::sys::stat::{FileStat, fstat};
 use crate::config::values::mount;
 use crate::rootdir::tree::{Tree, is_dir, proc_path};
 
-/// Makes `target` below `layer` unless the image, whose root is `root`, has it.
+/// Makes the mount point `target` below `layer`, unless it exists in the image with the root
+/// directory `root`.
 ///
 /// # Errors
-/// Something cannot be made.
+/// A file or directory cannot be made.
 pub fn make(target: &str, directory: bool, root: &Tree, layer: &Path) -> Result<()> {
     let parts: Vec<&str> = target.split('/').filter(|p| !p.is_empty()).collect();
     let Some((there, [first @ .., last])) = known(root, &parts) else { return Ok(()) };
@@ -41,10 +43,10 @@ pub fn make(target: &str, directory: bool, root: &Tree, layer: &Path) -> Result<
     .with_context(|| format!("cannot make the mount point {target}"))
 }
 
-/// Makes a mount point that is no image's.
+/// Makes a mount point at a path that no image contains.
 ///
 /// # Errors
-/// It cannot be made.
+/// The mount point cannot be made.
 pub fn make_own(path: &Path, directory: bool) -> Result<()> {
     let make = || {
         path.parent().map_or(Ok(()), |parent| make_directory(parent, None))?;
@@ -53,7 +55,7 @@ pub fn make_own(path: &Path, directory: bool) -> Result<()> {
     make().with_context(|| format!("cannot make {}", path.display()))
 }
 
-/// Where the image's own links lead `target`, if that is somewhere else.
+/// The path to which the image's symbolic links lead `target`, if that is a different path.
 #[must_use]
 pub fn leads_to(target: &str, root: &Tree) -> Option<String> {
     let parts: Vec<&str> = target.split('/').filter(|p| !p.is_empty()).collect();
@@ -63,7 +65,8 @@ pub fn leads_to(target: &str, root: &Tree) -> Option<String> {
     (path != target).then_some(path)
 }
 
-/// The longest beginning of a path that the image has, links followed, and what is left of the path.
+/// The longest existing prefix of a path in the image, with symbolic links resolved, and the
+/// missing rest of the path.
 fn known<'a>(root: &Tree, parts: &'a [&'a str]) -> Option<(PathBuf, &'a [&'a str])> {
     (0..=parts.len()).rev().find_map(|count| {
         let (there, missing) = parts.split_at_checked(count)?;
@@ -71,7 +74,8 @@ fn known<'a>(root: &Tree, parts: &'a [&'a str]) -> Option<(PathBuf, &'a [&'a str
     })
 }
 
-/// The parts of the path that a path of the image leads to, if that is a directory.
+/// The path, relative to `root`, that a path of the image resolves to. An error if that does not
+/// exist.
 fn resolved(root: &Tree, path: &str) -> io::Result<PathBuf> {
     let fd = root.open_at(path.as_bytes(), OFlag::O_PATH)?;
     let whole = fs::read_link(proc_path(std::os::fd::AsFd::as_fd(&fd)))?;
@@ -79,7 +83,8 @@ fn resolved(root: &Tree, path: &str) -> io::Result<PathBuf> {
     whole.strip_prefix(above).map(Path::to_owned).map_err(|_| ErrorKind::NotFound.into())
 }
 
-/// Makes a directory as the image has it, or else one that anybody may enter. One that is there already stays as it is.
+/// Makes a directory with the owner and mode of the image's directory `image`, or with mode 0755
+/// and without a change of owner if there is none. An existing directory is not changed.
 fn make_directory(path: &Path, image: Option<FileStat>) -> Result<()> {
     match DirBuilder::new().mode(0o755).create(path) {
         Err(e) if e.kind() == ErrorKind::AlreadyExists => return Ok(()),
@@ -92,7 +97,7 @@ fn make_directory(path: &Path, image: Option<FileStat>) -> Result<()> {
         }
         None => 0o755,
     };
-    // Whatever the umask.
+    // The mode is set here because mkdir(2) applies the umask.
     Ok(fs::set_permissions(path, Permissions::from_mode(mode))?)
 }
 
@@ -132,7 +137,7 @@ mod tests {
         assert!(!layer.join("var").exists());
         make("/var/run/key", false, &root, &layer).unwrap();
         assert!(layer.join("run/key").is_file());
-        // It leads nowhere inside, and nowhere outside either.
+        // The link leads neither to a directory in the image nor to one outside of the image.
         make("/out/x", true, &root, &layer).unwrap();
         assert!(layer.join("out/x").is_dir() && !Path::new("/etc/x").exists());
     }

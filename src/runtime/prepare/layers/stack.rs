@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Mounts a container's layers on each other, and takes them apart again.
+//! Mounts a container's layers on each other, and unmounts them.
 
 use std::ffi::CString;
 use std::fs::{self, DirBuilder};
@@ -21,10 +21,11 @@ use crate::plan::stack::{Bind, Mount};
 use crate::resolve::container::userns::SIZE;
 use crate::rootdir::tree::{Tree, proc_path};
 
-/// Makes the mounts, and returns a line about each overlay. `range` is the container's first user ID, if it has a user namespace.
+/// Makes the mounts, and returns one line of text per overlay. `range` is the first ID of the
+/// container's range, if it has a user namespace.
 ///
 /// # Errors
-/// One of them cannot be made; those before it are left to [`release`].
+/// A mount cannot be made. The mounts before it stay until [`release`].
 pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<Vec<String>> {
     let mut overlays = Vec::new();
     for mount in mounts {
@@ -36,14 +37,15 @@ pub fn mount(name: &str, mounts: &[Mount], range: Option<u32>) -> Result<Vec<Str
 fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<Option<String>> {
     match mount {
         Mount::IdMapped { from, to } => {
-            // What is in images is nobody's business but their containers'.
+            // Only the containers of an image may read its files.
             DirBuilder::new().recursive(true).mode(0o700).create(to)?;
             let first = range.context("it has no range of user IDs")?;
             id_mapped(first, from, to).map(|()| None)
         }
         Mount::Bind(Bind { from, part, to, options }) => {
             fs::create_dir_all(Path::new(to).parent().unwrap_or(Path::new(to)))?;
-            // What was mounted there the last time may have been of another kind; neither removes what is in use.
+            // The target of an earlier mount may be a file or a directory. Neither call removes a
+            // mount point in use or a directory with content.
             let _ = fs::remove_file(to).or_else(|_| fs::remove_dir(to));
             let part = part.as_ref().map(|part| part_of(from, part)).transpose()?;
             let from = part.as_ref().map_or_else(|| PathBuf::from(from), |part| proc_path(part.as_fd()));
@@ -55,15 +57,16 @@ fn one(name: &str, mount: &Mount, range: Option<u32>) -> Result<Option<String>> 
             bind(&from, to, *options).map(|()| None)
         }
         Mount::Overlay { to, lower, state, no_suid } => {
-            // Devices of a container are in file systems of their own, so that no device node of an image needs to work.
+            // A container's devices are on separate file systems, so that device nodes of an image
+            // need not work.
             let suid = if *no_suid { MsFlags::MS_NOSUID } else { MsFlags::empty() };
             overlay(&machine_root(name), to, lower, state, MsFlags::MS_NODEV | suid).map(Some)
         }
     }
 }
 
-/// Opens a part of a volume, a directory, and makes it if it is missing. Symbolic links are followed within the volume: a container may have made
-/// them.
+/// Opens a subdirectory of a volume, and makes it if it is missing. Symbolic links are resolved
+/// within the volume, because a container may have made them.
 fn part_of(volume: &str, part: &str) -> Result<OwnedFd> {
     let tree = Tree::open(Path::new(volume))?;
     let opened = match tree.open_at(part.as_bytes(), OFlag::O_PATH | OFlag::O_DIRECTORY) {
@@ -73,7 +76,7 @@ fn part_of(volume: &str, part: &str) -> Result<OwnedFd> {
     opened.with_context(|| format!("cannot open {part} in the volume"))
 }
 
-/// mount(8) knows how to have owners mapped.
+/// Mounts a directory with mapped owners. mount(8) makes the user namespace that this needs.
 fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
     let options = format!("bind,nodev,X-mount.idmap=b:0:{first}:{SIZE}");
     let output = Command::new("mount").args(["--options", &options, "--", from, to]).output();
@@ -84,7 +87,7 @@ fn id_mapped(first: u32, from: &str, to: &str) -> Result<()> {
     Ok(())
 }
 
-/// Mounts what the administrator named, with flags for it and for all that is mounted below it.
+/// Mounts a path of the host or a volume, and sets the flags on that mount and all mounts below it.
 fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
     let recursive = if options.recursive { MsFlags::MS_REC } else { MsFlags::empty() };
     mount_at(Some(from), to, None::<&str>, MsFlags::MS_BIND | recursive, None::<&str>)?;
@@ -96,8 +99,9 @@ fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
     let attr_set = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
     let attributes = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
     let path = CString::new(to)?;
-    // SAFETY: the path and the structure are ours, and the kernel reads no more than its size (mount_setattr(2), which the C library
-    // may lack).
+    // SAFETY: the path and the structure live until the call returns, and the kernel reads no more
+    // than the given size. The system call is used directly, because the C library may lack
+    // mount_setattr(2).
     let changed = unsafe {
         libc::syscall(
             libc::SYS_mount_setattr,
@@ -111,8 +115,8 @@ fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
     if changed == 0 { Ok(()) } else { Err(Errno::last()).context("cannot set the flags of the mount") }
 }
 
-/// Further applications are mounted below the `root` of their container, whose files are its own: no link in there leads to
-/// another place.
+/// Mounts an overlay. Additional applications are mounted below the root of their container, whose
+/// files the container can change: a symbolic link on the way is refused.
 fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) -> Result<String> {
     let options = format!("lowerdir={},upperdir={state}/upper,workdir={state}/work", lower.join(":"));
     let inside = to.strip_prefix(root).unwrap_or_default().trim_start_matches('/');
@@ -128,17 +132,18 @@ fn overlay(root: &str, to: &str, lower: &[String], state: &str, flags: MsFlags) 
     Ok(format!("{to} is an overlay: {options}"))
 }
 
-/// Unmounts everything that is mounted for a container, also if its configuration has changed.
+/// Unmounts everything that is mounted for a container, even if its configuration has changed.
 ///
 /// # Errors
-/// When something cannot be unmounted.
+/// A mount cannot be removed.
 pub fn release(name: &str) -> Result<()> {
-    // With all that is mounted below it: what it says there is the container's.
+    // Mounts below the root go with it (MNT_DETACH): their paths are under the control of the
+    // container.
     let root = machine_root(name);
     let runtime = container_runtime(name) + "/";
     for place in mounted()?.iter().rev().filter(|place| **place == root || place.starts_with(&runtime)) {
         match umount2(place.as_str(), MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW) {
-            // Somebody else was faster.
+            // Another process has unmounted it in the meantime.
             Ok(()) | Err(Errno::EINVAL | Errno::ENOENT) => {}
             Err(error) => return Err(error).with_context(|| format!("cannot unmount {place}")),
         }
@@ -147,14 +152,15 @@ pub fn release(name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Removes what a killed systemd-nspawn leaves in `/run`, as `systemd-nspawn --cleanup` of systemd 258 and later does. With a
-/// mount for the container's sockets in place, the next systemd-nspawn refuses to start. Its place has changed between systemd 257
-/// and 262. Errors mean that there is nothing to remove.
+/// Removes what a killed systemd-nspawn leaves in `/run`, as `systemd-nspawn --cleanup` of systemd
+/// 258 and later does. While a mount for the container's sockets is left, the next systemd-nspawn
+/// refuses to start. Its path differs between systemd 257 and 262. Errors are ignored: they mean
+/// that there is nothing to remove.
 pub fn remove_leftovers(name: &str) {
     let directory = Path::new("/run/systemd/nspawn");
     let own = directory.join(name);
     for export in [directory.join("unix-export").join(name), own.join("unix-export")] {
-        // Several mounts can be stacked there.
+        // Several mounts can be stacked on this path.
         while umount2(&export, MntFlags::MNT_DETACH | MntFlags::UMOUNT_NOFOLLOW).is_ok() {}
         let _ = fs::remove_dir(&export);
     }
@@ -163,19 +169,21 @@ pub fn remove_leftovers(name: &str) {
     }
 }
 
-/// Where something is mounted, in the order of mounting (`proc_pid_mountinfo(5)`).
+/// The mount points of this process's mount namespace, in the order of mounting
+/// (`proc_pid_mountinfo(5)`).
 ///
 /// # Errors
-/// When the mount table cannot be read.
+/// The mount table cannot be read.
 pub fn mounted() -> Result<Vec<String>> {
     let mounts = fs::read_to_string("/proc/self/mountinfo").context("cannot read the mount table")?;
     Ok(mounts.lines().filter_map(|line| line.split(' ').nth(4)).map(str::to_owned).collect())
 }
 
-/// Nothing may be mounted in any of `directories`: it is images and directories of the host, which removing would empty.
+/// Checks that nothing is mounted in `directories` before they are removed. Removing them would
+/// otherwise delete the files of mounted images and directories of the host.
 ///
 /// # Errors
-/// Something is, or the mount table cannot be read.
+/// There is a mount, or the mount table cannot be read.
 pub fn unmounted(directories: &[PathBuf]) -> Result<()> {
     let mut points = mounted()?.into_iter();
     match points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) {

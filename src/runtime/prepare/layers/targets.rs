@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! The targets of mounts. An application may have made symbolic links on the way to them, in its own files or in a volume. The
-//! service manager follows links within the application's root only, yet a mount at another place than the configured one can
-//! cover what the application must not replace, such as the launcher. So a start with such a link is refused. The same goes for
-//! directories in which systemd-nspawn makes something.
+//! The targets of mounts. An application may have made symbolic links on the way to them, in its
+//! own files or in a volume. The service manager resolves links within the application's root only,
+//! but a mount at an unexpected path can hide files that the application must not replace, such as
+//! the launcher. So a start with such a link is refused. The same applies to directories in which
+//! systemd-nspawn makes files or mounts.
 
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -19,13 +20,15 @@ use crate::model::{Placed, What};
 use crate::paths::machine_root;
 use crate::rootdir::tree::Tree;
 
-/// Where systemd-nspawn makes directories and mounts file systems before it enters the container's root directory.
+/// Directories in which systemd-nspawn makes directories and mounts before it enters the
+/// container's root directory.
 const OF_NSPAWN: [&str; 6] = ["dev", "etc", "proc", "run", "sys", "var"];
 
-/// Checks that no symbolic link is on the way to a target, once the layers of the container `name` are mounted.
+/// Checks that no symbolic link is on the way to a target. The layers of the container `name` must
+/// be mounted.
 ///
 /// # Errors
-/// There is a link, or something cannot be opened.
+/// There is a link, or a directory cannot be opened.
 pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
     let root = Tree::open(Path::new(&machine_root(name))).context("cannot open the root directory of the container")?;
     for directory in OF_NSPAWN {
@@ -34,7 +37,7 @@ pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
         }
     }
     for (one, app) in placed.iter().filter_map(|one| Some((one, one.app?))) {
-        // The service has empty file systems of its own above such a target.
+        // An empty file system of the application's service covers such a target.
         if one.is_covered() {
             continue;
         }
@@ -49,7 +52,7 @@ pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
             Some((rest, outer)) => {
                 let path = outer.mount.path().context("nothing is mounted there")?;
                 let directory = match OpenOptions::new().read(true).custom_flags(libc::O_DIRECTORY).open(&path) {
-                    // A file has nothing below it. Then the mount fails in the container.
+                    // A file cannot contain a target. The mount then fails in the container.
                     Err(error) if error.kind() == ErrorKind::NotADirectory => continue,
                     directory => directory.with_context(|| format!("cannot open {path}"))?,
                 };
@@ -73,7 +76,7 @@ pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
     Ok(())
 }
 
-/// The first part of `path` below `tree` that is a symbolic link.
+/// The shortest prefix of `path` below `tree` that is a symbolic link, if there is one.
 fn link_on_the_way(tree: &Tree, path: &str) -> Result<Option<String>> {
     let how = OpenHow::new()
         .flags(OFlag::O_PATH | OFlag::O_CLOEXEC | OFlag::O_DIRECTORY)
@@ -87,7 +90,7 @@ fn link_on_the_way(tree: &Tree, path: &str) -> Result<Option<String>> {
         match openat2(tree.root(), walked.as_str(), how) {
             Ok(_) => {}
             Err(Errno::ELOOP) => return Ok(Some(walked)),
-            // What is missing is made, and a file may be a target.
+            // A missing target will be made, and a target may be a file.
             Err(Errno::ENOENT | Errno::ENOTDIR) => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot look at {walked}")),
         }
