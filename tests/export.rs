@@ -248,6 +248,8 @@ fn exported_objects_can_be_converted_back() {
         let code = converted.status.code().unwrap();
         let text = String::from_utf8_lossy(&converted.stderr).into_owned();
         assert!(code == 0 || code == 3, "{}: {text}\n{out}", case.title);
+        let files = fs::read_dir(place.path().join("etc/sdme")).map_or(0, Iterator::count);
+        assert!(files > 0, "{}: {text}\n{out}", case.title);
         writeln!(report, "{}: {code} {}", case.title, err.lines().count()).unwrap();
     }
     println!("{report}");

@@ -217,6 +217,9 @@ fn apply_stays_below_its_root() {
     symlink(outside.path(), root.path("etc/systemd/system")).unwrap();
     let out = root.run("apply", &[]);
     assert!(tree(outside.path()).is_empty(), "{}", stderr(&out));
+    // The link is followed below the root.
+    let inside = outside.path().strip_prefix("/").unwrap().join("systemd-nspawn@web.service");
+    assert!(root.path(inside.to_str().unwrap()).is_file(), "{}", stderr(&out));
 }
 
 #[test]

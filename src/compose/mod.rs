@@ -100,7 +100,7 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
     // directory is that of the first standard file here or in a directory above, unless files are
     // named.
     let found =
-        if request.files.is_empty() && !environment.contains_key("COMPOSE_FILE") { find(&start, files)? } else { None };
+        if request.files.is_empty() && !environment.contains_key("COMPOSE_FILE") { find(&start, files) } else { None };
     let directory = given().or_else(|| found.as_deref().map(directory_of)).unwrap_or(start);
     if request.env_files.is_empty() {
         let beside = absolute(&directory, ".env");
@@ -119,7 +119,7 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
         named.split(separator).map(|path| absolute(&request.directory, path)).collect()
     } else {
         let file = found.ok_or_else(|| format!("{}: there is none of {}", request.directory, NAMES.join(", ")))?;
-        with_override(&file, files)?
+        with_override(&file, files)
     };
     let directory = given().or_else(|| paths.first().map(|file: &String| directory_of(file))).unwrap_or(directory);
     let mut loader = Loader::new(files);
@@ -140,28 +140,28 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
 ///
 /// # Errors
 /// Never returns an error.
-pub fn with_override(file: &str, files: &dyn Files) -> Result<Vec<String>, String> {
+pub fn with_override(file: &str, files: &dyn Files) -> Vec<String> {
     let mut all = vec![file.to_owned()];
     let directory = directory_of(file);
     if NAMES.iter().any(|name| absolute(&directory, name) == file) {
         let overrides = OVERRIDES.iter().map(|name| absolute(&directory, name));
         all.extend(overrides.filter(|path| files.kind(path) == Kind::File).take(1));
     }
-    Ok(all)
+    all
 }
 
 /// Returns the first standard file in `directory` or in the nearest directory above.
-fn find(directory: &str, files: &dyn Files) -> Result<Option<String>, String> {
+fn find(directory: &str, files: &dyn Files) -> Option<String> {
     let mut directory = directory.to_owned();
     loop {
         for name in NAMES {
             let path = absolute(&directory, name);
             if files.kind(&path) == Kind::File {
-                return Ok(Some(path));
+                return Some(path);
             }
         }
         if directory == "/" {
-            return Ok(None);
+            return None;
         }
         directory = directory_of(&directory);
     }

@@ -96,7 +96,7 @@ fn request(options: &Options) -> Result<Request> {
     let mut paths = texts(&options.file)?;
     if let Some(path) = &options.path {
         let path = crate::compose::absolute(&directory, &text(path)?);
-        paths = with_override(&path, &Host).map_err(|message| anyhow!(message))?;
+        paths = with_override(&path, &Host);
     }
     // Variables of the environment that are not UTF-8 are skipped, because a configuration file
     // cannot contain them.

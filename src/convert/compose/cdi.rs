@@ -65,7 +65,7 @@ pub fn request(key: &str, request: &Value, container: &mut Builder, context: &Co
         Selection::Names(names) if driver == "cdi" => names.iter().all(|name| named(key, name, container, context)),
         _ if is_gpu => vendors(context).iter().find(|vendor| fits(vendor)).is_some_and(|vendor| {
             let names = chosen(vendor, &selection);
-            names.is_some_and(|names| edits(key, vendor, &names, container))
+            names.map(|names| edits(key, vendor, &names, container)).is_some()
         }),
         _ => false,
     };
@@ -85,7 +85,7 @@ pub fn named(key: &str, name: &str, container: &mut Builder, context: &Context<'
     let Some((kind, device)) = name.split_once('=') else { return false };
     let all = vendors(context);
     let known = |vendor: &&Vendor| vendor.kind == kind && vendor.devices().any(|(name, _)| name == device);
-    all.iter().find(known).is_some_and(|vendor| edits(key, vendor, &[device.to_owned()], container))
+    all.iter().find(known).map(|vendor| edits(key, vendor, &[device.to_owned()], container)).is_some()
 }
 
 /// Returns the names of the devices that satisfy a request, or `None` if the vendor lacks one of
@@ -107,8 +107,7 @@ fn chosen(vendor: &Vendor, selection: &Selection) -> Option<Vec<String>> {
 }
 
 /// Writes the CDI edits of the named devices and those that apply to every device of the vendor.
-/// Always returns true.
-fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) -> bool {
+fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) {
     let devices = vendor.devices().filter(|(name, _)| names.contains(name)).map(|(_, device)| device);
     let own: Vec<&Value> = devices.filter_map(|device| device.get("containerEdits")).collect();
     let mut written = BTreeSet::new();
@@ -148,7 +147,6 @@ fn edits(key: &str, vendor: &Vendor, names: &[String], container: &mut Builder) 
         );
         container.note(key, &reason);
     }
-    true
 }
 
 fn vendors(context: &Context<'_>) -> Vec<Vendor> {

@@ -126,7 +126,7 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
 /// Whether a service starts with the project: one of its profiles is active, and it has at least
 /// one replica.
 fn is_started(settings: &Map, resolved: &Resolved) -> bool {
-    let replicas = settings.get("scale").or_else(|| settings.get("deploy")?.get("replicas")).and_then(Value::scalar);
+    let replicas = replicas::setting(settings).and_then(|(_, value)| value.scalar());
     replicas.as_deref() != Some("0") && resolved.is_active(&Value::Map(settings.clone()))
 }
 

@@ -63,15 +63,17 @@ impl Place {
     }
 }
 
+/// Returns the setting that has the number of containers of a service: its key and its value.
+pub fn setting(settings: &Map) -> Option<(&'static str, &Value)> {
+    let deploy = settings.get("deploy").and_then(|deploy| deploy.get("replicas"));
+    let deploy = deploy.map(|value| ("deploy.replicas", value));
+    deploy.or_else(|| settings.get("scale").map(|value| ("scale", value)))
+}
+
 /// Returns the number of containers of a service. If they could not run side by side, the result is
 /// 1 and the reason is listed.
 pub fn number(service: &str, settings: &Map, context: &mut Context<'_>) -> usize {
-    let deploy = settings.get("deploy").and_then(|deploy| deploy.get("replicas"));
-    let (key, value) = match (deploy, settings.get("scale")) {
-        (Some(value), _) => ("deploy.replicas", value),
-        (None, Some(value)) => ("scale", value),
-        (None, None) => return 1,
-    };
+    let Some((key, value)) = setting(settings) else { return 1 };
     let Some(text) = value.scalar().filter(|text| text != "0" && text != "1") else { return 1 };
     let why = match text.parse::<usize>() {
         Err(_) => format!("{text} is no number"),

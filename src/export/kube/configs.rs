@@ -29,7 +29,7 @@ pub fn environment_files(app: &App, workload: &Workload<'_>, out: &mut Exported,
         };
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let mut data: BTreeMap<String, String> = BTreeMap::new();
-        for line in text.lines().filter(|line| !line.trim().is_empty() && !line.starts_with('#')) {
+        for line in text.lines().map(str::trim_start).filter(|line| !line.is_empty() && !line.starts_with('#')) {
             match line.split_once('=') {
                 Some((name, value)) if is_env_name(name.trim()) => {
                     data.insert(name.trim().to_owned(), value.to_owned());

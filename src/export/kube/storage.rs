@@ -35,7 +35,7 @@ const SIZE: &str = "1Gi";
 
 impl<'a> Storage<'a> {
     /// Counts the workloads that mount each volume.
-    pub fn of(workload: &'a Workload<'a>, all: &[Workload<'_>], _: &Context<'_>) -> Self {
+    pub fn of(workload: &'a Workload<'a>, all: &[Workload<'_>]) -> Self {
         let mut users: BTreeMap<String, usize> = BTreeMap::new();
         for other in all {
             let mounts = other.containers.iter().flat_map(|container| &container.apps).flat_map(|app| &app.mounts);
@@ -213,8 +213,8 @@ impl<'a> Storage<'a> {
             matches!(context.request.kind, super::Kind::Auto | super::Kind::StatefulSet) && !self.workload.is_job();
         if !template {
             for name in self.own.keys() {
-                let claim = claim_name(name, self.workload);
-                let source = PersistentVolumeClaimVolumeSource { claim_name: claim, read_only: None };
+                // Outside of a StatefulSet, the claim has the name of the volume.
+                let source = PersistentVolumeClaimVolumeSource { claim_name: name.clone(), read_only: None };
                 volumes.push(Volume { name: name.clone(), persistent_volume_claim: Some(source), ..Volume::default() });
             }
         }
@@ -245,17 +245,11 @@ fn owner(volume: &str, app: &App, context: &mut Context<'_>) {
     }
 }
 
-/// Returns the name of the claim for a volume outside of a StatefulSet, which is the name of the
-/// volume.
-fn claim_name(name: &str, _: &Workload<'_>) -> String {
-    name.to_owned()
-}
-
 /// Adds claims as separate objects, for kinds of objects that have no claim templates.
 pub fn alone(claims: &[PersistentVolumeClaim], workload: &Workload<'_>, context: &mut Context<'_>) {
     for claim in claims {
-        let name = claim_name(claim.metadata.name.as_deref().unwrap_or_default(), workload);
-        let claim = PersistentVolumeClaim { metadata: context.metadata(&name, BTreeMap::new()), ..claim.clone() };
+        let name = claim.metadata.name.as_deref().unwrap_or_default();
+        let claim = PersistentVolumeClaim { metadata: context.metadata(name, BTreeMap::new()), ..claim.clone() };
         context.add(&workload.name, &claim);
     }
 }

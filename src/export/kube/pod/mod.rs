@@ -32,7 +32,7 @@ pub fn export(workload: &Workload<'_>, all: &[Workload<'_>], timers: &[Timer], c
         }
         return;
     }
-    let mut storage = Storage::of(workload, all, context);
+    let mut storage = Storage::of(workload, all);
     let mut spec = PodSpec::default();
     let ends = workload.is_job();
     let order = order(workload, context);
