@@ -7,6 +7,9 @@ pub const CONFIG_DIRECTORIES: [&str; 3] = ["/etc/sdme", "/run/sdme", "/usr/share
 /// The directory of imported images, upper layers and volumes.
 pub const STATE: &str = "/var/lib/sdme";
 
+/// What the names of the marks begin with that say what a store entry was imported for.
+pub const MARK: &str = "for-";
+
 /// The directory of layers that images share, below [`STATE`].
 pub const LAYERS: &str = "/layers";
 

@@ -186,9 +186,9 @@ fn users_are_the_images_own(host: &Host) {
 
     let unknown = Container::new(host, "unknown");
     for (key, message) in [
-        ("User=nobody", "user `nobody` is not in the image's etc/passwd; write a name that is, or a number"),
-        ("User=app:none", "group `none` is not in the image's etc/group; write a name that is, or a number"),
-        ("GroupAdd=none", "group `none` is not in the image's etc/group; write a name that is, or a number"),
+        ("User=nobody", "user `nobody` is not in the image's etc/passwd; write a name that the image has, or a number"),
+        ("User=app:none", "group `none` is not in the image's etc/group; write a name that the image has, or a number"),
+        ("GroupAdd=none", "group `none` is not in the image's etc/group; write a name that the image has, or a number"),
     ] {
         unknown.configure(&format!("[Container]\nImage={ACCOUNTS}\n{key}\n"));
         host.ok("systemctl start 'sdme-image@oci:-srv-own-accounts'");

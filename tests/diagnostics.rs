@@ -118,9 +118,14 @@ fn hardly_any_diagnostic_has_the_generic_code() {
     let all: BTreeSet<Diagnostic> =
         tables.chain(fixtures.filter(|path| path.is_dir()).flat_map(|path| of_fixture(&path))).collect();
     assert!(all.len() > 150, "{}", all.len());
+    for found in &all {
+        let fault = &found.problem.fault;
+        assert!(!fault.cause.is_empty() && !fault.remedy.is_empty(), "{found}");
+        assert!(!fault.remedy.ends_with('.') && !fault.cause.ends_with([';', '.', ' ']), "{found}");
+    }
     let generic = |found: &&Diagnostic| {
         let problem = &found.problem;
-        problem.code == Code::Value && !GENERIC.iter().any(|listed| problem.cause.starts_with(listed))
+        problem.code == Code::Value && !GENERIC.iter().any(|listed| problem.fault.cause.starts_with(listed))
     };
     let found: Vec<String> = all.iter().filter(generic).map(ToString::to_string).collect();
     assert!(found.is_empty(), "{found:#?}");

@@ -40,8 +40,9 @@ fn page() -> String {
             let quadlet = if key.quadlet { "Quadlet" } else { "" };
             writeln!(out, "| `{}=` | {value} | {} | {quadlet} |", key.name, key.help).unwrap();
         }
-        for key in rows(|s| matches!(s, Status::Without(_))) {
-            write!(out, "\n`{}=` is accepted with a warning and has no effect: {}.\n", key.name, key.help).unwrap();
+        for key in rows(|s| matches!(s, Status::Without(..))) {
+            write!(out, "\n`{}=` is accepted with a warning and has no effect: {}.\n", key.name, key.description())
+                .unwrap();
         }
         for key in rows(|s| matches!(s, Status::Never(_))) {
             if let Status::Never(instead) = key.status {

@@ -93,7 +93,7 @@ const FAILURES: &[Failure] = &[
         .after("mkdir -p /srv/disk/data; printf '[Mount]\\nWhat=tmpfs\\nWhere=/srv/disk\\nType=tmpfs\\nOptions=nonsense=1\\n' >/etc/systemd/system/srv-disk.mount"),
     failure("nosecret", "Secret=nope\n", &["there is no credential nope; put it into /etc/credstore/nope"]),
     failure("noenv", "EnvironmentFile=/etc/none.env\n", &["noenv.container:3: cannot read /etc/none.env: No such file"]),
-    failure("badenv", "EnvironmentFile=/etc/bad.env\n", &["/etc/bad.env:1: this is not NAME=VALUE"]).after("echo oops >/etc/bad.env"),
+    failure("badenv", "EnvironmentFile=/etc/bad.env\n", &["/etc/bad.env:1: the line is not NAME=VALUE"]).after("echo oops >/etc/bad.env"),
     failure("nodevice", "AddDevice=/dev/nothere\n", &["AddDevice=/dev/nothere: No such file or directory"]),
     failure("notdevice", "AddDevice=/etc\n", &["AddDevice=/etc: /etc is not a path below /dev"]),
     failure("nouser", "User=nosuch\n[Service]\nRestart=always\n", &["nosuch", "etc/passwd"]),

@@ -52,21 +52,21 @@ fn text(path: &Path, content: impl AsRef<[u8]>) {
 const BROKEN: [Broken; 28] = [
     ("header", |p| text(p, "[Container\nImage=a\n"), 1, "invalid section header"),
     ("no-section", |p| text(p, "Image=a\n"), 1, "Image= stands before any section"),
-    ("no-equals", |p| text(p, "[Container]\nImage\n"), 2, "not an assignment"),
-    ("no-key", |p| text(p, "[Container]\n=a\n"), 2, "no key before the ="),
+    ("no-equals", |p| text(p, "[Container]\nImage\n"), 2, "the line is not an assignment"),
+    ("no-key", |p| text(p, "[Container]\n=a\n"), 2, "the key before the = is missing"),
     ("bom-and-typo", |p| text(p, "\u{feff}[Container]\nImagee=a\n"), 2, "unknown key Imagee="),
-    ("binary", |p| text(p, b"\x7fELF\x02\x01\x01\0\xff\xfe"), 1, "not UTF-8"),
-    ("latin1", |p| text(p, b"[Container]\n\nImage=\xe9\n"), 3, "not UTF-8"),
-    ("nul", |p| text(p, b"[Container]\nImage=a\0b\n"), 2, "control character"),
-    ("huge", |p| text(p, vec![b'#'; 10 << 20]), 1, "more than 1048576 bytes are too many"),
-    ("dangling", |p| symlink("/nowhere/at/all", p).unwrap(), 1, "this symbolic link leads nowhere"),
-    ("loop", |p| symlink(p, p).unwrap(), 1, "this cannot be read: Too many levels"),
+    ("binary", |p| text(p, b"\x7fELF\x02\x01\x01\0\xff\xfe"), 1, "the line is not UTF-8"),
+    ("latin1", |p| text(p, b"[Container]\n\nImage=\xe9\n"), 3, "the line is not UTF-8"),
+    ("nul", |p| text(p, b"[Container]\nImage=a\0b\n"), 2, "the line has the control character"),
+    ("huge", |p| text(p, vec![b'#'; 10 << 20]), 1, "the file has more than 1048576 bytes"),
+    ("dangling", |p| symlink("/nowhere/at/all", p).unwrap(), 1, "this is a dangling symbolic link"),
+    ("loop", |p| symlink(p, p).unwrap(), 1, "the file cannot be read: Too many levels"),
     ("directory", |p| fs::create_dir(p).unwrap(), 1, "this is a directory"),
     ("fifo", |p| nix::unistd::mkfifo(p, nix::sys::stat::Mode::S_IRWXU).unwrap(), 1, "this is not a regular file"),
-    ("unreadable", |p| symlink("/proc/self/mem", p).unwrap(), 1, "this cannot be read: Input/output error"),
+    ("unreadable", |p| symlink("/proc/self/mem", p).unwrap(), 1, "the file cannot be read: Input/output error"),
     ("section", |p| text(p, "[Container]\nImage=a\n[Contaner]\n"), 3, "unknown section [Contaner]"),
     ("unknown-key", |p| text(p, "[Container]\nImage=a\nPublshPort=1\n"), 3, "unknown key PublshPort="),
-    ("quadlet-key", |p| text(p, "[Container]\nImage=a\nRootfs=b\n"), 3, "Rootfs= is a known Quadlet key"),
+    ("quadlet-key", |p| text(p, "[Container]\nImage=a\nRootfs=b\n"), 3, "Rootfs= is a key of Quadlet"),
     ("wrong-type", |p| text(p, "[Container]\nImage=a\nMode=maybe\n"), 3, "Mode=maybe is not one of"),
     ("quote", |p| text(p, "[Container]\nImage=a\nExec=\"b\n"), 3, "Exec=: the quote \" is never closed"),
     ("variable", |p| text(p, "[Container]\nImage=a\nEnvironment=;A=b\n"), 3, "Environment=: \";A\" is not the name"),
@@ -130,7 +130,7 @@ fn invalid_drop_ins_and_sdme_conf_are_reported() {
     let out = generate(&config, &work.path().join("out"));
     assert_eq!(out.status.code(), Some(0));
     let stderr = String::from_utf8(out.stderr).unwrap();
-    assert!(stderr.contains("bad.container.d/x.conf:1: this symbolic link leads nowhere"), "{stderr}");
+    assert!(stderr.contains("bad.container.d/x.conf:1: this is a dangling symbolic link"), "{stderr}");
     assert!(stderr.contains("sdme.conf:2: unknown key BaseFS= in [Defaults]; did you mean BaseFs?"), "{stderr}");
     let all = tree(&work.path().join("out"));
     assert!(all["systemd-nspawn@bad.service"].contains(" rejected "));

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The layers of the code: pure modules do not use the file system, the environment, processes or
-//! the clock, and import nothing of the layers above them; modules stay small; the generator does
-//! not link the image code.
+//! The layers of the code: a rule for every folder says what it may import and whether it only computes; modules stay small; the
+//! generator links nothing of the image code.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -24,46 +23,315 @@ fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
 }
 
-const PURE: [&str; 21] = [
-    "ini",
-    "config",
-    "model",
-    "resolve",
-    "plan",
-    "unit",
-    "output/tree.rs",
-    "output/graph.rs",
-    "output/origin.rs",
-    "contract/process.rs",
-    "contract/beside.rs",
-    "contract/capability.rs",
-    "diag",
-    "contract/health.rs",
-    "contract/probe.rs",
-    "text.rs",
-    "update/plan.rs",
-    "convert",
-    "compose",
-    "kube",
-    "export",
+/// A folder or a file of `src`, and what its code may do.
+struct Rule {
+    /// The path below `src`, without `.rs`. A file without a rule of its own has that of its folder.
+    part: &'static str,
+    /// Why it may touch files, processes, sockets, clocks and the environment. A part without a reason only computes.
+    acts: Option<&'static str>,
+    /// The other parts that it may import.
+    imports: &'static [&'static str],
+}
+
+const fn pure(part: &'static str, imports: &'static [&'static str]) -> Rule {
+    Rule { part, acts: None, imports }
+}
+
+const fn acts(part: &'static str, why: &'static str, imports: &'static [&'static str]) -> Rule {
+    Rule { part, acts: Some(why), imports }
+}
+
+/// The layers: text and diagnostics, then configuration, model and planning, which only compute; then what reads and writes; the verbs
+/// at the top. Each rule names all that its part imports, and nothing else.
+const RULES: [Rule; 38] = [
+    pure("text", &[]),
+    pure("paths", &[]),
+    pure("unit", &[]),
+    pure("diag", &["text"]),
+    pure("ini", &["diag"]),
+    pure("contract", &["diag"]),
+    pure("config", &["diag", "ini", "unit"]),
+    pure("model", &["config", "contract", "diag", "paths", "unit"]),
+    pure("resolve", &["config", "contract", "diag", "halves", "ini", "model", "paths", "unit"]),
+    pure("output", &[]),
+    pure("output/tree", &["paths"]),
+    pure("output/graph", &["ini"]),
+    pure(
+        "plan",
+        &[
+            "cause",
+            "config",
+            "contract",
+            "diag",
+            "halves",
+            "model",
+            "output/tree",
+            "paths",
+            "resolve",
+            "started",
+            "unit",
+        ],
+    ),
+    pure("lib", &["config", "diag", "model", "output/tree", "plan", "resolve", "started"]),
+    pure("output/origin", &["config", "diag", "ini", "lib", "model", "output/tree"]),
+    pure("update/plan", &["config", "diag", "model", "plan"]),
+    pure("compose", &[]),
+    pure("kube", &["compose", "diag", "text"]),
+    pure("convert", &["compose", "config", "diag", "image", "ini", "kube", "lib", "model", "resolve", "unit"]),
+    pure("export", &["config", "contract", "diag", "ini", "kube", "model", "text", "unit"]),
+    acts("halves", "starts a thread for half of the work", &[]),
+    acts("contract/streams", "copies the streams of a program", &[]),
+    acts("journal", "writes to the journal", &["contract"]),
+    acts("announce", "writes to the journal", &["journal", "text"]),
+    acts("cause", "reads and writes the causes of failures in /run/sdme", &["paths", "text"]),
+    acts("started", "copies the units of what runs", &["paths", "unit"]),
+    acts("search", "reads the configuration", &["config", "diag", "halves", "ini", "paths", "unit"]),
+    acts("output/emit", "writes the generator's directories", &["halves", "output/tree"]),
+    acts("output/apply", "writes below /etc/systemd", &["image", "output/tree", "rootdir"]),
+    acts("output/layer", "writes the configuration layer of a container", &["output/tree"]),
+    acts("rootdir", "opens files that a container or an image controls", &[]),
+    acts(
+        "image",
+        "pulls, unpacks and stores images",
+        &["compose", "config", "contract", "halves", "model", "paths", "rootdir", "text", "unit"],
+    ),
+    acts(
+        "runtime",
+        "starts and stops containers for their units",
+        &[
+            "announce",
+            "cause",
+            "config",
+            "contract",
+            "diag",
+            "image",
+            "journal",
+            "lib",
+            "model",
+            "output/layer",
+            "output/tree",
+            "paths",
+            "plan",
+            "resolve",
+            "rootdir",
+            "search",
+            "started",
+            "unit",
+        ],
+    ),
+    acts(
+        "admin",
+        "carries out verbs",
+        &[
+            "cause",
+            "config",
+            "contract",
+            "contract/streams",
+            "diag",
+            "image",
+            "ini",
+            "lib",
+            "model",
+            "output/graph",
+            "output/tree",
+            "paths",
+            "plan",
+            "resolve",
+            "rootdir",
+            "runtime",
+            "search",
+            "started",
+            "unit",
+        ],
+    ),
+    acts(
+        "update",
+        "pulls new versions, and restarts containers on them",
+        &["admin", "announce", "cause", "config", "diag", "image", "model", "plan", "runtime"],
+    ),
+    acts(
+        "cli",
+        "reads the command line and prints",
+        &[
+            "admin",
+            "compose",
+            "config",
+            "convert",
+            "diag",
+            "export",
+            "image",
+            "journal",
+            "kube",
+            "lib",
+            "model",
+            "output/apply",
+            "output/graph",
+            "output/layer",
+            "output/origin",
+            "output/tree",
+            "paths",
+            "plan",
+            "runtime",
+            "search",
+            "text",
+            "unit",
+            "update",
+        ],
+    ),
+    acts("main", "is the command line tool", &["cli"]),
+    acts(
+        "launcher",
+        "runs applications inside a container",
+        &["cause", "contract", "contract/streams", "journal", "unit"],
+    ),
+];
+
+/// Modules of tests: they may use what they like.
+fn is_of_tests(path: &Path) -> bool {
+    let name = path.file_stem().unwrap().to_string_lossy();
+    ["tests", "testing", "scripted", "signed", "hostile"].contains(&&*name)
+        || name.ends_with("_tests")
+        || path.components().any(|part| part.as_os_str() == "tests")
+}
+
+/// The code of `src` without its tests, each file with its rule.
+fn code_of_src() -> Vec<(PathBuf, String, &'static Rule)> {
+    let all = sources("src").into_iter().filter(|(path, _)| !is_of_tests(path));
+    let with_rule = |(path, text): (PathBuf, String)| {
+        let place = path.strip_prefix("src").unwrap().with_extension("");
+        let rule = RULES.iter().filter(|rule| place.starts_with(rule.part)).max_by_key(|rule| rule.part.len());
+        let Some(rule) = rule else { panic!("{}: src/{} has no rule in RULES", path.display(), place.display()) };
+        (path, text, rule)
+    };
+    all.map(with_rule).collect()
+}
+
+/// The parts that a line imports from, or names.
+fn named(line: &str, own: &str) -> Vec<&'static str> {
+    // The programs use the library from outside.
+    let root = if ["launcher", "main"].contains(&own) { "sdme_gen::" } else { "crate::" };
+    let part = |path: &str| {
+        let path: Vec<&str> = path.split("::").take(2).collect();
+        let of = |path: &[&str]| RULES.iter().map(|rule| rule.part).find(|part| *part == path.join("/"));
+        of(&path).or_else(|| of(path.get(..1)?)).unwrap_or("lib")
+    };
+    let mut all = Vec::new();
+    for (at, _) in line.match_indices(root) {
+        let rest = line.get(at + root.len()..).unwrap();
+        let is_path = |c: char| c.is_alphanumeric() || c == '_' || c == ':';
+        if let Some(group) = rest.strip_prefix('{') {
+            let names = group.split('}').next().unwrap().split(',').map(str::trim);
+            all.extend(names.map(|name| part(name.split(|c| !is_path(c)).next().unwrap())));
+        } else {
+            all.push(part(rest.split(|c| !is_path(c)).next().unwrap()));
+        }
+    }
+    all.retain(|part| *part != own);
+    all
+}
+
+#[test]
+fn every_part_imports_what_its_rule_names() {
+    let mut unused: Vec<(&str, &str)> =
+        RULES.iter().flat_map(|rule| rule.imports.iter().map(|import| (rule.part, *import))).collect();
+    let mut broken = Vec::new();
+    for (path, text, rule) in code_of_src() {
+        for (line, code) in code(&text) {
+            for import in named(code, rule.part) {
+                unused.retain(|known| *known != (rule.part, import));
+                if !rule.imports.contains(&import) {
+                    broken.push(format!(
+                        "{}:{}: src/{} imports src/{import}, but its rule allows only: {}",
+                        path.display(),
+                        line + 1,
+                        rule.part,
+                        rule.imports.join(", ")
+                    ));
+                }
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    unused.retain(|(part, import)| *part != "lib" && !import.starts_with("output/"));
+    assert!(unused.is_empty(), "rules that name imports which the code does not have: {unused:?}");
+}
+
+#[test]
+fn parts_without_a_reason_only_compute() {
+    let impure = [
+        "std::fs",
+        "std::env",
+        "std::process",
+        "std::time",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::io",
+        "std::os::unix",
+        "std::thread",
+        "nix::",
+        "libc::",
+        "rustix::",
+        "walkdir",
+        "tokio",
+        "reqwest",
+    ];
+    let mut broken = Vec::new();
+    for (path, text, rule) in code_of_src().into_iter().filter(|(.., rule)| rule.acts.is_none()) {
+        for (line, code) in code(&text) {
+            for word in impure.iter().filter(|word| code.contains(**word)) {
+                broken.push(format!(
+                    "{}:{}: src/{} uses {word}, but its rule in RULES is pure(): it only computes",
+                    path.display(),
+                    line + 1,
+                    rule.part
+                ));
+            }
+        }
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+    assert!(RULES.iter().all(|rule| rule.acts.is_none_or(|why| !why.is_empty())));
+}
+
+/// The files that start threads, and why one thread is not enough.
+const THREADS: [(&str, &str); 7] = [
+    ("src/halves.rs", "two threads resolve and plan many files in less time"),
+    ("src/output/emit.rs", "directories are made while files of others are written"),
+    ("src/contract/streams.rs", "two streams are copied at the same time"),
+    (
+        "src/image/import.rs",
+        "a layer is uncompressed, hashed and unpacked at the same time, and listed while the disk takes it",
+    ),
+    ("src/image/tar/ahead.rs", "a stream is uncompressed ahead of its reader"),
+    ("src/launcher/exec.rs", "signals are passed on while the command runs"),
+    ("src/update/check.rs", "several registries are asked at the same time"),
 ];
 
 #[test]
-fn pure_modules_do_nothing_but_compute() {
-    let impure = ["std::fs", "std::env", "std::process", "std::time", "std::net::Tcp", "nix::", "walkdir", "std::io"];
-    for (path, text) in PURE.iter().flat_map(|m| sources(&format!("src/{m}"))) {
-        for (line, code) in code(&text) {
-            for word in impure {
-                assert!(!code.contains(word), "{}:{}: a pure module uses {word}", path.display(), line + 1);
-            }
-        }
+fn only_these_files_start_threads() {
+    let starts = ["thread::spawn", "thread::scope", "thread::Scope", "thread::Builder", "thread::{"];
+    let mut seen = std::collections::BTreeSet::new();
+    for (path, text, _) in code_of_src() {
+        let name = path.display().to_string();
+        let Some((line, code)) = code(&text).find(|(_, code)| starts.iter().any(|word| code.contains(word))) else {
+            continue;
+        };
+        assert!(
+            THREADS.iter().any(|(allowed, _)| *allowed == name),
+            "{name}:{}: {}\nOnly the files in THREADS start threads. If this file has to, add it with the reason.",
+            line + 1,
+            code.trim()
+        );
+        seen.insert(name);
+    }
+    for (file, _) in THREADS {
+        assert!(seen.contains(file), "{file} starts no thread any more: remove the file from THREADS");
     }
 }
 
 #[test]
 fn commands_print_json_in_one_place() {
     for (path, text) in sources("src/cli") {
-        let own = path.ends_with("cli/mod.rs");
+        let own = path.ends_with("cli/print.rs");
         for (line, code) in code(&text).filter(|_| !own) {
             let place = format!("{}:{}", path.display(), line + 1);
             assert!(
@@ -74,58 +342,7 @@ fn commands_print_json_in_one_place() {
     }
 }
 
-#[test]
-fn layers_import_only_from_those_before() {
-    // search -> ini -> config -> model -> resolve -> plan: each module may import those to its left
-    // and the leaf modules.
-    let order =
-        ["text", "diag", "contract", "paths", "unit", "ini", "config", "model", "resolve", "output::tree", "plan"];
-    for (index, module) in order.iter().enumerate() {
-        let later: Vec<String> = order.iter().skip(index + 1).map(|m| format!("crate::{m}")).collect();
-        let place = module.replace("::", "/");
-        let file = format!("src/{place}.rs");
-        let below =
-            if Path::new(env!("CARGO_MANIFEST_DIR")).join(&file).exists() { file } else { format!("src/{place}") };
-        for (path, text) in sources(&below) {
-            for (line, code) in code(&text) {
-                let named = later
-                    .iter()
-                    .chain(&IMPURE.map(|m| format!("crate::{m}")))
-                    .find(|m| code.contains(m.as_str()))
-                    .cloned();
-                assert!(named.is_none(), "{}:{}: {module} imports {}", path.display(), line + 1, named.unwrap());
-            }
-        }
-    }
-}
-
-/// Directories of modules, and the modules above each of them. The commands use what the units use,
-/// never the other way round. Converting and exporting share the objects of Kubernetes, and do not
-/// use each other.
-const ABOVE: [(&str, &[&str]); 7] = [
-    ("kube", &["convert", "export", "runtime", "admin", "cli"]),
-    ("convert", &["export", "runtime", "admin", "cli"]),
-    ("export", &["convert", "compose", "runtime", "admin", "cli"]),
-    ("rootdir", &["image", "runtime", "admin", "update", "cli"]),
-    ("image", &["runtime", "admin", "update", "cli"]),
-    ("runtime", &["admin", "update", "cli"]),
-    ("admin", &["cli"]),
-];
-
-#[test]
-fn modules_use_nothing_that_stands_above_them() {
-    for (room, above) in ABOVE {
-        for (path, text) in sources(&format!("src/{room}")) {
-            for (line, code) in code(&text) {
-                let named = above.iter().find(|name| code.contains(&format!("crate::{name}")));
-                assert!(named.is_none(), "{}:{}: {room} uses {}", path.display(), line + 1, named.unwrap());
-            }
-        }
-    }
-}
-
-/// The files of `image/trust` that make decisions. They open no file and send no request, so that
-/// the decision is the same for a source and for the store.
+/// Parts of `image/trust` that decide: they open nothing and ask nobody, so that the same decision is made for a source and for the store.
 const DECIDING: [&str; 4] = ["decide.rs", "payload.rs", "bundle.rs", "keys.rs"];
 
 #[test]
@@ -140,8 +357,6 @@ fn decisions_about_images_are_pure() {
         }
     }
 }
-
-const IMPURE: [&str; 6] = ["search", "image", "runtime", "update::", "cli", "output::emit"];
 
 #[test]
 fn modules_stay_small() {
@@ -176,16 +391,19 @@ const CONTROLLED: [&str; 8] =
 /// The files that may name such a path, and why a container cannot redirect their system calls.
 /// docs/trust-boundary.md lists the calls.
 const MAY_NAME: [(&str, &str); 17] = [
-    ("src/admin/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
+    ("src/admin/show/usage.rs", "gives du(1) the directories, which follows no symbolic link"),
     ("src/admin/copy.rs", "opens a volume by its name in /var/lib/sdme/volumes, and everything in it through rootdir"),
-    ("src/admin/inspect.rs", "prints the paths, and opens nothing"),
+    ("src/admin/show/inspect.rs", "prints the paths, and opens nothing"),
     (
         "src/runtime/prepare/apart.rs",
         "gives overlayfs the directories of a stopped container, and opens the mounted root through rootdir",
     ),
     ("src/runtime/ended.rs", "opens the journal of a stopped container through rootdir and hands over the descriptor"),
-    ("src/admin/containers.rs", "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)"),
-    ("src/admin/diff.rs", "reads upper layers through rootdir only"),
+    (
+        "src/admin/write/containers.rs",
+        "removes the directory of a stopped container by descriptor (std::fs::remove_dir_all)",
+    ),
+    ("src/admin/show/diff.rs", "reads upper layers through rootdir only"),
     (
         "src/runtime/prepare/mod.rs",
         "makes and reads only names in /run/sdme and /var/lib/sdme/containers/NAME, which no container sees",
@@ -194,23 +412,26 @@ const MAY_NAME: [(&str, &str); 17] = [
         "src/admin/leftovers.rs",
         "names the directories of containers without a file, which containers.rs removes; removes volumes through rootdir",
     ),
-    ("src/admin/ps/mod.rs", "reads health states through rootdir only"),
+    ("src/admin/show/ps/mod.rs", "reads health states through rootdir only"),
     (
         "src/runtime/prepare/ranges.rs",
         "changes owners in the upper layer of a stopped container, and follows no symbolic link",
     ),
     (
-        "src/runtime/prepare/stack.rs",
+        "src/runtime/prepare/layers/stack.rs",
         "gives overlayfs the directories; mount points in the container's root are opened through rootdir",
     ),
-    ("src/runtime/mounted.rs", "compares the names of mounts, and opens nothing"),
-    ("src/runtime/volumes.rs", "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only"),
+    ("src/runtime/volumes/mounted.rs", "compares the names of mounts, and opens nothing"),
     (
-        "src/runtime/snapshots.rs",
+        "src/runtime/volumes/mod.rs",
+        "makes and locks names in /var/lib/sdme/volumes; fills a volume through rootdir only",
+    ),
+    (
+        "src/runtime/volumes/snapshots.rs",
         "renames volumes that no container has mounted; cp(1) copies them and follows no symbolic link",
     ),
     (
-        "src/runtime/prepare/targets.rs",
+        "src/runtime/prepare/layers/targets.rs",
         "looks for symbolic links on the way to mount targets, through rootdir, before the container runs",
     ),
     ("src/image/unpack/applayer.rs", "moves a directory of an import that no container has been given yet"),

@@ -313,8 +313,7 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     // A port that two containers publish is reported with both lines. Rules of the kernel would
     // take the packets of the other container.
     write(host, "three", &nginx("Network=private\nPublishPort=127.0.0.1:8091:80\n"));
-    let message =
-        "/etc/sdme/three.container:4: port 127.0.0.1:8091/tcp of the host is /etc/sdme/kernel.container:4's already";
+    let message = "/etc/sdme/three.container:4: port 127.0.0.1:8091/tcp of the host is already published by /etc/sdme/kernel.container:4";
     let output = host.fails("sdme-gen check");
     assert!(output.contains(message), "{output}");
     // If two sockets claim a port, opening the second one fails, and the first one stays.

@@ -15,8 +15,9 @@ use crate::model::{Container, Facts, Model, Named, Pod};
 use crate::output::tree::{Node, Place, Tree};
 use crate::paths::container_runtime;
 use crate::plan;
-use crate::resolve::userns;
-use crate::runtime::prepare::{links, planned};
+use crate::resolve::container::userns;
+use crate::runtime::prepare::layers::links;
+use crate::runtime::prepare::planned;
 use crate::runtime::{known, systemd};
 use crate::started::{self, Started};
 

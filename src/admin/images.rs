@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use super::ps::units;
+use super::show::ps::units;
 use crate::config::keys::FileType;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::image::trust::Judge;
@@ -51,7 +51,7 @@ pub struct Wanted<'a> {
 /// The name or the source is invalid, or another file exists and `force` is not set.
 pub fn planned(root: &Path, name: &str, wanted: &Wanted<'_>) -> Result<(String, Option<String>)> {
     check_name(name)?;
-    let parsed: ImageSource = wanted.source.parse().map_err(|message: String| anyhow!(message))?;
+    let parsed: ImageSource = wanted.source.parse().map_err(|fault| anyhow!("{fault}"))?;
     let mode = match wanted.mode {
         ModeSetting::Auto => "",
         ModeSetting::Base => "Mode=base\n",

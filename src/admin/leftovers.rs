@@ -14,7 +14,7 @@ use crate::config::names::ContainerName;
 use crate::model::{Container, Model, What};
 use crate::paths::{FAILED, RUNTIME, STARTED, STATE, container_runtime, container_state, volume};
 use crate::rootdir::tree::{self, Tree};
-use crate::runtime::prepare::stack;
+use crate::runtime::prepare::layers::stack;
 use crate::runtime::systemd;
 
 /// The directory to which prepare writes settings for systemd-nspawn.

@@ -4,17 +4,8 @@
 
 pub mod applications;
 pub mod changed;
-pub mod containers;
 pub mod copy;
-pub mod credentials;
-pub mod defaults;
-pub mod diff;
-pub mod files;
 pub mod images;
-pub mod inspect;
 pub mod leftovers;
-pub mod networks;
-pub mod pods;
-pub mod preflight;
-pub mod ps;
-pub mod usage;
+pub mod show;
+pub mod write;

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use super::print_json;
+use super::print::print_json;
 use crate::admin::images;
-use crate::admin::usage::sizes;
+use crate::admin::show::usage::sizes;
 use crate::cli::show::ps::duration;
 use crate::cli::show::usage;
 use crate::image::{Imported, Mode, ModeSetting, Store, now, shown, verify};

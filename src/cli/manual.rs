@@ -361,7 +361,7 @@ fn describe(out: &mut Roff, key: &Key) {
         Kind::Lines => " Several assignments add up.".to_owned(),
     };
     let quadlet = if key.quadlet { " Also a key of Quadlet." } else { "" };
-    item(out, &format!("{}=", key.name), &format!("{}.{kind}{quadlet}", key.help));
+    item(out, &format!("{}=", key.name), &format!("{}.{kind}{quadlet}", key.description()));
 }
 
 /// An example of each file type: its name and its content.

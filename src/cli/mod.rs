@@ -7,10 +7,12 @@ mod daily;
 mod examples;
 mod fs;
 mod manual;
+mod print;
 mod show;
 mod update;
 mod write;
 
+use self::print::report;
 use self::show::check;
 use self::show::diff;
 use self::show::graph;
@@ -36,9 +38,7 @@ use clap::error::{ContextKind, ContextValue};
 use clap::{Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand};
 use clap_complete::CompleteEnv;
 
-use crate::Compiled;
 use crate::admin;
-use crate::diag::Severity;
 use crate::image::{Store, shown};
 use crate::model::Container;
 use crate::output::apply::apply;
@@ -368,11 +368,11 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             let is_root = nix::unistd::geteuid().is_root();
             let mut compiled = if is_root { runtime::compile(&root) } else { runtime::check(&root) };
             if is_root {
-                admin::preflight::add(&root, &mut compiled);
+                admin::show::preflight::add(&root, &mut compiled);
                 let deviations = lock::deviations(&Store::open(&root), &compiled.model);
                 compiled.diagnostics.extend(deviations);
             } else {
-                eprintln!("sdme-gen: only root can check {}", admin::preflight::SUBJECTS);
+                eprintln!("sdme-gen: only root can check {}", admin::show::preflight::SUBJECTS);
             }
             check::only(&mut compiled.diagnostics, &compiled.model, &names)?;
             if security {
@@ -420,8 +420,8 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
         }
         Verb::ExposedPort { pod, port, file } => ports::exposed_port(&pod, port, &file).map(|()| ExitCode::SUCCESS),
         Verb::Started { unit } => {
-            admin::pods::started(&unit)?;
-            admin::networks::renew(&unit).map(|()| ExitCode::SUCCESS)
+            admin::write::pods::started(&unit)?;
+            admin::write::networks::renew(&unit).map(|()| ExitCode::SUCCESS)
         }
         Verb::Failed { unit } => {
             failure::stopped(&unit);
@@ -468,22 +468,6 @@ fn starting(container: &str, command: impl Fn(&str) -> Result<()>) -> Result<Exi
         outcome.or_else(|error| failure::leave_to_program(&unit, error))
     };
     in_service_of(container, command)
-}
-
-/// Prints a JSON document. Its strings may come from an image or a container and the output may be
-/// a terminal, so control characters are escaped.
-fn print_json(document: &(impl serde::Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
-    let text = serde_json::to_string_pretty(document).context("cannot render the JSON document")?;
-    Ok(writeln!(out, "{}", text::json(&text))?)
-}
-
-/// Prints all diagnostics to standard error.
-fn report(compiled: &Compiled) -> ExitCode {
-    for diagnostic in &compiled.diagnostics {
-        eprintln!("{diagnostic}");
-    }
-    let bad = compiled.diagnostics.iter().any(|d| d.severity == Severity::Error);
-    if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS }
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use super::print_json;
+use super::print::print_json;
 use crate::config::values::source::AutoUpdate;
 use crate::text;
 use crate::update::{self, Options, lock, rollback};

@@ -151,3 +151,27 @@ impl Value {
         }
     }
 }
+
+/// Returns the items of a list, `NAME=VALUE` for each entry of a mapping, or the one value of a
+/// scalar.
+#[must_use]
+pub fn words(value: &Value) -> Vec<String> {
+    match value {
+        Value::List(items) => items.iter().filter_map(Value::scalar).collect(),
+        Value::Map(map) => map
+            .iter()
+            .map(|(key, value)| value.scalar().map_or_else(|| key.to_owned(), |value| format!("{key}={value}")))
+            .collect(),
+        other => other.scalar().into_iter().collect(),
+    }
+}
+
+/// Whether the value is an empty list or an empty mapping.
+#[must_use]
+pub fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::List(items) => items.is_empty(),
+        Value::Map(map) => map.is_empty(),
+        _ => false,
+    }
+}

@@ -52,7 +52,7 @@ impl Lock {
                 return Err(Diagnostic::error(
                     &at,
                     Code::Assignment
-                        .problem("this is not DIGEST TIME PLATFORM REFERENCE; write the file with sdme-gen lock"),
+                        .problem("the line is not DIGEST TIME PLATFORM REFERENCE", "write the file with sdme-gen lock"),
                 ));
             };
             let platform = if platform == "-" { "" } else { platform };

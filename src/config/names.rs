@@ -6,7 +6,7 @@ use std::fmt;
 use std::ops::Deref;
 use std::str::FromStr;
 
-use crate::diag::{Code, Problem};
+use crate::diag::{Code, Fault, Problem};
 
 /// The most bytes in the name of a machine: Linux allows no longer host name (uname(2)).
 const LONGEST_HOST_NAME: usize = 64;
@@ -35,7 +35,7 @@ macro_rules! names {
                 fn from_str(text: &str) -> Result<Self, Problem> {
                     match $why(text) {
                         None => Ok(Self(text.to_owned())),
-                        Some(why) => Err(Code::Name.problem(why)),
+                        Some(fault) => Err(Code::Name.of(fault)),
                     }
                 }
             }
@@ -153,7 +153,7 @@ pub fn machine_name(name: &str) -> String {
 }
 
 /// Why `text` cannot be the name of a machine, or of something that is found by a name of its kind.
-fn host_name(what: &str, text: &str) -> Option<String> {
+fn host_name(what: &str, text: &str) -> Option<Fault> {
     let alphanumeric = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let label = |label: &str| {
         alphanumeric(label.bytes().next())
@@ -161,37 +161,50 @@ fn host_name(what: &str, text: &str) -> Option<String> {
             && label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
     };
     if text.contains('@') {
-        return Some(format!(
-            "a {what}'s name is not the name of a template or an instance; write NAME@.{what} and link to it"
+        return Some(Fault::new(
+            format!("{text:?} cannot be the name of a {what}: only templates and their instances have an @"),
+            format!("write a name without @, or name the file NAME@.{what} and make links to it"),
         ));
     }
     let good = text.len() <= LONGEST_HOST_NAME && text.split('.').all(label);
-    let rule =
-        || format!("a {what}'s name is a host name: letters, digits, '-' and '.', at most {LONGEST_HOST_NAME} of them");
+    let rule = || {
+        Fault::new(
+            format!("{text:?} cannot be the name of a {what}, which becomes a host name"),
+            format!("write at most {LONGEST_HOST_NAME} letters, digits, '-' and '.'"),
+        )
+    };
     (!good).then(rule)
 }
 
 /// Why `text` cannot be the name of an image.
-fn image(text: &str) -> Option<String> {
+fn image(text: &str) -> Option<Fault> {
     let good = is_plain(text, LONGEST_IMAGE);
-    (!good).then(|| "an image's file name has letters, digits, '.', '_' and '-' only; rename it".to_owned())
+    (!good).then(|| {
+        Fault::new(
+            format!("{text:?} cannot be the name of an image"),
+            "rename the file with letters, digits, '.', '_' and '-' only",
+        )
+    })
 }
 
 /// Why `text` cannot be the name of a `what` that has letters, digits, points, underscores and hyphens.
-fn plain(what: &str, longest: usize, text: &str) -> Option<String> {
+fn plain(what: &str, longest: usize, text: &str) -> Option<Fault> {
     let article = if what.starts_with('a') { "an" } else { "a" };
     let rule = || {
-        format!(
-            "{text:?} cannot be the name of {article} {what}, which has letters, digits, '.', '_' and '-', at most {longest} of them"
+        Fault::new(
+            format!("{text:?} cannot be the name of {article} {what}"),
+            format!("write at most {longest} letters, digits, '.', '_' and '-', and begin with a letter or a digit"),
         )
     };
     (!is_plain(text, longest)).then(rule)
 }
 
 /// Why `text` cannot be the name of a secret.
-fn secret(text: &str) -> Option<String> {
+fn secret(text: &str) -> Option<Fault> {
     let good = !text.is_empty() && !text.starts_with('.') && text.len() <= LONGEST && has_plain_bytes(text);
-    let rule = || format!("{text:?} is not the name of a secret, which has letters, digits, '_', '.' and '-'");
+    let rule = || {
+        Fault::new(format!("{text:?} cannot be the name of a secret"), "write letters, digits, '.', '_' and '-' only")
+    };
     (!good).then(rule)
 }
 
@@ -234,8 +247,11 @@ mod tests {
     #[test]
     fn messages_name_the_kind() {
         let message = |text: &str| text.parse::<NetworkName>().unwrap_err().to_string();
-        assert_eq!(message("a_b"), "a network's name is a host name: letters, digits, '-' and '.', at most 64 of them");
-        assert!(message("a@1").ends_with("write NAME@.network and link to it"));
+        assert_eq!(
+            message("a_b"),
+            "\"a_b\" cannot be the name of a network, which becomes a host name; write at most 64 letters, digits, '-' and '.'"
+        );
+        assert!(message("a@1").ends_with("name the file NAME@.network and make links to it"));
         let message = "a/b".parse::<ApplicationName>().unwrap_err().to_string();
         assert!(message.starts_with("\"a/b\" cannot be the name of an application"), "{message}");
     }

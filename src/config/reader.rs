@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::keys::KeyName;
 use super::names::machine_name;
-use super::settings::{Settings, parse_bool};
-use super::values::{self, time};
+use super::settings::Settings;
+use super::values::{self, parse_bool, time};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Reads the keys of one section of a file.
@@ -88,11 +88,19 @@ impl<'s, 'p> Reader<'s, 'p> {
         self.value(key, |value| values::size(key.text(), value))
     }
 
-    /// A time, in milliseconds, that `allowed` accepts; `expected` says which times it accepts, as in "is not a time of a day at most".
-    pub fn time(&mut self, key: KeyName, expected: &str, allowed: impl Fn(u64) -> bool) -> Option<u64> {
+    /// A time, in milliseconds, that `allowed` accepts; `expected` has what it accepts, as in "is not a time of at most a day", and an
+    /// example.
+    pub fn time(
+        &mut self,
+        key: KeyName,
+        (expected, example): (&str, &str),
+        allowed: impl Fn(u64) -> bool,
+    ) -> Option<u64> {
         self.value(key, |value| {
             let time = time::milliseconds(value).filter(|time| allowed(*time));
-            time.ok_or_else(|| Code::Quantity.problem(format!("{key}={value} is not {expected}")))
+            time.ok_or_else(|| {
+                Code::Quantity.problem(format!("{key}={value} is not {expected}"), format!("write {example}"))
+            })
         })
     }
 

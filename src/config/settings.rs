@@ -3,10 +3,11 @@
 
 use std::sync::Arc;
 
-use super::keys::{FileType, KeyName, Kind, Scope, key, keys, scope, supported};
+use super::keys::{FileType, KeyName, Kind, Scope, application, key, keys, scope, supported};
 use super::quadlet::foreign;
 use super::sources::{SourceFile, Sources, Text, instance};
-use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors, suggestion};
+use super::values::parse_bool;
+use crate::diag::{Code, Diagnostic, Fault, Location, Problem, Spanned, did_you_mean, errors_first, has_errors};
 use crate::ini::{Document, Entry, parse_partly, split_words};
 
 /// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
@@ -18,9 +19,6 @@ pub struct Settings {
     /// What is accepted and has no effect, or another one.
     warnings: Vec<Diagnostic>,
 }
-
-/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
-const NAMED: [&str; 2] = ["Container", "App"];
 
 /// Quadlet's own section, which every file may have.
 const QUADLET: &str = "Quadlet";
@@ -96,8 +94,9 @@ impl Settings {
             let checked = if own { check_entry(file.file_type, entry) } else { Ok(()) };
             let placed = || match section {
                 Some(_) if own && scope(&entry.key) == Scope::Container => {
-                    let text = format!("{}= concerns the whole container; write it in [Container]", entry.key);
-                    Err(Code::OneApplication.problem(text))
+                    let problem = Code::OneApplication
+                        .problem(format!("{}= concerns the whole container", entry.key), "write it in [Container]");
+                    Err(problem)
                 }
                 _ => Ok(()),
             };
@@ -217,15 +216,8 @@ impl Settings {
 fn read(text: &Text) -> Result<(Document, Vec<Diagnostic>), Diagnostic> {
     match &text.content {
         Ok(bytes) => parse_partly(&text.path, bytes),
-        Err(message) => Err(Diagnostic::error(&Location::whole(&text.path), Code::Unreadable.problem(message.clone()))),
+        Err(fault) => Err(Diagnostic::error(&Location::whole(&text.path), Code::Unreadable.of(fault.clone()))),
     }
-}
-
-/// The section and the application's name in `[SECTION NAME]`.
-pub(super) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
-    let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
-    let section = NAMED.into_iter().find(|s| *s == section)?;
-    Some((section, name.trim_start()))
 }
 
 fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<Diagnostic>) {
@@ -238,18 +230,22 @@ fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<D
         if known || quadlets || name.starts_with("X-") {
             continue;
         }
-        let known = std::iter::once(own).chain(passed.iter().copied());
-        let message =
-            format!("unknown section [{name}] in a .{} file{}", file_type.extension(), suggestion(name, known));
-        problems.push(Diagnostic::error(at, Code::UnknownSection.problem(message)));
+        let known = || std::iter::once(own).chain(passed.iter().copied());
+        let all = || known().map(|section| format!("[{section}]")).collect::<Vec<_>>().join(", ");
+        let problem = Code::UnknownSection.problem(
+            format!("unknown section [{name}] in a .{} file", file_type.extension()),
+            did_you_mean(name, known()).unwrap_or_else(|| format!("write one of {}", all())),
+        );
+        problems.push(Diagnostic::error(at, problem));
     }
 }
 
 fn check_quadlet(Entry { key, value, .. }: &Entry) -> Result<(), Problem> {
     const KNOWN: &str = "DefaultDependencies";
     if key != KNOWN {
-        let text = format!("unknown key {key}= in [{QUADLET}]{}", suggestion(key, [KNOWN]));
-        return Err(Code::UnknownKey.problem(text));
+        let remedy = did_you_mean(key, [KNOWN]).unwrap_or_else(|| "remove it".to_owned());
+        let problem = Code::UnknownKey.problem(format!("unknown key {key}= in [{QUADLET}]"), remedy);
+        return Err(problem);
     }
     check_value(KNOWN, Kind::Flag, value)
 }
@@ -263,29 +259,32 @@ fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), Problem> {
     if value.is_empty() {
         return Ok(());
     }
-    let quoting = |message: String| Code::Quoting.problem(format!("{name}=: {message}"));
+    let quoting = |fault: Fault| Code::Quoting.of(fault).of(&format!("{name}="));
     match kind {
         Kind::Text => Ok(()),
         Kind::Flag if parse_bool(value).is_some() => Ok(()),
-        Kind::Flag => Err(Code::Choice.problem(format!("{name}={value} is not a boolean; write yes or no"))),
+        Kind::Flag => Err(Code::Choice.problem(format!("{name}={value} is not a boolean"), "write yes or no")),
         Kind::Choice(words) if words.contains(&value) => Ok(()),
         Kind::Choice(words) => {
-            let near = suggestion(value, words.iter().copied());
-            Err(Code::Choice.problem(format!("{name}={value} is not one of {}{near}", words.join(", "))))
+            let near = did_you_mean(value, words.iter().copied());
+            Err(Code::Choice.problem(
+                format!("{name}={value} is not one of {}", words.join(", ")),
+                near.unwrap_or_else(|| "write one of these values".to_owned()),
+            ))
         }
-        Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|e| e.to_string()).map_err(quoting),
+        Kind::Words | Kind::Line => split_words(value).map(drop).map_err(|error| quoting(error.fault())),
         Kind::Lines => unquoted(value).map(drop).map_err(quoting),
     }
 }
 
 /// A value without the quotes around it. One that does not begin with a quote is taken as it is.
-fn unquoted(value: &str) -> Result<String, String> {
+fn unquoted(value: &str) -> Result<String, Fault> {
     if !value.starts_with(['"', '\'']) {
         return Ok(value.to_owned());
     }
-    match split_words(value).map_err(|e| e.to_string())?.as_slice() {
+    match split_words(value).map_err(|error| error.fault())?.as_slice() {
         [word] => Ok(word.clone()),
-        _ => Err("there is something behind the closing quote".to_owned()),
+        _ => Err(Fault::new("text follows the closing quote", "put the whole value in quotes, or remove the quotes")),
     }
 }
 
@@ -307,16 +306,6 @@ fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
         chars.next();
     }
     out
-}
-
-/// The words of systemd's `parse_boolean()`, in any case.
-#[must_use]
-pub fn parse_bool(value: &str) -> Option<bool> {
-    match value.to_ascii_lowercase().as_str() {
-        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
-        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
-        _ => None,
-    }
 }
 
 /// An empty assignment of an own key takes back what came before it, and so does any of a command line. Sections that are
@@ -386,7 +375,7 @@ mod tests {
                 "x.container:1: unknown section [Containr] in a .container file; did you mean Container?",
                 "x.container:3: unknown key Imag= in [Container]; did you mean Image?",
                 "x.container.d/a.conf:2: Mode=bass is not one of auto, base, app; did you mean base?",
-                "x.container.d/a.conf:3: Exec=: the quote \" is never closed",
+                "x.container.d/a.conf:3: Exec=: the quote \" is never closed; close the quote, or write \\\" for the character",
             ]
         );
     }
@@ -417,12 +406,5 @@ mod tests {
                 "x.container:2: Image= concerns the whole container; write it in [Container]",
             ]
         );
-    }
-
-    #[test]
-    fn booleans_are_systemds() {
-        assert_eq!(parse_bool("oN"), Some(true));
-        assert_eq!(parse_bool("f"), Some(false));
-        assert_eq!(parse_bool("maybe"), None);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::keys::FileType;
 use super::quadlet::variables::Files;
-use crate::diag::Diagnostic;
+use crate::diag::{Diagnostic, Fault};
 
 /// The text of one file, or why there is none.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,7 @@ pub struct Text {
     /// Path as the user knows it.
     pub path: Arc<str>,
     /// Contents, or the message of the diagnostic.
-    pub content: Result<Vec<u8>, String>,
+    pub content: Result<Vec<u8>, Fault>,
 }
 
 /// A configuration file and the drop-ins that apply to it, in the order they apply.

@@ -12,5 +12,5 @@ const LONGEST: u64 = 86_400_000;
 
 /// Reads `UpdateSettle=`, in milliseconds.
 pub fn settle(reader: &mut Reader<'_, '_>) -> Option<u64> {
-    reader.time(key::UPDATE_SETTLE, "a time up to a day; write 30s or 2min", |time| time <= LONGEST)
+    reader.time(key::UPDATE_SETTLE, ("a time of at most a day", "30s or 2min"), |time| time <= LONGEST)
 }

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::diag::suggestion;
+use crate::diag::{Fault, did_you_mean};
 
 /// Names without the prefix `CAP_`. The index of a name is the number of the capability in
 /// `linux/capability.h`.
@@ -83,16 +83,18 @@ impl Capabilities {
     ///
     /// # Errors
     /// When no capability has that name. The message suggests a similar name.
-    pub fn parse(word: &str) -> Result<Self, String> {
+    pub fn parse(word: &str) -> Result<Self, Fault> {
         let upper = word.to_ascii_uppercase();
         let name = upper.strip_prefix("CAP_").unwrap_or(&upper);
         if name == "ALL" {
             return Ok(Self::ALL);
         }
         let number = NAMES.iter().position(|known| *known == name);
-        number
-            .map(|number| Self(1 << number))
-            .ok_or_else(|| format!("{word:?} is not a capability{}", suggestion(name, NAMES)))
+        number.map(|number| Self(1 << number)).ok_or_else(|| {
+            let near = did_you_mean(name, NAMES);
+            let remedy = near.unwrap_or_else(|| "write a name of capabilities(7)".to_owned());
+            Fault::new(format!("{word:?} is not a capability"), remedy)
+        })
     }
 
     /// The set of these names, which have no prefix and are constants of this program. An unknown
@@ -167,7 +169,7 @@ mod tests {
         assert_eq!(Capabilities::parse("cap_sys_admin").unwrap(), Capabilities(1 << 21));
         assert_eq!(Capabilities::parse("CHECKPOINT_RESTORE").unwrap(), Capabilities(1 << 40));
         assert_eq!(
-            Capabilities::parse("NET_ADMN").unwrap_err(),
+            Capabilities::parse("NET_ADMN").unwrap_err().to_string(),
             "\"NET_ADMN\" is not a capability; did you mean NET_ADMIN?"
         );
         // As in the documentation of Docker, "Runtime privilege and Linux capabilities".

@@ -10,6 +10,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
+use crate::diag::Fault;
+
 /// The name for the loopback addresses of the application's network namespace.
 const LOCALHOST: &str = "localhost";
 /// Maximum length of a path in bytes; web servers usually have a similar limit.
@@ -35,10 +37,10 @@ impl Probe {
     /// # Errors
     /// When the text is not such a URL, or asks for TLS. The message follows `KEY=VALUE: ` in a
     /// diagnostic.
-    pub fn http(text: &str) -> Result<Self, String> {
+    pub fn http(text: &str) -> Result<Self, Fault> {
         if text.starts_with("https://") {
-            let remedy = "HealthTcp= for the port alone, or HealthCmd= and a program of the image";
-            return Err(format!("a probe does not speak TLS; write {remedy}"));
+            let remedy = "write HealthTcp= for the port alone, or HealthCmd= and a program of the image";
+            return Err(Fault::new("a probe does not speak TLS", remedy));
         }
         let rest = text.strip_prefix("http://").unwrap_or(text);
         let (authority, path) = match rest.find('/') {
@@ -46,10 +48,13 @@ impl Probe {
             None => (rest, "/"),
         };
         if authority.is_empty() && rest.len() != text.len() {
-            return Err("there is no host behind http://".to_owned());
+            return Err(Fault::new("the host is missing behind http://", "write http://localhost:PORT/PATH"));
         }
         if path.len() > MAX_PATH || !path.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
-            return Err("the path of a URL has no blanks, no # and ASCII characters only".to_owned());
+            return Err(Fault::new(
+                "the path of the URL is too long, or has characters that a path cannot have",
+                "write a path of ASCII characters without blanks and #",
+            ));
         }
         let (host, port) = split(authority);
         Ok(Self { host: self::host(host)?, port: self::port(port.unwrap_or("80"))?, path: Some(path.to_owned()) })
@@ -59,7 +64,7 @@ impl Probe {
     ///
     /// # Errors
     /// As for [`Self::http`].
-    pub fn tcp(text: &str) -> Result<Self, String> {
+    pub fn tcp(text: &str) -> Result<Self, Fault> {
         let (host, port) = match split(text) {
             (host, Some(port)) => (host, port),
             (port, None) => ("", port),
@@ -106,19 +111,20 @@ fn split(authority: &str) -> (&str, Option<&str>) {
     }
 }
 
-fn host(text: &str) -> Result<String, String> {
+fn host(text: &str) -> Result<String, Fault> {
     if text.is_empty() || text.eq_ignore_ascii_case(LOCALHOST) {
         return Ok(LOCALHOST.to_owned());
     }
     match text.parse::<IpAddr>() {
         Ok(address) if !address.is_unspecified() && !address.is_multicast() => Ok(address.to_string()),
-        _ => Err(format!("{text} is neither localhost nor an address")),
+        _ => Err(Fault::new(format!("{text:?} is neither localhost nor an address"), "write localhost or an address")),
     }
 }
 
-fn port(text: &str) -> Result<u16, String> {
+fn port(text: &str) -> Result<u16, Fault> {
     let digits = text.bytes().all(|byte| byte.is_ascii_digit());
-    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(|| format!("{text:?} is no port from 1 to 65535"))
+    let wrong = || Fault::new(format!("{text:?} is not a port"), "write a number from 1 to 65535");
+    text.parse().ok().filter(|port| digits && *port > 0).ok_or_else(wrong)
 }
 
 #[cfg(test)]
@@ -143,22 +149,22 @@ mod tests {
         }
         for (text, why) in [
             ("https://localhost/", "does not speak TLS"),
-            ("http://", "no host behind"),
-            ("http:///x", "no host behind"),
-            ("http://example.org/", "example.org is neither localhost nor an address"),
+            ("http://", "the host is missing behind"),
+            ("http:///x", "the host is missing behind"),
+            ("http://example.org/", "\"example.org\" is neither localhost nor an address"),
             ("example.org", "neither localhost nor"),
-            ("8080/x", "8080 is neither localhost nor"),
-            ("ftp://localhost/", "ftp is neither"),
+            ("8080/x", "\"8080\" is neither localhost nor"),
+            ("ftp://localhost/", "\"ftp\" is neither"),
             ("http://0.0.0.0/", "neither"),
-            (":0/", "is no port"),
-            (":+80/", "is no port"),
-            (":65536/", "is no port"),
-            (":/", "is no port"),
-            ("/a b", "the path of a URL"),
-            ("/a\r\nX: y", "the path of a URL"),
-            ("/a#b", "the path of a URL"),
+            (":0/", "is not a port"),
+            (":+80/", "is not a port"),
+            (":65536/", "is not a port"),
+            (":/", "is not a port"),
+            ("/a b", "the path of the URL"),
+            ("/a\r\nX: y", "the path of the URL"),
+            ("/a#b", "the path of the URL"),
         ] {
-            let error = Probe::http(text).unwrap_err();
+            let error = Probe::http(text).unwrap_err().to_string();
             assert!(error.contains(why), "{text}: {error}");
         }
     }

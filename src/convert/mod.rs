@@ -82,7 +82,7 @@ impl Builder {
     /// Writes a key of a section of sdme-gen for `origin`. If the key is not supported or its value
     /// is invalid, a note is added instead.
     fn put(&mut self, origin: &str, key: &str, value: &str) {
-        let written = supported(self.file_type, key).map_err(|problem| problem.cause);
+        let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let written = written.and_then(|_| self.draft.own(self.file_type, key, value));
         if let Err(message) = written {
             self.note(origin, &message);
@@ -91,7 +91,7 @@ impl Builder {
 
     /// Writes a key whose value is a list of words.
     fn words(&mut self, origin: &str, key: &str, words: &[String]) {
-        let written = supported(self.file_type, key).map_err(|problem| problem.cause);
+        let written = supported(self.file_type, key).map_err(|problem| problem.fault.cause);
         let section = self.file_type.section();
         if let Err(message) = written.and_then(|_| self.draft.words(section, key, words)) {
             self.note(origin, &message);

@@ -154,8 +154,10 @@ fn add<'a>(
             units.insert(name.to_owned(), (file_type, source, text));
             return;
         }
-        None => unread(extension)
-            .map_or_else(|| format!(".{extension} is not a kind of Quadlet file; leave the file out"), str::to_owned),
+        None => unread(extension).map_or_else(
+            || format!(".{extension} is not a kind of Quadlet file; leave the file out"),
+            |fault| fault.to_string(),
+        ),
     };
     // A second file of the same name must not change the state of the first one.
     let place = if units.contains_key(name) { format!("{}/{name}", source.directory) } else { name.to_owned() };

@@ -31,7 +31,7 @@ fn supported_settings_are_copied_and_others_are_noted() {
     for part in [
         "web.container:8: unknown key Unmasked=",
         "web.container:9: Rootfs=",
-        "net.kube: this file is not read: Kubernetes",
+        "net.kube: this file is not read: files of Kubernetes",
         "After=data.volume: ",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");

@@ -47,13 +47,13 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::SectionHeader,
-        title: "A section's header that is none",
+        title: "An invalid section header",
         remedy: "Write the section's name in brackets, alone on its line.",
         example: &[(WEB, "[Container\nImage=nginx\n")],
     },
     Kind {
         code: Code::Assignment,
-        title: "A line that is no assignment",
+        title: "A line that is not an assignment",
         remedy: "Write KEY=VALUE below a section. A line that belongs to the one before it needs a backslash there.",
         example: &[(WEB, "[Container]\nImage nginx\n")],
     },
@@ -89,7 +89,7 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::Choice,
-        title: "A value that is none of those a key takes",
+        title: "A value that its key does not accept",
         remedy: "Write one of the values that the message lists. A boolean is yes or no.",
         example: &[(WEB, "[Container]\nImage=nginx\nPull=sometimes\n")],
     },
@@ -108,13 +108,13 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::Path,
-        title: "A path that is none",
+        title: "An invalid path",
         remedy: "Write an absolute path; one of the host may begin with `./`, for the directory of the file.",
         example: &[(WEB, "[Container]\nImage=nginx\nWorkingDir=srv\n")],
     },
     Kind {
         code: Code::Quantity,
-        title: "A time, a number or a size that is none",
+        title: "An invalid time, number or size",
         remedy: "Write what the message shows: times have the units ms, s, min, h and d, sizes k, m, g and t.",
         example: &[(WEB, "[Container]\nImage=nginx\nMemory=banana\n")],
     },
@@ -126,8 +126,8 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::Confinement,
-        title: "A capability, a system call or a profile that is none",
-        remedy: "Write a name of capabilities(7), or a call or group of systemd.exec(5); `docs/security.md` tells what can be changed.",
+        title: "An unknown capability, system call or profile",
+        remedy: "Write a name of capabilities(7), or a call or group of systemd.exec(5); `docs/security.md` describes what can be changed.",
         example: &[(WEB, "[Container]\nImage=nginx\nAddCapability=NET_ADMN\n")],
     },
     Kind {
@@ -138,32 +138,32 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::User,
-        title: "A user or a group that is none",
+        title: "An invalid user or group",
         remedy: "Write a name or a number.",
         example: &[(WEB, "[Container]\nImage=nginx\nGroupAdd=\"d e\"\n")],
     },
     Kind {
         code: Code::Signal,
-        title: "A signal that is none",
+        title: "An unknown signal",
         remedy: "Write a name or number of signal(7).",
         example: &[(WEB, "[Container]\nImage=nginx\nStopSignal=SIGSTOPP\n")],
     },
     Kind {
         code: Code::Address,
-        title: "An address or a domain that is none",
+        title: "An invalid address or domain",
         remedy: "Write addresses in numbers, and names of hosts or domains where the message asks for one.",
         example: &[(WEB, "[Container]\nImage=nginx\nDNS=localhost\n")],
     },
     Kind {
         code: Code::KernelSetting,
         title: "A limit or a setting of the kernel that an application cannot have",
-        remedy: "Write one of those that the message lists. What is for the whole machine is set on the host.",
+        remedy: "Write one of the names that the message lists. Set on the host what concerns the whole machine.",
         example: &[(WEB, "[Container]\nImage=nginx\nUlimit=files=1\n")],
     },
     Kind {
         code: Code::Secret,
         title: "A secret that cannot be read",
-        remedy: "Write `NAME,type=mount|env,target=TARGET`; `docs/volumes.md` has the rest.",
+        remedy: "Write `NAME,type=mount|env,target=TARGET`; `docs/volumes.md` describes the other options.",
         example: &[(WEB, "[Container]\nImage=nginx\nSecret=a/b\n")],
     },
     Kind {
@@ -175,20 +175,20 @@ pub const KINDS: [Kind; 39] = [
     Kind {
         code: Code::SignaturePolicy,
         title: "A signature policy that cannot be read, or a key of one of our files that asks for signatures",
-        remedy: "Correct the policy as containers-policy.json(5) has it: nothing is imported past one with a mistake. VerifyKey= takes \
-                 paths of public keys; `docs/signed-images.md` has both.",
+        remedy: "Correct the policy as containers-policy.json(5) describes: with an invalid policy, no image is imported. VerifyKey= takes \
+                 paths of public keys. `docs/signed-images.md` describes both.",
         example: &[("nginx.image", "[Image]\nImage=nginx\nVerifyKey=nginx.pub\n")],
     },
     Kind {
         code: Code::MissingFile,
         title: "A reference to a file that does not exist",
-        remedy: "Write the file, or correct the name; the message has the nearest.",
+        remedy: "Write the file, or correct the name. The message names the file with the nearest name.",
         example: &[(WEB, "[Container]\nImage=ngnix.image\n"), ("nginx.image", "[Image]\nImage=nginx\n")],
     },
     Kind {
         code: Code::UnusableFile,
-        title: "What a file relies on cannot be used",
-        remedy: "Mend the other file, whose own problem follows in the message. This one is fine.",
+        title: "Another file that is needed cannot be used",
+        remedy: "Correct the other file, whose own problem follows in the message. This file is valid.",
         example: &[
             (WEB, "[Container]\nImage=nginx.image\n"),
             ("nginx.image", "[Image]\nImage=nginx\nPolicy=sometimes\n"),
@@ -196,47 +196,47 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::Circle,
-        title: "A circle",
+        title: "Files that depend on each other in a circle",
         remedy: "Remove one of the dependencies that the message lists.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nAfter=web.container\n")],
     },
     Kind {
         code: Code::Awaited,
-        title: "A variable that is in a file which is not there yet",
+        title: "A variable whose file does not exist yet",
         remedy: "Write the file that the message names and run `systemctl daemon-reload`, or write the value. Until then, a start fails \
-            with this message; the file itself is fine.",
+            with this message. The file with the variable is valid.",
         example: &[(WEB, "[Container]\nImage=nginx:${TAG}\n[Service]\nEnvironmentFile=/etc/web/versions.env\n")],
     },
     Kind {
         code: Code::Combination,
         title: "Keys that need, or exclude, each other",
-        remedy: "Add the key that is missing, or remove the one that has no meaning beside the other.",
+        remedy: "Add the missing key, or remove one of the two keys that contradict each other.",
         example: &[(WEB, "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\nStopWhenIdle=5min\n")],
     },
     Kind {
         code: Code::OwnSetting,
-        title: "A setting that is ours",
-        remedy: "Use what the message names in its place: the setting is what makes the unit run a container.",
+        title: "A setting that sdme-gen makes itself",
+        remedy: "Write what the message names instead: the unit needs this setting as it is to run a container.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Service]\nExecStart=/bin/true\n")],
     },
     Kind {
         code: Code::Install,
-        title: "[Install] that cannot be carried out",
+        title: "An invalid [Install] section",
         remedy: "Name units with their suffix in WantedBy=, RequiredBy= or UpheldBy=. The links are made at daemon-reload; \
                  `systemctl enable` is not needed.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Install]\nWantedBy=boot\n")],
     },
     Kind {
         code: Code::OneApplication,
-        title: "A setting of one application among several",
-        remedy: "Write it into the section of the application, `[Container NAME]` or `[App NAME]`; what is for the whole \
-                 container stays in `[Container]`.",
+        title: "A setting of one application in a container with several",
+        remedy: "Write it into the section of the application, `[Container NAME]` or `[App NAME]`; settings of the whole \
+                 container stay in `[Container]`.",
         example: &[(WEB, "[Container]\nImage=nginx\nApp=redis\nExec=--verbose\n")],
     },
     Kind {
         code: Code::Conflict,
-        title: "Two files claim one thing",
-        remedy: "Change one of the two. The file whose name comes first keeps what both want.",
+        title: "Two files that claim the same name, port or path",
+        remedy: "Change one of the two. The file whose name comes first keeps what both claim.",
         example: &[
             ("b.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
             ("a.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
@@ -244,8 +244,8 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::Exhausted,
-        title: "Nothing is left to give",
-        remedy: "Give sdme-gen more to choose from, as the message says.",
+        title: "Exhausted addresses",
+        remedy: "Write a larger range, as the message says.",
         example: &[
             ("e.pod", "[Pod]\nNetwork=uplink\n"),
             ("a.pod", "[Pod]\nNetwork=uplink\n"),
@@ -257,19 +257,19 @@ pub const KINDS: [Kind; 39] = [
     },
     Kind {
         code: Code::NoEffect,
-        title: "Something of Podman's that has no effect",
-        remedy: "The file is used without it. Remove what the message names, or write what it advises.",
+        title: "A key or option of Podman without effect",
+        remedy: "The file is used without it. Remove the key, or follow the advice of the message.",
         example: &[(WEB, "[Container]\nImage=nginx\nPodmanArgs=--ipc=host\n")],
     },
     Kind {
         code: Code::Differs,
-        title: "Something of Podman's that has another effect",
-        remedy: "The file is used. Read what differs, and write what the message advises if that matters.",
+        title: "A key or option of Podman with another effect",
+        remedy: "The file is used. Follow the advice of the message if the difference matters.",
         example: &[(WEB, "[Container]\nImage=nginx\nUserNS=keep-id\n")],
     },
     Kind {
         code: Code::UnknownUnit,
-        title: "A unit that no file makes",
+        title: "An unknown unit",
         remedy: "Write the name of the file, such as `db.container`, or the full name of a unit that the host has.",
         example: &[(WEB, "[Container]\nImage=nginx\n[Unit]\nRequires=shop-pod.service\n")],
     },

@@ -14,9 +14,9 @@ pub enum Code {
     NotRead,
     /// A name cannot be that of what a file describes.
     Name,
-    /// A section's header is none.
+    /// A section header is invalid.
     SectionHeader,
-    /// A line is no assignment.
+    /// A line is not an assignment.
     Assignment,
     /// A section is unknown.
     UnknownSection,
@@ -28,27 +28,27 @@ pub enum Code {
     Quoting,
     /// A value cannot be read.
     Value,
-    /// A value is none of those that its key takes.
+    /// A key does not accept a value.
     Choice,
     /// An image reference cannot be read.
     ImageReference,
     /// A port cannot be published.
     Port,
-    /// A path is none.
+    /// A path is invalid.
     Path,
-    /// A time, a number or a size is none.
+    /// A time, a number or a size is invalid.
     Quantity,
     /// Something cannot be mounted.
     Mount,
-    /// A capability, a system call or a profile is none.
+    /// A capability, a system call or a profile is unknown.
     Confinement,
     /// A variable or a label is not NAME=VALUE.
     Variable,
-    /// A user or a group is none.
+    /// A user or a group is invalid.
     User,
-    /// A signal is none.
+    /// A signal is unknown.
     Signal,
-    /// An address or a domain is none.
+    /// An address or a domain is invalid.
     Address,
     /// An application cannot have a limit or a setting of the kernel.
     KernelSetting,
@@ -60,29 +60,29 @@ pub enum Code {
     SignaturePolicy,
     /// A reference leads to a file that does not exist.
     MissingFile,
-    /// What a file relies on cannot be used.
+    /// Another file that is needed cannot be used.
     UnusableFile,
     /// Files depend on each other in a circle.
     Circle,
-    /// A file that sets a variable is not there yet: no error of the file that has the variable.
+    /// A file that sets a variable does not exist yet; the file with the variable is valid.
     Awaited,
     /// Keys need, or exclude, each other.
     Combination,
-    /// A setting is ours.
+    /// sdme-gen makes a setting itself.
     OwnSetting,
-    /// `[Install]` cannot be carried out.
+    /// `[Install]` is invalid.
     Install,
-    /// A setting is one application's among several.
+    /// A setting is that of one application among several.
     OneApplication,
-    /// Two files claim one thing.
+    /// Two files claim the same name, port or path.
     Conflict,
-    /// Nothing is left to give.
+    /// No address is left.
     Exhausted,
-    /// Something of Podman's has no effect.
+    /// A key or option of Podman has no effect.
     NoEffect,
-    /// Something of Podman's has another effect.
+    /// A key or option of Podman has another effect.
     Differs,
-    /// No file makes a unit.
+    /// A unit is unknown.
     UnknownUnit,
 }
 

@@ -12,9 +12,6 @@ pub use code::Code;
 
 use crate::text;
 
-/// What stands between cause and remedy.
-const REMEDY: &str = "; ";
-
 /// A place in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
@@ -62,45 +59,90 @@ pub enum Severity {
     Warning,
 }
 
-/// What is wrong and what to write instead, wherever it was written.
+impl fmt::Display for Severity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Error => "",
+            Self::Warning => "warning: ",
+        })
+    }
+}
+
+/// What is wrong and what to do about it, before it is known which kind of problem that is: a part of the code that reads a value of
+/// several keys returns it.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Problem {
+pub struct Fault {
     /// What is wrong; one line, no final period.
     pub cause: String,
-    /// What to write instead, or empty if the cause says it.
+    /// What to do, in the imperative; one line, no final period.
     pub remedy: String,
-    /// The kind of problem, which the catalogue describes.
-    pub code: Code,
 }
 
-impl Code {
-    /// A problem of this kind. `text` is the cause and, behind the last semicolon with a blank, the remedy: a value that is quoted may
-    /// have semicolons, too.
-    pub fn problem(self, text: impl Into<String>) -> Problem {
-        let text = text.into();
-        let (cause, remedy) = text.rsplit_once(REMEDY).unwrap_or((&text, ""));
-        Problem { code: self, cause: cause.to_owned(), remedy: remedy.to_owned() }
-    }
-}
-
-impl Problem {
-    /// The same problem; `remedy` is what to do if it does not say so itself.
-    #[must_use]
-    pub fn or(self, remedy: &str) -> Self {
-        if self.remedy.is_empty() { Self { remedy: remedy.to_owned(), ..self } } else { self }
+impl Fault {
+    /// A fault with its cause and its remedy.
+    pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { cause: cause.into(), remedy: remedy.into() }
     }
 
-    /// The same problem, of what `subject` names.
+    /// The same fault, of what `subject` names.
     #[must_use]
     pub fn of(self, subject: &str) -> Self {
         Self { cause: format!("{subject}: {}", self.cause), ..self }
     }
 }
 
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}; {}", self.cause, self.remedy)
+    }
+}
+
+/// What is wrong and what to do about it, wherever it was written.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Problem {
+    /// What is wrong and what to do.
+    pub fault: Fault,
+    /// The kind of problem, which the catalogue describes.
+    pub code: Code,
+}
+
+impl Code {
+    /// A problem of this kind, with its cause and its remedy.
+    pub fn problem(self, cause: impl Into<String>, remedy: impl Into<String>) -> Problem {
+        self.of(Fault::new(cause, remedy))
+    }
+
+    /// A fault as a problem of this kind.
+    #[must_use]
+    pub fn of(self, fault: Fault) -> Problem {
+        Problem { fault, code: self }
+    }
+
+    /// A problem of this kind that follows from `reason`, in another file as a rule: `what: FILE:LINE: cause; remedy`.
+    #[must_use]
+    pub fn because(self, what: &str, reason: &Diagnostic) -> Problem {
+        let Fault { cause, remedy } = &reason.problem.fault;
+        self.problem(format!("{what}: {}: {}{cause}", reason.at, reason.severity), remedy)
+    }
+}
+
+impl Problem {
+    /// The same problem, of what `subject` names.
+    #[must_use]
+    pub fn of(self, subject: &str) -> Self {
+        self.code.of(self.fault.of(subject))
+    }
+}
+
+impl From<Problem> for Fault {
+    fn from(problem: Problem) -> Self {
+        problem.fault
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.cause)?;
-        if self.remedy.is_empty() { Ok(()) } else { write!(f, "{REMEDY}{}", self.remedy) }
+        self.fault.fmt(f)
     }
 }
 
@@ -154,18 +196,14 @@ pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let kind = match self.severity {
-            Severity::Error => "",
-            Severity::Warning => "warning: ",
-        };
         // A message may quote an image, and file names are arbitrary text.
-        f.write_str(&text::line(&format!("{}: {kind}{}", self.at, self.problem)))
+        f.write_str(&text::line(&format!("{}: {}{}", self.at, self.severity, self.problem)))
     }
 }
 
-/// ` (did you mean "X"?)` for the candidate nearest to `word`, or nothing when none is near.
+/// The candidate nearest to `word`, if one is near.
 #[must_use]
-pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
     let limit = 1 + word.len() / 4;
     candidates
@@ -173,6 +211,17 @@ pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>)
         .map(|c| (strsim::damerau_levenshtein(&lower, &c.to_ascii_lowercase()), c))
         .filter(|(distance, _)| *distance <= limit)
         .min()
-        .map(|(_, c)| format!("; did you mean {c}?"))
-        .unwrap_or_default()
+        .map(|(_, c)| c)
+}
+
+/// The remedy `did you mean X?` with the candidate nearest to `word`, if one is near.
+#[must_use]
+pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
+    nearest(word, candidates).map(|candidate| format!("did you mean {candidate}?"))
+}
+
+/// `; did you mean X?`, for the end of a message that is no diagnostic, or nothing when no candidate is near.
+#[must_use]
+pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
+    did_you_mean(word, candidates).map_or_else(String::new, |remedy| format!("; {remedy}"))
 }

@@ -79,16 +79,21 @@ pub fn parse_partly(file: &Arc<str>, bytes: &[u8]) -> Result<(Document, Vec<Diag
                 _ if broken => {}
                 (_, None) => problems.push(Diagnostic::error(
                     &at,
-                    Code::Assignment.problem("not an assignment; write KEY=VALUE, [SECTION] or a # comment"),
+                    Code::Assignment
+                        .problem("the line is not an assignment", "write KEY=VALUE, [SECTION] or a # comment"),
                 )),
                 (_, Some(_)) if key.is_empty() => {
-                    problems
-                        .push(Diagnostic::error(&at, Code::Assignment.problem("no key before the =; write KEY=VALUE")));
+                    problems.push(Diagnostic::error(
+                        &at,
+                        Code::Assignment.problem("the key before the = is missing", "write KEY=VALUE"),
+                    ));
                 }
                 (None, Some(_)) => problems.push(Diagnostic::error(
                     &at,
-                    Code::Assignment
-                        .problem(format!("{key}= stands before any section; begin with a line such as [Container]")),
+                    Code::Assignment.problem(
+                        format!("{key}= stands before any section"),
+                        "write a line such as [Container] before it",
+                    ),
                 )),
                 (Some(section), Some(value)) => document.entries.push(Entry {
                     section: Arc::clone(section),
@@ -102,7 +107,7 @@ pub fn parse_partly(file: &Arc<str>, bytes: &[u8]) -> Result<(Document, Vec<Diag
                 problems.push(Diagnostic::error(
                     &at,
                     Code::SectionHeader
-                        .problem(format!("invalid section header {text:?}; write [SECTION] alone on its line")),
+                        .problem(format!("invalid section header {text:?}"), "write [SECTION] alone on its line"),
                 ));
             }
             Item::SectionEnd | Item::Comment(_) | Item::Blank => {}
@@ -117,7 +122,10 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
         Location::new(file, u32::try_from(newlines).unwrap_or(u32::MAX).saturating_add(1))
     };
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        Diagnostic::error(&line_of(e.valid_up_to()), Code::NotText.problem("not UTF-8 text; save the file as UTF-8"))
+        Diagnostic::error(
+            &line_of(e.valid_up_to()),
+            Code::NotText.problem("the line is not UTF-8 text", "save the file as UTF-8"),
+        )
     })?;
     let plain = |b: u8| matches!(b, b' '..=b'~' | b'\n' | b'\r' | b'\t');
     // Most files contain only ASCII, which can be checked by bytes. The loop has no early exit, so
@@ -129,8 +137,10 @@ fn decode<'a>(file: &Arc<str>, bytes: &'a [u8]) -> Result<&'a str, Diagnostic> {
     match control {
         Some((offset, c)) => Err(Diagnostic::error(
             &line_of(offset),
-            Code::NotText
-                .problem(format!("control character {}; this does not look like a text file", c.escape_unicode())),
+            Code::NotText.problem(
+                format!("the line has the control character {}", c.escape_unicode()),
+                "save the file as plain text",
+            ),
         )),
         None => Ok(text),
     }
@@ -178,17 +188,17 @@ mod tests {
         assert_eq!(
             errors(b"A=1\n[C\nB=2\n[D]\nnonsense\n=v\n"),
             [
-                "x.container:1: A= stands before any section; begin with a line such as [Container]",
+                "x.container:1: A= stands before any section; write a line such as [Container] before it",
                 "x.container:2: invalid section header \"[C\"; write [SECTION] alone on its line",
-                "x.container:5: not an assignment; write KEY=VALUE, [SECTION] or a # comment",
-                "x.container:6: no key before the =; write KEY=VALUE",
+                "x.container:5: the line is not an assignment; write KEY=VALUE, [SECTION] or a # comment",
+                "x.container:6: the key before the = is missing; write KEY=VALUE",
             ]
         );
     }
 
     #[test]
     fn binary_is_refused_with_its_line() {
-        assert_eq!(errors(b"[C]\nA=\xff\n"), ["x.container:2: not UTF-8 text; save the file as UTF-8"]);
-        assert!(errors(b"[C]\nA=\0\n")[0].starts_with("x.container:2: control character \\u{0}"));
+        assert_eq!(errors(b"[C]\nA=\xff\n"), ["x.container:2: the line is not UTF-8 text; save the file as UTF-8"]);
+        assert!(errors(b"[C]\nA=\0\n")[0].starts_with("x.container:2: the line has the control character \\u{0}"));
     }
 }

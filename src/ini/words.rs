@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Splitting a value into words: quotes and C escapes as in systemd.syntax(7) and systemd.service(5). Pure.
 
+use crate::diag::Fault;
+
 /// The error of a value that cannot be split.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WordError {
@@ -12,13 +14,27 @@ pub enum WordError {
     NotText,
 }
 
+impl WordError {
+    /// The error with its remedy.
+    #[must_use]
+    pub fn fault(&self) -> Fault {
+        match self {
+            Self::OpenQuote(q) => Fault::new(
+                format!("the quote {q} is never closed"),
+                format!("close the quote, or write \\{q} for the character"),
+            ),
+            Self::Escape(s) => Fault::new(format!("unknown escape sequence {s}"), "write \\\\ for a backslash"),
+            Self::NotText => Fault::new(
+                "an escape sequence stands for NUL, or is not UTF-8",
+                "write the character without an escape",
+            ),
+        }
+    }
+}
+
 impl std::fmt::Display for WordError {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        match self {
-            Self::OpenQuote(q) => write!(f, "the quote {q} is never closed"),
-            Self::Escape(s) => write!(f, "unknown escape sequence {s}; write \\\\ for a backslash"),
-            Self::NotText => write!(f, "an escape sequence stands for NUL or is not UTF-8"),
-        }
+        self.fault().fmt(f)
     }
 }
 

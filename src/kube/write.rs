@@ -117,6 +117,23 @@ fn style(text: &str) -> ScalarStyle {
     }
 }
 
+/// Escapes a text so that Kubernetes expands no reference in it. Kubernetes reads two dollar signs
+/// as one; a single dollar sign is literal unless a parenthesis follows.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        let (before, dollars) = rest.split_at(at);
+        let after = dollars.trim_start_matches('$');
+        let count = dollars.len() - after.len();
+        out += before;
+        out += &"$".repeat(if count > 1 || after.starts_with('(') { 2 * count } else { count });
+        rest = after;
+    }
+    out + rest
+}
+
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used, clippy::panic)]

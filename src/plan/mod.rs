@@ -32,7 +32,7 @@ use crate::config::keys::FileType;
 use crate::halves::halves;
 use crate::model::{Container, Facts, Image, Link, Model, Named, Pod};
 use crate::output::tree::{Node, Place, Tree};
-use crate::resolve::userns;
+use crate::resolve::container::userns;
 
 /// Plans all files.
 #[must_use]

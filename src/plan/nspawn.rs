@@ -7,7 +7,7 @@ use crate::output::tree::{Place, Tree};
 use crate::paths::{LIBEXECDIR, hosts};
 use crate::plan::network::{names, pod};
 use crate::plan::{security, volumes};
-use crate::resolve::userns::SIZE;
+use crate::resolve::container::userns::SIZE;
 use crate::unit::{UnitFile, nspawn_path};
 
 /// The path of the launcher in the container, on which it is mounted.

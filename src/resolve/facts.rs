@@ -12,7 +12,7 @@ impl Model {
         let wrong = self.applications(container, facts).iter().filter_map(|app| {
             let message = facts.images.get(&app.image)?.users.get(&app.startup.identity)?.as_ref().err()?;
             let at = app.startup.identity_at.clone().unwrap_or_else(|| Location::whole(&container.file));
-            Some(Diagnostic::error(&at, Code::User.problem(format!("{message}; write a name that is, or a number"))))
+            Some(Diagnostic::error(&at, Code::User.problem(message, "write a name that the image has, or a number")))
         });
         wrong.collect()
     }
@@ -22,11 +22,14 @@ impl Model {
     pub fn unusable_profile(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
         let written = container.security.seccomp_profile.as_ref()?;
         let message = facts.profiles.get(&written.value)?.as_ref().err()?;
-        let message = format!("SeccompProfile={} cannot be used: {message}; see SystemCallFilter=", written.value);
+        let problem = Code::Confinement.problem(
+            format!("SeccompProfile={} cannot be used: {message}", written.value),
+            "correct the profile, or write SystemCallFilter=",
+        );
         // As for other files that a start needs: it may be there by then.
         let missing = message.contains("No such file");
         let severity = if missing { Severity::Warning } else { Severity::Error };
-        Some(Diagnostic { at: written.at.clone(), severity, problem: Code::Confinement.problem(message) })
+        Some(Diagnostic { at: written.at.clone(), severity, problem })
     }
 
     /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system
@@ -50,13 +53,14 @@ impl Model {
             ("Notify=", app.notify != Notify::default()),
             ("[App]", !app.unit.is_empty() || !app.service.is_empty()),
             ("ReloadCmd= or ReloadSignal=", app.reload.is_some()),
-            ("a key about health", app.health != HealthSettings::default()),
+            ("a key of a health check", app.health != HealthSettings::default()),
             ("a key about the application's start", app.startup != usual),
         ];
         let (what, _) = written.into_iter().find(|(_, written)| *written)?;
-        let message = format!(
-            "{what} is for an application, and the image {image} is an operating system; remove it, or write Mode=app"
+        let problem = Code::Combination.problem(
+            format!("{what} is for an application, and the image {image} is an operating system"),
+            "remove it, or write Mode=app",
         );
-        Some(Diagnostic::error(&Location::whole(&container.file), Code::Combination.problem(message)))
+        Some(Diagnostic::error(&Location::whole(&container.file), problem))
     }
 }

@@ -18,6 +18,7 @@ use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{AutoUpdate, ImageSource, ModeSetting, PlatformSetting, Pull};
 use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, errors_first, has_errors};
 use crate::model::{Base, Image};
+use crate::paths::MARK;
 use crate::unit::escape_instance;
 
 /// An `.image` file that could be read, before its `Base=` is followed.
@@ -61,19 +62,22 @@ pub fn draft(
     let text = |key| settings.text("Image", key);
     let source = match text(key::IMAGE) {
         Some(value) if value.value.ends_with(".image") => {
-            let message =
-                format!("Image={}: an image cannot be another image; write a reference or oci:PATH", value.value);
-            problems.push(Diagnostic::error(&value.at, Code::ImageReference.problem(message)));
+            let problem = Code::ImageReference.problem(
+                format!("Image={}: an image cannot be another image", value.value),
+                "write a reference or oci:PATH",
+            );
+            problems.push(Diagnostic::error(&value.at, problem));
             None
         }
         Some(value) => value
             .value
             .parse::<ImageSource>()
-            .map_err(|m| problems.push(Diagnostic::error(&value.at, Code::ImageReference.problem(m))))
+            .map_err(|fault| problems.push(Diagnostic::error(&value.at, Code::ImageReference.of(fault))))
             .ok(),
         None => {
-            let message = "no Image= in [Image]; write Image= and a reference such as docker.io/library/nginx:1.27";
-            problems.push(Diagnostic::error(&Location::whole(file), Code::ImageReference.problem(message)));
+            let problem = Code::ImageReference
+                .problem("no Image= in [Image]", "write Image= and a reference such as docker.io/library/nginx:1.27");
+            problems.push(Diagnostic::error(&Location::whole(file), problem));
             None
         }
     };
@@ -87,22 +91,26 @@ pub fn draft(
         }
     });
     if let (ModeSetting::Base, Some(base)) = (mode, &base) {
-        let message = match written {
-            ModeSetting::Base => "a base image has nothing below it; remove Base= or Mode=base",
-            _ => "a bare root file system is taken for an operating system; remove Base=, or write Mode=app",
+        let (cause, remedy) = match written {
+            ModeSetting::Base => ("an image with Mode=base has no base", "remove Base= or Mode=base"),
+            _ => (
+                "a root file system counts as an operating system, which has no base",
+                "remove Base=, or write Mode=app",
+            ),
         };
-        problems.push(Diagnostic::error(&base.at, Code::Combination.problem(message)));
+        problems.push(Diagnostic::error(&base.at, Code::Combination.problem(cause, remedy)));
     }
     let install = text(key::INSTALL_PACKAGES).map(|i| InstallSetting::from_choice(i.value)).unwrap_or_default();
     if let (ModeSetting::App, InstallSetting::Yes, Some(at)) = (mode, install, text(key::INSTALL_PACKAGES)) {
-        let message = "nothing is installed into an application; remove InstallPackages= or Mode=app";
-        problems.push(Diagnostic::error(&at.at, Code::Combination.problem(message)));
+        let problem = Code::Combination
+            .problem("nothing is installed into an application", "remove InstallPackages= or Mode=app");
+        problems.push(Diagnostic::error(&at.at, problem));
     }
     let platform = match PlatformSetting::new(text(key::ARCH).map(|a| a.value), text(key::VARIANT).map(|v| v.value)) {
         Ok(platform) => platform,
-        Err(message) => {
+        Err(fault) => {
             let at = text(key::ARCH).or_else(|| text(key::VARIANT)).map_or_else(|| Location::whole(file), |a| a.at);
-            problems.push(Diagnostic::error(&at, Code::ImageReference.problem(message)));
+            problems.push(Diagnostic::error(&at, Code::ImageReference.of(fault)));
             PlatformSetting::default()
         }
     };
@@ -158,9 +166,6 @@ fn access(reader: &mut Reader<'_, '_>) -> Access {
         delay: reader.value(key::RETRY_DELAY, access::delay).unwrap_or(usual.delay),
     }
 }
-
-/// What the names of the marks begin with that say what a store entry was imported for.
-pub const MARK: &str = "for-";
 
 /// The mark of a store entry that can be taken as it is when this image is asked for: what is asked for, as a file name. None if
 /// the source has to be asked at every start, or the name would be too long.
@@ -221,22 +226,24 @@ impl Images {
     pub fn name_of(&mut self, reference: &ImageRef, mode: ModeSetting, pull: Pull) -> Result<String, Problem> {
         match reference {
             ImageRef::File(name) => match self.bad.get(name).and_then(|p| p.first()) {
-                Some(problem) => Err(Code::UnusableFile.problem(format!("{name}.image cannot be used: {problem}"))),
+                Some(problem) => Err(Code::UnusableFile.because(&format!("{name}.image cannot be used"), problem)),
                 None => Ok(name.clone()),
             },
             ImageRef::Source(source, name) => {
                 // The longest unit name that holds it is sdme-image@NAME.service, 255 bytes (systemd.unit(5)).
                 if name.len() > 230 {
-                    let text = format!("the reference {source} is too long for a unit name; write an .image file");
-                    return Err(Code::ImageReference.problem(text));
+                    let problem = Code::ImageReference
+                        .problem(format!("the reference {source} is too long for a unit name"), "write an .image file");
+                    return Err(problem);
                 }
                 let image = || implicit_image(source, name, mode, pull);
                 let known = self.good.entry(name.clone()).or_insert_with(image);
                 if known.mode != mode.of(source) || known.pull != pull {
-                    let text = format!(
-                        "{source} is used with other Mode= or Pull= settings elsewhere; write one .image file for each use"
+                    let problem = Code::Conflict.problem(
+                        format!("{source} is used with other Mode= or Pull= settings elsewhere"),
+                        "write one .image file for each use",
                     );
-                    return Err(Code::Conflict.problem(text));
+                    return Err(problem);
                 }
                 Ok(name.clone())
             }
@@ -251,9 +258,10 @@ impl Images {
         let BaseRef::Image(reference) = reference else { return Ok(Base::Host) };
         let name = self.name_of(reference, ModeSetting::Base, Pull::Missing)?;
         match self.good.get(&name).map(|i| i.mode) {
-            Some(ModeSetting::App) => {
-                Err(Code::Combination.problem(format!("{name}.image says Mode=app and cannot be a base")))
-            }
+            Some(ModeSetting::App) => Err(Code::Combination.problem(
+                format!("{name}.image has Mode=app, so it cannot be a base"),
+                "write the name of another image",
+            )),
             _ => Ok(Base::Image(name)),
         }
     }
@@ -304,14 +312,16 @@ fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<Problem> {
         let seen = path.contains(&base.as_str());
         path.push(base);
         if seen {
-            let text = format!("Base= goes in a circle: {}", path.join(".image -> ") + ".image");
-            return Some(Code::Circle.problem(text));
+            let circle = path.join(".image -> ") + ".image";
+            return Some(
+                Code::Circle.problem(format!("Base= goes in a circle: {circle}"), "remove one of these Base="),
+            );
         }
     }
     let base = path.get(1)?;
     (path.len() > 2).then(|| {
-        let text = format!("{base}.image has a Base= itself and cannot be a base; name the lowest one here");
-        Code::Combination.problem(text)
+        Code::Combination
+            .problem(format!("{base}.image has a Base= itself, so it cannot be a base"), "write its Base= here")
     })
 }
 

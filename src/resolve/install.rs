@@ -4,7 +4,7 @@
 use super::references::{Names, existing, unit_of};
 use crate::config::keys::FileType;
 use crate::config::settings::Settings;
-use crate::diag::{Code, Diagnostic, Problem, suggestion};
+use crate::diag::{Code, Diagnostic, Problem, did_you_mean};
 use crate::ini::Entry;
 use crate::model::Link;
 
@@ -33,15 +33,16 @@ pub fn links(settings: &Settings, names: &Names, problems: &mut Vec<Diagnostic>)
 fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>), Problem> {
     let key = entry.key.as_str();
     let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
-        let install = |text: &str| Code::Install.problem(text);
+        let install = |cause: &str| Code::Install.problem(cause, "remove it");
         return Err(match key {
             // systemd refuses a link from a plain name to an instance.
-            "Alias" => install("Alias= is not possible: the unit is an instance of a template; remove it"),
-            "DefaultInstance" => install("DefaultInstance= is for a template, whose name ends in @; remove it"),
-            "Also" => install("Also= has no effect on a generated unit; remove it"),
+            "Alias" => install("Alias= is not possible, because the unit is an instance of a template"),
+            "DefaultInstance" => install("DefaultInstance= is for a template, whose name ends in @"),
+            "Also" => install("Also= has no effect on a generated unit"),
             _ => {
-                let near = suggestion(key, KEYS.map(|(k, _)| k));
-                Code::UnknownKey.problem(format!("unknown key {key}= in [Install]{near}"))
+                let near = did_you_mean(key, KEYS.map(|(k, _)| k));
+                let remedy = near.unwrap_or_else(|| "write WantedBy=, RequiredBy= or UpheldBy=".to_owned());
+                Code::UnknownKey.problem(format!("unknown key {key}= in [Install]"), remedy)
             }
         });
     };
@@ -52,8 +53,9 @@ fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>),
 /// None for a unit that a volume would have: the volume is there whenever a container needs it.
 fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result<Option<Link>, Problem> {
     if unit.contains('%') {
-        let text = format!("{key}={unit}: specifiers are not expanded here; write the name out");
-        return Err(Code::Install.problem(text));
+        let problem =
+            Code::Install.problem(format!("{key}={unit}: specifiers are not expanded here"), "write the whole name");
+        return Err(problem);
     }
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
     let file = unit.rsplit_once('.').and_then(|(stem, extension)| {
@@ -66,8 +68,11 @@ fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result
     }
     let known = unit.rsplit_once('.').is_some_and(|(stem, suffix)| !stem.is_empty() && TYPES.contains(&suffix));
     if unit.contains('/') || unit.len() > 255 || !known {
-        let text = format!("{key}={unit} is not the name of a unit; write one such as machines.target");
-        return Err(Code::Install.problem(text));
+        let problem = Code::Install.problem(
+            format!("{key}={unit} is not the name of a unit"),
+            "write the name of a unit, such as machines.target",
+        );
+        return Err(problem);
     }
     Ok(Some(Link { unit: unit.to_owned(), directory }))
 }

@@ -4,19 +4,16 @@
 
 mod additional;
 pub mod app;
-mod container;
+pub mod container;
 mod facts;
 pub mod image;
 mod install;
-pub mod mapping;
 pub mod network;
 mod order;
 pub mod pod;
 mod references;
-pub mod security;
 mod service;
 mod surroundings;
-pub mod userns;
 pub mod volume;
 
 use self::network::join;
@@ -36,7 +33,7 @@ use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
-use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Fault, Location, Problem, errors_first, has_errors};
 use crate::halves::halves;
 use crate::model::{Base, Connection, Container, Link, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
@@ -103,8 +100,11 @@ pub fn resolve(sources: &Sources) -> Model {
     for ((_, name), (file, settings)) in readable.iter().filter(|((t, _), _)| *t == FileType::Container) {
         let (path, described) = (&file.main.path, names.machine(name));
         if let Some(other) = claimed(name, described, &names) {
-            let message = format!("the container {described} is {other}.container's already; rename one of the two");
-            model.warnings.push(Diagnostic::error(&Location::whole(path), Code::Conflict.problem(message)));
+            let problem = Code::Conflict.problem(
+                format!("{other}.container already describes the container {described}"),
+                "rename one of the two",
+            );
+            model.warnings.push(Diagnostic::error(&Location::whole(path), problem));
             continue;
         }
         let known = Known { names: &names, pods: &pods, networks: &networks, others };
@@ -152,7 +152,7 @@ pub fn resolve(sources: &Sources) -> Model {
 /// Gives every image the machine's signature policy, and `VerifyKey=` of `sdme.conf` to those whose files have none.
 fn apply_trust(sources: &Sources, model: &mut Model) {
     if let Some(file) = &sources.policy {
-        let content = file.content.as_ref().map(Vec::as_slice).map_err(String::as_str);
+        let content = file.content.as_ref().map(Vec::as_slice);
         let policy = PolicyFile::read(&file.path, content);
         model.warnings.extend(policy.policy.as_ref().err().cloned());
         model.policy = Some(Arc::new(policy));
@@ -169,7 +169,7 @@ fn apply_lock(sources: &Sources, model: &mut Model) {
     let text = file
         .content
         .as_ref()
-        .map_err(|message| Diagnostic::error(&Location::whole(&file.path), Code::Unreadable.problem(message)));
+        .map_err(|fault| Diagnostic::error(&Location::whole(&file.path), Code::Unreadable.of(fault.clone())));
     let lock = text.and_then(|bytes| Lock::parse(&file.path, &String::from_utf8_lossy(bytes)));
     match &lock {
         Ok(lock) => {
@@ -201,11 +201,11 @@ fn described(file: &SourceFile, settings: &Settings) -> String {
 fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option<Diagnostic> {
     let written = settings.text(file.file_type.section(), key::SERVICE_NAME)?;
     let unit = unit_of(file.file_type, names.described(file.file_type, &file.name)).ok()?;
-    let message = format!(
-        "ServiceName={}: the unit is called {unit}; files here may use either name, write that one elsewhere",
-        written.value
+    let problem = Code::Differs.problem(
+        format!("ServiceName={}: the unit is called {unit}", written.value),
+        format!("write {unit} outside of these files, which may use either name"),
     );
-    (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, Code::Differs.problem(message)))
+    (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, problem))
 }
 
 /// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
@@ -225,11 +225,14 @@ fn unclaimed(files: &[&SourceFile], loaded: &[(Settings, Vec<Diagnostic>)], name
             continue;
         }
         names.add(FileType::Container, &file.name, &own);
-        let message = format!(
-            "ContainerName={}: {other}.container has that name, so this container is called {own}; rename one of the two",
-            written.value
+        let problem = Code::Differs.problem(
+            format!(
+                "ContainerName={}: {other}.container has that name, so this container is called {own}",
+                written.value
+            ),
+            "rename one of the two",
         );
-        model.warnings.push(Diagnostic::warning(&written.at, Code::Differs.problem(message)));
+        model.warnings.push(Diagnostic::warning(&written.at, problem));
     }
 }
 
@@ -335,7 +338,7 @@ fn default_base(
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(Code::UnusableFile.problem(format!("the base is not known, write Base= here or mend {problem}")));
+        return Err(without_base(problem));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
     let Some(written) = settings.text("Defaults", key::BASE_FS) else { return Ok(Base::Host) };
@@ -347,10 +350,16 @@ fn default_base(
     };
     reference.and_then(|r| images.base_of(&r)).map_err(|problem| {
         let problem = Diagnostic::error(&written.at, problem);
-        let refusal = format!("the base is not known, write Base= here or mend {problem}");
+        let refusal = without_base(&problem);
         model.reject(file, vec![problem], Vec::new());
-        Code::UnusableFile.problem(refusal)
+        refusal
     })
+}
+
+/// What containers that need the default base are told when `reason` makes it unknown.
+fn without_base(reason: &Diagnostic) -> Problem {
+    let Fault { cause, remedy } = Code::UnusableFile.because("the default base is not known", reason).fault;
+    Code::UnusableFile.problem(cause, format!("{remedy}, or write Base= here"))
 }
 
 /// `.pod` files. Of two that want one port of the host the first by name has it.
@@ -419,7 +428,13 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
         let at = Location::whole(&network.file);
         if networks.add(network).is_err() {
             // Somebody has given its bridge to another network.
-            let problem = Diagnostic::error(&at, Code::Conflict.problem("its bridge is that of another network"));
+            let problem = Diagnostic::error(
+                &at,
+                Code::Conflict.problem(
+                    format!("the bridge of the network {name} is that of another network"),
+                    "write InterfaceName= in the file of that network",
+                ),
+            );
             networks.bad.insert(name.to_owned(), problem);
         }
     }
@@ -472,10 +487,9 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
         model.containers.values().filter(|c| is_missing(c)).map(|c| c.name.clone()).collect();
     for name in missing {
         let other = model.containers.get(name.as_str()).and_then(|c| c.connection.joined.clone()).unwrap_or_default();
-        let message = format!("{other}.container, whose network it joins, cannot be used");
-        reject(model, &name, &|file| {
-            Diagnostic::error(&Location::whole(file), Code::UnusableFile.problem(message.clone()))
-        });
+        let cause = format!("the container joins the network of {other}.container, which cannot be used");
+        let problem = Code::UnusableFile.problem(cause, "correct that file");
+        reject(model, &name, &|file| Diagnostic::error(&Location::whole(file), problem.clone()));
     }
     model.pods = pods.good;
     name_servers(networks, model);
@@ -504,15 +518,15 @@ fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Ra
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(Code::UnusableFile.problem(format!("its address is not known; mend {problem}")));
+        return Err(Code::UnusableFile.because("the range of addresses is not known", problem));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
-    network::range::range(&key, written.value).map_err(|message| {
-        let problem = Diagnostic::error(&written.at, Code::Address.problem(message));
-        let refusal = format!("its address is not known; mend {problem}");
+    network::range::range(&key, written.value).map_err(|fault| {
+        let problem = Diagnostic::error(&written.at, Code::Address.of(fault));
+        let refusal = Code::UnusableFile.because("the range of addresses is not known", &problem);
         model.reject(file, vec![problem], Vec::new());
-        Code::UnusableFile.problem(refusal)
+        refusal
     })
 }
 
@@ -520,8 +534,9 @@ fn reject_cycles(model: &mut Model) {
     for (name, circle) in order::cycles(&model.containers) {
         if let Some(container) = model.containers.remove(name.as_str()) {
             let Container { file, install, .. } = *container;
-            let message = format!("{name}.container waits for itself: {circle}");
-            let problem = Diagnostic::error(&Location::whole(&file), Code::Circle.problem(message));
+            let problem = Code::Circle
+                .problem(format!("{name}.container waits for itself: {circle}"), "remove one of these dependencies");
+            let problem = Diagnostic::error(&Location::whole(&file), problem);
             model.refuse(FileType::Container, name, file, problem, install);
         }
     }

@@ -106,8 +106,9 @@ impl Pods {
     /// There is another one, or a port is taken.
     pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if let Some(other) = self.good.get(pod.name.as_str()) {
-            let message = format!("the pod {} is {}'s already; rename one of the two", pod.name, other.file);
-            return Err(vec![Diagnostic::error(&Location::whole(&pod.file), Code::Conflict.problem(message))]);
+            let problem = Code::Conflict
+                .problem(format!("{} already describes the pod {}", other.file, pod.name), "rename one of the two");
+            return Err(vec![Diagnostic::error(&Location::whole(&pod.file), problem)]);
         }
         self.handed.insert(file.to_owned(), settings.for_members());
         self.add(pod)
@@ -151,8 +152,11 @@ impl Pods {
         let mut refused: BTreeMap<String, Problem> = BTreeMap::new();
         let linked: Vec<PodName> = self.good.values().filter(|p| p.is_linked()).map(|p| p.name.clone()).collect();
         for (name, other) in interface_clash(linked.iter().map(PodName::as_str)) {
-            let text = format!("the network interface would be called as the one of {other}; rename one");
-            refused.insert(name.to_owned(), Code::Conflict.problem(text));
+            let problem = Code::Conflict.problem(
+                format!("the name of the network interface clashes with that of the pod {other}"),
+                "rename one of the pods",
+            );
+            refused.insert(name.to_owned(), problem);
         }
         let linked = || linked.iter().map(PodName::as_str);
         match range {
@@ -164,8 +168,11 @@ impl Pods {
                         let [host, inside] = [first + 1, first + 2].map(Ipv4Addr::from);
                         pod.veth_pair = Some(VethPair { interface: interface(name), host, pod: inside });
                     } else {
-                        let message = "no address is left for it; write a larger UplinkRange= into sdme.conf";
-                        refused.insert(name.to_owned(), Code::Exhausted.problem(message));
+                        let problem = Code::Exhausted.problem(
+                            "UplinkRange= has no address left for this pod",
+                            "write a larger UplinkRange= in sdme.conf",
+                        );
+                        refused.insert(name.to_owned(), problem);
                     }
                 }
             }
@@ -198,5 +205,5 @@ impl Pods {
 #[must_use]
 pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
     let name = pod.rsplit('/').next().unwrap_or(pod);
-    Diagnostic::error(&Location::whole(file), Code::UnusableFile.problem(format!("{name} cannot be used: {problem}")))
+    Diagnostic::error(&Location::whole(file), Code::UnusableFile.because(&format!("{name} cannot be used"), problem))
 }

@@ -12,7 +12,7 @@ use crate::config::trust::Trust;
 use crate::config::values::access::Access;
 use crate::config::values::install::InstallSetting;
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull};
-use crate::diag::{Code, Diagnostic, Problem, suggestion};
+use crate::diag::{Code, Diagnostic, Problem, nearest};
 use crate::ini::Entry;
 use crate::unit::escape_instance;
 
@@ -176,24 +176,23 @@ pub enum ImageRef {
 /// # Errors
 /// A file that does not exist, or a reference that cannot be read.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
-    let wrong = |text| Err(Code::ImageReference.problem(text));
+    let wrong =
+        |cause: &str, remedy: String| Err(Code::ImageReference.problem(format!("Image={value}: {cause}"), remedy));
     // An image that was built elsewhere, and imported under the name of the file that describes how.
     let imported = |name: &str| names.get(&FileType::Image).is_some_and(|known| known.contains(name));
     if let Some(name) = value.strip_suffix(".build") {
         if imported(name) {
             return Ok(ImageRef::File(name.to_owned()));
         }
-        return wrong(format!(
-            "Image={value}: images are not built here; build {name} elsewhere, and write its reference or import it with \
-             sdme-gen fs import {name}"
-        ));
+        let remedy =
+            format!("build {name} elsewhere, and write its reference, or import it with sdme-gen fs import {name}");
+        return wrong("images are not built here", remedy);
     }
     // Variables of [Service] have been put in by now.
     if let Some((name, _)) = value.split_once("${").and_then(|(_, rest)| rest.split_once('}')) {
-        return wrong(format!(
-            "Image={value}: the variable {name} is not known; set it in [Service] with Environment= or in a file of \
-             EnvironmentFile= that is there, or write the value"
-        ));
+        let remedy =
+            "set it with Environment= in [Service], or in an existing file of EnvironmentFile=, or write the value";
+        return wrong(&format!("the variable {name} is not known"), remedy.to_owned());
     }
     // A registry would have somebody else's image of that name.
     if let Some(file) = names.built.get(plain(value)) {
@@ -201,13 +200,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
         if imported(name) {
             return Ok(ImageRef::File(name.to_owned()));
         }
-        return wrong(format!(
-            "Image={value}: {file} makes this image, and images are not built here; build it elsewhere, and write a reference \
-             that it can be pulled by, or import it with sdme-gen fs import {name}"
-        ));
+        let remedy = format!(
+            "build it elsewhere, and write a reference from which it can be pulled, or import it with sdme-gen fs import {name}"
+        );
+        return wrong(&format!("{file} builds this image, and images are not built here"), remedy);
     }
     let Some(name) = value.strip_suffix(".image") else {
-        let source: ImageSource = value.parse().map_err(|message: String| Code::ImageReference.problem(message))?;
+        let source: ImageSource = value.parse().map_err(|fault| Code::ImageReference.of(fault))?;
         let name = escape_instance(&source.to_string());
         return Ok(ImageRef::Source(source, name));
     };
@@ -224,9 +223,13 @@ pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), Pr
     if known.is_some_and(|k| k.contains(name)) {
         return Ok(());
     }
-    let near = suggestion(name, known.into_iter().flatten().map(String::as_str));
-    let near = near.strip_suffix('?').map_or(String::new(), |n| format!("{n}.{extension}?"));
-    Err(Code::MissingFile.problem(format!("there is no {name}.{extension}{near}")))
+    let near = nearest(name, known.into_iter().flatten().map(String::as_str));
+    let remedy = match (near, file_type) {
+        (Some(near), _) => format!("did you mean {near}.{extension}?"),
+        (None, FileType::Network) => "write that file, in which [Network] is enough".to_owned(),
+        (None, _) => "write that file, or the name of another one".to_owned(),
+    };
+    Err(Code::MissingFile.problem(format!("there is no {name}.{extension}"), remedy))
 }
 
 /// The image for a source written directly into a `.container` file.
@@ -262,7 +265,7 @@ pub fn unit_of(file_type: FileType, name: &str) -> Result<String, Problem> {
         FileType::Pod => Ok(Pod::service(name)),
         FileType::Network => Ok(Named::service(name)),
         FileType::Volume => Ok(format!("sdme-volume@{name}.service")),
-        FileType::Defaults => Err(Code::MissingFile.problem(format!("{name}.conf has no unit"))),
+        FileType::Defaults => Err(Code::MissingFile.problem(format!("{name}.conf has no unit"), "name another file")),
     }
 }
 
@@ -376,9 +379,11 @@ fn translate(
     let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
     let (stem, extension) = word.rsplit_once('.').unwrap_or((word, ""));
     if WITHOUT_UNIT.contains(&extension) {
-        let message =
-            format!("{}={word} has no effect here: there is no unit for such a file; remove the name", entry.key);
-        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
+        let problem = Code::NoEffect.problem(
+            format!("{}={word} has no effect here: there is no unit for such a file", entry.key),
+            "remove the name",
+        );
+        problems.push(Diagnostic::warning(&entry.at, problem));
         return None;
     }
     // What Quadlet has user units wait for.
@@ -412,11 +417,11 @@ fn starter(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
     let service = format!("{stem}.service");
     let (file_type, name) = names.of_unit(&service)?;
     let unit = unit_of(file_type, names.described(file_type, name)).ok()?;
-    let message = format!(
-        "{}={word}: that unit starts {service}, which is not the unit of any file here; write {key}={unit} in {word}",
-        entry.key
+    let problem = Code::UnknownUnit.problem(
+        format!("{}={word}: that unit starts {service}, which is not the unit of any file here", entry.key),
+        format!("write {key}={unit} in {word}"),
     );
-    Some(Diagnostic::warning(&entry.at, Code::UnknownUnit.problem(message)))
+    Some(Diagnostic::warning(&entry.at, problem))
 }
 
 /// What is to be said about a unit that is neither of a file nor known as one of the host.
@@ -429,15 +434,18 @@ fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> 
     if ours || (of_host && !of_quadlet) || !(needed || of_quadlet) {
         return None;
     }
-    let what =
-        if needed { "the start fails unless the host has it" } else { "it is waited for only if the host has it" };
-    let near = suggestion(stem, names.units());
-    let near = near.strip_suffix('?').map_or_else(
-        || "; write the name of a file, such as web.container".to_owned(),
-        |near| format!("{near}.service?"),
+    let what = if needed {
+        "the start fails unless the host has such a unit"
+    } else {
+        "the start waits for it only if the host has such a unit"
+    };
+    let remedy = nearest(stem, names.units()).map_or_else(
+        || "write the name of a file, such as web.container".to_owned(),
+        |near| format!("did you mean {near}.service?"),
     );
-    let message = format!("{}={word} is not the unit of any file here: {what}{near}", entry.key);
-    Some(Diagnostic::warning(&entry.at, Code::UnknownUnit.problem(message)))
+    let problem =
+        Code::UnknownUnit.problem(format!("{}={word} is not the unit of any file here: {what}", entry.key), remedy);
+    Some(Diagnostic::warning(&entry.at, problem))
 }
 
 /// All files that can be read.

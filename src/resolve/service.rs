@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 //! Sections whose settings go to a service: what is passed on to systemd, and what cannot be set there. Pure.
 
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 use crate::model::Assignment;
@@ -12,83 +13,90 @@ pub struct Fixed {
     key: &'static str,
     /// The values that ask for what is the case anyway.
     same: &'static [&'static str],
-    /// Why it cannot be set, and what to do instead.
-    advice: &'static str,
+    /// Why it cannot be set.
+    reason: &'static str,
+    /// What to do instead.
+    remedy: &'static str,
 }
 
 /// Describes such a setting.
-pub const fn fixed(key: &'static str, same: &'static [&'static str], advice: &'static str) -> Fixed {
-    Fixed { key, same, advice }
+pub const fn fixed(
+    key: &'static str,
+    same: &'static [&'static str],
+    reason: &'static str,
+    remedy: &'static str,
+) -> Fixed {
+    Fixed { key, same, reason, remedy }
 }
 
 const ROOT: &[&str] = &["root", "0"];
 
 /// The settings of a container's service that belong to systemd-nspawn. `Type=` is looked at in [`container`].
 const OF_CONTAINER: [Fixed; 9] = [
-    fixed("BusName", &[], "the service has no bus name; remove it"),
-    fixed("DynamicUser", &["no"], "systemd-nspawn runs as root; write UserNS=auto in [Container]"),
-    fixed("ExecStart", &[], "it runs systemd-nspawn; write Exec= in [Container] for the application's arguments"),
-    fixed("Group", ROOT, "systemd-nspawn runs as root; write Group= in [Container] for the application"),
-    fixed("NotifyAccess", &["main"], "systemd-nspawn reports the container's state; remove it"),
-    fixed("PIDFile", &[], "systemd-nspawn is the main process; remove it"),
-    fixed("RootDirectory", &["/"], "systemd-nspawn runs in the host's root; write Image= in [Container]"),
-    fixed("RootImage", &[], "systemd-nspawn runs in the host's root; write Image= in [Container]"),
-    fixed("User", ROOT, "systemd-nspawn runs as root; write User= in [Container] for the application"),
+    fixed("BusName", &[], "the service has no bus name", "remove it"),
+    fixed("DynamicUser", &["no"], "systemd-nspawn runs as root", "write UserNS=auto in [Container]"),
+    fixed("ExecStart", &[], "it runs systemd-nspawn", "write Exec= in [Container] for the application's arguments"),
+    fixed("Group", ROOT, "systemd-nspawn runs as root", "write Group= in [Container] for the application"),
+    fixed("NotifyAccess", &["main"], "systemd-nspawn reports the container's state", "remove it"),
+    fixed("PIDFile", &[], "systemd-nspawn is the main process", "remove it"),
+    fixed("RootDirectory", &["/"], "systemd-nspawn runs in the host's root", "write Image= in [Container]"),
+    fixed("RootImage", &[], "systemd-nspawn runs in the host's root", "write Image= in [Container]"),
+    fixed("User", ROOT, "systemd-nspawn runs as root", "write User= in [Container] for the application"),
 ];
 
 /// The settings of an image's service that belong to the pull.
 const OF_IMAGE: [Fixed; 12] = [
-    fixed("BusName", &[], "the service has no bus name; remove it"),
-    fixed("DynamicUser", &["no"], "the image store belongs to root; remove it"),
-    fixed("ExecStart", &[], "it pulls the image; write ExecStartPre= or ExecStartPost= for another command"),
-    fixed("Group", ROOT, "the image store belongs to root; remove it"),
-    fixed("NotifyAccess", &["none"], "the pull reports nothing but its end; remove it"),
-    fixed("PIDFile", &[], "the pull is the main process; remove it"),
-    fixed("RemainAfterExit", &["no"], "every start of a container checks its image; remove it"),
-    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; write Restart=on-failure"),
-    fixed("RootDirectory", &["/"], "the image store is in the host's root; remove it"),
-    fixed("RootImage", &[], "the image store is in the host's root; remove it"),
-    fixed("Type", &["oneshot"], "the containers of the image wait for the end of the pull; remove it"),
-    fixed("User", ROOT, "the image store belongs to root; remove it"),
+    fixed("BusName", &[], "the service has no bus name", "remove it"),
+    fixed("DynamicUser", &["no"], "the image store belongs to root", "remove it"),
+    fixed("ExecStart", &[], "it pulls the image", "write ExecStartPre= or ExecStartPost= for another command"),
+    fixed("Group", ROOT, "the image store belongs to root", "remove it"),
+    fixed("NotifyAccess", &["none"], "the pull reports nothing but its end", "remove it"),
+    fixed("PIDFile", &[], "the pull is the main process", "remove it"),
+    fixed("RemainAfterExit", &["no"], "every start of a container checks its image", "remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot", "write Restart=on-failure"),
+    fixed("RootDirectory", &["/"], "the image store is in the host's root", "remove it"),
+    fixed("RootImage", &[], "the image store is in the host's root", "remove it"),
+    fixed("Type", &["oneshot"], "the containers of the image wait for the end of the pull", "remove it"),
+    fixed("User", ROOT, "the image store belongs to root", "remove it"),
 ];
 
 /// The settings of a pod's service that make its network.
 const OF_POD: [Fixed; 16] = [
-    fixed("BusName", &[], "the service has no bus name; remove it"),
-    fixed("DynamicUser", &["no"], "root makes the pod's network; write UserNS=auto in [Pod] for its containers"),
-    fixed("ExecStart", &[], "it makes the pod's network; write ExecStartPost= for another command"),
-    fixed("Group", ROOT, "root makes the pod's network; write Group= in [Container] of its containers"),
-    fixed("NetworkNamespacePath", &[], "the service makes the pod's network; remove it"),
-    fixed("NotifyAccess", &["none"], "the service reports nothing but its end; remove it"),
-    fixed("PIDFile", &[], "the service has no process that stays; remove it"),
-    fixed("PrivateMounts", &["no"], "the host must see the mount of the pod's network; remove it"),
-    fixed("PrivateNetwork", &["yes"], "the service makes the pod's network; remove it"),
-    fixed("RemainAfterExit", &["yes"], "the pod's network stays until the pod is stopped; remove it"),
-    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; remove it"),
-    fixed("RootDirectory", &["/"], "the service works in the host's root; remove it"),
-    fixed("RootImage", &[], "the service works in the host's root; remove it"),
-    fixed("StandardInput", &[], "it holds the pod's nftables rules; remove it"),
-    fixed("Type", &["oneshot"], "the containers of the pod wait for its network; remove it"),
-    fixed("User", ROOT, "root makes the pod's network; write User= in [Container] of its containers"),
+    fixed("BusName", &[], "the service has no bus name", "remove it"),
+    fixed("DynamicUser", &["no"], "root makes the pod's network", "write UserNS=auto in [Pod] for its containers"),
+    fixed("ExecStart", &[], "it makes the pod's network", "write ExecStartPost= for another command"),
+    fixed("Group", ROOT, "root makes the pod's network", "write Group= in [Container] of its containers"),
+    fixed("NetworkNamespacePath", &[], "the service makes the pod's network", "remove it"),
+    fixed("NotifyAccess", &["none"], "the service reports nothing but its end", "remove it"),
+    fixed("PIDFile", &[], "the service has no process that stays", "remove it"),
+    fixed("PrivateMounts", &["no"], "the host must see the mount of the pod's network", "remove it"),
+    fixed("PrivateNetwork", &["yes"], "the service makes the pod's network", "remove it"),
+    fixed("RemainAfterExit", &["yes"], "the pod's network stays until the pod is stopped", "remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot", "remove it"),
+    fixed("RootDirectory", &["/"], "the service works in the host's root", "remove it"),
+    fixed("RootImage", &[], "the service works in the host's root", "remove it"),
+    fixed("StandardInput", &[], "it holds the pod's nftables rules", "remove it"),
+    fixed("Type", &["oneshot"], "the containers of the pod wait for its network", "remove it"),
+    fixed("User", ROOT, "root makes the pod's network", "write User= in [Container] of its containers"),
 ];
 
 /// The settings of a network's service that make the network.
 const OF_NETWORK: [Fixed; 15] = [
-    fixed("BusName", &[], "the service has no bus name; remove it"),
-    fixed("DynamicUser", &["no"], "root makes the network; remove it"),
-    fixed("ExecReload", &[], "it brings the network up to date; remove it"),
-    fixed("ExecStart", &[], "it makes the network; write ExecStartPost= for another command"),
-    fixed("Group", ROOT, "root makes the network; remove it"),
-    fixed("NetworkNamespacePath", &[], "the bridge is in the host's network; remove it"),
-    fixed("NotifyAccess", &["none"], "the service reports nothing but its end; remove it"),
-    fixed("PIDFile", &[], "the service has no process that stays; remove it"),
-    fixed("PrivateNetwork", &["no"], "the bridge is in the host's network; remove it"),
-    fixed("RemainAfterExit", &["yes"], "the network stays until it is stopped; remove it"),
-    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot; remove it"),
-    fixed("RootDirectory", &["/"], "the service works in the host's root; remove it"),
-    fixed("StandardInput", &[], "it holds the network's nftables rules; remove it"),
-    fixed("Type", &["oneshot"], "the members of the network wait for it; remove it"),
-    fixed("User", ROOT, "root makes the network; remove it"),
+    fixed("BusName", &[], "the service has no bus name", "remove it"),
+    fixed("DynamicUser", &["no"], "root makes the network", "remove it"),
+    fixed("ExecReload", &[], "it brings the network up to date", "remove it"),
+    fixed("ExecStart", &[], "it makes the network", "write ExecStartPost= for another command"),
+    fixed("Group", ROOT, "root makes the network", "remove it"),
+    fixed("NetworkNamespacePath", &[], "the bridge is in the host's network", "remove it"),
+    fixed("NotifyAccess", &["none"], "the service reports nothing but its end", "remove it"),
+    fixed("PIDFile", &[], "the service has no process that stays", "remove it"),
+    fixed("PrivateNetwork", &["no"], "the bridge is in the host's network", "remove it"),
+    fixed("RemainAfterExit", &["yes"], "the network stays until it is stopped", "remove it"),
+    fixed("RestartForceExitStatus", &[], "the service is of Type=oneshot", "remove it"),
+    fixed("RootDirectory", &["/"], "the service works in the host's root", "remove it"),
+    fixed("StandardInput", &[], "it holds the network's nftables rules", "remove it"),
+    fixed("Type", &["oneshot"], "the members of the network wait for it", "remove it"),
+    fixed("User", ROOT, "root makes the network", "remove it"),
 ];
 
 /// Settings about a process that runs. They have no effect on a volume, for which no process runs.
@@ -112,9 +120,8 @@ pub fn container(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Ass
     let mut out = passed(settings, "Service", &OF_CONTAINER, problems);
     for entry in settings.section("Service").filter(|entry| entry.key == "Type") {
         if !["", "notify", "oneshot"].contains(&entry.value.as_str()) {
-            let message = "systemd-nspawn reports when the container is up; remove it, or write Type=oneshot for a start \
-                           that waits for the container's end";
-            problems.push(refused(entry, message));
+            let remedy = "remove it, or write Type=oneshot for a start that waits for the container's end";
+            problems.push(refused(entry, "systemd-nspawn reports when the container is up", remedy));
         }
     }
     out.retain(|(key, _)| key != "Type");
@@ -123,8 +130,9 @@ pub fn container(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Ass
         out.push(("Type".to_owned(), "oneshot".to_owned()));
         let wrong = |key: &str, remedy: &str| {
             let entry = last(settings, key).filter(|entry| !entry.value.is_empty())?;
-            let message = format!("{key}={} cannot be used with Type=oneshot; {remedy}", entry.value);
-            Some(Diagnostic::error(&entry.at, Code::Combination.problem(message)))
+            let problem =
+                Code::Combination.problem(format!("{key}={} cannot be used with Type=oneshot", entry.value), remedy);
+            Some(Diagnostic::error(&entry.at, problem))
         };
         if last(settings, "Restart").is_some_and(|entry| ENDLESS.contains(&entry.value.as_str())) {
             problems.extend(wrong("Restart", "write Restart=on-failure"));
@@ -138,10 +146,10 @@ pub fn container(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Ass
 /// Reads the section of an `.image` file.
 pub fn image(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
     if let Some(entry) = last(settings, "Restart").filter(|entry| ENDLESS.contains(&entry.value.as_str())) {
-        problems.push(refused(entry, "the pull ends; write Restart=on-failure"));
+        problems.push(refused(entry, "a pull ends by itself", "write Restart=on-failure"));
     }
     if let Some(entry) = last(settings, "RuntimeMaxSec").filter(|entry| !entry.value.is_empty()) {
-        problems.push(refused(entry, "it has no effect on Type=oneshot; write TimeoutStartSec="));
+        problems.push(refused(entry, "the setting has no effect with Type=oneshot", "write TimeoutStartSec="));
     }
     passed(settings, "Service", &OF_IMAGE, problems)
 }
@@ -172,8 +180,9 @@ pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
             _ if OF_CONTAINER.iter().any(|fixed| fixed.key == key) => "remove it".to_owned(),
             _ => "write it in [Service] of the .container files that use the volume".to_owned(),
         };
-        let message = format!("{key}= in [Service] has no effect here: no process runs for a volume; {advice}");
-        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
+        let problem = Code::NoEffect
+            .problem(format!("{key}= in [Service] has no effect here: no process runs for a volume"), advice);
+        problems.push(Diagnostic::warning(&entry.at, problem));
     }
 }
 
@@ -183,7 +192,7 @@ pub fn passed(settings: &Settings, section: &str, taken: &[Fixed], problems: &mu
     for entry in settings.section(section) {
         match taken.iter().find(|fixed| fixed.key == entry.key) {
             Some(fixed) if fixed.is_met(&entry.value) => {}
-            Some(fixed) => problems.push(refused(entry, fixed.advice)),
+            Some(fixed) => problems.push(refused(entry, fixed.reason, fixed.remedy)),
             None => out.push((entry.key.clone(), entry.value.clone())),
         }
     }
@@ -201,10 +210,10 @@ impl Fixed {
     }
 }
 
-fn refused(entry: &Entry, advice: &str) -> Diagnostic {
+fn refused(entry: &Entry, reason: &str, remedy: &str) -> Diagnostic {
     Diagnostic::error(
         &entry.at,
-        Code::OwnSetting.problem(format!("{}= cannot be set in [{}]: {advice}", entry.key, entry.section)),
+        Code::OwnSetting.problem(format!("{}= cannot be set in [{}]: {reason}", entry.key, entry.section), remedy),
     )
 }
 
@@ -247,12 +256,12 @@ mod tests {
         let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
         let mut found = 0;
         for fixed in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_POD).chain(&super::super::app::TAKEN) {
-            assert!(fixed.advice.contains("; "), "{}", fixed.advice);
-            let Some((_, key)) = fixed.advice.rsplit_once("write ") else { continue };
+            assert!(!fixed.reason.contains(';') && !fixed.remedy.is_empty(), "{}", fixed.key);
+            let Some((_, key)) = fixed.remedy.rsplit_once("write ") else { continue };
             let (key, rest) = key.split_once('=').unwrap();
             let Some((_, section)) = rest.split_once(" in [") else { continue };
             let file_type = types.into_iter().find(|t| section.starts_with(&format!("{}]", t.section()))).unwrap();
-            assert!(supported(file_type, key).is_ok(), "{}", fixed.advice);
+            assert!(supported(file_type, key).is_ok(), "{}", fixed.remedy);
             found += 1;
         }
         assert!(found > 10, "{found}");

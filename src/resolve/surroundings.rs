@@ -34,8 +34,11 @@ fn host_name(reader: &mut Reader<'_, '_>) -> Option<String> {
     let written = reader.text(key::HOST_NAME)?;
     let problem = written.value.parse::<ContainerName>().err();
     if let (Some(_), Ok(name)) = (&problem, ContainerName::of_podman(written.value)) {
-        let message = format!("HostName={}: a host name has no underscore; it becomes {name}", written.value);
-        reader.warning(&written.at, Code::Differs.problem(message));
+        let problem = Code::Differs.problem(
+            format!("HostName={}: a host name has no underscore, so the host name is {name}", written.value),
+            format!("write {name}"),
+        );
+        reader.warning(&written.at, problem);
         return Some(name.into());
     }
     if let Some(problem) = problem {
@@ -47,16 +50,24 @@ fn host_name(reader: &mut Reader<'_, '_>) -> Option<String> {
 fn resolver(reader: &mut Reader<'_, '_>) -> Resolver {
     let server = |value: &str| {
         let good = value.parse::<IpAddr>().is_ok();
-        good.then(|| value.to_owned()).ok_or_else(|| Code::Address.problem(format!("DNS={value} is not an address")))
+        good.then(|| value.to_owned()).ok_or_else(|| {
+            Code::Address.problem(format!("DNS={value} is not an address"), "write an IPv4 or IPv6 address")
+        })
     };
     let search = |value: &str| {
         let good = value == "." || values::is_domain(value);
-        let wrong = || Code::Address.problem(format!("DNSSearch={value} is not a domain; . is for none"));
+        let wrong =
+            || Code::Address.problem(format!("DNSSearch={value} is not a domain"), "write a domain, or . for none");
         good.then(|| value.to_owned()).ok_or_else(wrong)
     };
     let option = |value: &str| {
         let good = !value.contains(char::is_whitespace) && !value.is_empty();
-        let wrong = || Code::Address.problem(format!("DNSOption={value:?} is not an option of resolv.conf(5)"));
+        let wrong = || {
+            Code::Address.problem(
+                format!("DNSOption={value:?} is not an option of resolv.conf(5)"),
+                "write an option such as ndots:1",
+            )
+        };
         good.then(|| value.to_owned()).ok_or_else(wrong)
     };
     let plain = |words: Vec<Spanned<String>>| words.into_iter().map(|word| word.value).collect();
@@ -70,7 +81,8 @@ fn resolver(reader: &mut Reader<'_, '_>) -> Resolver {
 /// Looks at keys that nothing is done with.
 pub fn labels(reader: &mut Reader<'_, '_>, keys: &[KeyName]) {
     for key in keys {
-        let wrong = |label: &str| Code::Variable.problem(format!("{key}=: {label:?} is not NAME=VALUE"));
+        let wrong =
+            |label: &str| Code::Variable.problem(format!("{key}=: {label:?} is not a label"), "write NAME=VALUE");
         reader.words(*key, |label| if label.contains('=') { Ok(()) } else { Err(wrong(label)) });
     }
 }

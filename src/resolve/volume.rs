@@ -30,9 +30,11 @@ impl Volumes {
     /// There is another one.
     pub fn add(&mut self, file: &str, volume: Volume) -> Result<(), Vec<Diagnostic>> {
         if let Some((other, _)) = self.good.iter().find(|(_, v)| v.name == volume.name) {
-            let message =
-                format!("{other}.volume is about the volume {} already; write another VolumeName=", volume.name);
-            return Err(vec![Diagnostic::error(&Location::whole(&volume.file), Code::Conflict.problem(message))]);
+            let problem = Code::Conflict.problem(
+                format!("{other}.volume already describes the volume {}", volume.name),
+                "write another VolumeName=",
+            );
+            return Err(vec![Diagnostic::error(&Location::whole(&volume.file), problem)]);
         }
         self.good.insert(file.to_owned(), volume);
         Ok(())
@@ -49,11 +51,11 @@ impl Volumes {
     /// The file was rejected.
     pub fn of_file(&self, file: &str) -> Result<&Volume, Problem> {
         self.good.get(file).ok_or_else(|| {
-            let text = match self.bad.get(file) {
-                Some(problem) => format!("{file}.volume cannot be used: {problem}"),
-                None => format!("{file}.volume cannot be used"),
-            };
-            Code::UnusableFile.problem(text)
+            let cause = format!("{file}.volume cannot be used");
+            match self.bad.get(file) {
+                Some(reason) => Code::UnusableFile.because(&cause, reason),
+                None => Code::UnusableFile.problem(cause, "correct that file"),
+            }
         })
     }
 
@@ -74,11 +76,10 @@ impl Volumes {
     #[must_use]
     pub fn remark(&self, name: &str) -> Option<Problem> {
         let (file, _) = self.good.iter().find(|(_, volume)| volume.name == name && !volume.is_named)?;
-        let text = format!(
-            "{name} is the volume of {file}.volume here, and another volume in Podman, where that one is called systemd-{file}; \
-             write {file}.volume or another name"
+        let cause = format!(
+            "{name} is the volume of {file}.volume here, but another volume in Podman, which calls that volume systemd-{file}"
         );
-        Some(Code::Differs.problem(text))
+        Some(Code::Differs.problem(cause, format!("write {file}.volume, or another name")))
     }
 
     /// The usable ones, by their own names.
@@ -113,11 +114,11 @@ pub fn volume(
     let described = ["Description", "Documentation", "SourcePath"];
     if device.is_none() {
         for entry in settings.section("Unit").filter(|entry| !described.contains(&entry.key.as_str())) {
-            let message = format!(
-                "{}= has no effect here: a volume without Device= has no unit; write it in the .container files that use it",
-                entry.key
+            let problem = Code::NoEffect.problem(
+                format!("{}= has no effect here: a volume without Device= has no unit", entry.key),
+                "write it in the .container files that use it",
             );
-            problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
+            problems.push(Diagnostic::warning(&entry.at, problem));
         }
     }
     // A volume is there when a container needs it, so that [Install] has nothing to do.
@@ -132,8 +133,9 @@ pub fn volume(
 fn account(reader: &mut Reader<'_, '_>, by_name: KeyName, by_id: KeyName) -> Option<Account> {
     let (is_named, is_numbered) = (reader.is_set(by_name), reader.is_set(by_id));
     if is_named && is_numbered {
-        let message = format!("{by_id}= says the same as {by_name}=; remove one of them");
-        reader.reject(by_id, Code::Combination.problem(message));
+        let problem =
+            Code::Combination.problem(format!("{by_id}= and {by_name}= cannot both be set"), "remove one of them");
+        reader.reject(by_id, problem);
     }
     let number = |text: &str| text.parse().ok().filter(|id| *id != u32::MAX && !text.starts_with('+'));
     let plain = |c: u8| c.is_ascii_alphanumeric() || b"_.-".contains(&c);
@@ -143,28 +145,31 @@ fn account(reader: &mut Reader<'_, '_>, by_name: KeyName, by_id: KeyName) -> Opt
         return reader.value(by_name, |value| match number(value) {
             Some(id) => Ok(Account::Id(id)),
             None if is_name(value) => Ok(Account::Name(value.to_owned())),
-            None => Err(Code::User.problem(format!("{by_name}={value} is neither a name nor a number"))),
+            None => Err(Code::User
+                .problem(format!("{by_name}={value} is neither a name nor a number"), "write a name or a number")),
         });
     }
     reader.value(by_id, |value| {
-        let wrong = || format!("{by_id}={value} is not a number; write {by_name}={value} for a name");
-        number(value).map(Account::Id).ok_or_else(|| Code::Quantity.problem(wrong()))
+        let remedy = || format!("write a number, or {by_name}={value} for a name");
+        let wrong = || Code::Quantity.problem(format!("{by_id}={value} is not a number"), remedy());
+        number(value).map(Account::Id).ok_or_else(wrong)
     })
 }
 
 fn device(reader: &mut Reader<'_, '_>) -> Option<Device> {
     if !reader.is_set(key::DEVICE) {
         for key in [key::TYPE, key::OPTIONS] {
-            reader.reject(key, Code::Combination.problem(format!("{key}= is about Device=; write that, too")));
+            reader.reject(key, Code::Combination.problem(format!("{key}= needs Device="), "write Device=, too"));
         }
         return None;
     }
     let without_blanks = |value: &str| {
-        let wrong = || Code::Value.problem(format!("{value:?} has blanks in it; options are separated by commas"));
+        let wrong = || Code::Value.problem(format!("{value:?} has blanks in it"), "separate options by commas");
         if value.contains(char::is_whitespace) { Err(wrong()) } else { Ok(value.to_owned()) }
     };
     let what = reader.value(key::DEVICE, |value| {
-        let wrong = || Code::Path.problem(format!("Device={value} is not an absolute path"));
+        let wrong =
+            || Code::Path.problem(format!("Device={value} is not an absolute path"), "write a path that begins with /");
         if value.starts_with('.') { Err(wrong()) } else { Ok(value.to_owned()) }
     });
     let mut fs_type = reader.value(key::TYPE, without_blanks);

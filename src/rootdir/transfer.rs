@@ -25,7 +25,7 @@ const MAX_DEPTH: usize = 200;
 /// separate copies.
 const MAX_LINKS: usize = 1 << 20;
 
-/// The number of user or group IDs of a container (`crate::resolve::userns::SIZE`), and the ID for
+/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and the ID for
 /// users outside of that range.
 const IDS: u32 = 1 << 16;
 const NOBODY: u32 = 65534;

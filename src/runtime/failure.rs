@@ -11,6 +11,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Error, Result};
 
+use super::volumes::mounted;
 use crate::cause::{self, Cause};
 use crate::image::{Store, local, mark};
 use crate::journal;
@@ -18,7 +19,7 @@ use crate::model::{Container, Image, Model, Named, Pod};
 use crate::paths::{RUNTIME, STATE};
 use crate::plan;
 use crate::resolve;
-use crate::runtime::{mounted, systemd};
+use crate::runtime::systemd;
 use crate::started;
 
 /// The error of a start that fails because of another unit.

@@ -4,19 +4,15 @@
 pub mod ended;
 pub mod failure;
 mod limits;
-pub mod listening;
-mod mounted;
 mod names;
 pub mod ports;
 pub mod prepare;
 pub mod pull;
 pub mod secrets;
-pub mod snapshots;
 pub mod systemd;
-pub mod taken;
-mod volumes;
+pub mod volumes;
 
-use self::prepare::mountpoints;
+use self::prepare::layers::mountpoints;
 use self::prepare::ranges;
 
 use std::cell::LazyCell;

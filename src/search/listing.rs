@@ -15,7 +15,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use super::classify;
 use crate::config::keys::FileType;
 use crate::config::sources::Text;
-use crate::diag::{Code, Diagnostic, Location, suggestion};
+use crate::diag::{Code, Diagnostic, Fault, Location, nearest};
 use crate::paths::RUNTIME;
 
 /// Maximum size of a configuration file in bytes, which is systemd's limit for a single line.
@@ -77,12 +77,12 @@ impl Place {
             },
             // A dangling symbolic link is an error, because a file was intended.
             Err(_) if fs::symlink_metadata(self.root.join(path.trim_start_matches('/'))).is_ok() => {
-                Err("it is a dangling symbolic link; fix or remove the link".to_owned())
+                Err(Fault::new("this is a dangling symbolic link", "correct or remove the link"))
             }
             Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => {
                 return None;
             }
-            Err(error) => Err(format!("cannot be read: {error}")),
+            Err(error) => Err(unreadable(&error, false)),
         };
         Some(Text { path: Arc::from(path), content })
     }
@@ -93,7 +93,7 @@ enum Found {
     Text(Vec<u8>),
     /// An empty file, or a link to `/dev/null`.
     Masked,
-    Unusable(String),
+    Unusable(Fault),
 }
 
 /// A directory with the names of its entries.
@@ -128,10 +128,11 @@ pub fn all<'a>(place: &'a Place, top: &str, group: usize, remarks: &mut Vec<Diag
             continue;
         }
         if listings.len() == MOST_DIRECTORIES {
-            let message = format!(
-                "more than {MOST_DIRECTORIES} directories are below this one, and the others are not read; move directories without configuration elsewhere"
+            let problem = Code::NotRead.problem(
+                format!("more than {MOST_DIRECTORIES} directories are below this one, and the others are not read"),
+                "move directories without configuration elsewhere",
             );
-            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(top), 1), Code::NotRead.problem(message)));
+            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(top), 1), problem));
             break;
         }
         let listing = Listing::read(place, &path, group, path == top);
@@ -235,8 +236,7 @@ impl<'a> Listing<'a> {
     pub fn remark(&self, name: &str) -> Option<Diagnostic> {
         let (stem, extension) = name.rsplit_once('.')?;
         let types = FileType::ALL.iter().filter(|t| **t != FileType::Defaults).map(|t| t.extension());
-        let near = suggestion(extension, types);
-        let right = near.strip_prefix("; did you mean ")?;
+        let right = nearest(extension, types)?;
         let path = self.path_of(name);
         if extension == "d" || !self.place.real(&path).is_ok_and(|path| path.is_file()) {
             return None;
@@ -244,7 +244,7 @@ impl<'a> Listing<'a> {
         let at = Location::new(&Arc::from(path), 1);
         Some(Diagnostic::warning(
             &at,
-            Code::NotRead.problem(format!("this file is not read; did you mean {stem}.{right}")),
+            Code::NotRead.problem("this file is not read", format!("did you mean {stem}.{right}?")),
         ))
     }
 }
@@ -263,20 +263,24 @@ fn read(path: &Path, regular: bool) -> Found {
             Err(e) => return Found::Unusable(unreadable(&e, is_link(path))),
         };
         if kind.is_dir() {
-            return Found::Unusable("this is a directory; write a file, or end the name in .d for drop-ins".to_owned());
+            return Found::Unusable(Fault::new(
+                "this is a directory",
+                "write a file, or end the name in .d for drop-ins",
+            ));
         }
         if kind.is_char_device() && is_null(path) {
             return Found::Masked;
         }
         if !kind.is_file() {
-            return Found::Unusable("this is not a regular file; write a text file".to_owned());
+            return Found::Unusable(Fault::new("this is not a regular file", "write a text file"));
         }
     }
     match content(&file) {
         Err(e) => Found::Unusable(unreadable(&e, is_link(path))),
         Ok(bytes) if bytes.is_empty() => Found::Masked,
         Ok(bytes) if bytes.len() as u64 > LARGEST => {
-            Found::Unusable(format!("more than {LARGEST} bytes are too many for a configuration file"))
+            let cause = format!("the file has more than {LARGEST} bytes");
+            Found::Unusable(Fault::new(cause, "write a shorter file"))
         }
         Ok(bytes) => Found::Text(bytes),
     }
@@ -303,12 +307,12 @@ fn is_link(path: &Path) -> bool {
 }
 
 /// The message about a file that cannot be read. `is_link` tells that its name is a symbolic link.
-fn unreadable(error: &io::Error, is_link: bool) -> String {
+fn unreadable(error: &io::Error, is_link: bool) -> Fault {
     if is_link && error.kind() == std::io::ErrorKind::NotFound {
-        return "this symbolic link leads nowhere; mend or remove it".to_owned();
+        return Fault::new("this is a dangling symbolic link", "correct or remove the link");
     }
     // The error number in the message of the standard library does not help the user.
     let text = error.to_string();
     let text = text.split(" (os error").next().unwrap_or(&text);
-    format!("this cannot be read: {text}")
+    Fault::new(format!("the file cannot be read: {text}"), "correct its owner and mode, or remove the file")
 }

@@ -14,7 +14,7 @@ use crate::config::lock;
 use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
 use crate::config::trust::POLICIES;
-use crate::diag::{Code, Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 use listing::{Listing, Place};
@@ -143,14 +143,12 @@ impl<'a> Found<'a> {
     /// Adds a directory entry, if it is a configuration file.
     fn add(&mut self, listing: &'a Listing<'a>, name: &'a str, regular: bool, remarks: &mut Vec<Diagnostic>) {
         let path = listing.path_of(name);
-        let remark = |message: &str| {
-            Diagnostic::warning(&Location::new(&Arc::from(path.as_str()), 1), Code::NotRead.problem(message))
-        };
+        let remark =
+            |fault: Fault| Diagnostic::warning(&Location::new(&Arc::from(path.as_str()), 1), Code::NotRead.of(fault));
         match classify(name) {
             Some((FileType::Defaults, _)) if !listing.top => {
-                remarks.push(remark(
-                    "this file is not read in a subdirectory; move it to the search directory, such as /etc/sdme",
-                ));
+                let cause = "this file is not read in a subdirectory";
+                remarks.push(remark(Fault::new(cause, "move it to the search directory, such as /etc/sdme")));
             }
             Some((file_type, stem)) => {
                 let content = Content::File(listing, name, regular);
@@ -182,13 +180,13 @@ impl<'a> Found<'a> {
         let at = |line: u32| Location::new(&text.path, line);
         let bytes = match &text.content {
             Ok(bytes) => bytes,
-            Err(message) => return remarks.push(Diagnostic::error(&at(1), Code::Unreadable.problem(message.clone()))),
+            Err(fault) => return remarks.push(Diagnostic::error(&at(1), Code::Unreadable.of(fault.clone()))),
         };
         for part in quadlets::split(bytes, stem) {
             let part = match part {
                 Ok(part) => part,
-                Err((line, message)) => {
-                    remarks.push(Diagnostic::error(&at(line), Code::NotRead.problem(message)));
+                Err((line, fault)) => {
+                    remarks.push(Diagnostic::error(&at(line), Code::NotRead.of(fault)));
                     continue;
                 }
             };
@@ -199,8 +197,7 @@ impl<'a> Found<'a> {
                 }
                 (None, Some((_, extension))) => {
                     remarks.extend(
-                        unread(extension)
-                            .map(|message| Diagnostic::warning(&at(part.line), Code::NotRead.problem(message))),
+                        unread(extension).map(|fault| Diagnostic::warning(&at(part.line), Code::NotRead.of(fault))),
                     );
                     if extension == BUILD {
                         let file = text.path.to_string();
@@ -224,14 +221,11 @@ impl<'a> Found<'a> {
         let part = matches!(candidate.content, Content::Part(_));
         if first.group == candidate.group && (part || first.path != candidate.path) {
             let (name, extension) = (&candidate.stem, candidate.file_type.extension());
-            let message = format!(
-                "this file is not read as {name}.{extension}: {} has this name, too; rename one of the two",
-                first.path
+            let problem = Code::NotRead.problem(
+                format!("this file is not read as {name}.{extension}: {} has this name, too", first.path),
+                "rename one of the two",
             );
-            remarks.push(Diagnostic::warning(
-                &Location::new(&Arc::from(candidate.path.as_str()), line),
-                Code::NotRead.problem(message),
-            ));
+            remarks.push(Diagnostic::warning(&Location::new(&Arc::from(candidate.path.as_str()), line), problem));
         }
     }
 }

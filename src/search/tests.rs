@@ -119,12 +119,12 @@ fn an_image_of_a_build_file_is_not_somebody_elses() {
     ]);
     let sources = search(&SearchPath::below(root.path()));
     let problems = crate::compile(&sources, &crate::model::Facts::default()).diagnostics;
-    let errors = problems.iter().map(ToString::to_string).filter(|problem| problem.contains("makes this image"));
+    let errors = problems.iter().map(ToString::to_string).filter(|problem| problem.contains("builds this image"));
     let errors: Vec<String> = errors.collect();
     assert_eq!(errors.len(), 2, "{problems:?}");
     let (two, one) = (errors.first().unwrap(), errors.last().unwrap());
-    assert!(one.starts_with("/etc/sdme/first.container:2: Image=one: /etc/sdme/one.build makes this image"), "{one}");
-    assert!(two.starts_with("/etc/sdme/all.quadlets:7: Image=two:1: /etc/sdme/all.quadlets makes"), "{two}");
+    assert!(one.starts_with("/etc/sdme/first.container:2: Image=one: /etc/sdme/one.build builds this image"), "{one}");
+    assert!(two.starts_with("/etc/sdme/all.quadlets:7: Image=two:1: /etc/sdme/all.quadlets builds"), "{two}");
 }
 
 #[test]
@@ -144,7 +144,7 @@ fn one_file_holds_several_units() {
     assert_eq!(files, wanted);
     let starts = [
         "/etc/sdme/app/all.quadlets:8: this part of a .quadlets file has no name",
-        "/etc/sdme/app/all.quadlets:10: warning: this file is not read: Kubernetes",
+        "/etc/sdme/app/all.quadlets:10: warning: this file is not read: files of Kubernetes",
         "/etc/sdme/app/job.build:1: warning: this file is not read: images are not built here",
     ];
     assert!(
@@ -175,7 +175,7 @@ fn links_stay_inside_the_root() {
     ]);
     let (files, remarks) = found(root.path());
     let texts: Vec<(&str, &str)> = files.iter().map(|(name, _, text)| (name.as_str(), text.as_str())).collect();
-    let dangling = "error: this symbolic link leads nowhere; mend or remove it";
+    let dangling = "error: this is a dangling symbolic link; correct or remove the link";
     let wanted = [
         ("host.container", dangling),
         ("job.container", "job"),

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use anyhow::{Result, bail};
 
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::config::lock::{FILE, Lock, Locked};
 use crate::diag::{Code, Diagnostic, Location};
 use crate::image::{Imported, Store, now};
@@ -116,20 +116,12 @@ pub fn deviations(store: &Store, model: &Model) -> Vec<Diagnostic> {
     let at = Location::new(&Arc::from(format!("{}/{FILE}", files::DIRECTORY)), 1);
     let one = |image: &Image| {
         let Some(locked) = &image.locked else {
-            return Some(format!("the image {} is not locked; run sdme-gen lock", image.source));
+            let cause = format!("the image {} is not locked", image.source);
+            return Some(Code::Conflict.problem(cause, "run sdme-gen lock"));
         };
         let found = store.lookup(&image.name).ok().flatten()?.image;
-        let message = format!(
-            "the image {} is imported as {} and locked to {locked}; restart its containers, or run sdme-gen lock",
-            image.source,
-            found.shared()
-        );
-        (!found.is(locked)).then_some(message)
+        let cause = format!("the image {} is imported as {} and locked to {locked}", image.source, found.shared());
+        (!found.is(locked)).then(|| Code::Conflict.problem(cause, "restart its containers, or run sdme-gen lock"))
     };
-    model
-        .images
-        .values()
-        .filter_map(one)
-        .map(|message| Diagnostic::warning(&at, Code::Conflict.problem(message)))
-        .collect()
+    model.images.values().filter_map(one).map(|problem| Diagnostic::warning(&at, problem)).collect()
 }

@@ -323,7 +323,7 @@ impl Run<'_> {
         if self.options.dry_run {
             return None;
         }
-        let units = match crate::admin::ps::units::read() {
+        let units = match crate::admin::show::ps::units::read() {
             Ok(units) => units,
             Err(error) => return Some(format!("{error:#}")),
         };

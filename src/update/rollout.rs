@@ -14,14 +14,16 @@ use anyhow::{Context as _, Result, anyhow, bail};
 
 use super::plan::Member;
 use super::{lock, snapshot};
-use crate::admin::ps::units;
-use crate::admin::ps::units::Units;
-use crate::admin::{images, ps};
+use crate::admin::images;
+use crate::admin::show::ps;
+use crate::admin::show::ps::units;
+use crate::admin::show::ps::units::Units;
 use crate::announce::{About, Event, announce};
 use crate::cause;
 use crate::image::{Imported, Store, Switch, Updates};
 use crate::model::{Container, Facts, Image, Model};
-use crate::runtime::{failure, snapshots, systemd};
+use crate::runtime::volumes::snapshots;
+use crate::runtime::{failure, systemd};
 
 /// Interval of checks on a restarted container.
 const LOOK: Duration = Duration::from_millis(250);

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: MIT
 //! Determines which volumes are copied before an update (`UpdateSnapshot=`), and whether that is
-//! possible. Prepare makes the copies ([`crate::runtime::snapshots`]).
+//! possible. Prepare makes the copies ([`crate::runtime::volumes::snapshots`]).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::plan::Member;
-use crate::admin::ps::units::{Unit, Units};
+use crate::admin::show::ps::units::{Unit, Units};
 use crate::model::{Container, Facts, Model};
-use crate::runtime::snapshots;
+use crate::runtime::volumes::snapshots;
 
 /// Returns the volumes of a container that are copied before it starts on a new version. Only
 /// volumes that the container can change are copied.

@@ -9,11 +9,11 @@ use anyhow::Result;
 
 use super::rollout;
 use crate::admin::images;
-use crate::admin::ps::units;
+use crate::admin::show::ps::units;
 use crate::announce::{About, Event, announce};
 use crate::image::Store;
 use crate::model::{Container, Model};
-use crate::runtime::snapshots;
+use crate::runtime::volumes::snapshots;
 
 /// Switches back the images whose switch was not completed, and restarts the containers that do not
 /// run on the former versions.

@@ -7,10 +7,10 @@ use std::process::ExitCode;
 use anyhow::{Result, bail};
 
 use crate::Compiled;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::cli::show::trust;
 use crate::config::keys::FileType;
-use crate::diag::{Diagnostic, Problem, Severity};
+use crate::diag::{Diagnostic, Fault, Problem, Severity};
 use crate::model::Model;
 use crate::text;
 
@@ -87,12 +87,12 @@ fn as_json(diagnostic: &Diagnostic) -> serde_json::Value {
     serde_json::json!({
         "file": &*diagnostic.at.file, "line": diagnostic.at.line, "severity": severity,
         "code": diagnostic.problem.code.to_string(), "message": diagnostic.problem.to_string(),
-        "remedy": diagnostic.problem.remedy
+        "remedy": diagnostic.problem.fault.remedy
     })
 }
 
 fn line(diagnostic: &Diagnostic, colour: bool) -> String {
-    let Problem { code, cause, remedy } = &diagnostic.problem;
+    let Problem { code, fault: Fault { cause, remedy } } = &diagnostic.problem;
     if !colour {
         return format!("{diagnostic} [{code}]");
     }
@@ -101,9 +101,8 @@ fn line(diagnostic: &Diagnostic, colour: bool) -> String {
         Severity::Warning => ("\x1b[1;33m", "warning"),
     };
     // A message may quote an image, so control characters are escaped before the colours are added.
-    let (at, cause) = (text::line(&diagnostic.at.to_string()), text::line(cause));
-    let remedy = if remedy.is_empty() { String::new() } else { format!("; \x1b[32m{}\x1b[0m", text::line(remedy)) };
-    format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {cause}{remedy} \x1b[2m[{code}]\x1b[0m")
+    let (at, cause, remedy) = (text::line(&diagnostic.at.to_string()), text::line(cause), text::line(remedy));
+    format!("\x1b[1m{at}\x1b[0m: {severity}{word}\x1b[0m: {cause}; \x1b[32m{remedy}\x1b[0m \x1b[2m[{code}]\x1b[0m")
 }
 
 #[cfg(test)]
@@ -122,12 +121,12 @@ mod tests {
     #[test]
     fn plain_and_coloured() {
         let at = Location::new(&"a.container".into(), 3);
-        let problem = Diagnostic::error(&at, Code::UnknownKey.problem("unknown key X= in [Pod]; did you mean Y?"));
+        let problem = Diagnostic::error(&at, Code::UnknownKey.problem("unknown key X= in [Pod]", "did you mean Y?"));
         assert_eq!(line(&problem, false), "a.container:3: unknown key X= in [Pod]; did you mean Y? [S204]");
         let coloured = line(&problem, true);
         assert!(coloured.starts_with("\x1b[1ma.container:3\x1b[0m: \x1b[1;31merror\x1b[0m: unknown key X= in [Pod]; "));
         assert!(coloured.ends_with("\x1b[32mdid you mean Y?\x1b[0m \x1b[2m[S204]\x1b[0m"), "{coloured}");
-        let odd = line(&Diagnostic::error(&at, Code::User.problem("user `\x1b[2J\n`")), true);
+        let odd = line(&Diagnostic::error(&at, Code::User.problem("user `\x1b[2J\n`", "write a name")), true);
         assert!(odd.contains("user `\\u{1b}[2J\\n`"), "{odd}");
     }
 }

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::admin::diff::{Change, diff};
-use crate::cli::print_json;
+use crate::admin::show::diff::{Change, diff};
+use crate::cli::print::print_json;
 use crate::text;
 
 /// Prints the differences of a container.

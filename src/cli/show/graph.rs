@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::cli::report;
+use crate::cli::print::report;
 use crate::model::Container;
 use crate::output::graph::Graph;
 use crate::runtime;

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 
-use crate::admin::inspect::{self, Inspected};
-use crate::cli::print_json;
+use crate::admin::show::inspect::{self, Inspected};
+use crate::cli::print::print_json;
 use crate::cli::show::ps::duration;
 use crate::text;
 
@@ -102,7 +102,7 @@ fn joined(values: &[impl Display]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::admin::ps::Listed;
+    use crate::admin::show::ps::Listed;
 
     #[test]
     fn headings_without_values_are_left_out() {

@@ -9,9 +9,9 @@ use std::process::ExitCode;
 
 use anyhow::{Result, bail};
 
-use crate::admin::ps;
-use crate::admin::ps::Listed;
-use crate::cli::print_json;
+use crate::admin::show::ps;
+use crate::admin::show::ps::Listed;
+use crate::cli::print::print_json;
 use crate::diag::suggestion;
 use crate::text;
 

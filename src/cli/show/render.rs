@@ -11,7 +11,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use crate::Compiled;
-use crate::cli::report;
+use crate::cli::print::report;
 use crate::config::keys::FileType;
 use crate::config::sources::SourceFile;
 use crate::model::{Image, Model};

@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use anyhow::Result;
 
-use crate::admin::ps::{self, Listed};
-use crate::admin::usage::{self, Usage};
-use crate::cli::print_json;
+use crate::admin::show::ps::{self, Listed};
+use crate::admin::show::usage::{self, Usage};
+use crate::cli::print::print_json;
 use crate::text;
 
 /// The time over which `stats` measures the use of processors.

@@ -7,15 +7,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
-use super::project::{CREDENTIALS, below, difference};
-use crate::admin::credentials;
+use crate::admin::write::credentials;
 use crate::convert::{FILES, Origin, Outcome, origin};
 use crate::image::digest::Digest;
 use crate::text;
+
+/// The directory in which the service manager looks up credentials by name (systemd.exec(5),
+/// `LoadCredential=`).
+pub const CREDENTIALS: &str = "/etc/credstore";
 
 /// The directory of the administrator's units.
 pub const UNITS: &str = "/etc/systemd/system";
@@ -221,9 +224,36 @@ fn put(root: &Path, path: &str, content: &[u8], mode: u32) -> Result<()> {
 }
 
 /// A new temporary file in the directory of the file that it will replace.
-fn tempfile_in(directory: &Path) -> std::io::Result<(std::path::PathBuf, fs::File)> {
+fn tempfile_in(directory: &Path) -> std::io::Result<(PathBuf, fs::File)> {
     let path = directory.join(format!(".sdme-new-{}", std::process::id()));
     let _ = fs::remove_file(&path);
     let file = fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path)?;
     Ok((path, file))
+}
+
+/// A path of the system below `root`.
+pub fn below(root: &Path, path: &str) -> PathBuf {
+    root.join(path.trim_start_matches('/'))
+}
+
+/// Prints the removed and the added lines.
+pub fn difference(before: &str, after: &str, out: &mut dyn Write) -> Result<()> {
+    let only = |one: &str, other: &str| -> Vec<String> {
+        let mut rest: Vec<&str> = other.lines().collect();
+        let lines = one.lines().filter(|line| match rest.iter().position(|known| known == line) {
+            Some(index) => {
+                rest.remove(index);
+                false
+            }
+            None => true,
+        });
+        lines.map(text::line).collect()
+    };
+    for line in only(before, after) {
+        writeln!(out, "  -{line}")?;
+    }
+    for line in only(after, before) {
+        writeln!(out, "  +{line}")?;
+    }
+    Ok(())
 }

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::admin::defaults;
-use crate::cli::print_json;
+use crate::admin::write::defaults;
+use crate::cli::print::print_json;
 
 /// What to do with sdme.conf.
 #[derive(Debug, Subcommand)]

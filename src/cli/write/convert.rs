@@ -11,7 +11,7 @@ use clap::Subcommand;
 use walkdir::WalkDir;
 
 use super::{compose, kube, project};
-use crate::admin::files;
+use crate::admin::write::files;
 use crate::convert::{Converted, Source, command_line, quadlet, script};
 use crate::runtime::systemd;
 use crate::text;

@@ -9,8 +9,8 @@ use anyhow::{Result, anyhow, bail};
 use clap::Args;
 
 use crate::admin::applications;
-use crate::admin::containers;
-use crate::admin::files;
+use crate::admin::write::containers;
+use crate::admin::write::files;
 use crate::config::draft::Draft;
 use crate::config::keys::FileType;
 use crate::image::{Mode, Store};

@@ -9,9 +9,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::project::{CREDENTIALS, LOST, below};
-use crate::admin::credentials;
-use crate::cli::print_json;
+use super::beside::{self, CREDENTIALS, below};
+use super::project::LOST;
+use crate::admin::write::credentials;
+use crate::cli::print::print_json;
 use crate::compile;
 use crate::export::kube::{HEAD, Kind, Outside, Request, export};
 use crate::model::Facts;
@@ -105,13 +106,12 @@ impl Outside for Machine<'_> {
 
     fn credential(&self, name: &str) -> Option<Vec<u8>> {
         let plain = fs::read(below(self.root, &format!("{CREDENTIALS}/{name}"))).ok();
-        let encrypted =
-            || credentials::decrypt(name, &below(self.root, &format!("{}/{name}", super::beside::ENCRYPTED)));
+        let encrypted = || credentials::decrypt(name, &below(self.root, &format!("{}/{name}", beside::ENCRYPTED)));
         plain.or_else(encrypted)
     }
 
     fn timers(&self) -> Vec<(String, String)> {
-        let directory = super::beside::UNITS;
+        let directory = beside::UNITS;
         let entries = fs::read_dir(below(self.root, directory)).into_iter().flatten().flatten();
         let mut names: Vec<String> = entries.filter_map(|entry| entry.file_name().into_string().ok()).collect();
         names.retain(|name| name.ends_with(".timer"));

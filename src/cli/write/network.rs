@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::admin::networks;
-use crate::admin::networks::Listed;
-use crate::cli::print_json;
+use crate::admin::write::networks;
+use crate::admin::write::networks::Listed;
+use crate::cli::print::print_json;
 
 /// What to do with networks.
 #[derive(Debug, Subcommand)]

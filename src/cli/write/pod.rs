@@ -8,9 +8,9 @@ use std::process::ExitCode;
 use anyhow::Result;
 use clap::Subcommand;
 
-use crate::admin::pods;
-use crate::admin::pods::Listed;
-use crate::cli::print_json;
+use crate::admin::write::pods;
+use crate::admin::write::pods::Listed;
+use crate::cli::print::print_json;
 
 /// What to do with pods.
 #[derive(Debug, Subcommand)]

@@ -6,22 +6,18 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 
-use super::beside;
-use crate::admin::files;
-use crate::cli::print_json;
+use super::beside::{self, CREDENTIALS, below, difference};
+use crate::admin::write::files;
+use crate::cli::print::print_json;
 use crate::convert::{FILES, Lost, Origin, Outcome, origin};
 use crate::model::Container;
 use crate::runtime::systemd;
 use crate::text;
-
-/// The directory in which the service manager looks up credentials by name (systemd.exec(5),
-/// `LoadCredential=`).
-pub const CREDENTIALS: &str = "/etc/credstore";
 
 /// The exit status if a conversion has lost something.
 pub const LOST: u8 = 3;
@@ -234,10 +230,6 @@ fn credentials(outcome: &Outcome, root: &Path, dry_run: bool, out: &mut dyn Writ
     Ok(any)
 }
 
-pub fn below(root: &Path, path: &str) -> PathBuf {
-    root.join(path.trim_start_matches('/'))
-}
-
 /// The beginning of the text that stands for a symbolic link. No configuration file begins like
 /// that.
 const LINK: &str = "-> ";
@@ -267,26 +259,4 @@ fn present(root: &Path) -> Result<BTreeMap<String, String>> {
         all.insert(entry.file_name().to_string_lossy().into_owned(), text);
     }
     Ok(all)
-}
-
-/// Prints the removed and the added lines.
-pub fn difference(before: &str, after: &str, out: &mut dyn Write) -> Result<()> {
-    let only = |one: &str, other: &str| -> Vec<String> {
-        let mut rest: Vec<&str> = other.lines().collect();
-        let lines = one.lines().filter(|line| match rest.iter().position(|known| known == line) {
-            Some(index) => {
-                rest.remove(index);
-                false
-            }
-            None => true,
-        });
-        lines.map(text::line).collect()
-    };
-    for line in only(before, after) {
-        writeln!(out, "  -{line}")?;
-    }
-    for line in only(after, before) {
-        writeln!(out, "  +{line}")?;
-    }
-    Ok(())
 }

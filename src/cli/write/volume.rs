@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::leftovers;
 use crate::admin::leftovers::Volume;
-use crate::cli::print_json;
+use crate::cli::print::print_json;
 use crate::text;
 
 /// What to do with volumes.

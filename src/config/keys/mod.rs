@@ -4,7 +4,7 @@
 pub mod key;
 mod table;
 
-use crate::diag::{Code, Problem, suggestion};
+use crate::diag::{Code, Problem, did_you_mean};
 
 pub use key::KeyName;
 
@@ -88,9 +88,9 @@ pub enum Kind {
 pub enum Status {
     /// It can.
     Supported,
-    /// It can, but has no effect, which a warning says; the text has the reason and the remedy.
-    Without(&'static str),
-    /// It has no place here; the text says what to use.
+    /// It can, but has no effect, for this reason; a warning says so, and names this remedy.
+    Without(&'static str, &'static str),
+    /// It is refused, with this remedy.
     Never(&'static str),
 }
 
@@ -123,6 +123,15 @@ pub struct Key {
 }
 
 impl Key {
+    /// What the documentation says about the key: its help, and the remedy if it has no effect.
+    #[must_use]
+    pub fn description(&self) -> String {
+        match self.status {
+            Status::Without(why, remedy) => format!("{why}; {remedy}"),
+            Status::Supported | Status::Never(_) => self.help.to_owned(),
+        }
+    }
+
     /// The same key, for every application of a container.
     const fn applications(self) -> Self {
         Self { scope: Scope::Applications, ..self }
@@ -147,6 +156,16 @@ pub fn keys(file_type: FileType) -> &'static [Key] {
     }
 }
 
+/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
+const NAMED: [&str; 2] = ["Container", "App"];
+
+/// The section and the application's name in `[SECTION NAME]`.
+pub(in crate::config) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
+    let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
+    let section = NAMED.into_iter().find(|s| *s == section)?;
+    Some((section, name.trim_start()))
+}
+
 /// Whom the key `name` of `[Container]` concerns.
 #[must_use]
 pub fn scope(name: &str) -> Scope {
@@ -159,13 +178,12 @@ pub fn scope(name: &str) -> Scope {
 /// The message for a key that is unknown, or has no place here.
 pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, Problem> {
     let Some(key) = keys(file_type).iter().find(|k| k.name == name) else {
-        return Err(Code::UnknownKey.problem(unknown(file_type, name)));
+        return Err(unknown(file_type, name));
     };
     match key.status {
-        Status::Supported | Status::Without(_) => Ok(key),
-        Status::Never(instead) => {
-            let text = format!("{name}= is a known Quadlet key, not supported here; {instead}");
-            Err(Code::UnsupportedKey.problem(text))
+        Status::Supported | Status::Without(..) => Ok(key),
+        Status::Never(remedy) => {
+            Err(Code::UnsupportedKey.problem(format!("{name}= is a key of Quadlet that is not supported here"), remedy))
         }
     }
 }
@@ -191,18 +209,20 @@ pub fn is_of_service(file_type: FileType, name: &str) -> bool {
     PASSED.iter().any(of_service) && !keys(file_type).iter().any(|key| key.name == name)
 }
 
-fn unknown(file_type: FileType, name: &str) -> String {
-    let near = suggestion(name, keys(file_type).iter().map(|k| k.name.text()));
+fn unknown(file_type: FileType, name: &str) -> Problem {
+    let near = did_you_mean(name, keys(file_type).iter().map(|k| k.name.text()));
     let elsewhere = FileType::ALL.iter().find(|t| **t != file_type && keys(**t).iter().any(|k| k.name == name));
     let passed = PASSED.iter().find(|(section, all)| {
         file_type.passed_through().contains(section) && all.split(' ').any(|setting| setting == name)
     });
-    let hint = match (elsewhere.map(|t| t.section()), passed) {
-        (_, Some((section, _))) => format!("; it belongs into [{section}]"),
-        (Some(section), _) if near.is_empty() => format!("; it belongs into [{section}]"),
-        _ => near,
+    let remedy = match (passed.map(|(section, _)| *section), near, elsewhere) {
+        (Some(section), ..) => format!("move it to [{section}]"),
+        (None, Some(near), _) => near,
+        (None, None, Some(FileType::Defaults)) => "write it in [Defaults] of sdme.conf".to_owned(),
+        (None, None, Some(other)) => format!("write it in [{}] of a .{} file", other.section(), other.extension()),
+        (None, None, None) => "remove it, or correct its name".to_owned(),
     };
-    format!("unknown key {name}= in [{}]{hint}", file_type.section())
+    Code::UnknownKey.problem(format!("unknown key {name}= in [{}]", file_type.section()), remedy)
 }
 
 #[cfg(test)]
@@ -279,10 +299,10 @@ mod tests {
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
         assert!(
             message("Rootfs")
-                .starts_with("Rootfs= is a known Quadlet key, not supported here; write Image=rootfs:PATH")
+                .starts_with("Rootfs= is a key of Quadlet that is not supported here; write Image=rootfs:PATH")
         );
         assert_eq!(message("BaseFs"), "unknown key BaseFs= in [Container]; did you mean Base?");
-        assert_eq!(message("Wants"), "unknown key Wants= in [Container]; it belongs into [Unit]");
+        assert_eq!(message("Wants"), "unknown key Wants= in [Container]; move it to [Unit]");
         assert!(is_of_service(FileType::Container, "Restart") && !is_of_service(FileType::Container, "Memory"));
         assert!(supported(FileType::Container, "Image").is_ok());
     }

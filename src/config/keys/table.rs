@@ -6,7 +6,7 @@ use super::{Key, Kind, Scope, Status};
 use crate::config::values::source::AutoUpdate;
 
 const PULL: &[&str] = &["missing", "always", "newer", "never"];
-const NO_PODMAN: &str = "podman's own settings are not read; remove the key";
+const NO_PODMAN: (&str, &str) = ("podman's own settings are not read", "remove the key");
 const ARGS_HELP: &str = "Options of podman; each is read as the key of the same meaning, or a warning gives the reason";
 const UNIT_HELP: &str = "Name of the unit in dependencies of other files; the unit itself keeps its name";
 const MAP_HELP: &str = "Mapping of IDs of Podman; means UserNS=auto, which chooses the range itself";
@@ -15,7 +15,7 @@ const UPDATE_HELP: &str = "What sdme-gen update does about a new version: regist
 const IP_HELP: &str = "IPv4 address in the only network of Network= (default: computed from the name)";
 const IP6_HELP: &str = "IPv6 address in the only network of Network= (default: computed from the name)";
 const ALIAS_HELP: &str = "Additional name by which members of its networks find the container";
-const LABELED: &str = "the container gets no SELinux label; write AppArmor= or Strict=yes to confine it";
+const LABELED: (&str, &str) = ("the container gets no SELinux label", "write AppArmor= or Strict=yes to confine it");
 const LOG_DRIVERS: &[&str] = &["journald", "passthrough", "passthrough-tty", "none", "k8s-file", "json-file"];
 const SETTLE_HELP: &str = "Time that a container has to run after an update before the update goes on (default: 30s)";
 const SNAPSHOT_HELP: &str = "Before an update starts a container on a new version, copy its volumes by reflinks; put the copies back if the update fails (default: no)";
@@ -34,8 +34,8 @@ const fn quadlet(name: KeyName, kind: Kind, help: &'static str) -> Key {
     Key { name, kind, status: Status::Supported, quadlet: true, scope: Scope::Container, help }
 }
 
-const fn without(name: KeyName, kind: Kind, why: &'static str) -> Key {
-    Key { name, kind, status: Status::Without(why), quadlet: true, scope: Scope::Container, help: why }
+const fn without(name: KeyName, kind: Kind, (why, remedy): (&'static str, &'static str)) -> Key {
+    Key { name, kind, status: Status::Without(why, remedy), quadlet: true, scope: Scope::Container, help: why }
 }
 
 const fn never(name: KeyName, instead: &'static str) -> Key {
@@ -192,9 +192,9 @@ pub const CONTAINER: &[Key] = &[
     ),
     quadlet(key::POD, Kind::Text, "Pod whose network the container joins: NAME.pod"),
     quadlet(key::PUBLISH_PORT, Kind::Words, PORT_HELP),
-    without(key::RETRY, Kind::Text, "the setting belongs to the image; write Retry= in an .image file"),
-    without(key::RETRY_DELAY, Kind::Text, "the setting belongs to the image; write RetryDelay= in an .image file"),
-    never(key::ROOTFS, "write Image=rootfs:PATH; the files are imported once, and changes are the container's"),
+    without(key::RETRY, Kind::Text, ("the setting belongs to the image", "write Retry= in an .image file")),
+    without(key::RETRY_DELAY, Kind::Text, ("the setting belongs to the image", "write RetryDelay= in an .image file")),
+    never(key::ROOTFS, "write Image=rootfs:PATH, which imports the files once"),
     quadlet(key::SECCOMP_PROFILE, Kind::Text, "File with a system call profile in Docker's form, for the applications"),
     quadlet(key::SECURITY_LABEL_DISABLE, Kind::Flag, "No effect: containers never get an SELinux label"),
     without(key::SECURITY_LABEL_LEVEL, Kind::Text, LABELED),
@@ -210,10 +210,10 @@ pub const CONTAINER: &[Key] = &[
         "User namespace: auto (root of the container has no rights on the host) or no (default); keep-id and mappings of Podman mean auto",
     ),
     quadlet(key::NETWORK_ALIAS, Kind::Words, ALIAS_HELP),
-    without(key::UNMASK, Kind::Words, "systemd-nspawn keeps some files of /proc and /sys read-only; remove the key"),
+    without(key::UNMASK, Kind::Words, ("systemd-nspawn keeps some files of /proc and /sys read-only", "remove the key")),
     without(key::SECURITY_LABEL_FILE_TYPE, Kind::Text, LABELED),
     quadlet(key::SECURITY_LABEL_NESTED, Kind::Flag, "No effect: no SELinux label restricts the container"),
-    without(key::LOG_OPT, Kind::Words, "the output goes to the journal; write limits in journald.conf(5)"),
+    without(key::LOG_OPT, Kind::Words, ("the output goes to the journal", "write limits in journald.conf(5)")),
     quadlet(key::HEALTH_LOG_DESTINATION, Kind::Text, "No effect: results of health checks always go to the journal"),
     quadlet(key::HEALTH_MAX_LOG_COUNT, Kind::Text, "No effect: the limits of the journal apply"),
     quadlet(key::HEALTH_MAX_LOG_SIZE, Kind::Text, "No effect: the limits of the journal apply"),
@@ -221,10 +221,10 @@ pub const CONTAINER: &[Key] = &[
     without(key::CONTAINERS_CONF_MODULE, Kind::Text, NO_PODMAN),
     without(key::GLOBAL_ARGS, Kind::Text, NO_PODMAN),
     quadlet(key::PODMAN_ARGS, Kind::Words, ARGS_HELP),
-    never(key::REMAP_USERS, "use UserNS= instead"),
-    never(key::REMAP_UID, "use UserNS= instead"),
-    never(key::REMAP_GID, "use UserNS= instead"),
-    never(key::REMAP_UID_SIZE, "use UserNS= instead"),
+    never(key::REMAP_USERS, "write UserNS="),
+    never(key::REMAP_UID, "write UserNS="),
+    never(key::REMAP_GID, "write UserNS="),
+    never(key::REMAP_UID_SIZE, "write UserNS="),
     quadlet(key::VOLATILE_TMP, Kind::Flag, "As Tmpfs=/tmp"),
 ];
 
@@ -293,11 +293,11 @@ pub const IMAGE: &[Key] = &[
     without(
         key::IMAGE_TAG,
         Kind::Text,
-        "the name of the file is the name of the image; write NAME.image where the image is used",
+        ("the name of the file is the name of the image", "write NAME.image where the image is used"),
     ),
     quadlet(key::SERVICE_NAME, Kind::Text, UNIT_HELP),
-    never(key::ALL_TAGS, "write one .image file for each tag"),
-    never(key::DECRYPTION_KEY, "encrypted images cannot be used"),
+    never(key::ALL_TAGS, "write an .image file for each tag"),
+    never(key::DECRYPTION_KEY, "use an image that is not encrypted"),
     without(key::CONTAINERS_CONF_MODULE, Kind::Text, NO_PODMAN),
     without(key::GLOBAL_ARGS, Kind::Text, NO_PODMAN),
     quadlet(key::PODMAN_ARGS, Kind::Words, ARGS_HELP),
@@ -349,10 +349,10 @@ pub const POD: &[Key] = &[
     without(key::CONTAINERS_CONF_MODULE, Kind::Text, NO_PODMAN),
     without(key::GLOBAL_ARGS, Kind::Text, NO_PODMAN),
     quadlet(key::PODMAN_ARGS, Kind::Words, ARGS_HELP),
-    never(key::REMAP_USERS, "use UserNS= instead"),
-    never(key::REMAP_UID, "use UserNS= instead"),
-    never(key::REMAP_GID, "use UserNS= instead"),
-    never(key::REMAP_UID_SIZE, "use UserNS= instead"),
+    never(key::REMAP_USERS, "write UserNS="),
+    never(key::REMAP_UID, "write UserNS="),
+    never(key::REMAP_GID, "write UserNS="),
+    never(key::REMAP_UID_SIZE, "write UserNS="),
 ];
 
 /// Keys of `[Network]`.
@@ -411,7 +411,7 @@ pub const VOLUME: &[Key] = &[
         Kind::Text,
         "Name of the volume in dependencies of other files; a volume without Device= has no unit",
     ),
-    never(key::IMAGE, "a volume gets its first content from the image of the container that uses it"),
+    never(key::IMAGE, "remove the key: a volume gets its first content from the image of the container that uses it"),
     without(key::CONTAINERS_CONF_MODULE, Kind::Text, NO_PODMAN),
     without(key::GLOBAL_ARGS, Kind::Text, NO_PODMAN),
     quadlet(key::PODMAN_ARGS, Kind::Words, ARGS_HELP),

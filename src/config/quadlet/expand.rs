@@ -2,6 +2,7 @@
 //! Specifiers (systemd.unit(5)) and variables (systemd.service(5), "Command lines") in values. Quadlet writes the values of its keys
 //! into the command lines of units, where systemd expands both. Pure.
 
+use crate::diag::Fault;
 use std::collections::BTreeMap;
 
 use crate::unit::is_env_name;
@@ -23,7 +24,7 @@ pub struct Expanded {
     /// The value with everything expanded that is known.
     pub value: String,
     /// What stays as it is although systemd would replace it; whole sentences.
-    pub remarks: Vec<String>,
+    pub remarks: Vec<Fault>,
     /// The first variable that nothing sets.
     pub unset: Option<String>,
 }
@@ -71,7 +72,8 @@ impl Context<'_> {
             // This is no instance of a template.
             Some('i' | 'I') => "",
             Some('H') => self.host.unwrap_or_else(|| {
-                out.remarks.push("%H is localhost: the host's name is not known here; write the name".to_owned());
+                out.remarks
+                    .push(Fault::new("%H is localhost, because the host's name is not known here", "write the name"));
                 "localhost"
             }),
             Some('l') if self.host.is_some() => self.host.and_then(|host| host.split('.').next()).unwrap_or_default(),
@@ -89,8 +91,9 @@ impl Context<'_> {
             // As for systemd, what is not a specifier stays.
             other => {
                 if let Some(letter) = other.filter(|letter| LATER.contains(*letter)) {
-                    out.remarks.push(format!(
-                        "%{letter} is not replaced: its value is not known when the unit is made; write the value, or %%{letter}"
+                    out.remarks.push(Fault::new(
+                        format!("%{letter} is not replaced: its value is not known when the unit is made"),
+                        format!("write the value, or %%{letter} for these two characters"),
                     ));
                 }
                 out.value.push('%');
@@ -132,8 +135,9 @@ impl Context<'_> {
             out.unset.get_or_insert_with(|| name.to_owned());
             "[Service] does not set it"
         };
-        out.remarks.push(format!(
-            "{written} is not replaced: {why}; write the value, or ${written} if the application's shell is to replace it"
+        out.remarks.push(Fault::new(
+            format!("{written} is not replaced: {why}"),
+            format!("write the value, or ${written} if the application's shell is to replace it"),
         ));
         out.value.push_str(written);
         rest
@@ -220,9 +224,11 @@ mod tests {
         {
             let expanded = context().expand(value, false);
             assert_eq!(expanded.value, value);
-            assert!(expanded.remarks.concat().contains(why), "{value}: {expanded:?}");
+            assert!(expanded.remarks.iter().any(|remark| remark.cause.contains(why)), "{value}: {expanded:?}");
         }
-        assert!(context().expand("$C", true).remarks.concat().contains("write the value, or $$C"));
+        assert!(
+            context().expand("$C", true).remarks.iter().any(|remark| remark.remedy.contains("write the value, or $$C"))
+        );
     }
 
     #[test]

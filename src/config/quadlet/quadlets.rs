@@ -2,6 +2,8 @@
 //! Files of Quadlet that do not describe one unit of ours: `.quadlets`, in which there are several (podman-quadlet-install(1)), and
 //! the kinds that are not read. Pure.
 
+use crate::diag::Fault;
+
 /// The extension of files that hold several units.
 pub const EXTENSION: &str = "quadlets";
 
@@ -10,19 +12,14 @@ const SECTIONS: [&str; 8] = ["container", "pod", "volume", "network", "image", "
 
 /// What is said about a file of a kind of Quadlet that is not read, by its extension: why, and what to do; none for other extensions.
 #[must_use]
-pub fn unread(extension: &str) -> Option<&'static str> {
-    match extension {
-        "kube" => Some(
-            "this file is not read: Kubernetes files do not run here; convert the one that it names with sdme-gen convert kube",
-        ),
-        "build" => {
-            Some("this file is not read: images are not built here; build the image elsewhere, and name it with Image=")
-        }
-        "artifact" => Some(
-            "this file is not read: artifacts are not pulled; name an image with Image=, or mount a file with Volume=",
-        ),
-        _ => None,
-    }
+pub fn unread(extension: &str) -> Option<Fault> {
+    let (cause, remedy) = match extension {
+        "kube" => ("files of Kubernetes do not run here", "convert the file that it names with sdme-gen convert kube"),
+        "build" => ("images are not built here", "build the image elsewhere, and name it with Image="),
+        "artifact" => ("artifacts are not pulled", "name an image with Image=, or mount a file with Volume="),
+        _ => return None,
+    };
+    Some(Fault::new(format!("this file is not read: {cause}"), remedy))
 }
 
 /// The images that a `.build` file makes, as [`plain`] has them (podman-build.unit(5), `ImageTag=`).
@@ -57,7 +54,7 @@ pub struct Part {
 /// # Errors
 /// For a part without a usable name or without a section of Quadlet: the line at which the part begins, and the message.
 #[must_use]
-pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, String)>> {
+pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, Fault)>> {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
     let mut parts: Vec<(usize, &[&[u8]])> = Vec::new();
     let mut start = 0;
@@ -71,26 +68,26 @@ pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, String)>> {
 }
 
 /// `start`: how many lines are above the part.
-fn unit(start: usize, part: &[&[u8]], stem: Option<&str>) -> Result<Part, (u32, String)> {
+fn unit(start: usize, part: &[&[u8]], stem: Option<&str>) -> Result<Part, (u32, Fault)> {
     let blank = part.iter().take_while(|line| line.trim_ascii().is_empty()).count();
     let line = u32::try_from(start + blank + 1).unwrap_or(u32::MAX);
     let header = part.iter().find_map(|line| section(line));
     let Some(extension) = header else {
-        let message = "this part of a .quadlets file has no section of Quadlet; write [Container], [Pod], [Volume], [Network] or [Image]";
-        return Err((line, message.to_owned()));
+        let cause = "this part of a .quadlets file has no section of Quadlet";
+        return Err((line, Fault::new(cause, "write [Container], [Pod], [Volume], [Network] or [Image]")));
     };
     let stem = match (part.iter().find_map(|line| file_name(line)), stem) {
         (Some(name), _) => name,
         (None, Some(stem)) => stem.to_owned(),
         (None, None) => {
-            let message = "this part of a .quadlets file has no name; write # FileName=NAME into it, without extension";
-            return Err((line, message.to_owned()));
+            let remedy = "write # FileName=NAME into it, without an extension";
+            return Err((line, Fault::new("this part of a .quadlets file has no name", remedy)));
         }
     };
     let known = stem.rsplit_once('.').is_some_and(|(_, end)| SECTIONS.contains(&end));
     if stem.is_empty() || stem.contains(['/', '\\']) || known {
-        let message = format!("FileName={stem} is not a name without path and extension; write # FileName=NAME");
-        return Err((line, message));
+        let cause = format!("FileName={stem} is not a name without a path and an extension");
+        return Err((line, Fault::new(cause, "write # FileName=NAME")));
     }
     let mut text = b"\n".repeat(start);
     text.extend(part.join(&b'\n'));
@@ -131,8 +128,8 @@ mod tests {
         let wanted =
             [(12, "no section"), (14, "no name"), (16, "FileName=a/b is not"), (19, "FileName=web.container is not")];
         assert_eq!(errors.len(), wanted.len());
-        for ((line, message), (at, text)) in errors.iter().zip(wanted) {
-            assert!(*line == at && message.contains(text), "{line}: {message}");
+        for ((line, fault), (at, text)) in errors.iter().zip(wanted) {
+            assert!(*line == at && fault.cause.contains(text), "{line}: {fault}");
         }
         let alone = split(b"[kube]\nYaml=x\n", "app");
         assert_eq!(alone.first().unwrap().clone().unwrap().name, "app.kube");

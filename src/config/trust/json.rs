@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
-use crate::diag::suggestion;
+use crate::diag::nearest;
 
 /// A value, with all keys of its objects, in their order.
 #[derive(Debug, Clone, PartialEq)]
@@ -49,7 +49,13 @@ impl Json {
     pub fn fields(&self, known: &[&str]) -> Result<BTreeMap<&str, &Self>, String> {
         let members = self.members()?;
         match members.keys().find(|key| !known.contains(key)) {
-            Some(key) => Err(format!("unknown key {key:?}{}", suggestion(key, known.iter().copied()))),
+            Some(key) => {
+                let near = nearest(key, known.iter().copied());
+                Err(format!(
+                    "unknown key {key:?}{}",
+                    near.map_or(String::new(), |near| format!(" (did you mean {near:?}?)"))
+                ))
+            }
             None => Ok(members),
         }
     }
@@ -189,7 +195,7 @@ mod tests {
         let fields = |text: &str| parse(text).fields(&["a", "b"]).map(|found| found.len());
         assert_eq!(fields(r#"{"a": 1, "b": [true, null, 1.5, "x", {"c": 1, "c": 2}]}"#), Ok(2));
         assert_eq!(fields(r#"{"a": 1, "a": 1}"#).unwrap_err(), r#"the key "a" is given twice"#);
-        assert_eq!(fields(r#"{"A": 1}"#).unwrap_err(), r#"unknown key "A"; did you mean a?"#);
+        assert_eq!(fields(r#"{"A": 1}"#).unwrap_err(), r#"unknown key "A" (did you mean "a"?)"#);
         assert_eq!(fields("[]").unwrap_err(), "an array is not an object");
         assert_eq!(parse(r#"{"a": 1}"#).exact_fields(&["a", "b"]).unwrap_err(), r#"the key "b" is missing"#);
         assert!(parse("1").text().is_err() && parse("null").list().is_err());

@@ -112,7 +112,7 @@ pub fn keys(words: &[String]) -> Result<Vec<KeySource>, Problem> {
     }
     let keys: Result<_, Problem> = words.iter().map(|key| path("VerifyKey", key).map(KeySource::Path)).collect();
     keys.map_err(|problem| {
-        Code::SignaturePolicy.problem(format!("{problem}; write the path of a public key in PEM, or none"))
+        Code::SignaturePolicy.problem(problem.fault.cause, "write the path of a public key in PEM, or none")
     })
 }
 
@@ -124,6 +124,6 @@ pub fn identity(words: &[String]) -> Result<Identity, Problem> {
     Identity::from_words(words).map_err(|message| {
         let forms =
             "matchRepoDigestOrExact, matchExact, matchRepository, digest, a reference, or two beginnings of references";
-        Code::SignaturePolicy.problem(format!("invalid VerifyIdentity=: {message}; write {forms}"))
+        Code::SignaturePolicy.problem(format!("invalid VerifyIdentity=: {message}"), format!("write {forms}"))
     })
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::identity::Identity;
 use super::json::{Json, is_base64};
 use super::scope::Subject;
-use crate::diag::{Code, Diagnostic, Location};
+use crate::diag::{Code, Diagnostic, Fault, Location};
 
 /// A policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -86,13 +86,14 @@ pub struct PolicyFile {
 impl PolicyFile {
     /// Reads the content of the file at `path`.
     #[must_use]
-    pub fn read(path: &Arc<str>, content: Result<&[u8], &str>) -> Self {
-        let policy = content.map_err(|message| (1, message.to_owned())).and_then(Policy::parse);
-        let policy = policy.map_err(|(line, message)| {
-            let remedy =
-                if message.contains(';') { "" } else { "; correct it, containers-policy.json(5) has the format" };
-            let text = format!("invalid signature policy: {message}{remedy}");
-            Diagnostic::error(&Location::new(path, line), Code::SignaturePolicy.problem(text))
+    pub fn read(path: &Arc<str>, content: Result<&[u8], &Fault>) -> Self {
+        let invalid = |line, fault: Fault| {
+            let problem = Code::SignaturePolicy.of(fault).of("invalid signature policy");
+            Diagnostic::error(&Location::new(path, line), problem)
+        };
+        let policy = content.map_err(|fault| invalid(1, fault.clone())).and_then(|bytes| {
+            let remedy = "correct it as containers-policy.json(5) describes";
+            Policy::parse(bytes).map_err(|(line, cause)| invalid(line, Fault::new(cause, remedy)))
         });
         Self { path: Arc::clone(path), policy }
     }
@@ -191,7 +192,7 @@ fn check_scope(transport: &str, scope: &str) -> Result<(), String> {
 fn requirements(json: &Json) -> Result<Vec<Requirement>, String> {
     let list = json.list()?;
     if list.is_empty() {
-        return Err("an empty list says nothing; write insecureAcceptAnything or reject".to_owned());
+        return Err("a list of requirements is empty (write insecureAcceptAnything or reject)".to_owned());
     }
     list.iter().map(requirement).collect()
 }

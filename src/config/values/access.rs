@@ -65,7 +65,7 @@ impl Default for Registries {
 pub fn credentials(value: &str) -> Result<(String, String), Problem> {
     let (user, password) = value.split_once(':').unwrap_or((value, ""));
     if user.is_empty() || value.chars().any(char::is_control) {
-        return Err(Code::User.problem("Creds= has no user name; write USER:PASSWORD"));
+        return Err(Code::User.problem("Creds= has no user name", "write USER:PASSWORD"));
     }
     Ok((user.to_owned(), password.to_owned()))
 }
@@ -76,7 +76,9 @@ pub fn credentials(value: &str) -> Result<(String, String), Problem> {
 /// When it is not absolute.
 pub fn path(key: &str, value: &str) -> Result<String, Problem> {
     if !value.starts_with('/') || value.chars().any(char::is_control) {
-        return Err(Code::Path.problem(format!("{key}={value} is not an absolute path")));
+        return Err(
+            Code::Path.problem(format!("{key}={value} is not an absolute path"), "write a path that begins with /")
+        );
     }
     Ok(value.to_owned())
 }
@@ -87,7 +89,9 @@ pub fn path(key: &str, value: &str) -> Result<String, Problem> {
 /// When it is no number, or one that nobody waits for.
 pub fn retries(value: &str) -> Result<u32, Problem> {
     let number = value.parse().ok().filter(|n| *n <= 100);
-    number.ok_or_else(|| Code::Quantity.problem(format!("Retry={value} is not a number from 0 to 100")))
+    number.ok_or_else(|| {
+        Code::Quantity.problem(format!("Retry={value} is not a number from 0 to 100"), "write a number such as 3")
+    })
 }
 
 /// Reads `RetryDelay=`, in milliseconds.
@@ -96,7 +100,7 @@ pub fn retries(value: &str) -> Result<u32, Problem> {
 /// When it is no time, or longer than a day.
 pub fn delay(value: &str) -> Result<u64, Problem> {
     let time = super::time::milliseconds(value).filter(|time| *time <= 86_400_000);
-    time.ok_or_else(|| Code::Quantity.problem(format!("RetryDelay={value} is not a time; write 5s or 500ms")))
+    time.ok_or_else(|| Code::Quantity.problem(format!("RetryDelay={value} is not a time"), "write 5s or 500ms"))
 }
 
 impl ImportTimeout {
@@ -114,8 +118,9 @@ impl ImportTimeout {
 /// When it is not a time.
 pub fn import_timeout(value: &str) -> Result<(u64, String), Problem> {
     let milliseconds = if value == "infinity" { Some(0) } else { super::time::milliseconds(value) };
-    let wrong = || format!("ImportTimeout={value} is not a time; write 30min, 2h or infinity");
-    milliseconds.map(|time| (time, value.to_owned())).ok_or_else(|| Code::Quantity.problem(wrong()))
+    let wrong =
+        || Code::Quantity.problem(format!("ImportTimeout={value} is not a time"), "write 30min, 2h or infinity");
+    milliseconds.map(|time| (time, value.to_owned())).ok_or_else(wrong)
 }
 
 /// Reads `CacheSize=`: a size in bytes, which may be 0.
@@ -123,7 +128,7 @@ pub fn import_timeout(value: &str) -> Result<(u64, String), Problem> {
 /// # Errors
 /// When it is not a size.
 pub fn size(value: &str) -> Result<u64, Problem> {
-    let wrong = || Code::Quantity.problem(format!("CacheSize={value} is not a size; write 10G or 500M"));
+    let wrong = || Code::Quantity.problem(format!("CacheSize={value} is not a size"), "write 10G or 500M");
     super::bytes(value).ok_or_else(wrong)
 }
 
@@ -133,7 +138,10 @@ pub fn size(value: &str) -> Result<u64, Problem> {
 /// When it is not a number from 0 to 1000.
 pub fn keep_versions(value: &str) -> Result<usize, Problem> {
     let number = value.parse().ok().filter(|number| *number <= 1000);
-    number.ok_or_else(|| Code::Quantity.problem(format!("KeepVersions={value} is not a number from 0 to 1000")))
+    number.ok_or_else(|| {
+        Code::Quantity
+            .problem(format!("KeepVersions={value} is not a number from 0 to 1000"), "write a number such as 1")
+    })
 }
 
 /// Reads the words of `Mirror=`: a registry and its mirror, in turn.
@@ -145,8 +153,9 @@ pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, Problem> {
         .chunks(2)
         .map(|pair| {
             let [registry, mirror] = pair else {
-                let text = "Mirror= takes a registry and its mirror; write Mirror=docker.io mirror.example.org";
-                return Err(Code::ImageReference.problem(text));
+                let problem = Code::ImageReference
+                    .problem("Mirror= has a registry without its mirror", "write Mirror=docker.io mirror.example.org");
+                return Err(problem);
             };
             Ok((host("Mirror", registry)?, host("Mirror", mirror)?))
         })
@@ -161,7 +170,7 @@ pub fn host(key: &str, value: &str) -> Result<String, Problem> {
     if super::source::is_host(value) {
         Ok(value.to_owned())
     } else {
-        Err(Code::ImageReference.problem(format!("{key}=: {value:?} is not a registry; write HOST or HOST:PORT")))
+        Err(Code::ImageReference.problem(format!("{key}=: {value:?} is not a registry"), "write HOST or HOST:PORT"))
     }
 }
 

@@ -2,29 +2,32 @@
 //! What `EnvironmentFile=` names: Docker's format (docker-run(1), `--env-file`), not that of systemd. A line is a variable
 //! and its value, in which nothing has a meaning of its own. Pure.
 
+use crate::diag::Fault;
+
 /// Reads a file. A problem comes with the number of its line.
 ///
 /// # Errors
 /// The first line that is no assignment.
-pub fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, (usize, String)> {
+pub fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, (usize, Fault)> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut out = Vec::new();
     for (index, line) in text.split(|b| *b == b'\n').enumerate() {
-        let problem = |message: String| (index + 1, message);
+        let problem = |cause: &str, remedy: &str| (index + 1, Fault::new(cause, remedy));
         let line = line.strip_suffix(b"\r").unwrap_or(line);
-        let line = std::str::from_utf8(line).map_err(|_| problem("this is not UTF-8".to_owned()))?;
+        let line = std::str::from_utf8(line).map_err(|_| problem("the line is not UTF-8", "save the file as UTF-8"))?;
         let line = line.trim_start_matches([' ', '\t']);
         if line.is_empty() || line.starts_with('#') {
             continue;
         }
         let Some((name, value)) = line.split_once('=') else {
-            return Err(problem("this is not NAME=VALUE; the host's environment is not passed on".to_owned()));
+            let cause = "the line is not NAME=VALUE, and the host's environment is not passed on";
+            return Err(problem(cause, "write NAME=VALUE"));
         };
         if name.is_empty() || name.contains(|c: char| c.is_whitespace() || c.is_control()) {
-            return Err(problem(format!("{name:?} is not the name of a variable")));
+            return Err(problem(&format!("{name:?} is not the name of a variable"), "write a name without blanks"));
         }
         if value.contains('\0') {
-            return Err(problem(format!("the value of {name} has a NUL byte in it")));
+            return Err(problem(&format!("the value of {name} has a NUL byte in it"), "remove that byte"));
         }
         out.push((name.to_owned(), value.to_owned()));
     }

@@ -124,7 +124,10 @@ pub fn device(value: &str) -> Result<Device, Problem> {
         [source, access] if is_access(access) => (*source, *source, *access),
         [source, target] => (*source, *target, "rwm"),
         [source, target, access] if is_access(access) => (*source, *target, *access),
-        _ => return Err(Code::Mount.problem(format!("AddDevice={value} is no device; write DEVICE:INSIDE:rwm"))),
+        _ => {
+            return Err(Code::Mount
+                .problem(format!("AddDevice={value} is not a device"), "write DEVICE:PATH:rwm, or DEVICE alone"));
+        }
     };
     let path = |path: &str| {
         let path = inner_path("AddDevice", path)?;
@@ -132,7 +135,10 @@ pub fn device(value: &str) -> Result<Device, Problem> {
         if good {
             return Ok(path);
         }
-        Err(Code::Mount.problem(format!("AddDevice={value}: {path} is not a path below /dev")))
+        Err(Code::Mount.problem(
+            format!("AddDevice={value}: {path} is not a path below /dev"),
+            "write the path of a device node, such as /dev/ttyUSB0",
+        ))
     };
     Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned(), optional })
 }
@@ -145,10 +151,10 @@ pub fn command(key: &str, value: &str) -> Result<Vec<String>, Problem> {
     if value.starts_with('[') {
         return serde_json::from_str(value).map_err(|_| {
             Code::Value
-                .problem(format!("{key}={value} is not a JSON array of words; write [\"PROGRAM\", \"ARGUMENT\"]"))
+                .problem(format!("{key}={value} is not a JSON array of words"), "write [\"PROGRAM\", \"ARGUMENT\"]")
         });
     }
-    split_words(value).map_err(|e| Code::Quoting.problem(format!("{key}=: {e}")))
+    split_words(value).map_err(|error| Code::Quoting.of(error.fault()).of(&format!("{key}=")))
 }
 
 /// Reads `Ulimit=NAME=SOFT[:HARD]`: systemd's setting and its value.
@@ -156,14 +162,13 @@ pub fn command(key: &str, value: &str) -> Result<Vec<String>, Problem> {
 /// # Errors
 /// When there is no such limit, or a value is no number.
 pub fn ulimit(value: &str) -> Result<(&'static str, String), Problem> {
-    let wrong = |text| Code::KernelSetting.problem(text);
     let (name, limits) = value.split_once('=').unwrap_or((value, ""));
     let Some((_, setting)) = LIMITS.iter().find(|(known, _)| *known == name) else {
         let names: Vec<&str> = LIMITS.iter().map(|(name, _)| *name).collect();
-        return Err(wrong(format!(
-            "Ulimit={value} is no limit; write NAME=SOFT:HARD with one of {}",
-            names.join(", ")
-        )));
+        return Err(Code::KernelSetting.problem(
+            format!("Ulimit={value} is not a limit"),
+            format!("write NAME=SOFT:HARD with one of the names {}", names.join(", ")),
+        ));
     };
     let one = |text: &str| match text {
         "-1" | "unlimited" => Some(u64::MAX),
@@ -171,10 +176,16 @@ pub fn ulimit(value: &str) -> Result<(&'static str, String), Problem> {
     };
     let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
     let (Some(low), Some(high)) = (one(soft), one(hard)) else {
-        return Err(wrong(format!("Ulimit={value} has no numbers; write {name}=SOFT:HARD, numbers or unlimited")));
+        return Err(Code::KernelSetting.problem(
+            format!("Ulimit={value} has no valid numbers"),
+            format!("write {name}=SOFT:HARD, each a number or unlimited"),
+        ));
     };
     if low > high {
-        return Err(wrong(format!("Ulimit={value}: the soft limit is above the hard one")));
+        return Err(Code::KernelSetting.problem(
+            format!("Ulimit={value}: the soft limit is above the hard limit"),
+            "write a soft limit of at most the hard limit",
+        ));
     }
     let text = |limit: u64| if limit == u64::MAX { "infinity".to_owned() } else { limit.to_string() };
     Ok((setting, if low == high { text(low) } else { format!("{}:{}", text(low), text(high)) }))
@@ -188,8 +199,10 @@ pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
     let good = value.starts_with('/')
         && !value.chars().any(char::is_control)
         && !value.split('/').any(|part| part == ".." || part == ".");
-    good.then(|| value.to_owned())
-        .ok_or_else(|| Code::Path.problem(format!("{key}=: {value:?} is not an absolute path")))
+    good.then(|| value.to_owned()).ok_or_else(|| {
+        let remedy = "write a path that begins with / and has no . or .. in it";
+        Code::Path.problem(format!("{key}=: {value:?} is not an absolute path"), remedy)
+    })
 }
 
 /// A file system in memory, as written.
@@ -210,14 +223,13 @@ pub struct InMemory {
 pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
     let (path, given) = value.split_once(':').unwrap_or((value, ""));
     let path = inner_path("Tmpfs", path)?;
-    let wrong = |text: String| Err(Code::Mount.problem(text));
+    let wrong = |cause: &str, remedy: &str| Err(Code::Mount.problem(format!("Tmpfs={value}: {cause}"), remedy));
     if path.trim_end_matches('/').is_empty() {
-        return wrong("Tmpfs=/ would hide the image".to_owned());
+        return wrong("a file system over the root directory would hide the image", "name a directory below /");
     }
     if path.contains(|c: char| c.is_whitespace() || matches!(c, '\'' | '"' | '\\')) {
-        return wrong(format!(
-            "Tmpfs={value}: the path has a blank, a quote or a backslash, which systemd does not take"
-        ));
+        let cause = "the path has a blank, a quote or a backslash, which systemd does not accept here";
+        return wrong(cause, "write another path");
     }
     let (mut options, mut copy) = ("mode=1777,nosuid,nodev".to_owned(), true);
     for option in given.split(',').filter(|o| !o.is_empty()) {
@@ -230,7 +242,10 @@ pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
             }
             _ => {
                 let known = [&FLAGS[..], &OPTIONS[..]].concat().join(", ");
-                return wrong(format!("Tmpfs={value}: {option:?} is not one of {known}"));
+                return wrong(
+                    &format!("{option:?} is not one of the options {known}"),
+                    "write one of these options, or remove it",
+                );
             }
         }
         options.push(',');
@@ -248,7 +263,7 @@ fn plain(text: &str) -> bool {
 /// # Errors
 /// When it is not such a size.
 pub fn size(key: &str, value: &str) -> Result<u64, Problem> {
-    let wrong = || Code::Quantity.problem(format!("{key}={value} is not a size; write 512m or 2g"));
+    let wrong = || Code::Quantity.problem(format!("{key}={value} is not a size"), "write 512m or 2g");
     bytes(value).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
@@ -298,18 +313,21 @@ pub fn signal(value: &str) -> Option<String> {
 /// # Errors
 /// When the setting is not one of a namespace that the container has.
 pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
-    let wrong = |text| Err(Code::KernelSetting.problem(text));
+    let wrong = || Err(Code::KernelSetting.problem(format!("Sysctl={value} is not a setting"), "write NAME=VALUE"));
     let Some((name, text)) = value.split_once('=') else {
-        return wrong(format!("Sysctl={value} is no setting; write NAME=VALUE"));
+        return wrong();
     };
     let name = name.replace('/', ".");
     let parts = name.split('.');
     let plain = |part: &str| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
     if !parts.clone().all(plain) || text.is_empty() || text.contains('\n') {
-        return wrong(format!("Sysctl={value} is no setting; write NAME=VALUE"));
+        return wrong();
     }
     if !SYSCTLS.iter().any(|known| *known == name || (known.ends_with('.') && name.starts_with(known))) {
-        return wrong(format!("Sysctl={value} would change the host's kernel; set it there, in sysctl.d(5)"));
+        return Err(Code::KernelSetting.problem(
+            format!("Sysctl={value} would change the kernel of the host"),
+            "set it on the host, in a file of sysctl.d(5)",
+        ));
     }
     Ok((name, text.to_owned()))
 }
@@ -323,22 +341,18 @@ pub const HOST_GATEWAY: &str = "host-gateway";
 /// # Errors
 /// When the address is missing, or a name is invalid.
 pub fn host_line(value: &str) -> Result<Result<String, Problem>, Problem> {
-    let wrong = |text| Err(Code::Address.problem(text));
+    let wrong = |cause: String| Code::Address.problem(format!("AddHost={value}{cause}"), "write NAME:ADDRESS");
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
     let names: Vec<&str> = names.split(';').collect();
     if !names.iter().all(|name| is_domain(name)) {
-        return wrong(format!("AddHost={value}: {:?} is not a host name; write NAME:ADDRESS", names.join(";")));
+        return Err(wrong(format!(": {:?} is not a host name", names.join(";"))));
     }
     let bare = address.strip_prefix('[').and_then(|a| a.strip_suffix(']')).unwrap_or(address);
     let address = match bare.parse::<IpAddr>() {
         Ok(address) => address.to_string(),
         Err(_) if bare == HOST_GATEWAY => bare.to_owned(),
-        Err(_) if bare.is_empty() => return wrong(format!("AddHost={value} has no address; write NAME:ADDRESS")),
-        Err(_) => {
-            let text =
-                format!("AddHost={value}: {bare:?} is not an address, and the name is not added; write NAME:ADDRESS");
-            return Ok(Err(Code::Address.problem(text)));
-        }
+        Err(_) if bare.is_empty() => return Err(wrong(" has no address".to_owned())),
+        Err(_) => return Ok(Err(wrong(format!(": {bare:?} is not an address, so the name is not added")))),
     };
     Ok(Ok(format!("{address} {}\n", names.join(" "))))
 }
@@ -356,6 +370,16 @@ pub fn systemd_size(value: &str) -> String {
     let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
     let unit = value.get(number.len()..).unwrap_or_default().to_ascii_uppercase();
     format!("{number}{}", unit.trim_end_matches('B').trim_end_matches('I'))
+}
+
+/// The words of systemd's `parse_boolean()`, in any case.
+#[must_use]
+pub fn parse_bool(value: &str) -> Option<bool> {
+    match value.to_ascii_lowercase().as_str() {
+        "1" | "yes" | "y" | "true" | "t" | "on" => Some(true),
+        "0" | "no" | "n" | "false" | "f" | "off" => Some(false),
+        _ => None,
+    }
 }
 
 #[cfg(test)]
@@ -459,5 +483,12 @@ mod tests {
         for bad in ["db", "db:", ":1.2.3.4", "a b:1.2.3.4", "a\n:1.2.3.4"] {
             assert!(host_line(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn booleans_are_systemds() {
+        assert_eq!(parse_bool("oN"), Some(true));
+        assert_eq!(parse_bool("f"), Some(false));
+        assert_eq!(parse_bool("maybe"), None);
     }
 }

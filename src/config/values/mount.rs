@@ -3,7 +3,7 @@
 //! Pure.
 
 use crate::config::names::VolumeName;
-use crate::diag::{Code, suggestion};
+use crate::diag::{Code, Fault, did_you_mean};
 
 /// Where the files come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -62,14 +62,17 @@ pub struct Written {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn volume(value: &str) -> Result<Written, String> {
+pub fn volume(value: &str) -> Result<Written, Fault> {
     let parts: Vec<&str> = value.split(':').collect();
     let (source, path, options) = match parts.as_slice() {
         [target] => (Source::Anonymous, *target, ""),
         [source, target] => (self::source(source)?, *target, ""),
         [source, target, options] => (self::source(source)?, *target, *options),
         _ => {
-            return Err("takes SOURCE:TARGET:OPTIONS; a path with a colon is written with Mount=type=bind".to_owned());
+            return Err(Fault::new(
+                format!("{value} has too many colons"),
+                "write SOURCE:TARGET:OPTIONS, or Mount=type=bind for a path with a colon",
+            ));
         }
     };
     let target = target(path)?;
@@ -78,7 +81,7 @@ pub fn volume(value: &str) -> Result<Written, String> {
         flag(option, &mut out)?;
     }
     if !out.copy && matches!(source, Source::Path(_)) {
-        return Err("nothing is copied into a directory of the host; remove nocopy".to_owned());
+        return Err(Fault::new("nothing is copied into a directory of the host", "remove nocopy"));
     }
     Ok(Written { source, target, options: out, part: None })
 }
@@ -87,38 +90,45 @@ pub fn volume(value: &str) -> Result<Written, String> {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn mount(value: &str) -> Result<Written, String> {
+pub fn mount(value: &str) -> Result<Written, Fault> {
     let pairs: Vec<(&str, Option<&str>)> =
         value.split(',').map(|p| p.split_once('=').map_or((p, None), |(k, v)| (k, Some(v)))).collect();
-    let one = |names: &[&str]| -> Result<Option<&str>, String> {
+    let one = |names: &[&str]| -> Result<Option<&str>, Fault> {
         let mut found = pairs.iter().filter(|(key, _)| names.contains(key));
         match (found.next(), found.next()) {
-            (Some(_), Some((key, _))) => Err(format!("{key} is given twice")),
-            (Some((key, None | Some(""))), _) => Err(format!("{key} has no value")),
+            (Some(_), Some((key, _))) => Err(Fault::new(format!("{key} is given twice"), "remove one of the two")),
+            (Some((key, None | Some(""))), _) => {
+                Err(Fault::new(format!("{key} has no value"), format!("write {key}=VALUE")))
+            }
             (found, _) => Ok(found.and_then(|(_, value)| *value)),
         }
     };
     let kind = one(&["type"])?.unwrap_or("volume");
     let from = one(&SOURCE)?;
-    let target = one(&TARGET)?.ok_or("has no target; write target=/PATH")?;
+    let target = one(&TARGET)?.ok_or_else(|| Fault::new("the target is missing", "write target=/PATH"))?;
     let (source, known) = match (kind, from) {
-        ("bind", None) => return Err("has no source; write source=/PATH".to_owned()),
+        ("bind", None) => return Err(Fault::new("the source is missing", "write source=/PATH")),
         ("bind", Some(path)) if path.starts_with(['/', '.', '%']) => (Source::Path(path.to_owned()), BIND),
         ("bind", Some(path)) if path.ends_with(".volume") => {
-            return Err(format!("{path} is not a path; write type=volume"));
+            return Err(Fault::new(format!("{path} is not a path"), "write type=volume"));
         }
         // podman makes it absolute, and the units that Quadlet makes run in the root directory. A warning says so.
         ("bind", Some(path)) => (Source::Path(format!("/{path}")), BIND),
         ("volume", None) => (Source::Anonymous, VOLUME),
         ("volume", Some(name)) => match self::source(name)? {
-            Source::Path(_) => return Err(format!("{name} is not the name of a volume; write type=bind")),
+            Source::Path(_) => {
+                return Err(Fault::new(format!("{name} is not the name of a volume"), "write type=bind"));
+            }
             source => (source, VOLUME),
         },
         ("tmpfs", None) => (Source::Tmpfs(String::new()), TMPFS),
-        ("tmpfs", Some(_)) => return Err("a tmpfs has no source; remove it".to_owned()),
+        ("tmpfs", Some(_)) => return Err(Fault::new("type=tmpfs has no source", "remove the source")),
         (other, _) => {
-            let near = suggestion(other, ["bind", "volume", "tmpfs"]);
-            return Err(format!("type={other} is not one of bind, volume, tmpfs{near}"));
+            let near = did_you_mean(other, ["bind", "volume", "tmpfs"]);
+            return Err(Fault::new(
+                format!("type={other} is not one of bind, volume, tmpfs"),
+                near.unwrap_or_else(|| "write one of these types".to_owned()),
+            ));
         }
     };
     let part = one(&PART)?.map(self::part).transpose()?;
@@ -131,8 +141,11 @@ pub fn mount(value: &str) -> Result<Written, String> {
             continue;
         }
         if !known.contains(key) {
-            let near = suggestion(key, known.iter().copied());
-            return Err(format!("{key} is not an option of type={kind}{near}"));
+            let near = did_you_mean(key, known.iter().copied());
+            return Err(Fault::new(
+                format!("{key} is not an option of type={kind}"),
+                near.unwrap_or_else(|| "remove the option".to_owned()),
+            ));
         }
         long(key, *value, &mut out.options, &mut memory)?;
     }
@@ -216,49 +229,60 @@ const TMPFS: &[&str] = &[
 ];
 
 /// A path below a volume.
-fn part(path: &str) -> Result<String, String> {
+fn part(path: &str) -> Result<String, Fault> {
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
     let inner = path.trim_end_matches('/');
     if inner.split('/').all(is_plain) {
         return Ok(inner.to_owned());
     }
-    Err(format!("{path:?} is no path below a volume; write one such as data/log"))
+    Err(Fault::new(format!("{path:?} is not a path in a volume"), "write a relative path such as data/log"))
 }
 
 /// An option of the long form.
-fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), String> {
+fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), Fault> {
     let yes = || match value {
         None | Some("true" | "1") => Ok(true),
         Some("false" | "0") => Ok(false),
-        Some(other) => Err(format!("{key}={other} is not a boolean; write true or false")),
+        Some(other) => Err(Fault::new(format!("{key}={other} is not a boolean"), "write true or false")),
     };
     match (key, value) {
         ("size" | "tmpfs-size", Some(size)) if is_size(size) => memory.push(format!("size={size}")),
-        ("size" | "tmpfs-size", _) => return Err(format!("{key} takes a size such as 64m")),
+        ("size" | "tmpfs-size", _) => {
+            return Err(Fault::new(format!("{key} has no valid size"), format!("write a size such as {key}=64m")));
+        }
         ("mode" | "tmpfs-mode", Some(mode)) if octal(mode).is_some() => {
             memory.retain(|m| !m.starts_with("mode="));
             memory.push(format!("mode={mode}"));
         }
-        ("mode" | "tmpfs-mode", _) => return Err(format!("{key} takes an octal mode such as 0755")),
+        ("mode" | "tmpfs-mode", _) => {
+            return Err(Fault::new(
+                format!("{key} has no valid mode"),
+                format!("write an octal mode such as {key}=0755"),
+            ));
+        }
         ("U" | "chown" | "consistency", _)
         | ("relabel", Some("shared" | "private"))
         | ("bind-propagation", Some("slave" | "rslave" | "private" | "rprivate")) => {}
-        ("relabel", _) => return Err("relabel takes shared or private".to_owned()),
+        ("relabel", _) => {
+            return Err(Fault::new("relabel has no valid value", "write relabel=shared or relabel=private"));
+        }
         ("bind-propagation", Some(other)) => return propagation(other),
-        ("bind-propagation", None) => return Err("bind-propagation has no value".to_owned()),
+        ("bind-propagation", None) => {
+            return Err(Fault::new("bind-propagation has no value", "write bind-propagation=rslave"));
+        }
         ("bind-nonrecursive", _) => options.recursive = !yes()?,
         ("ro" | "readonly", _) => options.read_only = yes()?,
         ("rw", _) => options.read_only = !yes()?,
         ("nocopy" | "volume-nocopy" | "notmpcopyup", _) => options.copy = !yes()?,
         ("tmpcopyup", _) => options.copy = yes()?,
         (_, None) => flag(key, options)?,
-        (_, Some(_)) => return Err(format!("{key} takes no value")),
+        (_, Some(_)) => return Err(Fault::new(format!("{key} takes no value"), format!("write {key} alone"))),
     }
     Ok(())
 }
 
 /// An option of the short form.
-fn flag(option: &str, options: &mut Options) -> Result<(), String> {
+fn flag(option: &str, options: &mut Options) -> Result<(), Fault> {
     match option {
         "ro" => options.read_only = true,
         "rw" => options.read_only = false,
@@ -277,52 +301,64 @@ fn flag(option: &str, options: &mut Options) -> Result<(), String> {
         // What U and private ask for beyond that is said by `remarks`.
         "U" | "private" | "rprivate" | "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached"
         | "delegated" | "consistent" => {}
-        "O" => return Err("O is not supported; copy the files, or mount them with ro".to_owned()),
+        "O" => {
+            return Err(Fault::new("the option O (overlay) is not supported", "copy the files, or mount them with ro"));
+        }
         "shared" | "rshared" | "unbindable" | "runbindable" => return propagation(option),
-        "" => return Err("an option is empty; remove the comma".to_owned()),
+        "" => return Err(Fault::new("an option is empty", "remove the comma")),
         other => {
             let known = [
                 "ro", "rw", "copy", "nocopy", "bind", "rbind", "dev", "nodev", "exec", "noexec", "suid", "nosuid",
                 "idmap", "z", "Z",
             ];
-            return Err(format!("unknown option {other}{}", suggestion(other, known.into_iter())));
+            return Err(Fault::new(
+                format!("unknown option {other}"),
+                did_you_mean(other, known).unwrap_or_else(|| "remove the option".to_owned()),
+            ));
         }
     }
     Ok(())
 }
 
 /// What is to be said about options that differ from Podman's.
-pub fn remarks(value: &str) -> impl Iterator<Item = (Code, &'static str)> {
-    const DIFFERENT: [(&[&str], &str); 2] = [
+pub fn remarks(value: &str) -> impl Iterator<Item = (Code, Fault)> {
+    const DIFFERENT: [(&[&str], &str, &str); 2] = [
         (
             &["U", "U=true", "chown", "chown=true"],
-            "the option U has no effect here: files keep their owners; set User= in a .volume file, or chown the files",
+            "the option U has no effect here: files keep their owners",
+            "set User= in a .volume file, or change the owner of the files with chown(1)",
         ),
         (
             &["private", "rprivate", "bind-propagation=private", "bind-propagation=rprivate"],
-            "the option private has no effect here: what is mounted on the host later is seen inside; remove it",
+            "the option private has no effect here: file systems that the host mounts later are seen inside",
+            "remove the option",
         ),
     ];
     let words: Vec<&str> = value.split([':', ',']).collect();
-    let given = DIFFERENT.iter().filter(|(all, _)| words.iter().skip(1).any(|word| all.contains(word)));
+    let given = DIFFERENT.iter().filter(|(all, ..)| words.iter().skip(1).any(|word| all.contains(word)));
     let source =
         |word: &&str| SOURCE.iter().find_map(|key| word.strip_prefix(key)?.strip_prefix('=')).map(str::to_owned);
     let from = value.split(',').find_map(|word| source(&word)).filter(|_| value.split(',').any(|w| w == "type=bind"));
     let is_relative = from.is_some_and(|path| !path.starts_with(['/', '.', '%']));
-    let relative = is_relative.then_some(
-        "the source is not an absolute path, and begins at the root directory, as in Podman; write /PATH or ./PATH",
-    );
-    let given = given.map(|(_, remark)| (Code::NoEffect, *remark));
-    given.chain(relative.map(|remark| (Code::Differs, remark))).collect::<Vec<_>>().into_iter()
+    let relative = is_relative
+        .then_some("the source is not an absolute path, so that it begins at the root directory, as in Podman");
+    let given = given.map(|(_, cause, remedy)| (Code::NoEffect, Fault::new(*cause, *remedy)));
+    given
+        .chain(relative.map(|cause| (Code::Differs, Fault::new(cause, "write /PATH or ./PATH"))))
+        .collect::<Vec<_>>()
+        .into_iter()
 }
 
-fn propagation(mode: &str) -> Result<(), String> {
-    Err(format!("{mode} is not supported; what is mounted on the host is seen inside, not the other way (rslave)"))
+fn propagation(mode: &str) -> Result<(), Fault> {
+    Err(Fault::new(
+        format!("{mode} is not supported: mounts made inside are never seen on the host"),
+        "write rslave, or remove the option",
+    ))
 }
 
-fn source(text: &str) -> Result<Source, String> {
+fn source(text: &str) -> Result<Source, Fault> {
     if text.is_empty() {
-        return Err("has an empty source; write a path, the name of a volume, or the target alone".to_owned());
+        return Err(Fault::new("the source is empty", "write a path, the name of a volume, or the target alone"));
     }
     if text.starts_with(['/', '.', '%']) {
         return Ok(Source::Path(text.to_owned()));
@@ -331,9 +367,12 @@ fn source(text: &str) -> Result<Source, String> {
         return Ok(Source::File(name.to_owned()));
     }
     if text.contains('/') {
-        return Err(format!("{text} is neither the name of a volume nor a path; write ./{text} or /{text}"));
+        return Err(Fault::new(
+            format!("{text} is neither the name of a volume nor a path"),
+            format!("write ./{text} or /{text}"),
+        ));
     }
-    let name = text.parse::<VolumeName>().map_err(|problem| problem.to_string())?;
+    let name = text.parse::<VolumeName>()?;
     Ok(Source::Named(name.into()))
 }
 
@@ -341,18 +380,25 @@ fn source(text: &str) -> Result<Source, String> {
 ///
 /// # Errors
 /// It is no absolute path, or one where nothing can be mounted.
-pub fn target(path: &str) -> Result<String, String> {
+pub fn target(path: &str) -> Result<String, Fault> {
     if !path.starts_with('/') {
-        return Err(format!("the target {path:?} is not an absolute path; write /{path}"));
+        return Err(Fault::new(format!("the target {path:?} is not an absolute path"), format!("write /{path}")));
     }
     let parts: Vec<&str> = path.split('/').filter(|p| !p.is_empty() && *p != ".").collect();
     if path.chars().any(char::is_control) || parts.contains(&"..") {
-        return Err(format!("the target {path:?} has '..' or control characters in it"));
+        return Err(Fault::new(
+            format!("the target {path:?} has '..' or control characters in it"),
+            "write the path without them",
+        ));
     }
     match parts.first() {
-        None => Err("nothing can be mounted over the root; name a directory in it".to_owned()),
-        Some(&"run") if parts.len() == 1 => Err("nothing can be mounted over /run; name a directory in it".to_owned()),
-        Some(top @ (&"dev" | &"proc" | &"sys")) => Err(format!("nothing can be mounted below /{top}")),
+        None => Err(Fault::new("nothing can be mounted over the root directory", "name a directory below it")),
+        Some(&"run") if parts.len() == 1 => {
+            Err(Fault::new("nothing can be mounted over /run", "name a directory below it"))
+        }
+        Some(top @ (&"dev" | &"proc" | &"sys")) => {
+            Err(Fault::new(format!("nothing can be mounted below /{top}"), "write another target"))
+        }
         Some(_) => Ok(format!("/{}", parts.join("/"))),
     }
 }
@@ -396,7 +442,7 @@ mod tests {
             ("data", "not an absolute path"),
             ("a:b:c:d", "Mount=type=bind"),
             ("a/b:/x", "./a/b"),
-            (":/x", "empty source"),
+            (":/x", "the source is empty"),
             ("-a:/x", "name of a volume"),
             ("/srv:/", "over the root"),
             ("/srv:/proc/1", "below /proc"),
@@ -407,7 +453,7 @@ mod tests {
             ("d:/x:shared", "not supported"),
             ("/srv:/x:nocopy", "nocopy"),
         ] {
-            let message = volume(bad).unwrap_err();
+            let message = volume(bad).unwrap_err().to_string();
             assert!(message.contains(why), "{bad}: {message}");
         }
     }
@@ -422,8 +468,8 @@ mod tests {
         let tmpfs = mount("type=tmpfs,destination=/x,tmpfs-size=64m,tmpfs-mode=0700").unwrap();
         assert_eq!(tmpfs.source, Source::Tmpfs("nosuid,nodev,size=64m,mode=0700".into()));
         for (bad, why) in [
-            ("type=bind,target=/x", "no source"),
-            ("type=bind,source=/a", "no target"),
+            ("type=bind,target=/x", "the source is missing"),
+            ("type=bind,source=/a", "the target is missing"),
             ("type=bind,source=/a,target=/x,dst=/y", "twice"),
             ("type=bnd,source=/a,target=/x", "did you mean bind?"),
             ("type=bind,source=/a,target=/x,ro=maybe", "not a boolean"),
@@ -434,7 +480,7 @@ mod tests {
             ("type=tmpfs,target=/x,nocopy", "not an option of type=tmpfs"),
             ("type=bind,source=/a,target=/x,bind-propagation=shared", "not supported"),
         ] {
-            let message = mount(bad).unwrap_err();
+            let message = mount(bad).unwrap_err().to_string();
             assert!(message.contains(why), "{bad}: {message}");
         }
     }

@@ -3,8 +3,7 @@
 
 use super::mount::{octal, target};
 use crate::config::names::SecretName;
-use crate::diag::Problem;
-use crate::diag::suggestion;
+use crate::diag::{Fault, did_you_mean};
 use crate::unit::is_env_name;
 
 /// Where secrets are unless said.
@@ -41,7 +40,7 @@ pub enum Form {
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn secret(value: &str) -> Result<Secret, String> {
+pub fn secret(value: &str) -> Result<Secret, Fault> {
     let is_name = |part: &&str| part.split_once('=').is_some_and(|(key, _)| ["source", "src", "id"].contains(&key));
     let mut parts: Vec<&str> = value.split(',').collect();
     // The name comes first, or behind `source=`.
@@ -49,32 +48,39 @@ pub fn secret(value: &str) -> Result<Secret, String> {
         Some(place) => parts.remove(place).split_once('=').map_or("", |(_, name)| name).to_owned(),
         None => parts.remove(0).to_owned(),
     };
-    let name: SecretName = name.parse().map_err(|problem: Problem| problem.to_string())?;
+    let name: SecretName = name.parse().map_err(Fault::from)?;
     let (mut kind, mut place, mut uid, mut gid, mut mode) = ("mount", None, None, None, None);
     for part in parts {
         let (key, value) = part.split_once('=').filter(|(_, v)| !v.is_empty()).unwrap_or((part, ""));
-        let number = || value.parse().ok().filter(|id| *id != u32::MAX).ok_or(format!("{key} takes a number"));
+        let wrong = |valid: &str| Fault::new(format!("{key} has no valid value"), format!("write {valid}"));
+        let number = || {
+            let number = value.parse().ok().filter(|id| *id != u32::MAX);
+            number.ok_or_else(|| wrong(&format!("a number such as {key}=1000")))
+        };
         match key {
             "type" if ["mount", "env"].contains(&value) => kind = value,
-            "type" => return Err("type takes mount or env".to_owned()),
-            "target" if value.is_empty() => return Err("target has no value".to_owned()),
+            "type" => return Err(wrong("type=mount or type=env")),
+            "target" if value.is_empty() => return Err(wrong("target=PATH or target=NAME")),
             "target" => place = Some(value),
             "uid" => uid = Some(number()?),
             "gid" => gid = Some(number()?),
-            "mode" => mode = Some(octal(value).ok_or("mode takes an octal mode such as 0440")?),
+            "mode" => mode = Some(octal(value).ok_or_else(|| wrong("an octal mode such as mode=0440"))?),
             other => {
-                let near = suggestion(other, ["type", "target", "uid", "gid", "mode"]);
-                return Err(format!("unknown option {other:?}{near}"));
+                let near = did_you_mean(other, ["type", "target", "uid", "gid", "mode"]);
+                return Err(Fault::new(
+                    format!("unknown option {other:?}"),
+                    near.unwrap_or_else(|| "remove the option".to_owned()),
+                ));
             }
         }
     }
     let form = if kind == "env" {
         if uid.or(gid).or(mode).is_some() {
-            return Err("a variable has no owner and no mode; remove uid, gid and mode".to_owned());
+            return Err(Fault::new("a variable has no owner and no mode", "remove uid, gid and mode"));
         }
         let variable = place.unwrap_or(&name);
         if !is_env_name(variable) {
-            return Err(format!("{variable:?} is not the name of a variable; write target=NAME"));
+            return Err(Fault::new(format!("{variable:?} is not the name of a variable"), "write target=NAME"));
         }
         Form::Variable(variable.to_owned())
     } else {
@@ -103,16 +109,16 @@ mod tests {
             assert_eq!(secret(value).unwrap(), Secret { name: "db".parse().unwrap(), form }, "{value}");
         }
         for (bad, why) in [
-            ("", "not the name of a secret"),
-            ("../x", "not the name of a secret"),
-            ("a,type=volume", "mount or env"),
-            ("a,uid=-1", "takes a number"),
+            ("", "cannot be the name of a secret"),
+            ("../x", "cannot be the name of a secret"),
+            ("a,type=volume", "type=mount or type=env"),
+            ("a,uid=-1", "write a number"),
             ("a,mode=u+r", "octal"),
             ("a,target=../../x", "'..'"),
             ("a,type=env,mode=0400", "no owner"),
             ("a,taget=x", "did you mean target?"),
         ] {
-            let message = secret(bad).unwrap_err();
+            let message = secret(bad).unwrap_err().to_string();
             assert!(message.contains(why), "{bad}: {message}");
         }
     }

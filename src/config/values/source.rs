@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Where an image comes from, what it is taken for and when it is pulled: values of `.image` files, parsed. Pure.
 
+use crate::diag::Fault;
 use std::fmt;
 
 /// A parsed image source.
@@ -89,12 +90,12 @@ impl fmt::Display for ImageSource {
 }
 
 impl std::str::FromStr for ImageSource {
-    type Err = String;
+    type Err = Fault;
 
     /// Reads `[docker://][HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` (the grammar of the OCI distribution
     /// specification and of Docker's short names), a transport of containers-transports(5) and its path, `rootfs:PATH`,
     /// or the path of an archive that is named like one.
-    fn from_str(value: &str) -> Result<Self, String> {
+    fn from_str(value: &str) -> Result<Self, Fault> {
         if let Some(rest) = value.strip_prefix("oci:") {
             let (path, tag) = tagged("oci", rest)?;
             return Ok(Self::Layout { path, tag });
@@ -120,15 +121,19 @@ impl std::str::FromStr for ImageSource {
             if TARBALLS.iter().any(|end| value.ends_with(end)) {
                 return Ok(Self::Rootfs { path: absolute("rootfs", value)? });
             }
-            return Err(format!(
-                "{value:?} does not say what it is; write rootfs:{value} for an archive of a root file system, or \
-                 oci:{value}, oci-archive:{value}, docker-archive:{value}, dir:{value} for an image"
+            return Err(Fault::new(
+                format!("{value:?} does not say what kind of image it is"),
+                format!(
+                    "write rootfs:{value} for an archive of a root file system, or oci:{value}, oci-archive:{value}, \
+                     docker-archive:{value}, dir:{value} for an image"
+                ),
             ));
         }
         for transport in ["docker-daemon:", "containers-storage:"] {
             if value.starts_with(transport) {
-                return Err(format!(
-                    "{transport} sources are not supported; copy the image with skopeo and write oci:PATH"
+                return Err(Fault::new(
+                    format!("{transport} sources are not supported"),
+                    "copy the image with skopeo, and write oci:PATH",
                 ));
             }
         }
@@ -138,14 +143,14 @@ impl std::str::FromStr for ImageSource {
 
 /// `PATH[:NAME]`. The first colon ends the path, because a name may be a whole reference with colons of its own
 /// (containers-transports(5)).
-fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), String> {
+fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), Fault> {
     let (path, name) = match rest.split_once(':') {
         Some((path, name)) => (path, Some(name.to_owned())),
         None => (rest, None),
     };
     let path = absolute(transport, path)?;
     if name.as_deref().is_some_and(|name| !is_layout_name(name)) {
-        return Err(format!("invalid image name in {rest:?}; write {transport}:/PATH:NAME"));
+        return Err(Fault::new(format!("invalid image name in {rest:?}"), format!("write {transport}:/PATH:NAME")));
     }
     Ok((path, name))
 }
@@ -159,28 +164,34 @@ fn is_layout_name(text: &str) -> bool {
         && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._:@/".contains(&b))
 }
 
-fn absolute(transport: &str, path: &str) -> Result<String, String> {
+fn absolute(transport: &str, path: &str) -> Result<String, Fault> {
     let plain = !path.split('/').any(|c| c == "..") && !path.chars().any(char::is_control);
     if !path.starts_with('/') || path.len() < 2 || !plain {
-        return Err(format!("{path:?} is not an absolute path; write {transport}:/PATH"));
+        return Err(Fault::new(format!("{path:?} is not an absolute path"), format!("write {transport}:/PATH")));
     }
     Ok(path.to_owned())
 }
 
-fn registry(value: &str) -> Result<RegistryRef, String> {
+fn registry(value: &str) -> Result<RegistryRef, Fault> {
     let (rest, digest) = match value.split_once('@') {
         Some((rest, digest)) => (rest, Some(digest)),
         None => (value, None),
     };
     if digest.is_some_and(|d| !is_digest(d)) {
-        return Err(format!("invalid digest in {value:?}; write @sha256: and 64 hexadecimal digits"));
+        return Err(Fault::new(
+            format!("invalid digest in {value:?}"),
+            "write @sha256: and 64 hexadecimal digits in lower case",
+        ));
     }
     let (name, tag) = match rest.rsplit_once(':') {
         Some((name, tag)) if !tag.contains('/') => (name, Some(tag)),
         _ => (rest, None),
     };
     if tag.is_some_and(|t| !is_tag(t)) {
-        return Err(format!("invalid tag in {value:?}; write NAME:TAG with letters, digits, '.', '_' and '-'"));
+        return Err(Fault::new(
+            format!("invalid tag in {value:?}"),
+            "write NAME:TAG with letters, digits, '.', '_' and '-'",
+        ));
     }
     // Docker's rule: the first component is a host if it has a dot or a port or is "localhost".
     let (host, repository) = match name.split_once('/') {
@@ -190,11 +201,12 @@ fn registry(value: &str) -> Result<RegistryRef, String> {
         None => ("docker.io", format!("library/{name}")),
     };
     if !is_host(host) {
-        return Err(format!("invalid registry host {host:?} in {value:?}"));
+        return Err(Fault::new(format!("invalid registry host {host:?} in {value:?}"), "write HOST[:PORT]/REPOSITORY"));
     }
     if !repository.split('/').all(is_component) {
-        let hint = if repository.chars().any(char::is_uppercase) { "; repository names are lower case" } else { "" };
-        return Err(format!("invalid image reference {value:?}{hint}; write [HOST/]REPOSITORY[:TAG]"));
+        let is_upper = repository.chars().any(char::is_uppercase);
+        let rule = if is_upper { ": repository names are lower case" } else { "" };
+        return Err(Fault::new(format!("invalid image reference {value:?}{rule}"), "write [HOST/]REPOSITORY[:TAG]"));
     }
     let tag = tag.map(str::to_owned).or_else(|| digest.is_none().then(|| "latest".to_owned()));
     Ok(RegistryRef { registry: host.to_owned(), repository, tag, digest: digest.map(str::to_owned) })
@@ -335,11 +347,14 @@ impl PlatformSetting {
     ///
     /// # Errors
     /// A word that no platform is named by.
-    pub fn new(architecture: Option<&str>, variant: Option<&str>) -> Result<Self, String> {
+    pub fn new(architecture: Option<&str>, variant: Option<&str>) -> Result<Self, Fault> {
         for (key, word) in [("Arch", architecture), ("Variant", variant)] {
             let plain = |w: &str| w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
             if let Some(word) = word.filter(|w| !plain(w)) {
-                return Err(format!("{key}={word} is no platform; write a name such as amd64, arm64 or v8"));
+                return Err(Fault::new(
+                    format!("{key}={word} is not the name of a platform"),
+                    "write a name such as amd64, arm64 or v8",
+                ));
             }
         }
         let go = |word: &str| processor(word, variant.unwrap_or_default());
@@ -461,8 +476,8 @@ mod tests {
         ] {
             assert!(written.parse::<ImageSource>().is_err(), "{written}");
         }
-        assert!("Nginx".parse::<ImageSource>().unwrap_err().contains("lower case"));
-        assert!("/srv/x".parse::<ImageSource>().unwrap_err().contains("rootfs:/srv/x"));
+        assert!("Nginx".parse::<ImageSource>().unwrap_err().to_string().contains("lower case"));
+        assert!("/srv/x".parse::<ImageSource>().unwrap_err().to_string().contains("rootfs:/srv/x"));
     }
 
     #[test]

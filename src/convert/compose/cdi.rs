@@ -6,8 +6,7 @@
 use std::collections::BTreeSet;
 
 use super::Context;
-use super::service::words;
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, words};
 use crate::compose::{absolute, yaml};
 use crate::convert::Builder;
 

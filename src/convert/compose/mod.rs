@@ -5,9 +5,7 @@
 
 mod cdi;
 mod limits;
-mod network;
-mod network_files;
-pub(super) mod ports;
+pub(super) mod network;
 pub(super) mod process;
 mod replicas;
 pub(super) mod service;

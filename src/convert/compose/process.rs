@@ -3,10 +3,9 @@
 
 use std::collections::BTreeMap;
 
-use super::service::words;
 use super::{Context, shell};
 use crate::compose::dotenv;
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, words};
 use crate::convert::Builder;
 
 /// Writes `command` or `entrypoint`.

@@ -89,8 +89,9 @@ pub fn number(service: &str, settings: &Map, context: &mut Context<'_>) -> usize
 
 /// Returns why a service can have only one container, if one of its settings must be unique.
 fn unique_setting(settings: &Map) -> Option<&'static str> {
-    let is_set =
-        |value: Option<&Value>| value.is_some_and(|value| !super::service::is_empty(value) && *value != Value::Null);
+    let is_set = |value: Option<&Value>| {
+        value.is_some_and(|value| !crate::compose::value::is_empty(value) && *value != Value::Null)
+    };
     if is_set(settings.get("ports")) {
         return Some("a port of the host can be published once; write PublishPort= into a drop-in of each instance");
     }

@@ -4,11 +4,11 @@
 use super::cdi;
 use super::limits;
 use super::network::Plan;
-use super::ports::ports;
+use super::network::ports::ports;
 use super::process;
 use super::storage;
 use super::{Context, builder, is_started};
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, is_empty, words};
 use crate::config::keys::FileType;
 use crate::convert::{Builder, name};
 
@@ -191,28 +191,6 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
     if key == "build" {
         let image = settings.get("image").and_then(Value::scalar).unwrap_or_default();
         container.note(key, &format!("nothing is built here; {image} is pulled from its registry"));
-    }
-}
-
-/// Returns the items of a list, `NAME=VALUE` for each entry of a mapping, or the one value of a
-/// scalar.
-pub fn words(value: &Value) -> Vec<String> {
-    match value {
-        Value::List(items) => items.iter().filter_map(Value::scalar).collect(),
-        Value::Map(map) => map
-            .iter()
-            .map(|(key, value)| value.scalar().map_or_else(|| key.to_owned(), |value| format!("{key}={value}")))
-            .collect(),
-        other => other.scalar().into_iter().collect(),
-    }
-}
-
-/// Whether the value is an empty list or an empty mapping.
-pub fn is_empty(value: &Value) -> bool {
-    match value {
-        Value::List(items) => items.is_empty(),
-        Value::Map(map) => map.is_empty(),
-        _ => false,
     }
 }
 

@@ -4,9 +4,8 @@
 
 use std::collections::BTreeSet;
 
-use super::service::words;
 use super::{Context, builder, cdi};
-use crate::compose::value::{Map, Value};
+use crate::compose::value::{Map, Value, words};
 use crate::compose::{Kind, is_path};
 use crate::config::keys::FileType;
 use crate::convert::{Builder, name, unique};

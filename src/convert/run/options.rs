@@ -8,7 +8,7 @@ use crate::compose::{absolute, is_path};
 use crate::config::keys::FileType;
 use crate::config::quadlet::expand::literal;
 use crate::config::quadlet::podman;
-use crate::convert::compose::ports::port;
+use crate::convert::compose::network::ports::port;
 use crate::convert::compose::process::shell_line;
 use crate::convert::compose::service::host_name;
 use crate::convert::{Builder, name};

@@ -3,7 +3,7 @@
 
 use super::Context;
 use super::workloads::Workload;
-use crate::config::settings::parse_bool;
+use crate::config::values::parse_bool;
 use crate::ini::Entry;
 
 /// The treatment of a key by the export.

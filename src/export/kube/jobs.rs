@@ -87,7 +87,7 @@ pub fn export(
             };
             number += 1;
             let name = if number == 1 { workload.name.clone() } else { format!("{}-{number}", workload.name) };
-            let metadata = context.metadata(&name, super::pod::labels(workload));
+            let metadata = context.metadata(&name, workload.labels());
             let object = CronJob {
                 metadata,
                 spec: CronJobSpec {
@@ -103,7 +103,7 @@ pub fn export(
         }
     }
     if number == 0 {
-        let metadata = context.metadata(&workload.name, super::pod::labels(workload));
+        let metadata = context.metadata(&workload.name, workload.labels());
         context.add(&workload.name, &Job { metadata, spec: Some(spec), ..Job::default() });
     }
 }

@@ -5,14 +5,10 @@
 
 mod accounts;
 mod configs;
-mod container;
 mod jobs;
 mod networks;
 mod pod;
-mod probes;
-mod resources;
 mod secrets;
-mod security;
 mod services;
 mod storage;
 mod workloads;

@@ -122,13 +122,10 @@ pub fn policies(workloads: &[&Workload<'_>], context: &mut Context<'_>) {
         let spec = NetworkPolicySpec {
             egress,
             ingress: Some(ingress),
-            pod_selector: Some(LabelSelector {
-                match_labels: Some(super::pod::labels(workload)),
-                match_expressions: None,
-            }),
+            pod_selector: Some(LabelSelector { match_labels: Some(workload.labels()), match_expressions: None }),
             policy_types: Some(types),
         };
-        let metadata = context.metadata(&workload.name, super::pod::labels(workload));
+        let metadata = context.metadata(&workload.name, workload.labels());
         context.add(&workload.name, &NetworkPolicy { metadata, spec: Some(spec) });
     }
 }

@@ -112,11 +112,11 @@ fn add(name: &str, kind: &str, ports: &[Published], workload: &Workload<'_>, con
     }
     let spec = ServiceSpec {
         ports: Some(all),
-        selector: Some(super::pod::labels(workload)),
+        selector: Some(workload.labels()),
         type_: Some(kind.to_owned()),
         ..ServiceSpec::default()
     };
-    let metadata = context.metadata(name, super::pod::labels(workload));
+    let metadata = context.metadata(name, workload.labels());
     context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
 }
 
@@ -125,13 +125,12 @@ fn add(name: &str, kind: &str, ports: &[Published], workload: &Workload<'_>, con
 fn headless(name: &str, workload: &Workload<'_>, context: &mut Context<'_>) {
     let spec = ServiceSpec {
         cluster_ip: Some("None".to_owned()),
-        selector: Some(super::pod::labels(workload)),
-        // Here, /etc/hosts has the name from the start of the container on, even before it is
-        // ready.
+        selector: Some(workload.labels()),
+        // Here, /etc/hosts has the name from the start of the container on.
         publish_not_ready_addresses: Some(true),
         ..ServiceSpec::default()
     };
-    let metadata = context.metadata(name, super::pod::labels(workload));
+    let metadata = context.metadata(name, workload.labels());
     context.add(&workload.name, &Service { metadata, spec: Some(spec), status: None });
 }
 

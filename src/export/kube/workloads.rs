@@ -10,6 +10,9 @@ use crate::model::{App, Container, Model, Network, Pod};
 
 use super::dns;
 
+/// The label by which services and policies select the pods of a workload.
+const LABEL: &str = "app.kubernetes.io/name";
+
 /// The containers that become one object of Kubernetes.
 #[derive(Debug, Clone)]
 pub struct Workload<'a> {
@@ -33,6 +36,11 @@ impl<'a> Workload<'a> {
     /// Whether the user selects the workload by this name.
     pub fn is_called(&self, name: &str) -> bool {
         self.name == name || self.called.contains(name)
+    }
+
+    /// Returns the labels of its pods that do not depend on its networks.
+    pub fn labels(&self) -> BTreeMap<String, String> {
+        [(LABEL.to_owned(), self.name.clone())].into()
     }
 
     /// Returns all applications with their container and with the name that they get in the pod.

@@ -80,6 +80,8 @@ mod tests {
             assert_eq!(read(off), None);
         }
         Deadline::from_now(None).check().unwrap();
-        assert!(access::import_timeout("soon").unwrap_err().cause.starts_with("ImportTimeout=soon is not a time"));
+        assert!(
+            access::import_timeout("soon").unwrap_err().fault.cause.starts_with("ImportTimeout=soon is not a time")
+        );
     }
 }

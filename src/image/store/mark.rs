@@ -7,7 +7,7 @@ use std::fs::{self, File};
 use std::path::Path;
 
 use crate::image::store::{Imported, Store};
-use crate::resolve::image::MARK;
+use crate::paths::MARK;
 
 /// Sets the stamp `mark` in the entry of `imported`, and removes all other stamps. Errors are
 /// ignored: without a stamp, the next start checks the image itself.

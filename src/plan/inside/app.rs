@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::health;
-use crate::config::settings::parse_bool;
 use crate::config::values;
+use crate::config::values::parse_bool;
 use crate::config::values::time::span;
 use crate::contract::health::Health;
 use crate::contract::process;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The units of a pod, and the settings about the pod in its members' units. Pure.
 
-use crate::config::settings::parse_bool;
+use crate::config::values::parse_bool;
 use crate::model::{Container, Link, Model, Network, Pod, VethPair};
 use crate::output::tree::{Place, Tree};
 use crate::paths::LIBEXECDIR;

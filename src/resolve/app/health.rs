@@ -3,23 +3,24 @@
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::config::values::time::milliseconds;
 use crate::contract::health::{Health, INTERVAL, OnFailure, Startup, Test};
 use crate::contract::probe::Probe;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fault};
 use crate::model::{HealthSettings, Notify};
 
 /// What the value of a time has to be.
-const TIME: &str = "a time, such as 30s";
+const TIME: (&str, &str) = ("a time", "a time such as 30s");
 
 /// Reads the keys of one application.
 pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {
     let mut reader = Reader::new(settings, "Container", problems);
     let test = test(&mut reader, [key::HEALTH_CMD, key::HEALTH_HTTP, key::HEALTH_TCP], command);
     let is_positive = |time| time > 0;
-    let interval = (Code::Quantity, key::HEALTH_INTERVAL, "a time, such as 30s, nor disable");
-    let retries = (Code::Quantity, key::HEALTH_RETRIES, "a number from 1");
+    let interval = (Code::Quantity, key::HEALTH_INTERVAL, ("a time", "a time such as 30s, or disable"));
+    let retries = (Code::Quantity, key::HEALTH_RETRIES, ("a number from 1", "a number such as 3"));
     let settings = HealthSettings {
         interval: read(&mut reader, interval, |text| match text {
             "disable" => Some(0),
@@ -37,17 +38,24 @@ pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSet
         startup: startup(&mut reader),
         test,
     };
-    let notify = read(&mut reader, (Code::HealthCheck, key::NOTIFY, "no, yes or healthy"), |text| match text {
-        "healthy" => Some(Notify::Healthy),
-        word => parse_bool(word).map(|yes| if yes { Notify::Yes } else { Notify::No }),
-    });
+    let notify =
+        read(&mut reader, (Code::HealthCheck, key::NOTIFY, ("no, yes or healthy", "one of these words")), |text| {
+            match text {
+                "healthy" => Some(Notify::Healthy),
+                word => parse_bool(word).map(|yes| if yes { Notify::Yes } else { Notify::No }),
+            }
+        });
     if notify == Some(Notify::Healthy) && settings.test.as_ref().is_some_and(Test::is_none) {
-        let message = "Notify=healthy needs a health check, and HealthCmd=none says there is none";
-        reader.reject(key::NOTIFY, Code::Combination.problem(message));
+        let problem = Code::Combination
+            .problem("Notify=healthy needs a health check, which HealthCmd=none turns off", "remove one of the two");
+        reader.reject(key::NOTIFY, problem);
     }
     if notify == Some(Notify::Healthy) && settings.interval == Some(0) {
-        let message = "Notify=healthy needs a health check by time, and HealthInterval=disable says there is none";
-        reader.reject(key::NOTIFY, Code::Combination.problem(message));
+        let problem = Code::Combination.problem(
+            "Notify=healthy needs regular health checks, which HealthInterval=disable turns off",
+            "remove one of the two",
+        );
+        reader.reject(key::NOTIFY, problem);
     }
     (settings, notify.unwrap_or_default())
 }
@@ -59,8 +67,10 @@ fn startup(reader: &mut Reader<'_, '_>) -> Option<Startup> {
     let test = test(reader, tests, |line| command(line).filter(|c| !c.is_empty()));
     let interval = reader.time(key::HEALTH_STARTUP_INTERVAL, TIME, is_positive);
     let timeout = reader.time(key::HEALTH_STARTUP_TIMEOUT, TIME, is_positive);
-    let retries = read(reader, (Code::Quantity, key::HEALTH_STARTUP_RETRIES, "a number"), number);
-    let success = read(reader, (Code::Quantity, key::HEALTH_STARTUP_SUCCESS, "a number"), number);
+    let retries =
+        read(reader, (Code::Quantity, key::HEALTH_STARTUP_RETRIES, ("a number", "a number such as 3")), number);
+    let success =
+        read(reader, (Code::Quantity, key::HEALTH_STARTUP_SUCCESS, ("a number", "a number such as 1")), number);
     if let Some(test) = test {
         let (interval, timeout) = (interval.unwrap_or(INTERVAL), timeout.unwrap_or(INTERVAL));
         return Some(Startup { test, interval, timeout, retries: retries.unwrap_or(0), success: success.unwrap_or(1) });
@@ -74,8 +84,11 @@ fn startup(reader: &mut Reader<'_, '_>) -> Option<Startup> {
     if !tests.iter().any(|key| reader.is_set(*key))
         && let Some(key) = keys.into_iter().find(|key| reader.is_set(*key))
     {
-        let message = format!("{key}= needs HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp=");
-        reader.reject(key, Code::Combination.problem(message));
+        let problem = Code::Combination.problem(
+            format!("{key}= needs a check at startup"),
+            "write HealthStartupCmd=, HealthStartupHttp= or HealthStartupTcp=",
+        );
+        reader.reject(key, problem);
     }
     None
 }
@@ -88,11 +101,17 @@ fn test(
 ) -> Option<Test> {
     let mut written = [cmd, http, tcp].into_iter().filter(|key| reader.is_set(*key));
     if let (Some(first), Some(second)) = (written.next(), written.next()) {
-        let message = format!("{second}= and {first}= cannot both be set; write one of them");
-        reader.reject(second, Code::Combination.problem(message));
+        let problem =
+            Code::Combination.problem(format!("{second}= and {first}= cannot both be set"), "write one of them");
+        reader.reject(second, problem);
         return None;
     }
-    let command = read(reader, (Code::HealthCheck, cmd, "a command"), command).map(Test::Command);
+    let command = read(
+        reader,
+        (Code::HealthCheck, cmd, ("a command", "a line for the shell, or a JSON array of words")),
+        command,
+    )
+    .map(Test::Command);
     let http = probe(reader, http, Probe::http);
     command.or(http).or_else(|| probe(reader, tcp, Probe::tcp))
 }
@@ -126,18 +145,20 @@ fn command(text: &str) -> Option<Vec<String>> {
     Some(command).filter(|command| !command.is_empty())
 }
 
-/// A value that `parse` accepts; `expected` says what that is.
+/// A value that `parse` accepts; `expected` says what that is, and `valid` what to write.
 fn read<T>(
     reader: &mut Reader<'_, '_>,
-    (code, key, expected): (Code, KeyName, &str),
+    (code, key, (expected, valid)): (Code, KeyName, (&str, &str)),
     parse: impl Fn(&str) -> Option<T>,
 ) -> Option<T> {
-    reader.value(key, |value| parse(value).ok_or_else(|| code.problem(format!("{key}={value} is not {expected}"))))
+    reader.value(key, |value| {
+        parse(value).ok_or_else(|| code.problem(format!("{key}={value} is not {expected}"), format!("write {valid}")))
+    })
 }
 
-fn probe(reader: &mut Reader<'_, '_>, key: KeyName, parse: fn(&str) -> Result<Probe, String>) -> Option<Test> {
-    let wrong = |value: &str, why: String| Code::HealthCheck.problem(format!("{key}={value}: {why}"));
-    reader.value(key, |value| parse(value).map(Test::Probe).map_err(|why| wrong(value, why)))
+fn probe(reader: &mut Reader<'_, '_>, key: KeyName, parse: fn(&str) -> Result<Probe, Fault>) -> Option<Test> {
+    let wrong = |value: &str, fault| Code::HealthCheck.of(fault).of(&format!("{key}={value}"));
+    reader.value(key, |value| parse(value).map(Test::Probe).map_err(|fault| wrong(value, fault)))
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use crate::config::keys::{FileType, KeyName, Scope, key, keys, scope};
 use crate::config::names::ApplicationName;
 use crate::config::settings::Settings;
 use crate::config::values::source::{ImageSource, ModeSetting, Pull};
-use crate::diag::{Code, Diagnostic, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Spanned, did_you_mean};
 use crate::model::{App, Assignment, Startup};
 use crate::resolve::app::health::health;
 use crate::resolve::app::mounts::Place;
@@ -22,18 +22,18 @@ use crate::unit::is_env_name;
 
 /// Settings of the application's service that are ours.
 pub const TAKEN: [Fixed; 12] = [
-    fixed("DynamicUser", &["no"], "the launcher becomes the application's user; write User= in [Container]"),
-    fixed("Environment", &[], "the launcher sets the environment; write Environment= in [Container]"),
-    fixed("EnvironmentFile", &[], "the launcher sets the environment; write EnvironmentFile= in [Container]"),
-    fixed("ExecStart", &[], "it runs the launcher; write Exec= in [Container] for the application's arguments"),
-    fixed("Group", &[], "the launcher becomes the application's user; write Group= in [Container]"),
-    fixed("MountAPIVFS", &["yes"], "an application has /proc, /sys, /dev and /run; remove it"),
-    fixed("PassEnvironment", &[], "the launcher sets the environment; write Environment= in [Container]"),
-    fixed("RootDirectory", &[], "the image is the root directory; write Image= in [Container]"),
-    fixed("RootImage", &[], "the image is the root directory; write Image= in [Container]"),
-    fixed("Type", &[], "the type follows from what counts as started; write Notify= in [Container]"),
-    fixed("UnsetEnvironment", &[], "the environment is the image's and yours only; remove it"),
-    fixed("User", &[], "the launcher becomes the application's user; write User= in [Container]"),
+    fixed("DynamicUser", &["no"], "the launcher becomes the application's user", "write User= in [Container]"),
+    fixed("Environment", &[], "the launcher sets the environment", "write Environment= in [Container]"),
+    fixed("EnvironmentFile", &[], "the launcher sets the environment", "write EnvironmentFile= in [Container]"),
+    fixed("ExecStart", &[], "it runs the launcher", "write Exec= in [Container] for the application's arguments"),
+    fixed("Group", &[], "the launcher becomes the application's user", "write Group= in [Container]"),
+    fixed("MountAPIVFS", &["yes"], "an application has /proc, /sys, /dev and /run", "remove it"),
+    fixed("PassEnvironment", &[], "the launcher sets the environment", "write Environment= in [Container]"),
+    fixed("RootDirectory", &[], "the image is the root directory", "write Image= in [Container]"),
+    fixed("RootImage", &[], "the image is the root directory", "write Image= in [Container]"),
+    fixed("Type", &[], "the type follows from what counts as started", "write Notify= in [Container]"),
+    fixed("UnsetEnvironment", &[], "the environment is the image's and yours only", "remove it"),
+    fixed("User", &[], "the launcher becomes the application's user", "write User= in [Container]"),
 ];
 
 /// Settings of a service's unit that `[App]` takes, although a unit file has them in another section than the rest
@@ -85,28 +85,29 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
     let mut apps: Vec<App> = Vec::with_capacity(wanted.len());
     for (index, Wanted { stem, image }) in wanted.into_iter().enumerate() {
         let name = if alone { App::FIRST.to_owned() } else { stem };
-        if let Some(message) = (!alone).then(|| bad_name(&name, index, &apps)).flatten() {
-            problems.push(Diagnostic::error(&image.at, Code::OneApplication.problem(message)));
+        if let Some(cause) = (!alone).then(|| bad_name(&name, index, &apps)).flatten() {
+            let remedy = "write an .image file with another name, and that name here";
+            problems.push(Diagnostic::error(&image.at, Code::OneApplication.problem(cause, remedy)));
         }
         if let (false, Some(ModeSetting::Base)) = (alone, images.good.get(&image.value).map(|i| i.mode)) {
-            let message = "the image is an operating system and runs no application; name it with Base=";
-            problems.push(Diagnostic::error(&image.at, Code::Combination.problem(message)));
+            let problem = Code::Combination
+                .problem("the image is an operating system and runs no application", "name it with Base=");
+            problems.push(Diagnostic::error(&image.at, problem));
         }
         apps.push(app((name, index == 0), image.value, alone, settings, place, problems));
     }
     for section in settings.applications() {
         if !apps.is_empty() && !apps.iter().any(|a| a.name == section.value) {
             let known: Vec<&str> = apps.iter().map(|a| a.name.as_str()).collect();
-            let near = suggestion(&section.value, known.iter().copied());
-            let message = if alone {
-                "; its only one needs no name: write [Container] and [App]".to_owned()
-            } else if near.is_empty() {
-                format!("; there are {}", known.join(", "))
+            let near = did_you_mean(&section.value, known.iter().copied());
+            let remedy = if alone {
+                "write [Container] and [App], because its only application needs no name".to_owned()
             } else {
-                near
+                near.unwrap_or_else(|| format!("write one of the names {}", known.join(", ")))
             };
-            let message = format!("this container has no application {}{message}", section.value);
-            problems.push(Diagnostic::error(&section.at, Code::OneApplication.problem(message)));
+            let problem =
+                Code::OneApplication.problem(format!("this container has no application {}", section.value), remedy);
+            problems.push(Diagnostic::error(&section.at, problem));
         }
     }
     apps
@@ -126,8 +127,9 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
             let image = match &*reference {
                 ImageRef::File(name) => {
                     if let Some(mode) = mode.as_ref().filter(|_| first) {
-                        let message = format!("Mode= belongs to the image; write Mode= in {name}.image");
-                        problems.push(Diagnostic::error(&mode.at, Code::Combination.problem(message)));
+                        let problem = Code::Combination
+                            .problem("Mode= belongs to the image", format!("write Mode= in {name}.image"));
+                        problems.push(Diagnostic::error(&mode.at, problem));
                     }
                     images.name_of(&reference, ModeSetting::Auto, Pull::Missing)?
                 }
@@ -149,14 +151,16 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
         }
     }
     if let (Some(pull), 0, Some(app)) = (pull, sources, wanted.first()) {
-        let message =
-            format!("Pull= has no effect here: it belongs to the image; write Policy= in {}.image", app.image.value);
-        problems.push(Diagnostic::warning(&pull.at, Code::NoEffect.problem(message)));
+        let problem = Code::NoEffect.problem(
+            "Pull= has no effect here: it belongs to the image",
+            format!("write Policy= in {}.image", app.image.value),
+        );
+        problems.push(Diagnostic::warning(&pull.at, problem));
     }
     if let (Some(mode), None, false) = (mode, text(key::IMAGE), wanted.is_empty()) {
         problems.push(Diagnostic::error(
             &mode.at,
-            Code::Combination.problem("Mode= is about the image of Image=; remove it"),
+            Code::Combination.problem("Mode= needs Image=, whose kind it names", "remove it"),
         ));
     }
     if wanted.is_empty() && unusable.len() == 1 {
@@ -186,14 +190,13 @@ fn stem(reference: &ImageRef) -> String {
 
 /// Why an application of several cannot have this name.
 fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
-    let instead = "write an .image file with another name, and that name here";
     if let Err(problem) = name.parse::<ApplicationName>() {
-        return Some(format!("{problem}; {instead}"));
+        return Some(problem.fault.cause);
     }
     if name.ends_with("-health") || name.ends_with("-health-gate") || (name == App::FIRST && index > 0) {
-        return Some(format!("the unit sdme-oci-{name}.service is something else already; {instead}"));
+        return Some(format!("the name of the unit sdme-oci-{name}.service is reserved"));
     }
-    before.iter().any(|a| a.name == name).then(|| format!("two applications are called {name}; {instead}"))
+    before.iter().any(|a| a.name == name).then(|| format!("two applications are called {name}"))
 }
 
 /// Keys that make no sense in a clone of the host.
@@ -204,14 +207,20 @@ fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
         if (of_image(key.name) || (key.scope != Scope::Container && !of_any))
             && let Some(found) = settings.words("Container", key.name).first()
         {
-            let message = format!("{}= needs an Image=; without one the container is a clone of the host", key.name);
-            problems.push(Diagnostic::error(&found.at, Code::Combination.problem(message)));
+            let problem = Code::Combination.problem(
+                format!("{}= needs Image=: without an image, the container is a clone of the host", key.name),
+                "write Image=, or remove it",
+            );
+            problems.push(Diagnostic::error(&found.at, problem));
         }
     }
     let sections = settings.section("App").map(|e| &e.at).chain(settings.applications().iter().map(|s| &s.at));
     if let Some(at) = sections.min() {
-        let message = "an application's settings need an Image=; without one the container is a clone of the host";
-        problems.push(Diagnostic::error(at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            "settings of an application need Image=: without an image, the container is a clone of the host",
+            "write Image=, or remove them",
+        );
+        problems.push(Diagnostic::error(at, problem));
     }
 }
 
@@ -220,8 +229,11 @@ fn one_of_several(settings: &Settings, wanted: &[Wanted], problems: &mut Vec<Dia
     let sections: Vec<String> = wanted.iter().map(|w| format!("[Container {}]", w.stem)).collect();
     let sections = sections.join(" or ");
     for entry in settings.section("Container").filter(|e| scope(&e.key) == Scope::Process) {
-        let message = format!("{}= is for one application, and there are several; write it in {sections}", entry.key);
-        problems.push(Diagnostic::error(&entry.at, Code::OneApplication.problem(message)));
+        let problem = Code::OneApplication.problem(
+            format!("{}= is for one application, and there are several", entry.key),
+            format!("write it in {sections}"),
+        );
+        problems.push(Diagnostic::error(&entry.at, problem));
     }
 }
 
@@ -234,7 +246,7 @@ fn app(
     problems: &mut Vec<Diagnostic>,
 ) -> App {
     // Unless the file names a user, podman runs the application as the one whose ID is kept.
-    let kept = super::mapping::kept_user(settings);
+    let kept = super::container::mapping::kept_user(settings);
     let settings = settings.of_application(&name, alone);
     let mut startup = Startup::read(&settings, problems);
     if startup.identity.user.is_none() && startup.identity.group.is_none() {
@@ -277,15 +289,21 @@ fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assig
             Some((name, _)) => {
                 problems.push(Diagnostic::error(
                     &word.at,
-                    Code::Variable.problem(format!("Environment=: {name:?} is not the name of a variable")),
+                    Code::Variable.problem(
+                        format!("Environment=: {name:?} is not the name of a variable"),
+                        "write letters, digits and underscores",
+                    ),
                 ));
             }
             None => {
-                let message = format!(
-                    "Environment={} has no effect here: nothing of the host's environment is passed on; write NAME=VALUE",
-                    word.value
+                let problem = Code::NoEffect.problem(
+                    format!(
+                        "Environment={} has no effect here: nothing of the host's environment is passed on",
+                        word.value
+                    ),
+                    "write NAME=VALUE",
                 );
-                problems.push(Diagnostic::warning(&word.at, Code::NoEffect.problem(message)));
+                problems.push(Diagnostic::warning(&word.at, problem));
             }
         }
     }

@@ -40,12 +40,11 @@ impl Place<'_> {
         let mut out: Vec<Mount> = Vec::new();
         let long_and_short = [key::VOLUME, key::MOUNT].map(|key| settings.lines("Container", key));
         for Spanned { value, at } in long_and_short.iter().flatten() {
-            let remarks = mount::remarks(value)
-                .map(|(code, remark)| Diagnostic::warning(at, code.problem(format!("{value}: {remark}"))));
+            let remarks = mount::remarks(value).map(|(code, fault)| Diagnostic::warning(at, code.of(fault).of(value)));
             problems.extend(remarks);
         }
         for (key, written, at) in volumes.chain(long) {
-            let written = written.map_err(|message| Code::Mount.problem(message));
+            let written = written.map_err(|fault| Code::Mount.of(fault));
             if let Ok(Written { source: Source::Named(name), .. }) = &written {
                 let remark = self.volumes.remark(name).map(|problem| problem.of(&format!("{key}=")));
                 problems.extend(remark.map(|problem| Diagnostic::warning(&at, problem)));
@@ -54,8 +53,11 @@ impl Place<'_> {
                 let same = in_memory.iter().find(|(path, _)| *path == mount.target).map(|(_, at)| at);
                 match same.or(out.iter().find(|m| m.target == mount.target).and_then(|m| m.at.as_ref())) {
                     Some(other) => {
-                        let text = format!("{} is the target of {other} already; remove one of them", mount.target);
-                        Err(Code::Conflict.problem(text))
+                        let problem = Code::Conflict.problem(
+                            format!("{} is already the target of {other}", mount.target),
+                            "remove one of them",
+                        );
+                        Err(problem)
                     }
                     None => Ok(mount),
                 }
@@ -77,13 +79,14 @@ impl Place<'_> {
     ) -> Vec<Spanned<Secret>> {
         let mut out: Vec<Spanned<Secret>> = Vec::new();
         for Spanned { value, at } in settings.words("Container", key::SECRET) {
-            let read = secret::secret(&value).map_err(|text| Code::Secret.problem(text)).and_then(|secret| {
+            let read = secret::secret(&value).map_err(|fault| Code::Secret.of(fault)).and_then(|secret| {
                 let mounted = |m: &&Mount| matches!(&secret.form, Form::File { target, .. } if *target == m.target);
                 let other = mounts.iter().find(mounted).and_then(|m| m.at.as_ref());
                 match other.or(out.iter().find(|s| same_place(&s.value, &secret)).map(|s| &s.at)) {
                     Some(other) => {
-                        let text = format!("{other} is about the same place already; remove one of them");
-                        Err(Code::Conflict.problem(text))
+                        let problem = Code::Conflict
+                            .problem(format!("{other} already has the same target"), "remove one of them");
+                        Err(problem)
                     }
                     None => Ok(secret),
                 }
@@ -140,7 +143,9 @@ impl Place<'_> {
         let directory = self.file.rsplit_once('/').map_or("", |(directory, _)| directory);
         let path = if written.starts_with('.') { format!("{directory}/{written}") } else { written.to_owned() };
         if !path.starts_with('/') {
-            return Err(Code::Path.problem(format!("{written} is not a path; write /{written} or ./{written}")));
+            return Err(
+                Code::Path.problem(format!("{written} is not a path"), format!("write /{written} or ./{written}"))
+            );
         }
         let mut parts = Vec::new();
         for part in path.split('/') {

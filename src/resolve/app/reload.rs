@@ -13,11 +13,12 @@ pub fn reload(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Rel
     let mut reader = Reader::new(settings, "Container", problems);
     let command = reader.command(key::RELOAD_CMD).map(Reload::Command);
     if command.is_some() {
-        let message = "ReloadSignal= and ReloadCmd= exclude each other; remove one";
-        reader.reject(key::RELOAD_SIGNAL, Code::Combination.problem(message));
+        let problem =
+            Code::Combination.problem("ReloadSignal= and ReloadCmd= cannot both be set", "remove one of them");
+        reader.reject(key::RELOAD_SIGNAL, problem);
     }
     let signal = reader.value(key::RELOAD_SIGNAL, |value| {
-        let wrong = || Code::Signal.problem(format!("ReloadSignal={value} is not a signal; write SIGHUP or HUP"));
+        let wrong = || Code::Signal.problem(format!("ReloadSignal={value} is not a signal"), "write SIGHUP or HUP");
         values::signal(value).map(Reload::Signal).ok_or_else(wrong)
     });
     command.or(signal)

@@ -25,7 +25,7 @@ impl Startup {
             identity_at,
             working_dir: reader.value(key::WORKING_DIR, |value| values::inner_path("WorkingDir", value)),
             stop_signal: stop_signal(&mut reader),
-            stop_timeout: reader.time(key::STOP_TIMEOUT, "a time; write 10, 1.5s or 2min", |_| true),
+            stop_timeout: reader.time(key::STOP_TIMEOUT, ("a time", "10, 1.5s or 2min"), |_| true),
             limits: reader.words(key::ULIMIT, values::ulimit).into_iter().map(|limit| limit.value).collect(),
             copied: in_memory.values().filter(|mount| mount.copy).map(|mount| mount.path.clone()).collect(),
             tmpfs: in_memory.into_iter().map(|(path, mount)| (path, mount.options)).collect(),
@@ -50,9 +50,11 @@ fn stop_signal(reader: &mut Reader<'_, '_>) -> Option<String> {
     let Spanned { value, at } = reader.text(key::STOP_SIGNAL)?;
     let signal = values::signal(value);
     if signal.is_none() {
-        let message =
-            format!("StopSignal={value} is not a signal, and the signal of the image is sent; write SIGTERM or 15");
-        reader.warning(&at, Code::Signal.problem(message));
+        let problem = Code::Signal.problem(
+            format!("StopSignal={value} is not a signal, and the signal of the image is sent"),
+            "write SIGTERM or 15",
+        );
+        reader.warning(&at, problem);
     }
     signal
 }
@@ -67,22 +69,27 @@ fn identity(reader: &mut Reader<'_, '_>) -> (Identity, Option<Location>) {
     let account = |key: KeyName| {
         move |value: &str| {
             let good = !value.is_empty() && !value.contains(|c: char| c.is_control() || c.is_whitespace());
-            good.then(|| value.to_owned())
-                .ok_or_else(|| Code::User.problem(format!("{key}={value:?} is no name and no number")))
+            good.then(|| value.to_owned()).ok_or_else(|| {
+                Code::User
+                    .problem(format!("{key}={value:?} is neither a name nor a number"), "write a name or a number")
+            })
         }
     };
     let user = reader.value(key::USER, account(key::USER));
     let group = reader.value(key::GROUP, account(key::GROUP));
     if let Some(user) = reader.text(key::USER).filter(|user| user.value.contains(':')) {
-        let message = format!("User={} has a group already; write one of the two", user.value);
-        reader.reject(key::GROUP, Code::Combination.problem(message));
+        let problem = Code::Combination
+            .problem(format!("User={} already names a group", user.value), "remove Group=, or the group in User=");
+        reader.reject(key::GROUP, problem);
     }
     let (kept, more): (Vec<_>, Vec<_>) =
         reader.words(key::GROUP_ADD, account(key::GROUP_ADD)).into_iter().partition(|group| group.value == KEEP_GROUPS);
     if let Some(kept) = kept.first() {
-        let message =
-            "GroupAdd=keep-groups has no effect here: no user's groups are there to be kept; write their numbers";
-        reader.warning(&kept.at, Code::NoEffect.problem(message));
+        let problem = Code::NoEffect.problem(
+            "GroupAdd=keep-groups has no effect here: the container is not started by a user whose groups it could keep",
+            "write the numbers of the groups",
+        );
+        reader.warning(&kept.at, problem);
     }
     let written = reader.text(key::USER).or_else(|| reader.text(key::GROUP)).map(|written| written.at);
     let at = written.or_else(|| more.first().map(|group| group.at.clone()));

@@ -9,7 +9,7 @@ use crate::config::keys::{FileType, key};
 use crate::config::names::{NetworkName, PodName, machine_name};
 use crate::config::settings::Settings;
 use crate::config::values::is_domain;
-use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, suggestion};
+use crate::diag::{Code, Diagnostic, Location, Problem, Spanned, did_you_mean};
 use crate::resolve::network::implicit::WORDS;
 use crate::resolve::network::named::{Networks, is_interface};
 use crate::resolve::network::range::short;
@@ -40,12 +40,14 @@ pub enum Written {
 
 impl Attachment {
     fn pin(&mut self, key: &str, word: &Spanned<&str>, ipv4: Option<bool>) -> Result<(), Problem> {
-        let wrong = |text| Code::Address.problem(text);
-        let address: IpAddr =
-            word.value.parse().map_err(|_| wrong(format!("{key}={} is not an address", word.value)))?;
+        let wrong = || {
+            Code::Address.problem(format!("{key}={} is not an address", word.value), "write an IPv4 or IPv6 address")
+        };
+        let address: IpAddr = word.value.parse().map_err(|_| wrong())?;
         if ipv4.is_some_and(|ipv4| address.is_ipv4() != ipv4) {
-            let kind = if address.is_ipv4() { "IPv4" } else { "IPv6" };
-            return Err(wrong(format!("{key}={address} is an address of {kind}")));
+            let (kind, other) = if address.is_ipv4() { ("IPv4", "IPv6") } else { ("IPv6", "IPv4") };
+            let cause = format!("{key}={address} is an {kind} address");
+            return Err(Code::Address.problem(cause, format!("write an {other} address")));
         }
         self.pinned.push(Spanned { value: address, at: word.at.clone() });
         Ok(())
@@ -55,7 +57,7 @@ impl Attachment {
     fn option(&mut self, option: &str, at: &Location) -> Result<(), Problem> {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         let word = Spanned { value, at: at.clone() };
-        let wrong = |text| Err(Code::Address.problem(text));
+        let wrong = |kind: &str, remedy: &str| Err(Code::Address.problem(format!("{value:?} is not {kind}"), remedy));
         match key {
             "ip" => self.pin(key, &word, None),
             "ip6" => self.pin(key, &word, Some(false)),
@@ -63,21 +65,21 @@ impl Attachment {
                 self.aliases.push(value.to_owned());
                 Ok(())
             }
-            "alias" => wrong(format!("{value:?} is not a host name")),
+            "alias" => wrong("a host name", "write letters, digits, '-' and '.'"),
             "interface_name" if is_interface(value) => {
                 self.interface = Some(value.to_owned());
                 Ok(())
             }
-            "interface_name" => wrong(format!("{value:?} is not the name of an interface")),
+            "interface_name" => wrong("the name of an interface", "write 1 to 15 letters, digits, '-', '_' or '.'"),
             "mac" if is_mac(value) => {
                 self.mac = Some(value.to_ascii_lowercase());
                 Ok(())
             }
-            "mac" => wrong(format!("{value:?} is not an address such as 02:00:00:12:34:56")),
+            "mac" => wrong("a hardware address", "write an address such as 02:00:00:12:34:56"),
             _ => {
                 let known = ["ip", "ip6", "mac", "alias", "interface_name"];
-                let near = suggestion(key, known);
-                Err(Code::Choice.problem(format!("{key:?} is not one of {}{near}", known.join(", "))))
+                let remedy = did_you_mean(key, known).unwrap_or_else(|| "write one of these options".to_owned());
+                Err(Code::Choice.problem(format!("{key:?} is not one of {}", known.join(", ")), remedy))
             }
         }
     }
@@ -113,8 +115,10 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
     let name = |name: &str, most: usize| {
         let good = name.len() <= most && is_interface(name);
         good.then(|| name.to_owned()).ok_or_else(|| {
-            let text = format!("Network={value}: the name has to have 1 to {most} letters, digits, '-', '_' or '.'");
-            Code::Address.problem(text)
+            Code::Address.problem(
+                format!("Network={value}: {name:?} is not a valid name"),
+                format!("write 1 to {most} letters, digits, '-', '_' or '.'"),
+            )
         })
     };
     let (head, options) = value.split_once(':').unwrap_or((value, ""));
@@ -146,8 +150,7 @@ fn joined(name: &str, names: &Names) -> Result<Written, Problem> {
 /// The network that the first part of a value means.
 fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if let Some(file) = head.strip_suffix(".network") {
-        let known = existing(FileType::Network, file, names).map(|()| names.network(file).to_owned());
-        return known.map_err(|problem| problem.or("write that file, in which [Network] is enough"));
+        return existing(FileType::Network, file, names).map(|()| names.network(file).to_owned());
     }
     let known = names.get(&FileType::Network);
     if known.is_some_and(|known| known.contains(head)) {
@@ -161,12 +164,13 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if names.file_of_network(&machine).is_some() || names.implicit_networks().any(|name| name == machine) {
         return Ok(machine);
     }
-    let hint = match head {
-        "pasta" | "slirp4netns" => "; Network=uplink gives it a way out".to_owned(),
-        _ => suggestion(head, known.into_iter().flatten().map(String::as_str).chain(WORDS)),
+    let remedy = match head {
+        "pasta" | "slirp4netns" => "write Network=uplink, which reaches other networks through the host".to_owned(),
+        _ => did_you_mean(head, known.into_iter().flatten().map(String::as_str).chain(WORDS))
+            .unwrap_or_else(|| format!("write one of these words, or the file {head}.network")),
     };
-    let text = format!("Network={value} is not one of {}, and there is no {head}.network{hint}", WORDS.join(", "));
-    Err(Code::MissingFile.problem(text))
+    let cause = format!("Network={value} is not one of {}, and there is no {head}.network", WORDS.join(", "));
+    Err(Code::MissingFile.problem(cause, remedy))
 }
 
 /// All values of `Network=` in a section, or else the `usual` ones. They have to agree. `IP=`, `IP6=` and `NetworkAlias=` add to
@@ -190,13 +194,16 @@ pub fn read(
         };
         let contradiction = all.iter().find_map(|other| match (&other.value, &value) {
             (Written::Named(a), Written::Named(b)) if a.network == b.network => {
-                Some(format!("Network={} repeats that of {}; remove one of the two", word.value, other.at))
+                Some(format!("Network={} repeats that of {}", word.value, other.at))
             }
             (Written::Named(_), Written::Named(_)) => None,
-            _ => Some(format!("Network={} contradicts that of {}; remove one of the two", word.value, other.at)),
+            _ => Some(format!("Network={} contradicts that of {}", word.value, other.at)),
         });
         match contradiction {
-            Some(message) => problems.push(Diagnostic::error(&word.at, Code::Combination.problem(message))),
+            Some(cause) => {
+                let problem = Code::Combination.problem(cause, "remove one of the two");
+                problems.push(Diagnostic::error(&word.at, problem));
+            }
             None => all.push(Spanned { value, at: word.at }),
         }
     }
@@ -207,12 +214,18 @@ pub fn read(
             Some(Written::Named(attachment)) if single => attachment.pin(&key, &word, Some(ipv4)),
             Some(Written::Named(_)) => {
                 let option = key.to_ascii_lowercase();
-                let text = format!("{key}= is for a single network; write Network=NAME:{option}={}", word.value);
-                Err(Code::Combination.problem(text))
+                let problem = Code::Combination.problem(
+                    format!("{key}= is for a single network"),
+                    format!("write Network=NAME:{option}={}", word.value),
+                );
+                Err(problem)
             }
             _ => {
-                let text = format!("{key}= needs a network with a name; write Network=bridge or Network=NAME.network");
-                Err(Code::Combination.problem(text))
+                let problem = Code::Combination.problem(
+                    format!("{key}= needs a network with a name"),
+                    "write Network=bridge or Network=NAME.network",
+                );
+                Err(problem)
             }
         };
         if let Err(problem) = pinned {
@@ -227,14 +240,16 @@ pub fn read(
                 given = true;
             }
         }
-        let message = if !is_domain(&word.value) {
-            format!("NetworkAlias={} is not a host name", word.value)
+        let problem = if !is_domain(&word.value) {
+            let cause = format!("NetworkAlias={} is not a host name", word.value);
+            Code::Address.problem(cause, "write letters, digits, '-' and '.'")
         } else if !given {
-            "NetworkAlias= needs a network with a name; write Network=bridge or Network=NAME.network".to_owned()
+            let cause = "NetworkAlias= needs a network with a name";
+            Code::Address.problem(cause, "write Network=bridge or Network=NAME.network")
         } else {
             continue;
         };
-        problems.push(Diagnostic::error(&word.at, Code::Address.problem(message)));
+        problems.push(Diagnostic::error(&word.at, problem));
     }
     all
 }
@@ -242,16 +257,19 @@ pub fn read(
 /// Checks that the networks can be used.
 pub fn usable(attachments: &[Attachment], networks: &Networks, problems: &mut Vec<Diagnostic>) {
     for attachment in attachments {
-        if let Some(problem) = networks.bad.get(&attachment.network) {
-            let message = format!("{}.network cannot be used: {problem}", attachment.network);
-            problems.push(Diagnostic::error(&attachment.at, Code::UnusableFile.problem(message)));
+        if let Some(reason) = networks.bad.get(&attachment.network) {
+            let problem = Code::UnusableFile.because(&format!("{}.network cannot be used", attachment.network), reason);
+            problems.push(Diagnostic::error(&attachment.at, problem));
         }
     }
     let mut interfaces = BTreeSet::new();
     for (attachment, interface) in attachments.iter().zip(interfaces_of(attachments)) {
         if !interfaces.insert(interface.clone()) {
-            let message = format!("interface_name={interface} is that of another network of this file");
-            problems.push(Diagnostic::error(&attachment.at, Code::Conflict.problem(message)));
+            let problem = Code::Conflict.problem(
+                format!("interface_name={interface} is that of another network of this file"),
+                "write another name",
+            );
+            problems.push(Diagnostic::error(&attachment.at, problem));
         }
     }
 }
@@ -272,20 +290,22 @@ pub fn settle(pods: &mut BTreeMap<PodName, Pod>, networks: &mut Networks) -> BTr
     for pod in pods.values_mut() {
         for attachment in &mut pod.networks {
             let Some(network) = networks.good.get_mut(attachment.network.as_str()) else {
-                let reason = networks.bad.get(&attachment.network).map(ToString::to_string).unwrap_or_default();
-                let message = format!("{}.network cannot be used: {reason}", attachment.network);
-                refused
-                    .insert(pod.name.clone(), Diagnostic::error(&attachment.at, Code::UnusableFile.problem(message)));
+                let cause = format!("{}.network cannot be used", attachment.network);
+                let problem = match networks.bad.get(&attachment.network) {
+                    Some(reason) => Code::UnusableFile.because(&cause, reason),
+                    None => Code::UnusableFile.problem(cause, "correct that file"),
+                };
+                refused.insert(pod.name.clone(), Diagnostic::error(&attachment.at, problem));
                 continue;
             };
             network.members.push(pod.name.clone());
             attachment.link = format!("sdmv{}", short(&format!("{} {}", pod.name, network.name), 11));
             if let Some(other) = links.insert(attachment.link.clone(), pod.name.to_string()) {
-                let message = format!("its network interface would be called as one of {other}; rename one of the two");
-                refused.insert(
-                    pod.name.clone(),
-                    Diagnostic::error(&Location::whole(&pod.file), Code::Conflict.problem(message)),
+                let problem = Code::Conflict.problem(
+                    format!("the name of the network interface clashes with that of {other}"),
+                    "rename one of the two",
                 );
+                refused.insert(pod.name.clone(), Diagnostic::error(&Location::whole(&pod.file), problem));
             }
         }
         if let Some(problem) = unforwardable(pod, networks) {
@@ -305,9 +325,11 @@ pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], p
         return;
     }
     if let Some(port) = ports.iter().find(|port| !port.address.is_some_and(|address| address.is_loopback())) {
-        let message = "PublishPort= opens the port on the host although the network has Internal=yes, unlike Podman; remove it, \
-                       or publish at 127.0.0.1, if other machines are not to reach it";
-        problems.push(Diagnostic::warning(&port.at, Code::Port.problem(message)));
+        let problem = Code::Port.problem(
+            "PublishPort= opens the port on the host although the network has Internal=yes, unlike Podman",
+            "remove it, or publish the port on 127.0.0.1 only",
+        );
+        problems.push(Diagnostic::warning(&port.at, problem));
     }
 }
 
@@ -319,16 +341,22 @@ fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
     let named: Vec<&Named> = pod.networks.iter().filter_map(|a| networks.good.get(a.network.as_str())).collect();
     let open: Vec<&&Named> = named.iter().filter(|network| !network.internal).collect();
     pod.forwarded().find_map(|port| {
-        let message = if port.address.is_some_and(|address| address == IpAddr::V6(Ipv6Addr::LOCALHOST)) {
-            "the kernel forwards nothing from ::1; publish TCP by proxy there"
+        let (cause, remedy) = if port.address.is_some_and(|address| address == IpAddr::V6(Ipv6Addr::LOCALHOST)) {
+            ("the kernel forwards nothing from ::1", "publish TCP without PublishMode=nft there")
         } else if open.is_empty() {
-            "UDP and PublishMode=nft are forwarded by the kernel, which needs a network without Internal=yes"
+            (
+                "UDP and PublishMode=nft need a network without Internal=yes",
+                "connect it to such a network, or publish TCP without PublishMode=nft",
+            )
         } else if port.address.is_some_and(|address| address.is_ipv6()) && !open.iter().any(|n| n.has_ipv6()) {
-            "UDP and PublishMode=nft on an IPv6 address need a network with IPv6=yes"
+            (
+                "UDP and PublishMode=nft on an IPv6 address need a network with IPv6=yes",
+                "write IPv6=yes in the .network file",
+            )
         } else {
             return None;
         };
-        Some(Diagnostic::error(&port.at, Code::Port.problem(format!("PublishPort=: {message}"))))
+        Some(Diagnostic::error(&port.at, Code::Port.problem(format!("PublishPort=: {cause}"), remedy)))
     })
 }
 
@@ -339,18 +367,19 @@ fn addresses(network: &Named, pods: &mut BTreeMap<PodName, Pod>, refused: &mut B
     for name in &network.members {
         for pin in pods.get(name.as_str()).and_then(of).into_iter().flat_map(|attachment| attachment.pinned) {
             let ip = pin.value;
-            let message = if !network.subnets.iter().any(|subnet| subnet.has(ip)) {
+            let cause = if !network.subnets.iter().any(|subnet| subnet.has(ip)) {
                 let subnets: Vec<String> = network.subnets.iter().map(ToString::to_string).collect();
                 Some(format!("{ip} is not in the network {}, which has {}", network.name, subnets.join(" and ")))
             } else if network.subnets.iter().any(|subnet| subnet.gateway == ip) {
-                Some(format!("{ip} is the host's address in the network {}; write another one", network.name))
+                Some(format!("{ip} is the host's address in the network {}", network.name))
             } else {
                 let other = pins.iter().find(|(other, _)| other.value == ip);
-                other.map(|(other, _)| format!("{ip} is the address of {} already; write another one", other.at))
+                other.map(|(other, _)| format!("{ip} is already the address of {}", other.at))
             };
-            match message {
-                Some(message) => {
-                    refused.entry(name.clone()).or_insert(Diagnostic::error(&pin.at, Code::Address.problem(message)));
+            match cause {
+                Some(cause) => {
+                    let problem = Code::Address.problem(cause, "write another address of the network");
+                    refused.entry(name.clone()).or_insert(Diagnostic::error(&pin.at, problem));
                 }
                 None => pins.push((pin, name.clone())),
             }
@@ -368,10 +397,11 @@ fn addresses(network: &Named, pods: &mut BTreeMap<PodName, Pod>, refused: &mut B
             if let Some(address) = pinned(name).or_else(|| given.get(name.as_str()).copied()) {
                 attachment.addresses.push((address, subnet.length));
             } else {
-                let message = format!("no address of {subnet} is left for it in the network {}", network.name);
-                refused
-                    .entry(name.clone())
-                    .or_insert(Diagnostic::error(&attachment.at, Code::Exhausted.problem(message)));
+                let problem = Code::Exhausted.problem(
+                    format!("the network {} has no address of {subnet} left for this member", network.name),
+                    "write a larger Subnet= in the .network file",
+                );
+                refused.entry(name.clone()).or_insert(Diagnostic::error(&attachment.at, problem));
             }
         }
     }

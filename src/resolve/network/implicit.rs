@@ -37,12 +37,12 @@ pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Ve
             {
                 continue;
             }
-            let message = format!(
-                "Network={head}: there is no {head}.network, so the network {name} has default settings; write that file to \
-                 choose them"
+            let problem = Code::MissingFile.problem(
+                format!("Network={head}: there is no {head}.network, so the network {name} has default settings"),
+                "write that file to choose other settings",
             );
             if found.insert(name) {
-                warnings.push(Diagnostic::warning(&word.at, Code::MissingFile.problem(message)));
+                warnings.push(Diagnostic::warning(&word.at, problem));
             }
         }
     }

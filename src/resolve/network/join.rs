@@ -4,9 +4,9 @@
 use super::ports::parse;
 use crate::config::keys::{FileType, key};
 use crate::diag::{Code, Problem, Spanned};
+use crate::resolve::container::security::preset;
 use crate::resolve::network::attach::{Written, written};
 use crate::resolve::references::{Names, Readable};
-use crate::resolve::security::preset;
 
 /// What is needed to tell the network of a container from its file.
 #[derive(Clone, Copy)]
@@ -30,11 +30,14 @@ impl Others<'_> {
 
     fn follow(&self, file: &str, seen: &mut Vec<String>) -> Result<Option<String>, Problem> {
         let Some((_, settings)) = self.readable.get(&(FileType::Container, file)) else {
-            return Err(Code::UnusableFile.problem(format!("{file}.container cannot be used")));
+            return Err(Code::UnusableFile.problem(format!("{file}.container cannot be used"), "correct that file"));
         };
         if seen.iter().any(|other| other == file) {
             let all: Vec<String> = seen.iter().map(|other| format!("{other}.container")).collect();
-            return Err(Code::Circle.problem(format!("{} would join each other's network", all.join(" and "))));
+            return Err(Code::Circle.problem(
+                format!("{} would join each other's network", all.join(" and ")),
+                "write another Network= in one of them",
+            ));
         }
         seen.push(file.to_owned());
         if let Some(pod) = settings.text("Container", key::POD) {
@@ -61,8 +64,8 @@ impl Others<'_> {
             None if isolated || (settings.text("Container", key::OCI_POD).is_none() && publishes()) => own(),
             None if settings.text("Container", key::OCI_POD).is_none() => Ok(None),
             _ => {
-                let text = "cannot be joined; write Network=private or Network=uplink there";
-                Err(Code::Combination.problem(format!("the network of {file}.container {text}")))
+                let cause = format!("the network of {file}.container cannot be joined");
+                Err(Code::Combination.problem(cause, "write Network=private or Network=uplink in that file"))
             }
         }
     }

@@ -15,12 +15,13 @@ pub mod subnet;
 use crate::model::{Attachment, Connection, Link, Network, Pod, Port, Wanted};
 use std::sync::Arc;
 
+use super::container::security::preset;
 use super::pod::{Outcome, Pods};
 use super::references::{Names, existing};
-use super::security::preset;
 use crate::config::keys::{FileType, KeyName, key};
 use crate::config::reader::Reader;
-use crate::config::settings::{Settings, parse_bool};
+use crate::config::settings::Settings;
+use crate::config::values::parse_bool;
 use crate::diag::{Code, Diagnostic, Location, Spanned};
 use crate::resolve::network::attach::Written;
 use crate::resolve::network::join::Others;
@@ -128,8 +129,9 @@ pub fn container(
     match network {
         Written::Host => {
             if oci_pod.is_some() {
-                let message = "OciPod= needs a network that is not the host's; remove Network=host";
-                problems.push(Diagnostic::error(&at, Code::Combination.problem(message)));
+                let problem =
+                    Code::Combination.problem("OciPod= cannot be used with Network=host", "remove Network=host");
+                problems.push(Diagnostic::error(&at, problem));
             }
             let claims = on_host("Container", &wanted, settings, problems);
             Outcome { connection: connection(Network::Host), own: None, claims }
@@ -154,10 +156,11 @@ pub fn container(
         }
         Written::Private | Written::Uplink | Written::Named(_) => {
             if let Some(other) = names.file_of_pod(name) {
-                let message = format!(
-                    "a network of its own is called {name} as the pod of {other}.pod is; write Pod={other}.pod or rename one"
+                let problem = Code::Conflict.problem(
+                    format!("the network of this container has the same name as the pod of {other}.pod"),
+                    format!("write Pod={other}.pod, or rename one of the two"),
                 );
-                problems.push(Diagnostic::error(&at, Code::Conflict.problem(message)));
+                problems.push(Diagnostic::error(&at, problem));
             }
             let wanted = Wanted { uplink: network == Written::Uplink, ..wanted };
             // A container whose name is invalid is rejected anyway.
@@ -181,28 +184,32 @@ fn membership(
 ) {
     let text = |key| settings.text("Container", key);
     if let (Some(written), None, None) = (text(key::START_WITH_POD), text(key::POD), text(key::OCI_POD)) {
-        problems
-            .push(Diagnostic::error(&written.at, Code::Combination.problem("StartWithPod= needs a Pod= or OciPod=")));
+        problems.push(Diagnostic::error(
+            &written.at,
+            Code::Combination.problem("StartWithPod= needs Pod= or OciPod=", "write one of them, or remove it"),
+        ));
     }
     if let (Some(written), false) = (text(key::OCI_POD), runs) {
         problems.push(Diagnostic::error(
             &written.at,
-            Code::Combination.problem("OciPod= is for an application; use Pod= for an operating system"),
+            Code::Combination.problem("OciPod= is for applications only", "write Pod= for an operating system"),
         ));
     }
     if let (true, Some(by), Some(written)) = (in_host_pod, preset(settings).1, text(key::POD)) {
-        let message = format!(
-            "{} has the host's network, and {}=yes is for a network of its own; remove one of the two",
-            written.value, by.value
+        let problem = Code::Combination.problem(
+            format!("{} has the host's network, which {}=yes does not allow", written.value, by.value),
+            "remove one of the two",
         );
-        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
+        problems.push(Diagnostic::error(&written.at, problem));
     }
     if let Some(written) = text(key::OCI_POD)
         && oci_pod.and_then(|pod| pods.good.get(pod)).is_some_and(|pod| pod.host)
     {
-        let message =
-            format!("{} has the host's network; write Pod={} instead of OciPod=", written.value, written.value);
-        problems.push(Diagnostic::error(&written.at, Code::Combination.problem(message)));
+        let problem = Code::Combination.problem(
+            format!("{} has the host's network", written.value),
+            format!("write Pod={} instead of OciPod=", written.value),
+        );
+        problems.push(Diagnostic::error(&written.at, problem));
     }
 }
 
@@ -214,21 +221,22 @@ fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mu
         if is_link { &[key::START_ON_DEMAND] } else { &[key::PUBLISH_PORT, key::START_ON_DEMAND] };
     let mut reader = Reader::new(settings, "Container", problems);
     for key in refused {
-        let message = format!(
-            "{key}= needs Network=private, Network=uplink or a network with a name, or a pod to publish it for"
+        let problem = Code::Combination.problem(
+            format!("{key}= cannot be used with this Network="),
+            "write Network=private, Network=uplink or a network with a name, or join a pod",
         );
-        reader.reject(*key, Code::Combination.problem(message));
+        reader.reject(*key, problem);
     }
     if !is_link {
         return Vec::new();
     }
     for port in wanted.ports.iter().filter(|port| port.address.is_some() || port.target.is_none()) {
-        let message = format!(
-            "PublishPort=: systemd-nspawn publishes a port of this network on all addresses, and has to be told the \
-             application's port; write {}:PORT, or Network=uplink",
-            port.host
+        let problem = Code::Port.problem(
+            "PublishPort=: systemd-nspawn publishes a port of this network on all addresses, and needs the port of the \
+             application",
+            format!("write {}:PORT, or Network=uplink", port.host),
         );
-        problems.push(Diagnostic::error(&port.at, Code::Port.problem(message)));
+        problems.push(Diagnostic::error(&port.at, problem));
     }
     wanted.ports.clone()
 }
@@ -239,7 +247,8 @@ pub const FIRST_UNPRIVILEGED: u16 = 1024;
 /// Where a file without `Network=` asks for what the host's network does not allow: a port that an application with a user
 /// namespace cannot bind there, or a setting of the kernel that would be the host's.
 fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
-    let is_mapped = super::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
+    let is_mapped =
+        super::container::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
     let port = wanted.ports.iter().find(|port| is_mapped && port.host < FIRST_UNPRIVILEGED);
     let sysctl = settings.words("Container", key::SYSCTL).into_iter().find(|word| word.value.starts_with("net."));
     port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))
@@ -252,7 +261,7 @@ const PUBLISHING: [KeyName; 4] = [key::PUBLISH_PORT, key::PUBLISH_MODE, key::STA
 fn belong(keys: &[KeyName], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     let mut reader = Reader::new(settings, "Container", problems);
     for key in keys {
-        reader.reject(*key, Code::Combination.problem(format!("{key}= belongs into {file}; move it there")));
+        reader.reject(*key, Code::Combination.problem(format!("{key}= belongs in {file}"), "move it there"));
     }
 }
 
@@ -270,11 +279,11 @@ fn isolated(
             Some(Spanned { value: Written::Private, ..network })
         }
         Some(network) if network.value == Written::Host => {
-            let message = format!(
-                "{}=yes gives the container a network of its own; remove Network=, or use single settings",
-                by.value
+            let problem = Code::Combination.problem(
+                format!("{}=yes gives the container a network of its own", by.value),
+                "remove Network=, or write single settings instead of the preset",
             );
-            problems.push(Diagnostic::error(&network.at, Code::Combination.problem(message)));
+            problems.push(Diagnostic::error(&network.at, problem));
             Some(network)
         }
         None if !in_pod => Some(Spanned { value: Written::Private, at: by.at }),
@@ -286,11 +295,12 @@ fn isolated(
 fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let found = match written.value.strip_suffix(".pod") {
         None => {
-            let text = format!("{} is not the name of a .pod file; write NAME.pod", written.value);
-            Err(Code::MissingFile.problem(text))
+            let problem = Code::MissingFile
+                .problem(format!("{} is not the name of a .pod file", written.value), "write NAME.pod");
+            Err(problem)
         }
         Some(name) => existing(FileType::Pod, name, names).and_then(|()| match pods.bad.get(name) {
-            Some(problem) => Err(Code::UnusableFile.problem(format!("{name}.pod cannot be used: {problem}"))),
+            Some(problem) => Err(Code::UnusableFile.because(&format!("{name}.pod cannot be used"), problem)),
             None => Ok(names.pod(name).to_owned()),
         }),
     };

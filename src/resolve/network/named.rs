@@ -9,7 +9,7 @@ use crate::config::keys::key;
 use crate::config::names::NetworkName;
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
-use crate::diag::{Code, Diagnostic, Location, Problem, Severity, Spanned, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Fault, Location, Problem, Severity, Spanned, errors_first, has_errors};
 use crate::model::{Named, Subnet};
 use crate::resolve::install;
 use crate::resolve::network::allocate::{distribute, hash};
@@ -78,22 +78,25 @@ pub fn network(
     let own_name: Option<NetworkName> = reader.name(name, file, key::NETWORK_NAME);
     labels(&mut reader, &[key::LABEL]);
     if let Some(written) = reader.flag(key::NETWORK_DELETE_ON_STOP).filter(|delete| !delete.value) {
-        let message =
-            "NetworkDeleteOnStop=no: the network ends with its last member; write WantedBy= in [Install] to keep it";
-        reader.warning(&written.at, Code::NoEffect.problem(message));
+        let problem = Code::NoEffect.problem(
+            "NetworkDeleteOnStop=no: the network ends with its last member",
+            "write WantedBy= in [Install] to keep the network",
+        );
+        reader.warning(&written.at, problem);
     }
     reader.value(key::DRIVER, |value| {
-        let message = format!(
-            "Driver={value} is not supported: a network is a bridge; for another kind, make a bridge with systemd-networkd and \
-             write Network=bridge:NAME in the .container file"
+        let problem = Code::Choice.problem(
+            format!("Driver={value} is not supported: every network is a bridge"),
+            "remove it, or make a bridge with systemd-networkd and write Network=bridge:NAME in the .container file",
         );
-        if value == "bridge" { Ok(()) } else { Err(Code::Choice.problem(message)) }
+        if value == "bridge" { Ok(()) } else { Err(problem) }
     });
     let interface_name = reader.value(key::INTERFACE_NAME, |value| {
-        let message = format!(
-            "InterfaceName={value} is not the name of an interface, which has 1 to 15 letters, digits, '-', '_' or '.'"
+        let problem = Code::Address.problem(
+            format!("InterfaceName={value} is not the name of an interface"),
+            "write 1 to 15 letters, digits, '-', '_' or '.'",
         );
-        if is_interface(value) { Ok(value.to_owned()) } else { Err(Code::Address.problem(message)) }
+        if is_interface(value) { Ok(value.to_owned()) } else { Err(problem) }
     });
     let mut subnets = subnets(&mut reader);
     let choose = subnets.is_empty();
@@ -102,7 +105,7 @@ pub fn network(
     }
     let dns = reader.words(key::DNS, |value| match value.parse::<IpAddr>() {
         Ok(_) => Ok(value.to_owned()),
-        Err(_) => Err(Code::Address.problem(format!("DNS={value} is not an address"))),
+        Err(_) => Err(Code::Address.problem(format!("DNS={value} is not an address"), "write an IPv4 or IPv6 address")),
     });
     let mtu = options(&mut reader);
     let (internal, has_names) = (reader.is_yes(key::INTERNAL), !reader.is_yes(key::DISABLE_DNS));
@@ -139,39 +142,50 @@ pub fn is_interface(name: &str) -> bool {
 /// `Subnet=`, with what `Gateway=` and `IPRange=` say about each.
 fn subnets(reader: &mut Reader<'_, '_>) -> Vec<Subnet> {
     let mut all: Vec<Spanned<Subnet>> = Vec::new();
-    let subnet = |value: &str| Subnet::parse(value).map_err(|why| Code::Address.problem(format!("Subnet={why}")));
+    let subnet = |value: &str| Subnet::parse(value).map_err(|fault| Code::Address.of(fault).of("Subnet="));
     for Spanned { value, at } in reader.words(key::SUBNET, subnet) {
         match all.iter().find(|other| other.value.overlaps(&value)) {
             Some(other) => {
-                let message = format!("Subnet={value} overlaps with {} of {}", other.value, other.at);
-                reader.error(&at, Code::Conflict.problem(message));
+                let problem = Code::Conflict.problem(
+                    format!("Subnet={value} overlaps with {} of {}", other.value, other.at),
+                    "write another subnet",
+                );
+                reader.error(&at, problem);
             }
             None => all.push(Spanned { value, at }),
         }
     }
     let gateway = |value: &str| {
-        value.parse::<IpAddr>().map_err(|_| Code::Address.problem(format!("Gateway={value} is not an address")))
+        value.parse::<IpAddr>().map_err(|_| {
+            Code::Address.problem(format!("Gateway={value} is not an address"), "write an IPv4 or IPv6 address")
+        })
     };
     for Spanned { value, at } in reader.words(key::GATEWAY, gateway) {
         match all.iter_mut().find(|subnet| subnet.value.has(value)) {
             Some(subnet) => subnet.value.gateway = value,
             None => {
-                reader.error(&at, Code::Address.problem(format!("Gateway={value} is in no Subnet= of this file")));
+                reader.error(
+                    &at,
+                    Code::Address.problem(
+                        format!("Gateway={value} is in no Subnet= of this file"),
+                        "write an address of a subnet",
+                    ),
+                );
             }
         }
     }
     for Spanned { value, at } in reader.words(key::IP_RANGE, |value| Ok(value.to_owned())) {
         let mut found = false;
-        let limited: Result<(), String> = all.iter_mut().try_for_each(|subnet| {
+        let limited: Result<(), Fault> = all.iter_mut().try_for_each(|subnet| {
             found |= subnet.value.limit(&value)?;
             Ok(())
         });
-        let message = match limited {
-            Err(message) => format!("IPRange={value}: {message}"),
-            Ok(()) if !found => format!("IPRange={value} is no part of a Subnet= of this file"),
+        let fault = match limited {
+            Err(fault) => fault,
+            Ok(()) if !found => Fault::new("no Subnet= of this file has these addresses", "write a part of a subnet"),
             Ok(()) => continue,
         };
-        reader.error(&at, Code::Address.problem(message));
+        reader.error(&at, Code::Address.of(fault).of(&format!("IPRange={value}")));
     }
     all.into_iter().map(|subnet| subnet.value).collect()
 }
@@ -182,35 +196,43 @@ fn options(reader: &mut Reader<'_, '_>) -> Option<u16> {
     for word in reader.words(key::OPTIONS, |value| Ok(value.to_owned())) {
         for option in word.value.split(',') {
             let (name, value) = option.split_once('=').unwrap_or((option, ""));
-            let (severity, code, message) = match (name, value) {
+            let (severity, code, cause, remedy) = match (name, value) {
                 ("mtu" | "com.docker.network.driver.mtu", _) => match value.parse() {
                     Ok(number @ 1280..) => {
                         mtu = Some(number);
                         continue;
                     }
-                    _ => (Severity::Error, Code::Quantity, "the MTU is a number from 1280 to 65535"),
+                    _ => (
+                        Severity::Error,
+                        Code::Quantity,
+                        "the MTU is not a number from 1280 to 65535",
+                        "write a number such as 1500",
+                    ),
                 },
                 ("isolate", "true" | "strict" | "1") => continue,
                 ("isolate", _) => (
                     Severity::Warning,
                     Code::NoEffect,
-                    "networks never reach each other; connect a container to both of them instead",
+                    "networks never reach each other",
+                    "connect a container to both of them",
                 ),
                 ("vlan", _) => (
                     Severity::Error,
                     Code::Choice,
-                    "the bridge has no VLANs; make one with systemd-networkd and write Network=bridge:NAME",
+                    "the bridge has no VLANs",
+                    "make a bridge with systemd-networkd, and write Network=bridge:NAME",
                 ),
                 _ => (
                     Severity::Warning,
                     Code::NoEffect,
-                    "the option has no effect here: there are mtu=NUMBER and isolate=true; remove it",
+                    "the option has no effect here",
+                    "remove it, or write mtu=NUMBER or isolate=true",
                 ),
             };
-            let message = format!("Options={option}: {message}");
+            let problem = code.problem(format!("Options={option}: {cause}"), remedy);
             match severity {
-                Severity::Error => reader.error(&word.at, code.problem(message)),
-                Severity::Warning => reader.warning(&word.at, code.problem(message)),
+                Severity::Error => reader.error(&word.at, problem),
+                Severity::Warning => reader.warning(&word.at, problem),
             }
         }
     }
@@ -236,17 +258,20 @@ impl Networks {
         let clash = self.good.values().find_map(|other| {
             let file = &other.file;
             if other.name == network.name {
-                return Some(format!("the network {} is {file}'s already; rename one of the two", other.name));
+                let cause = format!("{file} already describes the network {}", other.name);
+                return Some(Code::Conflict.problem(cause, "rename one of the two"));
             }
             if other.interface == network.interface {
-                return Some(format!("its bridge {} is {file}'s already; write InterfaceName=", other.interface));
+                let cause = format!("the bridge {} is already that of {file}", other.interface);
+                return Some(Code::Conflict.problem(cause, "write another InterfaceName="));
             }
             let pairs = other.subnets.iter().flat_map(|a| network.subnets.iter().map(move |b| (a, b)));
             let (theirs, own) = pairs.into_iter().find(|(a, b)| a.overlaps(b))?;
-            Some(format!("the subnet {own} overlaps with {theirs} of {file}; write another Subnet="))
+            let cause = format!("the subnet {own} overlaps with {theirs} of {file}");
+            Some(Code::Conflict.problem(cause, "write another Subnet="))
         });
-        if let Some(message) = clash {
-            return Err(vec![Diagnostic::error(&at, Code::Conflict.problem(message))]);
+        if let Some(problem) = clash {
+            return Err(vec![Diagnostic::error(&at, problem)]);
         }
         self.good.insert(network.name.clone(), network);
         Ok(())
@@ -293,8 +318,11 @@ impl Networks {
                 _ => refused.push(name.clone()),
             }
         }
-        let text = "no addresses are left for it; write Subnet=, or a larger NetworkRange= into sdme.conf";
-        self.refuse(&refused, &Code::Exhausted.problem(text))
+        let problem = Code::Exhausted.problem(
+            "NetworkRange= has no addresses left for this network",
+            "write Subnet=, or a larger NetworkRange= in sdme.conf",
+        );
+        self.refuse(&refused, &problem)
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::model::{Port, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use crate::diag::{Code, Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Fault, Spanned};
 
 /// The most ports one assignment may publish: each becomes a unit or two.
 const MOST: u16 = 1024;
@@ -14,30 +14,33 @@ const MOST: u16 = 1024;
 ///
 /// # Errors
 /// What is wrong with it.
-pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, String> {
+pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, Fault> {
     let text = word.value.as_str();
-    let wrong = |message: &str| format!("PublishPort={text}: {message}");
+    let of_word = |fault: Fault| fault.of(&format!("PublishPort={text}"));
+    let wrong = |cause: &str, remedy: &str| of_word(Fault::new(cause, remedy));
     let (rest, protocol) = match text.split_once('/') {
         None => (text, Protocol::Tcp),
         Some((rest, "tcp")) => (rest, Protocol::Tcp),
         Some((rest, "udp")) => (rest, Protocol::Udp),
-        Some((_, other)) => return Err(wrong(&format!("{other:?} is not a protocol; write tcp or udp"))),
+        Some((_, other)) => return Err(wrong(&format!("{other:?} is not a protocol"), "write tcp or udp")),
     };
-    let (address, rest) = address(rest).map_err(|m| wrong(&m))?;
+    let (address, rest) = address(rest).map_err(of_word)?;
     let (host, target) = match rest.split_once(':') {
-        Some(("", _)) => return Err(wrong("a host port picked at random could not be found; write HOST:CONTAINER")),
-        Some((host, target)) => (range(host).map_err(|m| wrong(&m))?, Some(range(target).map_err(|m| wrong(&m))?)),
-        None if address.is_some() => return Err(wrong("the container's port is missing; write IP:HOST:CONTAINER")),
-        None => (range(rest).map_err(|m| wrong(&m))?, None),
+        Some(("", _)) => return Err(wrong("the port of the host is missing", "write HOST:CONTAINER")),
+        Some((host, target)) => (range(host).map_err(of_word)?, Some(range(target).map_err(of_word)?)),
+        None if address.is_some() => {
+            return Err(wrong("the port of the container is missing", "write IP:HOST:CONTAINER"));
+        }
+        None => (range(rest).map_err(of_word)?, None),
     };
     let count = host.1 - host.0;
     if count >= MOST {
-        return Err(wrong(&format!("at most {MOST} ports at once")));
+        return Err(wrong(&format!("the range has more than {MOST} ports"), "write several ranges"));
     }
     // Several ports cannot all lead to the one the image exposes.
     let target = target.or((count > 0).then_some(host));
     if target.is_some_and(|t| t.1 - t.0 != count) {
-        return Err(wrong("the two ranges do not have the same length"));
+        return Err(wrong("the two ranges do not have the same length", "write ranges of the same length"));
     }
     let port = |offset| Port {
         address,
@@ -50,17 +53,20 @@ pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, String> {
 }
 
 /// Splits off an address that is followed by a colon.
-fn address(text: &str) -> Result<(Option<IpAddr>, &str), String> {
+fn address(text: &str) -> Result<(Option<IpAddr>, &str), Fault> {
     if let Some(rest) = text.strip_prefix('[') {
         let parts = rest.split_once("]:");
         let parsed = parts.and_then(|(address, rest)| Some((address.parse::<Ipv6Addr>().ok()?, rest)));
-        let (address, rest) = parsed.ok_or("this is no IPv6 address in brackets; write [ADDRESS]:HOST:CONTAINER")?;
+        let (address, rest) = parsed
+            .ok_or_else(|| Fault::new("the brackets do not hold an IPv6 address", "write [ADDRESS]:HOST:CONTAINER"))?;
         return Ok((Some(IpAddr::V6(address)), rest));
     }
     match text.split_once(':') {
         Some((first, rest)) if rest.contains(':') || first.contains('.') => {
             let address = first.parse::<Ipv4Addr>();
-            let address = address.map_err(|_| format!("{first:?} is no address; write 127.0.0.1:HOST:CONTAINER"))?;
+            let address = address.map_err(|_| {
+                Fault::new(format!("{first:?} is not an address"), "write an address, as in 127.0.0.1:HOST:CONTAINER")
+            })?;
             Ok((Some(IpAddr::V4(address)), rest))
         }
         _ => Ok((None, text)),
@@ -68,7 +74,7 @@ fn address(text: &str) -> Result<(Option<IpAddr>, &str), String> {
 }
 
 /// `PORT` or `FIRST-LAST`, both included.
-fn range(text: &str) -> Result<(u16, u16), String> {
+fn range(text: &str) -> Result<(u16, u16), Fault> {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         text.parse::<u16>().ok().filter(|n| digits && *n > 0)
@@ -77,7 +83,7 @@ fn range(text: &str) -> Result<(u16, u16), String> {
         None => number(text).map(|n| (n, n)),
         Some((first, last)) => number(first).zip(number(last)).filter(|(a, b)| a <= b),
     };
-    parsed.ok_or_else(|| format!("{text:?} is no port; write a number from 1 to 65535, or FIRST-LAST"))
+    parsed.ok_or_else(|| Fault::new(format!("{text:?} is not a port"), "write a number from 1 to 65535, or FIRST-LAST"))
 }
 
 /// A port of the host that a file takes.
@@ -114,13 +120,18 @@ impl Claims {
             // What cannot be is said rather than what fails at a start.
             let other = found.min_by_key(|(index, other)| *index < known && bound && other.bound);
             if let Some((index, other)) = other {
-                let what = format!("port {}/{} of the host is {}'s", port.listen(), port.protocol, other.port.at);
+                let what = format!("port {}/{} of the host", port.listen(), port.protocol);
+                let other_at = &other.port.at;
                 if index < known && bound && other.bound {
-                    let message = format!("{what}, too, so that the second start fails; publish another one");
-                    warnings.push(Diagnostic::warning(&port.at, Code::Conflict.problem(message)));
+                    let problem = Code::Conflict.problem(
+                        format!("{what} is also published by {other_at}, so that the second start fails"),
+                        "publish another port",
+                    );
+                    warnings.push(Diagnostic::warning(&port.at, problem));
                 } else {
-                    let message = format!("{what} already; publish another one");
-                    problems.push(Diagnostic::error(&port.at, Code::Conflict.problem(message)));
+                    let problem = Code::Conflict
+                        .problem(format!("{what} is already published by {other_at}"), "publish another port");
+                    problems.push(Diagnostic::error(&port.at, problem));
                     continue;
                 }
             }
@@ -141,7 +152,7 @@ mod tests {
     use crate::diag::Location;
     use std::sync::Arc;
 
-    fn ports(text: &str) -> Result<Vec<Port>, String> {
+    fn ports(text: &str) -> Result<Vec<Port>, Fault> {
         parse(&Spanned { value: text.to_owned(), at: Location::new(&Arc::from("f"), 1) })
     }
 
@@ -189,8 +200,8 @@ mod tests {
             assert!(ports(bad).is_err(), "{bad}");
         }
         assert_eq!(
-            ports("localhost:80:80").unwrap_err(),
-            "PublishPort=localhost:80:80: \"localhost\" is no address; write 127.0.0.1:HOST:CONTAINER"
+            ports("localhost:80:80").unwrap_err().to_string(),
+            "PublishPort=localhost:80:80: \"localhost\" is not an address; write an address, as in 127.0.0.1:HOST:CONTAINER"
         );
     }
 

@@ -7,7 +7,7 @@ use super::ports::parse;
 use crate::config::keys::key;
 use crate::config::reader::Reader;
 use crate::config::settings::Settings;
-use crate::diag::{Code, Diagnostic};
+use crate::diag::{Code, Diagnostic, Fault};
 use crate::model::{Attachment, Port, Wanted};
 use crate::resolve::references::Names;
 
@@ -18,14 +18,14 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
     for word in settings.words(section, key::PUBLISH_PORT) {
         match parse(&word) {
             Ok(ports) => wanted.ports.extend(ports),
-            Err(message) => problems.push(Diagnostic::error(&word.at, Code::Port.problem(message))),
+            Err(fault) => problems.push(Diagnostic::error(&word.at, Code::Port.of(fault))),
         }
     }
     let mut reader = Reader::new(settings, section, problems);
     wanted.forward = reader.text(key::PUBLISH_MODE).is_some_and(|mode| mode.value == "nft");
     for port in &wanted.ports {
-        if let Err(message) = forwardable(port, wanted.forward, named) {
-            reader.error(&port.at, Code::Port.problem(message));
+        if let Err(fault) = forwardable(port, wanted.forward, named) {
+            reader.error(&port.at, Code::Port.of(fault));
         }
     }
     let demand = reader.flag(key::START_ON_DEMAND).filter(|demand| demand.value);
@@ -33,34 +33,41 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
     if let Some(at) = demand.map(|written| written.at)
         && !wanted.ports.iter().any(|port| !wanted.forwards(port))
     {
-        let message = "StartOnDemand= needs a TCP port in PublishPort=, and no PublishMode=nft: nothing else notices a connection";
-        reader.error(&at, Code::Port.problem(message));
+        let problem = Code::Port.problem(
+            "StartOnDemand= needs a TCP port that is published by proxy, which notices a connection",
+            "write such a port in PublishPort=, and remove PublishMode=nft",
+        );
+        reader.error(&at, problem);
     }
     if wanted.on_demand {
         // systemd-socket-proxyd(8) counts in seconds.
-        wanted.idle = reader.time(key::STOP_WHEN_IDLE, "a time; write 5min or 30s", |time| time >= 1000);
+        wanted.idle =
+            reader.time(key::STOP_WHEN_IDLE, ("a time of at least a second", "5min or 30s"), |time| time >= 1000);
     } else {
-        let message = "StopWhenIdle= needs StartOnDemand=yes; write it, too";
-        reader.reject(key::STOP_WHEN_IDLE, Code::Combination.problem(message));
+        let problem =
+            Code::Combination.problem("StopWhenIdle= needs StartOnDemand=yes", "write StartOnDemand=yes, too");
+        reader.reject(key::STOP_WHEN_IDLE, problem);
     }
     wanted
 }
 
-fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), String> {
+fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), Fault> {
     let wanted = Wanted { forward, ..Wanted::default() };
     if !wanted.forwards(port) {
         return Ok(());
     }
     if !named && port.address.is_some_and(|address| address.is_ipv6()) {
-        return Err(
-            "UDP and PublishMode=nft are forwarded by the kernel for IPv4 only, unless Network= names a network with \
-             IPv6=yes; publish TCP by proxy here"
-                .to_owned(),
-        );
+        return Err(Fault::new(
+            "the kernel forwards UDP and PublishMode=nft for IPv4 only, unless Network= names a network with IPv6=yes",
+            "publish TCP without PublishMode=nft here",
+        ));
     }
     if port.target.is_none() {
         let host = port.host;
-        return Err(format!("UDP and PublishMode=nft need the container's port, too; write {host}:{host}"));
+        return Err(Fault::new(
+            "UDP and PublishMode=nft need the port of the container, too",
+            format!("write {host}:{host}"),
+        ));
     }
     Ok(())
 }
@@ -71,16 +78,19 @@ pub fn on_host(section: &str, wanted: &Wanted, settings: &Settings, problems: &m
         if port.is_its_own() {
             continue;
         }
-        let message = format!(
-            "PublishPort={port} has no effect here: in the host's network, an application binds its own port itself; write \
-             Network=private to publish it"
+        let problem = Code::NoEffect.problem(
+            format!(
+                "PublishPort={port} has no effect here: in the host's network, an application binds its own port itself"
+            ),
+            "write Network=private to publish it",
         );
-        problems.push(Diagnostic::warning(&port.at, Code::NoEffect.problem(message)));
+        problems.push(Diagnostic::warning(&port.at, problem));
     }
     let mut reader = Reader::new(settings, section, problems);
     for key in [key::START_ON_DEMAND, key::PUBLISH_MODE] {
-        let message = format!("{key}= needs a network of its own; write Network=private, or Network=uplink");
-        reader.reject(key, Code::Combination.problem(message));
+        let problem = Code::Combination
+            .problem(format!("{key}= needs a network of its own"), "write Network=private, or Network=uplink");
+        reader.reject(key, problem);
     }
     wanted.ports.iter().filter(|port| port.is_its_own()).cloned().collect()
 }
@@ -106,8 +116,11 @@ pub fn of_pod(settings: &Settings, names: &Names, networks: &Networks, problems:
             Written::Private | Written::None => {}
             Written::Named(attachment) => out.attachments.push(attachment),
             _ => {
-                let message = "this value of Network= is for containers; a pod's is private, uplink, bridge, host or NAME.network";
-                problems.push(Diagnostic::error(&network.at, Code::Choice.problem(message)));
+                let problem = Code::Choice.problem(
+                    "this value of Network= is for containers only",
+                    "write private, uplink, bridge, host or NAME.network",
+                );
+                problems.push(Diagnostic::error(&network.at, problem));
             }
         }
     }

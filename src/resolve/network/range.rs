@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! The addresses and the names of the links between pods and the host. Pure.
 
+use crate::diag::Fault;
 use std::collections::BTreeMap;
 
 use crate::model::Subnet;
@@ -50,14 +51,17 @@ impl Default for Range {
 ///
 /// # Errors
 /// When it is no range of IPv4 addresses, or not one of a sensible size.
-pub fn range(key: &str, value: &str) -> Result<Range, String> {
-    let wrong = || format!("{key}={value} is no range of IPv4 addresses; write one such as 10.213.0.0/16");
+pub fn range(key: &str, value: &str) -> Result<Range, Fault> {
+    let wrong =
+        || Fault::new(format!("{key}={value} is not a range of IPv4 addresses"), "write a range such as 10.213.0.0/16");
     let (address, length) = value.split_once('/').ok_or_else(wrong)?;
     let address: std::net::Ipv4Addr = address.parse().map_err(|_| wrong())?;
     let length: u32 = length.parse().ok().filter(|l| (8..=28).contains(l)).ok_or_else(wrong)?;
     let first = u32::from(address);
     if first & (u32::MAX >> length) != 0 {
-        return Err(format!("{key}={value}: the address is not the first one of the range"));
+        let cause = format!("{key}={value}: the address is not the first address of the range");
+        let first = std::net::Ipv4Addr::from(first & !(u32::MAX >> length));
+        return Err(Fault::new(cause, format!("write {first}/{length}")));
     }
     Ok(Range { first, links: 1 << (30 - length) })
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 //! Ranges of addresses of networks, and how they are given out. Pure.
 
+use crate::diag::Fault;
 use crate::model::Subnet;
 use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
@@ -31,14 +32,16 @@ fn rest(first: IpAddr, length: u8) -> u128 {
 ///
 /// # Errors
 /// It is no range of addresses, or its address is not the first one.
-fn range(text: &str) -> Result<(IpAddr, u8, u128), String> {
-    let wrong = || format!("{text:?} is no range of addresses; write ADDRESS/LENGTH, such as 10.5.0.0/24");
+fn range(text: &str) -> Result<(IpAddr, u8, u128), Fault> {
+    let wrong =
+        || Fault::new(format!("{text:?} is not a range of addresses"), "write ADDRESS/LENGTH, such as 10.5.0.0/24");
     let (address, length) = text.split_once('/').ok_or_else(wrong)?;
     let address: IpAddr = address.parse().map_err(|_| wrong())?;
     let length: u8 = length.parse().ok().filter(|length| *length <= bits(address)).ok_or_else(wrong)?;
     let rest = rest(address, length);
     if number(address) & rest != 0 {
-        return Err(format!("{text:?}: the address is not the first one of the range"));
+        let cause = format!("{text:?}: the address is not the first address of the range");
+        return Err(Fault::new(cause, "write the first address"));
     }
     Ok((address, length, rest))
 }
@@ -48,11 +51,12 @@ impl Subnet {
     ///
     /// # Errors
     /// It is no range of addresses that a network can have.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    pub fn parse(text: &str) -> Result<Self, Fault> {
         let (first, length, rest) = range(text)?;
         let (least, most) = if first.is_ipv4() { (8, 29) } else { (16, 112) };
         if !(least..=most).contains(&length) {
-            return Err(format!("{text:?}: the length of a subnet is from {least} to {most} here"));
+            let cause = format!("{text:?} is too large or too small for a subnet");
+            return Err(Fault::new(cause, format!("write a length from {least} to {most}")));
         }
         let start = number(first);
         // Neither the first address, which is the network's own, nor the last one of IPv4, which is for broadcasts.
@@ -112,11 +116,12 @@ impl Subnet {
     ///
     /// # Errors
     /// It is no range of addresses.
-    pub fn limit(&mut self, text: &str) -> Result<bool, String> {
+    pub fn limit(&mut self, text: &str) -> Result<bool, Fault> {
         let (first, last) = match text.split_once('-') {
             Some((first, last)) => {
                 let read = |text: &str| {
-                    text.parse::<IpAddr>().map_err(|_| format!("{text:?} is no address; write FIRST-LAST"))
+                    text.parse::<IpAddr>()
+                        .map_err(|_| Fault::new(format!("{text:?} is not an address"), "write FIRST-LAST"))
                 };
                 (read(first)?, number(read(last)?))
             }

@@ -10,13 +10,15 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::mount::{MsFlags, mount};
 use nix::sched::{CloneFlags, unshare};
 
-use super::links::{self, additional, layers};
-use super::{mountpoints, ranges, stack};
+use super::layers::links::{self, additional, layers};
+use super::layers::mountpoints;
+use super::layers::stack;
 use crate::image::{Store, application_root};
 use crate::model::{Container, Facts, Model, Stack};
 use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
 use crate::plan;
 use crate::rootdir::tree::Tree;
+use crate::runtime::prepare::ranges;
 
 /// The root directory of a container, with a lock that prevents changes while it is used.
 #[derive(Debug)]

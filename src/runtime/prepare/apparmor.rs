@@ -7,7 +7,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-use crate::diag::{Code, Diagnostic, Spanned};
+use crate::diag::{Code, Diagnostic, Fault, Spanned};
 
 /// The kernel's list of profiles (kernel documentation, admin-guide/LSM/apparmor).
 const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
@@ -18,11 +18,14 @@ const PROFILES: &str = "/sys/kernel/security/apparmor/profiles";
 /// The kernel has no `AppArmor`, or the profile is not loaded.
 pub fn check(profile: &Spanned<String>) -> Result<()> {
     match problem(profile) {
-        Err(message) => bail!("{}", Diagnostic::error(&profile.at, Code::Confinement.problem(message))),
+        Err(fault) => bail!("{}", Diagnostic::error(&profile.at, Code::Confinement.of(fault))),
         Ok(true) => Ok(()),
         Ok(false) => {
-            let message = format!("the AppArmor profile {} is loaded, but denies nothing", profile.value);
-            eprintln!("<4>{}", Diagnostic::warning(&profile.at, Code::Confinement.problem(message)));
+            let problem = Code::Confinement.problem(
+                format!("the AppArmor profile {} is loaded, but does not deny anything", profile.value),
+                "enforce it with aa-enforce(8)",
+            );
+            eprintln!("<4>{}", Diagnostic::warning(&profile.at, problem));
             Ok(())
         }
     }
@@ -32,12 +35,13 @@ pub fn check(profile: &Spanned<String>) -> Result<()> {
 ///
 /// # Errors
 /// As for [`check`], but the message has no location.
-pub fn problem(profile: &Spanned<String>) -> Result<bool, String> {
+pub fn problem(profile: &Spanned<String>) -> Result<bool, Fault> {
     let name = &profile.value;
-    let without = "write AppArmor=unconfined to go without";
+    let without = "write AppArmor=unconfined for no profile";
     let Ok(profiles) = fs::read_to_string(PROFILES) else {
-        return Err(format!(
-            "the AppArmor profile {name} needs a kernel with AppArmor, and this one runs without; {without}"
+        return Err(Fault::new(
+            format!("the AppArmor profile {name} needs a kernel with AppArmor, which this kernel has not enabled"),
+            without,
         ));
     };
     match mode(&profiles, name) {
@@ -48,7 +52,7 @@ pub fn problem(profile: &Spanned<String>) -> Result<bool, String> {
             } else {
                 format!("put it into {} and load it with apparmor_parser", file.display())
             };
-            Err(format!("the AppArmor profile {name} is not loaded; {how}, or {without}"))
+            Err(Fault::new(format!("the AppArmor profile {name} is not loaded"), format!("{how}, or {without}")))
         }
         Some(mode) => Ok(!["complain", "unconfined"].contains(&mode)),
     }

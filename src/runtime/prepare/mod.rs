@@ -5,16 +5,11 @@
 
 pub mod apart;
 pub mod apparmor;
-pub mod base;
 pub mod environment;
-pub mod links;
-pub mod mountpoints;
+pub mod layers;
 pub mod planned;
 pub mod ranges;
 pub mod refused;
-pub mod roots;
-pub mod stack;
-pub mod targets;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -26,6 +21,9 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Error, Result, bail};
 
+use self::layers::links::{additional, layers, remove};
+use self::layers::{links, mountpoints, roots, stack, targets};
+use super::volumes::snapshots;
 use crate::announce::{self, About, Event};
 use crate::config::keys::FileType;
 use crate::config::values::Device;
@@ -36,11 +34,10 @@ use crate::output::layer::write_layer;
 use crate::output::tree::{Node, Place, Tree as OutputTree};
 use crate::paths::{STATE, container_runtime, container_state, machine_root};
 use crate::plan::{self, needs_resolver};
-use crate::resolve::userns;
+use crate::resolve::container::userns;
 use crate::rootdir::tree::Tree;
 use crate::runtime::failure::Refused;
-use crate::runtime::prepare::links::{additional, layers, remove};
-use crate::runtime::{ended, failure, limits, names, snapshots, systemd, volumes};
+use crate::runtime::{ended, failure, limits, names, systemd, volumes};
 use crate::started;
 
 /// The directories of `.nspawn` files in systemd-nspawn's order of search (systemd.nspawn(5)). This

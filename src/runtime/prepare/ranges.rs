@@ -14,7 +14,7 @@ use nix::sys::statfs::{OVERLAYFS_SUPER_MAGIC, statfs};
 use walkdir::WalkDir;
 
 use crate::paths::{STATE, app_part, container_state};
-use crate::resolve::userns::{SIZE, range_of};
+use crate::resolve::container::userns::{SIZE, range_of};
 
 /// The first ID of the range of each container that has one, from the owners of the upper
 /// directories below `root`.

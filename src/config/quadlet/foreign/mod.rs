@@ -8,10 +8,10 @@ use std::sync::Arc;
 use super::expand::{Context, named};
 use super::podman;
 use super::variables;
-use crate::config::keys::{FileType, Kind, Status, is_of_service, key, keys};
-use crate::config::settings::{application, parse_bool};
+use crate::config::keys::{FileType, Kind, Status, application, is_of_service, key, keys};
 use crate::config::sources::{SourceFile, Sources};
-use crate::diag::{Code, Diagnostic, Location};
+use crate::config::values::parse_bool;
+use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::ini::{Entry, split_words};
 
 /// The label that means the same as `AutoUpdate=` (podman-auto-update(1)).
@@ -25,19 +25,22 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
             entry.value = value;
         }
         if let Some(value) = with_escapes(file_type, entry) {
-            let message = format!("{}=: a backslash stands for itself in it; write \\\\ for a backslash", entry.key);
-            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
+            let problem = Code::Differs.problem(
+                format!("{}=: a backslash in the value counts as an ordinary character", entry.key),
+                "write \\\\ for a backslash",
+            );
+            problems.push(Diagnostic::warning(&entry.at, problem));
             entry.value = value;
         }
         if key::VOLATILE_TMP == entry.key && parse_bool(&entry.value) == Some(true) {
             (entry.key, entry.value) = (key::TMPFS.to_string(), "/tmp".to_owned());
         }
         if is_of_service(file_type, &entry.key) && &*entry.section == own && file_type != FileType::Defaults {
-            let message = format!(
-                "{}= belongs into [Service], and is read as if it stood there; move it to that section",
-                entry.key
+            let problem = Code::Differs.problem(
+                format!("{}= belongs in [Service], and is read as if it stood there", entry.key),
+                "move it to [Service]",
             );
-            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
+            problems.push(Diagnostic::warning(&entry.at, problem));
             entry.section = Arc::from("Service");
         }
     }
@@ -53,9 +56,11 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
     entries.retain(|entry| {
         let is_swap = file_type == FileType::Container && entry.key == podman::SWAP && &*entry.section == own;
         if is_swap {
-            let message =
-                "MemorySwap= is not a key: it is read as PodmanArgs=--memory-swap; write MemorySwapMax= in [Service]";
-            problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
+            let problem = Code::Differs.problem(
+                "MemorySwap= is not a key: it is read as PodmanArgs=--memory-swap",
+                "write MemorySwapMax= in [Service]",
+            );
+            problems.push(Diagnostic::warning(&entry.at, problem));
         }
         !is_swap
     });
@@ -66,12 +71,11 @@ fn comment(entry: &Entry) -> Option<Diagnostic> {
     let is_text = ["Environment", "Exec", "Syslog"].iter().any(|beginning| entry.key.starts_with(beginning));
     let (value, _) = entry.value.split_once(" #").filter(|_| &*entry.section == "Service" && !is_text)?;
     let key = &entry.key;
-    let message = format!(
-        "{key}={} is a value with a comment, which systemd takes for a part of it; write {key}={} and the comment on a line of its own",
-        entry.value,
-        value.trim_end()
+    let problem = Code::NoEffect.problem(
+        format!("{key}={} has a comment behind its value, which systemd counts as a part of the value", entry.value),
+        format!("write {key}={} and the comment on a line of its own", value.trim_end()),
     );
-    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
+    Some(Diagnostic::warning(&entry.at, problem))
 }
 
 /// What is to be said about a command of `[Service]` that runs podman, which has no container, image or network of these files.
@@ -86,9 +90,9 @@ fn of_podman(entry: &Entry) -> Option<Diagnostic> {
         "pull" | "image" => "remove it: images are pulled before the start, and old ones are removed by themselves",
         _ => "remove it",
     };
-    let message =
-        format!("{}={program} {verb}: {program} does not know what these files describe; {instead}", entry.key);
-    Some(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)))
+    let problem = Code::NoEffect
+        .problem(format!("{}={program} {verb}: {program} does not know what these files describe", entry.key), instead);
+    Some(Diagnostic::warning(&entry.at, problem))
 }
 
 /// Whether an assignment is of the file's own section, or of that of one of its applications.
@@ -180,15 +184,19 @@ pub fn expand(
         if let (Some(variable), Some(path), false) =
             (&expanded.unset, missing.first(), words || FOR_APPLICATION.contains(&entry.key.as_str()))
         {
-            let message = format!(
-                "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the start fails; \
-                 write that file, and run systemctl daemon-reload",
-                entry.key
+            let problem = Code::Awaited.problem(
+                format!(
+                    "{}=: the variable {variable} is not known, and the file {path}, which may set it, is missing: the \
+                     start fails",
+                    entry.key
+                ),
+                "write that file, and run systemctl daemon-reload",
             );
-            awaited.push(Diagnostic::warning(&entry.at, Code::Awaited.problem(message)));
+            awaited.push(Diagnostic::warning(&entry.at, problem));
             return false;
         }
-        let warn = |remark| Diagnostic::warning(&entry.at, Code::Differs.problem(format!("{}=: {remark}", entry.key)));
+        let warn =
+            |remark: Fault| Diagnostic::warning(&entry.at, Code::Differs.of(remark).of(&format!("{}=", entry.key)));
         problems.extend(expanded.remarks.into_iter().map(warn));
         entry.value = expanded.value;
         true
@@ -215,33 +223,35 @@ pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Opti
     }
     let yes = parse_bool(value) == Some(true);
     let known = keys(file_type).iter().find(|known| known.name == *key)?;
-    if let Status::Without(why) = known.status {
-        return Some(without(at, key, value, why));
+    if let Status::Without(why, remedy) = known.status {
+        return Some(without(at, key, value, (why, remedy)));
     }
-    let why = match (known.name, value.as_str()) {
+    let (why, remedy) = match (known.name, value.as_str()) {
         (key::ENVIRONMENT_HOST | key::HTTP_PROXY, _) if yes => {
-            "nothing of the host's environment is passed on; write Environment= for what is needed"
+            ("nothing of the host's environment is passed on", "write Environment= for what is needed")
         }
-        (key::CGROUPS_MODE, "disabled") => "the container always has a control group; remove the key",
-        (key::LOG_DRIVER, "none") => "the output goes to the journal; write StandardOutput=null in [App] to drop it",
+        (key::CGROUPS_MODE, "disabled") => ("the container always has a control group", "remove the key"),
+        (key::LOG_DRIVER, "none") => {
+            ("the output goes to the journal", "write StandardOutput=null in [App] to drop it")
+        }
         (key::LOG_DRIVER, "k8s-file" | "json-file") => {
-            "the output goes to the journal; read it with sdme-gen logs, and remove the key"
+            ("the output goes to the journal", "read it with sdme-gen logs, and remove the key")
         }
         (key::HEALTH_LOG_DESTINATION, value) if !["local", "events_logger"].contains(&value) => {
-            "results of health checks go to the journal; remove the key"
+            ("results of health checks go to the journal", "remove the key")
         }
         (key::SECURITY_LABEL_TYPE, value) if value != "spc_t" => {
-            "the container gets no SELinux label; write AppArmor= or Strict=yes to confine it"
+            ("the container gets no SELinux label", "write AppArmor= or Strict=yes to confine it")
         }
         (key::EXIT_POLICY, "stop") => {
-            "a pod stays when its last member stops, so that its ports stay open; stop the pod itself"
+            ("a pod stays when its last member stops, so that its ports stay open", "stop the pod itself")
         }
         _ => return None,
     };
-    Some(without(at, key, value, why))
+    Some(without(at, key, value, (why, remedy)))
 }
 
-fn without(at: &Location, key: &str, value: &str, why: &str) -> Diagnostic {
+fn without(at: &Location, key: &str, value: &str, (why, remedy): (&str, &str)) -> Diagnostic {
     let value = if value.contains(char::is_whitespace) { "" } else { value };
-    Diagnostic::warning(at, Code::NoEffect.problem(format!("{key}={value} has no effect here: {why}")))
+    Diagnostic::warning(at, Code::NoEffect.problem(format!("{key}={value} has no effect here: {why}"), remedy))
 }

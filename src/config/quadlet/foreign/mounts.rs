@@ -42,22 +42,25 @@ fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>
     let is_below =
         |path: &str, top: &str| path == top || path.strip_prefix(top).is_some_and(|rest| rest.starts_with('/'));
     if source == target && ["/proc", "/sys"].iter().any(|top| is_below(&target, top)) {
-        let message = format!(
-            "Volume={} has no effect here: the application has {target} already, as far as it is allowed to see it; remove it",
-            entry.value
+        let problem = Code::NoEffect.problem(
+            format!(
+                "Volume={} has no effect here: the application already has the part of {target} that it may see",
+                entry.value
+            ),
+            "remove it",
         );
-        problems.push(Diagnostic::warning(&entry.at, Code::NoEffect.problem(message)));
+        problems.push(Diagnostic::warning(&entry.at, problem));
         return false;
     }
     let is_node = |path: &str| path.starts_with("/dev/") && !NO_DEVICES.iter().any(|top| is_below(path, top));
     if file_type == FileType::Container && is_node(&source) && is_node(&target) {
         let access = if options.split(',').any(|option| option == "ro") { ":r" } else { "" };
         let value = format!("{source}:{target}{access}");
-        let message = format!(
-            "Volume={}: device nodes are not mounted; it is read as AddDevice={value}, write that",
-            entry.value
+        let problem = Code::Differs.problem(
+            format!("Volume={}: device nodes are not mounted, so this is read as AddDevice={value}", entry.value),
+            format!("write AddDevice={value}"),
         );
-        problems.push(Diagnostic::warning(&entry.at, Code::Differs.problem(message)));
+        problems.push(Diagnostic::warning(&entry.at, problem));
         (entry.key, entry.value) = ("AddDevice".to_owned(), value);
     }
     true

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::config::keys::{FileType, KeyName, Kind, key, keys};
 use crate::config::values::systemd_size;
-use crate::diag::{Code, Diagnostic, Location, suggestion};
+use crate::diag::{Code, Diagnostic, Location, did_you_mean};
 use crate::ini::{Entry, split_words};
 use crate::unit::config_word;
 use options::{Act, Opt, options};
@@ -109,14 +109,14 @@ impl<'a> Reader<'a> {
             return;
         }
         let Some(letters) = word.strip_prefix('-').filter(|letters| !letters.is_empty()) else {
-            self.error(Code::UnknownKey, &format!("{word:?} is not an option; write options that begin with --"));
+            self.error(Code::UnknownKey, &format!("{word:?} is not an option"), "write options that begin with --");
             return;
         };
         // Short options can share a dash; a value follows at once or as the next word.
         let mut rest = letters.chars();
         while let Some(letter) = rest.next() {
             let Some(option) = self.known.iter().find(|(_, short, ..)| *short == letter) else {
-                self.error(Code::UnknownKey, &format!("podman has no option -{letter}; remove it"));
+                self.error(Code::UnknownKey, &format!("podman has no option -{letter}"), "remove it");
                 return;
             };
             let value = rest.as_str().strip_prefix('=').unwrap_or(rest.as_str());
@@ -134,7 +134,13 @@ impl<'a> Reader<'a> {
             (None, false) => "true",
             (None, true) => match self.words.pop_front() {
                 Some(value) => value,
-                None => return self.error(Code::Value, &format!("--{name} has no value; write --{name}=VALUE")),
+                None => {
+                    return self.error(
+                        Code::Value,
+                        &format!("--{name} has no value"),
+                        &format!("write --{name}=VALUE"),
+                    );
+                }
             },
         };
         match *act {
@@ -144,7 +150,9 @@ impl<'a> Reader<'a> {
             Act::Met => {}
             Act::MetIf(values, _) if values.contains(&value) => {}
             Act::MetIf(_, why) | Act::Without(why) => self.without(name, why),
-            Act::Refused(why) => self.error(Code::UnsupportedKey, &format!("--{name} cannot be used: {why}")),
+            Act::Refused((why, remedy)) => {
+                self.error(Code::UnsupportedKey, &format!("--{name} cannot be used: {why}"), remedy);
+            }
             Act::Special => self.special(name, value),
         }
     }
@@ -155,19 +163,17 @@ impl<'a> Reader<'a> {
             self.words.pop_front();
         }
         let near = |known: &&str| strsim::damerau_levenshtein(name, known) <= MISSPELT;
-        let near = suggestion(name, self.known.iter().map(|(known, ..)| *known).filter(|known| near(known)));
-        if near.is_empty() {
-            self.without(name, "the option is unknown; remove it, or write the key that it stands for");
-        } else {
-            self.error(Code::UnknownKey, &format!("podman has no option --{name}{near}"));
+        match did_you_mean(name, self.known.iter().map(|(known, ..)| *known).filter(|known| near(known))) {
+            None => self.without(name, ("the option is unknown", "remove it, or write the key that it stands for")),
+            Some(near) => self.error(Code::UnknownKey, &format!("podman has no option --{name}"), &near),
         }
     }
 
     /// Writes a key of the file's own section.
     fn key(&mut self, option: &str, key: &'static str, value: &str) {
         let Some(found) = keys(self.file_type).iter().find(|known| known.name == key) else {
-            let why = format!("the setting is that of a container; write {key}= in the .container files");
-            return self.without(option, &why);
+            let remedy = format!("write {key}= in the .container files");
+            return self.without(option, ("the setting is that of a container", &remedy));
         };
         let value = if found.kind == Kind::Words { config_word(value) } else { value.to_owned() };
         self.set(self.file_type.section(), key, &value);
@@ -180,15 +186,15 @@ impl<'a> Reader<'a> {
         self.out.push(entry);
     }
 
-    fn without(&mut self, option: &str, why: &str) {
-        self.warn(Code::NoEffect, &format!("--{option} has no effect here: {why}"));
+    fn without(&mut self, option: &str, (why, remedy): (&str, &str)) {
+        self.warn(Code::NoEffect, &format!("--{option} has no effect here: {why}"), remedy);
     }
 
-    fn warn(&mut self, code: Code, message: &str) {
-        self.problems.push(Diagnostic::warning(self.at, code.problem(format!("{KEY}=: {message}"))));
+    fn warn(&mut self, code: Code, cause: &str, remedy: &str) {
+        self.problems.push(Diagnostic::warning(self.at, code.problem(format!("{KEY}=: {cause}"), remedy)));
     }
 
-    fn error(&mut self, code: Code, message: &str) {
-        self.problems.push(Diagnostic::error(self.at, code.problem(format!("{KEY}=: {message}"))));
+    fn error(&mut self, code: Code, cause: &str, remedy: &str) {
+        self.problems.push(Diagnostic::error(self.at, code.problem(format!("{KEY}=: {cause}"), remedy)));
     }
 }

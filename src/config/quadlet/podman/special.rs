@@ -46,7 +46,11 @@ impl Reader<'_> {
             "cpus" => match value.parse::<f64>() {
                 Ok(0.0) => {}
                 Ok(cpus) if cpus > 0.0 => self.set("Service", "CPUQuota", &percent(cpus)),
-                _ => self.error(Code::Quantity, &format!("--cpus={value} is not a number of processors; write 1.5")),
+                _ => self.error(
+                    Code::Quantity,
+                    &format!("--cpus={value} is not a number of processors"),
+                    "write a number such as 1.5",
+                ),
             },
             "cpu-period" => self.limits.period = value.parse().ok().filter(|time| *time > 0.0),
             "cpu-quota" => self.limits.quota = value.parse().ok().filter(|time| *time > 0.0),
@@ -55,7 +59,7 @@ impl Reader<'_> {
             "device-write-bps" => self.device(option, value, "IOWriteBandwidthMax"),
             "device-write-iops" => self.device(option, value, "IOWriteIOPSMax"),
             "env" if value.contains('=') => self.key(option, "Environment", value),
-            "env" => self.without(option, "the host's environment is not passed on; write Environment=NAME=VALUE"),
+            "env" => self.without(option, ("the host's environment is not passed on", "write Environment=NAME=VALUE")),
             "gpus" => self.key(option, "AddDevice", &format!("nvidia.com/gpu={value}")),
             "memory" => {
                 self.limits.memory = values::size("Memory", value).ok();
@@ -85,7 +89,8 @@ impl Reader<'_> {
                 self.warn(
                     Code::Differs,
                     "--privileged differs from Podman: the applications get all capabilities, but no device of the host, and \
-                     the system call filter stays; write AddDevice= and SystemCallFilter= for what they need",
+                     the system call filter stays",
+                    "write AddDevice= and SystemCallFilter= for what they need",
                 );
             }
             "restart" => match value.split(':').next().unwrap_or_default() {
@@ -95,7 +100,8 @@ impl Reader<'_> {
                 other => {
                     self.error(
                         Code::Choice,
-                        &format!("--restart={other} is not a policy; write Restart= in [Service]"),
+                        &format!("--restart={other} is not a restart policy"),
+                        "write Restart= in [Service]",
                     );
                 }
             },
@@ -106,7 +112,7 @@ impl Reader<'_> {
             },
             "security-opt" => self.security(option, value),
             "umask" => self.set("App", "UMask", value),
-            _ => self.without(option, "it has no counterpart; remove the option"),
+            _ => self.without(option, ("it has no counterpart", "remove the option")),
         }
     }
 
@@ -123,14 +129,18 @@ impl Reader<'_> {
         let total = values::size("--memory-swap", &swap);
         match (swap.as_str(), total, self.limits.memory) {
             ("-1", ..) => self.set("Service", "MemorySwapMax", "infinity"),
-            (_, Err(problem), _) => self.error(problem.code, &problem.to_string()),
+            (_, Err(problem), _) => self.error(problem.code, &problem.fault.cause, &problem.fault.remedy),
             (_, Ok(total), Some(memory)) if total >= memory => {
                 self.set("Service", "MemorySwapMax", &(total - memory).to_string());
             }
             (_, Ok(_), Some(_)) => {
-                self.error(Code::Quantity, "--memory-swap is less than the memory; write at least as much");
+                self.error(
+                    Code::Quantity,
+                    "--memory-swap is less than the memory",
+                    "write at least as much as Memory=",
+                );
             }
-            (_, Ok(_), None) => self.error(Code::Combination, "--memory-swap needs --memory; write Memory=, too"),
+            (_, Ok(_), None) => self.error(Code::Combination, "--memory-swap needs --memory", "write Memory=, too"),
         }
     }
 
@@ -152,7 +162,8 @@ impl Reader<'_> {
             }
             _ => self.error(
                 Code::Value,
-                &format!("--{option}={value} is not a number from {low} to {high}; write {setting}= in [Service]"),
+                &format!("--{option}={value} is not a number from {low} to {high}"),
+                &format!("write {setting}= in [Service]"),
             ),
         }
     }
@@ -162,8 +173,11 @@ impl Reader<'_> {
             Some((device, rate)) if device.starts_with('/') && !device.contains(char::is_whitespace) => {
                 self.set("Service", setting, &format!("{device} {}", values::systemd_size(rate)));
             }
-            _ => self
-                .error(Code::Value, &format!("--{option}={value} is not DEVICE:RATE; write {setting}= in [Service]")),
+            _ => self.error(
+                Code::Value,
+                &format!("--{option}={value} is not DEVICE:RATE"),
+                &format!("write {setting}= in [Service]"),
+            ),
         }
     }
 
@@ -174,7 +188,7 @@ impl Reader<'_> {
             Some(("device", device)) => self.key("opt", "Device", device),
             Some(("o", options)) => self.key("opt", "Options", options),
             _ if value == "nocopy" => self.key("opt", "Copy", "no"),
-            _ => self.without("opt", "volumes are directories; write Device=, Type= and Options= for a mount"),
+            _ => self.without("opt", ("volumes are directories", "write Device=, Type= and Options= for a mount")),
         }
     }
 
@@ -192,10 +206,12 @@ impl Reader<'_> {
                 ("type", label) => self.key(option, "SecurityLabelType", label),
                 ("level", label) => self.key(option, "SecurityLabelLevel", label),
                 ("filetype", label) => self.key(option, "SecurityLabelFileType", label),
-                _ => self.without(option, "the container gets no SELinux label; remove the option"),
+                _ => self.without(option, ("the container gets no SELinux label", "remove the option")),
             },
-            ("proc-opts", _) => self.without(option, "/proc has the options of systemd; write ProtectProc= in [App]"),
-            (other, _) => self.error(Code::UnknownKey, &format!("podman has no --security-opt={other}; remove it")),
+            ("proc-opts", _) => {
+                self.without(option, ("/proc has the options of systemd", "write ProtectProc= in [App]"));
+            }
+            (other, _) => self.error(Code::UnknownKey, &format!("podman has no --security-opt={other}"), "remove it"),
         }
     }
 }

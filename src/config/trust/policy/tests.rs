@@ -54,7 +54,10 @@ fn files_that_are_refused() {
     let text = file.policy.unwrap_err().to_string();
     assert!(text.starts_with("/p:2: invalid signature policy: "), "{text}");
     let text = PolicyFile::read(&Arc::from("/p"), Ok(br#"{"defaults": 1}"#)).policy.unwrap_err().problem.to_string();
-    assert_eq!(text, r#"invalid signature policy: unknown key "defaults"; did you mean default?"#);
+    assert_eq!(
+        text,
+        r#"invalid signature policy: unknown key "defaults" (did you mean "default"?); correct it as containers-policy.json(5) describes"#
+    );
 }
 
 #[test]

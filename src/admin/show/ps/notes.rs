@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: MIT
+//! The notes of `sdme-gen ps` below its table: the cause and the remedy if a container is not in
+//! the state of the configuration.
+
+use crate::admin::show::ps::{Host, Listed};
+use crate::cause;
+use crate::config::keys::FileType;
+use crate::model::{Container, Image, Pod};
+
+/// The note about a new or refused version of the container's images.
+pub(crate) fn of_update(listed: &Listed) -> Option<String> {
+    let name = &listed.name;
+    Some(match listed.update.as_deref()? {
+        "rolled back" => "it was rolled back; sdme-gen update waits for another version of its image".to_owned(),
+        "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
+        word => format!("a new version of its image is {word}; run sdme-gen update {name}"),
+    })
+}
+
+impl Host {
+    /// Whether the service manager reports a unit as failed.
+    pub(crate) fn has_failed(&self, unit: &str) -> bool {
+        self.units.get(unit).is_some_and(super::units::Unit::has_failed)
+    }
+
+    /// The note about a container, if it has a problem.
+    pub(crate) fn note(&self, listed: &Listed, container: Option<&Container>) -> Option<String> {
+        let name = &listed.name;
+        let unit = Container::unit(name);
+        let rejection = || self.model.rejection(FileType::Container, name).map(ToString::to_string).unwrap_or_default();
+        let pods = self.pods(name, container);
+        let failed_image = || {
+            let mut images = container.into_iter().flat_map(|container| self.images_of(container));
+            images.find(|image| self.has_failed(&Image::service(image)))
+        };
+        let failures = ["no image", "port taken", "no network", "failed", "restarting"];
+        if failures.contains(&listed.state.as_str()) {
+            // A unit that the start needs may have recorded the cause instead of the container.
+            let images = container.into_iter().flat_map(|container| self.images_of(container)).map(Image::service);
+            let needed = images.chain(pods.iter().map(|pod| Pod::service(pod)));
+            let needed = needed.filter(|unit| listed.state != "restarting" && self.has_failed(unit));
+            if let Some(cause) = std::iter::once(unit.clone()).chain(needed).find_map(|unit| cause::of(&unit)) {
+                return Some(cause.text);
+            }
+        }
+        match listed.state.as_str() {
+            "leftover" => {
+                return Some(format!(
+                    "there is no {name}.container; sdme-gen rm {name} removes what the container left"
+                ));
+            }
+            "rejected" => return Some(rejection()),
+            "no image" => {
+                let unit = Image::service(failed_image()?);
+                return Some(format!("its image could not be imported; journalctl -u '{unit}' shows why"));
+            }
+            "port taken" => {
+                let socket = pods.iter().find_map(|pod| self.taken(pod))?;
+                let text = format!("a port could not be opened; systemctl status '{socket}' shows why");
+                return Some(text);
+            }
+            "no network" => {
+                let pod = pods.iter().map(|pod| Pod::service(pod));
+                let mut failed = pod.filter(|unit| self.has_failed(unit));
+                return Some(format!("its network could not be made; systemctl status {} shows why", failed.next()?));
+            }
+            "failed" => return Some(self.end(listed, &unit)),
+            _ => {}
+        }
+        let has = |what: &str| listed.changed.contains(what);
+        if has("removed") {
+            return Some(format!(
+                "there is no {name}.container any more, and the container still runs; systemctl stop {unit} stops it"
+            ));
+        }
+        if has("rejected") {
+            return Some(format!("it runs on its former file, because the present one is rejected: {}", rejection()));
+        }
+        if !listed.changed.is_empty() {
+            let changed: Vec<&str> = listed.changed.iter().map(String::as_str).collect();
+            let changed = changed.join(" and ");
+            return Some(format!("{changed} changed since its start; run sdme-gen restart --changed {name}"));
+        }
+        let outdated = self.outdated.iter().find(|outdated| pods.iter().any(|pod| Pod::service(pod) == outdated.unit));
+        if let Some(outdated) = outdated {
+            let pod = &outdated.name;
+            return Some(match &outdated.problem {
+                Some(problem) => format!("its pod {pod} runs on its former file: {problem}"),
+                None => format!("its pod {pod} changed since its start; run sdme-gen restart --changed {pod}"),
+            });
+        }
+        if listed.state != "running" {
+            return None;
+        }
+        // If the container has joined the network of another one, that container's note covers its
+        // ports. In the host's network, applications open their ports themselves.
+        let known = pods.iter().filter_map(|pod| self.model.pods.get(pod.as_str()));
+        let planned = known.filter(|pod| !pod.host && (!pod.own || pod.name == *name));
+        let missing = planned.flat_map(|pod| pod.wanted.ports.iter().map(move |port| (pod, port))).find(|(_, port)| {
+            let address = port.listen();
+            let open = |open: &String| {
+                let rest = open.strip_prefix(&address).filter(|rest| rest.starts_with([':', '/']));
+                rest.is_some_and(|rest| rest.ends_with(&format!("/{}", port.protocol)))
+            };
+            !listed.published.iter().any(open)
+        });
+        missing.map(|(pod, port)| {
+            format!(
+                "port {}/{} is not open; run systemctl restart {}",
+                port.listen(),
+                port.protocol,
+                Pod::service(&pod.name)
+            )
+        })
+    }
+
+    /// The way in which a failed container has ended.
+    fn end(&self, listed: &Listed, unit: &str) -> String {
+        let name = &listed.name;
+        let ended = self.ended.get(unit).cloned().unwrap_or_default();
+        match (ended.result.as_str(), ended.status, ended.signal) {
+            ("start-limit-hit", ..) => {
+                format!("it was started too often in a short time; systemctl reset-failed {unit} permits another start")
+            }
+            ("timeout", ..) => format!("its start or stop took too long; sdme-gen logs {name} shows its last lines"),
+            (_, Some(status), _) if status != 0 => {
+                format!("it ended with exit status {status}; sdme-gen logs {name} shows its last lines")
+            }
+            (_, _, Some(signal)) => {
+                format!("signal {signal} killed its main process; systemctl status {unit} shows more")
+            }
+            _ => format!("it could not be prepared for its start; systemctl status {unit} shows why"),
+        }
+    }
+}

@@ -1,0 +1,174 @@
+// SPDX-License-Identifier: MIT
+//! The steps before the proxy of a published port starts: finding the port that it leads to, and
+//! waiting until an application listens there.
+
+pub mod listening;
+pub mod taken;
+
+use std::collections::BTreeSet;
+use std::ffi::CString;
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use nix::unistd::execv;
+
+use crate::image::Store;
+use crate::model::{Container, Model, Network};
+
+/// Waits until an application listens on TCP `port` in this network namespace, and then executes
+/// the command `proxy`, which inherits the sockets of this process. The last word of the command is
+/// the address that the proxy connects to. If nothing listens on that address, the address is
+/// replaced by one on which an application listens.
+///
+/// # Errors
+/// Nothing listens within `limit`, or the command cannot be executed. Otherwise this function does
+/// not return.
+pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
+    let address = await_port(port, limit)?;
+    let mut words: Vec<CString> = proxy.iter().map(|word| CString::new(word.as_str())).collect::<Result<_, _>>()?;
+    if let (Some(address), Some(last)) = (address, words.last_mut()) {
+        *last = CString::new(SocketAddr::new(address, port).to_string())?;
+    }
+    // `Command` would reset SIGPIPE to its default action. Services start with SIGPIPE ignored, and
+    // a peer may close its connection at any time.
+    let program = words.first().context("no proxy is named")?;
+    execv(program, &words).with_context(|| format!("cannot run {}", program.to_string_lossy()))?;
+    Ok(())
+}
+
+/// Waits until an application listens on TCP `port` in the network namespace of this process. This
+/// reads the kernel's table, because an attempt to connect would be visible to the application.
+/// Returns an address only if no application listens on 127.0.0.1 or on all addresses.
+///
+/// # Errors
+/// Nothing listens within `limit`.
+fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
+    let deadline = Instant::now() + limit;
+    loop {
+        // The second table is missing if IPv6 is disabled.
+        let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
+        let found: Vec<IpAddr> = tables.iter().flat_map(|table| listening(table, port)).collect();
+        let usual = |address: &IpAddr| address.is_unspecified() || *address == IpAddr::V4(Ipv4Addr::LOCALHOST);
+        if found.iter().any(usual) {
+            return Ok(None);
+        }
+        if let Some(address) = found.first() {
+            return Ok(Some(*address));
+        }
+        if Instant::now() > deadline {
+            bail!("nothing listens on port {port} after {} s", limit.as_secs());
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// The addresses of listening sockets with this port in a table. Listening sockets come first in
+/// the table. Searching for the others takes the kernel milliseconds, so that only one line at a
+/// time is read, until the first line with another state.
+fn listening(table: &str, port: u16) -> Vec<IpAddr> {
+    /// The length of a line (`tcp_ipv4.c` in the kernel).
+    const LINE: usize = 150;
+    let Ok(file) = File::open(table) else { return Vec::new() };
+    let mut lines = BufReader::with_capacity(LINE, file).lines().map_while(Result::ok).skip(1);
+    lines.by_ref().take_while(|line| is_listening(line)).filter_map(|line| listens(&line, port)).collect()
+}
+
+fn is_listening(line: &str) -> bool {
+    line.split_ascii_whitespace().nth(3) == Some("0A")
+}
+
+/// The local address in a line of the table, if the line is a socket in the state LISTEN with this
+/// port (kernel documentation, `proc_net_tcp`: number, local address, remote address, state).
+fn listens(line: &str, port: u16) -> Option<IpAddr> {
+    let local = line.split_ascii_whitespace().nth(1).filter(|_| is_listening(line))?;
+    socket_address(local).filter(|local| local.port() == port).map(|local| local.ip())
+}
+
+/// Parses an address of the kernel's socket tables: `ADDRESS:PORT` in hexadecimal. Each four bytes
+/// of the address are a number in the byte order of this machine.
+pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = if address.len() == 8 {
+        IpAddr::from(word(0)?)
+    } else {
+        let bytes: Vec<u8> = [0, 8, 16, 24].iter().filter_map(|at| word(*at)).flatten().collect();
+        IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
+}
+
+/// Writes `PORT=N` to `file`, where N is the application's port for `PublishPort=PORT` of `pod`.
+///
+/// # Errors
+/// The images expose several ports, or the file cannot be written.
+pub fn exposed_port(pod: &str, port: u16, file: &Path) -> Result<()> {
+    let model = super::model(Path::new("/"));
+    let exposed = exposed(&Store::open(Path::new("/")), &model, pod);
+    let target = choose(port, &exposed)?;
+    fs::write(file, format!("PORT={target}\n")).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The TCP ports that the images of the applications in the network of `pod` expose.
+fn exposed(store: &Store, model: &Model, pod: &str) -> BTreeSet<u16> {
+    let inside = |c: &&Container| match (&c.connection.oci_pod, &c.connection.network) {
+        (Some(joined), _) | (None, Network::Pod(joined)) => joined == pod,
+        _ => false,
+    };
+    let images =
+        model.containers.values().map(Box::as_ref).filter(inside).flat_map(|c| &c.apps).map(|a| a.image.as_str());
+    let records = images.filter_map(|image| store.lookup(image).ok().flatten());
+    let ports = records.flat_map(|found| found.image.exposed_ports).filter_map(|text| {
+        let range = text.strip_suffix("/tcp")?;
+        let (first, last) = range.split_once('-').unwrap_or((range, range));
+        Some(first.parse::<u16>().ok()?..=last.parse::<u16>().ok()?)
+    });
+    ports.flatten().collect()
+}
+
+/// The port itself if it is exposed or if no port is exposed; otherwise the exposed port, if there
+/// is only one.
+fn choose(port: u16, exposed: &BTreeSet<u16>) -> Result<u16> {
+    match exposed.first() {
+        None => Ok(port),
+        Some(_) if exposed.contains(&port) => Ok(port),
+        Some(only) if exposed.len() == 1 => Ok(*only),
+        Some(_) => {
+            let all = exposed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+            bail!("PublishPort={port}: the image exposes the ports {all}; write {port}:PORT")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn sockets_that_listen() {
+        let line =
+            "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0";
+        assert_eq!((listens(line, 80), listens(line, 81)), (Some(IpAddr::from([127, 0, 0, 1])), None));
+        assert_eq!(listens(&line.replace(" 0A ", " 01 "), 80), None);
+        assert_eq!(listens("  sl  local_address rem_address   st", 80), None);
+        let v6 = "   0: 000000FD000000000000000002000000:0050 00000000000000000000000000000000:0000 0A 0";
+        assert_eq!(listens(v6, 80), Some("fd00::2".parse().unwrap()));
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        await_port(own.local_addr().unwrap().port(), Duration::from_secs(5)).unwrap();
+        assert!(await_port(1, Duration::ZERO).is_err());
+    }
+
+    #[test]
+    fn what_a_bare_port_leads_to() {
+        let choose = |port, exposed: &[u16]| super::choose(port, &exposed.iter().copied().collect());
+        assert_eq!(choose(8080, &[]).unwrap(), 8080);
+        assert_eq!(choose(8080, &[80]).unwrap(), 80);
+        assert_eq!(choose(443, &[80, 443]).unwrap(), 443);
+        assert!(choose(8080, &[80, 443]).unwrap_err().to_string().ends_with("the ports 80, 443; write 8080:PORT"));
+    }
+}
