@@ -133,6 +133,7 @@ fn causes_are_where_people_look(host: &Host) {
     }
     pods_say_why(host, &mut wrong);
     new_says_why(host, &mut wrong);
+    connections_do_not_repeat_a_failed_start(host);
     server.kill().unwrap();
     server.wait().unwrap();
     assert!(wrong.is_empty(), "{wrong}");
@@ -194,4 +195,23 @@ fn new_says_why(host: &Host, wrong: &mut String) {
         let output = host.fails(&format!("sdme-gen new -d {arguments}"));
         expect(arguments, &output, said, wrong);
     }
+}
+
+/// A connection that waits for a start is closed when the start fails. It does not start the
+/// container again.
+fn connections_do_not_repeat_a_failed_start(host: &Host) {
+    let container = Container::new(host, "pending");
+    container.configure(&format!(
+        "[Container]\nImage={NGINX}\nNetwork=private\nPublishPort=8096:80\n[Service]\nExecStartPre=sh -c 'sleep 2; exit 1'\n"
+    ));
+    host.ok(&format!(
+        "systemctl start --no-block {}; until ss -ltn | grep -q :8096; do sleep 0.05; done",
+        container.unit
+    ));
+    let curl = host.run("curl -sS -m 60 http://127.0.0.1:8096/");
+    assert!(!curl.success() && !curl.stderr.contains("timed out"), "{curl}");
+    host.wait("! ss -ltn | grep -q :8096", 10);
+    host.ok(&format!("systemctl is-failed {}", container.unit));
+    let starts = host.ok("journalctl -u systemd-nspawn@pending -o cat | grep -c 'Failed to start'");
+    assert_eq!(starts.trim(), "1");
 }

@@ -69,6 +69,12 @@ fn socket(pod: &Pod, port: &Port) -> UnitFile {
         // and connections wait.
         unit.set("Unit", "StopWhenUnneeded", "yes");
     }
+    if pod.wanted.idle.is_none() {
+        // A connection that waits for a start which fails is closed. Otherwise it would start the
+        // container again, and again after each failure. With StopWhenIdle=, a connection can also
+        // wait because the proxy is about to end.
+        unit.set("Socket", "FlushPending", "yes");
+    }
     // This also applies to a socket that has lost `StartOnDemand=` since it was opened.
     unit.set("Socket", "ExecStopPost", format!("rm -rf {STARTED}/%n"));
     unit.set("Socket", "ListenStream", port.listen());
