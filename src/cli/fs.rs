@@ -172,10 +172,11 @@ fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<S
     let row = |image: &&Imported| {
         let record = &image.image;
         let is_current = current.contains(image.dir.as_path());
-        let update = store.updates(&image.name, &record.reference).word(image);
-        let note = match update {
+        let updates = store.updates(&image.name, &record.reference);
+        let note = match updates.word(image) {
+            _ if !is_current && updates.refused.contains(&record.manifest) => "  (failed or rolled back)".to_owned(),
             _ if !is_current => "  (former version)".to_owned(),
-            Some("rolled back") => "  (rolled back)".to_owned(),
+            Some("rolled back") => "  (in use after a rollback)".to_owned(),
             Some(word) => format!("  (new version {word})"),
             None => String::new(),
         };

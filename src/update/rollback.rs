@@ -40,14 +40,18 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
         changes.extend(change(&store, image, to, images.len() == 1)?);
     }
     if changes.is_empty() {
-        match to {
-            Some(to) => bail!(
-                "no image of {name} has a former version with the digest {to}; sdme-gen fs ls lists those there are"
-            ),
-            None => bail!(
-                "no image of {name} has a former version that the configuration asks for; sdme-gen fs ls lists all"
-            ),
+        if let Some(to) = to {
+            bail!("no image of {name} has a former version with the digest {to}; sdme-gen fs ls lists those there are");
         }
+        let images = images.iter().filter_map(|image| model.images.get(*image));
+        let refused = images.map(|image| refused(&store, image)).collect::<Result<Vec<_>>>()?.concat();
+        if let Some(digest) = refused.first() {
+            bail!(
+                "the former version {digest} of {name} failed, or was rolled back; to use it nevertheless, run \
+                 sdme-gen rollback {name} --to {digest}"
+            );
+        }
+        bail!("no image of {name} has a former version that the configuration asks for; sdme-gen fs ls lists all");
     }
     let running = images::running(root)?;
     let left = |name: &str| {
@@ -71,15 +75,27 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
     Ok((changes, outcome))
 }
 
+/// Whether a version is what the configuration asks for.
+fn satisfies(version: &Imported, image: &Image) -> bool {
+    let (record, reference) = (&version.image, image.source.to_string());
+    record.reference == reference && record.satisfies(&reference, image.mode, &image.platform)
+}
+
+/// The digests, in short form, of the former versions of an image that the configuration asks for
+/// and that a rollback uses only if the user names them.
+fn refused(store: &Store, image: &Image) -> Result<Vec<String>> {
+    let updates = store.updates(&image.name, &image.source.to_string());
+    let versions = store.former_versions(&image.name)?.into_iter().filter(|version| satisfies(version, image));
+    let digests = versions.map(|version| version.image.manifest).filter(|digest| updates.refused.contains(digest));
+    Ok(digests.map(|digest| digest.chars().take(19).collect()).collect())
+}
+
 /// Determines the version of an image to switch back to.
 fn change(store: &Store, image: &Image, to: Option<&str>, is_only: bool) -> Result<Option<Change>> {
     let Some(current) = store.lookup(&image.name)? else { return Ok(None) };
     let reference = image.source.to_string();
     let updates = store.updates(&image.name, &reference);
-    let satisfies = |version: &Imported| {
-        let record = &version.image;
-        record.reference == reference && record.satisfies(&reference, image.mode, &image.platform)
-    };
+    let satisfies = |version: &Imported| satisfies(version, image);
     let versions = store.former_versions(&image.name)?;
     let found = if let Some(digest) = to {
         let hex = digest.strip_prefix("sha256:").unwrap_or(digest);

@@ -108,6 +108,7 @@ impl Host<'_> {
             });
             if purpose == Purpose::Rollback {
                 updates.refused.insert(change.from.image.manifest.clone());
+                updates.refused.remove(&change.to.image.manifest);
             }
             self.store.note_updates(&change.image.name, &updates)?;
         }
@@ -123,7 +124,7 @@ impl Host<'_> {
         for (index, name) in members.iter().enumerate() {
             let own: Vec<&Change> = self.changes_of(name, changes);
             let later = members.get(index + 1..).unwrap_or_default();
-            match self.advance(name, &own, later, &running, &mut touched) {
+            match self.advance(name, &own, later, (&running, purpose), &mut touched) {
                 Ok(false) => {}
                 Ok(true) => {
                     let (from, to) = digests(&own);
@@ -218,17 +219,22 @@ impl Host<'_> {
     }
 
     /// Restarts a running container unless it already uses the new versions, and waits until its
-    /// checks have passed. Returns false if the container does not run.
+    /// checks have passed. Returns false if the container does not run. A rollback also restarts a
+    /// container that has not completed its start, because that is how a bad version shows.
     fn advance(
         &self,
         name: &str,
         changes: &[&Change],
         later: &[String],
-        before: &Units,
+        (before, purpose): (&Units, Purpose),
         touched: &mut Vec<String>,
     ) -> Result<bool> {
         let unit = Container::unit(name);
-        if before.get(&unit).is_none_or(|unit| unit.word(false) != "running") {
+        let restarts = |word: &str| match purpose {
+            Purpose::Update => word == "running",
+            Purpose::Rollback => ["running", "starting", "restarting"].contains(&word),
+        };
+        if !before.get(&unit).is_some_and(|unit| restarts(unit.word(false))) {
             return Ok(false);
         }
         let wanted: BTreeSet<&str> = changes.iter().map(|change| change.to.entry()).collect();
