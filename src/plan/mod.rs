@@ -24,7 +24,7 @@ pub use kept::keep;
 pub use names::{Connected, Entry, entry, hosts, is_shared};
 pub use nspawn::LAUNCHER;
 pub use pod::needs_resolver;
-pub use publish::{publishes, sockets};
+pub use publish::{published_by, sockets};
 
 use std::collections::BTreeMap;
 

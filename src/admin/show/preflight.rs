@@ -15,7 +15,7 @@ use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::image::Store;
 use crate::model::{Account, Container, Facts, Model, What};
 use crate::plan;
-use crate::runtime::ports::listening::Listening;
+use crate::runtime::ports::listening::{self, Listening};
 use crate::runtime::prepare::apparmor;
 use crate::runtime::prepare::layers::links;
 use crate::runtime::prepare::refused::{no_application, no_check, no_device};
@@ -217,8 +217,10 @@ fn ports(model: &Model, units: &units::Units, found: &mut Vec<Diagnostic>) {
                 continue;
             }
             // A socket unit of a former file closes its port when its container restarts.
-            let ours =
-                units.iter().any(|(name, unit)| unit.is_active() && crate::plan::publishes(name, &pod.name, port.host));
+            let ours = units.iter().filter(|(_, unit)| unit.is_active()).any(|(name, _)| {
+                let listen = crate::plan::published_by(name, &pod.name).and_then(listening::parse);
+                listen.is_some_and(|(_, host)| host == port.host)
+            });
             if !ours {
                 let problem = Code::Conflict.problem(
                     format!("port {} of the host is in use by another program", port.listen()),

@@ -27,13 +27,11 @@ pub fn sockets(pod: &Pod) -> Vec<String> {
     pod.proxied().map(|port| format!("{}.socket", stem(pod, port))).collect()
 }
 
-/// Whether a unit with this name is a socket of the pod for this port of the host, with any address.
+/// The address and port, as in [`Port::listen`] but without brackets, in the name of a socket unit.
+/// None if the unit is not a socket of the pod.
 #[must_use]
-pub fn publishes(unit: &str, pod: &str, host: u16) -> bool {
-    let listen = unit.strip_prefix("sdme-publish-").and_then(|rest| rest.strip_prefix(pod)?.strip_prefix('-'));
-    let Some(listen) = listen.and_then(|rest| rest.strip_suffix(".socket")) else { return false };
-    let (address, port) = listen.rsplit_once(':').map_or((None, listen), |(address, port)| (Some(address), port));
-    port == host.to_string() && address.is_none_or(|address| address.parse::<IpAddr>().is_ok())
+pub fn published_by<'a>(unit: &'a str, pod: &str) -> Option<&'a str> {
+    unit.strip_prefix("sdme-publish-")?.strip_prefix(pod)?.strip_prefix('-')?.strip_suffix(".socket")
 }
 
 /// Plans the sockets and proxies of the pod.
@@ -154,20 +152,4 @@ pub(crate) fn chains(pod: &Pod, ipv4: Option<IpAddr>, ipv6: Option<IpAddr>) -> S
     }
     let chain = |(chain, hook)| format!("chain {chain} {{\n type nat hook {hook} priority dstnat\n{rules}}}\n");
     [("published", "prerouting"), ("local", "output")].map(chain).concat()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::publishes;
-
-    #[test]
-    fn sockets_of_other_pods_and_ports_are_not_the_ones_asked_for() {
-        for unit in ["web-80", "web-127.0.0.1:80", "web-::1:80"] {
-            assert!(publishes(&format!("sdme-publish-{unit}.socket"), "web", 80), "{unit}");
-        }
-        for unit in ["web-8080", "web-2-80", "web-2-10.0.0.1:80", "web2-80", "web-127.0.0.1:8080"] {
-            assert!(!publishes(&format!("sdme-publish-{unit}.socket"), "web", 80), "{unit}");
-        }
-        assert!(!publishes("sdme-publish-web-80.service", "web", 80));
-    }
 }

@@ -137,6 +137,9 @@ mod tests {
         {
             assert_eq!(listening.has(listen), open, "{listen}");
         }
+        // The forms in the names of sockets. What else a pod's name begins is no address.
+        assert_eq!(parse("::1:80"), Some((Some("::1".parse().unwrap()), 80)));
+        assert_eq!((parse("2-80"), parse("2-10.0.0.1:80")), (None, None));
         assert_eq!(parse("[::1]:8443"), Some((Some("::1".parse().unwrap()), 8443)));
         assert_eq!((parse("80"), parse("x")), (Some((None, 80)), None));
     }
