@@ -341,7 +341,9 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     write(host, "two", &nginx("PublishPort=80:80\n"));
     let output = host.ok("sdme-gen check 2>&1");
     assert!(
-        output.contains("two.container:3: warning: port 80/tcp of the host is /etc/sdme/three.container:3's, too"),
+        output.contains(
+            "two.container:3: warning: port 80/tcp of the host is also published by /etc/sdme/three.container:3"
+        ),
         "{output}"
     );
 }
