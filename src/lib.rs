@@ -14,7 +14,6 @@ pub mod contract;
 #[cfg(feature = "image")]
 pub mod convert;
 pub mod diag;
-mod halves;
 pub mod ini;
 pub mod journal;
 pub mod model;

@@ -43,7 +43,7 @@ const fn acts(part: &'static str, why: &'static str, imports: &'static [&'static
 
 /// The layers: text and diagnostics, then configuration, model and planning, which only compute; then what reads and writes; the verbs
 /// at the top. Each rule names all that its part imports, and nothing else.
-const RULES: [Rule; 38] = [
+const RULES: [Rule; 37] = [
     pure("text", &[]),
     pure("paths", &[]),
     pure("unit", &[]),
@@ -52,25 +52,13 @@ const RULES: [Rule; 38] = [
     pure("contract", &["diag"]),
     pure("config", &["diag", "ini", "unit"]),
     pure("model", &["config", "contract", "diag", "paths", "unit"]),
-    pure("resolve", &["config", "contract", "diag", "halves", "ini", "model", "paths", "unit"]),
+    pure("resolve", &["config", "contract", "diag", "ini", "model", "paths", "unit"]),
     pure("output", &[]),
     pure("output/tree", &["paths"]),
     pure("output/graph", &["ini"]),
     pure(
         "plan",
-        &[
-            "cause",
-            "config",
-            "contract",
-            "diag",
-            "halves",
-            "model",
-            "output/tree",
-            "paths",
-            "resolve",
-            "started",
-            "unit",
-        ],
+        &["cause", "config", "contract", "diag", "model", "output/tree", "paths", "resolve", "started", "unit"],
     ),
     pure("lib", &["config", "diag", "model", "output/tree", "plan", "resolve", "started"]),
     pure("output/origin", &["config", "diag", "ini", "lib", "model", "output/tree"]),
@@ -79,21 +67,20 @@ const RULES: [Rule; 38] = [
     pure("kube", &["compose", "diag", "text"]),
     pure("convert", &["compose", "config", "diag", "image", "ini", "kube", "lib", "model", "resolve", "unit"]),
     pure("export", &["config", "contract", "diag", "ini", "kube", "model", "text", "unit"]),
-    acts("halves", "starts a thread for half of the work", &[]),
     acts("contract/streams", "copies the streams of a program", &[]),
     acts("journal", "writes to the journal", &["contract"]),
     acts("announce", "writes to the journal", &["journal", "text"]),
     acts("cause", "reads and writes the causes of failures in /run/sdme", &["paths", "text"]),
     acts("started", "copies the units of what runs", &["paths", "unit"]),
-    acts("search", "reads the configuration", &["config", "diag", "halves", "ini", "paths", "unit"]),
-    acts("output/emit", "writes the generator's directories", &["halves", "output/tree"]),
+    acts("search", "reads the configuration", &["config", "diag", "ini", "paths", "unit"]),
+    acts("output/emit", "writes the generator's directories", &["output/tree"]),
     acts("output/apply", "writes below /etc/systemd", &["image", "output/tree", "rootdir"]),
     acts("output/layer", "writes the configuration layer of a container", &["output/tree"]),
     acts("rootdir", "opens files that a container or an image controls", &[]),
     acts(
         "image",
         "pulls, unpacks and stores images",
-        &["compose", "config", "contract", "halves", "model", "paths", "rootdir", "text", "unit"],
+        &["compose", "config", "contract", "model", "paths", "rootdir", "text", "unit"],
     ),
     acts(
         "runtime",
@@ -293,9 +280,8 @@ fn parts_without_a_reason_only_compute() {
 }
 
 /// The files that start threads, and why one thread is not enough.
-const THREADS: [(&str, &str); 7] = [
-    ("src/halves.rs", "two threads resolve and plan many files in less time"),
-    ("src/output/emit.rs", "directories are made while files of others are written"),
+const THREADS: [(&str, &str); 6] = [
+    ("src/image/halves.rs", "two threads compute the digests of the files of an image"),
     ("src/contract/streams.rs", "two streams are copied at the same time"),
     (
         "src/image/import.rs",

@@ -321,7 +321,7 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     host.ok("rm /etc/sdme/three.container");
     write(host, "later", &nginx("Network=private\nPublishPort=127.0.0.1:9010:80\n"));
     let output = host.ok("sdme-gen check 2>&1 && systemctl daemon-reload && systemctl start systemd-nspawn@first");
-    let message = "later.container:4: warning: port 127.0.0.1:9010/tcp of the host is /etc/sdme/first.container:4's, too, so that";
+    let message = "later.container:4: warning: port 127.0.0.1:9010/tcp of the host is also published by /etc/sdme/first.container:4, so that";
     assert!(output.contains(message), "{output}");
     let invocation = "systemctl show -P InvocationID systemd-nspawn@first";
     let before = host.ok(invocation);
@@ -341,7 +341,9 @@ fn ports_are_published_on_every_kind_of_address(host: &Host) {
     write(host, "two", &nginx("PublishPort=80:80\n"));
     let output = host.ok("sdme-gen check 2>&1");
     assert!(
-        output.contains("two.container:3: warning: port 80/tcp of the host is /etc/sdme/three.container:3's, too"),
+        output.contains(
+            "two.container:3: warning: port 80/tcp of the host is also published by /etc/sdme/three.container:3"
+        ),
         "{output}"
     );
 }

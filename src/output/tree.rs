@@ -60,11 +60,6 @@ impl Tree {
         self.get(place, path).is_some()
     }
 
-    /// Adds the files of another tree. Paths that are in both trees must have the same content.
-    pub fn join(&mut self, mut other: Self) {
-        self.nodes.append(&mut other.nodes);
-    }
-
     /// Adds a regular file.
     pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl Display) {
         let mut text = String::with_capacity(512);

@@ -29,7 +29,6 @@ pub use publish::{published_by, sockets};
 use std::collections::BTreeMap;
 
 use crate::config::keys::FileType;
-use crate::halves::halves;
 use crate::model::{Container, Facts, Image, Link, Model, Named, Pod};
 use crate::output::tree::{Node, Place, Tree};
 use crate::resolve::container::userns;
@@ -67,19 +66,11 @@ pub fn units(model: &Model) -> Tree {
         image::plan(image, users.get(image.name.as_str()).copied(), model, &mut tree);
         install(&Image::service(&image.name), &image.links, &mut tree);
     }
-    let containers: Vec<&Container> = model.containers.values().map(Box::as_ref).collect();
-    let planned = halves(&containers, |containers| {
-        let mut tree = Tree::default();
-        for container in containers {
-            container::plan(container, model, &mut tree);
-            for unit in pod::installed(container, model) {
-                install(&unit, &container.install, &mut tree);
-            }
+    for container in model.containers.values() {
+        container::plan(container, model, &mut tree);
+        for unit in pod::installed(container, model) {
+            install(&unit, &container.install, &mut tree);
         }
-        vec![tree]
-    });
-    for part in planned {
-        tree.join(part);
     }
     for pod in model.pods.values() {
         pod::plan(pod, model, &mut tree);

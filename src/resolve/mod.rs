@@ -34,7 +34,6 @@ use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
 use crate::diag::{Code, Diagnostic, Fault, Location, Problem, errors_first, has_errors};
-use crate::halves::halves;
 use crate::model::{Base, Connection, Container, Link, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
 use join::Others;
@@ -57,7 +56,7 @@ pub fn resolve(sources: &Sources) -> Model {
         problems.extend(wrong_name(file));
         (settings, problems)
     };
-    let loaded = halves(&files, |files| files.iter().map(load).collect());
+    let loaded: Vec<_> = files.iter().map(load).collect();
     let mut names = Names::default();
     names.add_built(&sources.built);
     for (file, (settings, _)) in files.iter().zip(&loaded) {

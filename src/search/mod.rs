@@ -15,7 +15,6 @@ use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
 use crate::config::trust::POLICIES;
 use crate::diag::{Code, Diagnostic, Fault, Location};
-use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 use listing::{Listing, Place};
 
@@ -108,18 +107,16 @@ pub fn search(path: &SearchPath) -> Sources {
     }
     sources.built = std::mem::take(&mut found.built);
     let any_drop_ins = listings.iter().any(|l| l.names.keys().any(|n| n.ends_with(".d")));
-    sources.files = halves(&found.candidates, |candidates| {
-        let file = |candidate: &Candidate<'_>| {
-            let main = match &candidate.content {
-                Content::File(listing, name, regular) => listing.text(name, *regular)?,
-                Content::Part(text) => Text { path: Arc::from(candidate.path.as_str()), content: Ok(text.clone()) },
-            };
-            let (file_type, name) = (candidate.file_type, candidate.stem.clone());
-            let drop_ins = if any_drop_ins { drop_ins(file_type, &name, &listings) } else { Vec::new() };
-            Some(SourceFile { file_type, name, main, drop_ins })
+    let file = |candidate: &Candidate<'_>| {
+        let main = match &candidate.content {
+            Content::File(listing, name, regular) => listing.text(name, *regular)?,
+            Content::Part(text) => Text { path: Arc::from(candidate.path.as_str()), content: Ok(text.clone()) },
         };
-        candidates.iter().filter_map(file).collect()
-    });
+        let (file_type, name) = (candidate.file_type, candidate.stem.clone());
+        let drop_ins = if any_drop_ins { drop_ins(file_type, &name, &listings) } else { Vec::new() };
+        Some(SourceFile { file_type, name, main, drop_ins })
+    };
+    sources.files = found.candidates.iter().filter_map(file).collect();
     sources.files.sort_by(|a, b| (a.file_type, &a.name).cmp(&(b.file_type, &b.name)));
     sources.variables = variables::read(&place, &sources);
     sources.policy = POLICIES.iter().find_map(|path| place.whole(path));
