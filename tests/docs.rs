@@ -128,7 +128,8 @@ fn the_index_names_every_decision() {
         let (number, title) = (file.split('-').next().unwrap(), text.lines().next().unwrap().trim_start_matches("# "));
         let second = text.lines().nth(2).unwrap();
         let (date, status) = second.strip_prefix("Date: ").unwrap().split_once(". Status: ").unwrap();
-        index.push(format!("| {number} | {date} | [{title}]({file}) | {} |", status.trim_end_matches('.')));
+        let status = status.split(". ").next().unwrap().trim_end_matches('.');
+        index.push(format!("| {number} | {date} | [{title}]({file}) | {status} |"));
     }
     let page = fs::read_to_string(root().join("docs/decisions/README.md")).unwrap();
     let rows: Vec<&str> = page.lines().filter(|line| line.starts_with("| 0")).collect();
