@@ -29,7 +29,7 @@ STATIC ?= $(TARGET)/static/release
 DOCUMENTS ?= $(TARGET)/documents
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
 
-.PHONY: all build install deb rpm arch test reproducible demo bench fuzz-build lint clean
+.PHONY: all build install deb rpm arch test reproducible demo bench fuzz-build lint site pictures clean
 
 all: build
 
@@ -110,6 +110,17 @@ fuzz-build:
 lint:
 	$(CARGO) fmt --check
 	$(CARGO) clippy --locked --all-targets -- -D warnings
+
+# The pages as a web site, in target/site/book. Needs mdBook: cargo install --locked mdbook.
+site:
+	docs/build-site $(TARGET)/site
+
+# Draws the units of the files that two pages show, with Graphviz. tests/docs.rs fails if a picture shows other units.
+pictures:
+	SDME_UPDATE=1 $(CARGO) test --locked --test docs pictures
+	for graph in docs/pictures/*.dot; do \
+	  sed 's/rankdir=LR/rankdir=TB/' $$graph | dot -Tsvg -Gbgcolor=white -Gnodesep=0.15 -Granksep=0.3 -Nheight=0.35 \
+	    -Nfontname=sans-serif -Nfontsize=11 -Efontname=sans-serif -Efontsize=9 >$${graph%.dot}.svg || exit 1; done
 
 clean:
 	$(CARGO) clean

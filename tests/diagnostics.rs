@@ -134,10 +134,11 @@ fn hardly_any_diagnostic_has_the_generic_code() {
 fn page() -> String {
     let mut out = String::from(
         "# Diagnostics\n\n\
-         Made from the program's catalogue. `sdme-gen check` prints `FILE:LINE: what is wrong; what to write instead [CODE]`;\n\
-         with `--json`, a machine can read it. A code keeps its meaning; words may change.\n\n\
-         A file with a problem is not used: it becomes a unit that fails with the same text, and other files are not\n\
-         affected. A warning changes nothing.\n",
+         This page is made from the catalogue of the program. `sdme-gen check` prints each problem as\n\
+         `FILE:LINE: cause; remedy [CODE]`, and `sdme-gen check --json` prints the same for programs. The meaning of a code\n\
+         never changes, but the text of a message may change.\n\n\
+         A file with an error is not used: it becomes a unit that fails with the same text. Other files are not affected. A\n\
+         file with a warning is used.\n",
     );
     for kind in KINDS {
         let example = Case {

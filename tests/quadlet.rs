@@ -34,8 +34,9 @@ fn every_case_has_the_result_in_the_table() {
 fn the_page_matches_the_table() {
     let mut page = String::from(
         "# Quadlet, case by case\n\n\
-         Made from `tests/cases/quadlet.txt`, where the files of each case are. *Same*: what Podman's Quadlet (5.8) does.\n\n\
-         | case | here |\n|---|---|\n",
+         This table is made from `tests/cases/quadlet.txt`, which has the files of each case. *Same* means that sdme-gen does what\n\
+         Podman's Quadlet (5.8) does.\n\n\
+         | case | sdme-gen |\n|---|---|\n",
     );
     for case in cases("quadlet.txt") {
         let verdict = case.wanted.iter().find_map(|line| {
