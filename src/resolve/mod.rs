@@ -5,6 +5,7 @@
 mod additional;
 pub mod app;
 pub mod container;
+mod defaults;
 mod facts;
 pub mod image;
 mod install;
@@ -33,7 +34,7 @@ use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
-use crate::diag::{Code, Diagnostic, Fault, Location, Problem, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::model::{Base, Connection, Container, Link, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
 use join::Others;
@@ -334,10 +335,8 @@ fn default_base(
     images: &mut Images,
     model: &mut Model,
 ) -> Result<Base, Problem> {
-    if let Some(problem) =
-        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
-    {
-        return Err(without_base(problem));
+    if let Some(why) = defaults::broken(model) {
+        return Err(defaults::without_base(&why));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
     let Some(written) = settings.text("Defaults", key::BASE_FS) else { return Ok(Base::Host) };
@@ -349,16 +348,10 @@ fn default_base(
     };
     reference.and_then(|r| images.base_of(&r)).map_err(|problem| {
         let problem = Diagnostic::error(&written.at, problem);
-        let refusal = without_base(&problem);
+        let refusal = defaults::without_base(&format!("because BaseFs= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })
-}
-
-/// What containers that need the default base are told when `reason` makes it unknown.
-fn without_base(reason: &Diagnostic) -> Problem {
-    let Fault { cause, remedy } = Code::UnusableFile.because("the default base is not known", reason).fault;
-    Code::UnusableFile.problem(cause, format!("{remedy}, or write Base= here"))
 }
 
 /// `.pod` files. Of two that want one port of the host the first by name has it.
@@ -514,16 +507,14 @@ fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, Pro
 /// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
 /// that may be somebody else's.
 fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Range) -> Result<Range, Problem> {
-    if let Some(problem) =
-        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
-    {
-        return Err(Code::UnusableFile.because("the range of addresses is not known", problem));
+    if let Some(why) = defaults::broken(model) {
+        return Err(defaults::without_range(&why));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
     network::range::range(&key, written.value).map_err(|fault| {
         let problem = Diagnostic::error(&written.at, Code::Address.of(fault));
-        let refusal = Code::UnusableFile.because("the range of addresses is not known", &problem);
+        let refusal = defaults::without_range(&format!("because {key}= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })

@@ -109,6 +109,7 @@ impl Host<'_> {
             if purpose == Purpose::Rollback {
                 updates.refused.insert(change.from.image.manifest.clone());
                 updates.refused.remove(&change.to.image.manifest);
+                updates.failure = None;
             }
             self.store.note_updates(&change.image.name, &updates)?;
         }
@@ -267,6 +268,7 @@ impl Host<'_> {
         for change in &guilty {
             let mut updates = self.updates(change);
             updates.refused.insert(change.to.image.manifest.clone());
+            updates.failure = outcome.failed.as_ref().map(|(name, why)| format!("{name}: {why}"));
             updates.pending = None;
             self.store.note_updates(&change.image.name, &updates)?;
         }
@@ -352,7 +354,8 @@ fn settle(name: &str, time: Duration, on_demand: bool) -> Result<()> {
         if let Some((app, word)) =
             listed.health.iter().find(|(_, word)| ["unhealthy", "failed"].contains(&word.as_str()))
         {
-            bail!("the health check of {app} says {word}");
+            let note = listed.note.as_ref().filter(|_| word == "unhealthy");
+            bail!("{}", note.map_or_else(|| format!("the health check of {app} says {word}"), String::clone));
         }
         if late {
             return Ok(());
