@@ -58,7 +58,11 @@ pub fn check(key: &str) -> Result<Kind> {
 pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<()> {
     let kind = check(key)?;
     let value = match (kind, values) {
-        (Kind::Words, values) => values.iter().map(|v| config_word(v)).collect::<Vec<_>>().join(" "),
+        // A single argument may have several words, as the value in a file may.
+        (Kind::Words, [value]) => {
+            written(&ini::split_words(value).map_err(|error| anyhow!("{key}={value}: {}", error.fault()))?)
+        }
+        (Kind::Words, values) => written(values),
         (_, [] | [_]) => values.concat(),
         _ => bail!("{key}= takes one value; put it in quotes"),
     };
@@ -74,6 +78,11 @@ pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<(
     };
     let new = edited(&old, key, &value)?;
     files::put(root, FILE, &new, dry_run)
+}
+
+/// The words as a value in a file.
+fn written(words: &[String]) -> String {
+    words.iter().map(|word| config_word(word)).collect::<Vec<_>>().join(" ")
 }
 
 /// Returns `text` with a single assignment of `key`, in the place of the last one, or after the
@@ -148,6 +157,18 @@ mod tests {
         set("CacheSize", &["5G"]).unwrap();
         set("Mirror", &["docker.io", "mirror.example.org"]).unwrap();
         set("CacheSize", &["6G"]).unwrap();
+        // One quoted argument is split as the value in a file is.
+        for quoted in ["docker.io mirror.example.org", " docker.io  'mirror.example.org' "] {
+            set("Mirror", &["docker.io", "other.example.org"]).unwrap();
+            set("Mirror", &[quoted]).unwrap();
+            let text = fs::read_to_string(root.join("etc/sdme/sdme.conf")).unwrap();
+            assert!(text.contains("\nMirror=docker.io mirror.example.org\n"), "{text}");
+        }
+        let error = set("Mirror", &["docker.io 'mirror"]).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "Mirror=docker.io 'mirror: the quote ' is never closed; close the quote, or write \\' for the character"
+        );
         let both = [("Mirror", "docker.io mirror.example.org"), ("CacheSize", "6G")];
         let mut got = get(root).unwrap();
         got.sort_by(|a, b| b.cmp(a));

@@ -26,7 +26,7 @@ pub enum Verb {
     Set {
         /// Name of the key
         key: String,
-        /// Value, or several values for a key that takes words; without a value, the key is removed
+        /// Value; for a key that takes words, these as arguments or quoted as one; without a value, the key is removed
         #[arg(value_name = "VALUE")]
         values: Vec<String>,
         /// Check whether it is possible, and change nothing
