@@ -33,7 +33,7 @@ use crate::config::update;
 use crate::config::values::access;
 use crate::config::values::install::Family;
 use crate::config::values::source::{AutoUpdate, ModeSetting};
-use crate::diag::{Code, Diagnostic, Fault, Location, Problem, errors_first, has_errors};
+use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors};
 use crate::model::{Base, Connection, Container, Link, Model, Named, Network, Pod, Rejected};
 use image::{BaseRef, Images, base_ref};
 use join::Others;
@@ -337,7 +337,7 @@ fn default_base(
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(without_base(problem));
+        return Err(without_base(&format!("while {} has an error, because then sdme.conf is not used", problem.at)));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
     let Some(written) = settings.text("Defaults", key::BASE_FS) else { return Ok(Base::Host) };
@@ -349,16 +349,16 @@ fn default_base(
     };
     reference.and_then(|r| images.base_of(&r)).map_err(|problem| {
         let problem = Diagnostic::error(&written.at, problem);
-        let refusal = without_base(&problem);
+        let refusal = without_base(&format!("because BaseFs= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })
 }
 
-/// What containers that need the default base are told when `reason` makes it unknown.
-fn without_base(reason: &Diagnostic) -> Problem {
-    let Fault { cause, remedy } = Code::UnusableFile.because("the default base is not known", reason).fault;
-    Code::UnusableFile.problem(cause, format!("{remedy}, or write Base= here"))
+/// What containers that need the default base are told: `why` it is unknown. The error of `sdme.conf` itself is reported for that
+/// file, once and not for each container.
+fn without_base(why: &str) -> Problem {
+    Code::UnusableFile.problem(format!("the default base is not known {why}"), "correct that line, or write Base= here")
 }
 
 /// `.pod` files. Of two that want one port of the host the first by name has it.
@@ -517,16 +517,21 @@ fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Ra
     if let Some(problem) =
         model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
     {
-        return Err(Code::UnusableFile.because("the range of addresses is not known", problem));
+        return Err(without_range(&format!("while {} has an error, because then sdme.conf is not used", problem.at)));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
     network::range::range(&key, written.value).map_err(|fault| {
         let problem = Diagnostic::error(&written.at, Code::Address.of(fault));
-        let refusal = Code::UnusableFile.because("the range of addresses is not known", &problem);
+        let refusal = without_range(&format!("because {key}= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })
+}
+
+/// What pods and networks that need an address are told, as [`without_base`].
+fn without_range(why: &str) -> Problem {
+    Code::UnusableFile.problem(format!("the range of addresses is not known {why}"), "correct that line")
 }
 
 fn reject_cycles(model: &mut Model) {
