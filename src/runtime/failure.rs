@@ -100,6 +100,14 @@ pub fn of_start(error: &Error) -> Cause {
     error.downcast_ref::<Unmet>().map_or_else(|| Cause::new("refused", &format!("{error:#}")), |unmet| unmet.0.clone())
 }
 
+/// Words of the messages about registries, and the remedy for each.
+const REMEDIES: [(&str, &str); 4] = [
+    ("no such image", "correct Image="),
+    ("cannot be reached", "check the name of the registry and the network"),
+    ("denies", "correct Image=, or log in to the registry"),
+    ("credentials", "correct Image=, or log in to the registry"),
+];
+
 /// The cause of a failed import of an image.
 #[must_use]
 pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
@@ -108,14 +116,12 @@ pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
     let reasons = chain.get(1..).filter(|_| chain.first().is_some_and(|text| text.starts_with("importing image ")));
     let reason = reasons.unwrap_or(&chain).join(": ");
     let unit = Image::service(image);
+    // If mirrors have failed, too, the failure of the registry comes last and decides.
+    let known = REMEDIES.iter().filter_map(|(words, remedy)| Some((reason.rfind(words)?, *remedy))).max();
     let remedy = if let Some(remedy) = local::remedy(error, &Path::new(STATE).join("store")) {
         remedy
-    } else if reason.contains("no such image") {
-        "correct Image=".to_owned()
-    } else if reason.contains("cannot be reached") {
-        "check the name of the registry and the network".to_owned()
-    } else if reason.contains("denies") || reason.contains("credentials") {
-        "correct Image=, or log in to the registry".to_owned()
+    } else if let Some((_, remedy)) = known {
+        remedy.to_owned()
     } else if reason.contains(';') {
         // The message contains a remedy already.
         String::new()

@@ -29,11 +29,11 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
+use std::sync::{Arc, Mutex};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Error, Result, anyhow, bail};
 use oci_client::Reference;
 
 use self::beside::Beside;
@@ -54,6 +54,8 @@ pub struct Registry<'a> {
     endpoints: Vec<Transport<'a>>,
     /// The index of the endpoint that is asked. The endpoints before it have failed.
     current: AtomicUsize,
+    /// The failures of the mirrors that are not asked any more, for the message about the registry.
+    failures: Mutex<Vec<String>>,
     /// The digest that the reference names.
     pinned: Option<Digest>,
     /// The directory of verified blobs, named by digest.
@@ -101,6 +103,7 @@ impl<'a> Registry<'a> {
                 .context("starting the network runtime")?,
             endpoints,
             current: AtomicUsize::new(0),
+            failures: Mutex::default(),
             pinned,
             cache: around.cache.to_owned(),
             serial: AtomicUsize::new(0),
@@ -120,11 +123,25 @@ impl<'a> Registry<'a> {
                         .warning(&format!("mirror {}: {error:#}; going on without it", endpoint.host()));
                     // If several downloads fail together, only one of them moves on to the next
                     // endpoint.
-                    let _ = self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+                    let moved = self.current.compare_exchange(at, at + 1, Ordering::Relaxed, Ordering::Relaxed);
+                    if moved.is_ok()
+                        && let Ok(mut failures) = self.failures.lock()
+                    {
+                        failures.push(failure(&format!("the mirror {}", endpoint.host()), &error, true));
+                    }
                 }
+                Err(error) if at > 0 && !is_local(&error) => return Err(self.after_mirrors(endpoint, &error)),
                 result => return result,
             }
         }
+    }
+
+    /// The failure of the last endpoint, after those of the mirrors before it: the registry is only
+    /// asked because the mirrors have failed.
+    fn after_mirrors(&self, endpoint: &Transport<'a>, error: &Error) -> Error {
+        let mut all = self.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
+        all.push(failure(endpoint.host(), error, false));
+        anyhow!(all.join("; "))
     }
 
     fn cached(&self, wanted: &BlobRef) -> Option<Blob> {
@@ -247,6 +264,18 @@ impl Source for Registry<'_> {
             stop.store(true, Ordering::Relaxed);
             result
         })
+    }
+}
+
+/// The failure of an endpoint as a sentence about `name`. A short one has neither the path of the
+/// request nor the answer, which the warning about the endpoint has.
+fn failure(name: &str, error: &Error, short: bool) -> String {
+    let text = format!("{error:#}");
+    let text =
+        text.strip_prefix("the registry").map_or_else(|| format!("{name}: {text}"), |rest| format!("{name}{rest}"));
+    match text.split_once(": /v2/") {
+        Some((start, _)) if short => start.to_owned(),
+        _ => text,
     }
 }
 

@@ -480,6 +480,14 @@ fn mirrors_get_no_credentials_and_plain_http_needs_permission() {
     let heard = world.heard.0.lock().unwrap().join("\n");
     assert!(heard.contains("going on without it"), "{heard}");
 
+    // If the registry fails as well, the message begins with the mirror.
+    world.access.retries = 0;
+    let host = "mirrored.invalid";
+    world.registries.mirrors = vec![(host.to_owned(), format!("127.0.0.1:{}", empty.port))];
+    let error = format!("{:#}", world.import(&format!("{host}/team/app:1")).unwrap_err());
+    let wanted = format!("the mirror 127.0.0.1:{} has no such image; {host} cannot be reached: ", empty.port);
+    assert!(error.contains(&wanted), "{error}");
+
     // A name other than a loopback address requires HTTPS, unless the configuration says otherwise.
     let plain = Scripted::start(|_| None);
     let name = format!("ip6-localhost.invalid:{}", plain.port);
