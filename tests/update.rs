@@ -181,6 +181,8 @@ fn one_container_updates_or_rolls_back(host: &Host, _: &Path) {
             "{bad}: {report}"
         );
         assert_eq!(page(host, 8080), "three\n", "{bad}");
+        let shown = host.ok("sdme-gen ps");
+        assert!(shown.contains("it was rolled back from sha256:") && shown.contains(" ("), "{bad}: {shown}");
         assert_eq!((told(host, FAILED), told(host, ROLLED_BACK)), (before.0 + count, before.1 + count), "{bad}");
         let run = web.property("InvocationID");
         assert_eq!(states(&update(host, "").1).0, ["refused"], "{bad}");

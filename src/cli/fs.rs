@@ -14,7 +14,7 @@ use crate::admin::images;
 use crate::admin::show::usage::sizes;
 use crate::cli::show::ps::duration;
 use crate::cli::show::usage;
-use crate::image::{Imported, Mode, ModeSetting, Store, now, shown, verify};
+use crate::image::{Imported, Mode, ModeSetting, Store, now, short, shown, verify};
 use crate::text;
 
 /// What to do with images.
@@ -193,7 +193,7 @@ fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<S
         [
             image.name.clone(),
             kind(record.mode).to_owned(),
-            record.manifest.chars().take(19).collect(),
+            short(&record.manifest),
             dash(imported.map(|time| duration(now().saturating_sub(time))).unwrap_or_default()),
             dash(size.map(usage::size).unwrap_or_default()),
             dash(users),

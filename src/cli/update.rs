@@ -107,7 +107,7 @@ pub fn run(verb: &Verb, out: &mut dyn Write) -> Result<ExitCode> {
 
 fn print(report: &update::Report, out: &mut dyn Write) -> Result<()> {
     let short = |digest: &Option<String>| match digest {
-        Some(digest) => digest.chars().take(19).collect(),
+        Some(digest) => crate::image::short(digest),
         None => "-".to_owned(),
     };
     for image in &report.images {

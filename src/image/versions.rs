@@ -37,6 +37,9 @@ pub struct Updates {
     /// Digests that `sdme-gen update` does not try: they failed, were rolled back, or are not
     /// accepted. The set is cleared when the source names another digest.
     pub refused: BTreeSet<String>,
+    /// The reason why a container did not run on the refused version. None if an administrator went
+    /// back from it.
+    pub failure: Option<String>,
     /// The digest that `sdme-gen download` should fetch.
     pub wanted: Option<String>,
     /// The reason why that digest could not be fetched.
@@ -79,6 +82,7 @@ impl Updates {
         self.checked = now;
         if !self.refused.contains(digest) {
             self.refused.clear();
+            self.failure = None;
             self.unaccepted = false;
         }
     }
@@ -98,11 +102,25 @@ impl Updates {
         }
     }
 
+    /// Returns the digest of the version that was rolled back: the one that the source names, if it
+    /// is refused.
+    #[must_use]
+    pub fn rolled_back(&self) -> Option<&str> {
+        let latest = self.latest.as_ref().filter(|latest| self.refused.contains(*latest));
+        latest.or_else(|| self.refused.last()).map(String::as_str)
+    }
+
     /// Iterates over the store entries that an update or a rollback still needs.
     pub(super) fn needed(&self) -> impl Iterator<Item = &String> {
         let switch = self.switch.iter().flat_map(|switch| [&switch.from, &switch.to]);
         self.pending.iter().chain(&self.former).chain(switch)
     }
+}
+
+/// Returns the short form of a digest, for tables and messages: the algorithm and 12 digits.
+#[must_use]
+pub fn short(digest: &str) -> String {
+    digest.chars().take(19).collect()
 }
 
 /// Returns the current time in seconds since 1970.
@@ -298,6 +316,8 @@ mod tests {
         let mut updates = store.updates("x", "a");
         updates.named("sha256:1", 7);
         updates.refused.insert("sha256:1".into());
+        updates.failure = Some("failed 3".into());
+        assert_eq!(updates.rolled_back(), Some("sha256:1"));
         updates.switch = Some(switch());
         store.note_updates("x", &updates).unwrap();
         assert_eq!(store.updates("x", "a"), updates);
@@ -308,7 +328,7 @@ mod tests {
         updates.named("sha256:1", 8);
         assert!(updates.is_held());
         updates.named("sha256:2", 9);
-        assert!(!updates.is_held() && updates.checked == 9);
+        assert!(!updates.is_held() && updates.checked == 9 && updates.failure.is_none());
         fs::write(store.note("x"), "{").unwrap();
         assert_eq!(store.updates("x", "a").latest, None);
         assert!(store.note_updates("../x", &updates).is_err());

@@ -109,6 +109,7 @@ impl Host<'_> {
             if purpose == Purpose::Rollback {
                 updates.refused.insert(change.from.image.manifest.clone());
                 updates.refused.remove(&change.to.image.manifest);
+                updates.failure = None;
             }
             self.store.note_updates(&change.image.name, &updates)?;
         }
@@ -267,6 +268,7 @@ impl Host<'_> {
         for change in &guilty {
             let mut updates = self.updates(change);
             updates.refused.insert(change.to.image.manifest.clone());
+            updates.failure = outcome.failed.as_ref().map(|(name, why)| format!("{name}: {why}"));
             updates.pending = None;
             self.store.note_updates(&change.image.name, &updates)?;
         }

@@ -23,7 +23,7 @@ use crate::cause;
 use crate::config::keys::FileType;
 use crate::contract::health::State;
 use crate::image::trust::Accepted;
-use crate::image::{ImageRecord, Store};
+use crate::image::{ImageRecord, Store, Updates};
 use crate::model::{App, Container, Facts, Image, Model, Named, Pod, Rejected};
 use crate::paths::container_runtime;
 use crate::plan;
@@ -199,8 +199,10 @@ impl Host {
         listed.pod = pods.into_iter().find(|pod| pod != name);
         let older = self.outdated.iter().find(|outdated| outdated.unit == unit);
         listed.changed = older.map(|outdated| self.changes(outdated)).unwrap_or_default();
-        listed.update = container.and_then(|container| self.update(container));
-        listed.note = self.note(&listed, container).or_else(|| notes::of_update(&listed));
+        let update = container.and_then(|container| self.update(container));
+        listed.update = update.as_ref().map(|(word, _)| (*word).to_owned());
+        let updates = update.map(|(_, updates)| updates).unwrap_or_default();
+        listed.note = self.note(&listed, container).or_else(|| notes::of_update(&listed, &updates));
         listed
     }
 
@@ -307,14 +309,16 @@ impl Host {
         }
     }
 
-    /// The result of the last check for new versions of the container's images.
-    fn update(&self, container: &Container) -> Option<String> {
+    /// The result of the last check for new versions of the container's images, with the note that
+    /// it is from.
+    fn update(&self, container: &Container) -> Option<(&'static str, Updates)> {
         let words = self.images_of(container).filter_map(|name| {
             let image = self.model.images.get(name)?;
             let current = self.store.lookup(name).ok()??;
-            self.store.updates(name, &image.source.to_string()).word(&current)
+            let updates = self.store.updates(name, &image.source.to_string());
+            Some((updates.word(&current)?, updates))
         });
-        words.min().map(str::to_owned)
+        words.min_by_key(|(word, _)| *word)
     }
 
     fn ports(&self, listed: &mut Listed, pods: &[String], group: Option<&PathBuf>) {

@@ -5,13 +5,22 @@
 use crate::admin::show::ps::{Host, Listed};
 use crate::cause;
 use crate::config::keys::FileType;
+use crate::image::{Updates, short};
 use crate::model::{Container, Image, Pod};
 
-/// The note about a new or refused version of the container's images.
-pub(crate) fn of_update(listed: &Listed) -> Option<String> {
+/// The note about a new or refused version of the container's images, whose updates `updates` is
+/// about.
+pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
     let name = &listed.name;
     Some(match listed.update.as_deref()? {
-        "rolled back" => "it was rolled back; sdme-gen update waits for another version of its image".to_owned(),
+        "rolled back" => {
+            let digest = updates.rolled_back().map(|digest| format!(" from {}", short(digest))).unwrap_or_default();
+            // The remedies in the reason are about the version that does not run any more.
+            let reason = updates.failure.as_deref().and_then(|text| text.split("; ").next());
+            let reason = reason.map(|reason| reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason));
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("it was rolled back{digest}{reason}; sdme-gen update waits for another version of its image")
+        }
         "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
         word => format!("a new version of its image is {word}; run sdme-gen update {name}"),
     })
@@ -131,5 +140,23 @@ impl Host {
             }
             _ => format!("it could not be prepared for its start; systemctl status {unit} shows why"),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rollback_has_its_version_and_reason() {
+        let listed = Listed { name: "front".into(), update: Some("rolled back".into()), ..Listed::default() };
+        let mut updates = Updates { refused: [format!("sha256:{}", "0123".repeat(16))].into(), ..Updates::default() };
+        let note = of_update(&listed, &updates).unwrap_or_default();
+        let end = "sdme-gen update waits for another version of its image";
+        assert_eq!(note, format!("it was rolled back from sha256:012301230123; {end}"));
+        updates.failure = Some("front: failed 3: exit status 3: no config; sdme-gen logs front shows all messages".into());
+        let note = of_update(&listed, &updates).unwrap_or_default();
+        let reason = "(failed 3: exit status 3: no config)";
+        assert_eq!(note, format!("it was rolled back from sha256:012301230123 {reason}; {end}"));
     }
 }
