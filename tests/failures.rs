@@ -110,6 +110,7 @@ const FAILURES: &[Failure] = &[
     // Failures of health checks, and timeouts.
     failure("sick", "Notify=healthy\nHealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]),
     failure("sick2", "HealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\nHealthOnFailure=kill\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]).later(),
+    failure("sick3", "Notify=healthy\nHealthTcp=7\nHealthInterval=1s\nHealthRetries=2\n", &["health check of sdme-oci-app failed (HealthTcp=, failure 2 of 2): connection to localhost:7", "correct the application or HealthTcp="]),
     failure("hang", "Notify=healthy\nHealthCmd=sh -c 'exit 1'\nHealthInterval=1s\nHealthRetries=60\nHealthStartPeriod=1min\n[Service]\nTimeoutStartSec=3s\n", &["the start took longer than TimeoutStartSec=3s allows", "sdme-gen logs hang"]),
     failure("loop", "Exec=sh -c 'echo cannot read config; exit 3'\n[Service]\nRestart=on-failure\n", &["exit status 3: cannot read config", "sdme-gen logs loop"]).at_once(),
 ];

@@ -116,9 +116,11 @@ fn an_unhealthy_application_is_reported_restarted_or_stopped(host: &Host) {
     let took = began.elapsed();
     assert!(took > Duration::from_millis(1900), "{took:?}");
     assert_eq!(listed(host, "web", "/health/app"), "unhealthy");
+    let shown = host.ok("sdme-gen ps");
+    assert!(shown.contains("web: its health check fails: exit status 1; correct the application or HealthCmd="), "{shown}");
     host.ok("systemctl -M web is-failed sdme-oci-app-health || systemctl -M web status sdme-oci-app-health | grep code=exited");
     let log = host.ok("journalctl -M web -u sdme-oci-app-health -o cat");
-    assert!(log.contains("3 in a row count: exit status 1") && log.contains("is unhealthy"), "{log}");
+    assert!(log.contains("failed (failure 3 of 3): exit status 1") && log.contains("is unhealthy"), "{log}");
     assert!(!log.contains("Started") && !log.contains("Deactivated"), "a passed check leaves nothing: {log}");
     // By default, an unhealthy application is only reported.
     assert_eq!(web.process("sh"), process);
@@ -298,7 +300,7 @@ fn an_image_brings_its_health_check_along(host: &Host) {
     host.ok("sdme-gen exec web -- rm /tmp/reloaded /tmp/good");
     host.wait("sdme-gen ps | grep unhealthy", 10);
     let log = host.ok("sdme-gen logs web");
-    assert!(log.contains("2 in a row count"), "{log}");
+    assert!(log.contains("failed (failure 2 of 2)"), "{log}");
 
     web.configure(&file("HealthCmd=none\n")).systemctl("restart");
     assert_eq!(listed(host, "web", "/health"), "{}");

@@ -33,6 +33,33 @@ impl Test {
     }
 }
 
+/// The keys that set a test.
+pub const KEYS: [&str; 6] =
+    ["HealthCmd", "HealthHttp", "HealthTcp", "HealthStartupCmd", "HealthStartupHttp", "HealthStartupTcp"];
+
+/// The key of this name, if it is one that sets a test. Otherwise the key that overrides the test
+/// of an image. The name may come from a container.
+#[must_use]
+pub fn known_key(name: &str) -> &'static str {
+    KEYS.into_iter().find(|key| *key == name).unwrap_or("HealthCmd")
+}
+
+impl Test {
+    /// The key that sets this test. A test of the image is a command, too; the key of commands
+    /// overrides it.
+    #[must_use]
+    pub fn key(&self, is_startup: bool) -> &'static str {
+        match (self, is_startup) {
+            (Self::Command(_), false) => "HealthCmd",
+            (Self::Command(_), true) => "HealthStartupCmd",
+            (Self::Probe(Probe { path: Some(_), .. }), false) => "HealthHttp",
+            (Self::Probe(Probe { path: Some(_), .. }), true) => "HealthStartupHttp",
+            (Self::Probe(_), false) => "HealthTcp",
+            (Self::Probe(_), true) => "HealthStartupTcp",
+        }
+    }
+}
+
 impl Default for Test {
     fn default() -> Self {
         Self::Command(Vec::new())
@@ -180,6 +207,18 @@ pub struct State {
     pub started: bool,
     /// Whether the interval of the start period has ended, so that the usual interval applies.
     pub settled: bool,
+    /// The last check that failed.
+    #[serde(default)]
+    pub last: Option<Failed>,
+}
+
+/// A check that failed.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Failed {
+    /// The key that sets the check.
+    pub key: String,
+    /// The exit status and the output, or the answer.
+    pub reason: String,
 }
 
 /// The next step after a result.
@@ -198,6 +237,17 @@ impl State {
     #[must_use]
     pub fn is_startup(&self, health: &Health) -> bool {
         health.startup.is_some() && !self.started
+    }
+
+    /// The count of failures in a row, after a failed check, as words. `limit` is the number that
+    /// makes the application unhealthy; 0 for none.
+    #[must_use]
+    pub fn count(&self, limit: u32) -> String {
+        match self.failures {
+            0 => "not counted, because the start period has not ended".to_owned(),
+            failures if failures <= limit => format!("failure {failures} of {limit}"),
+            failures => format!("failure {failures} in a row"),
+        }
     }
 
     /// Records a result; `age` is the time since the start of the application, in milliseconds.
@@ -269,6 +319,26 @@ mod tests {
         assert_eq!(observe(false), (Step::Fail(OnFailure::Kill), Unhealthy));
         assert_eq!(observe(false), (Step::Continue, Unhealthy));
         assert_eq!(observe(true), (Step::Continue, Healthy));
+    }
+
+    #[test]
+    fn counts_and_keys_in_words() {
+        let count = |failures, limit| State { failures, ..State::default() }.count(limit);
+        assert_eq!([count(1, 3), count(3, 3)], ["failure 1 of 3", "failure 3 of 3"]);
+        assert_eq!([count(4, 3), count(2, 0)], ["failure 4 in a row", "failure 2 in a row"]);
+        assert!(count(0, 3).starts_with("not counted"));
+        let probe = |path: Option<&str>| {
+            Test::Probe(Probe { host: "localhost".into(), port: 80, path: path.map(str::to_owned) })
+        };
+        let keys = [Test::default(), probe(Some("/")), probe(None)].map(|test| (test.key(false), test.key(true)));
+        let want = [
+            ("HealthCmd", "HealthStartupCmd"),
+            ("HealthHttp", "HealthStartupHttp"),
+            ("HealthTcp", "HealthStartupTcp"),
+        ];
+        assert_eq!(keys, want);
+        assert!(keys.iter().all(|(usual, startup)| known_key(usual) == *usual && known_key(startup) == *startup));
+        assert_eq!(known_key("Exec"), "HealthCmd");
     }
 
     #[test]

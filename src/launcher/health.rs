@@ -16,13 +16,15 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::pipe2;
-use sdme_gen::contract::health::{Health, OnFailure, State, Status, Step, Test};
+use sdme_gen::contract::health::{Failed, Health, OnFailure, State, Status, Step, Test};
 
 use super::host::{self, STATES};
 use super::manager::{Run, systemctl};
 
 /// Maximum number of bytes of a check's output that are reported (Docker's limit).
 const OUTPUT: usize = 4096;
+/// Maximum number of characters of a failure that are kept in the health state.
+const REASON: usize = 500;
 
 fn state_file(app: &str) -> PathBuf {
     Path::new(STATES).join(app)
@@ -62,6 +64,7 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
     loop {
         let startup = health.startup.as_ref().filter(|_| state.is_startup(&health));
         let (test, timeout) = startup.map_or((&health.test, health.timeout), |s| (&s.test, s.timeout));
+        let limit = startup.map_or(health.retries.max(1), |s| s.retries);
         let result = attempt(&service, directory, test, Duration::from_millis(timeout))?;
         if Run::of(&service)?.as_ref() != Some(&run) {
             // The checked invocation of the service has ended, so the result is discarded.
@@ -70,9 +73,16 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
         let before = state.status;
         let age = milliseconds(ClockId::CLOCK_MONOTONIC)?.saturating_sub(run.since / 1000);
         let step = state.observe(result.is_none(), age, &health);
+        let key = test.key(startup.is_some());
+        if let Some(failure) = &result {
+            let reason = failure.chars().take(REASON).collect();
+            state.last = Some(Failed { key: key.to_owned(), reason });
+        }
         write_state(app, &state)?;
         if let Some(failure) = result {
-            eprintln!("<4>health check of {unit} failed, {} in a row count: {failure}", state.failures);
+            // HealthCmd= is not named, because the command may be that of the image.
+            let named = if key == "HealthCmd" { String::new() } else { format!("{key}=, ") };
+            eprintln!("<4>health check of {unit} failed ({named}{}): {failure}", state.count(limit));
         }
         if state.status != before {
             let level = if state.status == Status::Unhealthy { 3 } else { 5 };

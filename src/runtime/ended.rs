@@ -17,6 +17,7 @@ use serde::Deserialize;
 use super::{failure, limits, systemd};
 use crate::cause::{self, Cause};
 use crate::config::values::time;
+use crate::contract::health::known_key;
 use crate::model::Container;
 use crate::paths::{container_runtime, container_state};
 use crate::rootdir::tree::Tree;
@@ -115,7 +116,8 @@ fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Caus
         }
         _ if said.is_unhealthy => {
             let check = said.check.unwrap_or_else(|| "the application is unhealthy".to_owned());
-            Cause::new("unhealthy", &format!("{check}; correct the application or HealthCmd=, {all}"))
+            let key = key_of(&check);
+            Cause::new("unhealthy", &format!("{check}; correct the application or {key}=, {all}"))
         }
         _ if code == "exited" => {
             // Errors after the first one are consequences of it.
@@ -131,6 +133,12 @@ fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Caus
         "watchdog" => Cause::new("failed", &format!("systemd-nspawn did not answer for three minutes{last}; {all}")),
         _ => Cause::new("killed", &format!("systemd-nspawn was ended by the signal {status}{last}; {all}")),
     }
+}
+
+/// The key that a message of the launcher about a failed health check names.
+fn key_of(check: &str) -> &'static str {
+    let named = check.split_once(" failed (").and_then(|(_, rest)| rest.split_once("=, "));
+    known_key(named.map(|(key, _)| key).unwrap_or_default())
 }
 
 /// The phase that exceeded its timeout, and the setting of that timeout.
@@ -225,10 +233,22 @@ mod tests {
         take("sdme-oci-app", "  ");
         take("sdme-oci-app", &format!("{} 3", crate::contract::process::ENDED));
         take("dbus-broker", "something else");
-        take("sdme-oci-app-health", "health check of sdme-oci-app failed, 3 in a row count: exit status 1");
+        take("sdme-oci-app-health", "health check of sdme-oci-app failed (failure 3 of 3): exit status 1");
         take("sdme-oci-app-health", "sdme-oci-app is unhealthy");
         take("sdme-oci-app-health-gate", "the application is unhealthy");
         assert_eq!(said.application.as_deref(), Some("cannot read config"));
         assert!(said.is_unhealthy && said.check.is_some_and(|text| text.ends_with("exit status 1")));
+    }
+
+    #[test]
+    fn the_key_of_a_failed_check() {
+        for (count, key) in [
+            ("failure 3 of 3", "HealthCmd"),
+            ("HealthHttp=, failure 3 of 3", "HealthHttp"),
+            ("HealthStartupTcp=, failure 2 in a row", "HealthStartupTcp"),
+            ("Exec=, failure 1 of 1", "HealthCmd"),
+        ] {
+            assert_eq!(key_of(&format!("health check of sdme-oci-app failed ({count}): x=, y")), key, "{count}");
+        }
     }
 }

@@ -354,7 +354,8 @@ fn settle(name: &str, time: Duration, on_demand: bool) -> Result<()> {
         if let Some((app, word)) =
             listed.health.iter().find(|(_, word)| ["unhealthy", "failed"].contains(&word.as_str()))
         {
-            bail!("the health check of {app} says {word}");
+            let note = listed.note.as_ref().filter(|_| word == "unhealthy");
+            bail!("{}", note.map_or_else(|| format!("the health check of {app} says {word}"), String::clone));
         }
         if late {
             return Ok(());

@@ -182,7 +182,9 @@ impl Host {
         let apps = container.map(|container| self.model.applications(container, &self.facts)).unwrap_or_default();
         if let (Some(leader), Some(group)) = (leader, group) {
             let processes = processes::applications(group);
-            listed.health = health(leader, apps, &self.facts);
+            let checks = health(leader, apps, &self.facts);
+            listed.health = checks.iter().map(|(app, state)| (app.clone(), state.status.word().to_owned())).collect();
+            listed.note = notes::of_health(name, &checks);
             listed.apps = states(apps, &processes);
             if state == "running" {
                 if listed.apps.values().any(|state| state == "restarting") {
@@ -202,7 +204,8 @@ impl Host {
         let update = container.and_then(|container| self.update(container));
         listed.update = update.as_ref().map(|(word, _)| (*word).to_owned());
         let updates = update.map(|(_, updates)| updates).unwrap_or_default();
-        listed.note = self.note(&listed, container).or_else(|| notes::of_update(&listed, &updates));
+        let note = listed.note.take().or_else(|| self.note(&listed, container));
+        listed.note = note.or_else(|| notes::of_update(&listed, &updates));
         listed
     }
 
@@ -354,7 +357,7 @@ fn states(apps: &[App], processes: &BTreeMap<String, u32>) -> BTreeMap<String, S
 
 /// The health that the checks in a container have recorded. The files are hostile: they are read
 /// without following links out of the container.
-fn health(leader: u32, apps: &[App], facts: &Facts) -> BTreeMap<String, String> {
+fn health(leader: u32, apps: &[App], facts: &Facts) -> BTreeMap<String, State> {
     // Without the dot, the link itself would not be followed.
     let Ok(tree) = Tree::open(Path::new(&format!("/proc/{leader}/root/."))) else {
         // Only root may open the container's root.
@@ -369,5 +372,5 @@ fn health(leader: u32, apps: &[App], facts: &Facts) -> BTreeMap<String, String> 
         let text = tree.read_file(path.as_bytes(), 1 << 16).ok()??;
         serde_json::from_slice::<State>(&text).ok()
     };
-    checked.map(|app| (app.name.clone(), state(app).unwrap_or_default().status.word().to_owned())).collect()
+    checked.map(|app| (app.name.clone(), state(app).unwrap_or_default())).collect()
 }

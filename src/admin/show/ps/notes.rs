@@ -2,9 +2,12 @@
 //! The notes of `sdme-gen ps` below its table: the cause and the remedy if a container is not in
 //! the state of the configuration.
 
+use std::collections::BTreeMap;
+
 use crate::admin::show::ps::{Host, Listed};
 use crate::cause;
 use crate::config::keys::FileType;
+use crate::contract::health::{State, Status, known_key};
 use crate::image::{Updates, short};
 use crate::model::{Container, Image, Pod};
 
@@ -24,6 +27,18 @@ pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
         "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
         word => format!("a new version of its image is {word}; run sdme-gen update {name}"),
     })
+}
+
+/// The note about a running container with an unhealthy application: the last check that failed.
+/// The states are from the container, so that they can be anything.
+pub(crate) fn of_health(name: &str, checks: &BTreeMap<String, State>) -> Option<String> {
+    let (app, state) = checks.iter().find(|(_, state)| state.status == Status::Unhealthy)?;
+    let of_app = if checks.len() > 1 { format!(" of {app}") } else { String::new() };
+    let all = format!("sdme-gen logs {name} shows all messages");
+    let Some(last) = &state.last else { return Some(format!("its health check{of_app} fails; {all}")) };
+    let reason: String = last.reason.lines().next().unwrap_or_default().chars().take(500).collect();
+    let key = known_key(&last.key);
+    Some(format!("its health check{of_app} fails: {reason}; correct the application or {key}=, {all}"))
 }
 
 impl Host {
@@ -146,6 +161,23 @@ impl Host {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::contract::health::Failed;
+
+    #[test]
+    fn an_unhealthy_application_has_its_cause() {
+        let last = |key: &str| Some(Failed { key: key.into(), reason: "status 404\nmore".into() });
+        let state = |status, key| State { status, last: last(key), ..State::default() };
+        let mut checks = BTreeMap::from([("app".to_owned(), state(Status::Healthy, "HealthHttp"))]);
+        assert_eq!(of_health("web", &checks), None);
+        checks.insert("app".into(), state(Status::Unhealthy, "HealthHttp"));
+        let end = "sdme-gen logs web shows all messages";
+        let want = format!("its health check fails: status 404; correct the application or HealthHttp=, {end}");
+        assert_eq!(of_health("web", &checks), Some(want));
+        checks.insert("db".into(), State::default());
+        let want = format!("its health check of app fails: status 404; correct the application or HealthCmd=, {end}");
+        checks.insert("app".into(), state(Status::Unhealthy, "Exec"));
+        assert_eq!(of_health("web", &checks), Some(want));
+    }
 
     #[test]
     fn a_rollback_has_its_version_and_reason() {
