@@ -117,7 +117,10 @@ fn an_unhealthy_application_is_reported_restarted_or_stopped(host: &Host) {
     assert!(took > Duration::from_millis(1900), "{took:?}");
     assert_eq!(listed(host, "web", "/health/app"), "unhealthy");
     let shown = host.ok("sdme-gen ps");
-    assert!(shown.contains("web: its health check fails: exit status 1; correct the application or HealthCmd="), "{shown}");
+    assert!(
+        shown.contains("web: its health check fails: exit status 1; correct the application or HealthCmd="),
+        "{shown}"
+    );
     host.ok("systemctl -M web is-failed sdme-oci-app-health || systemctl -M web status sdme-oci-app-health | grep code=exited");
     let log = host.ok("journalctl -M web -u sdme-oci-app-health -o cat");
     assert!(log.contains("failed (failure 3 of 3): exit status 1") && log.contains("is unhealthy"), "{log}");

@@ -14,7 +14,7 @@ use crate::config::values::source::{ImageSource, ModeSetting, Pull};
 use crate::image::trust::Judge;
 use crate::image::{Progress, Removed, Retention, Store, check_name};
 use crate::model::{Base, Container, Model};
-use crate::paths::RUNTIME;
+use crate::paths::{RUNTIME, STATE};
 use crate::rootdir::replace::{self, Content, replace};
 use crate::rootdir::tree::Tree;
 use crate::runtime::pull::pull_with;
@@ -174,25 +174,26 @@ fn delete(root: &Path, name: &str) -> Result<()> {
         .with_context(|| format!("cannot remove {}", file_of(root, name).display()))
 }
 
-/// Removes an image from the store, and its file if `fs import` wrote it.
+/// Removes an image from the store, and its file if `fs import` wrote it. Returns the paths that are
+/// removed. With `dry_run`, only checks whether that is possible.
 ///
 /// # Errors
 /// A configured container or image uses the image, a container runs on it, or it cannot be removed.
-pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<()> {
+pub fn remove(root: &Path, name: &str, dry_run: bool) -> Result<Vec<String>> {
     let model = crate::runtime::model(root);
     let users = users(&model, name);
     if !users.is_empty() {
         bail!("{name} is used by {}", users.join(", "));
     }
-    crate::image::remove(&Store::open(root), name, &|| pinned(root), dry_run)?;
-    if dry_run {
-        return Ok(());
+    let entries = crate::image::remove(&Store::open(root), name, &|| pinned(root), dry_run)?;
+    let mut removed: Vec<String> = entries.iter().map(|entry| format!("{STATE}/store/{entry}")).collect();
+    if fs::read_to_string(file_of(root, name)).is_ok_and(|text| text.starts_with(MARK)) {
+        if !dry_run {
+            delete(root, name)?;
+        }
+        removed.push(format!("/{}", path_of(name)));
     }
-    let path = file_of(root, name);
-    if fs::read_to_string(&path).is_ok_and(|text| text.starts_with(MARK)) {
-        delete(root, name)?;
-    }
-    Ok(())
+    Ok(removed)
 }
 
 fn users(model: &Model, name: &str) -> Vec<String> {
@@ -404,7 +405,10 @@ mod tests {
         fs::write(root.join("etc/sdme/web.container"), "[Container]\nImage=x.image\n").unwrap();
         assert_eq!(remove(root, "x", false).unwrap_err().to_string(), "x is used by web.container");
         fs::remove_file(root.join("etc/sdme/web.container")).unwrap();
-        remove(root, "x", false).unwrap();
+        let removed = remove(root, "x", true).unwrap();
+        assert!(removed.iter().all(|path| root.join(path.trim_start_matches('/')).exists()), "{removed:?}");
+        assert_eq!(remove(root, "x", false).unwrap(), removed);
+        assert!(removed.last().is_some_and(|path| path == "/etc/sdme/x.image"), "{removed:?}");
         assert!(!file_of(root, "x").exists() && !first.dir.exists());
         assert!(store.names().unwrap().is_empty() && remove(root, "x", false).is_err());
     }

@@ -121,12 +121,12 @@ fn mounts(settings: &str, name: &str) -> bool {
 }
 
 /// Removes a volume that no container uses, with its content. With `dry_run`, only checks whether
-/// that is possible.
+/// that is possible. Returns the path of the volume.
 ///
 /// # Errors
 /// There is no such volume, a container uses it, a file system is mounted on it, or it cannot be
 /// removed.
-pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
+pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<Vec<String>> {
     let Some(found) = volumes(root)?.into_iter().find(|volume| volume.name == name) else {
         bail!("there is no volume {name}");
     };
@@ -140,8 +140,9 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
         bail!("{} is a symbolic link; remove it and what it leads to by hand", path.display());
     }
     stack::unmounted(&[path])?;
+    let removed = vec![volume(name)];
     if dry_run {
-        return Ok(());
+        return Ok(removed);
     }
     let directory = Tree::open(&above).with_context(|| format!("cannot open {}", above.display()))?;
     tree::remove(directory.root(), name.as_bytes()).with_context(|| format!("cannot remove the volume {name}"))?;
@@ -161,7 +162,7 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<()> {
             _ => {}
         }
     }
-    Ok(())
+    Ok(removed)
 }
 
 /// Removes the directory on which a container's root was mounted, if it is empty.
@@ -203,7 +204,7 @@ mod tests {
         assert_eq!(containers(root, &crate::runtime::model(root)).unwrap().into_iter().collect::<Vec<_>>(), ["old"]);
         assert!(remove_volume(root, "used", false).unwrap_err().to_string().contains("is used by web"));
         assert!(remove_volume(root, "../x", false).is_err() && remove_volume(root, ".state", false).is_err());
-        remove_volume(root, "unused", true).unwrap();
+        assert_eq!(remove_volume(root, "unused", true).unwrap(), ["/var/lib/sdme/volumes/unused"]);
         assert_eq!(volumes(root).unwrap().len(), 4);
         remove_volume(root, "unused", false).unwrap();
         assert_eq!(volumes(root).unwrap().len(), 3);

@@ -10,6 +10,7 @@ use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
 use super::print::print_json;
+use super::remove;
 use crate::admin::images;
 use crate::admin::show::usage::sizes;
 use crate::cli::show::ps::duration;
@@ -59,11 +60,12 @@ pub enum Fs {
         #[arg(long)]
         json: bool,
     },
-    /// Remove an image that no container and no other image uses
+    /// Remove images that no container and no other image uses
     Rm {
-        /// Name of the image
-        name: String,
-        /// Check whether it is possible, and change nothing
+        /// Names of the images
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
@@ -106,7 +108,9 @@ pub fn run(verb: Fs, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
         }
         Fs::Pull { name } => images::pull_again(root, &name, &*shown())?,
         Fs::Ls { json } => return list(root, json, out),
-        Fs::Rm { name, dry_run } => images::remove(root, &name, dry_run)?,
+        Fs::Rm { names, dry_run } => {
+            remove::all(&names, dry_run, out, |name, check| images::remove(root, name, check))?;
+        }
         Fs::Verify { name } => {
             let mut problems = verify(&Store::open(root), name.as_deref())?;
             problems.extend(images::unaccepted(root, name.as_deref())?);

@@ -8,6 +8,7 @@ mod examples;
 mod fs;
 mod manual;
 mod print;
+mod remove;
 mod show;
 mod update;
 mod write;

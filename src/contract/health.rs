@@ -331,11 +331,8 @@ mod tests {
             Test::Probe(Probe { host: "localhost".into(), port: 80, path: path.map(str::to_owned) })
         };
         let keys = [Test::default(), probe(Some("/")), probe(None)].map(|test| (test.key(false), test.key(true)));
-        let want = [
-            ("HealthCmd", "HealthStartupCmd"),
-            ("HealthHttp", "HealthStartupHttp"),
-            ("HealthTcp", "HealthStartupTcp"),
-        ];
+        let want =
+            [("HealthCmd", "HealthStartupCmd"), ("HealthHttp", "HealthStartupHttp"), ("HealthTcp", "HealthStartupTcp")];
         assert_eq!(keys, want);
         assert!(keys.iter().all(|(usual, startup)| known_key(usual) == *usual && known_key(startup) == *startup));
         assert_eq!(known_key("Exec"), "HealthCmd");

@@ -153,15 +153,16 @@ pub fn withdraw(
 }
 
 /// Removes a file that nothing uses any more, and reloads systemd. Does nothing with `dry_run`.
+/// Returns the path of the file.
 ///
 /// # Errors
 /// As for [`remove`].
-pub fn drop_file(root: &Path, file: &str, dry_run: bool) -> Result<()> {
-    if dry_run {
-        return Ok(());
+pub fn drop_file(root: &Path, file: &str, dry_run: bool) -> Result<String> {
+    if !dry_run {
+        remove(root, file)?;
+        systemd::reload(root)?;
     }
-    remove(root, file)?;
-    systemd::reload(root)
+    Ok(format!("{DIRECTORY}/{file}"))
 }
 
 /// Whether a unit ends by itself within three seconds: a network ends shortly after its last

@@ -72,12 +72,13 @@ fn is_active(root: &Path, name: &str) -> bool {
 }
 
 /// Removes `/etc/sdme/NAME.network`. With `force`, the file is removed even if files refer to it,
-/// which are rejected from then on, and a started network is stopped with its members.
+/// which are rejected from then on, and a started network is stopped with its members. Returns the
+/// path of the file.
 ///
 /// # Errors
 /// The network is in use and `force` is not set, there is no such file, or the network cannot be
 /// stopped or removed.
-pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
+pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec<String>> {
     let file = files::file_name(FileType::Network, name);
     let model = crate::runtime::model(root);
     let network = model.networks.get(name);
@@ -92,7 +93,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()>
     let users: Vec<String> = members.iter().map(of).collect();
     let unit = is_active(root, name).then(|| Named::service(name));
     files::withdraw(root, name, &users, unit.as_deref(), force, dry_run)?;
-    files::drop_file(root, &file, dry_run)
+    Ok(vec![files::drop_file(root, &file, dry_run)?])
 }
 
 #[cfg(test)]
@@ -121,7 +122,9 @@ mod tests {
             remove(root, "front", false, false).unwrap_err().to_string(),
             "front is used by /etc/sdme/one.container; change them, or use --force"
         );
-        remove(root, "front", true, false).unwrap();
+        assert_eq!(remove(root, "front", true, true).unwrap(), ["/etc/sdme/front.network"]);
+        assert!(files::path(root, "front.network").exists());
+        assert_eq!(remove(root, "front", true, false).unwrap(), ["/etc/sdme/front.network"]);
         assert_eq!(remove(root, "front", true, false).unwrap_err().to_string(), "there is no network front");
     }
 }

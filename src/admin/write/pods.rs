@@ -69,12 +69,13 @@ pub fn started(unit: &str) -> Result<()> {
 }
 
 /// Removes `/etc/sdme/NAME.pod`. With `force`, the file is removed even if containers refer to it,
-/// which are rejected from then on, and a started pod is stopped.
+/// which are rejected from then on, and a started pod is stopped. Returns the
+/// path of the file.
 ///
 /// # Errors
 /// The pod is in use and `force` is not set, there is no such file, or the pod cannot be stopped or
 /// removed.
-pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()> {
+pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec<String>> {
     let file = files::file_name(FileType::Pod, name);
     let model = crate::runtime::model(root);
     let pod = model.pods.get(name).filter(|pod| !pod.own);
@@ -90,7 +91,7 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<()>
     if !files::path(root, &file).exists() {
         bail!("there is no pod {name}");
     }
-    files::drop_file(root, &file, dry_run)
+    Ok(vec![files::drop_file(root, &file, dry_run)?])
 }
 
 #[cfg(test)]

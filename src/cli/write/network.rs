@@ -11,6 +11,7 @@ use clap::Subcommand;
 use crate::admin::write::networks;
 use crate::admin::write::networks::Listed;
 use crate::cli::print::print_json;
+use crate::cli::remove;
 
 /// What to do with networks.
 #[derive(Debug, Subcommand)]
@@ -38,14 +39,15 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Remove /etc/sdme/NAME.network if no file refers to the network and it is stopped
+    /// Remove /etc/sdme/NAME.network of networks that no file refers to and that are stopped
     Rm {
-        /// Name of the network
-        name: String,
-        /// Stop the network and its members first, and remove the file in any case
+        /// Names of the networks
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Stop the networks and their members first, and remove the files in any case
         #[arg(long, short)]
         force: bool,
-        /// Check whether it is possible, and change nothing
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
@@ -65,7 +67,9 @@ pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             networks::new(root, &name, &keys, dry_run)?;
         }
         Verb::Ls { json } => list(&networks::list(root), json, out)?,
-        Verb::Rm { name, force, dry_run } => networks::remove(root, &name, force, dry_run)?,
+        Verb::Rm { names, force, dry_run } => {
+            remove::all(&names, dry_run, out, |name, check| networks::remove(root, name, force, check))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -87,12 +91,14 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
         return print_json(&all, out);
     }
     let width = all.iter().map(|listed| listed.network.name.len()).max().unwrap_or(0).max(4);
+    let wide = all.iter().map(|listed| subnets(listed).join(",").len()).max().unwrap_or(0).max(7);
+    writeln!(out, "{:width$}  {:8}  {:8}  {:wide$}  MEMBERS", "NAME", "STATE", "KIND", "SUBNETS")?;
     for listed in all {
         let members = listed.network.members.join(",");
         let members = if members.is_empty() { "-" } else { &members };
         let way = if listed.network.internal { "internal" } else { "uplink" };
         let (name, subnets) = (&listed.network.name, subnets(listed).join(","));
-        writeln!(out, "{name:width$}  {:8}  {way:8}  {subnets}  {members}", state(listed))?;
+        writeln!(out, "{name:width$}  {:8}  {way:8}  {subnets:wide$}  {members}", state(listed))?;
     }
     Ok(())
 }

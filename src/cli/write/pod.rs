@@ -11,6 +11,7 @@ use clap::Subcommand;
 use crate::admin::write::pods;
 use crate::admin::write::pods::Listed;
 use crate::cli::print::print_json;
+use crate::cli::remove;
 
 /// What to do with pods.
 #[derive(Debug, Subcommand)]
@@ -35,14 +36,15 @@ pub enum Verb {
         #[arg(long)]
         json: bool,
     },
-    /// Remove /etc/sdme/NAME.pod if no container refers to the pod and it is stopped
+    /// Remove /etc/sdme/NAME.pod of pods that no container refers to and that are stopped
     Rm {
-        /// Name of the pod
-        name: String,
-        /// Stop the pod first, and remove the file in any case
+        /// Names of the pods
+        #[arg(required = true)]
+        names: Vec<String>,
+        /// Stop the pods first, and remove the files in any case
         #[arg(long, short)]
         force: bool,
-        /// Check whether it is possible, and change nothing
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
@@ -56,7 +58,9 @@ pub fn run(verb: Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
     match verb {
         Verb::New { name, uplink, publish, dry_run } => pods::new(root, &name, uplink, &publish, dry_run)?,
         Verb::Ls { json } => list(&pods::list(root), json, out)?,
-        Verb::Rm { name, force, dry_run } => pods::remove(root, &name, force, dry_run)?,
+        Verb::Rm { names, force, dry_run } => {
+            remove::all(&names, dry_run, out, |name, check| pods::remove(root, name, force, check))?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -79,12 +83,15 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
         print_json(&all, out)?;
         return Ok(());
     }
+    let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
+    let members = |listed: &Listed| dash(listed.pod.members.iter().map(ToString::to_string).collect());
     let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);
+    let wide = all.iter().map(|listed| members(listed).len()).max().unwrap_or(0).max(7);
+    writeln!(out, "{:width$}  {:8}  {:7}  {:wide$}  PORTS", "NAME", "STATE", "NETWORK", "MEMBERS")?;
     for listed in all {
-        let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
-        let members = dash(listed.pod.members.iter().map(ToString::to_string).collect());
+        let members = members(listed);
         let (name, ports) = (&listed.pod.name, dash(ports(listed)));
-        writeln!(out, "{name:width$}  {:8}  {:7}  {members}  {ports}", state(listed), network(listed))?;
+        writeln!(out, "{name:width$}  {:8}  {:7}  {members:wide$}  {ports}", state(listed), network(listed))?;
     }
     Ok(())
 }

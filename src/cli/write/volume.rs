@@ -11,6 +11,7 @@ use clap::Subcommand;
 use crate::admin::leftovers;
 use crate::admin::leftovers::Volume;
 use crate::cli::print::print_json;
+use crate::cli::remove;
 use crate::text;
 
 /// What to do with volumes.
@@ -33,7 +34,7 @@ pub enum Verb {
         /// Names of the volumes
         #[arg(required = true)]
         names: Vec<String>,
-        /// Check whether it is possible, and change nothing
+        /// Print what would be removed without removing it
         #[arg(long)]
         dry_run: bool,
     },
@@ -51,11 +52,7 @@ pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
             list(&all, *quiet, *json, out)?;
         }
         Verb::Rm { names, dry_run } => {
-            // All volumes are checked before the first one is removed.
-            names.iter().try_for_each(|name| leftovers::remove_volume(root, name, true))?;
-            if !dry_run {
-                names.iter().try_for_each(|name| leftovers::remove_volume(root, name, false))?;
-            }
+            remove::all(names, *dry_run, out, |name, check| leftovers::remove_volume(root, name, check))?;
         }
     }
     Ok(ExitCode::SUCCESS)

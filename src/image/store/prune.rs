@@ -268,12 +268,13 @@ pub(crate) fn limit_cache(store: &Store, limit: u64, dry_run: bool) -> Result<Ve
 }
 
 /// Removes an image with all its versions; with `dry_run`, only checks whether it can be removed.
+/// Returns the store entries of the versions.
 /// The caller must ensure that no configuration uses it.
 ///
 /// # Errors
 /// Returns an error if the image does not exist, is being imported, is in use by a running
 /// container, or cannot be removed.
-pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> Result<()> {
+pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> Result<Vec<String>> {
     check_name(name)?;
     if store.target(name).is_none() {
         bail!("there is no image `{name}`");
@@ -289,17 +290,17 @@ pub fn remove(store: &Store, name: &str, pinned: Pinned<'_>, dry_run: bool) -> R
         );
     }
     if dry_run {
-        return Ok(());
+        return Ok(entries);
     }
     store.unlink(name)?;
     store.forget_updates(name);
-    let entries = entries.iter().map(|entry| store.entries().join(entry));
-    let mut retired = entries.map(|entry| store.retire(&entry)).collect::<Result<Vec<_>>>()?;
+    let places = entries.iter().map(|entry| store.entries().join(entry));
+    let mut retired = places.map(|entry| store.retire(&entry)).collect::<Result<Vec<_>>>()?;
     let unused = unused(store, &[])?;
     unused.retire(store, &mut retired)?;
     drop((guard, unused));
     drop(retired);
-    Ok(())
+    Ok(entries)
 }
 
 /// Returns the changed files of an image, in its own tree and in the lower layers that are not in

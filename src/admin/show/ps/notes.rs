@@ -186,7 +186,8 @@ mod tests {
         let note = of_update(&listed, &updates).unwrap_or_default();
         let end = "sdme-gen update waits for another version of its image";
         assert_eq!(note, format!("it was rolled back from sha256:012301230123; {end}"));
-        updates.failure = Some("front: failed 3: exit status 3: no config; sdme-gen logs front shows all messages".into());
+        updates.failure =
+            Some("front: failed 3: exit status 3: no config; sdme-gen logs front shows all messages".into());
         let note = of_update(&listed, &updates).unwrap_or_default();
         let reason = "(failed 3: exit status 3: no config)";
         assert_eq!(note, format!("it was rolled back from sha256:012301230123 {reason}; {end}"));
