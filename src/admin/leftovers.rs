@@ -165,6 +165,14 @@ pub fn remove_volume(root: &Path, name: &str, dry_run: bool) -> Result<Vec<Strin
     Ok(removed)
 }
 
+/// The file that still configures a volume. Its containers would make the volume again.
+#[must_use]
+pub fn file_of_volume(root: &Path, name: &str) -> Option<String> {
+    let model = crate::runtime::model(root);
+    let found = model.volumes.values().find(|volume| volume.name == *name)?;
+    Some(found.file.to_string())
+}
+
 /// Removes the directory on which a container's root was mounted, if it is empty.
 pub(crate) fn remove_mount_point(root: &Path, name: &str) {
     let path: PathBuf = root.join(crate::paths::machine_root(name).trim_start_matches('/'));
@@ -206,7 +214,10 @@ mod tests {
         assert!(remove_volume(root, "../x", false).is_err() && remove_volume(root, ".state", false).is_err());
         assert_eq!(remove_volume(root, "unused", true).unwrap(), ["/var/lib/sdme/volumes/unused"]);
         assert_eq!(volumes(root).unwrap().len(), 4);
+        assert_eq!(file_of_volume(root, "unused"), None);
+        fs::write(root.join("etc/sdme/unused.volume"), "[Volume]\n").unwrap();
         remove_volume(root, "unused", false).unwrap();
+        assert_eq!(file_of_volume(root, "unused").as_deref(), Some("/etc/sdme/unused.volume"));
         assert_eq!(volumes(root).unwrap().len(), 3);
     }
 }

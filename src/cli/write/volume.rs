@@ -53,6 +53,9 @@ pub fn run(verb: &Verb, root: &Path, out: &mut dyn Write) -> Result<ExitCode> {
         }
         Verb::Rm { names, dry_run } => {
             remove::all(names, *dry_run, out, |name, check| leftovers::remove_volume(root, name, check))?;
+            for file in names.iter().filter_map(|name| leftovers::file_of_volume(root, name)) {
+                writeln!(out, "left: {} still configures the volume; remove that file, too", text::line(&file))?;
+            }
         }
     }
     Ok(ExitCode::SUCCESS)
