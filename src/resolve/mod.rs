@@ -5,6 +5,7 @@
 mod additional;
 pub mod app;
 pub mod container;
+mod defaults;
 mod facts;
 pub mod image;
 mod install;
@@ -334,10 +335,8 @@ fn default_base(
     images: &mut Images,
     model: &mut Model,
 ) -> Result<Base, Problem> {
-    if let Some(problem) =
-        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
-    {
-        return Err(without_base(&format!("while {} has an error, because then sdme.conf is not used", problem.at)));
+    if let Some(why) = defaults::broken(model) {
+        return Err(defaults::without_base(&why));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(Base::Host) };
     let Some(written) = settings.text("Defaults", key::BASE_FS) else { return Ok(Base::Host) };
@@ -349,16 +348,10 @@ fn default_base(
     };
     reference.and_then(|r| images.base_of(&r)).map_err(|problem| {
         let problem = Diagnostic::error(&written.at, problem);
-        let refusal = without_base(&format!("because BaseFs= in {} is wrong", problem.at));
+        let refusal = defaults::without_base(&format!("because BaseFs= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })
-}
-
-/// What containers that need the default base are told: `why` it is unknown. The error of `sdme.conf` itself is reported for that
-/// file, once and not for each container.
-fn without_base(why: &str) -> Problem {
-    Code::UnusableFile.problem(format!("the default base is not known {why}"), "correct that line, or write Base= here")
 }
 
 /// `.pod` files. Of two that want one port of the host the first by name has it.
@@ -514,24 +507,17 @@ fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, Pro
 /// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
 /// that may be somebody else's.
 fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Range) -> Result<Range, Problem> {
-    if let Some(problem) =
-        model.rejected.iter().find(|r| r.file_type == FileType::Defaults).and_then(|r| r.problems.first())
-    {
-        return Err(without_range(&format!("while {} has an error, because then sdme.conf is not used", problem.at)));
+    if let Some(why) = defaults::broken(model) {
+        return Err(defaults::without_range(&why));
     }
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return Ok(usual) };
     let Some(written) = settings.text("Defaults", key) else { return Ok(usual) };
     network::range::range(&key, written.value).map_err(|fault| {
         let problem = Diagnostic::error(&written.at, Code::Address.of(fault));
-        let refusal = without_range(&format!("because {key}= in {} is wrong", problem.at));
+        let refusal = defaults::without_range(&format!("because {key}= in {} is wrong", problem.at));
         model.reject(file, vec![problem], Vec::new());
         refusal
     })
-}
-
-/// What pods and networks that need an address are told, as [`without_base`].
-fn without_range(why: &str) -> Problem {
-    Code::UnusableFile.problem(format!("the range of addresses is not known {why}"), "correct that line")
 }
 
 fn reject_cycles(model: &mut Model) {
