@@ -308,7 +308,7 @@ fn ps_shows_the_progress_of_starts_and_their_failures(host: &Host) {
     host.ok("systemctl start systemd-nspawn@well systemd-nspawn@sick systemd-nspawn@ended");
     expect_health(host, "well", "healthy");
     expect_health(host, "sick", "unhealthy");
-    expect(host, "sick", "running", "", "");
+    expect(host, "sick", "running", "", "its health check fails: exit status 1; correct the application or HealthCmd=");
     expect(host, "ended", "unhealthy", "", "health check of sdme-oci-app failed");
 
     // Networks: a closed socket of a running container, a link with a name that is in use, and the
