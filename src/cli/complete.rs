@@ -47,6 +47,7 @@ pub fn with_names(command: Command) -> Command {
             "fs" => Some(FileType::Image),
             "pod" => Some(FileType::Pod),
             "network" => Some(FileType::Network),
+            "volume" => Some(FileType::Volume),
             "config" => None,
             _ => Some(FileType::Container),
         };
