@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use super::print::print_json;
+use super::print::{print_json, print_table};
 use super::remove;
 use crate::admin::images;
 use crate::admin::show::usage::sizes;
@@ -157,7 +157,8 @@ fn list(root: &Path, json: bool, out: &mut dyn Write) -> Result<ExitCode> {
         return Ok(code);
     }
     let rows = rows(store, &found, &images::used_by(root)?)?;
-    table(&rows, out)?;
+    let all: Vec<[String; 7]> = std::iter::once(HEAD.map(str::to_owned)).chain(rows).collect();
+    print_table(&all, out)?;
     Ok(code)
 }
 
@@ -209,16 +210,4 @@ fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<S
 
 fn kind(mode: Mode) -> &'static str {
     if mode == Mode::Base { "base" } else { "app" }
-}
-
-fn table(rows: &[[String; 7]], out: &mut dyn Write) -> Result<()> {
-    let head = HEAD.map(str::to_owned);
-    let all: Vec<&[String; 7]> = std::iter::once(&head).chain(rows).collect();
-    let widest = |column: usize| all.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
-    let widths: Vec<usize> = (0..HEAD.len()).map(|column| widest(column).unwrap_or(0)).collect();
-    for row in &all {
-        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}  "));
-        writeln!(out, "{}", text::line(cells.collect::<String>().trim_end()))?;
-    }
-    Ok(())
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What several verbs print in the same way: JSON documents and diagnostics.
+//! What several verbs print in the same way: JSON documents, tables and diagnostics.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -18,6 +18,29 @@ use crate::text;
 pub fn print_json(document: &(impl serde::Serialize + ?Sized), out: &mut dyn Write) -> Result<()> {
     let text = serde_json::to_string_pretty(document).context("cannot render the JSON document")?;
     Ok(writeln!(out, "{}", text::json(&text))?)
+}
+
+/// Prints rows, the first of which is the heading, in columns that are two spaces apart. Control
+/// characters are escaped.
+///
+/// # Errors
+/// `out` cannot be written.
+pub fn print_table<R: AsRef<[String]>>(rows: &[R], out: &mut dyn Write) -> Result<()> {
+    let rows: Vec<Vec<String>> =
+        rows.iter().map(|row| row.as_ref().iter().map(|cell| text::line(cell)).collect()).collect();
+    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max();
+    for row in &rows {
+        let cells = row.iter().enumerate();
+        let padded = cells.map(|(column, cell)| format!("{cell:width$}  ", width = widest(column).unwrap_or(0)));
+        writeln!(out, "{}", padded.collect::<String>().trim_end())?;
+    }
+    Ok(())
+}
+
+/// The items separated by commas, or a dash if there are none.
+pub fn joined(items: impl IntoIterator<Item = impl ToString>) -> String {
+    let items: Vec<String> = items.into_iter().map(|item| item.to_string()).collect();
+    if items.is_empty() { "-".to_owned() } else { items.join(",") }
 }
 
 /// Prints all diagnostics to standard error. Returns the exit status: failure if one of them is an error.

@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 
 use crate::admin::show::ps;
 use crate::admin::show::ps::Listed;
-use crate::cli::print::print_json;
+use crate::cli::print::{print_json, print_table};
 use crate::diag::suggestion;
 use crate::text;
 
@@ -316,16 +316,9 @@ impl Template {
             all.iter().map(|listed| self.fill(|name| text::line(&field(listed, name)))).collect();
         if self.table {
             lines.insert(0, self.fill(str::to_uppercase));
-            let cells: Vec<Vec<&str>> = lines.iter().map(|line| line.split('\t').collect()).collect();
-            let widest = |column: usize| {
-                cells.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
-            };
-            for row in &cells {
-                let padded =
-                    row.iter().enumerate().map(|(column, cell)| format!("{cell:width$}  ", width = widest(column)));
-                writeln!(out, "{}", padded.collect::<String>().trim_end())?;
-            }
-            return Ok(());
+            let cells: Vec<Vec<String>> =
+                lines.iter().map(|line| line.split('\t').map(str::to_owned).collect()).collect();
+            return print_table(&cells, out);
         }
         for line in lines {
             writeln!(out, "{line}")?;

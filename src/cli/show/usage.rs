@@ -10,8 +10,7 @@ use anyhow::Result;
 
 use crate::admin::show::ps::{self, Listed};
 use crate::admin::show::usage::{self, Usage};
-use crate::cli::print::print_json;
-use crate::text;
+use crate::cli::print::{print_json, print_table};
 
 /// The time over which `stats` measures the use of processors.
 const INTERVAL: Duration = Duration::from_secs(1);
@@ -27,17 +26,7 @@ pub fn stats(names: &[String], json: bool, out: &mut dyn Write) -> Result<()> {
     }
     let head = ["NAME", "CPU", "MEMORY", "TASKS", "RECEIVED", "SENT", "UPPER", "VOLUMES"].map(str::to_owned);
     let rows: Vec<[String; 8]> = std::iter::once(head).chain(all.iter().map(row)).collect();
-    let widest = |column: usize| rows.iter().filter_map(|row| row.get(column)).map(String::len).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..8).map(widest).collect();
-    for row in &rows {
-        let cells = row.iter().zip(&widths).enumerate();
-        let line = cells.fold(String::new(), |line, (column, (cell, width))| match column {
-            0 => format!("{:width$}", text::line(cell)),
-            _ => format!("{line}  {cell:>width$}"),
-        });
-        writeln!(out, "{line}")?;
-    }
-    Ok(())
+    print_table(&rows, out)
 }
 
 fn row(usage: &Usage) -> [String; 8] {

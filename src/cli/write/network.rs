@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::write::networks;
 use crate::admin::write::networks::Listed;
-use crate::cli::print::print_json;
+use crate::cli::print::{joined, print_json, print_table};
 use crate::cli::remove;
 
 /// What to do with networks.
@@ -90,15 +90,12 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
             .collect();
         return print_json(&all, out);
     }
-    let width = all.iter().map(|listed| listed.network.name.len()).max().unwrap_or(0).max(4);
-    let wide = all.iter().map(|listed| subnets(listed).join(",").len()).max().unwrap_or(0).max(7);
-    writeln!(out, "{:width$}  {:8}  {:8}  {:wide$}  MEMBERS", "NAME", "STATE", "KIND", "SUBNETS")?;
-    for listed in all {
-        let members = listed.network.members.join(",");
-        let members = if members.is_empty() { "-" } else { &members };
+    let row = |listed: &Listed| {
         let way = if listed.network.internal { "internal" } else { "uplink" };
-        let (name, subnets) = (&listed.network.name, subnets(listed).join(","));
-        writeln!(out, "{name:width$}  {:8}  {way:8}  {subnets:wide$}  {members}", state(listed))?;
-    }
-    Ok(())
+        let name = listed.network.name.to_string();
+        [name, state(listed).to_owned(), way.to_owned(), subnets(listed).join(","), joined(&listed.network.members)]
+    };
+    let head = ["NAME", "STATE", "KIND", "SUBNETS", "MEMBERS"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(all.iter().map(row)).collect();
+    print_table(&rows, out)
 }

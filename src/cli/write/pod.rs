@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::write::pods;
 use crate::admin::write::pods::Listed;
-use crate::cli::print::print_json;
+use crate::cli::print::{joined, print_json, print_table};
 use crate::cli::remove;
 
 /// What to do with pods.
@@ -83,15 +83,17 @@ fn list(all: &[Listed], json: bool, out: &mut dyn Write) -> Result<()> {
         print_json(&all, out)?;
         return Ok(());
     }
-    let dash = |words: Vec<String>| if words.is_empty() { "-".to_owned() } else { words.join(",") };
-    let members = |listed: &Listed| dash(listed.pod.members.iter().map(ToString::to_string).collect());
-    let width = all.iter().map(|listed| listed.pod.name.len()).max().unwrap_or(0).max(4);
-    let wide = all.iter().map(|listed| members(listed).len()).max().unwrap_or(0).max(7);
-    writeln!(out, "{:width$}  {:8}  {:7}  {:wide$}  PORTS", "NAME", "STATE", "NETWORK", "MEMBERS")?;
-    for listed in all {
-        let members = members(listed);
-        let (name, ports) = (&listed.pod.name, dash(ports(listed)));
-        writeln!(out, "{name:width$}  {:8}  {:7}  {members:wide$}  {ports}", state(listed), network(listed))?;
-    }
-    Ok(())
+    let row = |listed: &Listed| {
+        let members = &listed.pod.members;
+        [
+            listed.pod.name.to_string(),
+            state(listed).to_owned(),
+            network(listed).to_owned(),
+            joined(members),
+            joined(ports(listed)),
+        ]
+    };
+    let head = ["NAME", "STATE", "NETWORK", "MEMBERS", "PORTS"].map(str::to_owned);
+    let rows: Vec<[String; 5]> = std::iter::once(head).chain(all.iter().map(row)).collect();
+    print_table(&rows, out)
 }

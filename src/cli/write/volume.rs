@@ -10,7 +10,7 @@ use clap::Subcommand;
 
 use crate::admin::leftovers;
 use crate::admin::leftovers::Volume;
-use crate::cli::print::print_json;
+use crate::cli::print::{joined, print_json, print_table};
 use crate::cli::remove;
 use crate::text;
 
@@ -71,15 +71,11 @@ fn list(all: &[Volume], quiet: bool, json: bool, out: &mut dyn Write) -> Result<
             .collect();
         return print_json(&all, out);
     }
-    let width = all.iter().map(|volume| volume.name.chars().count()).max().unwrap_or(0).max(4);
-    if !quiet {
-        writeln!(out, "{:width$}  USED BY", "NAME")?;
-    }
-    for Volume { name, users, .. } in all {
-        let users = users.iter().cloned().collect::<Vec<_>>().join(", ");
-        let users = if users.is_empty() { "-" } else { &users };
-        let row = if quiet { name.clone() } else { format!("{name:width$}  {users}") };
-        writeln!(out, "{}", text::line(&row))?;
-    }
-    Ok(())
+    let row = |volume: &Volume| {
+        let name = volume.name.clone();
+        if quiet { vec![name] } else { vec![name, joined(&volume.users)] }
+    };
+    let head = vec!["NAME".to_owned(), "USED BY".to_owned()];
+    let rows: Vec<Vec<String>> = Some(head).filter(|_| !quiet).into_iter().chain(all.iter().map(row)).collect();
+    print_table(&rows, out)
 }
