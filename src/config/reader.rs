@@ -107,7 +107,7 @@ impl<'s, 'p> Reader<'s, 'p> {
         })
     }
 
-    /// Reads `name`, the name of the object that `file` describes. The caller computes `name` from
+    /// Parses `name`, the name of the object that `file` describes. The caller computes `name` from
     /// the name of the file, or from the value of `key`. An invalid value of `key` adds a problem
     /// of its own.
     pub fn name<N: FromStr<Err = Problem>>(&mut self, name: &str, file: &Arc<str>, key: KeyName) -> Option<N> {

@@ -303,7 +303,8 @@ fn unquoted(value: &str) -> Result<String, Fault> {
 }
 
 /// Replaces `%i` and `%I` with the name of the instance, and `%p` and `%P` with the name of the
-/// template. systemd would replace `%i` with the name of the machine.
+/// template. systemd would replace `%i` with the name of the machine, because the unit is
+/// `systemd-nspawn@NAME.service`.
 fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
     let mut out = String::with_capacity(value.len());
     let mut chars = value.chars().peekable();

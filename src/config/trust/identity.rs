@@ -19,12 +19,12 @@ pub enum Identity {
     ExactReference(Named),
     /// `exactRepository`: any reference in this repository.
     ExactRepository(Named),
-    /// `remapIdentity`: as `matchRepoDigestOrExact`, after a prefix of the requested reference is
+    /// `remapIdentity`: as `matchRepoDigestOrExact`, after the prefix of the requested reference is
     /// replaced.
     Remap {
         /// The prefix of the requested reference.
         prefix: String,
-        /// The prefix that replaces it in signatures.
+        /// The prefix that signatures have instead of `prefix`.
         signed_prefix: String,
     },
     /// Any reference, because the digest of the image in the signature suffices. Only
@@ -141,9 +141,9 @@ impl Identity {
 }
 
 /// Decides `matchRepoDigestOrExact`. A signed reference without a tag and a digest never matches,
-/// because it does not say which image of the repository is meant. An image that is requested by
-/// its digest needs only the same repository, because the digest in the signature is compared with
-/// that of the image elsewhere.
+/// because it does not tell which image of the repository was signed. For an image that is
+/// requested by its digest, the same repository suffices, because the digest in the signature is
+/// compared with the digest of the image.
 fn repo_digest_or_exact(asked: &Named, signed: &Named) -> bool {
     if signed.is_name_only() {
         false

@@ -92,7 +92,7 @@ impl Trust {
         rules
     }
 
-    /// Whether the image may have a requirement. If not, a start does not have to look for
+    /// Whether the image may have a requirement. If not, a start does not have to verify
     /// signatures. An invalid policy has no requirements for images that are already imported, but
     /// no image is imported until the policy is valid.
     #[must_use]

@@ -84,8 +84,8 @@ pub struct Device {
     pub optional: bool,
 }
 
-/// Directories below `/dev`, and the groups of device nodes in them as `DeviceAllow=` names them
-/// (`/proc/devices`).
+/// Directories below `/dev`, and the names that `DeviceAllow=` has for the groups of device nodes
+/// in them (`/proc/devices`).
 const GROUPS: [(&str, &[&str]); 8] = [
     ("/dev/bus/usb", &["char-usb_device"]),
     ("/dev/dri", &["char-drm"]),

@@ -200,7 +200,8 @@ fn registry(value: &str) -> Result<RegistryRef, Fault> {
             "write NAME:TAG with letters, digits, '.', '_' and '-'",
         ));
     }
-    // Docker's rule: the first component is a host if it has a dot or a port or is "localhost".
+    // Docker's rule: the first component is a host if it contains a point or a port, or is
+    // "localhost".
     let (host, repository) = match name.split_once('/') {
         Some(("docker.io", rest)) if !rest.contains('/') => ("docker.io", format!("library/{rest}")),
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
@@ -291,8 +292,8 @@ pub enum AutoUpdate {
     /// A new version is downloaded. A later update with [`AutoUpdate::Local`] or
     /// [`AutoUpdate::Registry`] uses it.
     Download,
-    /// As [`AutoUpdate::Registry`] for images on this machine. Registries are not asked, but
-    /// containers that run on a former version of an image are restarted on the imported one.
+    /// The same as [`AutoUpdate::Registry`] for images on this machine. Registries are not asked,
+    /// but containers that run on a former version of an image are restarted on the imported one.
     Local,
     /// The source is asked for a new version, and containers are restarted on it.
     Registry,

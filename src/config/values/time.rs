@@ -2,8 +2,9 @@
 //! Time spans in the formats of systemd and of Go. Pure.
 
 /// Reads a time span in milliseconds: the sum of numbers with units, in the format of
-/// systemd.time(7) (`1min 30s`) or in that of Go, which Quadlet accepts (`1m30s`, `1.5h`). A number
-/// without a unit is in seconds. Returns none for an invalid time span.
+/// systemd.time(7) (`1min 30s`) or in that of Go, which Quadlet accepts (`1m30s`, `1.5h`). The
+/// units are milliseconds to days, and a number without a unit is in seconds. Returns none for an
+/// invalid time span.
 #[must_use]
 pub fn milliseconds(value: &str) -> Option<u64> {
     let mut rest = value.trim();
