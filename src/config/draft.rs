@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! A configuration file as it is put together: assignments under their sections. Pure.
+//! Writes a configuration file: assignments that are grouped by section. Pure.
 
 use std::fmt;
 
@@ -7,7 +7,7 @@ use super::keys::{FileType, Kind, keys};
 use super::quadlet::expand::literal;
 use crate::unit::config_word;
 
-/// A file in the making. `Display` renders it.
+/// A configuration file that is not complete yet. `Display` renders its text.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Draft {
     head: String,
@@ -15,15 +15,19 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// Adds a comment above everything else.
+    /// Adds a comment line at the top of the file, below earlier comments. Control characters
+    /// become spaces.
     pub fn comment(&mut self, text: &str) {
         self.head += &format!("# {}\n", text.replace(char::is_control, " "));
     }
 
-    /// Adds an assignment to the file's own section; where the key takes words, `value` is one of them.
+    /// Adds an assignment to the section of the file type. `value` is a literal text: specifiers
+    /// and variables in it are escaped. If the key has a list of words, `value` is one of the
+    /// words, and is quoted.
     ///
     /// # Errors
-    /// The value cannot be written into one line.
+    /// The text of the value cannot be written in one line: it has control characters, begins or
+    /// ends with a blank, or ends with a backslash.
     pub fn own(&mut self, file_type: FileType, key: &str, value: &str) -> Result<(), String> {
         let words = keys(file_type).iter().any(|k| k.name == key && k.kind == Kind::Words);
         let value = literal(value);
@@ -31,10 +35,11 @@ impl Draft {
         self.set(file_type.section(), key, &value)
     }
 
-    /// Adds an assignment of several words.
+    /// Adds an assignment whose value is a list of words. Each word is a literal text, which is
+    /// escaped and quoted.
     ///
     /// # Errors
-    /// As for [`Draft::own`].
+    /// The same errors as [`Draft::own`].
     pub fn words<'a>(
         &mut self,
         section: &str,
@@ -45,10 +50,10 @@ impl Draft {
         self.set(section, key, &words.join(" "))
     }
 
-    /// Adds an assignment as it is.
+    /// Adds an assignment without escaping or quoting its value.
     ///
     /// # Errors
-    /// As for [`Draft::own`].
+    /// The same errors as [`Draft::own`].
     pub fn set(&mut self, section: &str, key: &str, value: &str) -> Result<(), String> {
         if value.chars().any(char::is_control) || value.ends_with('\\') || value.trim() != value {
             return Err(format!("{key}={value:?} cannot be written into a file"));
@@ -58,14 +63,14 @@ impl Draft {
         Ok(())
     }
 
-    /// The text of a section, which is made if it is not there.
+    /// Returns the text of a section. If the section does not exist, it is added at the end.
     pub fn section(&mut self, section: &str) -> &mut String {
         let known = self.sections.iter().position(|(name, _)| name == section);
         let index = known.unwrap_or_else(|| {
             self.sections.push((section.to_owned(), String::new()));
             self.sections.len() - 1
         });
-        // There are as many as the last push made.
+        // `index` is valid, because the section was found or added above.
         match self.sections.get_mut(index) {
             Some((_, text)) => text,
             None => &mut self.head,
@@ -90,7 +95,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn files_are_read_back_as_they_were_meant() {
+    fn values_are_escaped_and_line_breaks_are_rejected() {
         let mut draft = Draft::default();
         draft.own(FileType::Container, "Environment", "A=x y\"%$\\").unwrap();
         draft.own(FileType::Container, "HostName", "web").unwrap();

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! `sdme.lock`: the digests that images are held to. Pure.
+//! `sdme.lock`: the digests to which images are pinned. Pure.
 //!
-//! A line for each image: digest, time in seconds since 1970, platform (`-` for the machine's own), and the reference, which may
-//! contain spaces. Lines that begin with `#` are comments.
+//! Each image has one line: its digest, the time in seconds since 1970, the platform (`-` for the
+//! platform of the machine), and the image reference, which may contain spaces. Lines that begin
+//! with `#` are comments.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -11,32 +12,35 @@ use std::sync::Arc;
 use super::values::source::is_digest;
 use crate::diag::{Code, Diagnostic, Location};
 
-/// The name of the file.
+/// The name of the lock file.
 pub const FILE: &str = "sdme.lock";
 
 const HEAD: &str = "# Written by sdme-gen lock; sdme-gen update moves the digests.\n# DIGEST TIME PLATFORM REFERENCE\n";
 
-/// What an image is held to.
+/// The digest to which an image is pinned.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Locked {
-    /// The digest of its index, which is the same on machines of all platforms; of its manifest where there is no index.
+    /// The digest of the image index, which is the same for all platforms, or of the manifest if
+    /// the image has no index.
     pub digest: String,
-    /// When it was locked, in seconds since 1970.
+    /// The time at which the digest was recorded, in seconds since 1970.
     pub time: u64,
 }
 
-/// The locked images, by reference and platform.
+/// The content of `sdme.lock`.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Lock {
-    /// By reference and platform, which is empty for the machine's own.
+    /// The pinned images by image reference and platform. The platform is empty if it is that of
+    /// the machine.
     pub images: BTreeMap<(String, String), Locked>,
 }
 
 impl Lock {
-    /// Reads the file.
+    /// Reads the text of the file. `path` is the path in diagnostics.
     ///
     /// # Errors
-    /// A line is not of the form above. Without knowing all digests, no image can be used.
+    /// A line is not `DIGEST TIME PLATFORM REFERENCE`. No line of the file is used then, because an
+    /// invalid line may contain the digest of any image.
     pub fn parse(path: &Arc<str>, text: &str) -> Result<Self, Diagnostic> {
         let mut images = BTreeMap::new();
         for (index, line) in text.lines().enumerate() {
@@ -62,7 +66,7 @@ impl Lock {
         Ok(Self { images })
     }
 
-    /// The text of the file.
+    /// Renders the text of the file.
     #[must_use]
     pub fn render(&self) -> String {
         let mut text = HEAD.to_owned();
@@ -81,7 +85,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn written_and_read() {
+    fn rendered_locks_are_read_back_and_invalid_lines_are_errors() {
         let digest = format!("sha256:{}", "1".repeat(64));
         let path = Arc::from("/etc/sdme/sdme.lock");
         let locked = |time| Locked { digest: digest.clone(), time };

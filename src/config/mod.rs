@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a user may write: file types, sections, keys and values. Pure.
+//! The syntax of configuration files: file types, sections, keys and values. Pure.
 
 pub mod draft;
 pub mod keys;

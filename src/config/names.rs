@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The names of what files describe: a type for each kind, whose values follow the rule of that kind. Pure.
+//! Names of containers, pods, networks, images, volumes, applications and secrets. Each kind has a
+//! type, whose values follow the rule of that kind. Pure.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -8,19 +9,23 @@ use std::str::FromStr;
 
 use crate::diag::{Code, Fault, Problem};
 
-/// The most bytes in the name of a machine: Linux allows no longer host name (uname(2)).
+/// Maximum length of the name of a machine in bytes. Linux allows no longer host name
+/// (`HOST_NAME_MAX`, gethostname(2)).
 const LONGEST_HOST_NAME: usize = 64;
 
-/// The most bytes in the name of an application, which becomes part of a unit's name.
+/// Maximum length of the name of an application in bytes. The name becomes part of the name of a
+/// unit.
 const LONGEST_APPLICATION: usize = 64;
 
-/// The most bytes in the name of a volume or a secret.
+/// Maximum length of the name of a volume or a secret in bytes.
 const LONGEST: usize = 128;
 
-/// The most bytes in the name of an image, which is a file name and part of a unit's name.
+/// Maximum length of the name of an image in bytes. The name is a file name and part of the name of
+/// a unit.
 const LONGEST_IMAGE: usize = 200;
 
-/// Declares types of names, each with the function that says why a text is not one.
+/// Declares types of names, each with the function that returns why a text is not a valid name, or
+/// none if it is one.
 macro_rules! names {
     ($($(#[$doc:meta])* $name:ident: $why:expr;)*) => {
         $(
@@ -102,23 +107,25 @@ macro_rules! names {
 }
 
 names! {
-    /// The name of a container: that of its machine.
+    /// The name of a container, which is also the name of its machine.
     ContainerName: |text| host_name("container", text);
     /// The name of a pod.
     PodName: |text| host_name("pod", text);
     /// The name of a network.
     NetworkName: |text| host_name("network", text);
-    /// The name of an image: a file name, and the instance of a unit.
+    /// The name of an image, which is also a file name and the instance of a unit.
     ImageName: image;
-    /// The name of a volume: that of its directory.
+    /// The name of a volume, which is also the name of its directory.
     VolumeName: |text| plain("volume", LONGEST, text);
-    /// The name of an application of a container that has several.
+    /// The name of an application in a container that has several applications.
     ApplicationName: |text| plain("application", LONGEST_APPLICATION, text);
-    /// The name of a secret: that of a credential (systemd.exec(5), `ImportCredential=`).
+    /// The name of a secret, which is also the name of a credential (systemd.exec(5),
+    /// `ImportCredential=`).
     SecretName: secret;
 }
 
-/// The pod of one that a container with a network of its own is in has the name of the container.
+/// A container with a private network that is in no pod gets a pod of one member, which has the
+/// name of the container.
 impl From<ContainerName> for PodName {
     fn from(name: ContainerName) -> Self {
         Self(name.0)
@@ -126,10 +133,10 @@ impl From<ContainerName> for PodName {
 }
 
 impl NetworkName {
-    /// The network that `Network=bridge` means, as text.
+    /// The name of the network that `Network=bridge` selects, as text.
     pub const DEFAULT: &str = "bridge";
 
-    /// The network that `Network=bridge` means.
+    /// Returns the name of the network that `Network=bridge` selects.
     #[must_use]
     pub fn usual() -> Self {
         Self(Self::DEFAULT.to_owned())
@@ -137,22 +144,24 @@ impl NetworkName {
 }
 
 impl ContainerName {
-    /// A name of podman's as one that a machine can have.
+    /// Converts the name of a container of Podman with [`machine_name`].
     ///
     /// # Errors
-    /// As for a name that is written.
+    /// The converted name is not a valid name of a container.
     pub fn of_podman(name: &str) -> Result<Self, Problem> {
         machine_name(name).parse()
     }
 }
 
-/// A name of podman's as one that a machine can have: a host name has no underscore (hostname(7)).
+/// Converts a name of Podman to the name of a machine: underscores become hyphens, because a host
+/// name has no underscores (hostname(7)).
 #[must_use]
 pub fn machine_name(name: &str) -> String {
     name.replace('_', "-")
 }
 
-/// Why `text` cannot be the name of a machine, or of something that is found by a name of its kind.
+/// Returns why `text` is not a valid name of a container, pod or network, all of which become host
+/// names. Returns none for a valid name.
 fn host_name(what: &str, text: &str) -> Option<Fault> {
     let alphanumeric = |byte: Option<u8>| byte.is_some_and(|byte| byte.is_ascii_alphanumeric());
     let label = |label: &str| {
@@ -176,7 +185,7 @@ fn host_name(what: &str, text: &str) -> Option<Fault> {
     (!good).then(rule)
 }
 
-/// Why `text` cannot be the name of an image.
+/// Returns why `text` is not a valid name of an image, or none if it is.
 fn image(text: &str) -> Option<Fault> {
     let good = is_plain(text, LONGEST_IMAGE);
     (!good).then(|| {
@@ -187,7 +196,8 @@ fn image(text: &str) -> Option<Fault> {
     })
 }
 
-/// Why `text` cannot be the name of a `what` that has letters, digits, points, underscores and hyphens.
+/// Returns why `text` is not a valid name of a `what`, or none if it is. The name may have letters,
+/// digits, points, underscores and hyphens.
 fn plain(what: &str, longest: usize, text: &str) -> Option<Fault> {
     let article = if what.starts_with('a') { "an" } else { "a" };
     let rule = || {
@@ -199,7 +209,7 @@ fn plain(what: &str, longest: usize, text: &str) -> Option<Fault> {
     (!is_plain(text, longest)).then(rule)
 }
 
-/// Why `text` cannot be the name of a secret.
+/// Returns why `text` is not a valid name of a secret, or none if it is.
 fn secret(text: &str) -> Option<Fault> {
     let good = !text.is_empty() && !text.starts_with('.') && text.len() <= LONGEST && has_plain_bytes(text);
     let rule = || {
@@ -208,12 +218,13 @@ fn secret(text: &str) -> Option<Fault> {
     (!good).then(rule)
 }
 
-/// Whether `text` begins with a letter or digit, and has only plain bytes.
+/// Whether `text` begins with a letter or digit, has at most `longest` bytes, and has only plain
+/// bytes.
 fn is_plain(text: &str, longest: usize) -> bool {
     text.starts_with(|c: char| c.is_ascii_alphanumeric()) && text.len() <= longest && has_plain_bytes(text)
 }
 
-/// Whether `text` has only letters, digits, points, underscores and hyphens.
+/// Whether `text` has only ASCII letters, digits, points, underscores and hyphens.
 fn has_plain_bytes(text: &str) -> bool {
     text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
 }
@@ -224,7 +235,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules() {
+    fn names_follow_the_rule_of_their_kind() {
         for good in ["web", "a.b", "Web-1", "9"] {
             assert_eq!(&*good.parse::<ContainerName>().unwrap(), good);
         }

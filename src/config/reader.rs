@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The one reader of a section's keys: it returns the valid values and collects the problems of the others. Pure.
+//! Reads the keys of a section: returns the valid values, and collects a problem for each invalid
+//! value. Pure.
 
 use std::str::FromStr;
 use std::sync::Arc;
@@ -12,8 +13,8 @@ use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 
 /// Reads the keys of one section of a file.
 ///
-/// A value that is invalid counts as not set, and its problem is added to those of the file, so that one run of `check` finds
-/// all of them.
+/// An invalid value counts as not set, and its problem is added to the problems of the file, so
+/// that one run of `check` finds all of them.
 pub struct Reader<'s, 'p> {
     settings: &'s Settings,
     section: &'s str,
@@ -21,41 +22,42 @@ pub struct Reader<'s, 'p> {
 }
 
 impl<'s, 'p> Reader<'s, 'p> {
-    /// A reader of `section`, which adds what it finds wrong to `problems`.
+    /// Creates a reader of `section` that adds problems to `problems`.
     pub fn new(settings: &'s Settings, section: &'s str, problems: &'p mut Vec<Diagnostic>) -> Self {
         Self { settings, section, problems }
     }
 
-    /// The last assignment of a key as it is written, unless it is empty.
+    /// Returns the last assignment of a key as it is written, or none if it is empty or missing.
     #[must_use]
     pub fn text(&self, key: KeyName) -> Option<Spanned<&'s str>> {
         self.settings.text(self.section, key)
     }
 
-    /// Whether a key is set.
+    /// Whether a key is set to a value that is not empty.
     #[must_use]
     pub fn is_set(&self, key: KeyName) -> bool {
         self.text(key).is_some()
     }
 
-    /// A key of one value, and its place.
+    /// Reads a key with one value. Returns the value with its location.
     pub fn spanned<T>(&mut self, key: KeyName, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<Spanned<T>> {
         let Spanned { value, at } = self.text(key)?;
         self.good(parse(value), at)
     }
 
-    /// A key of one value.
+    /// Reads a key with one value.
     pub fn value<T>(&mut self, key: KeyName, parse: impl FnOnce(&str) -> Result<T, Problem>) -> Option<T> {
         self.spanned(key, parse).map(|read| read.value)
     }
 
-    /// A key whose words are one value each.
+    /// Reads a key with a list of words, each of which is a value.
     pub fn words<T>(&mut self, key: KeyName, parse: impl Fn(&str) -> Result<T, Problem>) -> Vec<Spanned<T>> {
         let words = self.settings.words(self.section, key).into_iter();
         words.filter_map(|word| self.good(parse(&word.value), word.at)).collect()
     }
 
-    /// A key whose words together are one value, at the place of the first word.
+    /// Reads a key with a list of words that together are one value. Its location is that of the
+    /// first word.
     pub fn list<T>(&mut self, key: KeyName, parse: impl FnOnce(&[String]) -> Result<T, Problem>) -> Option<Spanned<T>> {
         let words = self.settings.words(self.section, key);
         let at = words.first()?.at.clone();
@@ -63,14 +65,14 @@ impl<'s, 'p> Reader<'s, 'p> {
         self.good(parse(&values), at)
     }
 
-    /// The words of a command line, or none if there are none.
+    /// Returns the words of a command line, or none if there are no words.
     #[must_use]
     pub fn command(&self, key: KeyName) -> Option<Vec<String>> {
         let words = self.settings.words(self.section, key);
         (!words.is_empty()).then(|| words.into_iter().map(|word| word.value).collect())
     }
 
-    /// A boolean, which the table of keys has already checked.
+    /// Reads a boolean. [`Settings::load`] has already rejected invalid values.
     #[must_use]
     pub fn flag(&self, key: KeyName) -> Option<Spanned<bool>> {
         let written = self.text(key)?;
@@ -83,13 +85,14 @@ impl<'s, 'p> Reader<'s, 'p> {
         self.flag(key).is_some_and(|flag| flag.value)
     }
 
-    /// A size, in bytes.
+    /// Reads a size in bytes, which must be above 0.
     pub fn size(&mut self, key: KeyName) -> Option<u64> {
         self.value(key, |value| values::size(key.text(), value))
     }
 
-    /// A time, in milliseconds, that `allowed` accepts; `expected` has what it accepts, as in "is not a time of at most a day", and an
-    /// example.
+    /// Reads a time span in milliseconds. Values that `allowed` does not accept are invalid.
+    /// `expected` describes the accepted values in the error message, such as "a time of at most a
+    /// day", and `example` is a valid value for the remedy.
     pub fn time(
         &mut self,
         key: KeyName,
@@ -104,7 +107,9 @@ impl<'s, 'p> Reader<'s, 'p> {
         })
     }
 
-    /// The name of what `file` describes. It follows from the name of the file, or from `key`, which is checked, too.
+    /// Parses `name`, the name of the object that `file` describes. The caller computes `name` from
+    /// the name of the file, or from the value of `key`. An invalid value of `key` adds a problem
+    /// of its own.
     pub fn name<N: FromStr<Err = Problem>>(&mut self, name: &str, file: &Arc<str>, key: KeyName) -> Option<N> {
         if let Some(written) = self.text(key)
             && let Err(problem) = machine_name(written.value).parse::<N>()
@@ -114,7 +119,7 @@ impl<'s, 'p> Reader<'s, 'p> {
         self.good(name.parse(), Location::whole(file)).map(|read| read.value)
     }
 
-    /// Adds an error about a key at the place of its last assignment, if it is set.
+    /// Adds an error at the last assignment of a key. Does nothing if the key is not set.
     pub fn reject(&mut self, key: KeyName, problem: Problem) {
         if let Some(written) = self.text(key) {
             self.error(&written.at, problem);

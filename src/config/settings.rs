@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! One configuration file merged with its drop-ins, every section, key and value checked. Pure.
+//! The settings of one configuration file: the file is merged with its drop-ins, and every section,
+//! key and value is checked. Pure.
 
 use std::sync::Arc;
 
@@ -10,45 +11,49 @@ use super::values::parse_bool;
 use crate::diag::{Code, Diagnostic, Fault, Location, Problem, Spanned, did_you_mean, errors_first, has_errors};
 use crate::ini::{Document, Entry, parse_partly, split_words};
 
-/// The assignments of a file and its drop-ins in the order they apply, resets already carried out.
+/// The assignments of a file and its drop-ins in the order in which they apply, without those that
+/// a later assignment resets.
 #[derive(Debug, Clone)]
 pub struct Settings {
     entries: Vec<Arc<Entry>>,
-    /// Names of applications that have a section of their own, each with its header's place.
+    /// The names of applications in section headers, each with the location of the header.
     named: Vec<Spanned<String>>,
-    /// What is accepted and has no effect, or another one.
+    /// Warnings about accepted assignments, such as keys that have no effect or another effect than
+    /// in Quadlet.
     warnings: Vec<Diagnostic>,
 }
 
-/// Quadlet's own section, which every file may have.
+/// The section `[Quadlet]`, which every file except `sdme.conf` may have.
 const QUADLET: &str = "Quadlet";
 
-/// Keys of `[Pod]` that are those of its members.
+/// Keys of `[Pod]` that apply to the members of the pod.
 const FOR_MEMBERS: [&str; 9] =
     ["AddHost", "DNS", "DNSOption", "DNSSearch", "HostName", "ShmSize", "StopTimeout", "UserNS", "Volume"];
 
 impl Settings {
-    /// Parses, checks and merges.
+    /// Parses, checks and merges a file and its drop-ins.
     ///
-    /// A drop-in that is wrong makes the whole file wrong: half a configuration is worse than none.
+    /// An error in a drop-in makes the whole file invalid, because a container must not run with a
+    /// part of its configuration.
     ///
     /// # Errors
-    /// All problems of the file and its drop-ins.
+    /// All problems of the file and its drop-ins, if one of them is an error or [`Code::Awaited`].
     pub fn load(file: &SourceFile) -> Result<Self, Vec<Diagnostic>> {
         Self::load_on(file, &Sources::default())
     }
 
-    /// As [`Settings::load`], with what specifiers and variables stand for.
+    /// Does the same as [`Settings::load`]. Specifiers and variables have the values in `sources`.
     ///
     /// # Errors
-    /// As for [`Settings::load`].
+    /// The same errors as [`Settings::load`].
     pub fn load_on(file: &SourceFile, sources: &Sources) -> Result<Self, Vec<Diagnostic>> {
         let (settings, problems) = Self::load_partly(file, sources);
         if problems.is_empty() { Ok(settings) } else { Err(problems) }
     }
 
-    /// What can be read in a file and its drop-ins, and if there are errors, or if the file has to wait for another one
-    /// ([`Code::Awaited`]), all problems. What is wrong is left out of the settings.
+    /// Reads the valid assignments of a file and its drop-ins. If there are errors, or if the file
+    /// has to wait for another one ([`Code::Awaited`]), the list has all problems. Otherwise, the
+    /// list is empty, and the problems are the warnings of the settings.
     #[must_use]
     pub fn load_partly(file: &SourceFile, sources: &Sources) -> (Self, Vec<Diagnostic>) {
         let mut problems = Vec::new();
@@ -72,10 +77,12 @@ impl Settings {
             for entry in &mut entries {
                 entry.value = with_instance(&entry.value, names);
             }
-            // For the template to say.
+            // `DefaultInstance=` applies to the template, and not to its instances
+            // (systemd.unit(5)).
             entries.retain(|e| &*e.section != "Install" || e.key != "DefaultInstance");
         }
-        // There are no dependencies here that it could switch off: a value that can be read is right.
+        // Only the syntax of `DefaultDependencies=` is checked, because the default dependencies of
+        // Quadlet, which the key can switch off, do not exist here.
         for entry in entries.iter().filter(|e| &*e.section == QUADLET) {
             if let Err(problem) = check_quadlet(entry) {
                 problems.push(Diagnostic::error(&entry.at, problem));
@@ -116,21 +123,25 @@ impl Settings {
         (Self { entries, named, warnings: problems }, Vec::new())
     }
 
-    /// What is accepted and has no effect, or another one.
+    /// Returns the warnings about accepted assignments, such as keys that have no effect or another
+    /// effect than in Quadlet.
     #[must_use]
     pub fn warnings(&self) -> &[Diagnostic] {
         &self.warnings
     }
 
-    /// Names of applications that have sections of their own, in the order written.
+    /// Returns the names of applications in section headers, in the order of the headers. A name
+    /// with several sections occurs several times.
     #[must_use]
     pub fn applications(&self) -> &[Spanned<String>] {
         &self.named
     }
 
-    /// What one application is to be read from: `[Container]` and `[App]` as if the container had no other. What stands
-    /// in `[Container NAME]` comes last, and an empty assignment there also takes back what `[Container]` gives to all.
-    /// Keys for one process are taken from `[Container]` only if the application is `alone`.
+    /// Returns the settings of one application: `[Container]` and `[App]`, as if the container had
+    /// no other application. The assignments of `[Container NAME]` come last, and an empty
+    /// assignment there also resets the assignments of `[Container]`. Keys of one process
+    /// ([`Scope::Process`]) are taken from `[Container]` only if the application is `alone` in the
+    /// container.
     #[must_use]
     pub fn of_application(&self, name: &str, alone: bool) -> Self {
         let shared = self.entries.iter().filter(|e| match &*e.section {
@@ -152,7 +163,8 @@ impl Settings {
         }
     }
 
-    /// What a pod says about its members, as if it stood in the `.container` file of each.
+    /// Returns the settings of a pod that apply to its members, as if they were in the `.container`
+    /// file of each member.
     #[must_use]
     pub fn for_members(&self) -> Self {
         let handed = self.section("Pod").filter(|e| FOR_MEMBERS.contains(&e.key.as_str()));
@@ -160,8 +172,9 @@ impl Settings {
         Self { entries: handed.collect(), named: Vec::new(), warnings: Vec::new() }
     }
 
-    /// The same with what the container's pod says about its members in front. Without an application in the container,
-    /// nothing is meant for one.
+    /// Returns these settings with those of `pod` before them. `pod` is the result of
+    /// [`Settings::for_members`]. If the container has no application, only volumes and keys of the
+    /// whole container are taken from the pod.
     #[must_use]
     pub fn in_pod(&self, pod: &Self) -> Self {
         let runs = [key::IMAGE, key::APP].into_iter().any(|key| self.text("Container", key).is_some());
@@ -170,20 +183,20 @@ impl Settings {
         Self { entries, named: self.named.clone(), warnings: Vec::new() }
     }
 
-    /// Whether nothing is in it.
+    /// Whether there are no assignments.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }
 
-    /// The last assignment of a key, unless it is empty.
+    /// Returns the last assignment of a key, or none if it is empty or missing.
     #[must_use]
     pub fn text(&self, section: &str, key: KeyName) -> Option<Spanned<&str>> {
         let last = self.all(section, key).next_back()?;
         (!last.value.is_empty()).then(|| Spanned { value: last.value.as_str(), at: last.at.clone() })
     }
 
-    /// All words of a key, each with its place.
+    /// Returns all words of a key, each with its location.
     #[must_use]
     pub fn words(&self, section: &str, key: KeyName) -> Vec<Spanned<String>> {
         let mut out = Vec::new();
@@ -194,20 +207,20 @@ impl Settings {
         out
     }
 
-    /// All values of a key, each with its place.
+    /// Returns all values of a key without the quotes around them, each with its location.
     #[must_use]
     pub fn lines(&self, section: &str, key: KeyName) -> Vec<Spanned<String>> {
         let line = |e: &Entry| Some(Spanned { value: unquoted(&e.value).ok()?, at: e.at.clone() });
         self.all(section, key).filter_map(line).collect()
     }
 
-    /// All assignments of a section.
+    /// Returns all assignments of a section.
     pub fn section(&self, section: &str) -> impl Iterator<Item = &Entry> {
         self.entries.iter().map(|e| &**e).filter(move |e| &*e.section == section)
     }
 
     fn all(&self, section: &str, key: KeyName) -> impl DoubleEndedIterator<Item = &Entry> {
-        // Keys differ sooner than sections.
+        // The key is compared first, because it differs more often than the section.
         let found = move |e: &&Entry| key == e.key && &*e.section == section;
         self.entries.iter().map(|e| &**e).filter(found)
     }
@@ -224,7 +237,7 @@ fn check_sections(file_type: FileType, document: &Document, problems: &mut Vec<D
     let own = file_type.section();
     let passed = file_type.passed_through();
     for (name, at) in &document.headers {
-        // As in unit files, X- sections are for others to read.
+        // Sections that begin with X- are ignored, as in unit files (systemd.unit(5)).
         let known = &**name == own || passed.contains(&&**name) || application(file_type, name).is_some();
         let quadlets = &**name == QUADLET && file_type != FileType::Defaults;
         if known || quadlets || name.starts_with("X-") {
@@ -277,7 +290,8 @@ fn check_value(name: &str, kind: Kind, value: &str) -> Result<(), Problem> {
     }
 }
 
-/// A value without the quotes around it. One that does not begin with a quote is taken as it is.
+/// Returns a value without the quotes around it. A value that does not begin with a quote is not
+/// changed.
 fn unquoted(value: &str) -> Result<String, Fault> {
     if !value.starts_with(['"', '\'']) {
         return Ok(value.to_owned());
@@ -288,8 +302,9 @@ fn unquoted(value: &str) -> Result<String, Fault> {
     }
 }
 
-/// `%i` and `%p` of an instance's file, and `%I` and `%P`, which are the same here. systemd would put the machine's name in
-/// the place of the first.
+/// Replaces `%i` and `%I` with the name of the instance, and `%p` and `%P` with the name of the
+/// template. systemd would replace `%i` with the name of the machine, because the unit is
+/// `systemd-nspawn@NAME.service`.
 fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
     let mut out = String::with_capacity(value.len());
     let mut chars = value.chars().peekable();
@@ -308,8 +323,9 @@ fn with_instance(value: &str, (template, instance): (&str, &str)) -> String {
     out
 }
 
-/// An empty assignment of an own key takes back what came before it, and so does any of a command line. Sections that are
-/// passed through are left alone: systemd does its own resets there.
+/// Removes assignments that are reset. In the section `own`, an empty assignment resets the earlier
+/// assignments of its key, and so does each assignment of a command line. Sections that are passed
+/// through are not changed, because systemd resets their settings itself.
 fn without_resets(own: &str, entries: impl Iterator<Item = Arc<Entry>>) -> Vec<Arc<Entry>> {
     let file_type = FileType::ALL.into_iter().find(|t| t.section() == own);
     let is_line = |name: &str| {
@@ -349,12 +365,12 @@ mod tests {
     }
 
     #[test]
-    fn instances_are_written_out() {
+    fn instance_specifiers_are_replaced() {
         assert_eq!(with_instance("%i-%p %%i %n %", ("web", "1")), "1-web %%i %n %");
     }
 
     #[test]
-    fn lists_append_and_reset_scalars_replace() {
+    fn lists_append_until_a_reset_and_scalars_are_replaced() {
         let base = "[Container]\nImage=a\nEnvironment=A=1 \"B=2 3\"\n";
         let merged = load(base, "[Container]\nImage=b\nEnvironment=C=4\n").unwrap();
         assert_eq!(merged.text("Container", key::IMAGE).unwrap().value, "b");
@@ -367,7 +383,7 @@ mod tests {
     }
 
     #[test]
-    fn problems_of_all_files_with_their_lines() {
+    fn problems_name_the_file_and_the_line() {
         let all = load("[Containr]\n[Container]\nImag=x\n", "[Container]\nMode=bass\nExec=\"a\n").unwrap_err();
         assert_eq!(
             all,
@@ -381,7 +397,7 @@ mod tests {
     }
 
     #[test]
-    fn an_application_has_what_is_for_all_and_what_is_its_own() {
+    fn applications_get_the_common_settings_and_their_own() {
         let file = "[Container a]\nEnvironment=\nEnvironment=C=3\nExec=run\n\
             [Container]\nEnvironment=A=1\nExec=all\n[App]\nNice=1\n[App b]\nNice=\n";
         let all = load(file, "[Container b]\nEnvironment=B=2\n").unwrap();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The configuration files as they were found: names, contents, drop-ins. Pure; `crate::search` fills it.
+//! The configuration files that were found, with their names, contents and drop-ins.
+//! `crate::search` reads them. Pure.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,56 +9,61 @@ use super::keys::FileType;
 use super::quadlet::variables::Files;
 use crate::diag::{Diagnostic, Fault};
 
-/// The text of one file, or why there is none.
+/// The content of one file, or the reason why it cannot be read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Text {
-    /// Path as the user knows it.
+    /// The path that diagnostics show.
     pub path: Arc<str>,
-    /// Contents, or the message of the diagnostic.
+    /// The content, or the cause and the remedy of the error.
     pub content: Result<Vec<u8>, Fault>,
 }
 
-/// A configuration file and the drop-ins that apply to it, in the order they apply.
+/// A configuration file and the drop-ins that apply to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SourceFile {
-    /// Told by the extension.
+    /// The file type, which follows from the extension.
     pub file_type: FileType,
-    /// File name without the extension.
+    /// The file name without the extension.
     pub name: String,
-    /// The file itself.
+    /// The content of the file itself.
     pub main: Text,
-    /// Drop-ins, sorted by file name.
+    /// The drop-ins in the order in which they apply: sorted by file name.
     pub drop_ins: Vec<Text>,
 }
 
-/// Everything that was found.
+/// The result of a search for configuration files.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Sources {
-    /// Files, each name of a type once.
+    /// The configuration files. For each type, a name occurs once.
     pub files: Vec<SourceFile>,
-    /// The host's name, if it is known.
+    /// The host name of the host, if it is known.
     pub host: Option<String>,
-    /// Remarks about files that are not ours by name, but nearly.
+    /// Warnings and errors about files that are not read, for example because their extension is
+    /// misspelt, or because another file of the same name takes precedence.
     pub remarks: Vec<Diagnostic>,
-    /// The files of variables that `[Service]` sections name.
+    /// The variables in the files that `EnvironmentFile=` in `[Service]` sections names.
     pub variables: Files,
-    /// The images that `.build` files make, as [`super::quadlet::quadlets::plain`] has them, each with the path of its file.
+    /// The names of the images that `.build` files build, as [`super::quadlet::quadlets::plain`]
+    /// returns them, each with the path of its `.build` file.
     pub built: BTreeMap<String, String>,
-    /// `sdme.lock`, if there is one.
+    /// The content of `sdme.lock`, if the file exists.
     pub lock: Option<Text>,
-    /// The machine's signature policy, if there is one: [`super::trust::POLICIES`].
+    /// The signature policy of the machine, if one of the files in [`super::trust::POLICIES`]
+    /// exists.
     pub policy: Option<Text>,
 }
 
 impl SourceFile {
-    /// The name of what the file describes. An instance of a template, `web@1`, describes `web-1`: no machine can have an
-    /// at-sign in its name, and pods and volumes are called in the same way.
+    /// Returns the name of the object that the file describes. An instance of a template, such as
+    /// `web@1`, describes `web-1`, because the name of a machine cannot have an at sign. Pods and
+    /// volumes follow the same rule.
     #[must_use]
     pub fn described(&self) -> String {
         described(&self.name)
     }
 
-    /// Whether it is a template, `web@`, which describes nothing by itself.
+    /// Whether the file is a template, such as `web@`, which describes no object itself. Images and
+    /// `sdme.conf` have no templates.
     #[must_use]
     pub fn is_template(&self) -> bool {
         let any = !matches!(self.file_type, FileType::Image | FileType::Defaults);
@@ -65,19 +71,21 @@ impl SourceFile {
     }
 }
 
-/// As [`SourceFile::described`], for the name of a file.
+/// Returns the same as [`SourceFile::described`], for the name of a file.
 #[must_use]
 pub fn described(name: &str) -> String {
     instance(name).map_or_else(|| name.to_owned(), |(template, instance)| format!("{template}-{instance}"))
 }
 
-/// The template's name and the instance's of `web@1`.
+/// Splits the name of an instance, such as `web@1`, into the name of the template and the name of
+/// the instance.
 #[must_use]
 pub fn instance(name: &str) -> Option<(&str, &str)> {
     name.split_once('@').filter(|(template, instance)| !template.is_empty() && !instance.is_empty())
 }
 
-/// The drop-in directories of `name`, the most specific first: `a-b.container.d`, `a-.container.d`, `container.d`.
+/// Returns the names of the drop-in directories of `name`, the most specific one first:
+/// `a-b.container.d`, `a-.container.d`, `container.d` (systemd.unit(5)).
 #[must_use]
 pub fn drop_in_directories(file_type: FileType, name: &str) -> Vec<String> {
     let extension = file_type.extension();
@@ -91,7 +99,7 @@ pub fn drop_in_directories(file_type: FileType, name: &str) -> Vec<String> {
     let dashes: Vec<usize> = name.match_indices('-').map(|(i, _)| i).collect();
     for dash in dashes.into_iter().rev() {
         let prefix = name.get(..=dash).unwrap_or_default();
-        // A name that ends in a dash is its own prefix.
+        // The directory of the name itself is already in the list.
         if prefix != name {
             out.push(format!("{prefix}.{extension}.d"));
         }
@@ -105,7 +113,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn truncated_and_type_wide_directories() {
+    fn drop_in_directories_are_ordered_from_specific_to_general() {
         assert_eq!(
             drop_in_directories(FileType::Container, "a-b-c"),
             ["a-b-c.container.d", "a-b-.container.d", "a-.container.d", "container.d"]

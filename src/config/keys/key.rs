@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: MIT
-//! The names of the keys, one constant each. Only this module makes a [`KeyName`], so that a misspelt key does not compile. Pure.
+//! The names of the keys, with one constant for each. Only this module can create a [`KeyName`], so
+//! that a misspelt key does not compile. Pure.
 
 use std::fmt;
 use std::ops::Deref;
 
-/// The name of a key, as it stands before the `=`.
+/// The name of a key, as it is written before the `=`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyName(&'static str);
 
@@ -48,7 +49,7 @@ impl PartialEq<String> for KeyName {
     }
 }
 
-/// Declares the constants, and a list of them.
+/// Declares the constants, and a list of them for tests.
 macro_rules! key_names {
     ($($constant:ident = $text:literal)*) => {
         $(
@@ -56,7 +57,7 @@ macro_rules! key_names {
             pub const $constant: KeyName = KeyName($text);
         )*
 
-        /// All names, each with that of its constant.
+        /// All names of keys, each with the name of its constant.
         #[cfg(test)]
         pub(super) const ALL: &[(&str, KeyName)] = &[$((stringify!($constant), $constant)),*];
     };

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The one table of keys: it drives the parser, the diagnostics and the documentation. Pure.
+//! The table of keys, on which the parser, the diagnostics and the documentation are based. Pure.
 
 pub mod key;
 mod table;
@@ -8,7 +8,8 @@ use crate::diag::{Code, Problem, did_you_mean};
 
 pub use key::KeyName;
 
-/// The file types, told apart by their extension.
+/// The types of configuration files. The extension of a file determines its type, but only
+/// `sdme.conf` has the type of the defaults.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum FileType {
     /// `NAME.container`
@@ -26,10 +27,11 @@ pub enum FileType {
 }
 
 impl FileType {
-    /// All types, in the order they are described.
+    /// All file types, in the order of the documentation.
     pub const ALL: [Self; 6] = [Self::Container, Self::Image, Self::Pod, Self::Network, Self::Volume, Self::Defaults];
 
-    /// The extension, also the name of the type-wide drop-in directory (`container.d`).
+    /// Returns the extension. A drop-in directory with the name of the extension, such as
+    /// `container.d`, applies to all files of the type; `sdme.conf` has no such directory.
     #[must_use]
     pub fn extension(self) -> &'static str {
         match self {
@@ -42,7 +44,7 @@ impl FileType {
         }
     }
 
-    /// The section of its own.
+    /// Returns the section with the keys of the file type.
     #[must_use]
     pub fn section(self) -> &'static str {
         match self {
@@ -55,7 +57,8 @@ impl FileType {
         }
     }
 
-    /// Sections whose assignments go to the unit as they are.
+    /// Returns the sections with settings of systemd. They are passed on, and are not checked
+    /// against the table of keys.
     #[must_use]
     pub fn passed_through(self) -> &'static [&'static str] {
         match self {
@@ -66,64 +69,72 @@ impl FileType {
     }
 }
 
-/// How a value is read.
+/// The syntax of a value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Free text; the last assignment counts.
+    /// Free text. The last assignment applies.
     Text,
-    /// A boolean as in systemd.syntax(7); the last assignment counts.
+    /// A boolean as in systemd.syntax(7). The last assignment applies.
     Flag,
-    /// One of these words; the last assignment counts.
+    /// One of these words. The last assignment applies.
     Choice(&'static [&'static str]),
-    /// Words with systemd's quoting; assignments add up, an empty one starts over.
+    /// A list of words with the quoting of systemd. Assignments append, and an empty one resets the
+    /// list.
     Words,
-    /// A command line, in words as above; the last assignment counts.
+    /// A command line, which is split into words with the quoting of systemd. The last assignment
+    /// applies.
     Line,
-    /// The whole value, quotes around it removed; assignments add up, an empty one starts over.
+    /// A list of whole values, without the quotes around them. Assignments append, and an empty one
+    /// resets the list.
     Lines,
 }
 
 /// Whether a key can be used.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Status {
-    /// It can.
+    /// The key can be used.
     Supported,
-    /// It can, but has no effect, for this reason; a warning says so, and names this remedy.
+    /// The key can be used, but has no effect. The texts are the reason and the remedy, which a
+    /// warning shows.
     Without(&'static str, &'static str),
-    /// It is refused, with this remedy.
+    /// The key is rejected. The text is the remedy.
     Never(&'static str),
 }
 
-/// Whom a key of `[Container]` concerns when the container has several applications.
+/// The part of a container to which a key of `[Container]` applies if there are several
+/// applications.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Scope {
-    /// The container as a whole; it has no place in `[Container NAME]`.
+    /// The container as a whole. The key is invalid in `[Container NAME]`.
     Container,
-    /// Every application; `[Container NAME]` adds to it or overrides it for one of them.
+    /// Every application. In `[Container NAME]`, the key extends or overrides the value for one
+    /// application.
     Applications,
-    /// One process: in a container with several applications it has to say which, in `[Container NAME]`.
+    /// One process. In a container with several applications, the key must be in
+    /// `[Container NAME]`.
     Process,
 }
 
-/// A key of a section of our own.
+/// A key of the section that [`FileType::section`] returns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Key {
-    /// Name as written before the `=`.
+    /// The name, as it is written before the `=`.
     pub name: KeyName,
-    /// How its value is read.
+    /// The syntax of the value.
     pub kind: Kind,
-    /// Whether it can be used.
+    /// Whether the key can be used.
     pub status: Status,
-    /// Whether Quadlet has it, with the same meaning.
+    /// Whether Quadlet has a key of this name.
     pub quadlet: bool,
-    /// Whom it concerns.
+    /// The part of a container to which the key applies.
     pub scope: Scope,
-    /// One line of description.
+    /// The description in the documentation: one line without a final period.
     pub help: &'static str,
 }
 
 impl Key {
-    /// What the documentation says about the key: its help, and the remedy if it has no effect.
+    /// Returns the description in the documentation: the help, or, for a key without effect, the
+    /// reason and the remedy.
     #[must_use]
     pub fn description(&self) -> String {
         match self.status {
@@ -132,18 +143,18 @@ impl Key {
         }
     }
 
-    /// The same key, for every application of a container.
+    /// Returns the same key with the scope of every application.
     const fn applications(self) -> Self {
         Self { scope: Scope::Applications, ..self }
     }
 
-    /// The same key, for one process.
+    /// Returns the same key with the scope of one process.
     const fn process(self) -> Self {
         Self { scope: Scope::Process, ..self }
     }
 }
 
-/// The keys of the own section of `file_type`.
+/// Returns the keys of the section of `file_type`.
 #[must_use]
 pub fn keys(file_type: FileType) -> &'static [Key] {
     match file_type {
@@ -156,26 +167,27 @@ pub fn keys(file_type: FileType) -> &'static [Key] {
     }
 }
 
-/// Sections of a `.container` file that an application's name can be added to: `[Container NAME]`, `[App NAME]`.
+/// Sections of a `.container` file whose header can have the name of an application:
+/// `[Container NAME]` and `[App NAME]`.
 const NAMED: [&str; 2] = ["Container", "App"];
 
-/// The section and the application's name in `[SECTION NAME]`.
+/// Splits the header `[SECTION NAME]` into the section and the name of the application.
 pub(in crate::config) fn application(file_type: FileType, header: &str) -> Option<(&'static str, &str)> {
     let (section, name) = header.split_once(' ').filter(|_| file_type == FileType::Container)?;
     let section = NAMED.into_iter().find(|s| *s == section)?;
     Some((section, name.trim_start()))
 }
 
-/// Whom the key `name` of `[Container]` concerns.
+/// Returns the scope of the key `name` of `[Container]`.
 #[must_use]
 pub fn scope(name: &str) -> Scope {
     table::CONTAINER.iter().find(|k| k.name == name).map_or(Scope::Container, |k| k.scope)
 }
 
-/// Looks up a key that may be used.
+/// Looks up a key that can be used in the section of `file_type`.
 ///
 /// # Errors
-/// The message for a key that is unknown, or has no place here.
+/// The key is unknown, or is a key of Quadlet that is not supported.
 pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, Problem> {
     let Some(key) = keys(file_type).iter().find(|k| k.name == name) else {
         return Err(unknown(file_type, name));
@@ -188,7 +200,7 @@ pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, Proble
     }
 }
 
-/// Settings of systemd that are often written into the wrong section.
+/// Settings of systemd that are often written into the wrong section, by their correct section.
 const PASSED: [(&str, &str); 3] = [
     (
         "Unit",
@@ -202,7 +214,7 @@ const PASSED: [(&str, &str); 3] = [
     ("Install", "RequiredBy UpheldBy WantedBy"),
 ];
 
-/// Whether `name` is a setting of systemd that belongs into `[Service]`, and no key.
+/// Whether `name` is one of the settings in `PASSED` that belong in `[Service]`, and is not a key.
 #[must_use]
 pub fn is_of_service(file_type: FileType, name: &str) -> bool {
     let of_service = |(section, all): &(&str, &str)| *section == "Service" && all.split_whitespace().any(|s| s == name);
@@ -239,7 +251,7 @@ mod tests {
                 assert!(!all.iter().skip(index + 1).any(|k| k.name == key.name), "{} twice", key.name);
             }
         }
-        // The counts of Quadlet 5.8's manual and source: 94, 29, 18, 18 and 16 keys.
+        // The expected numbers are those of the keys in the manual and the source of Quadlet 5.8.
         let quadlet = |t| keys(t).iter().filter(|k| k.quadlet).count();
         assert_eq!(quadlet(FileType::Container), 94);
         assert_eq!(quadlet(FileType::Pod), 29);
@@ -248,7 +260,7 @@ mod tests {
         assert_eq!(quadlet(FileType::Volume), 16);
     }
 
-    /// Keys that are accepted and that nothing reads, with the reason.
+    /// Supported keys that no code reads, with the reason.
     const UNREAD: [(KeyName, &str); 8] = [
         (key::EXPOSE_HOST_PORT, "metadata of an image"),
         (key::HEALTH_MAX_LOG_COUNT, "the journal has its own limits"),
@@ -261,7 +273,7 @@ mod tests {
     ];
 
     #[test]
-    fn every_key_that_can_be_used_is_read() {
+    fn every_supported_key_is_read() {
         let mut text = String::new();
         for folder in ["config", "resolve", "search"] {
             let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src").join(folder);
@@ -294,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn messages() {
+    fn invalid_keys_get_a_remedy() {
         let message = |name| supported(FileType::Container, name).unwrap_err().to_string();
         assert_eq!(message("Imagge"), "unknown key Imagge= in [Container]; did you mean Image?");
         assert!(

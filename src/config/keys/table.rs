@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The data of the key table, section by section; alphabetical within one status. Pure.
+//! The rows of the table of keys, grouped by section. Pure.
 
 use super::key::{self, KeyName};
 use super::{Key, Kind, Scope, Status};

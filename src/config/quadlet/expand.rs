@@ -1,39 +1,42 @@
 // SPDX-License-Identifier: MIT
-//! Specifiers (systemd.unit(5)) and variables (systemd.service(5), "Command lines") in values. Quadlet writes the values of its keys
-//! into the command lines of units, where systemd expands both. Pure.
+//! Expands specifiers (systemd.unit(5)) and variables (systemd.service(5), "Command lines") in
+//! values. Quadlet writes the values of its keys into the command lines of units, where systemd
+//! expands both. Pure.
 
 use crate::diag::Fault;
 use std::collections::BTreeMap;
 
 use crate::unit::is_env_name;
 
-/// What specifiers and variables stand for in one file.
+/// The values of specifiers and variables in one file.
 #[derive(Debug, Clone, Default)]
 pub struct Context<'a> {
-    /// The name of what the file describes: `%N`.
+    /// The name that Quadlet would give to the unit of the file, without `.service`: `%N`.
     pub name: &'a str,
-    /// The host's name, if it is known: `%H`.
+    /// The host name of the host, if it is known: `%H`.
     pub host: Option<&'a str>,
     /// The variables that `[Service]` sets.
     pub variables: BTreeMap<String, String>,
 }
 
-/// A value, and what is to be said about it.
+/// An expanded value, and the warnings about it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Expanded {
-    /// The value with everything expanded that is known.
+    /// The value, in which all known specifiers and variables are expanded.
     pub value: String,
-    /// What stays as it is although systemd would replace it; whole sentences.
+    /// Warnings about specifiers and variables that systemd would expand to other texts. Each cause
+    /// is a whole sentence.
     pub remarks: Vec<Fault>,
-    /// The first variable that nothing sets.
+    /// The first variable that is not in the context.
     pub unset: Option<String>,
 }
 
-/// Specifiers of the system manager that are not known when units are generated.
+/// Specifiers of the system manager whose values are not known when units are generated.
 const LATER: &str = "aAbBdfgGjJkKlmMoqrRsvwWyY";
 
 impl Context<'_> {
-    /// Expands a value. `words` says whether it is a command line, in which `$NAME` counts as a word of its own, too.
+    /// Expands a value. `words` is whether the value is a command line, in which a word `$NAME` is
+    /// expanded, too.
     #[must_use]
     pub fn expand(&self, value: &str, words: bool) -> Expanded {
         let mut out = Expanded::default();
@@ -56,7 +59,7 @@ impl Context<'_> {
         out
     }
 
-    /// Expands what begins with a percent sign. Returns the rest.
+    /// Expands the specifier at the beginning of `text`. Returns the rest of the text.
     fn specifier<'t>(&self, text: &'t str, out: &mut Expanded) -> &'t str {
         let mut chars = text.chars();
         chars.next();
@@ -69,7 +72,8 @@ impl Context<'_> {
                 service = format!("{}.service", self.name);
                 &service
             }
-            // This is no instance of a template.
+            // In an instance of a template, these specifiers are already replaced, so this is no
+            // instance.
             Some('i' | 'I') => "",
             Some('H') => self.host.unwrap_or_else(|| {
                 out.remarks
@@ -88,7 +92,7 @@ impl Context<'_> {
             Some('V') => "/var/tmp",
             Some('u' | 'g') => "root",
             Some('U' | 'G') => "0",
-            // As for systemd, what is not a specifier stays.
+            // An unknown specifier is not changed, as in systemd.
             other => {
                 if let Some(letter) = other.filter(|letter| LATER.contains(*letter)) {
                     out.remarks.push(Fault::new(
@@ -104,7 +108,7 @@ impl Context<'_> {
         chars.as_str()
     }
 
-    /// Expands what begins with a dollar sign. Returns the rest.
+    /// Expands the variable at the beginning of `text`. Returns the rest of the text.
     fn variable<'t>(&self, text: &'t str, word: bool, out: &mut Expanded) -> &'t str {
         let after = text.get(1..).unwrap_or_default();
         if let Some(rest) = after.strip_prefix('$') {
@@ -144,8 +148,8 @@ impl Context<'_> {
     }
 }
 
-/// A value of `[Unit]` or `[Service]` in which `%N` and `%p` are `name`, as in the unit that Quadlet would make. The others are systemd's
-/// to expand.
+/// Replaces `%N` and `%p` in a value of `[Unit]` or `[Service]` with `name`, the name of the unit
+/// in Quadlet. All other specifiers are left for systemd.
 #[must_use]
 pub fn named(value: &str, name: &str) -> String {
     let mut out = String::new();
@@ -163,7 +167,7 @@ pub fn named(value: &str, name: &str) -> String {
     out + rest
 }
 
-/// A text that comes to `text` when it is expanded.
+/// Escapes a text, so that [`Context::expand`] returns `text` again.
 #[must_use]
 pub fn literal(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
@@ -178,7 +182,7 @@ pub fn literal(text: &str) -> String {
         if doubled {
             out.push(c);
         }
-        // The second of two equal signs is written by itself.
+        // The second of two equal characters is escaped separately.
         if doubled && chars.next_if_eq(&c).is_some() {
             out.push(c);
             out.push(c);
@@ -218,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn what_stays_is_said() {
+    fn texts_that_are_not_expanded_get_a_warning() {
         for (value, why) in
             [("50%off", "not known when the unit is made"), ("${C:-d}", "does not set it"), ("${B}", "has blanks")]
         {
@@ -232,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_units() {
+    fn specifiers_of_the_unit_name_are_replaced() {
         for (value, meant) in
             [("/srv/%N", "/srv/web"), ("%p.env %%N %n %i %", "web.env %%N %n %i %"), ("%%%N", "%%web"), ("a%é", "a%é")]
         {
@@ -241,7 +245,7 @@ mod tests {
     }
 
     #[test]
-    fn literal_texts_stay() {
+    fn escaped_texts_expand_to_themselves() {
         for text in ["%h", "%%", "50%off", "100%", "$$", "${A}", "$A", "a$", "$$$", "%%%h", "$%N%", "p$$w%%d${A}"] {
             let expanded = context().expand(&literal(text), true);
             assert_eq!((expanded.value.as_str(), expanded.remarks.len()), (text, 0), "{text} as {}", literal(text));

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What files of podman's Quadlet may have that means something else here, or is written in another way. Pure.
+//! Keys, values and options in files of Podman's Quadlet that have another meaning or another form
+//! in sdme-gen. Pure.
 
 pub mod expand;
 pub mod foreign;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: MIT
-//! Files of Quadlet that do not describe one unit of ours: `.quadlets`, in which there are several (podman-quadlet-install(1)), and
-//! the kinds that are not read. Pure.
+//! Files of Quadlet that do not describe exactly one unit: `.quadlets` files, which have several
+//! units (podman-quadlet-install(1)), and files of types that are not read. Pure.
 
 use crate::diag::Fault;
 
-/// The extension of files that hold several units.
+/// The extension of files with several units.
 pub const EXTENSION: &str = "quadlets";
 
-/// The sections that tell the type of a unit; in lower case, they are the extensions.
+/// The sections that determine the type of a unit, in lower case. They are also the extensions of
+/// the files.
 const SECTIONS: [&str; 8] = ["container", "pod", "volume", "network", "image", "kube", "build", "artifact"];
 
-/// What is said about a file of a kind of Quadlet that is not read, by its extension: why, and what to do; none for other extensions.
+/// Returns why a file of Quadlet with this extension is not read, and what to do. Returns none for
+/// other extensions.
 #[must_use]
 pub fn unread(extension: &str) -> Option<Fault> {
     let (cause, remedy) = match extension {
@@ -22,7 +24,8 @@ pub fn unread(extension: &str) -> Option<Fault> {
     Some(Fault::new(format!("this file is not read: {cause}"), remedy))
 }
 
-/// The images that a `.build` file makes, as [`plain`] has them (podman-build.unit(5), `ImageTag=`).
+/// Returns the names of the images that a `.build` file builds, as [`plain`] returns them
+/// (podman-build.unit(5), `ImageTag=`).
 #[must_use]
 pub fn made(text: &[u8]) -> Vec<String> {
     let text = String::from_utf8_lossy(text);
@@ -30,7 +33,8 @@ pub fn made(text: &[u8]) -> Vec<String> {
     tags.map(|tag| plain(tag.trim()).to_owned()).collect()
 }
 
-/// An image's name without what podman adds to one that it has built.
+/// Returns the name of an image without `localhost/` and `:latest`, which Podman adds to the names
+/// of images that it has built.
 #[must_use]
 pub fn plain(image: &str) -> &str {
     let image = image.strip_prefix("localhost/").unwrap_or(image);
@@ -40,19 +44,23 @@ pub fn plain(image: &str) -> &str {
 /// One unit of a `.quadlets` file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Part {
-    /// The file name that the unit would have in a file of its own.
+    /// The name of the file that would describe only this unit.
     pub name: String,
-    /// The line of the file at which the unit begins, from 1.
+    /// The line at which the unit begins in the `.quadlets` file, from 1.
     pub line: u32,
-    /// Its text, behind as many empty lines as there are lines above it: numbers of lines are those of the whole file.
+    /// The text of the unit, after one empty line for each line above it, so that the numbers of
+    /// lines are those of the `.quadlets` file.
     pub text: Vec<u8>,
 }
 
-/// The units of a `.quadlets` file: parts separated by lines `---`, each with a comment `# FileName=NAME`, which gives the name without
-/// extension, and a section that tells the type. A single unit needs no such comment: it has `stem`, the name of the file.
+/// Splits a `.quadlets` file into its units, which are separated by lines `---`. Each part has a
+/// comment `# FileName=NAME` with the name without extension, and a section that determines the
+/// type. A file with only one unit needs no such comment: the default name is `stem`, the name of
+/// the file.
 ///
 /// # Errors
-/// For a part without a usable name or without a section of Quadlet: the line at which the part begins, and the message.
+/// A part has no valid name or no section of Quadlet. The number is the line at which the part
+/// begins, from 1.
 #[must_use]
 pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, Fault)>> {
     let lines: Vec<&[u8]> = text.split(|byte| *byte == b'\n').collect();
@@ -67,7 +75,7 @@ pub fn split(text: &[u8], stem: &str) -> Vec<Result<Part, (u32, Fault)>> {
     parts.into_iter().map(|(start, part)| unit(start, part, alone.then_some(stem))).collect()
 }
 
-/// `start`: how many lines are above the part.
+/// Reads one part, above which are `start` lines. `stem` is the default name of the unit.
 fn unit(start: usize, part: &[&[u8]], stem: Option<&str>) -> Result<Part, (u32, Fault)> {
     let blank = part.iter().take_while(|line| line.trim_ascii().is_empty()).count();
     let line = u32::try_from(start + blank + 1).unwrap_or(u32::MAX);
@@ -95,13 +103,13 @@ fn unit(start: usize, part: &[&[u8]], stem: Option<&str>) -> Result<Part, (u32, 
     Ok(Part { name: format!("{stem}.{extension}"), line, text })
 }
 
-/// The extension that the header of a section stands for.
+/// Returns the extension for the header of a section.
 fn section(line: &[u8]) -> Option<&'static str> {
     let name = line.trim_ascii().strip_prefix(b"[")?.strip_suffix(b"]")?;
     SECTIONS.into_iter().find(|known| name.eq_ignore_ascii_case(known.as_bytes()))
 }
 
-/// What a comment `# FileName=NAME` says.
+/// Returns NAME from a comment `# FileName=NAME`.
 fn file_name(line: &[u8]) -> Option<String> {
     let name = line.trim_ascii().strip_prefix(b"#")?.trim_ascii_start().strip_prefix(b"FileName=")?;
     Some(String::from_utf8_lossy(name.trim_ascii()).into_owned())

@@ -1,15 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! The variables that `[Service]` sets for the command lines of a unit (systemd.exec(5), "Environment"). Pure.
+//! The variables that `[Service]` sets for the command lines of a unit (systemd.exec(5),
+//! "Environment"). Pure.
 
 use std::collections::BTreeMap;
 
 use super::expand::Context;
 use crate::ini::{Entry, split_words};
 
-/// What files of variables set, by their paths.
+/// The variables in files that `EnvironmentFile=` names, by the paths of the files.
 pub type Files = BTreeMap<String, Vec<(String, String)>>;
 
-/// The variables that `[Service]` sets. As for systemd, those of files come after the others.
+/// Returns the variables that `[Service]` sets. Variables of files override those of
+/// `Environment=`, as in systemd.
 #[must_use]
 pub fn of_service(entries: &[Entry], context: &Context<'_>, files: &Files) -> BTreeMap<String, String> {
     let words = assigned(entries, "Environment").flat_map(|value| split_words(value).unwrap_or_default());
@@ -20,7 +22,7 @@ pub fn of_service(entries: &[Entry], context: &Context<'_>, files: &Files) -> BT
     found
 }
 
-/// The paths of the files that `EnvironmentFile=` in `[Service]` names.
+/// Returns the absolute paths that `EnvironmentFile=` in `[Service]` names.
 #[must_use]
 pub fn paths(entries: &[Entry], context: &Context<'_>) -> Vec<String> {
     let values = assigned(entries, "EnvironmentFile");
@@ -28,13 +30,15 @@ pub fn paths(entries: &[Entry], context: &Context<'_>) -> Vec<String> {
     values.map(path).filter(|path| path.starts_with('/')).collect()
 }
 
-/// The paths of those files that could not be read.
+/// Returns the paths in `EnvironmentFile=` that are not in `files`, because the files could not be
+/// read.
 #[must_use]
 pub fn missing(entries: &[Entry], context: &Context<'_>, files: &Files) -> Vec<String> {
     paths(entries, context).into_iter().filter(|path| !files.contains_key(path)).collect()
 }
 
-/// The values of a key that adds up; an empty one takes back those before it.
+/// Returns the values of a key whose assignments append. An empty assignment removes the earlier
+/// values.
 fn assigned<'a>(entries: &'a [Entry], key: &str) -> impl Iterator<Item = &'a str> {
     let mut values = Vec::new();
     for entry in entries.iter().filter(|entry| &*entry.section == "Service" && entry.key == key) {

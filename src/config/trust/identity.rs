@@ -1,30 +1,34 @@
 // SPDX-License-Identifier: MIT
-//! `signedIdentity` of containers-policy.json(5): whether a signature that names a reference is for the image at hand. Pure.
+//! `signedIdentity` of containers-policy.json(5): whether a signature for a reference is valid for
+//! an image. Pure.
 
 use super::json::Json;
 use super::reference::{Named, is_component, is_domain};
 
-/// What the reference in a signature has to be.
+/// The reference that a signature must contain.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Identity {
-    /// `matchExact`: the reference that is asked for.
+    /// `matchExact`: the requested reference.
     Exact,
-    /// `matchRepoDigestOrExact`: the same; of an image that is asked for by its digest, only the repository.
+    /// `matchRepoDigestOrExact`: the requested reference. For an image that is requested by its
+    /// digest, the reference only has to be in the same repository.
     RepoDigestOrExact,
-    /// `matchRepository`: any reference of the same repository.
+    /// `matchRepository`: any reference in the same repository.
     Repository,
     /// `exactReference`: this reference.
     ExactReference(Named),
-    /// `exactRepository`: any reference of this repository.
+    /// `exactRepository`: any reference in this repository.
     ExactRepository(Named),
-    /// `remapIdentity`: as `matchRepoDigestOrExact`, when the beginning of the reference is replaced.
+    /// `remapIdentity`: as `matchRepoDigestOrExact`, after the prefix of the requested reference is
+    /// replaced.
     Remap {
-        /// The beginning of the reference that is asked for.
+        /// The prefix of the requested reference.
         prefix: String,
-        /// What signatures have in its place.
+        /// The prefix that signatures have instead of `prefix`.
         signed_prefix: String,
     },
-    /// The digest of the image is enough; only `VerifyIdentity=digest` says so.
+    /// Any reference, because the digest of the image in the signature suffices. Only
+    /// `VerifyIdentity=digest` selects this.
     Digest,
 }
 
@@ -32,7 +36,7 @@ impl Identity {
     /// Reads a `signedIdentity`.
     ///
     /// # Errors
-    /// It is of no known type, or lacks what its type needs.
+    /// The type is unknown, or a field is missing, unknown or invalid.
     pub fn parse(json: &Json) -> Result<Self, String> {
         let of = |key: &str, name: &str| -> Result<String, String> {
             let fields = json.exact_fields(&["type", key])?;
@@ -79,7 +83,8 @@ impl Identity {
     /// Reads the words of `VerifyIdentity=`.
     ///
     /// # Errors
-    /// They are neither a word for a kind of match, nor a reference, nor two beginnings of references.
+    /// The words are neither the name of a kind of match, nor a reference, nor two prefixes of
+    /// references.
     pub fn from_words(words: &[String]) -> Result<Self, String> {
         match words {
             [word] => match word.as_str() {
@@ -87,7 +92,8 @@ impl Identity {
                 "matchRepoDigestOrExact" => Ok(Self::RepoDigestOrExact),
                 "matchRepository" => Ok(Self::Repository),
                 "digest" => Ok(Self::Digest),
-                // What has no host and no tag is more likely a misspelt word than a repository.
+                // A word without `/`, `:` and `@` is more likely a misspelt kind of match than a
+                // repository.
                 text if text.contains(['/', ':', '@']) => Named::parse(text).map(|named| {
                     if named.is_name_only() { Self::ExactRepository(named) } else { Self::ExactReference(named) }
                 }),
@@ -98,8 +104,9 @@ impl Identity {
         }
     }
 
-    /// Whether a signature for `signed` is one for the image. `asked` is the reference of an image in a registry, with a tag or a
-    /// digest; images elsewhere have none.
+    /// Whether a signature for the reference `signed` is valid for the image. `asked` is the
+    /// requested reference, which has a tag or a digest. It is none for images in files that have
+    /// no reference.
     #[must_use]
     pub fn accepts(&self, asked: Option<&Named>, signed: &Named) -> bool {
         match self {
@@ -118,7 +125,7 @@ impl Identity {
         }
     }
 
-    /// In the words of the policy, for messages.
+    /// Describes the identity in the words of the policy, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -133,8 +140,10 @@ impl Identity {
     }
 }
 
-/// What is signed without a tag is for nothing exactly, and does not tell whether it was meant to be. An image by its digest is the
-/// signed one, because the digest in the signature is compared with the image's.
+/// Decides `matchRepoDigestOrExact`. A signed reference without a tag and a digest never matches,
+/// because it does not tell which image of the repository was signed. For an image that is
+/// requested by its digest, the same repository suffices, because the digest in the signature is
+/// compared with the digest of the image.
 fn repo_digest_or_exact(asked: &Named, signed: &Named) -> bool {
     if signed.is_name_only() {
         false
@@ -155,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn invalid_identities_are_rejected() {
         for bad in [
             r#"{"type": "matchExact", "dockerReference": "a"}"#,
             r#"{"type": "exactReference"}"#,
@@ -180,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn matches() {
+    fn signatures_match_by_the_rule_of_their_identity() {
         let digest = format!("sha256:{}", "a".repeat(64));
         let by_digest = format!("r.io/a/b@{digest}");
         let remap = r#"{"type": "remapIdentity", "prefix": "r.io/a", "signedPrefix": "vendor.io/x"}"#;

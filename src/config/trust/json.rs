@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! JSON that decides about trust: every key once, in its exact spelling, and none that is unknown. Pure.
+//! JSON of signature policies and signatures. An object may have a key only once, in its exact
+//! spelling, and may have no unknown keys. Pure.
 //!
-//! `serde_json::Value` keeps the last one of two equal keys. A policy or a signature that says two things must be refused, as
-//! containers-policy(5)'s reference implementation refuses both.
+//! `serde_json::Value` keeps the last of two equal keys. A policy or a signature with two values
+//! for one key must be rejected, as the reference implementation of containers-policy.json(5) does.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 
 use crate::diag::nearest;
 
-/// A value, with all keys of its objects, in their order.
+/// A JSON value. An object has all its keys in their order, including duplicate keys.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Json {
     /// `null`
@@ -29,23 +30,23 @@ pub enum Json {
 }
 
 impl Json {
-    /// Reads a whole document.
+    /// Reads a whole document, without text after its value.
     ///
     /// # Errors
-    /// The line of the mistake, and the mistake.
+    /// The line of the error, from 1, and the message without the line.
     pub fn parse(bytes: &[u8]) -> Result<Self, (u32, String)> {
         serde_json::from_slice(bytes).map_err(|error| {
             let text = error.to_string();
-            // The place stands in front of the message.
+            // The caller shows the line in front of the message.
             let text = text.rsplit_once(" at line ").map_or(text.as_str(), |(text, _)| text);
             (u32::try_from(error.line()).unwrap_or(u32::MAX).max(1), text.to_owned())
         })
     }
 
-    /// The members of an object that may have these keys and no others.
+    /// Returns the members of an object that may have only the keys in `known`.
     ///
     /// # Errors
-    /// It is no object, or has a key twice or one that is not known.
+    /// The value is not an object, or has a duplicate or an unknown key.
     pub fn fields(&self, known: &[&str]) -> Result<BTreeMap<&str, &Self>, String> {
         let members = self.members()?;
         match members.keys().find(|key| !known.contains(key)) {
@@ -60,10 +61,10 @@ impl Json {
         }
     }
 
-    /// As [`Json::fields`], and all of them have to be there.
+    /// Does the same as [`Json::fields`], and requires all keys.
     ///
     /// # Errors
-    /// As for [`Json::fields`], and when one is missing.
+    /// The same errors as [`Json::fields`], or a key is missing.
     pub fn exact_fields(&self, wanted: &[&str]) -> Result<BTreeMap<&str, &Self>, String> {
         let members = self.fields(wanted)?;
         match wanted.iter().find(|key| !members.contains_key(*key)) {
@@ -72,10 +73,10 @@ impl Json {
         }
     }
 
-    /// The members of an object, whatever their keys.
+    /// Returns the members of an object with any keys.
     ///
     /// # Errors
-    /// It is no object, or has a key twice.
+    /// The value is not an object, or has a duplicate key.
     pub fn members(&self) -> Result<BTreeMap<&str, &Self>, String> {
         let Self::Object(all) = self else { return Err(format!("{} is not an object", self.kind())) };
         let mut members = BTreeMap::new();
@@ -87,18 +88,18 @@ impl Json {
         Ok(members)
     }
 
-    /// A string.
+    /// Returns the text of a string.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not a string.
     pub fn text(&self) -> Result<&str, String> {
         if let Self::Text(text) = self { Ok(text) } else { Err(format!("{} is not a string", self.kind())) }
     }
 
-    /// An array.
+    /// Returns the items of an array.
     ///
     /// # Errors
-    /// It is none.
+    /// The value is not an array.
     pub fn list(&self) -> Result<&[Self], String> {
         if let Self::List(list) = self { Ok(list) } else { Err(format!("{} is not an array", self.kind())) }
     }
@@ -173,7 +174,8 @@ impl<'de> Visitor<'de> for Reader {
     }
 }
 
-/// Whether a text is base64 as Go's `[]byte` has it in JSON: the standard alphabet with padding; line ends do not matter.
+/// Whether a text is base64 in the format of Go's `[]byte` in JSON: the standard alphabet with
+/// padding, in which line ends are ignored.
 #[must_use]
 pub fn is_base64(text: &str) -> bool {
     let text: Vec<u8> = text.bytes().filter(|byte| !b"\r\n".contains(byte)).collect();
@@ -190,7 +192,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_key_once_and_none_unknown() {
+    fn duplicate_unknown_and_missing_keys_are_rejected() {
         let parse = |text: &str| Json::parse(text.as_bytes()).unwrap();
         let fields = |text: &str| parse(text).fields(&["a", "b"]).map(|found| found.len());
         assert_eq!(fields(r#"{"a": 1, "b": [true, null, 1.5, "x", {"c": 1, "c": 2}]}"#), Ok(2));
@@ -205,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn base64() {
+    fn base64_has_the_standard_alphabet_and_padding() {
         for good in ["", "QQ==", "QUI=", "QUJD", "QU\nJD\r\n"] {
             assert!(is_base64(good), "{good:?}");
         }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Which images are accepted: the machine's signature policy, and `VerifyKey=` of our own files. Pure; `image::trust` verifies.
+//! The conditions under which images are accepted: the signature policy of the machine, and
+//! `VerifyKey=` of configuration files. `image::trust` verifies the signatures. Pure.
 
 pub mod identity;
 pub mod json;
@@ -16,22 +17,24 @@ use self::policy::{KeySource, PolicyFile, Requirement, Signed};
 use self::scope::Subject;
 use crate::diag::{Location, Spanned};
 
-/// Where the policy is, the first one wins: containers-policy.json(5). This program runs as root.
+/// The paths of the signature policy, of which the first existing file applies
+/// (containers-policy.json(5)). The first path is that of root, because this program runs as root.
 pub const POLICIES: [&str; 2] = ["/root/.config/containers/policy.json", "/etc/containers/policy.json"];
-/// Where it is said which registries have signatures beside images, the first one wins: containers-registries.d(5).
+/// The directories that configure which registries have signatures beside their images. The first
+/// existing directory applies (containers-registries.d(5)).
 pub const REGISTRIES_D: [&str; 2] = ["/root/.config/containers/registries.d", "/etc/containers/registries.d"];
 
-/// `VerifyKey=` and `VerifyIdentity=` of a file.
+/// The values of `VerifyKey=` and `VerifyIdentity=` in one file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Verify {
-    /// The keys, and where they are written; no keys for `VerifyKey=none`.
+    /// The keys with the location of the setting. `VerifyKey=none` gives an empty list.
     pub keys: Option<Spanned<Vec<KeySource>>>,
-    /// What a signature has to name.
+    /// The identity that a signature must name.
     pub identity: Option<Identity>,
 }
 
 impl Verify {
-    /// The same, with what another file says where this one says nothing.
+    /// Returns these settings. Settings that are missing are taken from `other`.
     #[must_use]
     pub fn or(self, other: &Self) -> Self {
         Self {
@@ -40,7 +43,8 @@ impl Verify {
         }
     }
 
-    /// What it asks for, and where that is written.
+    /// Returns the signature that the settings require, and the location of the setting. Returns
+    /// none if there are no keys.
     fn signed(&self) -> Option<(Signed, &Location)> {
         let keys = self.keys.as_ref().filter(|keys| !keys.value.is_empty())?;
         let identity = self.identity.clone().unwrap_or(Identity::RepoDigestOrExact);
@@ -48,28 +52,28 @@ impl Verify {
     }
 }
 
-/// What decides about an image.
+/// The conditions under which an image is accepted.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Trust {
-    /// The machine's policy, if there is one.
+    /// The signature policy of the machine, if there is one.
     pub policy: Option<Arc<PolicyFile>>,
-    /// What our own files ask for beyond it.
+    /// The signature that configuration files require in addition to the policy.
     pub verify: Verify,
 }
 
-/// What an image has to meet, and who says so.
+/// The requirements of an image from one source, a policy or a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rule {
-    /// The file.
+    /// The path of the policy, or the path and the line of the setting in a configuration file.
     pub file: String,
-    /// The scope in a policy, or the key in a file of ours.
+    /// The scope in the policy, or the key in the configuration file.
     pub scope: String,
-    /// All of these.
+    /// The requirements. The image must satisfy all of them.
     pub requirements: Vec<Requirement>,
 }
 
 impl Trust {
-    /// The rules for an image; all of them are to be met.
+    /// Returns the rules for an image. The image must satisfy all of them.
     #[must_use]
     pub fn rules(&self, subject: &Subject) -> Vec<Rule> {
         let mut rules = Vec::new();
@@ -88,13 +92,15 @@ impl Trust {
         rules
     }
 
-    /// Whether anything may be asked of an image. If not, nothing has to be found out at a start. A policy that cannot be read asks
-    /// for nothing of what is there already; nothing is imported past it.
+    /// Whether the image may have a requirement. If not, a start does not have to verify
+    /// signatures. An invalid policy has no requirements for images that are already imported, but
+    /// no image is imported until the policy is valid.
     #[must_use]
     pub fn may_ask(&self, subject: &Subject) -> bool {
         let policy = self.policy.as_ref().and_then(|file| file.policy.as_ref().ok());
         let by_policy = policy.is_some_and(|policy| match subject.transport {
-            // Symbolic links lead from one scope to another.
+            // The path may be a symbolic link into another scope, so all scopes of the transport
+            // count.
             "oci" | "oci-archive" | "dir" => policy.may_ask(subject.transport),
             _ => policy.applied(subject).1.iter().any(|requirement| *requirement != Requirement::Accept),
         });
@@ -102,10 +108,10 @@ impl Trust {
     }
 }
 
-/// Reads the words of `VerifyKey=`. `none` gives no keys.
+/// Reads the words of `VerifyKey=`. The word `none` gives an empty list.
 ///
 /// # Errors
-/// One of them is not an absolute path.
+/// A word is not an absolute path.
 pub fn keys(words: &[String]) -> Result<Vec<KeySource>, Problem> {
     if words == ["none"] {
         return Ok(Vec::new());
@@ -119,7 +125,7 @@ pub fn keys(words: &[String]) -> Result<Vec<KeySource>, Problem> {
 /// Reads the words of `VerifyIdentity=`.
 ///
 /// # Errors
-/// They are none of the forms that the message lists.
+/// The words have none of the forms that the message lists.
 pub fn identity(words: &[String]) -> Result<Identity, Problem> {
     Identity::from_words(words).map_err(|message| {
         let forms =

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! containers-policy.json(5): which images this machine accepts. Pure.
+//! containers-policy.json(5): the images that this machine accepts. Pure.
 //!
-//! As strict as the reference implementation: an unknown key, a key given twice or a type that is not known makes the whole file
-//! wrong. What the reference can verify and this program cannot is read, and refuses the images that it is for.
+//! This parser is as strict as the reference implementation: an unknown key, a duplicate key or an
+//! unknown type makes the whole file invalid. A requirement that the reference implementation can
+//! verify and this program cannot is valid, but rejects the images of its scope.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,46 +13,46 @@ use super::json::{Json, is_base64};
 use super::scope::Subject;
 use crate::diag::{Code, Diagnostic, Fault, Location};
 
-/// A policy.
+/// A signature policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Policy {
     default: Vec<Requirement>,
     transports: BTreeMap<String, BTreeMap<String, Vec<Requirement>>>,
 }
 
-/// What an image has to meet.
+/// A requirement of an image.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Requirement {
     /// `insecureAcceptAnything`
     Accept,
     /// `reject`
     Reject,
-    /// `sigstoreSigned` by a key.
+    /// `sigstoreSigned` with public keys.
     Signed(Signed),
-    /// What cannot be verified, in the words of the policy.
+    /// A requirement that this program cannot verify, in the words of the policy.
     Unsupported(String),
 }
 
-/// `sigstoreSigned` by one of some keys.
+/// `sigstoreSigned` with public keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Signed {
-    /// The keys. One of them has to have made the signature.
+    /// The keys, one of which must have made the signature.
     pub keys: Vec<KeySource>,
     /// `signedIdentity`
     pub identity: Identity,
 }
 
-/// Where a public key is, in PEM.
+/// The source of a public key in PEM.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum KeySource {
-    /// `keyPath`, an entry of `keyPaths`, or a word of `VerifyKey=`.
+    /// The path in `keyPath`, `keyPaths` or `VerifyKey=`.
     Path(String),
-    /// `keyData` or an entry of `keyDatas`, in base64.
+    /// The key in `keyData` or `keyDatas`, in base64.
     Data(String),
 }
 
 impl KeySource {
-    /// The name of the key, for messages.
+    /// Returns the name of the key, for messages.
     #[must_use]
     pub fn name(&self) -> &str {
         if let Self::Path(path) = self { path } else { "keyData" }
@@ -59,7 +60,7 @@ impl KeySource {
 }
 
 impl Requirement {
-    /// In a few words, for messages.
+    /// Describes the requirement, for messages.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
@@ -74,12 +75,12 @@ impl Requirement {
     }
 }
 
-/// A policy file as it was found.
+/// A policy file, which may be invalid.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PolicyFile {
-    /// Its path.
+    /// The path of the file.
     pub path: Arc<str>,
-    /// What it says, or what is wrong with it.
+    /// The policy, or the error in the file.
     pub policy: Result<Policy, Diagnostic>,
 }
 
@@ -100,7 +101,7 @@ impl PolicyFile {
 }
 
 impl PolicyFile {
-    /// The policy, if the file is right.
+    /// Returns the policy if the file is valid.
     #[must_use]
     pub fn policy(&self) -> Option<&Policy> {
         self.policy.as_ref().ok()
@@ -108,7 +109,7 @@ impl PolicyFile {
 }
 
 impl Policy {
-    /// Whether it asks for anything of any image.
+    /// Whether any image may have a requirement other than `insecureAcceptAnything`.
     #[must_use]
     pub fn asks(&self) -> bool {
         self.may_ask("") || self.transports.keys().any(|transport| self.may_ask(transport))
@@ -117,7 +118,8 @@ impl Policy {
     /// Reads a policy.
     ///
     /// # Errors
-    /// The line of what is wrong, and what that is.
+    /// The line of the error, from 1, and the message. Errors other than those of the JSON syntax
+    /// have the line 1.
     pub fn parse(bytes: &[u8]) -> Result<Self, (u32, String)> {
         let json = Json::parse(bytes)?;
         Self::from_json(&json).map_err(|message| (1, message))
@@ -143,7 +145,8 @@ impl Policy {
         Ok(Self { default, transports })
     }
 
-    /// What an image has to meet, and the name of the scope that says so: the most specific one, the transport's own, or the default.
+    /// Returns the requirements of an image, and the name of the scope that has them: the most
+    /// specific scope of the image, the scope of the transport, or the default.
     #[must_use]
     pub fn applied(&self, subject: &Subject) -> (String, &[Requirement]) {
         let Some(scopes) = self.transports.get(subject.transport) else { return ("default".to_owned(), &self.default) };
@@ -160,7 +163,7 @@ impl Policy {
         ("default".to_owned(), &self.default)
     }
 
-    /// Whether images that come by this transport may have to meet anything.
+    /// Whether images of this transport may have a requirement other than `insecureAcceptAnything`.
     #[must_use]
     pub fn may_ask(&self, transport: &str) -> bool {
         let scopes = self.transports.get(transport).into_iter().flat_map(BTreeMap::values);
@@ -168,7 +171,7 @@ impl Policy {
     }
 }
 
-/// Transports without scopes of their own (containers-policy.json(5)).
+/// Transports that have only the empty scope (containers-policy.json(5)).
 const WITHOUT_SCOPES: [&str; 2] = ["docker-archive", "tarball"];
 /// Transports whose scopes are paths.
 const OF_PATHS: [&str; 3] = ["dir", "oci", "oci-archive"];
@@ -216,7 +219,8 @@ fn requirement(json: &Json) -> Result<Requirement, String> {
 
 type Fields<'a> = BTreeMap<&'a str, &'a Json>;
 
-/// A text that is not there when it is empty, as in the reference.
+/// Returns a field with a text. An empty text counts as missing, as in the reference
+/// implementation.
 fn text<'a>(fields: &Fields<'a>, key: &str) -> Result<Option<&'a str>, String> {
     let text = fields.get(key).map(|value| value.text()).transpose().map_err(|message| format!("{key}: {message}"))?;
     Ok(text.filter(|text| !text.is_empty()))

@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT
-//! Image references as signatures and policies write them, in full or as Docker's short names. Pure.
+//! Image references in signatures and policies, in full or as short names of Docker. Pure.
 //!
-//! The grammar is that of the distribution project (`reference`), which decides whether a signature is for an image: it tells a
-//! reference without a tag from one with the tag `latest`, which is why the references of the configuration
-//! ([`crate::config::values::source`]) are of no use here.
+//! The grammar is that of the distribution project (`reference`), which decides whether a signature
+//! is for an image. It distinguishes a reference without a tag from one with the tag `latest`. The
+//! references of the configuration ([`crate::config::values::source`]) cannot be used here, because
+//! they do not make this difference.
 
 use std::fmt;
 
-/// A name, and what it may be followed by.
+/// A repository, and optionally a tag and a digest.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Named {
-    /// Host and repository: `docker.io/library/nginx`.
+    /// The host and the repository: `docker.io/library/nginx`.
     pub name: String,
-    /// Tag.
+    /// The tag, if the reference has one.
     pub tag: Option<String>,
-    /// Digest.
+    /// The digest, if the reference has one.
     pub digest: Option<String>,
 }
 
@@ -29,10 +30,10 @@ impl fmt::Display for Named {
 }
 
 impl Named {
-    /// Reads a reference.
+    /// Reads a reference, in which short names are expanded.
     ///
     /// # Errors
-    /// It is none.
+    /// The text is not a reference.
     pub fn parse(text: &str) -> Result<Self, String> {
         let wrong = || format!("{text:?} is not an image reference");
         if text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {
@@ -62,20 +63,20 @@ impl Named {
         if right { Ok(Self { name, tag, digest }) } else { Err(wrong()) }
     }
 
-    /// Whether nothing but a name is given.
+    /// Whether the reference has neither a tag nor a digest.
     #[must_use]
     pub fn is_name_only(&self) -> bool {
         self.tag.is_none() && self.digest.is_none()
     }
 }
 
-/// Docker's rule: the first component is a host if it has a dot or a port, is `localhost`, or cannot be a repository because of its
-/// capital letters.
+/// Docker's rule: the first component is a host if it has a dot or a port, is `localhost`, or
+/// cannot be a repository because of its capital letters.
 fn is_like_host(first: &str) -> bool {
     first.contains(['.', ':']) || first == "localhost" || first.chars().any(char::is_uppercase)
 }
 
-/// `HOST` or `HOST:PORT`
+/// Whether `text` is `HOST` or `HOST:PORT`.
 #[must_use]
 pub fn is_domain(text: &str) -> bool {
     let (host, port) = text.split_once(':').map_or((text, None), |(host, port)| (host, Some(port)));
@@ -88,7 +89,8 @@ pub fn is_domain(text: &str) -> bool {
     host.split('.').all(label) && port.is_none_or(|port| !port.is_empty() && port.bytes().all(|b| b.is_ascii_digit()))
 }
 
-/// A part of a repository's name: letters and digits, with one dot, one or two underscores, or any number of dashes between them.
+/// Whether `text` is a component of a repository: lower-case letters and digits, with one dot, one
+/// or two underscores, or any number of dashes between them.
 #[must_use]
 pub fn is_component(text: &str) -> bool {
     let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn references() {
+    fn references_are_expanded_or_rejected() {
         let digest = format!("sha256:{}", "a".repeat(64));
         for (text, want) in [
             ("nginx", "docker.io/library/nginx"),

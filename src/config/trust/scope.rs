@@ -1,22 +1,25 @@
 // SPDX-License-Identifier: MIT
-//! What a policy knows an image by: its transport, its reference, and the scopes from the narrowest to the widest. Pure.
+//! How a policy identifies an image: by its transport, its reference, and its scopes, from the most
+//! specific to the most general. Pure.
 
 use super::reference::Named;
 use crate::config::values::source::ImageSource;
 
-/// An image as policies see it.
+/// The properties of an image that determine its scope in a policy.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Subject {
-    /// The transport (containers-transports(5)); `tarball` for a bare root file system.
+    /// The transport (containers-transports(5)), or `tarball` for an archive of a root file system.
     pub transport: &'static str,
-    /// The reference of an image in a registry. A tag beside a digest says nothing and is left out, as podman does.
+    /// The reference of an image in a registry or in a `docker-archive:`, if it has one. If an
+    /// image in a registry has a tag and a digest, the tag is left out, as in Podman.
     pub reference: Option<Named>,
-    /// The path of an image in files.
+    /// The path of an image in files, if the scopes of its transport are paths.
     pub path: Option<String>,
 }
 
 impl Subject {
-    /// The image at a source. Of a path, symbolic links are not followed: whoever knows the file system replaces it.
+    /// Returns the subject of a source. Symbolic links in the path are not followed, because this
+    /// module does not access files. The caller replaces the path.
     #[must_use]
     pub fn of(source: &ImageSource) -> Self {
         let file = |transport, path: &String| Self { transport, reference: None, path: Some(clean(path)) };
@@ -38,7 +41,8 @@ impl Subject {
         }
     }
 
-    /// The scopes, the most specific one first; the last one is the transport's own.
+    /// Returns the scopes, the most specific one first. The last one is the empty scope, which is
+    /// that of the transport.
     #[must_use]
     pub fn scopes(&self) -> Vec<String> {
         let mut scopes = Vec::new();
@@ -57,7 +61,8 @@ impl Subject {
     }
 }
 
-/// A path and those above it. The root is none: it would be the same as the scope of the transport.
+/// Returns a path and its parents, without the root directory, which would be the same as the scope
+/// of the transport.
 fn parents(path: &str) -> impl Iterator<Item = String> + '_ {
     std::iter::successors(Some(path), |path| {
         path.rsplit_once('/').map(|(above, _)| above).filter(|above| !above.is_empty())
@@ -76,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn from_the_narrowest_to_the_widest() {
+    fn scopes_are_ordered_from_specific_to_general() {
         for (source, want) in [
             (
                 "docker.io/library/nginx:1",

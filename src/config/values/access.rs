@@ -1,22 +1,23 @@
 // SPDX-License-Identifier: MIT
-//! How registries are spoken to: keys of `.image` files and of `sdme.conf`, parsed. Pure.
+//! How registries are accessed: values of `.image` files and of `sdme.conf`. Pure.
 
 use crate::diag::{Code, Location, Problem, Spanned};
 
-/// Settings of one image.
+/// The registry settings of one image (`.image` file).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Access {
     /// `AuthFile=`
     pub auth_file: Option<String>,
-    /// `Creds=`: user name and password.
+    /// `Creds=`: the user name and the password.
     pub credentials: Option<(String, String)>,
     /// `CertDir=`
     pub cert_dir: Option<String>,
-    /// `TLSVerify=`, if it was said.
+    /// `TLSVerify=`, if the key is set.
     pub tls_verify: Option<bool>,
-    /// `Retry=`: how often a request is repeated that failed for no lasting reason.
+    /// `Retry=`: the number of retries after a transient failure.
     pub retries: u32,
-    /// `RetryDelay=`: milliseconds before the first repetition, doubled with each.
+    /// `RetryDelay=`: the time before the first retry, in milliseconds. The time doubles before
+    /// each further retry.
     pub delay: u64,
 }
 
@@ -26,29 +27,30 @@ impl Default for Access {
     }
 }
 
-/// Settings of the whole machine.
+/// The registry settings of the machine (`sdme.conf`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Registries {
-    /// `Mirror=`: a registry, and one that is asked before it. In the order of asking.
+    /// `Mirror=`: pairs of a registry and its mirror. Mirrors are asked before the registry, in
+    /// this order.
     pub mirrors: Vec<(String, String)>,
-    /// `Insecure=`: registries that are spoken to over plain HTTP.
+    /// `Insecure=`: the registries that are accessed over plain HTTP.
     pub insecure: Vec<String>,
-    /// `CacheSize=`: bytes of downloads that are kept.
+    /// `CacheSize=`: the maximum size of the download cache, in bytes.
     pub cache_size: u64,
-    /// `KeepVersions=`: former versions of each image that are kept.
+    /// `KeepVersions=`: the number of former versions of each image that are kept.
     pub keep_versions: usize,
-    /// `ImportTimeout=`: how long one import may take; no limit unless set.
+    /// `ImportTimeout=`: the timeout of the import of one image (default: no timeout).
     pub import_timeout: Option<ImportTimeout>,
 }
 
-/// `ImportTimeout=`
+/// The value of `ImportTimeout=`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ImportTimeout {
-    /// The time.
+    /// The timeout in milliseconds.
     pub milliseconds: u64,
-    /// The time as the administrator wrote it, for the error message.
+    /// The timeout as the administrator wrote it, for the error message.
     pub written: String,
-    /// The line that sets it, for the error message.
+    /// The line that sets the timeout, for the error message.
     pub at: Location,
 }
 
@@ -61,7 +63,7 @@ impl Default for Registries {
 /// Reads `Creds=USER[:PASSWORD]`.
 ///
 /// # Errors
-/// When there is no user.
+/// The user name is empty, or the value has control characters.
 pub fn credentials(value: &str) -> Result<(String, String), Problem> {
     let (user, password) = value.split_once(':').unwrap_or((value, ""));
     if user.is_empty() || value.chars().any(char::is_control) {
@@ -73,7 +75,7 @@ pub fn credentials(value: &str) -> Result<(String, String), Problem> {
 /// Reads the path of a file or directory.
 ///
 /// # Errors
-/// When it is not absolute.
+/// The path is not absolute, or has control characters.
 pub fn path(key: &str, value: &str) -> Result<String, Problem> {
     if !value.starts_with('/') || value.chars().any(char::is_control) {
         return Err(
@@ -86,7 +88,7 @@ pub fn path(key: &str, value: &str) -> Result<String, Problem> {
 /// Reads `Retry=`.
 ///
 /// # Errors
-/// When it is no number, or one that nobody waits for.
+/// The value is not a number from 0 to 100.
 pub fn retries(value: &str) -> Result<u32, Problem> {
     let number = value.parse().ok().filter(|n| *n <= 100);
     number.ok_or_else(|| {
@@ -97,14 +99,15 @@ pub fn retries(value: &str) -> Result<u32, Problem> {
 /// Reads `RetryDelay=`, in milliseconds.
 ///
 /// # Errors
-/// When it is no time, or longer than a day.
+/// The value is not a time span of at most a day.
 pub fn delay(value: &str) -> Result<u64, Problem> {
     let time = super::time::milliseconds(value).filter(|time| *time <= 86_400_000);
     time.ok_or_else(|| Code::Quantity.problem(format!("RetryDelay={value} is not a time"), "write 5s or 500ms"))
 }
 
 impl ImportTimeout {
-    /// The limit that `written` sets; `None` for no limit.
+    /// Converts the result of [`import_timeout`] with its location. Returns none for 0, which means
+    /// no timeout.
     #[must_use]
     pub fn of(written: Spanned<(u64, String)>) -> Option<Self> {
         let (milliseconds, text) = written.value;
@@ -112,10 +115,11 @@ impl ImportTimeout {
     }
 }
 
-/// Reads `ImportTimeout=`: milliseconds, 0 for `infinity`, and the value as it is written.
+/// Reads `ImportTimeout=`. Returns the timeout in milliseconds, which is 0 for `infinity`, and the
+/// value as it is written.
 ///
 /// # Errors
-/// When it is not a time.
+/// The value is neither a time span nor `infinity`.
 pub fn import_timeout(value: &str) -> Result<(u64, String), Problem> {
     let milliseconds = if value == "infinity" { Some(0) } else { super::time::milliseconds(value) };
     let wrong =
@@ -123,10 +127,10 @@ pub fn import_timeout(value: &str) -> Result<(u64, String), Problem> {
     milliseconds.map(|time| (time, value.to_owned())).ok_or_else(wrong)
 }
 
-/// Reads `CacheSize=`: a size in bytes, which may be 0.
+/// Reads `CacheSize=`. Returns the size in bytes, which may be 0.
 ///
 /// # Errors
-/// When it is not a size.
+/// The value is not a size.
 pub fn size(value: &str) -> Result<u64, Problem> {
     let wrong = || Code::Quantity.problem(format!("CacheSize={value} is not a size"), "write 10G or 500M");
     super::bytes(value).ok_or_else(wrong)
@@ -135,7 +139,7 @@ pub fn size(value: &str) -> Result<u64, Problem> {
 /// Reads `KeepVersions=`.
 ///
 /// # Errors
-/// When it is not a number from 0 to 1000.
+/// The value is not a number from 0 to 1000.
 pub fn keep_versions(value: &str) -> Result<usize, Problem> {
     let number = value.parse().ok().filter(|number| *number <= 1000);
     number.ok_or_else(|| {
@@ -144,10 +148,10 @@ pub fn keep_versions(value: &str) -> Result<usize, Problem> {
     })
 }
 
-/// Reads the words of `Mirror=`: a registry and its mirror, in turn.
+/// Reads the words of `Mirror=`: registries and their mirrors in turn.
 ///
 /// # Errors
-/// When one has no counterpart or is no host.
+/// A registry has no mirror, or a word is not `HOST` or `HOST:PORT`.
 pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, Problem> {
     words
         .chunks(2)
@@ -162,10 +166,10 @@ pub fn mirrors(words: &[String]) -> Result<Vec<(String, String)>, Problem> {
         .collect()
 }
 
-/// Reads the name of a registry.
+/// Reads the host of a registry, `HOST` or `HOST:PORT`, from a value of `key`.
 ///
 /// # Errors
-/// When it is none.
+/// The value is not a host.
 pub fn host(key: &str, value: &str) -> Result<String, Problem> {
     if super::source::is_host(value) {
         Ok(value.to_owned())
@@ -180,7 +184,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values() {
+    fn values_outside_their_limits_are_rejected() {
         assert_eq!(credentials("me:a:b").unwrap(), ("me".into(), "a:b".into()));
         assert!(credentials(":x").is_err());
         assert_eq!(retries("0").unwrap(), 0);

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! What `EnvironmentFile=` names: Docker's format (docker-run(1), `--env-file`), not that of systemd. A line is a variable
-//! and its value, in which nothing has a meaning of its own. Pure.
+//! The files that `EnvironmentFile=` of an application names. They have the format of Docker
+//! (docker-run(1), `--env-file`), and not that of systemd: each line has a variable and its value,
+//! without quotes and escape sequences. Pure.
 
 use crate::diag::Fault;
 
-/// Reads a file. A problem comes with the number of its line.
+/// Reads a file. Returns the names and values of the variables in the order of the lines.
 ///
 /// # Errors
-/// The first line that is no assignment.
+/// The number of the first invalid line, from 1, and its problem. A line is invalid if it is not
+/// UTF-8, has no `=`, or has an invalid name or a NUL byte.
 pub fn parse(bytes: &[u8]) -> Result<Vec<(String, String)>, (usize, Fault)> {
     let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let mut out = Vec::new();
@@ -40,7 +42,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dockers_format() {
+    fn lines_are_read_as_by_docker() {
         let text = b"\xef\xbb\xbf# comment\n\n  A=1\nB=\"2\" # no comment\\\r\nC=\nD=a=b \nA=3";
         let want = [("A", "1"), ("B", "\"2\" # no comment\\"), ("C", ""), ("D", "a=b "), ("A", "3")];
         assert_eq!(parse(text).unwrap(), want.map(|(n, v)| (n.to_owned(), v.to_owned())));

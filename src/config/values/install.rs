@@ -1,23 +1,24 @@
 // SPDX-License-Identifier: MIT
-//! How systemd gets into a base image that lacks it: the setting, the families of distributions, their commands. Pure.
+//! How systemd is installed into a base image without systemd: the setting, the families of
+//! distributions, and their commands. Pure.
 
 use crate::config::keys::{KeyName, key};
 use std::collections::BTreeMap;
 
-/// Whether packages are installed into a base (`InstallPackages=`).
+/// Whether packages are installed into a base image (`InstallPackages=`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum InstallSetting {
-    /// Into one that has no systemd.
+    /// Packages are installed into an image without systemd.
     #[default]
     Auto,
-    /// Also into one that has systemd but no message bus.
+    /// Packages are also installed into an image that has systemd but no message bus.
     Yes,
-    /// Never.
+    /// No packages are installed.
     No,
 }
 
 impl InstallSetting {
-    /// Reads a value that the key table has already checked.
+    /// Converts a value that was checked against the table of keys. Other values mean `auto`.
     #[must_use]
     pub fn from_choice(word: &str) -> Self {
         match word {
@@ -28,12 +29,12 @@ impl InstallSetting {
     }
 }
 
-/// Distributions that install packages in the same way.
+/// A family of distributions that install packages in the same way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Family {
-    /// Debian, Ubuntu and what is derived from them.
+    /// Debian, Ubuntu and their derivatives.
     Debian,
-    /// Fedora, Red Hat Enterprise Linux and what is derived from them.
+    /// Fedora, Red Hat Enterprise Linux and their derivatives.
     Fedora,
     /// Arch Linux.
     Arch,
@@ -42,8 +43,9 @@ pub enum Family {
 }
 
 impl Family {
-    /// All of them, with the words for them in os-release(5), the keys for their commands in `sdme.conf`, and the usual
-    /// commands. What the package manager keeps for the next time is of no use in an image.
+    /// All families, with their identifiers in os-release(5), the keys for their commands in
+    /// `sdme.conf`, and the default commands. The commands remove the caches of the package
+    /// manager, because they would only enlarge the image.
     const ALL: [(Self, &'static [&'static str], KeyName, &'static str); 4] = [
         (
             Self::Debian,
@@ -74,15 +76,16 @@ impl Family {
         ),
     ];
 
-    /// The keys of `sdme.conf` that set commands.
+    /// Returns the keys of `sdme.conf` that set the commands, each with its family.
     pub fn keys() -> impl Iterator<Item = (Self, KeyName)> {
         Self::ALL.iter().map(|(family, _, key, _)| (*family, *key))
     }
 
-    /// The family of the distribution that wrote this os-release(5) file.
+    /// Returns the family of the distribution with this os-release(5) file.
     ///
     /// # Errors
-    /// Why systemd cannot be installed there.
+    /// The reason why systemd cannot be installed: the distribution has no systemd, or is of no
+    /// known family.
     pub fn of(os_release: &str) -> Result<Self, String> {
         let value = |key: &str| {
             let mut lines = os_release.lines().filter_map(|line| line.trim().strip_prefix(key)?.strip_prefix('='));
@@ -110,15 +113,16 @@ impl Family {
     }
 }
 
-/// The commands that install systemd and the message bus, run by the image's `/bin/sh` as root.
+/// The commands that install systemd and the message bus. The `/bin/sh` of the image runs them as
+/// root.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Installers {
-    /// Those that `sdme.conf` sets.
+    /// The commands that `sdme.conf` sets. They replace the default ones.
     pub own: BTreeMap<Family, String>,
 }
 
 impl Installers {
-    /// The command of a family.
+    /// Returns the command of a family.
     #[must_use]
     pub fn command(&self, family: Family) -> &str {
         let usual = || Family::ALL.iter().find(|(f, ..)| *f == family).map_or("false", |(.., command)| *command);
@@ -132,7 +136,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn families() {
+    fn families_are_found_in_os_release() {
         for (text, want) in [
             ("ID=debian\n", Family::Debian),
             ("NAME=\"Linux Mint\"\nID=linuxmint\nID_LIKE=\"ubuntu debian\"\n", Family::Debian),
@@ -151,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn commands() {
+    fn commands_of_sdme_conf_replace_the_default_ones() {
         let mut installers = Installers::default();
         assert!(Family::keys().all(|(family, _)| installers.command(family).contains("systemd")));
         installers.own.insert(Family::Arch, "true".into());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Values of keys: each kind that has rules of its own in a module of its own, and here those that say how an application is started
-//! and what it may use. Pure.
+//! Values of keys. Kinds of values with many rules have submodules. This module has the values that
+//! set how an application is started and which resources it can use. Pure.
 
 pub mod access;
 pub mod envfile;
@@ -16,7 +16,7 @@ use std::net::IpAddr;
 use crate::diag::{Code, Problem};
 use crate::ini::split_words;
 
-/// Resource limits by the names that Docker gives them (getrlimit(2)), and systemd's settings for them.
+/// Resource limits (getrlimit(2)): the names that Docker uses, and the settings of systemd.
 const LIMITS: [(&str, &str); 16] = [
     ("as", "LimitAS"),
     ("core", "LimitCORE"),
@@ -36,7 +36,7 @@ const LIMITS: [(&str, &str); 16] = [
     ("stack", "LimitSTACK"),
 ];
 
-/// Options of a tmpfs (tmpfs(5), mount(8)): flags, and those with a value.
+/// Options of a tmpfs without a value (mount(8)).
 const FLAGS: [&str; 13] = [
     "rw",
     "ro",
@@ -52,9 +52,11 @@ const FLAGS: [&str; 13] = [
     "relatime",
     "strictatime",
 ];
+/// Options of a tmpfs with a value (tmpfs(5)).
 const OPTIONS: [&str; 6] = ["size", "mode", "uid", "gid", "nr_inodes", "nr_blocks"];
 
-/// Kernel settings that belong to a namespace the container has (namespaces(7)): names, and beginnings of names.
+/// Kernel parameters that belong to a namespace of the container (namespaces(7)). An entry that
+/// ends in a point is the beginning of a name.
 const SYSCTLS: [&str; 10] = [
     "kernel.msgmax",
     "kernel.msgmnb",
@@ -68,20 +70,22 @@ const SYSCTLS: [&str; 10] = [
     "net.",
 ];
 
-/// A device node of the host.
+/// A device node of the host, or a directory of device nodes (`AddDevice=`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Device {
-    /// Its path on the host.
+    /// The path on the host.
     pub source: String,
-    /// Its path inside, below `/dev`.
+    /// The path in the container, below `/dev`.
     pub target: String,
-    /// Letters out of `rwm` (systemd.resource-control(5), `DeviceAllow=`).
+    /// The permitted operations: some of the letters `rwm` (systemd.resource-control(5),
+    /// `DeviceAllow=`).
     pub access: String,
-    /// Whether the container starts without it where it is missing.
+    /// Whether the container starts without the device if it is missing.
     pub optional: bool,
 }
 
-/// Directories below `/dev`, and the groups of device nodes in them as `DeviceAllow=` names them (`/proc/devices`).
+/// Directories below `/dev`, and the names that `DeviceAllow=` has for the groups of device nodes
+/// in them (`/proc/devices`).
 const GROUPS: [(&str, &[&str]); 8] = [
     ("/dev/bus/usb", &["char-usb_device"]),
     ("/dev/dri", &["char-drm"]),
@@ -94,7 +98,8 @@ const GROUPS: [(&str, &[&str]); 8] = [
 ];
 
 impl Device {
-    /// What systemd has to allow: the node itself, or the groups of those in a directory.
+    /// Returns the devices for `DeviceAllow=`: the node itself, or the groups of the nodes in a
+    /// directory.
     #[must_use]
     pub fn allowed(&self) -> Vec<&str> {
         let source = self.source.trim_end_matches('/');
@@ -104,17 +109,17 @@ impl Device {
         }
     }
 
-    /// Whether it is one of the directories whose nodes are known by group.
+    /// Whether the path on the host is a directory in `GROUPS`.
     #[must_use]
     pub fn is_directory(&self) -> bool {
         self.allowed() != [self.source.trim_end_matches('/')]
     }
 }
 
-/// Reads `AddDevice=DEVICE[:INSIDE][:rwm]`.
+/// Reads `AddDevice=[-]DEVICE[:PATH][:rwm]`. With `-`, the device is optional.
 ///
 /// # Errors
-/// When a path is not below `/dev`, or the last part is none of the letters.
+/// A path is not below `/dev`, or the last part has letters other than `rwm`.
 pub fn device(value: &str) -> Result<Device, Problem> {
     let (value, optional) = value.strip_prefix('-').map_or((value, false), |device| (device, true));
     let is_access = |text: &str| !text.is_empty() && text.bytes().all(|b| b"rwm".contains(&b));
@@ -143,10 +148,10 @@ pub fn device(value: &str) -> Result<Device, Problem> {
     Ok(Device { source: path(source)?, target: path(target)?, access: access.to_owned(), optional })
 }
 
-/// Reads a command: words with systemd's quoting, or a JSON array, as Podman takes it.
+/// Reads a command: words with the quoting of systemd, or a JSON array, which Podman accepts, too.
 ///
 /// # Errors
-/// When it is neither.
+/// A quote is not closed, or the JSON is not an array of strings.
 pub fn command(key: &str, value: &str) -> Result<Vec<String>, Problem> {
     if value.starts_with('[') {
         return serde_json::from_str(value).map_err(|_| {
@@ -157,10 +162,10 @@ pub fn command(key: &str, value: &str) -> Result<Vec<String>, Problem> {
     split_words(value).map_err(|error| Code::Quoting.of(error.fault()).of(&format!("{key}=")))
 }
 
-/// Reads `Ulimit=NAME=SOFT[:HARD]`: systemd's setting and its value.
+/// Reads `Ulimit=NAME=SOFT[:HARD]`. Returns the setting of systemd and its value.
 ///
 /// # Errors
-/// When there is no such limit, or a value is no number.
+/// The limit is unknown, a value is not a number, or the soft limit is above the hard limit.
 pub fn ulimit(value: &str) -> Result<(&'static str, String), Problem> {
     let (name, limits) = value.split_once('=').unwrap_or((value, ""));
     let Some((_, setting)) = LIMITS.iter().find(|(known, _)| *known == name) else {
@@ -191,10 +196,10 @@ pub fn ulimit(value: &str) -> Result<(&'static str, String), Problem> {
     Ok((setting, if low == high { text(low) } else { format!("{}:{}", text(low), text(high)) }))
 }
 
-/// Reads a path inside the application's root.
+/// Reads a path in the root directory of the application.
 ///
 /// # Errors
-/// When it is not absolute, or leads upwards.
+/// The path is not absolute, or has a part `.` or `..` or control characters.
 pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
     let good = value.starts_with('/')
         && !value.chars().any(char::is_control)
@@ -205,21 +210,23 @@ pub fn inner_path(key: &str, value: &str) -> Result<String, Problem> {
     })
 }
 
-/// A file system in memory, as written.
+/// A tmpfs of an application (`Tmpfs=`).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InMemory {
-    /// Where it appears.
+    /// The path in the application.
     pub path: String,
-    /// Its mount options.
+    /// The mount options, separated by commas.
     pub options: String,
-    /// Not `notmpcopyup`: it begins with what the image has there.
+    /// Whether the tmpfs begins with the files of the image at the path (`tmpcopyup` or
+    /// `notmpcopyup`).
     pub copy: bool,
 }
 
-/// Reads `Tmpfs=PATH[:OPTIONS]`. Without others, the options are Podman's: unlike with Docker, programs can be run from it.
+/// Reads `Tmpfs=PATH[:OPTIONS]`. The default options are those of Podman, which do not include
+/// `noexec`, unlike those of Docker.
 ///
 /// # Errors
-/// When the path is none, or an option is unknown.
+/// The path is invalid, or an option is unknown.
 pub fn tmpfs(value: &str) -> Result<InMemory, Problem> {
     let (path, given) = value.split_once(':').unwrap_or((value, ""));
     let path = inner_path("Tmpfs", path)?;
@@ -258,16 +265,17 @@ fn plain(text: &str) -> bool {
     text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'%')
 }
 
-/// Reads a size above 0.
+/// Reads a size in bytes, which must be above 0, from a value of `key`.
 ///
 /// # Errors
-/// When it is not such a size.
+/// The value is not a size above 0.
 pub fn size(key: &str, value: &str) -> Result<u64, Problem> {
     let wrong = || Code::Quantity.problem(format!("{key}={value} is not a size"), "write 512m or 2g");
     bytes(value).filter(|bytes| *bytes > 0).ok_or_else(wrong)
 }
 
-/// Reads a number of bytes, with a unit to the base 1024 if there is one: b, k, m, g or t, in any case.
+/// Reads a number of bytes. An optional unit is a power of 1024: b, k, m, g or t, in upper or lower
+/// case, and optionally with a b after it. Returns none for an invalid number.
 #[must_use]
 pub fn bytes(value: &str) -> Option<u64> {
     let end = value.find(|c: char| !c.is_ascii_digit()).unwrap_or(value.len());
@@ -283,7 +291,8 @@ pub fn bytes(value: &str) -> Option<u64> {
     number.parse::<u64>().ok()?.checked_mul(1 << shift)
 }
 
-/// Reads the name or number of a signal, as systemd writes it (systemd.kill(5)). Docker allows to leave out `SIG`.
+/// Reads the name or number of a signal. Returns the signal as systemd writes it (systemd.kill(5)),
+/// or none if there is no such signal. `SIG` can be omitted, as in Docker.
 #[must_use]
 pub fn signal(value: &str) -> Option<String> {
     const NAMES: [&str; 31] = [
@@ -308,10 +317,11 @@ pub fn signal(value: &str) -> Option<String> {
     (offset.is_empty() || number.is_some()).then(|| format!("SIG{name}"))
 }
 
-/// Reads `Sysctl=NAME=VALUE`. Whose network it is about is for others to know.
+/// Reads `Sysctl=NAME=VALUE`. The caller checks whether the container has a private network, which
+/// parameters of `net.` need.
 ///
 /// # Errors
-/// When the setting is not one of a namespace that the container has.
+/// The value is not `NAME=VALUE`, or the parameter belongs to no namespace of the container.
 pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
     let wrong = || Err(Code::KernelSetting.problem(format!("Sysctl={value} is not a setting"), "write NAME=VALUE"));
     let Some((name, text)) = value.split_once('=') else {
@@ -332,14 +342,14 @@ pub fn sysctl(value: &str) -> Result<(String, String), Problem> {
     Ok((name, text.to_owned()))
 }
 
-/// The address of the host in a container's network, as `AddHost=` names it.
+/// The word that stands for the address of the host in the container's network in `AddHost=`.
 pub const HOST_GATEWAY: &str = "host-gateway";
 
-/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, with `=` in place of the colon if you like: a line of hosts(5). The inner error is a
-/// warning: the address is invalid, and the line is left out.
+/// Reads `AddHost=NAME[;NAME]…:ADDRESS`, in which `=` can replace the colon. Returns a line of
+/// hosts(5). The inner error is a warning: the address is invalid, and the line is omitted.
 ///
 /// # Errors
-/// When the address is missing, or a name is invalid.
+/// The address is missing, or a name is invalid.
 pub fn host_line(value: &str) -> Result<Result<String, Problem>, Problem> {
     let wrong = |cause: String| Code::Address.problem(format!("AddHost={value}{cause}"), "write NAME:ADDRESS");
     let (names, address) = value.split_once(['=', ':']).unwrap_or((value, ""));
@@ -357,14 +367,15 @@ pub fn host_line(value: &str) -> Result<Result<String, Problem>, Problem> {
     Ok(Ok(format!("{address} {}\n", names.join(" "))))
 }
 
-/// Whether a resolver may take it for the name of a host or domain.
+/// Whether `name` can be the name of a host or a domain in DNS. Underscores are accepted.
 #[must_use]
 pub fn is_domain(name: &str) -> bool {
     let label = |l: &str| !l.is_empty() && l.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b));
     name.len() < 256 && name.strip_suffix('.').unwrap_or(name).split('.').all(label)
 }
 
-/// A size as systemd writes it: docker and podman have units in lower case, and a `b` behind them.
+/// Converts a size of Docker or Podman to one of systemd. Docker and Podman also accept units in
+/// lower case, and a `b` after the unit.
 #[must_use]
 pub fn systemd_size(value: &str) -> String {
     let number = value.trim_end_matches(|c: char| c.is_ascii_alphabetic());
@@ -372,7 +383,8 @@ pub fn systemd_size(value: &str) -> String {
     format!("{number}{}", unit.trim_end_matches('B').trim_end_matches('I'))
 }
 
-/// The words of systemd's `parse_boolean()`, in any case.
+/// Reads a boolean with the words of systemd's `parse_boolean()`, in upper or lower case. Returns
+/// none for other words.
 #[must_use]
 pub fn parse_bool(value: &str) -> Option<bool> {
     match value.to_ascii_lowercase().as_str() {
@@ -388,7 +400,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn devices() {
+    fn devices_have_a_path_and_permitted_operations() {
         let read = |value| device(value).map(|d| format!("{} {} {}", d.source, d.target, d.access));
         assert_eq!(read("/dev/fuse").unwrap(), "/dev/fuse /dev/fuse rwm");
         assert_eq!(read("/dev/fuse:r").unwrap(), "/dev/fuse /dev/fuse r");
@@ -401,7 +413,7 @@ mod tests {
     }
 
     #[test]
-    fn commands() {
+    fn commands_are_words_or_json_arrays() {
         assert_eq!(command("Entrypoint", "/a 'b c'").unwrap(), ["/a", "b c"]);
         assert_eq!(command("Entrypoint", r#"["/a b", "c\"d"]"#).unwrap(), ["/a b", "c\"d"]);
         assert!(command("Entrypoint", "[]").unwrap().is_empty());
@@ -409,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn limits() {
+    fn limits_become_settings_of_systemd() {
         for (text, setting, value) in [
             ("nofile=1024:2048", "LimitNOFILE", "1024:2048"),
             ("core=-1", "LimitCORE", "infinity"),
@@ -424,7 +436,7 @@ mod tests {
     }
 
     #[test]
-    fn file_systems() {
+    fn options_of_a_tmpfs_extend_the_default_ones() {
         let usual = "mode=1777,nosuid,nodev".to_owned();
         let read = |value| tmpfs(value).unwrap();
         assert_eq!(read("/tmp:tmpcopyup"), InMemory { path: "/tmp".into(), options: usual.clone(), copy: true });
@@ -439,7 +451,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_and_signals() {
+    fn sizes_and_signals_are_those_of_docker() {
         for (text, bytes) in [("512m", 512 << 20), ("1G", 1 << 30), ("65536", 65536), ("1kb", 1024), ("7b", 7)] {
             assert_eq!(size("Memory", text).unwrap(), bytes, "{text}");
         }
@@ -462,7 +474,7 @@ mod tests {
     }
 
     #[test]
-    fn kernel_settings() {
+    fn only_kernel_parameters_of_namespaces_are_accepted() {
         let pair = |name: &str, value: &str| Ok((name.to_owned(), value.to_owned()));
         assert_eq!(sysctl("net.core.somaxconn=1024"), pair("net.core.somaxconn", "1024"));
         assert_eq!(sysctl("kernel.sem=1 2 3 4"), pair("kernel.sem", "1 2 3 4"));
@@ -473,7 +485,7 @@ mod tests {
     }
 
     #[test]
-    fn hosts() {
+    fn lines_of_hosts_need_names_and_an_address() {
         for (value, line) in
             [("db:10.0.0.1", "10.0.0.1 db\n"), ("a.b;c=::1", "::1 a.b c\n"), ("a:[fe80::1]", "fe80::1 a\n")]
         {
@@ -486,7 +498,7 @@ mod tests {
     }
 
     #[test]
-    fn booleans_are_systemds() {
+    fn booleans_are_those_of_systemd() {
         assert_eq!(parse_bool("oN"), Some(true));
         assert_eq!(parse_bool("f"), Some(false));
         assert_eq!(parse_bool("maybe"), None);

@@ -1,67 +1,68 @@
 // SPDX-License-Identifier: MIT
-//! What is mounted into an application, as it is written: `Volume=` (podman-run(1), `--volume`) and `Mount=` (`--mount`).
-//! Pure.
+//! Mounts of an application: `Volume=` (podman-run(1), `--volume`) and `Mount=` (`--mount`). Pure.
 
 use crate::config::names::VolumeName;
 use crate::diag::{Code, Fault, did_you_mean};
 
-/// Where the files come from.
+/// The source of a mount.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
-    /// A path of the host, absolute or beginning with a dot or a specifier.
+    /// A path of the host, which is absolute or begins with a point or a specifier.
     Path(String),
-    /// A named volume.
+    /// The volume with this name.
     Named(String),
-    /// A `.volume` file, without the suffix.
+    /// The volume of the `.volume` file with this name, without the extension.
     File(String),
-    /// A volume without a name, for this place alone.
+    /// A volume without a name, which only this mount uses.
     Anonymous,
-    /// An empty file system in memory, with its options (tmpfs(5)).
+    /// A tmpfs with these options (tmpfs(5)).
     Tmpfs(String),
 }
 
-/// How it is mounted.
+/// The options of a mount.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[expect(clippy::struct_excessive_bools, reason = "mount(8) has as many flags")]
 pub struct Options {
-    /// `ro`
+    /// Whether the mount is read-only: `ro` or `rw`.
     pub read_only: bool,
-    /// Not `nocopy`: a volume that is empty gets what the image has there.
+    /// Whether an empty volume gets the files of the image at the target: `copy` or `nocopy`.
     pub copy: bool,
-    /// Not `bind`: what is mounted below the source comes along.
+    /// Whether mounts below the source are mounted, too: `rbind` or `bind`.
     pub recursive: bool,
-    /// Not `dev`: device nodes in it cannot be opened.
+    /// Whether device nodes in the mount cannot be opened: `nodev` or `dev`.
     pub no_devices: bool,
-    /// `noexec`
+    /// Whether programs in the mount cannot be run: `noexec` or `exec`.
     pub no_exec: bool,
-    /// Not `suid`: programs in it gain no privileges by their mode or capabilities.
+    /// Whether programs in the mount gain no privileges by their mode or capabilities: `nosuid` or
+    /// `suid`.
     pub no_suid: bool,
 }
 
 impl Default for Options {
-    /// As for Podman (podman-run(1), `--volume`): no device nodes, no setuid programs.
+    /// The default options of Podman (podman-run(1), `--volume`): no device nodes, no setuid
+    /// programs.
     fn default() -> Self {
         Self { read_only: false, copy: true, recursive: true, no_devices: true, no_exec: false, no_suid: true }
     }
 }
 
-/// A mount as written.
+/// A mount that `Volume=` or `Mount=` requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Written {
-    /// Where the files come from.
+    /// The source of the mount.
     pub source: Source,
-    /// Where they appear: an absolute path without `.`, `..` and doubled slashes.
+    /// The target: an absolute path without `.`, `..` and doubled slashes.
     pub target: String,
-    /// How.
+    /// The options of the mount.
     pub options: Options,
-    /// The part of the volume that is mounted: a path below it.
+    /// The path of the part of the volume that is mounted, relative to the volume (`subpath`).
     pub part: Option<String>,
 }
 
 /// Reads `Volume=[SOURCE:]TARGET[:OPTIONS]`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The source, the target or an option is invalid.
 pub fn volume(value: &str) -> Result<Written, Fault> {
     let parts: Vec<&str> = value.split(':').collect();
     let (source, path, options) = match parts.as_slice() {
@@ -86,10 +87,10 @@ pub fn volume(value: &str) -> Result<Written, Fault> {
     Ok(Written { source, target, options: out, part: None })
 }
 
-/// Reads `Mount=type=TYPE,…`, one word.
+/// Reads one word of `Mount=`: `type=TYPE,…`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The source, the target or an option is invalid.
 pub fn mount(value: &str) -> Result<Written, Fault> {
     let pairs: Vec<(&str, Option<&str>)> =
         value.split(',').map(|p| p.split_once('=').map_or((p, None), |(k, v)| (k, Some(v)))).collect();
@@ -112,7 +113,8 @@ pub fn mount(value: &str) -> Result<Written, Fault> {
         ("bind", Some(path)) if path.ends_with(".volume") => {
             return Err(Fault::new(format!("{path} is not a path"), "write type=volume"));
         }
-        // podman makes it absolute, and the units that Quadlet makes run in the root directory. A warning says so.
+        // Podman makes a relative source absolute, and the units of Quadlet run in the root
+        // directory. `remarks` returns a warning about it.
         ("bind", Some(path)) => (Source::Path(format!("/{path}")), BIND),
         ("volume", None) => (Source::Anonymous, VOLUME),
         ("volume", Some(name)) => match self::source(name)? {
@@ -134,7 +136,7 @@ pub fn mount(value: &str) -> Result<Written, Fault> {
     let part = one(&PART)?.map(self::part).transpose()?;
     let mut out = Written { source, target: self::target(target)?, options: Options::default(), part };
     out.options.copy &= out.part.is_none();
-    // As for a tmpfs of Docker and Podman.
+    // These are the default options of a tmpfs of Podman.
     let mut memory = vec!["mode=1777".to_owned(), "nosuid".to_owned(), "nodev".to_owned()];
     for (key, value) in &pairs {
         if *key == "type" || SOURCE.contains(key) || TARGET.contains(key) || (kind == "volume" && PART.contains(key)) {
@@ -228,7 +230,7 @@ const TMPFS: &[&str] = &[
     "chown",
 ];
 
-/// A path below a volume.
+/// Reads a path relative to a volume. Returns the path without slashes at its end.
 fn part(path: &str) -> Result<String, Fault> {
     let is_plain = |part: &str| !part.is_empty() && part != "." && part != ".." && !part.chars().any(char::is_control);
     let inner = path.trim_end_matches('/');
@@ -238,7 +240,8 @@ fn part(path: &str) -> Result<String, Fault> {
     Err(Fault::new(format!("{path:?} is not a path in a volume"), "write a relative path such as data/log"))
 }
 
-/// An option of the long form.
+/// Applies an option of `Mount=` to `options`, or adds it to `memory` if it is an option of a
+/// tmpfs.
 fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<String>) -> Result<(), Fault> {
     let yes = || match value {
         None | Some("true" | "1") => Ok(true),
@@ -281,7 +284,7 @@ fn long(key: &str, value: Option<&str>, options: &mut Options, memory: &mut Vec<
     Ok(())
 }
 
-/// An option of the short form.
+/// Applies an option of `Volume=`, or an option of `Mount=` without a value.
 fn flag(option: &str, options: &mut Options) -> Result<(), Fault> {
     match option {
         "ro" => options.read_only = true,
@@ -296,9 +299,10 @@ fn flag(option: &str, options: &mut Options) -> Result<(), Fault> {
         "noexec" => options.no_exec = true,
         "suid" => options.no_suid = false,
         "nosuid" => options.no_suid = true,
-        // What they ask for is so in any case: containers have no label of their own, owners always mean the same on both
-        // sides, what is mounted on the host later is seen inside, and files are not cached on the way.
-        // What U and private ask for beyond that is said by `remarks`.
+        // These options need no action: the container has no SELinux label, owners are the same on
+        // the host and in the container, file systems that the host mounts later appear in the
+        // container, and files are not cached. `remarks` returns warnings about other effects of U
+        // and private.
         "U" | "private" | "rprivate" | "z" | "Z" | "idmap" | "slave" | "rslave" | "notmpcopyup" | "cached"
         | "delegated" | "consistent" => {}
         "O" => {
@@ -320,7 +324,8 @@ fn flag(option: &str, options: &mut Options) -> Result<(), Fault> {
     Ok(())
 }
 
-/// What is to be said about options that differ from Podman's.
+/// Returns warnings about options of `Volume=` or `Mount=` whose effect differs from that in
+/// Podman.
 pub fn remarks(value: &str) -> impl Iterator<Item = (Code, Fault)> {
     const DIFFERENT: [(&[&str], &str, &str); 2] = [
         (
@@ -376,10 +381,11 @@ fn source(text: &str) -> Result<Source, Fault> {
     Ok(Source::Named(name.into()))
 }
 
-/// Checks where something is to appear in an application, and gives the path in its simplest form.
+/// Checks a target in an application. Returns the path without `.` and doubled slashes.
 ///
 /// # Errors
-/// It is no absolute path, or one where nothing can be mounted.
+/// The path is not absolute, has `..` or control characters, or is a place at which nothing can be
+/// mounted.
 pub fn target(path: &str) -> Result<String, Fault> {
     if !path.starts_with('/') {
         return Err(Fault::new(format!("the target {path:?} is not an absolute path"), format!("write /{path}")));
@@ -403,14 +409,14 @@ pub fn target(path: &str) -> Result<String, Fault> {
     }
 }
 
-/// A mode in octal digits.
+/// Reads a mode in octal digits, at most 7777. Returns none for an invalid mode.
 #[must_use]
 pub fn octal(text: &str) -> Option<u32> {
     let digits = (1..=5).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
     u32::from_str_radix(text, 8).ok().filter(|mode| digits && *mode <= 0o7777)
 }
 
-/// A size as tmpfs(5) has it.
+/// Whether `text` is a size in the format of tmpfs(5).
 fn is_size(text: &str) -> bool {
     let number = text.strip_suffix(['k', 'm', 'g', 'K', 'M', 'G', '%']).unwrap_or(text);
     !number.is_empty() && number.len() < 16 && number.bytes().all(|b| b.is_ascii_digit())
@@ -427,7 +433,7 @@ mod tests {
     }
 
     #[test]
-    fn volumes() {
+    fn volumes_are_read_or_rejected_with_a_remedy() {
         let plain = Options::default();
         assert_eq!(short("/srv/w w:/x"), (Source::Path("/srv/w w".into()), "/x".into(), plain));
         assert_eq!(short("./w:/x/./y//"), (Source::Path("./w".into()), "/x/y".into(), plain));
@@ -459,7 +465,7 @@ mod tests {
     }
 
     #[test]
-    fn mounts() {
+    fn mounts_are_read_or_rejected_with_a_remedy() {
         let bind = mount("type=bind,src=./a:b,dst=/x,ro=true,bind-nonrecursive").unwrap();
         let options = Options { read_only: true, recursive: false, ..Options::default() };
         assert_eq!(bind, Written { source: Source::Path("./a:b".into()), target: "/x".into(), options, part: None });
@@ -486,7 +492,7 @@ mod tests {
     }
 
     #[test]
-    fn parts_of_volumes() {
+    fn parts_of_volumes_are_relative_paths() {
         let read = |value: &str| mount(value).map(|written| (written.part, written.options.copy));
         let wanted = Ok((Some("a/b".to_owned()), false));
         assert_eq!(read("type=volume,source=data,subpath=a/b/,target=/x"), wanted);

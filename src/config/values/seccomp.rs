@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
-//! Docker's system call profiles (moby, `profiles/seccomp/seccomp.go`), as settings of systemd.exec(5). What cannot be said there is
-//! refused, not approximated. Pure.
+//! Translates system call profiles of Docker (moby, `profiles/seccomp/seccomp.go`) to settings of
+//! systemd.exec(5). A profile that these settings cannot express is rejected, and not approximated.
+//! Pure.
 
 use serde::Deserialize;
 use serde_json::Value;
 
-/// A profile as it is written.
+/// A profile in the JSON format of Docker.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct Profile {
@@ -45,13 +46,13 @@ struct Rule {
     _comment: Value,
 }
 
-/// A setting of an application's service.
+/// The key and the value of a setting of an application's service.
 pub type Setting = (&'static str, String);
 
-/// What a denied call fails with where a profile does not say.
+/// The error number of denied system calls in a profile without `defaultErrnoRet` or `errnoRet`.
 const EPERM: u32 = 1;
 
-/// What starts the application, which happens under the filter already.
+/// The system calls that start the application. The filter already applies to them.
 const STARTING: [&str; 52] = [
     "capget",
     "capset",
@@ -107,15 +108,16 @@ const STARTING: [&str; 52] = [
     "writev",
 ];
 
-/// The settings a profile comes to, as keys and values of an application's service.
+/// Translates a profile to settings of an application's service.
 ///
 /// # Errors
-/// What is wrong with it, or what of it systemd has no setting for.
+/// The profile is invalid, or systemd has no setting for a part of it.
 pub fn translate(text: &str) -> Result<Vec<Setting>, String> {
     let profile: Profile =
         serde_json::from_str(text).map_err(|e| format!("it is not a profile in Docker's form: {e}"))?;
     let mut out = Vec::new();
-    // Without a word about others, only the machine's own architecture is let in (seccomp_init(3)).
+    // A profile that does not name further architectures allows only that of the machine
+    // (seccomp_init(3)).
     let sub = profile.arch_map.iter().filter_map(|map| map.sub_architectures.as_ref()).any(|sub| !sub.is_empty());
     if profile.architectures.len() < 2 && !sub {
         out.push(("SystemCallArchitectures", "native".to_owned()));
@@ -164,7 +166,8 @@ pub fn translate(text: &str) -> Result<Vec<Setting>, String> {
 }
 
 impl Rule {
-    /// The calls it is about, if nothing but their names matters.
+    /// Returns the system calls of the rule. Rules with conditions on arguments, capabilities,
+    /// architectures or kernels are errors, because systemd checks only the names of system calls.
     fn unconditional(&self) -> Result<Vec<&str>, String> {
         let names: Vec<&str> = self.name.iter().chain(&self.names).map(String::as_str).collect();
         let plain = |name: &&str| {
@@ -195,7 +198,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn profiles() {
+    fn profiles_become_filters_or_are_rejected() {
         let denying = r#"{"defaultAction": "SCMP_ACT_ALLOW", "architectures": ["SCMP_ARCH_X86_64", "SCMP_ARCH_X86"], "syscalls": [
             {"names": ["chmod", "chown"], "action": "SCMP_ACT_ERRNO", "errnoRet": 38, "args": [], "comment": "", "includes": {}},
             {"name": "ptrace", "action": "SCMP_ACT_KILL_PROCESS", "args": null}]}"#;

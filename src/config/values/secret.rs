@@ -1,49 +1,49 @@
 // SPDX-License-Identifier: MIT
-//! `Secret=NAME[,OPTION=VALUE…]` as in podman-run(1), `--secret`. Pure.
+//! `Secret=NAME[,OPTION=VALUE…]`, in the format of podman-run(1), `--secret`. Pure.
 
 use super::mount::{octal, target};
 use crate::config::names::SecretName;
 use crate::diag::{Fault, did_you_mean};
 use crate::unit::is_env_name;
 
-/// Where secrets are unless said.
+/// The directory of secrets whose target is not an absolute path.
 const DIRECTORY: &str = "/run/secrets";
 
-/// A secret as written.
+/// A secret that `Secret=` requests.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Secret {
-    /// The credential's name (systemd.exec(5), `ImportCredential=`).
+    /// The name of the credential (systemd.exec(5), `ImportCredential=`).
     pub name: SecretName,
-    /// How the application gets it.
+    /// How the application receives the secret.
     pub form: Form,
 }
 
-/// How the application gets a secret.
+/// How an application receives a secret.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Form {
-    /// As a file.
+    /// The secret is a file.
     File {
-        /// Its path.
+        /// The absolute path of the file.
         target: String,
-        /// Its owner; the application's user unless said.
+        /// The owner of the file (default: the user of the application).
         uid: Option<u32>,
-        /// Its group; the application's group unless said.
+        /// The group of the file (default: the group of the application).
         gid: Option<u32>,
-        /// Its mode.
+        /// The mode of the file.
         mode: u32,
     },
-    /// As this environment variable.
+    /// The secret is the environment variable with this name.
     Variable(String),
 }
 
 /// Reads one word of `Secret=`.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The name, the target or an option is invalid.
 pub fn secret(value: &str) -> Result<Secret, Fault> {
     let is_name = |part: &&str| part.split_once('=').is_some_and(|(key, _)| ["source", "src", "id"].contains(&key));
     let mut parts: Vec<&str> = value.split(',').collect();
-    // The name comes first, or behind `source=`.
+    // The name is the first part, or the value of `source=`, `src=` or `id=`.
     let name = match parts.iter().position(is_name) {
         Some(place) => parts.remove(place).split_once('=').map_or("", |(_, name)| name).to_owned(),
         None => parts.remove(0).to_owned(),
@@ -97,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn secrets() {
+    fn secrets_become_files_or_variables() {
         let file = |target: &str, uid, gid, mode| Form::File { target: target.into(), uid, gid, mode };
         for (value, form) in [
             ("db", file("/run/secrets/db", None, None, 0o444)),

@@ -1,61 +1,66 @@
 // SPDX-License-Identifier: MIT
-//! Where an image comes from, what it is taken for and when it is pulled: values of `.image` files, parsed. Pure.
+//! Values of `.image` files: sources, platforms, kinds of images, and the policies of pulls and
+//! updates. Pure.
 
 use crate::diag::Fault;
 use std::fmt;
 
-/// A parsed image source.
+/// The source of an image.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ImageSource {
-    /// An image in a registry, fully qualified: `docker.io/library/nginx:1.27`.
+    /// An image in a registry, with its full reference: `docker.io/library/nginx:1.27`.
     Registry(RegistryRef),
     /// An OCI layout directory on this machine: `oci:/srv/images/nginx[:TAG]`.
     Layout {
         /// Absolute path of the layout directory.
         path: String,
-        /// `org.opencontainers.image.ref.name` to choose by, when the index holds several images.
+        /// The name of the image (`org.opencontainers.image.ref.name`), if the index has several
+        /// images.
         tag: Option<String>,
     },
-    /// The same, packed into one tar file: `oci-archive:/srv/images/nginx.tar[:TAG]`.
+    /// An OCI layout in one tar file: `oci-archive:/srv/images/nginx.tar[:TAG]`.
     OciArchive {
         /// Absolute path of the archive.
         path: String,
-        /// As for [`ImageSource::Layout`].
+        /// The name of the image, as in [`ImageSource::Layout`].
         tag: Option<String>,
     },
-    /// What `docker save` writes: `docker-archive:/srv/images/nginx.tar[:REFERENCE]`.
+    /// An archive of `docker save`: `docker-archive:/srv/images/nginx.tar[:REFERENCE]`.
     DockerArchive {
         /// Absolute path of the archive.
         path: String,
-        /// The image to choose when the archive holds several, in full.
+        /// The full reference of the image, if the archive has several images.
         reference: Option<String>,
     },
-    /// A directory as `skopeo copy` makes it: `dir:/srv/images/nginx`.
+    /// A directory of `skopeo copy`: `dir:/srv/images/nginx`.
     Directory {
         /// Absolute path of the directory.
         path: String,
     },
-    /// An archive of a root file system, without any of an image's metadata: `rootfs:/srv/debian.tar.zst`.
+    /// An archive of a root file system, without the metadata of an image:
+    /// `rootfs:/srv/debian.tar.zst`.
     Rootfs {
         /// Absolute path of the archive.
         path: String,
     },
 }
 
-/// Ends of file names that tell an archive of a root file system, so that its path alone is a source.
+/// Suffixes of archives of root file systems. The path of such an archive is a source without
+/// `rootfs:`.
 const TARBALLS: [&str; 9] =
     [".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.zst", ".tar.bz2", ".tbz2", ".tar.zstd"];
 
-/// A registry reference with Docker Hub's shorthand already expanded. At least one of `tag` and `digest` is set.
+/// A reference to an image in a registry, in which the short names of Docker Hub are expanded. At
+/// least one of `tag` and `digest` is set.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct RegistryRef {
-    /// Host, with `:port` if one was given: `docker.io`, `localhost:5000`.
+    /// The host, with `:PORT` if the reference has a port: `docker.io`, `localhost:5000`.
     pub registry: String,
-    /// Repository below the registry: `library/nginx`.
+    /// The repository in the registry: `library/nginx`.
     pub repository: String,
-    /// Tag, `latest` when neither tag nor digest was written.
+    /// The tag, which is `latest` if the reference has neither a tag nor a digest.
     pub tag: Option<String>,
-    /// Digest, `sha256:` and 64 hex digits.
+    /// The digest: `sha256:` and 64 hexadecimal digits.
     pub digest: Option<String>,
 }
 
@@ -92,9 +97,10 @@ impl fmt::Display for ImageSource {
 impl std::str::FromStr for ImageSource {
     type Err = Fault;
 
-    /// Reads `[docker://][HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` (the grammar of the OCI distribution
-    /// specification and of Docker's short names), a transport of containers-transports(5) and its path, `rootfs:PATH`,
-    /// or the path of an archive that is named like one.
+    /// Reads `[docker://][HOST[:PORT]/]REPOSITORY[:TAG][@DIGEST]` (the grammar of the OCI
+    /// distribution specification and of the short names of Docker), a transport of
+    /// containers-transports(5) with a path, `rootfs:PATH`, or the path of an archive with one of
+    /// the suffixes in `TARBALLS`.
     fn from_str(value: &str) -> Result<Self, Fault> {
         if let Some(rest) = value.strip_prefix("oci:") {
             let (path, tag) = tagged("oci", rest)?;
@@ -141,8 +147,8 @@ impl std::str::FromStr for ImageSource {
     }
 }
 
-/// `PATH[:NAME]`. The first colon ends the path, because a name may be a whole reference with colons of its own
-/// (containers-transports(5)).
+/// Reads `PATH[:NAME]`. The first colon ends the path, because the name may be a full reference,
+/// which contains colons (containers-transports(5)).
 fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), Fault> {
     let (path, name) = match rest.split_once(':') {
         Some((path, name)) => (path, Some(name.to_owned())),
@@ -155,8 +161,9 @@ fn tagged(transport: &str, rest: &str) -> Result<(String, Option<String>), Fault
     Ok((path, name))
 }
 
-/// Whether a text can name an image in a layout: letters, digits and separators, as the value of
-/// `org.opencontainers.image.ref.name` may have (image-spec, annotations.md).
+/// Whether `text` is a valid name of an image in a layout: letters, digits and separators, as in
+/// the value of `org.opencontainers.image.ref.name` (image-spec, annotations.md), and at most 512
+/// bytes.
 fn is_layout_name(text: &str) -> bool {
     let edge = |b: Option<u8>| b.is_some_and(|b| b.is_ascii_alphanumeric() || b == b'_');
     text.len() <= 512
@@ -193,7 +200,8 @@ fn registry(value: &str) -> Result<RegistryRef, Fault> {
             "write NAME:TAG with letters, digits, '.', '_' and '-'",
         ));
     }
-    // Docker's rule: the first component is a host if it has a dot or a port or is "localhost".
+    // Docker's rule: the first component is a host if it contains a point or a port, or is
+    // "localhost".
     let (host, repository) = match name.split_once('/') {
         Some(("docker.io", rest)) if !rest.contains('/') => ("docker.io", format!("library/{rest}")),
         Some((first, rest)) if first.contains(['.', ':']) || first == "localhost" => (first, rest.to_owned()),
@@ -244,10 +252,10 @@ pub(super) fn is_host(text: &str) -> bool {
     }
 }
 
-/// What an image is taken for (`Mode=`).
+/// The kind of an image (`Mode=`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ModeSetting {
-    /// Decided by the image itself when it is imported.
+    /// The content of the image determines the kind when it is imported.
     #[default]
     Auto,
     /// A base operating system.
@@ -259,37 +267,43 @@ pub enum ModeSetting {
 /// When an image is pulled (`Pull=`, `Policy=`).
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Pull {
-    /// When it is not there, or was pulled from another source.
+    /// The image is pulled if it is missing, or was imported from another source, for another
+    /// platform or with another `Mode=`.
     #[default]
     Missing,
-    /// At every start; nothing is downloaded when the registry still has the same digest.
+    /// The image is pulled at every start. Nothing is downloaded if the digest in the registry has
+    /// not changed.
     Always,
-    /// As always; but when the registry cannot be asked, what is there is used.
+    /// The image is pulled at every start, but the imported image is used if the registry does not
+    /// answer.
     Newer,
-    /// Not at all: it must have been imported.
+    /// The image is never pulled, and must have been imported.
     Never,
 }
 
-/// What `sdme-gen update` does about new versions of an image (`AutoUpdate=`), in the order of how much is done.
+/// What `sdme-gen update` does with new versions of an image (`AutoUpdate=`). Each value does more
+/// than the one before it, and values are compared by this order.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AutoUpdate {
-    /// Nothing.
+    /// New versions are ignored.
     No,
     /// A new version is reported.
     Check,
-    /// A new version is downloaded, and used by the next update that may use it.
+    /// A new version is downloaded. A later update with [`AutoUpdate::Local`] or
+    /// [`AutoUpdate::Registry`] uses it.
     Download,
-    /// Sources on this machine are asked, and containers are restarted on what is imported.
+    /// The same as [`AutoUpdate::Registry`] for images on this machine. Registries are not asked,
+    /// but containers that run on a former version of an image are restarted on the imported one.
     Local,
-    /// The source is asked, and containers are restarted on its version.
+    /// The source is asked for a new version, and containers are restarted on it.
     Registry,
 }
 
 impl AutoUpdate {
-    /// The values of the key.
+    /// The values of `AutoUpdate=`.
     pub const CHOICES: &'static [&'static str] = &["registry", "local", "check", "download", "no"];
 
-    /// Reads a value that is one of [`AutoUpdate::CHOICES`].
+    /// Converts one of [`AutoUpdate::CHOICES`]. Returns none for other values.
     #[must_use]
     pub fn from_choice(word: &str) -> Option<Self> {
         match word {
@@ -303,17 +317,17 @@ impl AutoUpdate {
     }
 }
 
-/// The platform to choose of an image for several; what is not said is this machine's.
+/// The platform of an image. A part that is not set is that of the machine.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct PlatformSetting {
-    /// `Arch=`, in Go's spelling.
+    /// `Arch=`, with the name that Go uses.
     pub architecture: Option<String>,
     /// `Variant=`
     pub variant: Option<String>,
 }
 
-/// A processor and its variant as Go spells them, from the names that kernels and distributions have for the same
-/// (containerd, platforms/database.go; uname(2)).
+/// Converts the names that kernels and distributions use for a processor and its variant to the
+/// names that Go uses (containerd, platforms/database.go; uname(2)).
 #[must_use]
 pub fn processor(architecture: &str, variant: &str) -> (String, String) {
     let (architecture, variant) = (architecture.to_ascii_lowercase(), variant.to_ascii_lowercase());
@@ -327,7 +341,7 @@ pub fn processor(architecture: &str, variant: &str) -> (String, String) {
         "mipsel" => ("mipsle", String::new()),
         "mips64el" => ("mips64le", String::new()),
         "loongarch64" => ("loong64", String::new()),
-        // The kernel's names have letters behind the version: armv7l, armv5tel.
+        // The names of the kernel have letters after the version: armv7l, armv5tel.
         other => match other.strip_prefix("armv").and_then(|rest| rest.chars().next()).filter(char::is_ascii_digit) {
             Some(version) => ("arm", format!("v{version}")),
             None => (other, String::new()),
@@ -343,10 +357,10 @@ pub fn processor(architecture: &str, variant: &str) -> (String, String) {
 }
 
 impl PlatformSetting {
-    /// Reads `Arch=` and `Variant=`. The kernel's names of processors are translated.
+    /// Reads `Arch=` and `Variant=`. Names that the kernel uses are converted to those of Go.
     ///
     /// # Errors
-    /// A word that no platform is named by.
+    /// A value has characters other than lower-case letters, digits and underscores.
     pub fn new(architecture: Option<&str>, variant: Option<&str>) -> Result<Self, Fault> {
         for (key, word) in [("Arch", architecture), ("Variant", variant)] {
             let plain = |w: &str| w.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_');
@@ -364,7 +378,8 @@ impl PlatformSetting {
 }
 
 impl fmt::Display for PlatformSetting {
-    /// Nothing for the machine's own platform; else `ARCH/VARIANT` with what was said.
+    /// Writes the parts that are set, as `ARCH/VARIANT`. The text is empty for the platform of the
+    /// machine.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.architecture.as_deref().unwrap_or_default())?;
         self.variant.as_deref().map_or(Ok(()), |variant| write!(f, "/{variant}"))
@@ -372,8 +387,8 @@ impl fmt::Display for PlatformSetting {
 }
 
 impl ModeSetting {
-    /// What `auto` means for a source: a bare root file system is an operating system, since nothing in it says how to
-    /// run it as an application.
+    /// Returns the kind for a source. `auto` means `base` for a root file system, because it has no
+    /// metadata about how to run it as an application.
     #[must_use]
     pub fn of(self, source: &ImageSource) -> Self {
         match (self, source) {
@@ -382,7 +397,7 @@ impl ModeSetting {
         }
     }
 
-    /// Reads a value that the key table has already checked.
+    /// Converts a value that was checked against the table of keys. Other values mean `auto`.
     #[must_use]
     pub fn from_choice(word: &str) -> Self {
         match word {
@@ -394,7 +409,7 @@ impl ModeSetting {
 }
 
 impl Pull {
-    /// Reads a value that the key table has already checked.
+    /// Converts a value that was checked against the table of keys. Other values mean `missing`.
     #[must_use]
     pub fn from_choice(word: &str) -> Self {
         match word {
@@ -444,7 +459,7 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_refused() {
+    fn invalid_sources_are_rejected() {
         for written in [
             "",
             "Nginx",
@@ -481,7 +496,7 @@ mod tests {
     }
 
     #[test]
-    fn platforms() {
+    fn platforms_have_the_names_of_go() {
         let platform = PlatformSetting::new(Some("aarch64"), Some("v8")).unwrap();
         assert_eq!(platform.to_string(), "arm64/v8");
         assert_eq!(PlatformSetting::new(None, None).unwrap().to_string(), "");

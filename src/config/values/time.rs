@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT
-//! Time spans, as systemd and as Go write them. Pure.
+//! Time spans in the formats of systemd and of Go. Pure.
 
-/// Reads a time span, in milliseconds: numbers with units, added up, as in systemd.time(7) (`1min 30s`) or in Go's form,
-/// which Quadlet takes (`1m30s`, `1.5h`); a number alone is in seconds.
+/// Reads a time span in milliseconds: the sum of numbers with units, in the format of
+/// systemd.time(7) (`1min 30s`) or in that of Go, which Quadlet accepts (`1m30s`, `1.5h`). The
+/// units are milliseconds to days, and a number without a unit is in seconds. Returns none for an
+/// invalid time span.
 #[must_use]
 pub fn milliseconds(value: &str) -> Option<u64> {
     let mut rest = value.trim();
@@ -37,7 +39,7 @@ fn unit_of(unit: &str) -> Option<u64> {
     })
 }
 
-/// Writes a time span as systemd reads it.
+/// Writes a time span in the format of systemd.time(7).
 #[must_use]
 pub fn span(milliseconds: u64) -> String {
     if milliseconds.is_multiple_of(1000) { format!("{}s", milliseconds / 1000) } else { format!("{milliseconds}ms") }
@@ -48,7 +50,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn spans() {
+    fn time_spans_of_systemd_and_go_are_read() {
         for (text, expected) in [
             ("5", 5000),
             ("5s", 5000),

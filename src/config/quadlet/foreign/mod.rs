@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! What files written for Podman's Quadlet have that we say in another way: translated before keys and values are checked. Pure.
+//! Translates parts of files for Podman's Quadlet that have another form in sdme-gen, before keys
+//! and values are checked. Pure.
 
 mod mounts;
 
@@ -14,10 +15,11 @@ use crate::config::values::parse_bool;
 use crate::diag::{Code, Diagnostic, Fault, Location};
 use crate::ini::{Entry, split_words};
 
-/// The label that means the same as `AutoUpdate=` (podman-auto-update(1)).
+/// The label with the same meaning as `AutoUpdate=` (podman-auto-update(1)).
 const UPDATE_LABEL: &str = "io.containers.autoupdate=";
 
-/// Rewrites assignments that have another form here, and adds those that others stand for.
+/// Rewrites assignments that have another form in sdme-gen, and adds the assignments that labels
+/// and `PodmanArgs=` stand for.
 pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut Vec<Diagnostic>) {
     let own = file_type.section();
     for entry in entries.iter_mut().filter(|entry| is_own(file_type, entry)) {
@@ -66,7 +68,8 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
     });
 }
 
-/// What is to be said about a comment behind a value of `[Service]`. systemd takes it for a part of the value, and ignores the line.
+/// Returns a warning about a comment after a value of `[Service]`. systemd reads the comment as a
+/// part of the value, and ignores the line.
 fn comment(entry: &Entry) -> Option<Diagnostic> {
     let is_text = ["Environment", "Exec", "Syslog"].iter().any(|beginning| entry.key.starts_with(beginning));
     let (value, _) = entry.value.split_once(" #").filter(|_| &*entry.section == "Service" && !is_text)?;
@@ -78,7 +81,8 @@ fn comment(entry: &Entry) -> Option<Diagnostic> {
     Some(Diagnostic::warning(&entry.at, problem))
 }
 
-/// What is to be said about a command of `[Service]` that runs podman, which has no container, image or network of these files.
+/// Returns a warning about a command of `[Service]` that runs podman or docker. These programs do
+/// not know the containers, images and networks of the configuration files.
 fn of_podman(entry: &Entry) -> Option<Diagnostic> {
     let is_command = &*entry.section == "Service" && entry.key.starts_with("Exec");
     let mut words =
@@ -95,13 +99,14 @@ fn of_podman(entry: &Entry) -> Option<Diagnostic> {
     Some(Diagnostic::warning(&entry.at, problem))
 }
 
-/// Whether an assignment is of the file's own section, or of that of one of its applications.
+/// Whether an assignment is in the section with the keys of the file type, which may also be that
+/// of one application.
 fn is_own(file_type: FileType, entry: &Entry) -> bool {
     let own = file_type.section();
     &*entry.section == own || application(file_type, &entry.section).is_some_and(|(section, _)| section == own)
 }
 
-/// The value inside of one pair of quotes around all of it, where a key has a single value.
+/// Returns the value without the pair of quotes around it, if the key has a single value.
 fn without_quotes(file_type: FileType, entry: &Entry) -> Option<String> {
     let key = keys(file_type).iter().find(|key| key.name == entry.key)?;
     let single = matches!(key.kind, Kind::Text | Kind::Flag | Kind::Choice(_));
@@ -109,7 +114,9 @@ fn without_quotes(file_type: FileType, entry: &Entry) -> Option<String> {
     (single && !inner.contains(['"', '\\'])).then(|| inner.to_owned())
 }
 
-/// The value with backslashes doubled that begin no escape sequence, as systemd takes them in command lines.
+/// Returns the value with each backslash doubled that begins no escape sequence, because systemd
+/// keeps such backslashes in command lines. Returns none if the value is valid without the change,
+/// or invalid with it.
 fn with_escapes(file_type: FileType, entry: &Entry) -> Option<String> {
     let key = keys(file_type).iter().find(|key| key.name == entry.key)?;
     if !matches!(key.kind, Kind::Words | Kind::Line) || split_words(&entry.value).is_ok() {
@@ -128,7 +135,7 @@ fn with_escapes(file_type: FileType, entry: &Entry) -> Option<String> {
     split_words(&out).is_ok().then_some(out)
 }
 
-/// The assignment that a label stands for, unless the key itself is there.
+/// Returns the assignment of `AutoUpdate=` that a label stands for, unless the key is set.
 fn updating_label(entries: &[Entry]) -> Option<Entry> {
     if entries.iter().any(|entry| key::AUTO_UPDATE == entry.key && &*entry.section == "Container") {
         return None;
@@ -147,14 +154,16 @@ fn updating_label(entries: &[Entry]) -> Option<Entry> {
     Some(Entry { key: key::AUTO_UPDATE.to_string(), value: value.to_owned(), ..entry.clone() })
 }
 
-/// Keys other than command lines whose values may have variables for the application.
+/// Keys, other than command lines, whose values may have variables that the application expands.
 const FOR_APPLICATION: [&str; 6] =
     ["Annotation", "Entrypoint", "Environment", "HealthCmd", "HealthStartupCmd", "Label"];
 
-/// Expands specifiers and variables in the values of the file's own section. Other sections go to systemd, which does it; only the name
-/// of the unit is another one than Quadlet's.
+/// Expands specifiers and variables in the values of the section with the keys of the file type. In
+/// `[Unit]` and `[Service]`, only the specifiers of the unit's name are replaced, because the unit
+/// has another name than in Quadlet. systemd expands the others.
 ///
-/// Takes out, and returns warnings about, assignments whose variables may be in files that are missing: the file has to wait for them.
+/// Removes assignments whose variables may be in missing files, and returns a warning about each of
+/// them. The file cannot be used until these files exist ([`Code::Awaited`]).
 pub fn expand(
     file: &SourceFile,
     sources: &Sources,
@@ -204,7 +213,7 @@ pub fn expand(
     awaited
 }
 
-/// The name that Quadlet gives to the unit of a file, without `.service`.
+/// Returns the name that Quadlet gives to the unit of a file, without `.service`.
 #[must_use]
 pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
     let suffix = match file.file_type {
@@ -215,7 +224,8 @@ pub fn unit_name(file: &SourceFile, entries: &[Entry]) -> String {
     named.map_or_else(|| file.described() + &suffix, |entry| entry.value.clone())
 }
 
-/// What is to be said about an assignment of a key that has no effect, or another one than in Quadlet.
+/// Returns a warning about an assignment of a key that has no effect, or another effect than in
+/// Quadlet.
 #[must_use]
 pub fn remark(file_type: FileType, Entry { key, value, at, .. }: &Entry) -> Option<Diagnostic> {
     if value.is_empty() {

@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT
-//! Mounts below `/dev`, `/proc`, `/sys` and on `/run`, which an application has already: what `Volume=` and `Mount=` ask for there in
-//! Podman's files. Pure.
+//! Translates `Volume=` and `Mount=` in files for Podman whose targets exist in every application:
+//! paths below `/dev`, `/proc` and `/sys`, and `/run`. Pure.
 
 use crate::config::keys::FileType;
 use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 
-/// Paths below `/dev` that are no device nodes.
+/// Paths below `/dev` that are not device nodes.
 const NO_DEVICES: [&str; 6] = ["/dev/hugepages", "/dev/log", "/dev/mqueue", "/dev/pts", "/dev/shm", "/dev/disk"];
 
-/// Rewrites assignments of `Volume=` and `Mount=`.
+/// Rewrites or removes assignments of `Volume=` and `Mount=` with such targets.
 pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut Vec<Diagnostic>) {
     if !matches!(file_type, FileType::Container | FileType::Pod) {
         return;
@@ -32,7 +32,8 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
     });
 }
 
-/// Whether a volume stays. One that is a device becomes `AddDevice=`.
+/// Returns whether the volume stays. A volume that is a device node becomes `AddDevice=`, and a
+/// volume of `/proc` or `/sys` on itself is removed.
 fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>) -> bool {
     let mut parts = entry.value.split(':');
     let (Some(source), Some(target), options) = (parts.next(), parts.next(), parts.next().unwrap_or_default()) else {
@@ -66,7 +67,7 @@ fn volume(file_type: FileType, entry: &mut Entry, problems: &mut Vec<Diagnostic>
     true
 }
 
-/// The value of `Tmpfs=` for a file system in memory that `Mount=` asks for at `/run`.
+/// Returns the value of `Tmpfs=` for a `Mount=` of a tmpfs at `/run`.
 fn over_run(value: &str) -> Option<String> {
     let (mut is_tmpfs, mut is_run, mut options) = (false, false, Vec::new());
     for part in value.split(',') {
@@ -90,7 +91,7 @@ mod tests {
     use crate::diag::Location;
 
     #[test]
-    fn what_the_application_has_already() {
+    fn mounts_that_every_application_has_are_translated() {
         for (key, value, becomes, warnings) in [
             ("Volume", "/dev/dri:/dev/dri:ro", Some("AddDevice=/dev/dri:/dev/dri:r"), 1),
             ("Volume", "/sys:/sys:ro", None, 1),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `PodmanArgs=`: options of podman's commands become keys and settings of ours, or a message says what differs. Pure.
+//! `PodmanArgs=`: translates the options of Podman's commands to keys and settings, or warns about
+//! differences. Pure.
 
 mod options;
 mod special;
@@ -15,16 +16,18 @@ use crate::unit::config_word;
 use options::{Act, Opt, options};
 use special::Limits;
 
-/// The key.
+/// The key `PodmanArgs=`.
 pub const KEY: KeyName = key::PODMAN_ARGS;
 
-/// What the option `--memory-swap` would be called as a key.
+/// The key `MemorySwap=`, which does not exist but is read as the option `--memory-swap`.
 pub const SWAP: &str = "MemorySwap";
 
-/// How many letters of an option may differ for it to count as a misspelt one, which is an error, as it is for podman.
+/// Maximum edit distance from a known option at which an unknown option counts as misspelt. A
+/// misspelt option is an error, as it is for Podman.
 const MISSPELT: usize = 2;
 
-/// The assignments that the `PodmanArgs=` of a file stand for. They belong after those of the file: podman gets its options last.
+/// Returns the assignments that the `PodmanArgs=` of a file stand for. The caller adds them after
+/// those of the file, because Quadlet puts these options after all others.
 pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Diagnostic>) -> Vec<Entry> {
     let own = file_type.section();
     let mut all: Vec<(&Location, Vec<String>)> = Vec::new();
@@ -32,10 +35,10 @@ pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Dia
         if entry.value.is_empty() {
             all.clear();
         }
-        // What is wrong with its quotes is said as for any key.
+        // Wrong quotes are reported when the value is checked, as for any other key.
         all.extend(split_words(&entry.value).ok().map(|words| (&entry.at, words)));
     }
-    // Not a key, but written by many as if it were one.
+    // `MemorySwap=` is not a key of Quadlet, but many files have it.
     let swap = |entry: &&Entry| entry.key == SWAP && &*entry.section == own && file_type == FileType::Container;
     all.extend(entries.iter().filter(swap).map(|entry| (&entry.at, vec![format!("--memory-swap={}", entry.value)])));
     let known = options(file_type);
@@ -52,8 +55,8 @@ pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Dia
     out
 }
 
-/// An option of the command that makes what a file describes, by its long name or its short one: the long name, and whether a value
-/// follows.
+/// Looks up an option by its long or short name. The option belongs to the command of Podman that
+/// creates the object of a file of this type. Returns the long name, and whether a value follows.
 #[must_use]
 pub fn option(file_type: FileType, name: &str) -> Option<(&'static str, bool)> {
     let is_short = |short: char| short != ' ' && name.chars().eq([short]);
@@ -61,11 +64,11 @@ pub fn option(file_type: FileType, name: &str) -> Option<(&'static str, bool)> {
     found.map(|(long, _, takes, _)| (*long, *takes))
 }
 
-/// A section, a key and a value.
+/// The section, the key and the value of an assignment.
 pub type Assignment = (String, String, String);
 
-/// The assignments that options of a command line stand for, each a word `--NAME=VALUE` whose value is written as in a file; and what
-/// has no counterpart.
+/// Returns the assignments that the options of a command line stand for, and messages about options
+/// without counterpart. Each word is `--NAME=VALUE`, with a value as in a configuration file.
 #[must_use]
 pub fn assignments(file_type: FileType, words: &[String]) -> (Vec<Assignment>, Vec<String>) {
     let at = Location::new(&Arc::from(""), 1);
@@ -90,11 +93,11 @@ struct Reader<'a> {
     file_type: FileType,
     known: &'a [&'static Opt],
     at: &'a Location,
-    /// What is still to be read.
+    /// The words that are not read yet.
     words: VecDeque<&'a str>,
     out: &'a mut Vec<Entry>,
     problems: &'a mut Vec<Diagnostic>,
-    /// Limits that take several options.
+    /// The limits that several options set together.
     limits: &'a mut Limits,
 }
 
@@ -112,7 +115,7 @@ impl<'a> Reader<'a> {
             self.error(Code::UnknownKey, &format!("{word:?} is not an option"), "write options that begin with --");
             return;
         };
-        // Short options can share a dash; a value follows at once or as the next word.
+        // Several short options can share a dash. A value follows immediately, or is the next word.
         let mut rest = letters.chars();
         while let Some(letter) = rest.next() {
             let Some(option) = self.known.iter().find(|(_, short, ..)| *short == letter) else {
@@ -157,7 +160,8 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// An option that no table has. A misspelt one may have been meant to restrict the container, so it is an error.
+    /// Handles an option that is in no table. A misspelt option is an error, because it may have
+    /// been meant to restrict the container.
     fn unknown(&mut self, name: &str, has_value: bool) {
         if !has_value && self.words.front().is_some_and(|next| !next.starts_with('-')) {
             self.words.pop_front();
@@ -169,7 +173,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Writes a key of the file's own section.
+    /// Adds an assignment to the section with the keys of the file type.
     fn key(&mut self, option: &str, key: &'static str, value: &str) {
         let Some(found) = keys(self.file_type).iter().find(|known| known.name == key) else {
             let remedy = format!("write {key}= in the .container files");
@@ -179,7 +183,7 @@ impl<'a> Reader<'a> {
         self.set(self.file_type.section(), key, &value);
     }
 
-    /// Writes an assignment.
+    /// Adds an assignment.
     fn set(&mut self, section: &str, key: &str, value: &str) {
         let entry =
             Entry { section: Arc::from(section), key: key.to_owned(), value: value.to_owned(), at: self.at.clone() };

@@ -1,39 +1,43 @@
 // SPDX-License-Identifier: MIT
-//! The options of podman's commands that `PodmanArgs=` can have (podman-run(1), podman-pod-create(1), podman-volume-create(1),
-//! podman-network-create(1), podman-pull(1)), and what becomes of each. Pure.
+//! The options of Podman's commands that `PodmanArgs=` can have (podman-run(1),
+//! podman-pod-create(1), podman-volume-create(1), podman-network-create(1), podman-pull(1)), and
+//! their translations. Pure.
 
 use crate::config::keys::FileType;
 
-/// Why an option has no effect or is refused, and the remedy.
+/// The reason why an option has no effect or is rejected, and the remedy.
 pub type Why = (&'static str, &'static str);
 
-/// What becomes of an option.
+/// The translation of an option.
 #[derive(Debug, Clone, Copy)]
 pub enum Act {
-    /// A key of the file's own section, with the option's value.
+    /// A key of the file type, with the value of the option.
     Key(&'static str),
-    /// A key that is yes or no.
+    /// A key of the file type with the value yes or no.
     Flag(&'static str),
-    /// A setting of `[Service]` with the option's value.
+    /// A setting of `[Service]` with the value of the option.
     Service(&'static str),
-    /// Nothing: what the option asks for is always so.
+    /// Nothing, because the container always behaves as the option requests.
     Met,
-    /// Nothing for these values; for any other value, a warning with the reason and the remedy.
+    /// Nothing for these values. Any other value gets a warning with the reason and the remedy.
     MetIf(&'static [&'static str], Why),
     /// A warning that the option has no effect, with the reason and the remedy.
     Without(Why),
-    /// An error with the reason and the remedy: the container would not do its work, or would be less confined.
+    /// An error with the reason and the remedy: without the option, the container would not do its
+    /// work, or would be less confined.
     Refused(Why),
-    /// A translation of its own.
+    /// A translation by the module `special`.
     Special,
 }
 
 use Act::{Flag, Key, Met, MetIf, Refused, Service, Special, Without};
 
-/// An option: its long name, its short name if it has one, and whether a value follows.
+/// An option: the long name, the short name or a space, whether a value follows, and the
+/// translation.
 pub type Opt = (&'static str, char, bool, Act);
 
-/// The options of the command that makes what a file describes.
+/// Returns the options of the command of Podman that creates the object of a file of this type.
+/// Pods also have the options of `podman run`.
 #[must_use]
 pub fn options(file_type: FileType) -> Vec<&'static Opt> {
     match file_type {

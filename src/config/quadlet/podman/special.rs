@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Options of podman that become something else than one key with the same value. Pure.
+//! Translates the options of Podman that are not one key with the same value. Pure.
 
 use super::Reader;
 use crate::config::keys::FileType;
@@ -7,7 +7,7 @@ use crate::config::values;
 use crate::diag::Code;
 use crate::ini::Entry;
 
-/// Limits that two options, or an option and a key, say together.
+/// Limits that two options, or an option and a key, set together.
 #[derive(Debug, Default)]
 pub struct Limits {
     /// `Memory=` or `--memory`, in bytes.
@@ -21,18 +21,18 @@ pub struct Limits {
 }
 
 impl Limits {
-    /// What the keys of the file say.
+    /// Reads the limits that the keys of the file set.
     pub fn new(entries: &[Entry]) -> Self {
         let memory = entries.iter().rev().find(|entry| entry.key == "Memory");
         Self { memory: memory.and_then(|entry| values::size("Memory", &entry.value).ok()), ..Self::default() }
     }
 }
 
-/// The length of a period, unless `--cpu-period` is given (podman-run(1)), in microseconds.
+/// The default of `--cpu-period` in microseconds (podman-run(1)).
 const PERIOD: f64 = 100_000.0;
 
 impl Reader<'_> {
-    /// Translates an option.
+    /// Translates an option that is `Special` in the table of options.
     pub fn special(&mut self, option: &'static str, value: &str) {
         match option {
             "blkio-weight" => self.scaled(option, value, "IOWeight", (10.0, 1000.0)),
@@ -116,7 +116,7 @@ impl Reader<'_> {
         }
     }
 
-    /// Writes what several options say together.
+    /// Adds the settings that several options determine together.
     pub fn finish(&mut self) {
         if let Some(quota) = self.limits.quota {
             let period = self.limits.period.unwrap_or(PERIOD);
@@ -144,7 +144,7 @@ impl Reader<'_> {
         }
     }
 
-    /// The limit of memory; zero is none.
+    /// Adds the memory limit. For a container, 0 means no limit.
     fn memory(&mut self, value: &str) {
         match self.file_type {
             FileType::Container if value == "0" => {}
@@ -152,7 +152,8 @@ impl Reader<'_> {
         }
     }
 
-    /// A weight of the first version of control groups as one of the second, from 1 to 10000 (the kernel's cgroup-v2.rst).
+    /// Adds a weight for control groups of version 2, from 1 to 10000 (cgroup-v2.rst of the
+    /// kernel). The option has a weight of version 1.
     fn scaled(&mut self, option: &str, value: &str, setting: &str, (low, high): (f64, f64)) {
         match value.parse::<f64>() {
             Ok(0.0) => {}
@@ -181,7 +182,7 @@ impl Reader<'_> {
         }
     }
 
-    /// `podman volume create --opt`, and `podman network create --opt`.
+    /// Translates an option of `podman volume create --opt`.
     fn volume_option(&mut self, value: &str) {
         match value.split_once('=') {
             Some(("type", kind)) => self.key("opt", "Type", kind),
@@ -216,7 +217,7 @@ impl Reader<'_> {
     }
 }
 
-/// A share of a processor as systemd writes it, with at most two digits behind the point.
+/// Returns a number of processors as a percentage for systemd, with at most two decimals.
 fn percent(processors: f64) -> String {
     let text = format!("{:.2}", processors * 100.0);
     format!("{}%", text.trim_end_matches('0').trim_end_matches('.'))

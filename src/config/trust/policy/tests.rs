@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is a policy, what is none, and which part of it counts for an image.
+//! Tests which policies are valid, and which scope of a policy applies to an image.
 #![allow(clippy::unwrap_used)]
 
 use super::*;
@@ -13,7 +13,7 @@ fn default(requirement: &str) -> String {
 }
 
 #[test]
-fn files_that_are_refused() {
+fn invalid_policies_are_rejected() {
     let key = r#""type": "sigstoreSigned", "keyPath": "/k""#;
     for bad in [
         "{}",
@@ -61,7 +61,7 @@ fn files_that_are_refused() {
 }
 
 #[test]
-fn kinds() {
+fn requirements_are_described_by_their_type() {
     let of = |text: &str| policy(&default(text)).unwrap().default.first().unwrap().describe();
     for (text, want) in [
         (r#"{"type": "insecureAcceptAnything"}"#, "insecureAcceptAnything"),
@@ -93,7 +93,7 @@ fn kinds() {
 }
 
 #[test]
-fn the_most_specific_scope_counts() {
+fn the_most_specific_scope_applies() {
     let list = |name: &str| format!(r#"[{{"type": "sigstoreSigned", "keyPath": "/{name}"}}]"#);
     let scopes = |transport: &str, names: &[&str]| {
         let all: Vec<String> = names.iter().map(|name| format!("{name:?}: {}", list(name))).collect();
