@@ -167,10 +167,10 @@ fn access(reader: &mut Reader<'_, '_>) -> Access {
     }
 }
 
-/// The file name of the mark that a store entry for this image has: the source and all settings on
-/// which the result of an import depends. An image with this mark in the store is used without
-/// asking the source. None if the source must be asked at every start, or if the name would be
-/// longer than 255 bytes.
+/// The name of the pull stamp of this image: the source, and all settings on which the result of an
+/// import depends. If the store has an entry with this stamp, a start uses the image without asking
+/// the source. None if the source must be asked at every start, or if the name would be longer than
+/// 255 bytes.
 #[must_use]
 pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     let Image { source, mode, platform, install, .. } = image;
@@ -189,8 +189,8 @@ pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     if let Some(digest) = &image.locked {
         add(digest.clone());
     }
-    // An image that needs signatures has no mark here: the policy and the keys may change after the
-    // import, so every start verifies the stored signatures.
+    // An image that needs signatures has no stamp here: the policy and the keys may change after
+    // the import, so every start verifies the stored signatures.
     if image.trust.may_ask(&Subject::of(source)) {
         return None;
     }
@@ -336,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mark_contains_all_settings_of_the_import() {
+    fn a_pull_stamp_has_all_settings_of_the_import_in_its_name() {
         let image = |source: &str, mode, pull| {
             let source = source.parse().unwrap();
             implicit_image(&source, "x", mode, pull)

@@ -59,7 +59,8 @@ impl Unit {
 /// The end of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// `Result=`: `exit-code`, `timeout`, `start-limit-hit` and others (systemd.exec(5), `$SERVICE_RESULT`).
+    /// `Result=`: `exit-code`, `timeout`, `start-limit-hit` and others (systemd.exec(5),
+    /// `$SERVICE_RESULT`).
     pub result: String,
     /// The exit status of the main process. None if it was killed or never started.
     pub status: Option<u8>,
