@@ -119,8 +119,8 @@ impl Code {
         Problem { fault, code: self }
     }
 
-    /// A problem of this kind that follows from `reason`, usually in another file: `what:
-    /// FILE:LINE: cause; remedy`.
+    /// A problem of this kind that follows from `reason`, which is usually about another file. The
+    /// cause becomes `what: FILE:LINE: cause`.
     #[must_use]
     pub fn because(self, what: &str, reason: &Diagnostic) -> Problem {
         let Fault { cause, remedy } = &reason.problem.fault;

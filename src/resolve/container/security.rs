@@ -14,7 +14,7 @@ use crate::model::{Connection, Network, Preset, Security};
 const HARDENED: [&str; 4] = ["NET_RAW", "SYS_BOOT", "SYS_PTRACE", "SYS_RAWIO"];
 
 /// The capabilities that remain with `Strict=`: the default of Docker without those that
-/// `Hardened=` drops, and SYS_ADMIN, which the service manager in the container needs.
+/// `Hardened=` drops, and `SYS_ADMIN`, which the service manager in the container needs.
 const STRICT: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -48,11 +48,11 @@ const STRICT_FILTER: [&str; 4] = ["~@cpu-emulation", "~@debug", "~@obsolete", "~
 /// these calls, while older versions and Docker deny them.
 const KEYRING: [&str; 4] = ["@keyring", "add_key", "keyctl", "request_key"];
 
-/// The system calls of io_uring, which both presets deny: io_uring had many vulnerabilities through
-/// which root of a container could attack the kernel.
+/// The system calls of `io_uring`, which both presets deny. Root of a container could use its many
+/// vulnerabilities to attack the kernel.
 const IO_URING: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
 
-/// The AppArmor profile that is installed with sdme-gen.
+/// The profile of `AppArmor` that is installed with sdme-gen.
 pub const APP_ARMOR: &str = "sdme-default";
 
 /// Groups of system calls (systemd.exec(5), "Currently predefined system call sets").

@@ -245,7 +245,7 @@ fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mu
     wanted.ports.clone()
 }
 
-/// The first port of the host that a process without CAP_NET_BIND_SERVICE can bind: the kernel's
+/// The first port of the host that a process without `CAP_NET_BIND_SERVICE` can bind: the kernel's
 /// default of the sysctl `net.ipv4.ip_unprivileged_port_start`.
 pub const FIRST_UNPRIVILEGED: u16 = 1024;
 
