@@ -26,11 +26,11 @@ use crate::unit::escape_instance;
 pub struct ImageDraft {
     /// The image. Its `base` is still empty.
     pub image: Image,
-    /// The value of `Base=`.
+    /// The value of `Base=` and its location.
     pub base: Option<Spanned<BaseRef>>,
 }
 
-/// The value of `Base=`.
+/// A base in the configuration, not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseRef {
     /// The host's own `/usr`.

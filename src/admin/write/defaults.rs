@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_can_be_read() {
+    fn keys_have_the_values_to_which_they_were_set() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let set = |key: &str, values: &[&str]| {

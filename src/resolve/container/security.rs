@@ -48,8 +48,8 @@ const STRICT_FILTER: [&str; 4] = ["~@cpu-emulation", "~@debug", "~@obsolete", "~
 /// these calls, while older versions and Docker deny them.
 const KEYRING: [&str; 4] = ["@keyring", "add_key", "keyctl", "request_key"];
 
-/// The system calls of `io_uring`, which both presets deny. Root of a container could use its many
-/// vulnerabilities to attack the kernel.
+/// The system calls of `io_uring`, which both presets deny. The interface had many vulnerabilities
+/// through which root of a container could attack the kernel.
 const IO_URING: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
 
 /// The profile of `AppArmor` that is installed with sdme-gen.
