@@ -7,7 +7,8 @@ pub const CONFIG_DIRECTORIES: [&str; 3] = ["/etc/sdme", "/run/sdme", "/usr/share
 /// The directory of imported images, upper layers and volumes.
 pub const STATE: &str = "/var/lib/sdme";
 
-/// What the names of the marks begin with that say what a store entry was imported for.
+/// The prefix of the names of pull stamps. The rest of the name is the image source and the
+/// settings of the import.
 pub const MARK: &str = "for-";
 
 /// The directory of layers that images share, below [`STATE`].

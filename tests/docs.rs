@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Compares the documentation with its subject: `docs/keys.md` is generated from the key table
+//! Compares the documentation with the code: `docs/keys.md` is generated from the key table
 //! (`SDME_UPDATE=1` writes it), links have existing targets, README and the index of decisions name
 //! every page, the pictures show the units of the files on their pages, and each test that
 //! `docs/security.md` names exists.
@@ -57,7 +57,7 @@ fn page() -> String {
 }
 
 #[test]
-fn the_page_of_keys_matches_the_table() {
+fn the_page_of_keys_matches_the_key_table() {
     let path = root().join("docs/keys.md");
     if std::env::var_os("SDME_UPDATE").is_some() {
         fs::write(&path, page()).unwrap();
@@ -65,7 +65,7 @@ fn the_page_of_keys_matches_the_table() {
     assert_eq!(fs::read_to_string(path).unwrap(), page(), "run SDME_UPDATE=1 cargo test --test docs");
 }
 
-/// The pages, with their paths from the top of the repository.
+/// All pages: their paths in the repository and their contents.
 fn pages() -> Vec<(String, String)> {
     let of_docs = walkdir::WalkDir::new(root().join("docs"))
         .sort_by_file_name()
@@ -113,7 +113,7 @@ fn links_have_existing_targets() {
 
 /// The web site has the pages of README's last table, in the order of that table.
 #[test]
-fn readme_names_every_page() {
+fn readme_names_every_page_once() {
     let readme = fs::read_to_string(root().join("README.md")).unwrap();
     let table = readme.split("\n## Documentation\n").nth(1).unwrap();
     for (page, _) in pages().iter().filter(|(page, _)| page != "README.md" && !page.starts_with("docs/decisions/0")) {
@@ -137,8 +137,8 @@ fn the_index_names_every_decision() {
     assert_eq!(rows, index);
 }
 
-/// A picture of `docs/pictures`: its name, the page with the picture, and the files of this page whose
-/// units the picture shows.
+/// A picture in `docs/pictures`: its name, the page that shows it, and the files on this page whose
+/// units are drawn.
 type Picture = (&'static str, &'static str, &'static [&'static str]);
 
 /// All pictures. The first file of a picture is the container whose units are drawn.
@@ -147,7 +147,7 @@ const PICTURES: [Picture; 2] = [
     ("pod", "docs/pods.md", &["/etc/sdme/web.container", "/etc/sdme/db.container", "/etc/sdme/web-tier.pod"]),
 ];
 
-/// The graph for Graphviz of the units around the first of these files of a page.
+/// The graph, in the language of Graphviz, of the units around the first of these files on a page.
 fn graph(page: &str, files: &[&str]) -> String {
     let root_of_files = tempfile::tempdir().unwrap();
     let text = fs::read_to_string(root().join(page)).unwrap();
@@ -196,7 +196,7 @@ fn pictures_show_the_units() {
 /// Words in backquotes of `docs/security.md` that denote tests: files `tests/FILE`, modules
 /// `attacks::MODULE`, and functions, whose names have at least four words.
 #[test]
-fn tests_that_promise_security_exist() {
+fn tests_named_on_the_page_of_security_exist() {
     let page = fs::read_to_string(root().join("docs/security.md")).unwrap();
     let files = walkdir::WalkDir::new(root().join("tests")).into_iter().map(|entry| entry.unwrap().into_path());
     let sources = files.filter(|path| path.extension().is_some_and(|extension| extension == "rs"));

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! The layers of the code: a rule for every folder says what it may import and whether it only computes; modules stay small; the
-//! generator links nothing of the image code.
+//! Checks the layers of the code: each folder imports only the parts that its rule names, only
+//! parts with a reason have side effects, modules are small, and the generator does not link the
+//! code for images.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::path::{Path, PathBuf};
@@ -17,19 +18,20 @@ fn sources(below: &str) -> Vec<(PathBuf, String)> {
     all
 }
 
-/// The lines of code before the unit tests, which may use anything.
+/// The lines of code before the unit tests, which may import any part.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let before_tests = text.split("#[cfg(test)]").next().unwrap_or_default();
     before_tests.lines().enumerate().filter(|(_, l)| !l.trim_start().starts_with("//"))
 }
 
-/// A folder or a file of `src`, and what its code may do.
+/// The rule of a folder or a file of `src`.
 struct Rule {
-    /// The path below `src`, without `.rs`. A file without a rule of its own has that of its folder.
+    /// The path below `src`, without `.rs`. A file without its own rule has that of its folder.
     part: &'static str,
-    /// Why it may touch files, processes, sockets, clocks and the environment. A part without a reason only computes.
+    /// The reason why the code may use files, processes, sockets, clocks and the environment. Code
+    /// without a reason only computes.
     acts: Option<&'static str>,
-    /// The other parts that it may import.
+    /// The other parts that the code may import.
     imports: &'static [&'static str],
 }
 
@@ -41,8 +43,9 @@ const fn acts(part: &'static str, why: &'static str, imports: &'static [&'static
     Rule { part, acts: Some(why), imports }
 }
 
-/// The layers: text and diagnostics, then configuration, model and planning, which only compute; then what reads and writes; the verbs
-/// at the top. Each rule names all that its part imports, and nothing else.
+/// The layers, from the lowest: text and diagnostics, then configuration, model and planning, which
+/// only compute, then the code that reads and writes, and the commands at the top. Each rule names
+/// exactly the parts that its code imports.
 const RULES: [Rule; 37] = [
     pure("text", &[]),
     pure("paths", &[]),
@@ -173,7 +176,7 @@ const RULES: [Rule; 37] = [
     ),
 ];
 
-/// Modules of tests: they may use what they like.
+/// Whether this is a module of tests, which may import any part.
 fn is_of_tests(path: &Path) -> bool {
     let name = path.file_stem().unwrap().to_string_lossy();
     ["tests", "testing", "scripted", "signed", "hostile"].contains(&&*name)
@@ -181,7 +184,7 @@ fn is_of_tests(path: &Path) -> bool {
         || path.components().any(|part| part.as_os_str() == "tests")
 }
 
-/// The code of `src` without its tests, each file with its rule.
+/// The files of `src` except modules of tests, each with its content and its rule.
 fn code_of_src() -> Vec<(PathBuf, String, &'static Rule)> {
     let all = sources("src").into_iter().filter(|(path, _)| !is_of_tests(path));
     let with_rule = |(path, text): (PathBuf, String)| {
@@ -193,9 +196,9 @@ fn code_of_src() -> Vec<(PathBuf, String, &'static Rule)> {
     all.map(with_rule).collect()
 }
 
-/// The parts that a line imports from, or names.
+/// The parts that a line of code imports from or refers to, except `own`.
 fn named(line: &str, own: &str) -> Vec<&'static str> {
-    // The programs use the library from outside.
+    // The programs refer to the library by the name of its crate.
     let root = if ["launcher", "main"].contains(&own) { "sdme_gen::" } else { "crate::" };
     let part = |path: &str| {
         let path: Vec<&str> = path.split("::").take(2).collect();
@@ -218,7 +221,7 @@ fn named(line: &str, own: &str) -> Vec<&'static str> {
 }
 
 #[test]
-fn every_part_imports_what_its_rule_names() {
+fn every_part_imports_exactly_what_its_rule_names() {
     let mut unused: Vec<(&str, &str)> =
         RULES.iter().flat_map(|rule| rule.imports.iter().map(|import| (rule.part, *import))).collect();
     let mut broken = Vec::new();
@@ -244,7 +247,7 @@ fn every_part_imports_what_its_rule_names() {
 }
 
 #[test]
-fn parts_without_a_reason_only_compute() {
+fn code_without_a_reason_has_no_side_effects() {
     let impure = [
         "std::fs",
         "std::env",
@@ -279,7 +282,7 @@ fn parts_without_a_reason_only_compute() {
     assert!(RULES.iter().all(|rule| rule.acts.is_none_or(|why| !why.is_empty())));
 }
 
-/// The files that start threads, and why one thread is not enough.
+/// The files that start threads, each with the reason why one thread is not enough.
 const THREADS: [(&str, &str); 6] = [
     ("src/image/halves.rs", "two threads compute the digests of the files of an image"),
     ("src/contract/streams.rs", "two streams are copied at the same time"),
@@ -293,7 +296,7 @@ const THREADS: [(&str, &str); 6] = [
 ];
 
 #[test]
-fn only_these_files_start_threads() {
+fn only_the_listed_files_start_threads() {
     let starts = ["thread::spawn", "thread::scope", "thread::Scope", "thread::Builder", "thread::{"];
     let mut seen = std::collections::BTreeSet::new();
     for (path, text, _) in code_of_src() {
@@ -315,7 +318,7 @@ fn only_these_files_start_threads() {
 }
 
 #[test]
-fn commands_print_json_in_one_place() {
+fn commands_print_json_through_print_json_only() {
     for (path, text) in sources("src/cli") {
         let own = path.ends_with("cli/print.rs");
         for (line, code) in code(&text).filter(|_| !own) {
@@ -328,11 +331,12 @@ fn commands_print_json_in_one_place() {
     }
 }
 
-/// Parts of `image/trust` that decide: they open nothing and ask nobody, so that the same decision is made for a source and for the store.
+/// The files of `image/trust` that make decisions. They open no file and send no request, so that
+/// the decision for an image in the store is the same as that for its source.
 const DECIDING: [&str; 4] = ["decide.rs", "payload.rs", "bundle.rs", "keys.rs"];
 
 #[test]
-fn decisions_about_images_are_pure() {
+fn decisions_about_signatures_have_no_side_effects() {
     let impure =
         ["std::fs", "std::env", "std::process", "std::time", "std::net", "nix::", "Origin", "Store", "reqwest"];
     for (path, text) in DECIDING.iter().flat_map(|file| sources(&format!("src/image/trust/{file}"))) {
@@ -345,7 +349,7 @@ fn decisions_about_images_are_pure() {
 }
 
 #[test]
-fn modules_stay_small() {
+fn modules_have_a_description_and_at_most_600_lines() {
     for (path, text) in ["src", "generators", "tests"].iter().flat_map(|d| sources(d)) {
         let lines = text.lines().count();
         assert!(lines <= 600, "{} has {lines} lines: which two subjects does it hold?", path.display());
@@ -354,7 +358,7 @@ fn modules_stay_small() {
 }
 
 #[test]
-fn the_generator_links_no_image_code() {
+fn the_generator_does_not_link_the_code_for_images() {
     let cargo = std::env::var("CARGO").unwrap_or_else(|_| "cargo".to_owned());
     let tree = Command::new(cargo)
         .args(["tree", "--locked", "--offline", "--no-default-features", "--edges", "normal", "--prefix", "none"])
@@ -424,7 +428,7 @@ const MAY_NAME: [(&str, &str); 17] = [
 ];
 
 #[test]
-fn what_a_container_controls_is_opened_by_rootdir_only() {
+fn only_listed_files_name_paths_that_a_container_controls() {
     let mut seen = std::collections::BTreeSet::new();
     for (path, text) in
         ["runtime", "admin", "update", "image", "launcher", "cli"].iter().flat_map(|d| sources(&format!("src/{d}")))

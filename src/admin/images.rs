@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `sdme-gen fs` and `sdme-gen prune`: the store of images together with the configuration that names them.
+//! `sdme-gen fs` and `sdme-gen prune`: the store of images together with the configuration that
+//! names them.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -174,8 +175,8 @@ fn delete(root: &Path, name: &str) -> Result<()> {
         .with_context(|| format!("cannot remove {}", file_of(root, name).display()))
 }
 
-/// Removes an image from the store, and its file if `fs import` wrote it. Returns the paths that are
-/// removed. With `dry_run`, only checks whether that is possible.
+/// Removes an image from the store, and its file if `fs import` wrote it. Returns the paths that
+/// are removed. With `dry_run`, only checks whether that is possible.
 ///
 /// # Errors
 /// A configured container or image uses the image, a container runs on it, or it cannot be removed.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What several verbs print in the same way: JSON documents, tables and diagnostics.
+//! Prints JSON documents, tables and diagnostics for all commands.
 
 use std::io::Write;
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ pub fn print_json(document: &(impl serde::Serialize + ?Sized), out: &mut dyn Wri
     Ok(writeln!(out, "{}", text::json(&text))?)
 }
 
-/// Prints rows, the first of which is the heading, in columns that are two spaces apart. Control
+/// Prints a table, whose first row is the heading. The columns are two spaces apart, and control
 /// characters are escaped.
 ///
 /// # Errors
@@ -43,7 +43,8 @@ pub fn joined(items: impl IntoIterator<Item = impl ToString>) -> String {
     if items.is_empty() { "-".to_owned() } else { items.join(",") }
 }
 
-/// Prints all diagnostics to standard error. Returns the exit status: failure if one of them is an error.
+/// Prints all diagnostics to standard error. Returns the exit status: failure if one of them is an
+/// error.
 #[must_use]
 pub fn report(compiled: &Compiled) -> ExitCode {
     for diagnostic in &compiled.diagnostics {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Removes what several names stand for: all are checked before the first one is removed.
+//! Removes several objects by their names. All names are checked before the first object is
+//! removed.
 
 use std::io::Write;
 
@@ -7,11 +8,11 @@ use anyhow::Result;
 
 use crate::text;
 
-/// Calls `remove` with each name and with whether it must only check. Prints what is removed, or
-/// would be removed.
+/// Calls `remove` with each name, and with whether it must only check. Prints the paths that are
+/// removed, or that would be removed with `dry_run`.
 ///
 /// # Errors
-/// A name cannot be removed. Nothing is removed if that is known before the first removal.
+/// An object cannot be removed. If the check of a name fails, nothing is removed.
 pub(super) fn all(
     names: &[String],
     dry_run: bool,

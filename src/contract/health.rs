@@ -37,8 +37,8 @@ impl Test {
 pub const KEYS: [&str; 6] =
     ["HealthCmd", "HealthHttp", "HealthTcp", "HealthStartupCmd", "HealthStartupHttp", "HealthStartupTcp"];
 
-/// The key of this name, if it is one that sets a test. Otherwise the key that overrides the test
-/// of an image. The name may come from a container.
+/// Returns the key of this name if it sets a test, or else `HealthCmd`, which overrides the test of
+/// an image. The name may come from a container.
 #[must_use]
 pub fn known_key(name: &str) -> &'static str {
     KEYS.into_iter().find(|key| *key == name).unwrap_or("HealthCmd")

@@ -1,18 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! The catalogue of diagnostics: an example and a remedy for each code. `docs/diagnostics.md` is made from it. Pure.
+//! The catalogue of diagnostics: a title, a remedy and an example for each code.
+//! `docs/diagnostics.md` is generated from it. Pure.
 
 use crate::diag::Code;
 
 /// A kind of diagnostic.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Kind {
-    /// The code; it keeps its meaning.
+    /// The code, whose meaning never changes.
     pub code: Code,
-    /// What it is about.
+    /// The title of the code in the documentation.
     pub title: &'static str,
-    /// What to do.
+    /// The remedy, in the imperative.
     pub remedy: &'static str,
-    /// Files that lead to it: names and texts. The first one is what the diagnostic is about.
+    /// The names and contents of files that lead to this diagnostic. The diagnostic is about the
+    /// first file.
     pub example: &'static [(&'static str, &'static str)],
 }
 

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The codes of problems. They keep their meaning, while the words of messages may change; `catalogue` explains each of them.
+//! The codes of problems. The meaning of a code never changes, while the texts of messages may
+//! change. `catalogue` explains each code.
 
 use std::fmt;
 
@@ -10,9 +11,9 @@ pub enum Code {
     Unreadable,
     /// A file is not text.
     NotText,
-    /// A file is not read.
+    /// A file is ignored because of its name or its type.
     NotRead,
-    /// A name cannot be that of what a file describes.
+    /// The name of a file is not valid as the name of the object that the file describes.
     Name,
     /// A section header is invalid.
     SectionHeader,
@@ -22,27 +23,27 @@ pub enum Code {
     UnknownSection,
     /// A key is unknown.
     UnknownKey,
-    /// A key is known and not supported.
+    /// A key is known, but not supported.
     UnsupportedKey,
-    /// Quotes or escapes do not end.
+    /// A quote or an escape sequence is not complete.
     Quoting,
     /// A value cannot be read.
     Value,
-    /// A key does not accept a value.
+    /// A value is not one of those that the key accepts.
     Choice,
     /// An image reference cannot be read.
     ImageReference,
-    /// A port cannot be published.
+    /// A published port is invalid, or the port cannot be published.
     Port,
     /// A path is invalid.
     Path,
     /// A time, a number or a size is invalid.
     Quantity,
-    /// Something cannot be mounted.
+    /// A mount is invalid.
     Mount,
     /// A capability, a system call or a profile is unknown.
     Confinement,
-    /// A variable or a label is not NAME=VALUE.
+    /// A variable or a label does not have the form NAME=VALUE.
     Variable,
     /// A user or a group is invalid.
     User,
@@ -50,37 +51,38 @@ pub enum Code {
     Signal,
     /// An address or a domain is invalid.
     Address,
-    /// An application cannot have a limit or a setting of the kernel.
+    /// A resource limit or a kernel setting is not available to applications.
     KernelSetting,
     /// A secret cannot be read.
     Secret,
     /// A health check cannot be read.
     HealthCheck,
-    /// A signature policy cannot be read, or a key of ours that asks for signatures.
+    /// A signature policy, or a key such as `VerifyKey=`, cannot be read.
     SignaturePolicy,
-    /// A reference leads to a file that does not exist.
+    /// A reference names a file that does not exist.
     MissingFile,
-    /// Another file that is needed cannot be used.
+    /// Another file that this file needs cannot be used.
     UnusableFile,
-    /// Files depend on each other in a circle.
+    /// Files depend on each other in a cycle.
     Circle,
-    /// A file that sets a variable does not exist yet; the file with the variable is valid.
+    /// A variable has no value, because the file that may set it does not exist yet. The file with
+    /// the variable is valid.
     Awaited,
-    /// Keys need, or exclude, each other.
+    /// Keys require or exclude each other.
     Combination,
-    /// sdme-gen makes a setting itself.
+    /// sdme-gen makes a setting itself, so it cannot be set.
     OwnSetting,
-    /// `[Install]` is invalid.
+    /// The section `[Install]` is invalid.
     Install,
-    /// A setting is that of one application among several.
+    /// In a container with several applications, a setting or a name does not identify one of them.
     OneApplication,
     /// Two files claim the same name, port or path.
     Conflict,
-    /// No address is left.
+    /// A range of addresses has no free address left.
     Exhausted,
-    /// A key or option of Podman has no effect.
+    /// A key or an option of Podman has no effect.
     NoEffect,
-    /// A key or option of Podman has another effect.
+    /// A key or an option of Podman has another effect than with Podman.
     Differs,
     /// A unit is unknown.
     UnknownUnit,

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What is wrong with the configuration, and where: `FILE:LINE: what is wrong; what to write instead`. Pure.
+//! Diagnostics about the configuration, each with its location: `FILE:LINE: cause; remedy`. Pure.
 
 #[cfg(feature = "image")]
 pub mod catalogue;
@@ -12,23 +12,24 @@ pub use code::Code;
 
 use crate::text;
 
-/// A place in a configuration file.
+/// A location in a configuration file.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Location {
-    /// Path as the user knows it.
+    /// The path of the file, as the user knows it.
     pub file: Arc<str>,
-    /// Line, from 1. Problems of the file as a whole (unreadable, a directory) are put on line 1.
+    /// The number of the line, from 1. Problems of a whole file, such as an unreadable file, are at
+    /// line 1.
     pub line: u32,
 }
 
 impl Location {
-    /// The given line of `file`.
+    /// The given line of `file`, counted from 1.
     #[must_use]
     pub fn new(file: &Arc<str>, line: u32) -> Self {
         Self { file: Arc::clone(file), line }
     }
 
-    /// The place of what concerns `file` as a whole.
+    /// The location of problems that concern `file` as a whole.
     #[must_use]
     pub fn whole(file: &Arc<str>) -> Self {
         Self::new(file, 1)
@@ -41,12 +42,12 @@ impl fmt::Display for Location {
     }
 }
 
-/// A value and the place it was written at.
+/// A value and its location.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Spanned<T> {
     /// The value.
     pub value: T,
-    /// Where it was written.
+    /// The location of the value.
     pub at: Location,
 }
 
@@ -55,7 +56,7 @@ pub struct Spanned<T> {
 pub enum Severity {
     /// The file is rejected.
     Error,
-    /// The file is used; something in it has no effect or is likely a mistake.
+    /// The file is used. Something in it has no effect or is probably a mistake.
     Warning,
 }
 
@@ -68,23 +69,23 @@ impl fmt::Display for Severity {
     }
 }
 
-/// What is wrong and what to do about it, before it is known which kind of problem that is: a part of the code that reads a value of
-/// several keys returns it.
+/// A cause and its remedy, without the kind of the problem. Code that reads the values of several
+/// keys returns it, because each key has its own kind of problem.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
-    /// What is wrong; one line, no final period.
+    /// The cause, on one line and without a final period.
     pub cause: String,
-    /// What to do, in the imperative; one line, no final period.
+    /// The remedy in the imperative, on one line and without a final period.
     pub remedy: String,
 }
 
 impl Fault {
-    /// A fault with its cause and its remedy.
+    /// Makes a fault from its cause and its remedy.
     pub fn new(cause: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { cause: cause.into(), remedy: remedy.into() }
     }
 
-    /// The same fault, of what `subject` names.
+    /// The same fault, with `subject` in front of its cause.
     #[must_use]
     pub fn of(self, subject: &str) -> Self {
         Self { cause: format!("{subject}: {}", self.cause), ..self }
@@ -97,28 +98,29 @@ impl fmt::Display for Fault {
     }
 }
 
-/// What is wrong and what to do about it, wherever it was written.
+/// A cause, its remedy and the kind of the problem, without a location.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Problem {
-    /// What is wrong and what to do.
+    /// The cause and the remedy.
     pub fault: Fault,
-    /// The kind of problem, which the catalogue describes.
+    /// The kind of the problem.
     pub code: Code,
 }
 
 impl Code {
-    /// A problem of this kind, with its cause and its remedy.
+    /// Makes a problem of this kind from its cause and its remedy.
     pub fn problem(self, cause: impl Into<String>, remedy: impl Into<String>) -> Problem {
         self.of(Fault::new(cause, remedy))
     }
 
-    /// A fault as a problem of this kind.
+    /// Makes a problem of this kind from a fault.
     #[must_use]
     pub fn of(self, fault: Fault) -> Problem {
         Problem { fault, code: self }
     }
 
-    /// A problem of this kind that follows from `reason`, in another file as a rule: `what: FILE:LINE: cause; remedy`.
+    /// A problem of this kind that follows from `reason`, which is usually about another file. The
+    /// cause becomes `what: FILE:LINE: cause`.
     #[must_use]
     pub fn because(self, what: &str, reason: &Diagnostic) -> Problem {
         let Fault { cause, remedy } = &reason.problem.fault;
@@ -127,7 +129,7 @@ impl Code {
 }
 
 impl Problem {
-    /// The same problem, of what `subject` names.
+    /// The same problem, with `subject` in front of its cause.
     #[must_use]
     pub fn of(self, subject: &str) -> Self {
         self.code.of(self.fault.of(subject))
@@ -146,14 +148,15 @@ impl fmt::Display for Problem {
     }
 }
 
-/// A problem at a place. Sorts by file, line, severity and problem, so that output never depends on the order of discovery.
+/// A problem at a location. Diagnostics sort by file, line, severity and problem, so that the
+/// output does not depend on the order in which they are found.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Diagnostic {
-    /// Where.
+    /// The location of the problem.
     pub at: Location,
-    /// How bad.
+    /// Whether the file is rejected.
     pub severity: Severity,
-    /// What.
+    /// The problem itself.
     pub problem: Problem,
 }
 
@@ -164,8 +167,9 @@ impl Diagnostic {
         Self { at: at.clone(), severity: Severity::Error, problem }
     }
 
-    /// Whether the line is wrong: the file is rejected, or used without what cannot be read in the line, or it claims what another file
-    /// has. A program does not write such a line.
+    /// Whether the line itself is wrong. That holds for errors, and for warnings about a value that
+    /// is ignored because it is invalid or is claimed by another file. A converter must not write
+    /// such a line.
     #[must_use]
     pub fn is_wrong(&self) -> bool {
         let is_left_out =
@@ -180,14 +184,15 @@ impl Diagnostic {
     }
 }
 
-/// Whether a file with these problems cannot be used.
+/// Whether a file with these problems is rejected.
 #[must_use]
 pub fn has_errors(problems: &[Diagnostic]) -> bool {
     problems.iter().any(|problem| problem.severity == Severity::Error)
 }
 
-/// The problems of a file that cannot be used, errors first: the first one is quoted as the reason. Without errors, it is what the file
-/// waits for.
+/// Sorts the problems of a rejected file, with errors first, because messages about other files
+/// quote the first problem. Among problems of the same severity, those that wait for another file
+/// ([`Code::Awaited`]) are first.
 #[must_use]
 pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
     problems.sort_by_key(|problem| (problem.severity, problem.problem.code != Code::Awaited));
@@ -196,12 +201,13 @@ pub fn errors_first(mut problems: Vec<Diagnostic>) -> Vec<Diagnostic> {
 
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // A message may quote an image, and file names are arbitrary text.
+        // A message may quote text of an image, and file names may contain any characters.
         f.write_str(&text::line(&format!("{}: {}{}", self.at, self.severity, self.problem)))
     }
 }
 
-/// The candidate nearest to `word`, if one is near.
+/// The candidate that is most similar to `word`, if one is similar enough: the edit distance is at
+/// most a quarter of the length of `word`, plus one.
 #[must_use]
 pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let lower = word.to_ascii_lowercase();
@@ -214,13 +220,14 @@ pub fn nearest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) ->
         .map(|(_, c)| c)
 }
 
-/// The remedy `did you mean X?` with the candidate nearest to `word`, if one is near.
+/// The remedy `did you mean X?` with the most similar candidate, if one is similar enough.
 #[must_use]
 pub fn did_you_mean<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<String> {
     nearest(word, candidates).map(|candidate| format!("did you mean {candidate}?"))
 }
 
-/// `; did you mean X?`, for the end of a message that is no diagnostic, or nothing when no candidate is near.
+/// The text `; did you mean X?` for the end of a message that is not a diagnostic. Empty if no
+/// candidate is similar enough.
 #[must_use]
 pub fn suggestion<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
     did_you_mean(word, candidates).map_or_else(String::new, |remedy| format!("; {remedy}"))

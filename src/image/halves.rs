@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Work on many independent items by two threads. There are only two, because a machine that imports
-//! an image has other work, too.
+//! Work on many independent items by two threads. There are only two, because a machine that
+//! imports an image has other work, too.
 
 use std::thread::{Builder, scope};
 
@@ -32,7 +32,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn order_is_kept_whatever_the_number() {
+    fn results_have_the_order_of_the_items() {
         for length in [0, 1, WORTH_A_THREAD - 1, WORTH_A_THREAD, 1001] {
             let items: Vec<usize> = (0..length).collect();
             assert_eq!(halves(&items, |part| part.iter().map(|n| n + 1).collect()), (1..=length).collect::<Vec<_>>());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Splitting a value into words: quotes and C escapes as in systemd.syntax(7) and systemd.service(5). Pure.
+//! Splitting a value into words: quotes and C escapes as in systemd.syntax(7) and
+//! systemd.service(5). Pure.
 
 use crate::diag::Fault;
 

@@ -57,7 +57,8 @@ pub fn boot(unit: &str, command: &[&str]) -> Result<ExitCode> {
         .with_context(|| format!("cannot run {}", program.to_string_lossy()))
 }
 
-/// Removes the control group that systemd has made for the commands before this one, which have ended.
+/// Removes the control group that systemd has made for the commands before this one, which have
+/// ended.
 ///
 /// `systemctl kill --signal=KILL` kills whole control groups of a unit (`cgroup.kill`). Since Linux
 /// 6.18, the kernel then also kills each process that is created in such a group later, which

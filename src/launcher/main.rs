@@ -37,8 +37,8 @@ use application::{environment, mounts, relay};
 const CANNOT_START: u8 = 127;
 
 fn main() -> ExitCode {
-    // An application with the same user and capabilities could otherwise follow this process's descriptors in /proc.
-    // SAFETY: prctl(2) with numbers only.
+    // An application with the same user and capabilities could otherwise follow this process's
+    // descriptors in /proc. SAFETY: prctl(2) with numbers only.
     unsafe { nix::libc::prctl(nix::libc::PR_SET_DUMPABLE, 0, 0, 0, 0) };
     let mut arguments = std::env::args_os().skip(1);
     let verb = arguments.next();

@@ -38,7 +38,8 @@ pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error
     if failed.is_empty() { Ok(()) } else { Err(failed) }
 }
 
-/// Makes a directory of drop-ins or links; without a name, there is nothing to make.
+/// Makes a directory of drop-ins or links. Does nothing if the name is empty, because the file is
+/// then in `root` itself.
 fn make_directory(root: BorrowedFd<'_>, name: &str) -> io::Result<()> {
     if name.is_empty() {
         return Ok(());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Further problems of files that have wrong lines: all problems of a file are named at once. Pure.
+//! Additional problems of files with invalid lines, so that all problems of a file are reported at
+//! once. Pure.
 
 use std::collections::BTreeSet;
 
@@ -13,8 +14,8 @@ use crate::resolve::network::{Known, named};
 use crate::resolve::volume::Volumes;
 use crate::resolve::{container, pod, volume};
 
-/// The problems of what can be read of a file. `settings` lack the lines that are wrong, which may be what other lines need: problems
-/// that could come from that are left out.
+/// The problems of the valid lines of a file. `settings` lack the invalid lines, which other lines
+/// may need. Problems that can follow from such a line are therefore left out.
 pub fn problems(
     file: &SourceFile,
     settings: &Settings,
@@ -36,7 +37,7 @@ pub fn problems(
                 default_base,
                 &mut warnings,
             );
-            // Images that only this file names are not there.
+            // The container is rejected, so that images which only this file names are not needed.
             images.good.retain(|name, _| before.contains(name));
             read.err()
         }

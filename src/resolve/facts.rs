@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
-//! What is wrong with a configuration once it is known what its images and files are. Pure.
+//! Problems of a configuration that only show when its images and the files it names are known.
+//! Pure.
 
 use crate::model::{Container, Facts, HealthSettings, Model, Notify, Stack, Startup};
 
 use crate::diag::{Code, Diagnostic, Location, Severity};
 
 impl Model {
-    /// What is wrong with what the configuration says about users, as far as `facts` tell.
+    /// The users and groups in the configuration that the images do not have, as far as `facts` has
+    /// the images.
     #[must_use]
     pub fn unknown_users(&self, container: &Container, facts: &Facts) -> Vec<Diagnostic> {
         let wrong = self.applications(container, facts).iter().filter_map(|app| {
@@ -17,7 +19,7 @@ impl Model {
         wrong.collect()
     }
 
-    /// What is wrong with the files that the configuration names, as far as `facts` tell.
+    /// The problem of a seccomp profile that cannot be used, if `facts` has the profile.
     #[must_use]
     pub fn unusable_profile(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
         let written = container.security.seccomp_profile.as_ref()?;
@@ -26,20 +28,22 @@ impl Model {
             format!("SeccompProfile={} cannot be used: {message}", written.value),
             "correct the profile, or write SystemCallFilter=",
         );
-        // As for other files that a start needs: it may be there by then.
+        // As with other files that a start needs, a missing file is only a warning, because it may
+        // appear before the start.
         let missing = message.contains("No such file");
         let severity = if missing { Severity::Warning } else { Severity::Error };
         Some(Diagnostic { at: written.at.clone(), severity, problem })
     }
 
-    /// What the configuration says about an application when the image has none, as far as `facts` tell: the operating system
-    /// that it turned out to be would start without a word about it.
+    /// The problem of a setting for an application if the image turns out to be an operating
+    /// system, as far as `facts` has the image. Without this check, the container would start and
+    /// silently ignore the setting.
     #[must_use]
     pub fn unused_settings(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
         let (Stack::System(image), Some(app)) = (self.stack(container, facts), container.apps.first()) else {
             return None;
         };
-        // What a pod says to all its members is not for this one.
+        // These settings may come from the pod, where they apply to all members.
         let in_pod = container.connection.outer_pod().is_some();
         let usual = Startup {
             read_only_tmpfs: app.startup.read_only_tmpfs,

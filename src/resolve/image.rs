@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `.image` files, and the rules for what may lie below what. Pure.
+//! Reads `.image` files, and checks which images can be the base of others. Pure.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -21,16 +21,16 @@ use crate::model::{Base, Image};
 use crate::paths::MARK;
 use crate::unit::escape_instance;
 
-/// An `.image` file that could be read, before its `Base=` is followed.
+/// An `.image` file without errors whose `Base=` is not resolved yet.
 #[derive(Debug, Clone)]
 pub struct ImageDraft {
-    /// The image; `base` is filled in later.
+    /// The image. Its `base` is still empty.
     pub image: Image,
-    /// `Base=` as written.
+    /// The value of `Base=` and its location.
     pub base: Option<Spanned<BaseRef>>,
 }
 
-/// A base as a user writes it.
+/// A base in the configuration, not resolved yet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum BaseRef {
     /// The host's own `/usr`.
@@ -39,7 +39,7 @@ pub enum BaseRef {
     Image(ImageRef),
 }
 
-/// Reads `Base=`.
+/// Reads a value of `Base=`.
 ///
 /// # Errors
 /// As for [`image_ref`].
@@ -50,7 +50,7 @@ pub fn base_ref(value: &str, names: &Names) -> Result<BaseRef, Problem> {
 /// Reads an `.image` file.
 ///
 /// # Errors
-/// All its problems.
+/// All problems of the file, including its warnings.
 pub fn draft(
     name: &str,
     file: &Arc<str>,
@@ -167,13 +167,15 @@ fn access(reader: &mut Reader<'_, '_>) -> Access {
     }
 }
 
-/// The mark of a store entry that can be taken as it is when this image is asked for: what is asked for, as a file name. None if
-/// the source has to be asked at every start, or the name would be too long.
+/// The name of the pull stamp of this image: the source, and all settings on which the result of an
+/// import depends. If the store has an entry with this stamp, a start uses the image without asking
+/// the source. None if the source must be asked at every start, or if the name would be longer than
+/// 255 bytes.
 #[must_use]
 pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     let Image { source, mode, platform, install, .. } = image;
     let mut name = MARK.to_owned() + &escape_instance(&source.to_string());
-    // No escaped text has the separator in it.
+    // Escaped text does not contain this separator.
     let mut add = |text: String| name = [&name, "@", &escape_instance(&text)].concat();
     if *mode != ModeSetting::Auto {
         add(format!("{mode:?}"));
@@ -187,26 +189,27 @@ pub fn mark(image: &Image, installers: &Installers) -> Option<String> {
     if let Some(digest) = &image.locked {
         add(digest.clone());
     }
-    // Whether it is accepted may change with the policy and the keys: every start verifies what is kept of its signatures.
+    // An image that needs signatures has no stamp here: the policy and the keys may change after
+    // the import, so every start verifies the stored signatures.
     if image.trust.may_ask(&Subject::of(source)) {
         return None;
     }
     (matches!(image.pull, Pull::Missing | Pull::Never) && name.len() <= 255).then_some(name)
 }
 
-/// All images that can be used; `bad` names the rejected `.image` files with their first problem.
+/// All images, with and without errors.
 #[derive(Debug, Default)]
 pub struct Images {
-    /// Usable images by name.
+    /// The images without errors, by name.
     pub good: BTreeMap<String, Image>,
-    /// Why others are not.
+    /// The problems of the rejected `.image` files, by name.
     pub bad: BTreeMap<String, Vec<Diagnostic>>,
-    /// References that were read before, as they are written: many containers are of one image.
+    /// A cache of references, by their text, because many containers name the same image.
     read: BTreeMap<String, Rc<ImageRef>>,
 }
 
 impl Images {
-    /// As [`image_ref`].
+    /// Reads a reference as [`image_ref`] does, but each text only once.
     ///
     /// # Errors
     /// As for [`image_ref`].
@@ -219,10 +222,11 @@ impl Images {
         Ok(reference)
     }
 
-    /// Finds or adds the image behind a reference and returns its name.
+    /// Adds the image of a reference if it is not known yet, and returns its name.
     ///
     /// # Errors
-    /// The file was rejected, or the same source was written elsewhere with another mode or pull policy.
+    /// The file is rejected, the reference is too long for the name of a unit, or the same source
+    /// has another mode or pull policy elsewhere.
     pub fn name_of(&mut self, reference: &ImageRef, mode: ModeSetting, pull: Pull) -> Result<String, Problem> {
         match reference {
             ImageRef::File(name) => match self.bad.get(name).and_then(|p| p.first()) {
@@ -230,7 +234,8 @@ impl Images {
                 None => Ok(name.clone()),
             },
             ImageRef::Source(source, name) => {
-                // The longest unit name that holds it is sdme-image@NAME.service, 255 bytes (systemd.unit(5)).
+                // The image name becomes part of the unit name sdme-image@NAME.service, and the
+                // name of a unit has at most 255 bytes (systemd.unit(5)).
                 if name.len() > 230 {
                     let problem = Code::ImageReference
                         .problem(format!("the reference {source} is too long for a unit name"), "write an .image file");
@@ -250,10 +255,10 @@ impl Images {
         }
     }
 
-    /// The name of a base; it must not be an application or have a base itself.
+    /// Adds the image of a base if it is not known yet, and returns the base.
     ///
     /// # Errors
-    /// As for [`Images::name_of`].
+    /// As for [`Images::name_of`], or the image has `Mode=app`.
     pub fn base_of(&mut self, reference: &BaseRef) -> Result<Base, Problem> {
         let BaseRef::Image(reference) = reference else { return Ok(Base::Host) };
         let name = self.name_of(reference, ModeSetting::Base, Pull::Missing)?;
@@ -267,7 +272,7 @@ impl Images {
     }
 }
 
-/// Follows the `Base=` of every draft.
+/// Resolves the `Base=` of each draft, and adds the images to those with or without errors.
 pub fn connect(drafts: Vec<ImageDraft>, images: &mut Images) {
     let next: BTreeMap<String, String> = drafts
         .iter()
@@ -305,7 +310,7 @@ pub fn connect(drafts: Vec<ImageDraft>, images: &mut Images) {
     }
 }
 
-/// What is wrong with the bases below `name`, if there is more than one.
+/// The problem of the base of `name`, if that base has a base itself or if the bases form a cycle.
 fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<Problem> {
     let mut path = vec![name];
     while let Some(base) = path.last().and_then(|last| next.get(*last)) {
@@ -331,7 +336,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn marks_say_what_was_asked_for() {
+    fn a_pull_stamp_has_all_settings_of_the_import_in_its_name() {
         let image = |source: &str, mode, pull| {
             let source = source.parse().unwrap();
             implicit_image(&source, "x", mode, pull)
@@ -344,13 +349,13 @@ mod tests {
             (of(&auto(Pull::Never)), of(&auto(Pull::Always)), of(&auto(Pull::Newer))),
             (of(&auto(Pull::Missing)), None, None)
         );
-        // What a source is called says nothing about another setting.
+        // The name of a source cannot be mistaken for another setting.
         let other = image("oci:/srv/a-b", ModeSetting::App, Pull::Missing);
         assert_eq!(of(&other).as_deref(), Some(r"for-oci:-srv-a\x2db@App"));
         assert_ne!(of(&image("oci:/srv/a-b@App", ModeSetting::Auto, Pull::Missing)), of(&other));
         let platform = PlatformSetting { architecture: Some("arm64".into()), variant: None };
         assert_eq!(of(&Image { platform, ..other.clone() }).as_deref(), Some(r"for-oci:-srv-a\x2db@App@arm64"));
-        // Commands matter where something may be installed.
+        // The installation commands only matter for images in which packages may be installed.
         let own = Installers { own: [(crate::config::values::install::Family::Arch, "true".to_owned())].into() };
         assert_eq!(mark(&other, &own), of(&other));
         assert_ne!(mark(&auto(Pull::Missing), &own), of(&auto(Pull::Missing)));

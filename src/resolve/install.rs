@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `[Install]`: the links a unit is started by. systemctl enable refuses generated units, so we make them. Pure.
+//! The section `[Install]`: the links by which other units start a unit. The generator makes these
+//! links, because `systemctl enable` refuses generated units. Pure.
 
 use super::references::{Names, existing, unit_of};
 use crate::config::keys::FileType;
@@ -14,12 +15,12 @@ const KEYS: [(&str, &str); 3] = [("WantedBy", "wants"), ("RequiredBy", "requires
 const TYPES: [&str; 11] =
     ["automount", "device", "mount", "path", "scope", "service", "slice", "socket", "swap", "target", "timer"];
 
-/// Reads the section.
+/// Reads the section, and returns the links without duplicates.
 pub fn links(settings: &Settings, names: &Names, problems: &mut Vec<Diagnostic>) -> Vec<Link> {
     let mut out: Vec<Link> = Vec::new();
     for entry in settings.section("Install") {
         match assignment(entry, names) {
-            // An empty assignment starts the list over, as for every list.
+            // As for every list, an empty assignment removes the earlier values.
             Ok((directory, _)) if entry.value.is_empty() => out.retain(|l| l.directory != directory),
             Ok((_, links)) => out.extend(links),
             Err(problem) => problems.push(Diagnostic::error(&entry.at, problem)),
@@ -35,7 +36,7 @@ fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>),
     let Some((_, directory)) = KEYS.iter().find(|(k, _)| *k == key) else {
         let install = |cause: &str| Code::Install.problem(cause, "remove it");
         return Err(match key {
-            // systemd refuses a link from a plain name to an instance.
+            // systemd refuses an alias without an instance name for an instance of a template.
             "Alias" => install("Alias= is not possible, because the unit is an instance of a template"),
             "DefaultInstance" => install("DefaultInstance= is for a template, whose name ends in @"),
             "Also" => install("Also= has no effect on a generated unit"),
@@ -50,7 +51,7 @@ fn assignment(entry: &Entry, names: &Names) -> Result<(&'static str, Vec<Link>),
     Ok((directory, links.collect::<Result<_, _>>()?))
 }
 
-/// None for a unit that a volume would have: the volume is there whenever a container needs it.
+/// Returns None for the unit of a volume: a volume is ready whenever a container needs it.
 fn link(key: &str, unit: &str, directory: &'static str, names: &Names) -> Result<Option<Link>, Problem> {
     if unit.contains('%') {
         let problem =

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
-//! From checked settings to a model in which every reference is resolved. A file that is wrong, or that refers to one
-//! that is wrong, is rejected alone; its neighbours never notice. Pure.
+//! Makes a model from the settings of all files, in which every reference is resolved. A file with
+//! errors, or one that refers to such a file, is rejected alone, without an effect on other files.
+//! Pure.
 
 mod additional;
 pub mod app;
@@ -45,7 +46,7 @@ use pod::Pods;
 use references::{ImageRef, Names, Readable, unit_of};
 use volume::Volumes;
 
-/// Resolves everything that was found.
+/// Resolves all files that were found.
 #[must_use]
 pub fn resolve(sources: &Sources) -> Model {
     let instances = default_instances(sources);
@@ -70,7 +71,7 @@ pub fn resolve(sources: &Sources) -> Model {
     for (file, (settings, problems)) in files.into_iter().zip(loaded) {
         if !problems.is_empty() {
             model.reject(file, problems, Vec::new());
-            // What describes nothing by itself has its instances.
+            // The problems of a template are also reported for its instances.
             if !file.is_template() {
                 broken.push((file, settings));
             }
@@ -129,7 +130,8 @@ pub fn resolve(sources: &Sources) -> Model {
     }
     model.images = images.good;
     model.volumes = volumes.finish();
-    // Up to here by their files, from here on by what those describe.
+    // Until here, the names of rejected files are those of the files. From here on, they are those
+    // of the objects that the files describe.
     for rejected in &mut model.rejected {
         rejected.name = match rejected.file_type {
             FileType::Container => names.machine(&rejected.name).to_owned(),
@@ -141,7 +143,7 @@ pub fn resolve(sources: &Sources) -> Model {
     reject_cycles(&mut model);
     settle_pods(pods, &range, &mut networks, &mut model);
     model.networks = networks.good;
-    // A network that needs no file is there for its members.
+    // A network without a file is only needed for its members.
     model.networks.retain(|name, network| is_file(&names, name) || !network.members.is_empty());
     model.settle_images();
     apply_lock(sources, &mut model);
@@ -149,7 +151,8 @@ pub fn resolve(sources: &Sources) -> Model {
     model
 }
 
-/// Gives every image the machine's signature policy, and `VerifyKey=` of `sdme.conf` to those whose files have none.
+/// Gives every image the machine's signature policy, and `VerifyKey=` and `VerifyIdentity=` of
+/// `sdme.conf` to the images whose files do not have these keys.
 fn apply_trust(sources: &Sources, model: &mut Model) {
     if let Some(file) = &sources.policy {
         let content = file.content.as_ref().map(Vec::as_slice);
@@ -163,7 +166,7 @@ fn apply_trust(sources: &Sources, model: &mut Model) {
     }
 }
 
-/// Holds images to the digests in `sdme.lock`.
+/// Locks images to the digests in `sdme.lock`.
 fn apply_lock(sources: &Sources, model: &mut Model) {
     let Some(file) = &sources.lock else { return };
     let text = file
@@ -183,7 +186,7 @@ fn apply_lock(sources: &Sources, model: &mut Model) {
     model.lock = Some(lock);
 }
 
-/// The name of what a file describes. What cannot be a name is said where the file is read.
+/// The name of the object that a file describes. The readers of the files report invalid names.
 fn described(file: &SourceFile, settings: &Settings) -> String {
     let key = match file.file_type {
         FileType::Container => key::CONTAINER_NAME,
@@ -197,7 +200,7 @@ fn described(file: &SourceFile, settings: &Settings) -> String {
     written.map_or_else(|| machine_name(&file.described()), String::from)
 }
 
-/// What is said about `ServiceName=`: the unit keeps its name.
+/// The warning about `ServiceName=`, which does not change the name of the unit.
 fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option<Diagnostic> {
     let written = settings.text(file.file_type.section(), key::SERVICE_NAME)?;
     let unit = unit_of(file.file_type, names.described(file.file_type, &file.name)).ok()?;
@@ -208,7 +211,8 @@ fn renamed_unit(file: &SourceFile, settings: &Settings, names: &Names) -> Option
     (file.file_type != FileType::Volume).then(|| Diagnostic::warning(&written.at, problem))
 }
 
-/// Lets a file whose `ContainerName=` another file has describe a container of its own name. Podman would replace the one by the other.
+/// Gives a container the name of its file if another file has its `ContainerName=`, and adds a
+/// warning. With Podman, one of the two containers would replace the other.
 fn unclaimed(files: &[&SourceFile], loaded: &[(Settings, Vec<Diagnostic>)], names: &mut Names, model: &mut Model) {
     for (file, (settings, _)) in files.iter().zip(loaded).filter(|(file, _)| file.file_type == FileType::Container) {
         let Some(written) = settings.text("Container", key::CONTAINER_NAME) else {
@@ -236,7 +240,8 @@ fn unclaimed(files: &[&SourceFile], loaded: &[(Settings, Vec<Diagnostic>)], name
     }
 }
 
-/// Another file that describes the container of this name, and has it: the one that is called so, or the first of the others.
+/// The other file that has the container name `machine`: the file of that name, or else the first
+/// file with this `ContainerName=`. None if `file` has the name.
 fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str> {
     let known = names.get(&FileType::Container);
     let plain = known.is_some_and(|known| known.contains(machine)) && names.machine(machine) == machine;
@@ -247,7 +252,7 @@ fn claimed<'a>(file: &str, machine: &'a str, names: &'a Names) -> Option<&'a str
     first.filter(|first| !plain && *first != file)
 }
 
-/// The instances that templates ask for with `DefaultInstance=`, unless there are files for them.
+/// The instances that `DefaultInstance=` of templates requests, unless they have files.
 fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     let instance = |template: &SourceFile| {
         let (settings, problems) = Settings::load_partly(template, &Sources::default());
@@ -262,7 +267,7 @@ fn default_instances(sources: &Sources) -> Vec<SourceFile> {
     sources.files.iter().filter(|file| file.is_template()).filter_map(instance).collect()
 }
 
-/// What is wrong with the name of an `.image` file, which becomes part of the name of a unit.
+/// The problem of an `.image` file whose name cannot be part of the name of a unit.
 fn wrong_name(file: &SourceFile) -> Option<Diagnostic> {
     let problem = (file.file_type == FileType::Image).then(|| file.name.parse::<ImageName>().err()).flatten()?;
     Some(Diagnostic::error(&Location::whole(&file.main.path), problem))
@@ -270,7 +275,8 @@ fn wrong_name(file: &SourceFile) -> Option<Diagnostic> {
 
 fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names: &Names, model: &mut Model) -> Images {
     let mut images = Images::default();
-    // Files that could not even be parsed are bad, too: a container that names one must say so.
+    // Files that could not be parsed are added, too, because a container that names one must report
+    // the problem.
     for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Image) {
         images.bad.insert(rejected.name.clone(), rejected.problems.clone());
     }
@@ -293,8 +299,9 @@ fn images(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, names:
     images
 }
 
-/// `Mirror=`, `Insecure=`, `CacheSize=`, `KeepVersions=`, `ImportTimeout=` and the commands of `sdme.conf`. What is wrong in one of
-/// them makes the file wrong: an image must not be fetched past a mirror that was meant to be asked.
+/// Reads `Mirror=`, `Insecure=`, `CacheSize=`, `KeepVersions=`, `ImportTimeout=`, and the other
+/// keys of `sdme.conf` about images and updates. An error in one of them rejects the file, because
+/// an image must not be pulled without a mirror that the file names.
 fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, model: &mut Model) {
     let Some((file, settings)) = readable.get(&(FileType::Defaults, "sdme")) else { return };
     let mut problems = Vec::new();
@@ -327,8 +334,9 @@ fn registries(readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>, mo
     }
 }
 
-/// `BaseFs=` of `sdme.conf`. When that file is wrong, a container that relies on it is refused rather than put on
-/// another operating system than the one its data was written by.
+/// Reads `BaseFs=` of `sdme.conf`. If that file has an error, containers that need the default base
+/// are rejected and not started on another operating system than the one that has written their
+/// data.
 fn default_base(
     readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
     names: &Names,
@@ -354,7 +362,8 @@ fn default_base(
     })
 }
 
-/// `.pod` files. Of two that want one port of the host the first by name has it.
+/// Reads `.pod` files in the order of their names. The later of two pods whose ports conflict is
+/// rejected, or gets a warning if sockets are bound to both ports.
 fn pods(
     readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
     (names, volumes, networks): (&Names, &Volumes, &Networks),
@@ -378,7 +387,7 @@ fn pods(
     pods
 }
 
-/// `.volume` files.
+/// Reads `.volume` files.
 fn volumes(
     readable: &BTreeMap<(FileType, &str), (&SourceFile, Settings)>,
     names: &Names,
@@ -398,7 +407,7 @@ fn volumes(
     volumes
 }
 
-/// `.network` files, and the default network.
+/// Reads `.network` files, and adds the default network and other networks without a file.
 fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Problem>, model: &mut Model) -> Networks {
     let mut networks = Networks::default();
     for rejected in model.rejected.iter().filter(|r| r.file_type == FileType::Network) {
@@ -414,12 +423,12 @@ fn networks(readable: &Readable<'_>, names: &Names, uplinks: &Result<Range, Prob
     }
     let usual = (!is_file(names, NetworkName::DEFAULT)).then_some(NetworkName::DEFAULT);
     for name in usual.into_iter().chain(names.implicit_networks()) {
-        // A name that is not valid is an error where it is written.
+        // An invalid name is reported at the key that has it.
         let Ok(valid) = name.parse() else { continue };
         let network = Named::without_file(valid);
         let at = Location::whole(&network.file);
         if networks.add(network).is_err() {
-            // Somebody has given its bridge to another network.
+            // The file of another network has requested the bridge of this name.
             let problem = Diagnostic::error(
                 &at,
                 Code::Conflict.problem(
@@ -450,7 +459,8 @@ fn is_file(names: &Names, network: &str) -> bool {
     names.file_of_network(network).is_some()
 }
 
-/// What is known about pods once all containers are: who is in them, and their addresses.
+/// Completes the pods when all containers are known: adds their members and addresses. Rejects pods
+/// without addresses, and the containers in them.
 fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Networks, model: &mut Model) {
     let reject = |model: &mut Model, name: &str, problem: &dyn Fn(&Arc<str>) -> Diagnostic| {
         if let Some(Container { name, file, install, .. }) = model.containers.remove(name).map(|c| *c) {
@@ -470,7 +480,7 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
             model.refuse(FileType::Pod, name.into(), file, problem, install);
         }
     }
-    // The container whose network others join may have been rejected.
+    // The container whose network this one joins may have been rejected.
     let is_missing = |container: &Container| match &container.connection {
         Connection { network: Network::Pod(pod), joined: Some(_), .. } => !pods.good.contains_key(pod.as_str()),
         _ => false,
@@ -487,7 +497,7 @@ fn settle_pods(mut pods: Pods, range: &Result<Range, Problem>, networks: &mut Ne
     name_servers(networks, model);
 }
 
-/// Gives containers the name servers of their networks, unless they have some of their own.
+/// Gives containers without name servers those of their networks.
 fn name_servers(networks: &Networks, model: &mut Model) {
     for container in model.containers.values_mut().filter(|container| container.resolver.servers.is_empty()) {
         let connection = &container.connection;
@@ -499,13 +509,13 @@ fn name_servers(networks: &Networks, model: &mut Model) {
     }
 }
 
-/// `UplinkRange=` of `sdme.conf`.
+/// Reads `UplinkRange=` of `sdme.conf`.
 fn uplink_range(readable: &Readable<'_>, model: &mut Model) -> Result<Range, Problem> {
     addresses(readable, model, key::UPLINK_RANGE, Range::default())
 }
 
-/// The range of addresses in a key of `sdme.conf`. When that file is wrong, what needs an address is refused rather than given one
-/// that may be somebody else's.
+/// Reads a range of addresses in `sdme.conf`. If that file has an error, files that need an address
+/// are rejected, because an address from the default range may be in use elsewhere.
 fn addresses(readable: &Readable<'_>, model: &mut Model, key: KeyName, usual: Range) -> Result<Range, Problem> {
     if let Some(why) = defaults::broken(model) {
         return Err(defaults::without_range(&why));
@@ -533,7 +543,7 @@ fn reject_cycles(model: &mut Model) {
 }
 
 impl Model {
-    /// Notes that what a file describes cannot be planned.
+    /// Rejects a file for one problem.
     fn refuse(&mut self, file_type: FileType, name: String, file: Arc<str>, problem: Diagnostic, install: Vec<Link>) {
         self.rejected.push(Rejected { file_type, name, file, problems: vec![problem], install });
     }
@@ -546,7 +556,7 @@ impl Model {
         self.rejected.push(Rejected { file_type, name, file: Arc::clone(&file.main.path), problems, install });
     }
 
-    /// Adds problems to those of a file that is rejected.
+    /// Adds problems to those of a rejected file.
     fn add_problems(&mut self, file: &SourceFile, more: Vec<Diagnostic>) {
         let Some(index) = self.rejected.iter().position(|rejected| rejected.file == file.main.path) else { return };
         let Rejected { mut problems, install, .. } = self.rejected.swap_remove(index);
@@ -554,8 +564,8 @@ impl Model {
         self.reject(file, problems, install);
     }
 
-    /// Images given as references live only as long as a container that can be planned needs them. What serves as a
-    /// base anywhere is one everywhere.
+    /// Removes images without a file that no container needs. An image with `Mode=auto` that is a
+    /// base somewhere becomes a base everywhere.
     fn settle_images(&mut self) {
         let of_base = |base: &Base| match base {
             Base::Image(name) => Some(name.clone()),
@@ -575,7 +585,7 @@ impl Model {
         }
     }
 
-    /// The unit that stands for a rejected file, if its type has one.
+    /// The unit that reports the problems of a rejected file, if its type has a unit.
     #[must_use]
     pub fn unit_of(rejected: &Rejected) -> Option<String> {
         if rejected.file_type != FileType::Image && rejected.name.ends_with('@') {

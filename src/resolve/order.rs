@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What can only be seen over all containers: ordering cycles. Pure.
+//! Ordering cycles between containers, which only show when all containers are known. Pure.
 
 use std::cell::LazyCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,10 +9,11 @@ use crate::config::keys::FileType;
 use crate::config::names::ContainerName;
 use crate::model::Container;
 
-/// Containers that wait for each other in a circle, with the circle. systemd would drop one of their jobs at random.
+/// The containers that wait for themselves, by name, each with a description of the cycle. In such
+/// a cycle, systemd would drop the start of an arbitrary container.
 #[must_use]
 pub fn cycles(containers: &BTreeMap<ContainerName, Box<Container>>) -> BTreeMap<String, String> {
-    // Few containers are ordered at all.
+    // Most configurations order no containers, so the map is only made when it is needed.
     let names: LazyCell<BTreeMap<String, &str>, _> = LazyCell::new(|| {
         containers.keys().filter_map(|name| Some((unit_of(FileType::Container, name).ok()?, name.as_str()))).collect()
     });
@@ -34,7 +35,7 @@ pub fn cycles(containers: &BTreeMap<ContainerName, Box<Container>>) -> BTreeMap<
     members.collect()
 }
 
-/// The shortest way from `start` back to itself.
+/// A description of the shortest cycle through `start`.
 fn circle(start: &str, after: &BTreeMap<&str, BTreeSet<&str>>) -> Option<String> {
     let mut seen = BTreeSet::new();
     let mut paths = vec![vec![start]];

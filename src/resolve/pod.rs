@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `.pod` files, and the pods of one that containers with a network of their own are put into. Pure.
+//! Reads `.pod` files, and collects the pods, including those of single containers with their own
+//! network. Pure.
 
 use crate::model::{Connection, Container, Pod, Port, Startup, VethPair, Wanted};
 use std::borrow::Cow;
@@ -24,23 +25,23 @@ use crate::resolve::network::attach;
 use crate::resolve::network::named::Networks;
 use crate::resolve::network::ports::Claims;
 
-/// Pods as they are read, and what ports are taken.
+/// The pods that have been read, and the claimed ports of the host.
 #[derive(Debug, Default)]
 pub struct Pods {
-    /// Those that can be used.
+    /// The pods without errors, by name.
     pub good: BTreeMap<PodName, Pod>,
-    /// Those that cannot, by their files, with the first reason.
+    /// The first problem of each rejected `.pod` file, by the name of the file.
     pub bad: BTreeMap<String, Diagnostic>,
-    /// What files say about the members.
+    /// The settings of `.pod` files for the members of the pods, by the name of the file.
     handed: BTreeMap<String, Settings>,
-    /// The ports of the host.
+    /// The claimed ports of the host.
     pub claims: Claims,
 }
 
 /// Reads a `.pod` file.
 ///
 /// # Errors
-/// All its problems.
+/// All problems of the file, including its warnings.
 pub fn pod(
     name: &str,
     file: &Arc<str>,
@@ -52,7 +53,8 @@ pub fn pod(
     let mut reader = Reader::new(settings, "Pod", &mut problems);
     let own_name: Option<PodName> = reader.name(name, file, key::POD_NAME);
     labels(&mut reader, &[key::LABEL]);
-    // Here, and not in each member's name.
+    // The settings for the members are checked here, so that their problems are reported for the
+    // pod and not for each member.
     let handed = settings.for_members();
     Place { container: name, file, names, volumes }.mounts(&handed, None, &mut problems);
     environs(&handed, &mut problems);
@@ -78,18 +80,18 @@ pub fn pod(
     })
 }
 
-/// What a container's keys about networks come to: its connection, and the pod that is its own, if it has one.
+/// The result of a container's keys about networks.
 pub struct Outcome {
-    /// The connection.
+    /// The network connection of the container.
     pub connection: Connection,
-    /// A pod of one, made for it.
+    /// The pod of this container alone, if it has its own network.
     pub own: Option<Pod>,
-    /// The ports of the host its application takes by itself.
+    /// The ports of the host that the application binds itself, or that systemd-nspawn publishes.
     pub claims: Vec<Port>,
 }
 
 impl Pods {
-    /// Takes in a pod, unless its ports are taken. Returns warnings about its ports.
+    /// Adds a pod and claims its ports. Returns warnings about its ports.
     ///
     /// # Errors
     /// As for [`Claims::take`].
@@ -100,10 +102,10 @@ impl Pods {
         Ok(warnings)
     }
 
-    /// Takes in the pod of a file, unless another one is called so. Returns warnings about its ports.
+    /// Adds the pod of a file. Returns warnings about its ports.
     ///
     /// # Errors
-    /// There is another one, or a port is taken.
+    /// Another file describes a pod of the same name, or a port conflicts with another one.
     pub fn add_file(&mut self, file: &str, pod: Pod, settings: &Settings) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
         if let Some(other) = self.good.get(pod.name.as_str()) {
             let problem = Code::Conflict
@@ -114,7 +116,7 @@ impl Pods {
         self.add(pod)
     }
 
-    /// A container's settings, with what its pod says about its members.
+    /// The settings of a container, including those that its pod has for all members.
     #[must_use]
     pub fn handed<'a>(&self, settings: &'a Settings) -> Cow<'a, Settings> {
         let pod = settings.text("Container", key::POD).and_then(|pod| self.handed.get(pod.value.strip_suffix(".pod")?));
@@ -124,12 +126,13 @@ impl Pods {
         }
     }
 
-    /// Takes in what a container has come to: its own pod, or the ports its application binds. Returns warnings about its ports.
+    /// Adds the container's own pod, or claims the ports that its application binds. Returns
+    /// warnings about its ports.
     ///
     /// # Errors
     /// As for [`Claims::take`].
     pub fn connect(&mut self, outcome: Outcome) -> Result<Vec<Diagnostic>, Vec<Diagnostic>> {
-        // What systemd-nspawn exposes is forwarded by rules.
+        // systemd-nspawn publishes ports by rules and without sockets.
         let bound = outcome.connection.exposed.is_empty();
         let mut warnings = self.claims.take(outcome.claims.iter().map(|port| (port, bound)))?;
         if let Some(pod) = outcome.own {
@@ -138,15 +141,16 @@ impl Pods {
         Ok(warnings)
     }
 
-    /// Notes who is in what pod, and gives out addresses from `range`, or says why there are none. What is returned are
-    /// pods that cannot be: they, and the containers in them, are to be rejected.
+    /// Adds the members to the pods, and gives the pods their addresses from `range`, which is an
+    /// error if the range is unknown. Removes and returns the pods that cannot be used. The caller
+    /// rejects them together with the containers in them.
     pub fn settle(
         &mut self,
         containers: &BTreeMap<ContainerName, Box<Container>>,
         range: &Result<Range, Problem>,
         networks: &mut Networks,
     ) -> Vec<(Pod, Diagnostic)> {
-        // The container a pod was made for may have been rejected since.
+        // The container of such a pod may have been rejected in the meantime.
         self.good.retain(|name, pod| !pod.own || containers.contains_key(name.as_str()));
         let settled = attach::settle(&mut self.good, networks);
         let mut refused: BTreeMap<String, Problem> = BTreeMap::new();
@@ -201,7 +205,7 @@ impl Pods {
     }
 }
 
-/// The problem of a container whose pod cannot be.
+/// The problem of a container whose pod cannot be used.
 #[must_use]
 pub fn refused(file: &Arc<str>, pod: &Arc<str>, problem: &Diagnostic) -> Diagnostic {
     let name = pod.rsplit('/').next().unwrap_or(pod);

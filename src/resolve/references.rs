@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! References between files: images by file or by source, and file names in dependency keys of `[Unit]`. Pure.
+//! References between files: images by file or by source, and names of files in dependency keys of
+//! `[Unit]`. Pure.
 
 use crate::model::{Assignment, Container, Image, Named, Pod};
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,41 +17,44 @@ use crate::diag::{Code, Diagnostic, Problem, nearest};
 use crate::ini::Entry;
 use crate::unit::escape_instance;
 
-/// The names of all files found, usable or not, by type.
+/// The names of all files, with and without errors, by type.
 #[derive(Debug, Default)]
 pub struct Names {
     files: BTreeMap<FileType, BTreeSet<String>>,
-    /// What `.container` files describe, where that is not called as the file is.
+    /// The names of containers that differ from those of their `.container` files, by the name of
+    /// the file.
     machines: BTreeMap<String, String>,
-    /// The same of `.pod` files.
+    /// The names of pods that differ from those of their `.pod` files, by the name of the file.
     pods: BTreeMap<String, String>,
-    /// The same of `.network` files.
+    /// The names of networks that differ from those of their `.network` files, by the name of the
+    /// file.
     networks: BTreeMap<String, String>,
-    /// Files by the units that Quadlet makes of them, without the suffix `.service`.
+    /// The files, by the names of the units that Quadlet makes for them, without the suffix
+    /// `.service`.
     units: BTreeMap<String, (FileType, String)>,
-    /// Networks that no file describes.
+    /// The named networks without a file, except the default network.
     implicit: BTreeSet<String>,
-    /// Images that `.build` files make, and the paths of these.
+    /// The images that `.build` files build, each with the path of its file.
     built: BTreeMap<String, String>,
 }
 
 impl Names {
-    /// Notes images that `.build` files make.
+    /// Adds the images that `.build` files build, each with the path of its file.
     pub fn add_built(&mut self, built: &BTreeMap<String, String>) {
         self.built.clone_from(built);
     }
 
-    /// Notes networks that no file describes.
+    /// Adds named networks without a file.
     pub fn add_networks(&mut self, names: BTreeSet<String>) {
         self.implicit.extend(names);
     }
 
-    /// The networks that no file describes, the default one not among them.
+    /// The named networks without a file, except the default network.
     pub fn implicit_networks(&self) -> impl Iterator<Item = &str> {
         self.implicit.iter().map(String::as_str)
     }
 
-    /// Notes a file, and the name of what it describes.
+    /// Adds a file, and the name of the object that it describes.
     pub fn add(&mut self, file_type: FileType, name: &str, described: &str) {
         self.files.entry(file_type).or_default().insert(name.to_owned());
         let renamed = match file_type {
@@ -65,7 +69,8 @@ impl Names {
         }
     }
 
-    /// Notes the unit that Quadlet makes of a file: `ServiceName=`, or the file's name with a suffix for most types.
+    /// Adds the unit that Quadlet makes for a file: its name is `ServiceName=` (`written`), or the
+    /// name of the file, with a suffix for all types except containers.
     pub fn add_unit(&mut self, file_type: FileType, name: &str, written: Option<&str>) {
         let unit = match (written, file_type) {
             (_, FileType::Defaults) => return,
@@ -79,7 +84,8 @@ impl Names {
         self.units.insert(unit, (file_type, name.to_owned()));
     }
 
-    /// The file that a unit stands for by the name that Quadlet gives it, or `podman generate systemd`.
+    /// The type and name of the file for which Quadlet or `podman generate systemd` would make this
+    /// unit.
     #[must_use]
     pub fn of_unit(&self, unit: &str) -> Option<(FileType, &str)> {
         let stem = unit.strip_suffix(".service")?;
@@ -100,20 +106,20 @@ impl Names {
         known.get(file).map(|file| (file_type, file.as_str()))
     }
 
-    /// The units of Quadlet.
+    /// The names of the units that Quadlet makes, without the suffix `.service`.
     fn units(&self) -> impl Iterator<Item = &str> {
         self.units.keys().map(String::as_str)
     }
 
-    /// The names of a type's files.
+    /// The names of the files of a type.
     #[must_use]
-    // As the map's own.
+    // The same parameter as that of `BTreeMap::get`.
     #[allow(clippy::trivially_copy_pass_by_ref)]
     pub fn get(&self, file_type: &FileType) -> Option<&BTreeSet<String>> {
         self.files.get(file_type)
     }
 
-    /// The name of what a `.container` file describes.
+    /// The name of the container that a `.container` file describes.
     #[must_use]
     pub fn machine<'a>(&'a self, file: &'a str) -> &'a str {
         self.machines.get(file).map_or(file, String::as_str)
@@ -131,7 +137,7 @@ impl Names {
         self.networks.get(file).map_or(file, String::as_str)
     }
 
-    /// The name of what a file describes.
+    /// The name of the object that a file describes.
     #[must_use]
     pub fn described<'a>(&'a self, file_type: FileType, file: &'a str) -> &'a str {
         match file_type {
@@ -142,43 +148,44 @@ impl Names {
         }
     }
 
-    /// The `.network` file that describes a network of this name.
+    /// The `.network` file that describes the network of this name.
     #[must_use]
     pub fn file_of_network(&self, network: &str) -> Option<&str> {
         self.files.get(&FileType::Network)?.iter().map(String::as_str).find(|file| self.network(file) == network)
     }
 
-    /// The `.pod` file that describes a pod of this name.
+    /// The `.pod` file that describes the pod of this name.
     #[must_use]
     pub fn file_of_pod(&self, pod: &str) -> Option<&str> {
         self.files.get(&FileType::Pod)?.iter().map(String::as_str).find(|file| self.pod(file) == pod)
     }
 
-    /// The file that describes a container of this name, if it is not called as the container is.
+    /// The `.container` files that describe the container of this name, except a file of the same
+    /// name.
     #[must_use]
     pub fn renamed(&self, machine: &str) -> Vec<&str> {
         self.machines.iter().filter(|(_, name)| *name == machine).map(|(file, _)| file.as_str()).collect()
     }
 }
 
-/// An image as a user writes it.
+/// A reference to an image in the configuration.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ImageRef {
-    /// `NAME.image`, the name of an existing file.
+    /// `NAME.image`: the name of an existing file, without the extension.
     File(String),
-    /// A source of its own, and the name of the image it is: the escaped source, which no `.image` file can have, as it
-    /// always contains a colon or an escaped at-sign.
+    /// An image source, and the name of the image, which is the escaped source. No `.image` file
+    /// can have this name, because it always contains a colon or an escaped at sign.
     Source(ImageSource, String),
 }
 
-/// Reads `NAME.image`, a registry reference or a transport.
+/// Reads a reference to an image: `NAME.image`, a registry reference, or a source with a transport.
 ///
 /// # Errors
-/// A file that does not exist, or a reference that cannot be read.
+/// The file does not exist, or the reference is invalid.
 pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     let wrong =
         |cause: &str, remedy: String| Err(Code::ImageReference.problem(format!("Image={value}: {cause}"), remedy));
-    // An image that was built elsewhere, and imported under the name of the file that describes how.
+    // An image that was built elsewhere can be imported under the name of its `.build` file.
     let imported = |name: &str| names.get(&FileType::Image).is_some_and(|known| known.contains(name));
     if let Some(name) = value.strip_suffix(".build") {
         if imported(name) {
@@ -188,13 +195,13 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
             format!("build {name} elsewhere, and write its reference, or import it with sdme-gen fs import {name}");
         return wrong("images are not built here", remedy);
     }
-    // Variables of [Service] have been put in by now.
+    // The known variables of [Service] have already been replaced.
     if let Some((name, _)) = value.split_once("${").and_then(|(_, rest)| rest.split_once('}')) {
         let remedy =
             "set it with Environment= in [Service], or in an existing file of EnvironmentFile=, or write the value";
         return wrong(&format!("the variable {name} is not known"), remedy.to_owned());
     }
-    // A registry would have somebody else's image of that name.
+    // A registry could have an image of the same name by someone else.
     if let Some(file) = names.built.get(plain(value)) {
         let name = file.rsplit('/').next().and_then(|name| name.strip_suffix(".build")).unwrap_or_default();
         if imported(name) {
@@ -213,10 +220,10 @@ pub fn image_ref(value: &str, names: &Names) -> Result<ImageRef, Problem> {
     existing(FileType::Image, name, names).map(|()| ImageRef::File(name.to_owned()))
 }
 
-/// Says what is wrong when there is no such file.
+/// Checks that a file exists.
 ///
 /// # Errors
-/// There is none.
+/// The file does not exist. The remedy suggests a similar name.
 pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), Problem> {
     let extension = file_type.extension();
     let known = names.get(&file_type);
@@ -232,7 +239,7 @@ pub fn existing(file_type: FileType, name: &str, names: &Names) -> Result<(), Pr
     Err(Code::MissingFile.problem(format!("there is no {name}.{extension}"), remedy))
 }
 
-/// The image for a source written directly into a `.container` file.
+/// The image for a source in a `.container` file, which has no `.image` file.
 #[must_use]
 pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull: Pull) -> Image {
     Image {
@@ -254,10 +261,10 @@ pub fn implicit_image(source: &ImageSource, name: &str, mode: ModeSetting, pull:
     }
 }
 
-/// The unit a file becomes.
+/// The unit of the object `name` that a file of this type describes.
 ///
 /// # Errors
-/// File types that have no unit yet.
+/// `sdme.conf` has no unit.
 pub fn unit_of(file_type: FileType, name: &str) -> Result<String, Problem> {
     match file_type {
         FileType::Container => Ok(Container::unit(name)),
@@ -289,11 +296,13 @@ const DEPENDENCIES: [&str; 16] = [
     "Wants",
 ];
 
-/// The target that Quadlet has every container want and wait for.
+/// The target that every container of Quadlet wants and waits for.
 const ONLINE: &str = "network-online.target";
 
-/// `[Unit]` with `x.container` and `x.image` in dependency keys replaced by their units. What waits for `network-online.target` wants it,
-/// too: nothing else may, and Quadlet's files need not say so. `pods` are the files of the pods that the file is a member of.
+/// Returns the assignments of `[Unit]`, with names of files in dependency keys replaced by their
+/// units. A unit that waits for `network-online.target` also gets `Wants=` for it: Quadlet adds
+/// this dependency itself, and the target is not reached if no unit wants it. `pods` are the files
+/// of the pods that the file is a member of.
 pub fn unit_section<'a>(
     entries: impl Iterator<Item = &'a Entry>,
     names: &Names,
@@ -322,16 +331,16 @@ pub fn unit_section<'a>(
     out
 }
 
-/// Kinds of Quadlet files that have no unit here.
+/// The file types of Quadlet for which sdme-gen has no unit.
 const WITHOUT_UNIT: [&str; 3] = ["artifact", "build", "kube"];
 
-/// Dependencies whose unit has to be there: without it, the start fails.
+/// The dependencies that make a start fail if the unit does not exist.
 const NEEDED: [&str; 3] = ["BindsTo", "Requires", "Requisite"];
 
-/// Dependencies that start the other unit.
+/// The dependencies that start the other unit.
 const STARTING: [&str; 4] = ["BindsTo", "Requires", "Upholds", "Wants"];
 
-/// Beginnings of the names of services that hosts commonly have.
+/// Prefixes of the names of services that hosts commonly have.
 const OF_HOST: [&str; 34] = [
     "NetworkManager",
     "apparmor",
@@ -369,7 +378,8 @@ const OF_HOST: [&str; 34] = [
     "zfs",
 ];
 
-/// The unit behind a word. A volume has none, and is in place whenever a container needs it: nothing is left to wait for.
+/// Returns the units for a word. None for a volume, which is ready whenever a container needs it,
+/// so that no dependency is needed.
 fn translate(
     entry: &Entry,
     word: &str,
@@ -386,7 +396,7 @@ fn translate(
         problems.push(Diagnostic::warning(&entry.at, problem));
         return None;
     }
-    // What Quadlet has user units wait for.
+    // For rootless containers, Quadlet uses this service in place of the target.
     if word == "podman-user-wait-network-online.service" {
         return Some(ONLINE.to_owned());
     }
@@ -397,7 +407,8 @@ fn translate(
     };
     let described = names.described(file_type, name);
     let unit = existing(file_type, name, names).and_then(|()| unit_of(file_type, described));
-    // The pod's service is its network. Who is no member means the containers, too.
+    // The service of a pod only makes the pod's network. If the file is not a member of the pod,
+    // the target adds the pod's containers.
     let is_member = pods.iter().any(|pod| pod.strip_suffix(".pod") == Some(name));
     let with_members = file_type == FileType::Pod && !is_member && STARTING.contains(&entry.key.as_str());
     let unit = unit.map(|unit| if with_members { format!("{unit} {}", Pod::target(described)) } else { unit });
@@ -406,7 +417,8 @@ fn translate(
         .filter(|_| file_type != FileType::Volume)
 }
 
-/// What is to be said about a socket, timer or path that starts the service of its own name, where a file has another unit here.
+/// The warning about a socket, timer or path unit of the host that starts the service of the same
+/// name. For sdme-gen, that service has another name.
 fn starter(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
     let (stem, kind) = word.rsplit_once('.')?;
     let key = match kind {
@@ -424,7 +436,7 @@ fn starter(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
     Some(Diagnostic::warning(&entry.at, problem))
 }
 
-/// What is to be said about a unit that is neither of a file nor known as one of the host.
+/// The warning about a service that is neither the unit of a file nor probably one of the host.
 fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> {
     let stem = word.strip_suffix(".service").filter(|stem| !stem.contains('%'))?;
     let of_quadlet = ["-pod", "-volume", "-network", "-image", "-build"].iter().any(|suffix| stem.ends_with(suffix));
@@ -448,5 +460,5 @@ fn unknown_unit(entry: &Entry, word: &str, names: &Names) -> Option<Diagnostic> 
     Some(Diagnostic::warning(&entry.at, problem))
 }
 
-/// All files that can be read.
+/// The files without errors, with their settings, by type and name.
 pub type Readable<'a> = BTreeMap<(FileType, &'a str), (&'a SourceFile, Settings)>;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Sections whose settings go to a service: what is passed on to systemd, and what cannot be set there. Pure.
+//! Sections with settings of a service: settings that are passed to systemd, and settings that
+//! cannot be changed. Pure.
 
 use crate::config::settings::Settings;
 use crate::config::values::parse_bool;
@@ -7,19 +8,19 @@ use crate::diag::{Code, Diagnostic};
 use crate::ini::Entry;
 use crate::model::Assignment;
 
-/// A setting that a service cannot do its work with. An empty value, and a value that asks for what is the case anyway, is
-/// accepted and not passed on.
+/// A setting of a service that sdme-gen makes itself. An empty value and a value that applies
+/// anyway are accepted and not passed to systemd.
 pub struct Fixed {
     key: &'static str,
-    /// The values that ask for what is the case anyway.
+    /// The values that apply anyway.
     same: &'static [&'static str],
-    /// Why it cannot be set.
+    /// The reason why the setting cannot be changed.
     reason: &'static str,
-    /// What to do instead.
+    /// The remedy, in the imperative.
     remedy: &'static str,
 }
 
-/// Describes such a setting.
+/// Makes an entry of the tables below.
 pub const fn fixed(
     key: &'static str,
     same: &'static [&'static str],
@@ -31,7 +32,8 @@ pub const fn fixed(
 
 const ROOT: &[&str] = &["root", "0"];
 
-/// The settings of a container's service that belong to systemd-nspawn. `Type=` is looked at in [`container`].
+/// The settings of a container's service that sdme-gen makes, because the service runs
+/// systemd-nspawn. [`container`] checks `Type=`.
 const OF_CONTAINER: [Fixed; 9] = [
     fixed("BusName", &[], "the service has no bus name", "remove it"),
     fixed("DynamicUser", &["no"], "systemd-nspawn runs as root", "write UserNS=auto in [Container]"),
@@ -44,7 +46,7 @@ const OF_CONTAINER: [Fixed; 9] = [
     fixed("User", ROOT, "systemd-nspawn runs as root", "write User= in [Container] for the application"),
 ];
 
-/// The settings of an image's service that belong to the pull.
+/// The settings of an image's service that sdme-gen makes, because the service pulls the image.
 const OF_IMAGE: [Fixed; 12] = [
     fixed("BusName", &[], "the service has no bus name", "remove it"),
     fixed("DynamicUser", &["no"], "the image store belongs to root", "remove it"),
@@ -60,7 +62,8 @@ const OF_IMAGE: [Fixed; 12] = [
     fixed("User", ROOT, "the image store belongs to root", "remove it"),
 ];
 
-/// The settings of a pod's service that make its network.
+/// The settings of a pod's service that sdme-gen makes, because the service makes the pod's
+/// network.
 const OF_POD: [Fixed; 16] = [
     fixed("BusName", &[], "the service has no bus name", "remove it"),
     fixed("DynamicUser", &["no"], "root makes the pod's network", "write UserNS=auto in [Pod] for its containers"),
@@ -80,7 +83,7 @@ const OF_POD: [Fixed; 16] = [
     fixed("User", ROOT, "root makes the pod's network", "write User= in [Container] of its containers"),
 ];
 
-/// The settings of a network's service that make the network.
+/// The settings of a network's service that sdme-gen makes, because the service makes the network.
 const OF_NETWORK: [Fixed; 15] = [
     fixed("BusName", &[], "the service has no bus name", "remove it"),
     fixed("DynamicUser", &["no"], "root makes the network", "remove it"),
@@ -99,7 +102,7 @@ const OF_NETWORK: [Fixed; 15] = [
     fixed("User", ROOT, "root makes the network", "remove it"),
 ];
 
-/// Settings about a process that runs. They have no effect on a volume, for which no process runs.
+/// Settings of a running process. They have no effect on a volume, for which no process runs.
 const WITHOUT_EFFECT: [&str; 9] = [
     "RemainAfterExit",
     "Restart",
@@ -112,7 +115,8 @@ const WITHOUT_EFFECT: [&str; 9] = [
     "Type",
 ];
 
-/// The values of `Restart=` that systemd refuses for `Type=oneshot`, which would never end.
+/// The values of `Restart=` that systemd refuses for `Type=oneshot`, because the service would be
+/// restarted after every success.
 const ENDLESS: [&str; 2] = ["always", "on-success"];
 
 /// Reads the section of a `.container` file.
@@ -157,7 +161,8 @@ pub fn image(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignm
 /// Reads the section of a `.pod` file.
 pub fn pod(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
     let mut out = passed(settings, "Service", &OF_POD, problems);
-    // A network does not end by itself, and systemd refuses these values for the service that makes it.
+    // These values have no purpose, because a network does not end by itself, and systemd refuses
+    // them for Type=oneshot.
     out.retain(|(key, value)| key != "Restart" || !ENDLESS.contains(&value.as_str()));
     after_last_reset("ExecStopPost", out)
 }
@@ -165,12 +170,13 @@ pub fn pod(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignmen
 /// Reads the section of a `.network` file.
 pub fn network(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
     let mut out = passed(settings, "Service", &OF_NETWORK, problems);
-    // A network does not end by itself, and systemd refuses these values for the service that makes it.
+    // These values have no purpose, because a network does not end by itself, and systemd refuses
+    // them for Type=oneshot.
     out.retain(|(key, value)| key != "Restart" || !ENDLESS.contains(&value.as_str()));
     after_last_reset("ExecStopPost", out)
 }
 
-/// Looks at the section of a `.volume` file. Nothing of it is passed on.
+/// Checks the section of a `.volume` file. No setting is passed to systemd.
 pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     for entry in settings.section("Service") {
         let key = entry.key.as_str();
@@ -186,7 +192,8 @@ pub fn volume(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// What is passed on of a section of settings of a service, without those that are `taken`.
+/// The settings of a section that are passed to systemd. A setting in `taken` with a value that
+/// differs from the required one is an error.
 pub fn passed(settings: &Settings, section: &str, taken: &[Fixed], problems: &mut Vec<Diagnostic>) -> Vec<Assignment> {
     let mut out = Vec::with_capacity(settings.section(section).count());
     for entry in settings.section(section) {
@@ -217,12 +224,14 @@ fn refused(entry: &Entry, reason: &str, remedy: &str) -> Diagnostic {
     )
 }
 
-/// The assignment that counts of a setting with one value.
+/// The last assignment of a setting with a single value, which is the effective one.
 fn last<'a>(settings: &'a Settings, key: &str) -> Option<&'a Entry> {
     settings.section("Service").filter(|entry| entry.key == key).last()
 }
 
-/// Without what an empty assignment of `key` takes back. A command of ours stands before those of the file, and must stay.
+/// Removes the assignments of `key` up to the last empty one, which resets the list. The empty
+/// assignment is removed, too, because it would also reset the command that sdme-gen adds in front
+/// of those of the file.
 fn after_last_reset(key: &str, mut all: Vec<Assignment>) -> Vec<Assignment> {
     if let Some(reset) = all.iter().rposition(|(k, value)| k == key && value.is_empty()) {
         let mut number = 0;
@@ -241,7 +250,7 @@ mod tests {
     use crate::config::keys::{FileType, supported};
 
     #[test]
-    fn what_is_the_case_anyway_is_accepted() {
+    fn values_that_apply_anyway_are_accepted() {
         let met = |all: &[Fixed], key: &str, value: &str| all.iter().find(|f| f.key == key).unwrap().is_met(value);
         assert!(
             met(&OF_CONTAINER, "User", "root") && met(&OF_CONTAINER, "User", "0") && met(&OF_CONTAINER, "User", "")
@@ -252,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_advice_names_can_be_written_there() {
+    fn remedies_name_supported_keys() {
         let types = [FileType::Container, FileType::Image, FileType::Pod, FileType::Network, FileType::Volume];
         let mut found = 0;
         for fixed in OF_CONTAINER.iter().chain(&OF_IMAGE).chain(&OF_POD).chain(&super::super::app::TAKEN) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What containers and pods say alike about names: their own, those of others, and labels. Pure.
+//! The keys that containers and pods share about host names, name resolution and labels. Pure.
 
 use std::net::IpAddr;
 
@@ -11,14 +11,16 @@ use crate::config::values;
 use crate::diag::{Code, Diagnostic, Spanned};
 use crate::model::Resolver;
 
-/// What it is called, and how it finds others: `HostName=`, `AddHost=` and `DNS*=`.
+/// Reads the host name, the lines for the hosts file, and the settings of the resolver:
+/// `HostName=`, `AddHost=` and `DNS*=`.
 pub fn environs(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (Option<String>, String, Resolver) {
     let mut reader = Reader::new(settings, "Container", problems);
     let hosts = hosts(&mut reader);
     (host_name(&mut reader), hosts, resolver(&mut reader))
 }
 
-/// `AddHost=`. A name whose address is a placeholder, or mistyped, is left out: other members of a network are found without it.
+/// Reads `AddHost=`, and returns lines for the hosts file. An invalid address, or a placeholder for
+/// one, causes a warning and is left out, because members of a network find each other without it.
 fn hosts(reader: &mut Reader<'_, '_>) -> String {
     let mut lines = String::new();
     for Spanned { value, at } in reader.words(key::ADD_HOST, values::host_line) {
@@ -78,7 +80,7 @@ fn resolver(reader: &mut Reader<'_, '_>) -> Resolver {
     }
 }
 
-/// Looks at keys that nothing is done with.
+/// Checks keys that have no effect: their words must be `NAME=VALUE`.
 pub fn labels(reader: &mut Reader<'_, '_>, keys: &[KeyName]) {
     for key in keys {
         let wrong =

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `.volume` files. Pure.
+//! Reads `.volume` files. Pure.
 
 use crate::model::{Account, Device, Owner, Volume};
 use std::collections::BTreeMap;
@@ -17,17 +17,17 @@ use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors}
 /// All volumes that have a file.
 #[derive(Debug, Default)]
 pub struct Volumes {
-    /// Usable ones, by file.
+    /// The volumes of files without errors, by the name of the file.
     good: BTreeMap<String, Volume>,
-    /// Why others are not, by file.
+    /// The first problem of each rejected file, by the name of the file.
     bad: BTreeMap<String, Diagnostic>,
 }
 
 impl Volumes {
-    /// Adds one that can be used, unless another file is about the same volume.
+    /// Adds the volume of a file.
     ///
     /// # Errors
-    /// There is another one.
+    /// Another file describes the same volume.
     pub fn add(&mut self, file: &str, volume: Volume) -> Result<(), Vec<Diagnostic>> {
         if let Some((other, _)) = self.good.iter().find(|(_, v)| v.name == volume.name) {
             let problem = Code::Conflict.problem(
@@ -40,15 +40,15 @@ impl Volumes {
         Ok(())
     }
 
-    /// Remembers why one cannot be used.
+    /// Adds the first problem of a rejected file.
     pub fn refuse(&mut self, file: &str, problem: Option<&Diagnostic>) {
         self.bad.extend(problem.map(|problem| (file.to_owned(), problem.clone())));
     }
 
-    /// The volume of a file that exists.
+    /// The volume that an existing file describes.
     ///
     /// # Errors
-    /// The file was rejected.
+    /// The file is rejected.
     pub fn of_file(&self, file: &str) -> Result<&Volume, Problem> {
         self.good.get(file).ok_or_else(|| {
             let cause = format!("{file}.volume cannot be used");
@@ -59,20 +59,21 @@ impl Volumes {
         })
     }
 
-    /// The volume of this name, if a file is about it.
+    /// The volume of this name. None if no file describes it.
     ///
     /// # Errors
-    /// The file called so was rejected.
+    /// The file of this name is rejected.
     pub fn by_name(&self, name: &str) -> Result<Option<&Volume>, Problem> {
         if self.bad.contains_key(name) {
             return self.of_file(name).map(Some);
         }
-        // What podman calls the volume of a file.
+        // Podman's name for the volume of a file without `VolumeName=`.
         let of_podman = || name.strip_prefix("systemd-").and_then(|file| self.good.get(file)).filter(|v| !v.is_named);
         Ok(self.good.values().find(|v| v.name == name).or_else(of_podman))
     }
 
-    /// What is to be said about a name that is written for a volume of its own, and is that of a file's volume here.
+    /// The warning about the name of a volume without a file, if a file describes a volume of this
+    /// name here but one of another name in Podman.
     #[must_use]
     pub fn remark(&self, name: &str) -> Option<Problem> {
         let (file, _) = self.good.iter().find(|(_, volume)| volume.name == name && !volume.is_named)?;
@@ -82,7 +83,7 @@ impl Volumes {
         Some(Code::Differs.problem(cause, format!("write {file}.volume, or another name")))
     }
 
-    /// The usable ones, by their own names.
+    /// The volumes of files without errors, by the names of the volumes.
     #[must_use]
     pub fn finish(self) -> BTreeMap<VolumeName, Volume> {
         self.good.into_values().map(|v| (v.name.clone(), v)).collect()
@@ -92,7 +93,7 @@ impl Volumes {
 /// Reads a `.volume` file.
 ///
 /// # Errors
-/// All its problems.
+/// All problems of the file, including its warnings.
 pub fn volume(
     described: &str,
     file: &Arc<str>,
@@ -121,7 +122,7 @@ pub fn volume(
             problems.push(Diagnostic::warning(&entry.at, problem));
         }
     }
-    // A volume is there when a container needs it, so that [Install] has nothing to do.
+    // [Install] has no effect, because a volume is ready whenever a container needs it.
     service::volume(settings, &mut problems);
     let Some(name) = own_name.filter(|_| !has_errors(&problems)) else { return Err(errors_first(problems)) };
     warnings.append(&mut problems);
@@ -129,7 +130,7 @@ pub fn volume(
     Ok(Volume { name, is_named, file: Arc::clone(file), owner, copy, device, unit })
 }
 
-/// A user or group, for which there are two keys.
+/// Reads a user or group, which can be set as a name or as a number by different keys.
 fn account(reader: &mut Reader<'_, '_>, by_name: KeyName, by_id: KeyName) -> Option<Account> {
     let (is_named, is_numbered) = (reader.is_set(by_name), reader.is_set(by_id));
     if is_named && is_numbered {
@@ -174,7 +175,7 @@ fn device(reader: &mut Reader<'_, '_>) -> Option<Device> {
     });
     let mut fs_type = reader.value(key::TYPE, without_blanks);
     let mut options = reader.value(key::OPTIONS, without_blanks);
-    // mount(8) knows no type of this name; podman takes the word for the option.
+    // mount(8) has no file system type of this name. Podman treats it as the option `bind`.
     if fs_type.as_deref() == Some("bind") {
         fs_type = Some("none".to_owned());
         let is_bind = |option: &str| ["bind", "rbind"].contains(&option);

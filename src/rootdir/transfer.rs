@@ -25,8 +25,8 @@ const MAX_DEPTH: usize = 200;
 /// separate copies.
 const MAX_LINKS: usize = 1 << 20;
 
-/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and the ID for
-/// users outside of that range.
+/// The number of user or group IDs of a container (`crate::resolve::container::userns::SIZE`), and
+/// the ID for users outside of that range.
 const IDS: u32 = 1 << 16;
 const NOBODY: u32 = 65534;
 

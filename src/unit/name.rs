@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Escaping of strings for use in unit names (systemd.unit(5), "String Escaping for Inclusion in Unit Names"). Pure.
+//! Escaping of strings for use in unit names (systemd.unit(5), "String Escaping for Inclusion in
+//! Unit Names"). Pure.
 
 use std::fmt::Write as _;
 

@@ -75,14 +75,14 @@ pub fn rollback(name: &str, to: Option<&str>, dry_run: bool) -> Result<(Vec<Chan
     Ok((changes, outcome))
 }
 
-/// Whether a version is what the configuration asks for.
+/// Whether the version fits the source, mode and platform that the configuration requests.
 fn satisfies(version: &Imported, image: &Image) -> bool {
     let (record, reference) = (&version.image, image.source.to_string());
     record.reference == reference && record.satisfies(&reference, image.mode, &image.platform)
 }
 
-/// The digests, in short form, of the former versions of an image that the configuration asks for
-/// and that a rollback uses only if the user names them.
+/// The digests, in short form, of the former versions of an image that the configuration requests,
+/// but that a rollback uses only if the user names them.
 fn refused(store: &Store, image: &Image) -> Result<Vec<String>> {
     let updates = store.updates(&image.name, &image.source.to_string());
     let versions = store.former_versions(&image.name)?.into_iter().filter(|version| satisfies(version, image));

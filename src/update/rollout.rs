@@ -70,7 +70,8 @@ pub struct Host<'a> {
 pub enum Purpose {
     /// To use the versions that the sources name; a failure switches back.
     Update,
-    /// To use former versions; a failure is final, and updates do not retry the versions that were left.
+    /// To use former versions; a failure is final, and updates do not retry the versions that were
+    /// left.
     Rollback,
 }
 
@@ -221,7 +222,7 @@ impl Host<'_> {
 
     /// Restarts a running container unless it already uses the new versions, and waits until its
     /// checks have passed. Returns false if the container does not run. A rollback also restarts a
-    /// container that has not completed its start, because that is how a bad version shows.
+    /// container that has not completed its start, because a bad version can prevent that.
     fn advance(
         &self,
         name: &str,

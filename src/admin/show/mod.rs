@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What verbs show of a machine's containers. Nothing is changed.
+//! Reads the state of containers for the commands that show it, without changing anything.
 
 pub mod diff;
 pub mod inspect;

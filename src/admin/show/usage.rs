@@ -92,8 +92,8 @@ fn volumes() -> Option<BTreeMap<String, Vec<String>>> {
     Some(found)
 }
 
-/// The upper layers of a container and of its additional applications. `state` is the directory with
-/// the state of the container.
+/// The upper layers of a container and of its additional applications. `state` is the directory
+/// with the state of the container.
 fn uppers(state: &str) -> Vec<String> {
     let apps = fs::read_dir(format!("{state}/apps")).into_iter().flatten().flatten();
     let apps = apps.filter_map(|app| Some(app_part(state, app.file_name().to_str()?)));
@@ -181,7 +181,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interfaces() {
+    fn traffic_is_the_sum_of_all_interfaces_except_loopback() {
         let table = "Inter-|   Receive                            |  Transmit\n face |bytes packets|bytes packets\n    \
                      lo: 5 1 0 0 0 0 0 0 5 1 0 0 0 0 0 0\n  eth0: 100 2 0 0 0 0 0 0 70 3 0 0 0 0 0 0\neth1:1 0 0 0 0 0 0 0 2 0 0 0 0 0 0 0\n";
         assert_eq!(sums(table), (101, 72));
@@ -189,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_of_directories() {
+    fn sizes_do_not_include_targets_of_links() {
         let directory = tempfile::tempdir().unwrap();
         fs::write(directory.path().join("a"), vec![1; 100_000]).unwrap();
         std::os::unix::fs::symlink("/usr", directory.path().join("usr")).unwrap();

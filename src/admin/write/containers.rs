@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_from_images() {
+    fn a_container_gets_a_free_name_after_its_image() {
         let dir = tempfile::tempdir().unwrap();
         let name = |image| free_name(dir.path(), image);
         assert_eq!(name(Some("docker.io/library/nginx:1.27")), "nginx");
@@ -195,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn removal_takes_changes_along_and_dry_runs_take_nothing() {
+    fn a_removal_includes_changes_and_a_dry_run_removes_nothing() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         assert_eq!(remove(root, "web", false, false).unwrap_err().to_string(), "there is no container web");
@@ -215,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_configuration_does_not_take_is_not_written() {
+    fn a_file_with_errors_is_not_written() {
         let dir = tempfile::tempdir().unwrap();
         let text = "[Container]\nHostnam=x\nPod=none.pod\n";
         let error = files::add(dir.path(), FileType::Container, "web", text, false).unwrap_err();

@@ -58,7 +58,7 @@ pub fn check(key: &str) -> Result<Kind> {
 pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<()> {
     let kind = check(key)?;
     let value = match (kind, values) {
-        // A single argument may have several words, as the value in a file may.
+        // As in the file, a single argument can contain several words.
         (Kind::Words, [value]) => {
             written(&ini::split_words(value).map_err(|error| anyhow!("{key}={value}: {}", error.fault()))?)
         }
@@ -80,7 +80,7 @@ pub fn set(root: &Path, key: &str, values: &[String], dry_run: bool) -> Result<(
     files::put(root, FILE, &new, dry_run)
 }
 
-/// The words as a value in a file.
+/// Formats words as the value of a key in the file.
 fn written(words: &[String]) -> String {
     words.iter().map(|word| config_word(word)).collect::<Vec<_>>().join(" ")
 }
@@ -148,7 +148,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_set_can_be_read() {
+    fn keys_have_the_values_to_which_they_were_set() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let set = |key: &str, values: &[&str]| {
@@ -157,7 +157,7 @@ mod tests {
         set("CacheSize", &["5G"]).unwrap();
         set("Mirror", &["docker.io", "mirror.example.org"]).unwrap();
         set("CacheSize", &["6G"]).unwrap();
-        // One quoted argument is split as the value in a file is.
+        // A single quoted argument is split into words, as the value in a file is.
         for quoted in ["docker.io mirror.example.org", " docker.io  'mirror.example.org' "] {
             set("Mirror", &["docker.io", "other.example.org"]).unwrap();
             set("Mirror", &[quoted]).unwrap();

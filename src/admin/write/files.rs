@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Files below `/etc/sdme` that verbs write, change and remove. The effect of a file on the
-//! configuration is checked before it is written.
+//! Writes, changes and removes files below `/etc/sdme`. The effect of a file on the configuration
+//! is checked before it is written.
 
 use std::fs;
 use std::io::ErrorKind;

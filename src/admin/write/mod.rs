@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Files in `/etc/sdme` that verbs write, change and remove.
+//! Writes, changes and removes files in `/etc/sdme` for commands.
 
 pub mod containers;
 pub mod credentials;

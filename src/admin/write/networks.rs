@@ -103,7 +103,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn from_first_to_last() {
+    fn a_network_in_use_is_removed_only_by_force() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let subnet = |text: &str| [("Subnet", text.to_owned())];

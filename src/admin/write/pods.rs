@@ -101,7 +101,7 @@ mod tests {
     use std::fs;
 
     #[test]
-    fn from_first_to_last() {
+    fn a_pod_in_use_is_not_removed() {
         let dir = tempfile::tempdir().unwrap();
         let root = dir.path();
         let ports = |all: &[&str]| all.iter().map(|p| (*p).to_owned()).collect::<Vec<_>>();

@@ -25,7 +25,7 @@ use crate::rootdir::tree::Tree;
 /// Returns the store entries that containers run on, each with the name of one of these containers.
 pub type Pinned<'a> = &'a dyn Fn() -> Result<BTreeMap<String, String>>;
 
-/// The limits for what is kept although no container runs on it.
+/// The limits for versions and downloads that are kept although no container uses them.
 #[derive(Debug, Clone, Copy)]
 pub struct Retention {
     /// Number of former versions of each image; those that were replaced last are kept.

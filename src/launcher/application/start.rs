@@ -95,7 +95,8 @@ fn close_descriptors(passed: u16) {
     let first = 3 + libc::c_uint::from(passed);
     // SAFETY: this process uses none of these descriptors again.
     if unsafe { libc::syscall(libc::SYS_close_range, first, libc::c_uint::MAX, 0) } != 0 {
-        // A seccomp profile may deny close_range(2). The launcher has opened few files, so that their numbers are low.
+        // A seccomp profile may deny close_range(2). The launcher has opened few files, so that
+        // their numbers are low.
         for number in (first..first + 1024).filter_map(|number| libc::c_int::try_from(number).ok()) {
             // SAFETY: as above.
             unsafe { libc::close(number) };

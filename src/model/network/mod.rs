@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Network connections of containers and pods. Pure.
+//! The network connections of containers and pods. Pure.
 
 pub mod named;
 pub mod pod;
@@ -73,8 +73,8 @@ pub struct Attachment {
     pub pinned: Vec<Spanned<IpAddr>>,
     /// Additional names of this member for the other members of the network.
     pub aliases: Vec<String>,
-    /// The interface name in the pod. Without a written name, the interface gets the next free
-    /// number.
+    /// The interface name in the pod. Without a written name, the interface is `ethN`, where N is
+    /// the position of this connection, counted from 0.
     pub interface: Option<String>,
     /// The hardware address. Without a written address, it follows from the names of pod and
     /// network.

@@ -77,7 +77,8 @@ impl Port {
         self.target == Some(self.host) && self.address.is_none()
     }
 
-    /// The address and port as a socket unit names them, and as part of a unit name: `8080`, `127.0.0.1:8080`.
+    /// The address and port as a socket unit names them, and as part of a unit name: `8080`,
+    /// `127.0.0.1:8080`.
     #[must_use]
     pub fn listen(&self) -> String {
         match self.address {

@@ -21,7 +21,8 @@ pub fn plan(pod: &Pod, model: &Model, tree: &mut Tree) {
     publish::plan(pod, tree);
 }
 
-/// The drop-in of the target that starts the members. The network of a single container has none: the container starts its network.
+/// The drop-in of the target that starts the members. The network of a single container has none:
+/// the container starts its network.
 fn members(pod: &Pod) -> UnitFile {
     let mut unit = UnitFile::generated_from(&pod.file);
     unit.set_literal("Unit", "SourcePath", &pod.file);

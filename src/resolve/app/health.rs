@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `Health*=` and `Notify=`: what an application's health is told by, on top of what its image says. Pure.
+//! The keys `Health*=` and `Notify=`: the health check of an application, which overrides that of
+//! the image, and the condition under which the application counts as started. Pure.
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
@@ -11,10 +12,10 @@ use crate::contract::probe::Probe;
 use crate::diag::{Code, Diagnostic, Fault};
 use crate::model::{HealthSettings, Notify};
 
-/// What the value of a time has to be.
+/// The expected value of a key for a time, and an example, as [`Reader::time`] takes them.
 const TIME: (&str, &str) = ("a time", "a time such as 30s");
 
-/// Reads the keys of one application.
+/// Reads the keys of one application. Times are in milliseconds.
 pub fn health(settings: &Settings, problems: &mut Vec<Diagnostic>) -> (HealthSettings, Notify) {
     let mut reader = Reader::new(settings, "Container", problems);
     let test = test(&mut reader, [key::HEALTH_CMD, key::HEALTH_HTTP, key::HEALTH_TCP], command);
@@ -93,7 +94,8 @@ fn startup(reader: &mut Reader<'_, '_>) -> Option<Startup> {
     None
 }
 
-/// Reads the keys of a command, a URL and a port, of which there can be only one: there is one check.
+/// Reads the keys of a command, a URL and a port. Only one of them can be set, because an
+/// application has only one check.
 fn test(
     reader: &mut Reader<'_, '_>,
     [cmd, http, tcp]: [KeyName; 3],
@@ -116,15 +118,16 @@ fn test(
     command.or(http).or_else(|| probe(reader, tcp, Probe::tcp))
 }
 
-/// Reads a command: a JSON list of words, `none`, `CMD` and words, `CMD-SHELL` and a line, or a line for the shell
-/// (podman-run(1), `--health-cmd`). One pair of quotes around the whole is dropped, as Quadlet does. No words mean none.
+/// Reads a command: a JSON array of words, `none`, `CMD` and words, `CMD-SHELL` and a line, or a
+/// line for the shell (podman-run(1), `--health-cmd`). Like Quadlet, it drops one pair of quotes
+/// around the whole value. Returns an empty list for `none`, and `None` for an invalid command.
 fn command(text: &str) -> Option<Vec<String>> {
     let inner = text.strip_prefix('"').and_then(|t| t.strip_suffix('"')).filter(|t| !t.contains('"'));
     let text = inner.unwrap_or(text);
     if text.eq_ignore_ascii_case("none") {
         return Some(Vec::new());
     }
-    // The command `[` of the shell is none of the forms in JSON.
+    // A line that begins with the shell commands `[` or `[[` is not a JSON array.
     if text.starts_with('[') && !text.starts_with("[ ") && !text.starts_with("[[") {
         let words: Vec<String> = serde_json::from_str(text).ok()?;
         let typed = words.first().is_some_and(|w| ["CMD", "CMD-SHELL", "NONE"].contains(&w.as_str()));
@@ -145,7 +148,8 @@ fn command(text: &str) -> Option<Vec<String>> {
     Some(command).filter(|command| !command.is_empty())
 }
 
-/// A value that `parse` accepts; `expected` says what that is, and `valid` what to write.
+/// Reads a value that `parse` accepts. The message about another value contains `expected`, a
+/// description of valid values, and `valid`, an example.
 fn read<T>(
     reader: &mut Reader<'_, '_>,
     (code, key, (expected, valid)): (Code, KeyName, (&str, &str)),
@@ -167,7 +171,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn commands() {
+    fn health_commands_are_read_in_all_forms_of_podman() {
         let words = |all: &[&str]| Some(all.iter().map(|w| (*w).to_owned()).collect::<Vec<_>>());
         assert_eq!(
             command("curl -f http://localhost/ || exit 1"),

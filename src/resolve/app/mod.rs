@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The applications of a container: which there are, what they are called, and the settings of each. Pure.
+//! The applications of a container: their number, their names and their settings. Pure.
 
 pub mod health;
 pub mod mounts;
@@ -20,7 +20,7 @@ use crate::resolve::app::mounts::Place;
 use crate::resolve::app::reload::reload;
 use crate::unit::is_env_name;
 
-/// Settings of the application's service that are ours.
+/// The settings of an application's service that sdme-gen makes itself.
 pub const TAKEN: [Fixed; 12] = [
     fixed("DynamicUser", &["no"], "the launcher becomes the application's user", "write User= in [Container]"),
     fixed("Environment", &[], "the launcher sets the environment", "write Environment= in [Container]"),
@@ -36,8 +36,8 @@ pub const TAKEN: [Fixed; 12] = [
     fixed("User", &[], "the launcher becomes the application's user", "write User= in [Container]"),
 ];
 
-/// Settings of a service's unit that `[App]` takes, although a unit file has them in another section than the rest
-/// (systemd.unit(5)).
+/// The settings of `[App]` that belong in the section `[Unit]` of the application's unit
+/// (systemd.unit(5)). All others belong in `[Service]`.
 const OF_UNIT: [&str; 15] = [
     "After",
     "Before",
@@ -60,20 +60,20 @@ fn is_of_unit(key: &str) -> bool {
     OF_UNIT.contains(&key)
 }
 
-/// An application that the container asks for.
+/// An application that the container's file requests.
 struct Wanted {
-    /// What its image is called.
+    /// The name of the application, if the container has several.
     stem: String,
-    /// The image, by name.
+    /// The name of the image, and the location of the key that requests it.
     image: Spanned<String>,
 }
 
-/// Reads `Image=` and `App=` and everything that is for the applications.
+/// Reads `Image=`, `App=` and all keys for applications.
 pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<App> {
     let written = problems.len();
     let wanted = wanted(settings, place.names, images, problems);
     if wanted.is_empty() && problems.len() > written {
-        // Which applications there are is not known.
+        // The number of applications is unknown, so the other keys cannot be checked.
         return Vec::new();
     }
     let alone = wanted.len() == 1;
@@ -113,7 +113,7 @@ pub fn apps(settings: &Settings, place: Place<'_>, images: &mut Images, problems
     apps
 }
 
-/// The images, the first application's first.
+/// Returns the requested applications. The application of `Image=` is the first one.
 fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mut Vec<Diagnostic>) -> Vec<Wanted> {
     let text = |key| settings.text("Container", key);
     let (mode, pull) = (text(key::MODE), text(key::PULL));
@@ -164,13 +164,15 @@ fn wanted(settings: &Settings, names: &Names, images: &mut Images, problems: &mu
         ));
     }
     if wanted.is_empty() && unusable.len() == 1 {
-        // The container is refused. What is said about its only application may be wrong, too.
+        // The container is rejected because of this image. The keys for its only application are
+        // still read, so that their problems are reported, too.
         wanted = unusable;
     }
     wanted
 }
 
-/// What an application is called after: the `.image` file, or the last part of where the image comes from.
+/// The name of an application: that of its `.image` file, or the last component of the image
+/// reference or path.
 fn stem(reference: &ImageRef) -> String {
     let path = match reference {
         ImageRef::File(name) => return name.clone(),
@@ -188,7 +190,8 @@ fn stem(reference: &ImageRef) -> String {
     last.split_once(".tar").map_or(last, |(stem, _)| stem).to_owned()
 }
 
-/// Why an application of several cannot have this name.
+/// The reason why one of several applications cannot have this name. `index` is its position, and
+/// `before` has the applications in front of it.
 fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
     if let Err(problem) = name.parse::<ApplicationName>() {
         return Some(problem.fault.cause);
@@ -199,7 +202,8 @@ fn bad_name(name: &str, index: usize, before: &[App]) -> Option<String> {
     before.iter().any(|a| a.name == name).then(|| format!("two applications are called {name}"))
 }
 
-/// Keys that make no sense in a clone of the host.
+/// Rejects the keys that need an image, because a container without an image is a clone of the
+/// host.
 fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     let of_image = |name: KeyName| [key::BASE, key::MODE, key::PULL].contains(&name);
     for key in keys(FileType::Container) {
@@ -224,7 +228,8 @@ fn without_any(settings: &Settings, problems: &mut Vec<Diagnostic>) {
     }
 }
 
-/// Keys that have to say whom they are for.
+/// Rejects the keys in `[Container]` that apply to a single application, because the container has
+/// several.
 fn one_of_several(settings: &Settings, wanted: &[Wanted], problems: &mut Vec<Diagnostic>) {
     let sections: Vec<String> = wanted.iter().map(|w| format!("[Container {}]", w.stem)).collect();
     let sections = sections.join(" or ");
@@ -245,7 +250,8 @@ fn app(
     place: Place<'_>,
     problems: &mut Vec<Diagnostic>,
 ) -> App {
-    // Unless the file names a user, podman runs the application as the one whose ID is kept.
+    // With `UserNS=keep-id:uid=UID,gid=GID`, podman runs the application as this user, unless the
+    // file has `User=`.
     let kept = super::container::mapping::kept_user(settings);
     let settings = settings.of_application(&name, alone);
     let mut startup = Startup::read(&settings, problems);
@@ -282,7 +288,7 @@ fn environment(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Assig
     for word in words {
         match word.value.split_once('=') {
             Some((name, value)) if is_env_name(name) => {
-                // The last assignment of a variable counts.
+                // Only the last assignment of a variable takes effect.
                 out.retain(|(n, _)| n != name);
                 out.push((name.to_owned(), value.to_owned()));
             }

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `Volume=` and `Mount=`: what is mounted into an application, every reference resolved. Pure.
+//! The mounts of an application (`Volume=`, `Mount=`), its secrets and its environment files, with
+//! all references resolved. Pure.
 
 use crate::model::{EnvironmentFile, Mount, What, anonymous};
 use std::sync::Arc;
@@ -13,21 +14,22 @@ use crate::diag::{Code, Diagnostic, Location, Problem, Spanned};
 use crate::resolve::references::{Names, existing};
 use crate::resolve::volume::Volumes;
 
-/// Whose settings are read.
+/// The container or pod whose settings are read.
 #[derive(Debug, Clone, Copy)]
 pub struct Place<'a> {
-    /// The container.
+    /// The name of the container or pod.
     pub container: &'a str,
-    /// Its file.
+    /// The path of its file.
     pub file: &'a Arc<str>,
-    /// The files there are.
+    /// The names of all files.
     pub names: &'a Names,
     /// The volumes that have a file.
     pub volumes: &'a Volumes,
 }
 
 impl Place<'_> {
-    /// Reads what is mounted into an application; `further` is its name unless it is the first one, or there is none.
+    /// Reads the mounts of an application. `further` is the name of an additional application. It
+    /// is None for the first application, and for a container without applications.
     pub fn mounts(&self, settings: &Settings, further: Option<&str>, problems: &mut Vec<Diagnostic>) -> Vec<Mount> {
         let volumes =
             settings.lines("Container", key::VOLUME).into_iter().map(|v| ("Volume", mount::volume(&v.value), v.at));
@@ -70,7 +72,8 @@ impl Place<'_> {
         out
     }
 
-    /// Reads the secrets of an application that has these mounts.
+    /// Reads the secrets of an application. `mounts` are its mounts, whose targets a secret cannot
+    /// have.
     pub fn secrets(
         &self,
         settings: &Settings,
@@ -99,12 +102,13 @@ impl Place<'_> {
         out
     }
 
-    /// Reads the files of variables of an application.
+    /// Reads the environment files of an application.
     pub fn environment_files(&self, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<EnvironmentFile> {
         let mut out = Vec::new();
         for Spanned { value, at } in settings.words("Container", key::ENVIRONMENT_FILE) {
             let (written, optional) = value.strip_prefix('-').map_or((value.as_str(), false), |path| (path, true));
-            // A path that is not absolute begins in the directory of the file (podman-systemd.unit(5)).
+            // A relative path begins in the directory of the configuration file
+            // (podman-systemd.unit(5)).
             let relative = if written.starts_with(['/', '.']) { written.to_owned() } else { format!("./{written}") };
             match self.path(&relative) {
                 Ok(path) => out.push(EnvironmentFile { path, optional, at }),
@@ -135,10 +139,11 @@ impl Place<'_> {
         Ok(Mount { target, what, options, part, at: Some(at) })
     }
 
-    /// A path of the host, taken from the directory of the file when it begins with a dot.
+    /// A path of the host, without empty components, `.` and `..`. A path that begins with a dot is
+    /// relative to the directory of the configuration file.
     ///
     /// # Errors
-    /// The path is not absolute.
+    /// The path is neither absolute nor begins with a dot.
     pub fn path(&self, written: &str) -> Result<String, Problem> {
         let directory = self.file.rsplit_once('/').map_or("", |(directory, _)| directory);
         let path = if written.starts_with('.') { format!("{directory}/{written}") } else { written.to_owned() };
@@ -159,7 +164,7 @@ impl Place<'_> {
     }
 }
 
-/// Whether two secrets are one file or one variable.
+/// Whether two secrets have the same target file or the same variable.
 fn same_place(one: &Secret, other: &Secret) -> bool {
     match (&one.form, &other.form) {
         (Form::File { target: one, .. }, Form::File { target: other, .. })
@@ -174,7 +179,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn paths() {
+    fn relative_paths_begin_in_the_directory_of_the_file() {
         let file = Arc::from("/etc/sdme/sub/web.container");
         let place = Place { container: "web", file: &file, names: &Names::default(), volumes: &Volumes::default() };
         for (written, path) in [
@@ -190,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn names_of_volumes_without_one() {
+    fn anonymous_volumes_are_named_after_their_mount_point() {
         assert_eq!(anonymous("web", None, "/var/lib/my-sql"), "web@var-lib-my\\x2dsql");
         assert_eq!(anonymous("web", Some("redis"), "/data"), "web@redis@data");
     }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `ReloadCmd=` and `ReloadSignal=`: what `systemctl reload` does. Pure.
+//! The keys `ReloadCmd=` and `ReloadSignal=`: the action of `systemctl reload`. Pure.
 
 use crate::config::keys::key;
 use crate::config::reader::Reader;
@@ -8,7 +8,7 @@ use crate::config::values;
 use crate::diag::{Code, Diagnostic};
 use crate::model::Reload;
 
-/// Reads the keys of one application, which exclude each other.
+/// Reads the keys of one application. They exclude each other.
 pub fn reload(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<Reload> {
     let mut reader = Reader::new(settings, "Container", problems);
     let command = reader.command(key::RELOAD_CMD).map(Reload::Command);

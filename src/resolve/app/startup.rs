@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The keys about how an application is started, and about the surroundings it starts in. Pure.
+//! The keys about the command, the user, the limits and the file systems with which an application
+//! starts. Pure.
 
 use std::collections::BTreeMap;
 
@@ -42,10 +43,11 @@ impl Startup {
     }
 }
 
-/// The value of `GroupAdd=` for the groups of who starts podman.
+/// The value of `GroupAdd=` by which podman keeps the groups of the user who starts it.
 const KEEP_GROUPS: &str = "keep-groups";
 
-/// `StopSignal=`. As in unit files (systemd.kill(5)), an unknown signal is ignored.
+/// Reads `StopSignal=`. An unknown signal causes a warning and is ignored, as in unit files
+/// (systemd.kill(5)).
 fn stop_signal(reader: &mut Reader<'_, '_>) -> Option<String> {
     let Spanned { value, at } = reader.text(key::STOP_SIGNAL)?;
     let signal = values::signal(value);
@@ -60,7 +62,7 @@ fn stop_signal(reader: &mut Reader<'_, '_>) -> Option<String> {
 }
 
 fn masked(reader: &mut Reader<'_, '_>) -> Vec<String> {
-    // Several to a word, as Podman takes them.
+    // As with Podman, a word can have several paths, separated by colons.
     let read = |word: &str| word.split(':').map(|path| values::inner_path("Mask", path)).collect::<Result<Vec<_>, _>>();
     reader.words(key::MASK, read).into_iter().flat_map(|paths| paths.value).collect()
 }

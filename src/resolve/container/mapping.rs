@@ -1,14 +1,17 @@
 // SPDX-License-Identifier: MIT
-//! User namespaces as podman describes them (podman-run(1), `--userns`, `--uidmap`): what is meant by them here. Pure.
+//! Podman's settings of user namespaces (podman-run(1), `--userns`, `--uidmap`), and their meaning
+//! for sdme-gen. Pure.
 
 use crate::config::keys::{KeyName, key};
 use crate::config::settings::Settings;
 use crate::diag::{Code, Diagnostic, Problem, Spanned};
 
-/// Keys with mappings of IDs.
+/// Keys with mappings of user or group IDs.
 const MAPS: [KeyName; 4] = [key::UID_MAP, key::GID_MAP, key::SUB_UID_MAP, key::SUB_GID_MAP];
 
-/// The value of `UserNS=`, or what stands for it: `auto` for every namespace of the container's own.
+/// The value of `UserNS=`, with `auto` instead of each mode of Podman that gives the container its
+/// own user namespace. The keys with mappings also mean `auto`. Returns None without any of these
+/// keys, and after an error. Differences from Podman are warnings.
 pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Option<Spanned<&'a str>> {
     let written = settings.text("Container", key::USER_NS);
     for key in MAPS {
@@ -60,7 +63,8 @@ pub fn user_ns<'a>(settings: &'a Settings, problems: &mut Vec<Diagnostic>) -> Op
     }
 }
 
-/// The user that `UserNS=keep-id:uid=UID,gid=GID` has the application run as.
+/// The user of `UserNS=keep-id:uid=UID,gid=GID`, as which podman runs the application: `UID` or
+/// `UID:GID`.
 #[must_use]
 pub fn kept_user(settings: &Settings) -> Option<String> {
     let options = settings.text("Container", key::USER_NS)?.value.strip_prefix("keep-id:")?;
@@ -100,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn namespaces_of_podman() {
+    fn modes_of_podman_with_an_own_user_namespace_mean_auto() {
         for (lines, value, warnings) in [
             ("UserNS=auto", Some("auto"), 0),
             ("UserNS=auto:size=65536", Some("auto"), 0),

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `.container` files. Pure.
+//! Reads `.container` files. Pure.
 
 pub mod mapping;
 pub mod security;
@@ -27,10 +27,11 @@ use crate::model::{App, Base, Container, Network, Preset};
 use crate::resolve::app::mounts::Place;
 use std::sync::Arc;
 
-/// Reads a `.container` file. `default_base` is `BaseFs=`.
+/// Reads a `.container` file and adds its warnings to `warnings`. `default_base` is the default for
+/// `Base=`, from `BaseFs=` in `sdme.conf`.
 ///
 /// # Errors
-/// All its problems.
+/// All problems of the file, including its warnings.
 pub fn container(
     name: &str,
     file: &Arc<str>,
@@ -140,9 +141,9 @@ pub fn container(
     Ok((container, outcome))
 }
 
-/// `AddDevice=`
+/// Reads `AddDevice=`. Names of the Container Device Interface (CDI) cause a warning.
 fn devices(reader: &mut Reader<'_, '_>) -> Vec<Spanned<values::Device>> {
-    // A name of the Container Device Interface, such as nvidia.com/gpu=all.
+    // The name of a CDI device, such as nvidia.com/gpu=all.
     let is_cdi = |value: &str| !value.starts_with(['/', '-']) && value.contains('/') && value.contains('=');
     let read = |value: &str| if is_cdi(value) { Ok(Err(value.to_owned())) } else { values::device(value).map(Ok) };
     let mut devices = Vec::new();
@@ -161,7 +162,8 @@ fn devices(reader: &mut Reader<'_, '_>) -> Vec<Spanned<values::Device>> {
     devices
 }
 
-/// What lies below the applications.
+/// Returns the operating system below the applications: that of `Base=`, that of the first image,
+/// or the default.
 fn base(
     apps: &[App],
     settings: &Settings,
@@ -201,7 +203,8 @@ fn base(
         }
         (None, Err(_), _) => Base::Host,
     };
-    // One operating system carries them all.
+    // All applications run on the same base, so that different bases of their images need a Base=
+    // in the container's file.
     let others = apps.iter().skip(1).filter_map(|a| images.good.get(&a.image));
     let differs = others.filter(|_| !whole).find(|i| i.base.as_ref().is_some_and(|b| *b != base));
     if let (Some(image), Some(at)) = (differs, &written) {
@@ -214,7 +217,8 @@ fn base(
     base
 }
 
-/// The name that podman gives the container, where that cannot be the name of a machine.
+/// The name that Podman gives the container, if that is not valid as the name of a machine. Other
+/// containers then find the container by both names.
 fn podman_name(name: &str, file: &Arc<str>, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let of_file = file.rsplit('/').next().and_then(|file| file.strip_suffix(".container"));
     let (key, written, at) = match (settings.text("Container", key::CONTAINER_NAME), of_file) {
@@ -244,13 +248,13 @@ fn timezone(reader: &mut Reader<'_, '_>) -> Option<String> {
     })
 }
 
-/// Where `AddHost=` asks for the address of the host.
+/// The location of an `AddHost=` that asks for the address of the host (`host-gateway`).
 fn asks_for_host(settings: &Settings) -> Option<Location> {
     let words = settings.words("Container", key::ADD_HOST);
     words.into_iter().find(|word| word.value.ends_with(values::HOST_GATEWAY)).map(|word| word.at)
 }
 
-/// `PidsLimit=`, as systemd writes it.
+/// Converts a value of `PidsLimit=` to a value of `TasksMax=` (systemd.resource-control(5)).
 fn tasks(value: &str) -> Result<String, Problem> {
     match value {
         "-1" | "0" => Ok("infinity".to_owned()),

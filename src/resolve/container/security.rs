@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The keys about what the inside may do: two presets, and single settings that stand alone or override them. Pure.
+//! The keys about privileges and restrictions: two presets, and single settings, which can also
+//! override parts of a preset. Pure.
 
 use crate::config::keys::{KeyName, key};
 use crate::config::reader::Reader;
@@ -9,10 +10,11 @@ use crate::contract::capability::Capabilities;
 use crate::diag::{Code, Diagnostic, Fault, Location, Spanned, did_you_mean};
 use crate::model::{Connection, Network, Preset, Security};
 
-/// What `Hardened=` takes away.
+/// The capabilities that `Hardened=` drops.
 const HARDENED: [&str; 4] = ["NET_RAW", "SYS_BOOT", "SYS_PTRACE", "SYS_RAWIO"];
 
-/// What is left under `Strict=`: what Docker gives, less what `Hardened=` takes away, and what the service manager inside needs.
+/// The capabilities that remain with `Strict=`: the default of Docker without those that
+/// `Hardened=` drops, and `SYS_ADMIN`, which the service manager in the container needs.
 const STRICT: [&str; 14] = [
     "AUDIT_WRITE",
     "CHOWN",
@@ -30,24 +32,27 @@ const STRICT: [&str; 14] = [
     "SYS_CHROOT",
 ];
 
-/// Without these there is no service manager inside, and no launcher. Applications can do without.
+/// The capabilities that the service manager and the launcher in the container need.
+/// `DropCapability=` takes these from the applications only.
 const NEEDED: [&str; 9] =
     ["CHOWN", "DAC_OVERRIDE", "FOWNER", "KILL", "SETGID", "SETPCAP", "SETUID", "SYS_ADMIN", "SYS_CHROOT"];
 
-/// What a network manager inside needs for a link of its own.
+/// The capabilities that a network manager in the container needs to configure a veth pair.
 const LINK: [&str; 3] = ["NET_ADMIN", "NET_BROADCAST", "NET_RAW"];
 
-/// The system calls that `Strict=` denies, in the groups of systemd.exec(5).
+/// The system calls that `Strict=` denies, as groups of systemd.exec(5).
 const STRICT_FILTER: [&str; 4] = ["~@cpu-emulation", "~@debug", "~@obsolete", "~@raw-io"];
 
-/// Keyrings are the user's, not the container's: without a user namespace, those of the host's root. Newer versions of
-/// systemd-nspawn allow them, older ones and Docker do not.
+/// The system calls for keyrings. Keyrings belong to a user, so that without a user namespace, root
+/// of the container would have those of the host's root. Newer versions of systemd-nspawn allow
+/// these calls, while older versions and Docker deny them.
 const KEYRING: [&str; 4] = ["@keyring", "add_key", "keyctl", "request_key"];
 
-/// The interface has had many holes, which root of the container could use against the kernel.
+/// The system calls of `io_uring`, which both presets deny. The interface had many vulnerabilities
+/// through which root of a container could attack the kernel.
 const IO_URING: [&str; 3] = ["io_uring_setup", "io_uring_enter", "io_uring_register"];
 
-/// The profile that comes with the program.
+/// The profile of `AppArmor` that is installed with sdme-gen.
 pub const APP_ARMOR: &str = "sdme-default";
 
 /// Groups of system calls (systemd.exec(5), "Currently predefined system call sets").
@@ -82,7 +87,8 @@ const GROUPS: [&str; 28] = [
     "@timer",
 ];
 
-/// The key that asks for a preset, if one does.
+/// The preset, and the key that asks for it with its location. `Strict=` takes precedence over
+/// `Hardened=`.
 #[must_use]
 pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<KeyName>>) {
     for (preset, key) in [(Preset::Strict, key::STRICT), (Preset::Hardened, key::HARDENED)] {
@@ -93,7 +99,8 @@ pub fn preset(settings: &Settings) -> (Preset, Option<Spanned<KeyName>>) {
     (Preset::Default, None)
 }
 
-/// Reads everything. `runs` says whether there is an application in the container.
+/// Reads all security settings of a container. `runs` says whether the container has applications.
+/// With a user namespace, `OciPod=` in `connection` becomes a pod of the whole container.
 pub fn security(
     settings: &Settings,
     connection: &mut Connection,
@@ -146,7 +153,7 @@ pub fn security(
             problems.push(Diagnostic::error(at, problem));
         }
     }
-    // One of the two may be `all`: what is named in the other one is the exception.
+    // If one of the two keys is `all`, the capabilities in the other key are exceptions.
     let (added, dropped) = match (added == Capabilities::ALL, dropped == Capabilities::ALL) {
         (true, true) => {
             let at = drop.first().map(|d| &d.at);
@@ -197,7 +204,7 @@ pub fn security(
     }
 }
 
-/// Whether the container is to have a user namespace.
+/// Whether the container gets a user namespace.
 fn user_ns(
     settings: &Settings,
     by: Option<&Spanned<KeyName>>,
@@ -228,7 +235,8 @@ fn user_ns(
         (None, None) => return false,
     };
     if let (true, Some(pod)) = (user_ns, connection.oci_pod.take()) {
-        // The root of a user namespace may not enter a network that is not its own, so that the container joins as a whole.
+        // Root of a user namespace may not enter a network namespace that belongs to another user
+        // namespace (setns(2)), so the container joins the pod as a whole.
         match &connection.network {
             Network::Pod(joined) if *joined == pod => {}
             Network::Alone => connection.network = Network::Pod(pod),
@@ -252,7 +260,9 @@ fn capabilities(key: KeyName, settings: &Settings, problems: &mut Vec<Diagnostic
     if key != key::ADD_CAPABILITY {
         return reader.words(key, |word| Capabilities::parse(word).map_err(wrong));
     }
-    // As in unit files (systemd.exec(5)): less is allowed than is asked for. What is to be taken away must not stay.
+    // An unknown capability in AddCapability= is only a warning, as in unit files
+    // (systemd.exec(5)), because the application then has fewer privileges than requested. In
+    // DropCapability=, it is an error, because the application would keep a privilege.
     let mut out = Vec::new();
     for Spanned { value, at } in reader.words(key, |word| Ok(Capabilities::parse(word))) {
         match value {
@@ -269,7 +279,8 @@ fn union(all: &[Spanned<Capabilities>]) -> Capabilities {
     all.iter().fold(Capabilities::NONE, |sum, one| sum.with(one.value))
 }
 
-/// The words of `SystemCallFilter=`, each with its own `~` if it denies. As in unit files, a `~` is for the rest of its line.
+/// Returns the words of `SystemCallFilter=`, with `~` in front of each denied one. As in unit
+/// files, `~` in front of the first word applies to the rest of its line.
 fn filter(settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<String> {
     let mut out: Vec<String> = Vec::new();
     let mut line: Option<Location> = None;

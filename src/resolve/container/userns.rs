@@ -1,27 +1,31 @@
 // SPDX-License-Identifier: MIT
-//! The user and group IDs of containers with a user namespace: a range of the host's for each, no two overlapping. Pure.
+//! The user and group IDs of containers with a user namespace: each container has its own range of
+//! the host's IDs. Pure.
 
 use std::collections::BTreeMap;
 
 use crate::model::{Facts, Model};
 use crate::resolve::network::allocate::distribute;
 
-/// How many IDs a container has.
+/// The number of IDs of a container.
 pub const SIZE: u32 = 1 << 16;
 
-/// What is set aside for containers on a systemd machine (systemd's docs/UIDS-GIDS.md: 524288 to 1879048191).
+/// The first and the last host ID that systemd reserves for containers (docs/UIDS-GIDS.md of
+/// systemd: 524288 to 1879048191).
 const FIRST: u32 = 0x0008_0000;
 const LAST: u32 = 0x6fff_ffff;
 
-/// The range a user or group ID of the host is in, by its first ID; 0 is the host's own.
+/// The first ID of the range that contains the given host ID. It is 0 for IDs of the host itself.
 #[must_use]
 pub fn range_of(id: u32) -> u32 {
     id - id % SIZE
 }
 
-/// The first ID of each container that has a user namespace. A container whose files are in a range keeps it, whatever others
-/// come and go (`Facts::ranges`); one that has not run yet gets what its name's hash says, or the next that is free.
-/// Containers for which none is left are missing; there are 28664.
+/// Returns the first ID of the range of each container with a user namespace. A container whose
+/// files have owners in a range keeps that range (`Facts::ranges`), even if other containers are
+/// added or removed. For a container that has not run yet, the hash of its name selects a range, or
+/// else the next free one. There are 28664 ranges; the containers without one are missing in the
+/// result.
 #[must_use]
 pub fn ranges<'a>(model: &'a Model, facts: &'a Facts) -> BTreeMap<&'a str, u32> {
     let slots = (LAST - FIRST) / SIZE + 1;
@@ -59,14 +63,14 @@ mod tests {
     }
 
     #[test]
-    fn ranges_stay_and_never_meet() {
-        // Many enough that hashes meet, whatever they are.
+    fn ranges_stay_the_same_and_never_overlap() {
+        // With so many containers, some hashes select the same range.
         let all: Vec<String> = (0..2000).map(|i| format!("c{i}")).collect();
         let (first, more) = all.split_at(1000);
         let first = model(first);
         let in_use = Facts { ranges: owned(&ranges(&first, &Facts::default())), ..Facts::default() };
         assert_eq!(in_use.ranges.len(), 1000);
-        // Others that were there first have left no trace in what is computed anew.
+        // The ranges that are in use stay when containers with the same hashes are added.
         let everything = model(&all);
         let ranges_of_all = ranges(&everything, &in_use);
         for (name, range) in &in_use.ranges {
@@ -74,11 +78,11 @@ mod tests {
         }
         assert_eq!(ranges_of_all.values().collect::<BTreeSet<_>>().len(), 2000);
         assert!(ranges_of_all.values().all(|first| first % SIZE == 0 && (FIRST..=LAST).contains(first)));
-        // Files of containers that are not configured any more are still somebody's.
+        // Files of removed containers still belong to their ranges, which therefore stay taken.
         let others = model(more);
         let others = owned(&ranges(&others, &in_use));
         assert!(others.values().all(|range| !in_use.ranges.values().any(|used| used == range)) && others.len() == 1000);
-        // Without files, only those whose hash another one has are elsewhere.
+        // Without files, only containers whose hash selects the same range as another one move.
         let facts = Facts::default();
         let together = ranges(&everything, &facts);
         let alone = all.iter().filter(|name| {
@@ -89,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_range_that_is_none_of_ours_is_not_kept() {
+    fn a_range_outside_of_the_reserved_ids_is_not_kept() {
         let one = model(&["web".to_owned()]);
         let usual = owned(&ranges(&one, &Facts::default()));
         for foreign in [65536, 0x7000_0000] {

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT
-//! Gives out things that are counted, addresses and ranges of user IDs, by the names of who gets them. Pure.
+//! Allocates numbered resources, such as addresses and ranges of user IDs, by the names of their
+//! owners. Pure.
 
 use std::collections::BTreeMap;
 
-/// Gives each name one of `slots` places of its own: where its hash says, or the next free one. What other names there are
-/// matters only where two hashes meet. Places that are `taken` already stay with whom they belong to. Names for which there is
-/// none left are missing in the result.
+/// Gives each name its own number below `slots`: the one that the hash of the name selects, or the
+/// next free one. So other names only matter if their hashes select the same number. The numbers in
+/// `taken` keep their owners, which are in the result, too. Names are missing in the result if no
+/// number is left.
 #[must_use]
 pub fn distribute<'a>(
     names: impl Iterator<Item = &'a str>,
@@ -27,7 +29,8 @@ pub fn distribute<'a>(
     out
 }
 
-/// FNV-1a, the same on every machine and in every version.
+/// The 64-bit FNV-1a hash. It is the same on every machine and in every version, unlike the hashes
+/// of the standard library.
 #[must_use]
 pub fn hash(text: &str) -> u64 {
     text.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3))

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The values of `Network=`, and how a pod, or a container with a network of its own, is connected to networks with names. Pure.
+//! The values of `Network=`, and the connections of pods and of containers to named networks. Pure.
 
 use crate::model::{Attachment, Named, Pod, Port};
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,21 +20,21 @@ use crate::resolve::references::{Names, existing};
 pub enum Written {
     /// The host's network.
     Host,
-    /// Loopback only.
+    /// A network namespace with only the loopback interface.
     None,
-    /// A network of its own.
+    /// A private network of the container or pod, which does not reach other machines.
     Private,
-    /// The same with a way out.
+    /// A private network that reaches other machines through a veth pair to the host.
     Uplink,
-    /// A link of nspawn's.
+    /// A veth pair to the host, made by systemd-nspawn.
     Veth,
-    /// A link of nspawn's into a bridge of the host.
+    /// A veth pair to this bridge of the host, made by systemd-nspawn.
     Bridge(String),
-    /// A link of nspawn's into a zone.
+    /// A veth pair to the bridge of this zone, made by systemd-nspawn.
     Zone(String),
-    /// The network of the container that this `.container` file describes.
+    /// The network of another container, by the name of its `.container` file.
     Container(String),
-    /// A network with a name.
+    /// A named network.
     Named(Attachment),
 }
 
@@ -53,7 +53,7 @@ impl Attachment {
         Ok(())
     }
 
-    /// Takes `KEY=VALUE` behind a network's name.
+    /// Reads an option `KEY=VALUE` behind the name of a network.
     fn option(&mut self, option: &str, at: &Location) -> Result<(), Problem> {
         let (key, value) = option.split_once('=').unwrap_or((option, ""));
         let word = Spanned { value, at: at.clone() };
@@ -85,7 +85,8 @@ impl Attachment {
     }
 }
 
-/// A hardware address of a single interface: the lowest bit of the first byte is for groups.
+/// Whether the text is a hardware address of a single interface. In addresses of groups, the lowest
+/// bit of the first byte is set.
 #[must_use]
 pub fn is_mac(text: &str) -> bool {
     let bytes: Vec<Option<u8>> =
@@ -98,7 +99,7 @@ pub fn is_mac(text: &str) -> bool {
 /// Reads a value of `Network=`.
 ///
 /// # Errors
-/// It means nothing.
+/// The value is invalid, or names a file or network that does not exist.
 pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem> {
     const PLAIN: [(&str, Written); 5] = [
         ("host", Written::Host),
@@ -111,7 +112,8 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
     if let Some((_, written)) = PLAIN.into_iter().find(|(name, _)| *name == value) {
         return Ok(written);
     }
-    // An interface name (linux/if.h, IFNAMSIZ), to which nspawn adds vz- for a zone.
+    // The name of an interface has at most 15 bytes (linux/if.h, IFNAMSIZ). systemd-nspawn adds vz-
+    // in front of the name of a zone.
     let name = |name: &str, most: usize| {
         let good = name.len() <= most && is_interface(name);
         good.then(|| name.to_owned()).ok_or_else(|| {
@@ -124,7 +126,7 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
     let (head, options) = value.split_once(':').unwrap_or((value, ""));
     let of_value = |problem: Problem| problem.of(&format!("Network={value}"));
     match head {
-        // What podman calls a network of the container's own with a way out.
+        // Podman's names for a private network that reaches other machines.
         "pasta" | "slirp4netns" => return Ok(Written::Uplink),
         "bridge" if !options.is_empty() && !options.contains('=') => return name(options, 15).map(Written::Bridge),
         "zone" if value.contains(':') => return name(options, 12).map(Written::Zone),
@@ -141,13 +143,14 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
     Ok(Written::Named(attachment))
 }
 
-/// The `.container` file that describes a container of this name, or is called so.
+/// The network of the container `name`. Its `.container` file has this name or sets it as the
+/// container's name.
 fn joined(name: &str, names: &Names) -> Result<Written, Problem> {
     let file = names.renamed(name).first().map_or_else(|| name.to_owned(), |file| (*file).to_owned());
     existing(FileType::Container, &file, names).map(|()| Written::Container(file))
 }
 
-/// The network that the first part of a value means.
+/// The name of the network that `head`, the first part of `value`, denotes.
 fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if let Some(file) = head.strip_suffix(".network") {
         return existing(FileType::Network, file, names).map(|()| names.network(file).to_owned());
@@ -156,7 +159,7 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if known.is_some_and(|known| known.contains(head)) {
         return Ok(names.network(head).to_owned());
     }
-    // The default network of podman and docker.
+    // Names of the default network in podman and docker.
     if [NetworkName::DEFAULT, "podman", "default"].contains(&head) {
         return Ok(NetworkName::DEFAULT.to_owned());
     }
@@ -173,8 +176,9 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     Err(Code::MissingFile.problem(cause, remedy))
 }
 
-/// All values of `Network=` in a section, or else the `usual` ones. They have to agree. `IP=`, `IP6=` and `NetworkAlias=` add to
-/// them.
+/// Reads all values of `Network=` in a section, or those in `usual` if there are none. Values that
+/// exclude each other are errors. `IP=`, `IP6=` and `NetworkAlias=` are added to the named
+/// networks.
 pub fn read(
     section: &str,
     settings: &Settings,
@@ -254,7 +258,7 @@ pub fn read(
     all
 }
 
-/// Checks that the networks can be used.
+/// Checks that the networks exist without errors, and that each has its own interface name.
 pub fn usable(attachments: &[Attachment], networks: &Networks, problems: &mut Vec<Diagnostic>) {
     for attachment in attachments {
         if let Some(reason) = networks.bad.get(&attachment.network) {
@@ -274,7 +278,8 @@ pub fn usable(attachments: &[Attachment], networks: &Networks, problems: &mut Ve
     }
 }
 
-/// The interfaces inside: those that are written, and eth0, eth1 and so on by their place.
+/// The interface names in the pod. A connection without a written name gets `ethN`, where N is its
+/// position, counted from 0.
 #[must_use]
 pub fn interfaces_of(attachments: &[Attachment]) -> Vec<String> {
     let name = |(index, attachment): (usize, &Attachment)| {
@@ -283,7 +288,8 @@ pub fn interfaces_of(attachments: &[Attachment]) -> Vec<String> {
     attachments.iter().enumerate().map(name).collect()
 }
 
-/// Gives all members of networks their addresses and links. Returns the pods that cannot be connected, with the reason.
+/// Adds the members to the networks, and gives each member its addresses and the names of its veth
+/// pairs. Returns the pods that cannot be connected, with the reason.
 pub fn settle(pods: &mut BTreeMap<PodName, Pod>, networks: &mut Networks) -> BTreeMap<PodName, Diagnostic> {
     let mut refused = BTreeMap::new();
     let mut links: BTreeMap<String, String> = BTreeMap::new();
@@ -318,7 +324,8 @@ pub fn settle(pods: &mut BTreeMap<PodName, Pod>, networks: &mut Networks) -> BTr
     refused
 }
 
-/// Warns of ports that a proxy opens on the host for members of networks without a way out: with Podman, these ports are closed.
+/// Warns if a proxy opens a port on the host, other than on a loopback address, although all
+/// networks of the member have `Internal=yes`. With Podman, this port is closed.
 pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], problems: &mut Vec<Diagnostic>) {
     let internal = |attachment: &Attachment| networks.good.get(attachment.network.as_str()).is_some_and(|n| n.internal);
     if attachments.is_empty() || !attachments.iter().all(internal) {
@@ -333,7 +340,7 @@ pub fn opened(attachments: &[Attachment], networks: &Networks, ports: &[Port], p
     }
 }
 
-/// Why a port of the pod cannot be forwarded by the kernel.
+/// The first port of the pod that the kernel cannot forward, as a problem with the reason.
 fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
     if pod.networks.is_empty() {
         return None;
@@ -360,7 +367,8 @@ fn unforwardable(pod: &Pod, networks: &Networks) -> Option<Diagnostic> {
     })
 }
 
-/// Gives the members of a network their addresses.
+/// Gives the members of a network their addresses: the pinned ones first, then free ones. Adds
+/// members without an address to `refused`.
 fn addresses(network: &Named, pods: &mut BTreeMap<PodName, Pod>, refused: &mut BTreeMap<PodName, Diagnostic>) {
     let of = |pod: &Pod| pod.networks.iter().find(|a| a.network == network.name).cloned();
     let mut pins: Vec<(Spanned<IpAddr>, PodName)> = Vec::new();
@@ -422,7 +430,7 @@ mod tests {
     }
 
     #[test]
-    fn values() {
+    fn valid_values_of_network_are_read_and_others_refused() {
         assert_eq!(read("bridge:br0").unwrap(), Written::Bridge("br0".into()));
         assert_eq!(read("container:db").unwrap(), Written::Container("db".into()));
         assert_eq!(read("db.container").unwrap(), Written::Container("db".into()));

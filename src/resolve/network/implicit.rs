@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Networks that values of `Network=` name and no file describes. Podman has such a network after `podman network create`; here it has
-//! the settings of a `.network` file without keys. Pure.
+//! Named networks without a file. Podman has such a network after `podman network create`. Here it
+//! has the settings of a `.network` file without keys. Pure.
 
 use std::collections::BTreeSet;
 
@@ -10,13 +10,15 @@ use crate::diag::{Code, Diagnostic, suggestion};
 use crate::resolve::references::Names;
 use crate::resolve::references::Readable;
 
-/// The values of `Network=` that are no names.
+/// The values of `Network=` other than names of networks and files, as messages list them.
 pub const WORDS: [&str; 8] = ["host", "none", "private", "uplink", "veth", "bridge", "bridge:NAME", "zone:NAME"];
 
-/// What else stands in front of a colon, or is a word of Podman's.
+/// Other words that are not names of networks without a file: prefixes of values with a colon, and
+/// words of Podman.
 const OTHERS: [&str; 6] = ["zone", "container", "pasta", "slirp4netns", "podman", "default"];
 
-/// The names, and a warning at the first place of each. A word that is nearly another one is taken for a mistake.
+/// Returns the names of these networks, and a warning at the first use of each. A name that
+/// resembles a known word is probably a typing error, so it denotes no network.
 #[must_use]
 pub fn implicit(readable: &Readable<'_>, names: &Names) -> (BTreeSet<String>, Vec<Diagnostic>) {
     let mut found = BTreeSet::new();

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! `Network=NAME.container` and `Network=container:NAME`: what network another container has. Pure.
+//! The network of another container, for `Network=NAME.container` and `Network=container:NAME`.
+//! Pure.
 
 use super::ports::parse;
 use crate::config::keys::{FileType, key};
@@ -8,22 +9,24 @@ use crate::resolve::container::security::preset;
 use crate::resolve::network::attach::{Written, written};
 use crate::resolve::references::{Names, Readable};
 
-/// What is needed to tell the network of a container from its file.
+/// The data from which the network of a container follows.
 #[derive(Clone, Copy)]
 pub struct Others<'a> {
-    /// The files.
+    /// The files without errors, with their settings.
     pub readable: &'a Readable<'a>,
     /// The names of all files.
     pub names: &'a Names,
-    /// `Network=` of `sdme.conf`.
+    /// `Network=` of `sdme.conf`, the default for containers.
     pub usual: &'a [Spanned<String>],
 }
 
 impl Others<'_> {
-    /// The pod whose network a container has, by the name of its file; nothing if it has the host's network.
+    /// The name of the pod whose network the container of the file `file` has. None if the
+    /// container has the host's network.
     ///
     /// # Errors
-    /// Nobody can join its network.
+    /// The container's network cannot be joined, its file cannot be used, or containers would join
+    /// each other's networks.
     pub fn network(&self, file: &str) -> Result<Option<String>, Problem> {
         self.follow(file, &mut Vec::new())
     }

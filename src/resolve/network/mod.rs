@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The keys about networks, which `[Container]` and `[Pod]` share: what a container is connected to, what is published, and
-//! whether a connection starts it. Pure.
+//! The keys about networks, which `[Container]` and `[Pod]` share: network connections, published
+//! ports, and the start on the first connection. Pure.
 
 pub mod allocate;
 pub mod attach;
@@ -28,21 +28,21 @@ use crate::resolve::network::join::Others;
 use crate::resolve::network::named::Networks;
 use crate::resolve::network::published::{on_host, wanted};
 
-/// What the keys of a `.container` file about networks refer to.
+/// The objects to which keys about networks refer.
 #[derive(Clone, Copy)]
 pub struct Known<'a> {
     /// The names of all files.
     pub names: &'a Names,
-    /// Pods.
+    /// The pods that have been read.
     pub pods: &'a Pods,
-    /// Networks with names.
+    /// The named networks.
     pub networks: &'a Networks,
-    /// The files of the other containers.
+    /// The data from which the networks of other containers follow.
     pub others: Others<'a>,
 }
 
 impl Known<'_> {
-    /// Whether the host has an address in the network that a container has come to.
+    /// Whether the container can connect to the host over its network.
     #[must_use]
     pub fn reaches_host(&self, outcome: &Outcome) -> bool {
         let connection = &outcome.connection;
@@ -51,7 +51,8 @@ impl Known<'_> {
             (Some(pod), _) | (None, Network::Pod(pod)) => pod,
             _ => return false,
         };
-        // The network of another container is known when all of them are.
+        // The network of another container may not be known yet, so it is assumed to reach the
+        // host.
         let Some(pod) = outcome.own.as_ref().or_else(|| self.pods.good.get(pod.as_str())) else {
             return connection.joined.is_some();
         };
@@ -60,7 +61,8 @@ impl Known<'_> {
     }
 }
 
-/// Reads the keys of a `.container` file. `runs` says whether there is an application in it.
+/// Reads the keys of a `.container` file about networks. `runs` says whether the container has
+/// applications.
 pub fn container(
     (name, file): (&str, &Arc<str>),
     settings: &Settings,
@@ -107,7 +109,8 @@ pub fn container(
     if let Some(pod) = pod {
         return none(if host_pod.is_some() { Network::Host } else { Network::Pod(pod) });
     }
-    // What podman and docker do without being asked: the application's port cannot be another one in the host's network.
+    // In the host's network, a port cannot be published under another number. Like podman and
+    // docker, sdme-gen therefore gives the container its own network if Network= is not set.
     let elsewhere = wanted.ports.iter().find(|port| !port.is_its_own()).map(|port| port.at.clone());
     let elsewhere = elsewhere.or_else(|| not_on_host(&wanted, settings));
     let network = match (network, elsewhere) {
@@ -163,7 +166,7 @@ pub fn container(
                 problems.push(Diagnostic::error(&at, problem));
             }
             let wanted = Wanted { uplink: network == Written::Uplink, ..wanted };
-            // A container whose name is invalid is rejected anyway.
+            // A container with an invalid name is rejected for that reason.
             let own = name
                 .parse()
                 .ok()
@@ -173,8 +176,8 @@ pub fn container(
     }
 }
 
-/// Looks at the keys about pods: whether the container can be in these pods. `in_host_pod` says whether its pod has the host's network,
-/// `runs` whether there is an application in the container.
+/// Checks the keys about pods. `in_host_pod` says whether the pod of the container has the host's
+/// network, and `runs` whether the container has applications.
 fn membership(
     in_host_pod: bool,
     oci_pod: Option<&str>,
@@ -213,8 +216,9 @@ fn membership(
     }
 }
 
-/// The ports of a network that systemd-nspawn makes. For a link, systemd-nspawn publishes ports; it knows no addresses of the host
-/// and asks no image (systemd.nspawn(5), `Port=`).
+/// Returns the ports that systemd-nspawn publishes for its own veth pair. It can publish them on
+/// all addresses of the host only, and does not know the ports that an image exposes
+/// (systemd.nspawn(5), `Port=`).
 fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
     let is_link = network.configures_itself();
     let refused: &[KeyName] =
@@ -241,11 +245,12 @@ fn linked(network: &Network, wanted: &Wanted, settings: &Settings, problems: &mu
     wanted.ports.clone()
 }
 
-/// The first port of the host's network that needs no privilege there: `net.ipv4.ip_unprivileged_port_start`, unless set.
+/// The first port of the host that a process without `CAP_NET_BIND_SERVICE` can bind: the kernel's
+/// default of the sysctl `net.ipv4.ip_unprivileged_port_start`.
 pub const FIRST_UNPRIVILEGED: u16 = 1024;
 
-/// Where a file without `Network=` asks for what the host's network does not allow: a port that an application with a user
-/// namespace cannot bind there, or a setting of the kernel that would be the host's.
+/// The location of a setting that is not possible in the host's network: a port that an application
+/// in a user namespace cannot bind there, or a kernel setting that would change the host's network.
 fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
     let is_mapped =
         super::container::mapping::user_ns(settings, &mut Vec::new()).is_some_and(|user_ns| user_ns.value == "auto");
@@ -254,10 +259,11 @@ fn not_on_host(wanted: &Wanted, settings: &Settings) -> Option<Location> {
     port.map(|port| port.at.clone()).or_else(|| sysctl.map(|word| word.at))
 }
 
-/// The keys about what is published, which are those of whoever has the network.
+/// The keys about published ports. They belong in the file of the pod or container that has the
+/// network.
 const PUBLISHING: [KeyName; 4] = [key::PUBLISH_PORT, key::PUBLISH_MODE, key::START_ON_DEMAND, key::STOP_WHEN_IDLE];
 
-/// Refuses keys that are for another file to say.
+/// Rejects keys that belong in another file.
 fn belong(keys: &[KeyName], file: &str, settings: &Settings, problems: &mut Vec<Diagnostic>) {
     let mut reader = Reader::new(settings, "Container", problems);
     for key in keys {
@@ -265,7 +271,8 @@ fn belong(keys: &[KeyName], file: &str, settings: &Settings, problems: &mut Vec<
     }
 }
 
-/// The network of a container, which is one of its own if a preset asks for that.
+/// The network of a container. A preset replaces the host's network by a private one, but
+/// `Network=host` in the file of the container is then an error.
 fn isolated(
     network: Option<Spanned<Written>>,
     settings: &Settings,
@@ -274,7 +281,7 @@ fn isolated(
 ) -> Option<Spanned<Written>> {
     let Some(by) = preset(settings).1 else { return network };
     match network {
-        // Of sdme.conf.
+        // A value from sdme.conf is only a default, which the preset overrides.
         Some(network) if network.value == Written::Host && settings.text("Container", key::NETWORK).is_none() => {
             Some(Spanned { value: Written::Private, ..network })
         }
@@ -291,7 +298,7 @@ fn isolated(
     }
 }
 
-/// The pod in `Pod=` or `OciPod=`.
+/// The name of the pod in `Pod=` or `OciPod=`, if the pod can be used.
 fn member(written: &Spanned<&str>, names: &Names, pods: &Pods, problems: &mut Vec<Diagnostic>) -> Option<String> {
     let found = match written.value.strip_suffix(".pod") {
         None => {

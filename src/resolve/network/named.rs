@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! `.network` files: networks with names. Pure.
+//! Reads `.network` files, which describe named networks. Pure.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -18,17 +18,17 @@ use crate::resolve::references::{Names, unit_section};
 use crate::resolve::service;
 use crate::resolve::surroundings::labels;
 
-/// The length of the subnets that are chosen for networks.
+/// The prefix length of the subnets that are chosen for networks, in bits.
 const LENGTH: u8 = 20;
 
 impl Named {
-    /// The default network, which needs no file.
+    /// The default network without a file.
     #[must_use]
     pub fn usual() -> Self {
         Self::without_file(NetworkName::usual())
     }
 
-    /// A network as that of a file without keys.
+    /// A network with the settings of a `.network` file without keys.
     #[must_use]
     pub fn without_file(name: NetworkName) -> Self {
         Self {
@@ -49,7 +49,8 @@ impl Named {
         }
     }
 
-    /// A hardware address of its own for `what` on this network; locally administered, and the same at every start.
+    /// A locally administered hardware address for `what` in this network. It is the same at every
+    /// start.
     #[must_use]
     pub fn mac(&self, what: &str) -> String {
         let hash = hash(&[what, " ", &self.name].concat()).to_be_bytes();
@@ -57,7 +58,9 @@ impl Named {
     }
 }
 
-/// The bridge of a network that says nothing about it: at most 13 characters or exactly 14, where the link of a pod has 15.
+/// The default name of a network's bridge. It has at most 13 characters, or exactly 14 with a hash.
+/// The name of a pod's interface has exactly 15 with a hash, and begins with `sdme-` otherwise, so
+/// the names never clash.
 fn interface(name: &str) -> String {
     if name.len() <= 8 { format!("sdme_{name}") } else { format!("sdme_{}", short(name, 9)) }
 }
@@ -65,7 +68,7 @@ fn interface(name: &str) -> String {
 /// Reads a `.network` file.
 ///
 /// # Errors
-/// All its problems.
+/// All problems of the file, including its warnings.
 pub fn network(
     name: &str,
     file: &Arc<str>,
@@ -132,14 +135,14 @@ pub fn network(
     })
 }
 
-/// Whether it can be the name of an interface (linux/if.h, IFNAMSIZ).
+/// Whether the text is valid as the name of a network interface (linux/if.h, IFNAMSIZ).
 #[must_use]
 pub fn is_interface(name: &str) -> bool {
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"-_.".contains(&b);
     !name.is_empty() && name.len() <= 15 && name.bytes().all(plain) && !name.starts_with(['.', '-']) && name != "lo"
 }
 
-/// `Subnet=`, with what `Gateway=` and `IPRange=` say about each.
+/// Reads `Subnet=`, and applies `Gateway=` and `IPRange=` to the subnets that contain them.
 fn subnets(reader: &mut Reader<'_, '_>) -> Vec<Subnet> {
     let mut all: Vec<Spanned<Subnet>> = Vec::new();
     let subnet = |value: &str| Subnet::parse(value).map_err(|fault| Code::Address.of(fault).of("Subnet="));
@@ -190,7 +193,7 @@ fn subnets(reader: &mut Reader<'_, '_>) -> Vec<Subnet> {
     all.into_iter().map(|subnet| subnet.value).collect()
 }
 
-/// `Options=`: the MTU.
+/// Reads `Options=`, and returns the MTU in bytes.
 fn options(reader: &mut Reader<'_, '_>) -> Option<u16> {
     let mut mtu = None;
     for word in reader.words(key::OPTIONS, |value| Ok(value.to_owned())) {
@@ -239,20 +242,20 @@ fn options(reader: &mut Reader<'_, '_>) -> Option<u16> {
     mtu
 }
 
-/// All networks that can be used, by name, and those that cannot.
+/// All networks, with and without errors.
 #[derive(Debug, Default)]
 pub struct Networks {
-    /// Those that can be used.
+    /// The networks without errors, by name.
     pub good: BTreeMap<NetworkName, Named>,
-    /// The names of those that cannot, with the first reason.
+    /// The names of the other networks, with the first problem of each.
     pub bad: BTreeMap<String, Diagnostic>,
 }
 
 impl Networks {
-    /// Adds a network, unless its name, its bridge or one of its subnets is taken by another network.
+    /// Adds a network.
     ///
     /// # Errors
-    /// It has the name, the bridge or addresses of another one.
+    /// Another network has the same name, the same bridge or an overlapping subnet.
     pub fn add(&mut self, network: Named) -> Result<(), Vec<Diagnostic>> {
         let at = Location::whole(&network.file);
         let clash = self.good.values().find_map(|other| {
@@ -277,12 +280,13 @@ impl Networks {
         Ok(())
     }
 
-    /// Refuses all networks for which a subnet would be chosen.
+    /// Removes and returns all networks for which a subnet would be chosen, each with the problem
+    /// `problem`.
     pub fn without(&mut self, problem: &Problem) -> Vec<(Named, Diagnostic)> {
         self.refuse(&self.without_subnet(), problem)
     }
 
-    /// The networks for which a subnet is to be chosen, by name.
+    /// The names of the networks for which a subnet is chosen.
     fn without_subnet(&self) -> Vec<NetworkName> {
         self.good.values().filter(|network| network.choose).map(|network| network.name.clone()).collect()
     }
@@ -296,8 +300,9 @@ impl Networks {
         refused.map(with_reason).collect()
     }
 
-    /// Chooses the subnets of networks without one: parts of `range`, of which `Subnet=` and `uplinks` may have taken some. Returns
-    /// the networks for which none is left.
+    /// Chooses an IPv4 subnet for each network without `Subnet=`: a part of `range` that overlaps
+    /// neither with `uplinks` nor with a subnet of a file. Removes and returns the networks for
+    /// which no part is left.
     pub fn choose(&mut self, range: Range, uplinks: Range) -> Vec<(Named, Diagnostic)> {
         let size = 1_u32 << (32 - LENGTH);
         let parts = (range.addresses() / size).max(1);
@@ -332,14 +337,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bridges_have_names_of_their_own() {
+    fn bridge_names_are_valid_and_shorter_than_15_characters() {
         let pods = ["bridge", "a-network-with-a-name", "12345678", "123456789"].map(interface);
         assert_eq!(pods[0], "sdme_bridge");
         assert!(pods.iter().all(|name| name.len() < 15 && is_interface(name)), "{pods:?}");
     }
 
     #[test]
-    fn subnets_are_chosen_beside_those_that_are_written() {
+    fn chosen_subnets_do_not_overlap_written_ones() {
         let mut networks = Networks::default();
         for (name, subnet) in [("a", None), ("b", None), ("c", Some("10.216.0.0/14"))] {
             let subnets: Vec<Subnet> = subnet.map(|text| Subnet::parse(text).unwrap()).into_iter().collect();

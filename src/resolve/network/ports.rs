@@ -1,19 +1,20 @@
 // SPDX-License-Identifier: MIT
-//! `PublishPort=` in Quadlet's grammar, `[[IP:][HOST-PORT]:]CONTAINER-PORT[/PROTOCOL]`, and who has claimed what port of the
-//! host. Pure.
+//! The values of `PublishPort=`, in Quadlet's grammar
+//! `[[IP:][HOST-PORT]:]CONTAINER-PORT[/PROTOCOL]`, and the claims of files to ports of the host.
+//! Pure.
 
 use crate::model::{Port, Protocol};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::diag::{Code, Diagnostic, Fault, Spanned};
 
-/// The most ports one assignment may publish: each becomes a unit or two.
+/// The maximum number of ports in one word. Each port needs one or two units.
 const MOST: u16 = 1024;
 
-/// Reads one word of `PublishPort=`; a range becomes several.
+/// Reads one word of `PublishPort=`. A range becomes several ports.
 ///
 /// # Errors
-/// What is wrong with it.
+/// The word is invalid, or its range has more than 1024 ports.
 pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, Fault> {
     let text = word.value.as_str();
     let of_word = |fault: Fault| fault.of(&format!("PublishPort={text}"));
@@ -37,7 +38,8 @@ pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, Fault> {
     if count >= MOST {
         return Err(wrong(&format!("the range has more than {MOST} ports"), "write several ranges"));
     }
-    // Several ports cannot all lead to the one the image exposes.
+    // The image exposes a single port, which cannot be the target of several ports. Each port of a
+    // range therefore leads to the port with the same number.
     let target = target.or((count > 0).then_some(host));
     if target.is_some_and(|t| t.1 - t.0 != count) {
         return Err(wrong("the two ranges do not have the same length", "write ranges of the same length"));
@@ -52,7 +54,7 @@ pub fn parse(word: &Spanned<String>) -> Result<Vec<Port>, Fault> {
     Ok((0..=count).map(port).collect())
 }
 
-/// Splits off an address that is followed by a colon.
+/// Splits off an IP address that a colon follows.
 fn address(text: &str) -> Result<(Option<IpAddr>, &str), Fault> {
     if let Some(rest) = text.strip_prefix('[') {
         let parts = rest.split_once("]:");
@@ -73,7 +75,7 @@ fn address(text: &str) -> Result<(Option<IpAddr>, &str), Fault> {
     }
 }
 
-/// `PORT` or `FIRST-LAST`, both included.
+/// Reads `PORT` or `FIRST-LAST`, and returns the first and the last port.
 fn range(text: &str) -> Result<(u16, u16), Fault> {
     let number = |text: &str| {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -86,29 +88,33 @@ fn range(text: &str) -> Result<(u16, u16), Fault> {
     parsed.ok_or_else(|| Fault::new(format!("{text:?} is not a port"), "write a number from 1 to 65535, or FIRST-LAST"))
 }
 
-/// A port of the host that a file takes.
+/// A port of the host that a file claims.
 #[derive(Debug, Clone)]
 struct Claim {
     port: Port,
-    /// Whether a socket is bound to the port, so that the kernel refuses a second socket. Rules that forward packets refuse nothing.
+    /// Whether a socket is bound to the port. The kernel refuses a second socket for the port, but
+    /// it does not refuse a second rule that forwards packets.
     bound: bool,
 }
 
-/// The ports of the host that are taken by files so far.
+/// The ports of the host that files have claimed so far.
 #[derive(Debug, Default)]
 pub struct Claims {
     taken: Vec<Claim>,
 }
 
 impl Claims {
-    /// Takes all of the ports of one file, or none. With each port comes whether a socket is bound to it.
+    /// Claims all ports of one file, or none. The flag of a port says whether a socket is bound to
+    /// it.
     ///
-    /// Returns a warning for each port that another file binds, too: as with Podman, the second start fails, says who has the port, and
-    /// leaves the first container alone.
+    /// Returns a warning for each port to which another file binds a socket, too. As with Podman,
+    /// the second start then fails with a message that names the port's owner, and the first
+    /// container is not affected.
     ///
     /// # Errors
-    /// A problem for each port that the file takes twice, and for each port that is forwarded by rules and that another file takes, too:
-    /// the rules of one container would silently take the other's packets.
+    /// A problem for each port that the file claims twice, and for each conflict in which one of
+    /// the two ports is forwarded by rules: packets for one container would silently go to the
+    /// other.
     pub fn take<'a>(
         &mut self,
         ports: impl Iterator<Item = (&'a Port, bool)>,
@@ -117,7 +123,7 @@ impl Claims {
         let (mut problems, mut warnings) = (Vec::new(), Vec::new());
         for (port, bound) in ports {
             let found = self.taken.iter().enumerate().filter(|(_, other)| other.port.overlaps(port));
-            // What cannot be is said rather than what fails at a start.
+            // An error is reported rather than a warning, if there are both.
             let other = found.min_by_key(|(index, other)| *index < known && bound && other.bound);
             if let Some((index, other)) = other {
                 let what = format!("port {}/{} of the host", port.listen(), port.protocol);
@@ -157,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_grammar() {
+    fn all_forms_of_a_published_port_are_read() {
         let one = |text: &str| {
             let all = ports(text).unwrap();
             assert_eq!(all.len(), 1, "{text}");
@@ -175,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_refused() {
+    fn invalid_ports_are_refused() {
         for bad in [
             "",
             "x",
@@ -206,7 +212,7 @@ mod tests {
     }
 
     #[test]
-    fn overlaps() {
+    fn overlapping_ports_of_two_files_conflict() {
         let take =
             |claims: &mut Claims, text: &str, bound| claims.take(ports(text).unwrap().iter().map(|p| (p, bound)));
         let overlap = |a: &str, b: &str| {
@@ -234,7 +240,7 @@ mod tests {
         ] {
             assert!(!overlap(a, b), "{a} {b}");
         }
-        // The kernel refuses the second socket; nothing refuses a second rule.
+        // The kernel refuses the second socket, but it does not refuse a second rule.
         let mut claims = Claims::default();
         assert!(take(&mut claims, "80:80", true).unwrap().is_empty());
         assert_eq!(take(&mut claims, "127.0.0.1:80:81", true).unwrap().len(), 1);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! What a container or pod with a network of its own publishes, and the networks of a pod. Pure.
+//! The published ports of containers and pods, and the networks of pods. Pure.
 
 use super::attach::{self, Written};
 use super::named::Networks;
@@ -11,8 +11,8 @@ use crate::diag::{Code, Diagnostic, Fault};
 use crate::model::{Attachment, Port, Wanted};
 use crate::resolve::references::Names;
 
-/// Reads the keys of a network of its own from `section`.
-/// `named` says whether there are networks with names, which may have IPv6.
+/// Reads the keys about published ports from `section`. `named` says whether the container or pod
+/// is connected to named networks, which can have IPv6.
 pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Vec<Diagnostic>) -> Wanted {
     let mut wanted = Wanted::default();
     for word in settings.words(section, key::PUBLISH_PORT) {
@@ -40,7 +40,7 @@ pub fn wanted(section: &str, settings: &Settings, named: bool, problems: &mut Ve
         reader.error(&at, problem);
     }
     if wanted.on_demand {
-        // systemd-socket-proxyd(8) counts in seconds.
+        // The idle time of systemd-socket-proxyd(8) is a number of seconds.
         wanted.idle =
             reader.time(key::STOP_WHEN_IDLE, ("a time of at least a second", "5min or 30s"), |time| time >= 1000);
     } else {
@@ -72,7 +72,8 @@ fn forwardable(port: &Port, forward: bool, named: bool) -> Result<(), Fault> {
     Ok(())
 }
 
-/// A container or pod in the host's network publishes what it binds; there is nothing to do but to take note of it.
+/// Returns the ports of a container or pod in the host's network. Applications bind these ports
+/// themselves, so other forms of `PublishPort=` have no effect and cause a warning.
 pub fn on_host(section: &str, wanted: &Wanted, settings: &Settings, problems: &mut Vec<Diagnostic>) -> Vec<Port> {
     for port in &wanted.ports {
         if port.is_its_own() {
@@ -95,14 +96,14 @@ pub fn on_host(section: &str, wanted: &Wanted, settings: &Settings, problems: &m
     wanted.ports.iter().filter(|port| port.is_its_own()).cloned().collect()
 }
 
-/// What `Network=` of a `.pod` file comes to.
+/// The networks of a pod.
 #[derive(Debug, Default)]
 pub struct PodNetwork {
-    /// Its members have the host's network.
+    /// Whether the members have the host's network.
     pub host: bool,
-    /// It has a link of its own to the host.
+    /// Whether the pod has a veth pair to the host, through which it reaches other machines.
     pub uplink: bool,
-    /// The networks with names.
+    /// The connections to named networks.
     pub attachments: Vec<Attachment>,
 }
 

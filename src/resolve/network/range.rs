@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! The addresses and the names of the links between pods and the host. Pure.
+//! The addresses and the interface names of the veth pairs between pods and the host. Pure.
 
 use crate::diag::Fault;
 use std::collections::BTreeMap;
@@ -7,16 +7,17 @@ use std::collections::BTreeMap;
 use crate::model::Subnet;
 use crate::resolve::network::allocate::{distribute, hash};
 
-/// The addresses that pods' links are given.
+/// A range of IPv4 addresses for the veth pairs of pods, or for networks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Range {
     first: u32,
-    /// Number of links it has room for; each takes four addresses.
+    /// The number of veth pairs in the range. Each takes four addresses.
     links: u32,
 }
 
 impl Range {
-    /// What networks without `Subnet=` have, unless something else is written.
+    /// The default of `NetworkRange=`, in which the subnets of networks without `Subnet=` are
+    /// chosen: 10.216.0.0/13.
     #[must_use]
     pub fn networks() -> Self {
         Self { first: u32::from_be_bytes([10, 216, 0, 0]), links: 1 << 17 }
@@ -34,7 +35,7 @@ impl Range {
         self.links.saturating_mul(4)
     }
 
-    /// The same as a subnet, if it is large enough to be one.
+    /// The range as a subnet. None if the range has only four addresses, which are too few.
     #[must_use]
     pub fn subnet(&self) -> Option<Subnet> {
         Subnet::v4(self.first, u8::try_from(30 - self.links.ilog2()).ok()?)
@@ -47,10 +48,11 @@ impl Default for Range {
     }
 }
 
-/// Reads `ADDRESS/LENGTH` of `key`.
+/// Reads the value `ADDRESS/LENGTH` of `key`.
 ///
 /// # Errors
-/// When it is no range of IPv4 addresses, or not one of a sensible size.
+/// The value is not a range of IPv4 addresses, its prefix is shorter than 8 or longer than 28 bits,
+/// or its address is not the first one of the range.
 pub fn range(key: &str, value: &str) -> Result<Range, Fault> {
     let wrong =
         || Fault::new(format!("{key}={value} is not a range of IPv4 addresses"), "write a range such as 10.213.0.0/16");
@@ -67,7 +69,8 @@ pub fn range(key: &str, value: &str) -> Result<Range, Fault> {
 }
 
 impl Range {
-    /// Gives each name an address of its own. Names for which there is none left are missing in the result.
+    /// Gives each name the first of four addresses. Names are missing in the result if no addresses
+    /// are left.
     #[must_use]
     pub fn distribute<'a>(&self, names: impl Iterator<Item = &'a str>) -> BTreeMap<&'a str, u32> {
         let slots = distribute(names, self.links, BTreeMap::new());
@@ -75,14 +78,16 @@ impl Range {
     }
 }
 
-/// The host's end of a pod's link. At most 15 characters: a longer name is replaced by its hash behind an underscore, which no
-/// pod's name has, so that no two names become one unless their hashes are equal.
+/// The interface name of the host's end of a pod's veth pair. It has at most 15 characters. A
+/// longer name is replaced by a hash behind an underscore. Names of pods have no underscore, so two
+/// pods only get the same name if their hashes are equal.
 #[must_use]
 pub fn interface(pod: &str) -> String {
     if pod.len() <= 10 { format!("sdme-{pod}") } else { format!("sdme_{}", short(pod, 10)) }
 }
 
-/// A hash of `text` as so many letters and digits.
+/// A hash of `text` with the given number of letters and digits. It has at most 64 bits, five in
+/// each character.
 #[must_use]
 pub fn short(text: &str, length: usize) -> String {
     const DIGITS: [char; 32] = [
@@ -99,7 +104,8 @@ pub fn short(text: &str, length: usize) -> String {
     out
 }
 
-/// A problem for every pod but the first of those whose interfaces would have one name.
+/// Returns the pods whose interface name is already that of an earlier pod, each with that earlier
+/// pod.
 pub fn interface_clash<'a>(names: impl Iterator<Item = &'a str>) -> Vec<(&'a str, &'a str)> {
     let mut known: BTreeMap<String, &str> = BTreeMap::new();
     let mut out = Vec::new();
@@ -120,7 +126,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn interfaces_have_names_of_their_own() {
+    fn interface_names_of_pods_do_not_clash() {
         assert_eq!(interface("web"), "sdme-web");
         assert_eq!(interface("a-long-pods"), interface("a-long-pods"));
         let long: Vec<String> = (0..2000).map(|i| format!("a-pod-with-a-long-name-{i}")).collect();
@@ -129,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn addresses_stay_when_others_come_and_go() {
+    fn most_addresses_stay_when_other_pods_are_removed() {
         let range = Range::default();
         let names: Vec<String> = (0..200).map(|i| format!("pod{i}")).collect();
         let all = range.distribute(names.iter().map(String::as_str));

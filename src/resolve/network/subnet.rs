@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT
-//! Ranges of addresses of networks, and how they are given out. Pure.
+//! The subnets of networks, and the allocation of addresses in them. Pure.
 
 use crate::diag::Fault;
 use crate::model::Subnet;
@@ -8,7 +8,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::allocate::distribute;
 
-/// The most addresses of a subnet that are given out by names; others can be pinned.
+/// The maximum number of addresses in a subnet that are allocated by names. Other addresses can be
+/// pinned.
 const MOST: u128 = 1 << 16;
 
 fn number(address: IpAddr) -> u128 {
@@ -18,20 +19,22 @@ fn number(address: IpAddr) -> u128 {
     }
 }
 
-/// How many bits an address of this kind has.
+/// The number of bits of an address.
 fn bits(address: IpAddr) -> u8 {
     if address.is_ipv4() { 32 } else { 128 }
 }
 
-/// The number of addresses, less one, of the range that begins with `first` and has `length` bits in common.
+/// The number of addresses, minus one, in the range that begins with `first` and has a prefix of
+/// `length` bits.
 fn rest(first: IpAddr, length: u8) -> u128 {
     u128::MAX.checked_shr(u32::from(128 - bits(first).saturating_sub(length))).unwrap_or(0)
 }
 
-/// Reads `ADDRESS/LENGTH` and returns the first address, the length, and the number of addresses less one.
+/// Reads `ADDRESS/LENGTH`. Returns the first address, the prefix length in bits, and the number of
+/// addresses minus one.
 ///
 /// # Errors
-/// It is no range of addresses, or its address is not the first one.
+/// The text is not a range of addresses, or its address is not the first one of the range.
 fn range(text: &str) -> Result<(IpAddr, u8, u128), Fault> {
     let wrong =
         || Fault::new(format!("{text:?} is not a range of addresses"), "write ADDRESS/LENGTH, such as 10.5.0.0/24");
@@ -47,10 +50,11 @@ fn range(text: &str) -> Result<(IpAddr, u8, u128), Fault> {
 }
 
 impl Subnet {
-    /// Reads `ADDRESS/LENGTH`.
+    /// Reads `ADDRESS/LENGTH`. The gateway is the address after the network address.
     ///
     /// # Errors
-    /// It is no range of addresses that a network can have.
+    /// The text is not a range of addresses, its address is not the first one, or the prefix is not
+    /// of 8 to 29 bits (IPv4) or 16 to 112 bits (IPv6).
     pub fn parse(text: &str) -> Result<Self, Fault> {
         let (first, length, rest) = range(text)?;
         let (least, most) = if first.is_ipv4() { (8, 29) } else { (16, 112) };
@@ -59,20 +63,22 @@ impl Subnet {
             return Err(Fault::new(cause, format!("write a length from {least} to {most}")));
         }
         let start = number(first);
-        // Neither the first address, which is the network's own, nor the last one of IPv4, which is for broadcasts.
+        // Members get neither the first address, which is the network address, nor the last one of
+        // IPv4, which is the broadcast address.
         let end = start + rest - u128::from(first.is_ipv4());
         let mut subnet = Self { first, length, gateway: first, range: (start + 1, end) };
         subnet.gateway = subnet.address(start + 1);
         Ok(subnet)
     }
 
-    /// The subnet of IPv4 that begins with this address.
+    /// The IPv4 subnet with this first address and a prefix of `length` bits, unless `parse`
+    /// refuses it.
     #[must_use]
     pub fn v4(first: u32, length: u8) -> Option<Self> {
         Self::parse(&format!("{}/{length}", Ipv4Addr::from(first))).ok()
     }
 
-    /// The unique local subnet of IPv6 that belongs to this number (RFC 4193).
+    /// A unique local IPv6 subnet (RFC 4193) with the upper 56 bits of `number` in its prefix.
     #[must_use]
     pub fn unique_local(number: u64) -> Option<Self> {
         let first = (0xfd << 120) | (u128::from(number >> 8) << 64);
@@ -81,19 +87,20 @@ impl Subnet {
 
     fn address(&self, number: u128) -> IpAddr {
         match self.first {
-            // An address of IPv4 has 32 bits.
+            // The number of an IPv4 address fits into 32 bits.
             IpAddr::V4(_) => IpAddr::V4(Ipv4Addr::from(u32::try_from(number).unwrap_or_default())),
             IpAddr::V6(_) => IpAddr::V6(Ipv6Addr::from(number)),
         }
     }
 
-    /// Whether it has addresses of IPv4.
+    /// Whether this is an IPv4 subnet.
     #[must_use]
     pub fn is_ipv4(&self) -> bool {
         self.first.is_ipv4()
     }
 
-    /// Whether a member can have this address, apart from those that others have.
+    /// Whether the subnet contains the address, and it is neither the network address nor the
+    /// broadcast address of IPv4.
     #[must_use]
     pub fn has(&self, address: IpAddr) -> bool {
         let (start, end) = self.bounds();
@@ -105,17 +112,18 @@ impl Subnet {
         (number(self.first), number(self.first) + rest(self.first, self.length))
     }
 
-    /// Whether the two have an address in common.
+    /// Whether the two subnets have an address in common.
     #[must_use]
     pub fn overlaps(&self, other: &Self) -> bool {
         let ((a, b), (c, d)) = (self.bounds(), other.bounds());
         self.is_ipv4() == other.is_ipv4() && a <= d && c <= b
     }
 
-    /// Takes `IPRange=`, `ADDRESS/LENGTH` or `FIRST-LAST`, if it is a part of this subnet.
+    /// Limits the allocated addresses to those of `IPRange=`, `ADDRESS/LENGTH` or `FIRST-LAST`.
+    /// Returns false if these are not a part of this subnet.
     ///
     /// # Errors
-    /// It is no range of addresses.
+    /// The text is not a range of addresses.
     pub fn limit(&mut self, text: &str) -> Result<bool, Fault> {
         let (first, last) = match text.split_once('-') {
             Some((first, last)) => {
@@ -136,7 +144,8 @@ impl Subnet {
         Ok(inside)
     }
 
-    /// Gives each name an address of its own, but none of those that are `taken`. Names for which there is none left are missing.
+    /// Gives each name its own address, which is neither the gateway nor one of those in `taken`.
+    /// Names are missing in the result if no address is left.
     #[must_use]
     pub fn distribute<'a>(&self, names: impl Iterator<Item = &'a str>, taken: &[IpAddr]) -> BTreeMap<&'a str, IpAddr> {
         let (first, last) = self.range;
@@ -161,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges() {
+    fn addresses_are_allocated_within_the_limits_of_a_subnet() {
         let mut small = Subnet::parse("192.168.7.0/29").unwrap();
         assert_eq!((small.gateway, small.to_string()), (ip("192.168.7.1"), "192.168.7.0/29".to_owned()));
         assert!(small.has(ip("192.168.7.6")) && !small.has(ip("192.168.7.7")) && !small.has(ip("192.168.7.0")));
@@ -177,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn unique_local_addresses() {
+    fn a_number_determines_a_unique_local_subnet() {
         let subnet = Subnet::unique_local(u64::MAX).unwrap();
         assert_eq!(subnet.to_string(), "fdff:ffff:ffff:ffff::/64");
         let other = Subnet::unique_local(0x1234_5678_9abc_def0).unwrap();

@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_of_the_kernel() {
+    fn lines_of_socket_tables_are_parsed() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0";
         let found = socket(line, "0A", "tcp").unwrap();
         assert_eq!((found.address.to_string().as_str(), found.port, found.inode), ("127.0.0.1", 8080, 4711));
@@ -137,7 +137,8 @@ mod tests {
         {
             assert_eq!(listening.has(listen), open, "{listen}");
         }
-        // The forms in the names of sockets. What else a pod's name begins is no address.
+        // These are the forms in names of socket units. The rest of a pod's name in front of a port
+        // is not an address.
         assert_eq!(parse("::1:80"), Some((Some("::1".parse().unwrap()), 80)));
         assert_eq!((parse("2-80"), parse("2-10.0.0.1:80")), (None, None));
         assert_eq!(parse("[::1]:8443"), Some((Some("::1".parse().unwrap()), 8443)));

@@ -150,7 +150,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn sockets_that_listen() {
+    fn listening_sockets_are_found_in_the_table() {
         let line =
             "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0";
         assert_eq!((listens(line, 80), listens(line, 81)), (Some(IpAddr::from([127, 0, 0, 1])), None));
@@ -164,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_bare_port_leads_to() {
+    fn a_port_without_target_leads_to_the_exposed_port() {
         let choose = |port, exposed: &[u16]| super::choose(port, &exposed.iter().copied().collect());
         assert_eq!(choose(8080, &[]).unwrap(), 8080);
         assert_eq!(choose(8080, &[80]).unwrap(), 80);

@@ -105,7 +105,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn who_has_a_port() {
+    fn the_process_that_listens_on_a_port_is_found() {
         let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = own.local_addr().unwrap().port();
         let listening = Listening::read();

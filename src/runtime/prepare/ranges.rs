@@ -123,7 +123,8 @@ fn moved_capability(value: &[u8], first: u32) -> Option<Vec<u8>> {
     Some([&(revision | flags).to_le_bytes(), sets, &root].concat())
 }
 
-/// An access control list (`linux/posix_acl_xattr.h`): a header of four bytes, then tag, permissions and ID of each entry.
+/// An access control list (`linux/posix_acl_xattr.h`): a header of four bytes, then tag,
+/// permissions and ID of each entry.
 fn moved_acl(value: &[u8], first: u32) -> Option<Vec<u8>> {
     const NAMED: [u16; 2] = [0x02, 0x08];
     let (header, entries) = value.split_at_checked(4)?;

@@ -3,8 +3,9 @@
 //! and their owner. The image is read within its root only, and the content of a volume in use is
 //! never changed.
 //!
-//! A running container may have a volume mounted and change the volume's content at any time. So the lock and the record of an
-//! unfinished copy are outside of the volume, and a new volume gets its name when its content is complete.
+//! A running container may have a volume mounted and change the volume's content at any time. So
+//! the lock and the record of an unfinished copy are outside of the volume, and a new volume gets
+//! its name when its content is complete.
 
 pub mod mounted;
 pub mod snapshots;
@@ -64,7 +65,8 @@ fn host_path(path: &str) -> Result<()> {
 struct Paths {
     /// The volume itself.
     volume: PathBuf,
-    /// Locked while a container's start prepares the volume. A lock on the volume could be held by a container.
+    /// Locked while a container's start prepares the volume. A lock on the volume could be held by
+    /// a container.
     lock: PathBuf,
     /// A new volume, until its first content is complete.
     staged: PathBuf,

@@ -312,8 +312,8 @@ impl Host {
         }
     }
 
-    /// The result of the last check for new versions of the container's images, with the note that
-    /// it is from.
+    /// The result of the last check for new versions of the container's images, with the record of
+    /// that check. If the results of several images differ, the first one in alphabetical order.
     fn update(&self, container: &Container) -> Option<(&'static str, Updates)> {
         let words = self.images_of(container).filter_map(|name| {
             let image = self.model.images.get(name)?;

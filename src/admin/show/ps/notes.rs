@@ -18,7 +18,8 @@ pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
     Some(match listed.update.as_deref()? {
         "rolled back" => {
             let digest = updates.rolled_back().map(|digest| format!(" from {}", short(digest))).unwrap_or_default();
-            // The remedies in the reason are about the version that does not run any more.
+            // Remedies are cut off, because they apply to the former version, which does not run
+            // any more.
             let reason = updates.failure.as_deref().and_then(|text| text.split("; ").next());
             let reason = reason.map(|reason| reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason));
             let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
@@ -29,8 +30,8 @@ pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
     })
 }
 
-/// The note about a running container with an unhealthy application: the last check that failed.
-/// The states are from the container, so that they can be anything.
+/// The note about a running container with an unhealthy application, with the last check that
+/// failed. The container writes these states, so they may contain anything.
 pub(crate) fn of_health(name: &str, checks: &BTreeMap<String, State>) -> Option<String> {
     let (app, state) = checks.iter().find(|(_, state)| state.status == Status::Unhealthy)?;
     let of_app = if checks.len() > 1 { format!(" of {app}") } else { String::new() };

@@ -96,7 +96,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rules_of_the_kernel() {
+    fn forwarded_ports_are_read_from_nft_rules() {
         let table = "\t\tmeta nfproto ipv4 fib daddr type local udp dport 53 dnat ip to 10.89.0.2:5353\n\
                      \t\tip daddr 192.0.2.1 tcp dport 80 dnat ip to 10.89.0.2:80\n\t\toifname \"x\" drop\n";
         assert_eq!(rules(table.lines()), ["192.0.2.1:80:80/tcp", "53:5353/udp"]);

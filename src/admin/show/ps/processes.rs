@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn processes_of_the_host_itself() {
+    fn a_process_of_the_host_has_no_user_namespace() {
         assert_eq!(users(std::process::id()), None);
         assert_eq!(leader(Path::new("/nowhere")), None);
         assert!(age(std::process::id()).is_some_and(|seconds| seconds < 3600));

@@ -59,7 +59,8 @@ impl Unit {
 /// The end of a service.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Ended {
-    /// `Result=`: `exit-code`, `timeout`, `start-limit-hit` and others (systemd.exec(5), `$SERVICE_RESULT`).
+    /// `Result=`: `exit-code`, `timeout`, `start-limit-hit` and others (systemd.exec(5),
+    /// `$SERVICE_RESULT`).
     pub result: String,
     /// The exit status of the main process. None if it was killed or never started.
     pub status: Option<u8>,
@@ -134,7 +135,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn words() {
+    fn states_of_units_become_states_of_containers() {
         let unit = |active: &str, sub: &str| Unit { name: String::new(), active: active.into(), sub: sub.into() };
         let word = |active: &str, sub: &str, is_job| unit(active, sub).word(is_job);
         assert_eq!((word("failed", "failed", false), word("", "", true)), ("failed", "stopped"));
@@ -144,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn ends() {
+    fn the_end_of_each_service_is_parsed() {
         let text = "Result=exit-code\nExecMainCode=1\nExecMainStatus=3\nId=a\n\nResult=signal\nExecMainCode=2\nExecMainStatus=9\nId=b\n\n\
                     Result=timeout\nExecMainCode=0\nExecMainStatus=0\nId=c\n";
         let all = parse(text);

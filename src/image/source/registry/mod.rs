@@ -136,8 +136,8 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The failure of the last endpoint, after those of the mirrors before it: the registry is only
-    /// asked because the mirrors have failed.
+    /// The message about the failure of the last endpoint. It begins with the failures of the
+    /// mirrors, because the registry is only asked if all mirrors have failed.
     fn after_mirrors(&self, endpoint: &Transport<'a>, error: &Error) -> Error {
         let mut all = self.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
         all.push(failure(endpoint.host(), error, false));
@@ -267,8 +267,8 @@ impl Source for Registry<'_> {
     }
 }
 
-/// The failure of an endpoint as a sentence about `name`. A short one has neither the path of the
-/// request nor the answer, which the warning about the endpoint has.
+/// The failure of an endpoint, as a message about `name`. With `short`, the path of the request and
+/// the answer are left out, because the warning about the endpoint contains them.
 fn failure(name: &str, error: &Error, short: bool) -> String {
     let text = format!("{error:#}");
     let text =

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! The layers of a container's root: which images they are, the directories and mount points in them, and mounting them on each other.
+//! The layers of a container's root: selects the images, makes missing directories and mount
+//! points, and mounts the layers on each other.
 
 pub mod base;
 pub mod links;

@@ -116,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_is_missing_and_as_the_image_has_it() {
+    fn only_missing_directories_are_made_with_modes_of_the_image() {
         let dir = tempfile::tempdir().unwrap();
         let (image, layer) = (dir.path().join("image"), dir.path().join("layer"));
         fs::create_dir_all(image.join("srv/www")).unwrap();

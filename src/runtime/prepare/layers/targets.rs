@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn links_are_found() {
+    fn a_symbolic_link_on_the_way_to_a_target_is_found() {
         let dir = tempfile::tempdir().unwrap();
         fs::create_dir_all(dir.path().join("a/b")).unwrap();
         symlink("/etc", dir.path().join("a/link")).unwrap();
