@@ -70,7 +70,9 @@ pub fn kept_user(settings: &Settings) -> Option<String> {
     let options = settings.text("Container", key::USER_NS)?.value.strip_prefix("keep-id:")?;
     let number = |key: &str| {
         let mut all = options.split(',').filter_map(|option| option.strip_prefix(key)?.strip_prefix('='));
-        all.next().filter(|number| number.parse::<u32>().is_ok())
+        // parse() also accepts a plus sign.
+        let is_number = |text: &&str| text.bytes().all(|digit| digit.is_ascii_digit()) && text.parse::<u32>().is_ok();
+        all.next().filter(is_number)
     };
     let uid = number("uid")?;
     Some(number("gid").map_or_else(|| uid.to_owned(), |gid| format!("{uid}:{gid}")))
@@ -124,6 +126,8 @@ mod tests {
         user_ns(&settings("UserNS=host\nUIDMap=0:1:2"), &mut problems);
         assert!(has_errors(&problems));
         assert_eq!(kept_user(&settings("UserNS=keep-id:uid=5,gid=6")).as_deref(), Some("5:6"));
-        assert_eq!(kept_user(&settings("UserNS=keep-id")), None);
+        for none in ["UserNS=keep-id", "UserNS=keep-id:uid=+5", "UserNS=keep-id:uid="] {
+            assert_eq!(kept_user(&settings(none)), None, "{none}");
+        }
     }
 }

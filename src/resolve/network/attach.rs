@@ -89,8 +89,10 @@ impl Attachment {
 /// bit of the first byte is set.
 #[must_use]
 pub fn is_mac(text: &str) -> bool {
+    // from_str_radix() also accepts a plus sign.
+    let is_byte = |text: &str| text.len() == 2 && text.bytes().all(|digit| digit.is_ascii_hexdigit());
     let bytes: Vec<Option<u8>> =
-        text.split(':').map(|b| u8::from_str_radix(b, 16).ok().filter(|_| b.len() == 2)).collect();
+        text.split(':').map(|b| if is_byte(b) { u8::from_str_radix(b, 16).ok() } else { None }).collect();
     bytes.len() == 6
         && bytes.iter().all(Option::is_some)
         && bytes.first().is_some_and(|b| b.is_some_and(|b| b & 1 == 0))
@@ -130,7 +132,7 @@ pub fn written(word: &Spanned<String>, names: &Names) -> Result<Written, Problem
         "pasta" | "slirp4netns" => return Ok(Written::Uplink),
         "bridge" if !options.is_empty() && !options.contains('=') => return name(options, 15).map(Written::Bridge),
         "zone" if value.contains(':') => return name(options, 12).map(Written::Zone),
-        "container" => return joined(options, names).map_err(of_value),
+        "container" if value.contains(':') => return joined(options, names).map_err(of_value),
         _ => {}
     }
     if let Some(container) = head.strip_suffix(".container") {
@@ -167,11 +169,8 @@ fn network(head: &str, value: &str, names: &Names) -> Result<String, Problem> {
     if names.file_of_network(&machine).is_some() || names.implicit_networks().any(|name| name == machine) {
         return Ok(machine);
     }
-    let remedy = match head {
-        "pasta" | "slirp4netns" => "write Network=uplink, which reaches other networks through the host".to_owned(),
-        _ => did_you_mean(head, known.into_iter().flatten().map(String::as_str).chain(WORDS))
-            .unwrap_or_else(|| format!("write one of these words, or the file {head}.network")),
-    };
+    let remedy = did_you_mean(head, known.into_iter().flatten().map(String::as_str).chain(WORDS))
+        .unwrap_or_else(|| format!("write one of these words, or the file {head}.network"));
     let cause = format!("Network={value} is not one of {}, and there is no {head}.network", WORDS.join(", "));
     Err(Code::MissingFile.problem(cause, remedy))
 }
@@ -451,6 +450,8 @@ mod tests {
             "front:ip=x",
             "front:foo=1",
             "front:mac=01:00:00:00:00:00",
+            "front:mac=02:00:00:00:00:+f",
+            "container",
             "front:ip6=10.0.0.1",
             "front:alias=",
             "front:interface_name=lo",
