@@ -258,12 +258,13 @@ impl Images {
     /// Adds the image of a base if it is not known yet, and returns the base.
     ///
     /// # Errors
-    /// As for [`Images::name_of`], or the image has `Mode=app`.
+    /// As for [`Images::name_of`], or the image has `Mode=app` or a base itself.
     pub fn base_of(&mut self, reference: &BaseRef) -> Result<Base, Problem> {
         let BaseRef::Image(reference) = reference else { return Ok(Base::Host) };
         let name = self.name_of(reference, ModeSetting::Base, Pull::Missing)?;
-        match self.good.get(&name).map(|i| i.mode) {
-            Some(ModeSetting::App) => Err(Code::Combination.problem(
+        match self.good.get(&name) {
+            Some(image) if image.base.is_some() => Err(with_base(&name)),
+            Some(image) if image.mode == ModeSetting::App => Err(Code::Combination.problem(
                 format!("{name}.image has Mode=app, so it cannot be a base"),
                 "write the name of another image",
             )),
@@ -324,10 +325,12 @@ fn chain(name: &str, next: &BTreeMap<String, String>) -> Option<Problem> {
         }
     }
     let base = path.get(1)?;
-    (path.len() > 2).then(|| {
-        Code::Combination
-            .problem(format!("{base}.image has a Base= itself, so it cannot be a base"), "write its Base= here")
-    })
+    (path.len() > 2).then(|| with_base(base))
+}
+
+fn with_base(base: &str) -> Problem {
+    Code::Combination
+        .problem(format!("{base}.image has a Base= itself, so it cannot be a base"), "write its Base= here")
 }
 
 #[cfg(test)]
