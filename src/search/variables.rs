@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Reads the files of variables in `[Service]` sections, if the same configuration file uses
-//! variables.
+//! variables (`${NAME}` or, in commands, `$NAME`).
 
 use super::listing::Place;
 use crate::config::quadlet::expand::Context;
@@ -31,7 +31,7 @@ fn named(file: &SourceFile, host: Option<&str>) -> Vec<String> {
         let mut all = texts().filter_map(|text| std::str::from_utf8(text.content.as_deref().ok()?).ok());
         all.any(|text| text.contains(what))
     };
-    if !has("EnvironmentFile") || !has("${") {
+    if !has("EnvironmentFile") || !has("$") {
         return Vec::new();
     }
     let documents = texts().filter_map(|text| ini::parse(&text.path, text.content.as_deref().ok()?).ok());

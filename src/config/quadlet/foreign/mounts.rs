@@ -76,8 +76,8 @@ fn over_run(value: &str) -> Option<String> {
             ("target" | "destination" | "dst", path) => is_run = path.trim_end_matches('/') == "/run",
             ("tmpfs-size" | "size", size) => options.push(format!("size={size}")),
             ("tmpfs-mode" | "mode", mode) => options.push(format!("mode={mode}")),
-            ("tmpcopyup" | "U" | "chown", _) => {}
-            ("ro" | "readonly", "" | "true") => options.push("ro".to_owned()),
+            ("tmpcopyup" | "U" | "chown", _) | ("ro" | "readonly", "false" | "0") => {}
+            ("ro" | "readonly", "" | "true" | "1") => options.push("ro".to_owned()),
             _ => options.push(part.to_owned()),
         }
     }
@@ -99,6 +99,8 @@ mod tests {
             ("Volume", "/dev:/host/dev", Some("Volume=/dev:/host/dev"), 0),
             ("Volume", "data:/data", Some("Volume=data:/data"), 0),
             ("Mount", "type=tmpfs,destination=/run,tmpfs-mode=755", Some("Tmpfs=/run:mode=755"), 0),
+            ("Mount", "type=tmpfs,dst=/run,ro=1", Some("Tmpfs=/run:ro"), 0),
+            ("Mount", "type=tmpfs,dst=/run,readonly=false", Some("Tmpfs=/run"), 0),
             ("Mount", "type=tmpfs,dst=/run/lock", Some("Mount=type=tmpfs,dst=/run/lock"), 0),
         ] {
             let at = Location::new(&"a.container".into(), 3);

@@ -43,14 +43,18 @@ pub fn translated(file_type: FileType, entries: &[Entry], problems: &mut Vec<Dia
     all.extend(entries.iter().filter(swap).map(|entry| (&entry.at, vec![format!("--memory-swap={}", entry.value)])));
     let known = options(file_type);
     let mut out = Vec::new();
-    for (at, words) in all {
-        let mut limits = Limits::new(entries);
+    let mut limits = Limits::new(own, entries);
+    for (at, words) in &all {
         let words = words.iter().map(String::as_str).collect();
         let mut reader = Reader { file_type, known: &known, at, words, out: &mut out, problems, limits: &mut limits };
         while let Some(word) = reader.words.pop_front() {
             reader.word(word);
         }
-        reader.finish();
+    }
+    // Options that belong together can be on different lines.
+    if let Some(at) = limits.at.take() {
+        let words = VecDeque::new();
+        Reader { file_type, known: &known, at: &at, words, out: &mut out, problems, limits: &mut limits }.finish();
     }
     out
 }

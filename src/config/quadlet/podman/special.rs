@@ -4,7 +4,7 @@
 use super::Reader;
 use crate::config::keys::FileType;
 use crate::config::values;
-use crate::diag::Code;
+use crate::diag::{Code, Location};
 use crate::ini::Entry;
 
 /// Limits that two options, or an option and a key, set together.
@@ -18,12 +18,14 @@ pub struct Limits {
     period: Option<f64>,
     /// `--cpu-quota`, in microseconds.
     quota: Option<f64>,
+    /// The location of the last of these options.
+    pub at: Option<Location>,
 }
 
 impl Limits {
-    /// Reads the limits that the keys of the file set.
-    pub fn new(entries: &[Entry]) -> Self {
-        let memory = entries.iter().rev().find(|entry| entry.key == "Memory");
+    /// Reads the limits that the keys of the section `own` set.
+    pub fn new(own: &str, entries: &[Entry]) -> Self {
+        let memory = entries.iter().rev().find(|entry| entry.key == "Memory" && &*entry.section == own);
         Self { memory: memory.and_then(|entry| values::size("Memory", &entry.value).ok()), ..Self::default() }
     }
 }
@@ -34,6 +36,9 @@ const PERIOD: f64 = 100_000.0;
 impl Reader<'_> {
     /// Translates an option that is `Special` in the table of options.
     pub fn special(&mut self, option: &'static str, value: &str) {
+        if ["cpu-period", "cpu-quota", "memory-swap"].contains(&option) {
+            self.limits.at = Some(self.at.clone());
+        }
         match option {
             "blkio-weight" => self.scaled(option, value, "IOWeight", (10.0, 1000.0)),
             "cpu-shares" => self.scaled(option, value, "CPUWeight", (2.0, 262_144.0)),
