@@ -238,7 +238,7 @@ pub const KINDS: [Kind; 39] = [
     Kind {
         code: Code::Conflict,
         title: "Two files that claim the same name, port or path",
-        remedy: "Change one of the two. The file whose name comes first keeps what both claim.",
+        remedy: "Change one of the two. If one is rejected, it is the one whose name comes later.",
         example: &[
             ("b.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
             ("a.container", "[Container]\nImage=nginx\nNetwork=private\nPublishPort=80:80\n"),
