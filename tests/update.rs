@@ -143,19 +143,15 @@ fn one_container_updates_or_rolls_back(host: &Host, _: &Path) {
     host.ok("mv /srv/app /srv/away");
     host.ok("sdme-gen rollback web --dry-run");
     assert_eq!(page(host, 8080), "two\n");
+    // A rollback during a start ends that start.
+    host.ok(&format!(
+        "systemctl stop {0}; systemctl start --no-block {0}; until systemctl show -P SubState {0} | grep -qx -e start -e running; do :; done",
+        web.unit
+    ));
     let begun = Instant::now();
     host.ok("sdme-gen rollback web");
     assert_eq!(page(host, 8080), "one\n");
     assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
-    // A version that was rolled back is used again only if it is named; also during a start.
-    for expected in ["two\n", "one\n"] {
-        let refused = host.fails("sdme-gen rollback web");
-        let digest = refused.trim().rsplit(' ').next().unwrap();
-        assert!(digest.starts_with("sha256:"), "{refused}");
-        assert!(host.ok("sdme-gen fs ls").contains("(failed or rolled back)"));
-        host.ok(&format!("systemctl restart --no-block {}; sdme-gen rollback web --to {digest}", web.unit));
-        assert_eq!(page(host, 8080), expected);
-    }
     host.ok("mv /srv/away /srv/app");
     let (status, report) = update(host, "");
     assert_eq!((status, states(&report)), (0, (vec!["refused".into()], vec![])), "{report}");
