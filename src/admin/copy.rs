@@ -286,8 +286,7 @@ impl Side {
         let system = if self.app.is_none() { vec!["/tmp".to_owned()] } else { Vec::new() };
         let fixed = ["/proc", "/sys", "/dev", "/run"].map(str::to_owned);
         for hidden in fixed.into_iter().chain(system).chain(in_memory) {
-            let is_below = path.strip_prefix(&hidden).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'));
-            if is_below && !self.mounts.iter().any(|mount| covers(mount, path)) {
+            if is_within(path, &hidden) && !self.mounts.iter().any(|mount| covers(mount, path)) {
                 bail!(
                     "{hidden} is in memory and only the container's processes see it; use sdme-gen exec with cat or tar"
                 );
@@ -337,7 +336,12 @@ impl Side {
 
 /// Whether a path is the target of a mount or below it.
 fn covers(mount: &Mount, path: &str) -> bool {
-    path.strip_prefix(mount.target.as_str()).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+    is_within(path, &mount.target)
+}
+
+/// Whether a path is `top` or below it.
+fn is_within(path: &str, top: &str) -> bool {
+    path.strip_prefix(top).is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 #[cfg(test)]

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result};
 use clap::Subcommand;
 
-use super::print::{print_json, print_table};
+use super::print::{joined, print_json, print_table};
 use super::remove;
 use crate::admin::images;
 use crate::admin::show::usage::sizes;
@@ -193,7 +193,7 @@ fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<S
         let entry = image.dir.file_name().and_then(|entry| entry.to_str());
         let running = entry.and_then(|entry| used_by.get(entry)).into_iter();
         let users = running.chain(used_by.get(&image.name).filter(|_| is_current)).flatten().cloned();
-        let users = users.collect::<BTreeSet<String>>().into_iter().collect::<Vec<_>>().join(",");
+        let users: BTreeSet<String> = users.collect();
         let dash = |text: String| if text.is_empty() { "-".to_owned() } else { text };
         [
             image.name.clone(),
@@ -201,7 +201,7 @@ fn rows(store: &Store, found: &[Imported], used_by: &BTreeMap<String, BTreeSet<S
             short(&record.manifest),
             dash(imported.map(|time| duration(now().saturating_sub(time))).unwrap_or_default()),
             dash(size.map(usage::size).unwrap_or_default()),
-            dash(users),
+            joined(users),
             format!("{}{signed}{note}", record.reference),
         ]
     };

@@ -35,7 +35,7 @@ pub use self::store::{Imported, Store, application_root, check_name};
 pub use self::store::{digest, local, mark};
 pub use self::unpack::extract::{Extractor, Limits};
 pub use self::unpack::overlay;
-pub use self::versions::{Switch, Updates, now, short};
+pub use self::versions::{Failure, Switch, Updates, now, short};
 pub use crate::config::values::install::{InstallSetting, Installers};
 pub use crate::config::values::source::{ModeSetting, PlatformSetting, Pull};
 pub use crate::model::Mode;

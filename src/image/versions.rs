@@ -39,7 +39,7 @@ pub struct Updates {
     pub refused: BTreeSet<String>,
     /// The reason why a container did not run on the refused version. None if an administrator went
     /// back from it.
-    pub failure: Option<String>,
+    pub failure: Option<Failure>,
     /// The digest that `sdme-gen download` should fetch.
     pub wanted: Option<String>,
     /// The reason why that digest could not be fetched.
@@ -52,6 +52,16 @@ pub struct Updates {
     pub former: Option<String>,
     /// The switch that is in progress.
     pub switch: Option<Switch>,
+}
+
+/// The reason why a version is refused.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Failure {
+    /// The container that did not run on it.
+    pub container: String,
+    /// The cause and, after a semicolon, the remedy ([`crate::cause::Cause`]).
+    pub text: String,
 }
 
 /// A switch of an image from one version to another.
@@ -316,7 +326,7 @@ mod tests {
         let mut updates = store.updates("x", "a");
         updates.named("sha256:1", 7);
         updates.refused.insert("sha256:1".into());
-        updates.failure = Some("failed 3".into());
+        updates.failure = Some(Failure { container: "web".into(), text: "failed 3".into() });
         assert_eq!(updates.rolled_back(), Some("sha256:1"));
         updates.switch = Some(switch());
         store.note_updates("x", &updates).unwrap();

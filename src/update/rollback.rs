@@ -10,7 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::plan::{Member, named};
 use super::rollout::{Change, Host, Outcome, Purpose};
 use crate::admin::images;
-use crate::image::{Imported, Store};
+use crate::image::{Imported, Store, short};
 use crate::model::{Image, Model};
 use crate::runtime::pull;
 
@@ -87,7 +87,7 @@ fn refused(store: &Store, image: &Image) -> Result<Vec<String>> {
     let updates = store.updates(&image.name, &image.source.to_string());
     let versions = store.former_versions(&image.name)?.into_iter().filter(|version| satisfies(version, image));
     let digests = versions.map(|version| version.image.manifest).filter(|digest| updates.refused.contains(digest));
-    Ok(digests.map(|digest| digest.chars().take(19).collect()).collect())
+    Ok(digests.map(|digest| short(&digest)).collect())
 }
 
 /// Determines the version of an image to switch back to.

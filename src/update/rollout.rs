@@ -20,7 +20,7 @@ use crate::admin::show::ps::units;
 use crate::admin::show::ps::units::Units;
 use crate::announce::{About, Event, announce};
 use crate::cause;
-use crate::image::{Imported, Store, Switch, Updates};
+use crate::image::{Failure, Imported, Store, Switch, Updates};
 use crate::model::{Container, Facts, Image, Model};
 use crate::runtime::volumes::snapshots;
 use crate::runtime::{failure, systemd};
@@ -269,7 +269,7 @@ impl Host<'_> {
         for change in &guilty {
             let mut updates = self.updates(change);
             updates.refused.insert(change.to.image.manifest.clone());
-            updates.failure = outcome.failed.as_ref().map(|(name, why)| format!("{name}: {why}"));
+            updates.failure = outcome.failed.clone().map(|(container, text)| Failure { container, text });
             updates.pending = None;
             self.store.note_updates(&change.image.name, &updates)?;
         }

@@ -20,9 +20,11 @@ pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
             let digest = updates.rolled_back().map(|digest| format!(" from {}", short(digest))).unwrap_or_default();
             // Remedies are cut off, because they apply to the former version, which does not run
             // any more.
-            let reason = updates.failure.as_deref().and_then(|text| text.split("; ").next());
-            let reason = reason.map(|reason| reason.strip_prefix(&format!("{name}: ")).unwrap_or(reason));
-            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            let reason = updates.failure.as_ref().map(|failure| {
+                let other = if failure.container == *name { String::new() } else { format!("{}: ", failure.container) };
+                format!(" ({other}{})", failure.text.split("; ").next().unwrap_or_default())
+            });
+            let reason = reason.unwrap_or_default();
             format!("it was rolled back{digest}{reason}; sdme-gen update waits for another version of its image")
         }
         "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
@@ -163,6 +165,7 @@ impl Host {
 mod tests {
     use super::*;
     use crate::contract::health::Failed;
+    use crate::image::Failure;
 
     #[test]
     fn an_unhealthy_application_has_its_cause() {
@@ -187,10 +190,13 @@ mod tests {
         let note = of_update(&listed, &updates).unwrap_or_default();
         let end = "sdme-gen update waits for another version of its image";
         assert_eq!(note, format!("it was rolled back from sha256:012301230123; {end}"));
-        updates.failure =
-            Some("front: failed 3: exit status 3: no config; sdme-gen logs front shows all messages".into());
-        let note = of_update(&listed, &updates).unwrap_or_default();
-        let reason = "(failed 3: exit status 3: no config)";
-        assert_eq!(note, format!("it was rolled back from sha256:012301230123 {reason}; {end}"));
+        let text = "failed 3: exit status 3: no config; sdme-gen logs front shows all messages";
+        for (container, reason) in
+            [("front", "(failed 3: exit status 3: no config)"), ("back", "(back: failed 3: exit status 3: no config)")]
+        {
+            updates.failure = Some(Failure { container: container.into(), text: text.into() });
+            let note = of_update(&listed, &updates).unwrap_or_default();
+            assert_eq!(note, format!("it was rolled back from sha256:012301230123 {reason}; {end}"));
+        }
     }
 }
