@@ -43,11 +43,6 @@ impl Growth {
         let state = self.changed.wait_while(self.state(), waiting).unwrap_or_else(PoisonError::into_inner);
         if state.failed { Err(io::Error::other("its download has failed")) } else { Ok(state.done) }
     }
-
-    /// Whether the download has failed.
-    pub fn failed(&self) -> bool {
-        self.state().failed
-    }
 }
 
 /// Owner of a download's state. A download that is dropped before it is complete counts as failed.
@@ -98,12 +93,10 @@ mod tests {
             drop(growing);
             assert_eq!(reader.join().unwrap(), "its download has failed");
         });
-        assert!(growth.failed());
         let growing = Growing::default();
         let growth = Arc::clone(growing.growth());
         growth.reached(1);
         growing.complete();
         assert_eq!(growth.beyond(0).unwrap(), 1);
-        assert!(!growth.failed());
     }
 }

@@ -29,16 +29,16 @@ use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::PathBuf;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
-use std::sync::{Arc, Mutex};
 
 use anyhow::{Context as _, Error, Result, anyhow, bail};
 use oci_client::Reference;
 
 use self::beside::Beside;
 use self::transport::Transport;
-use super::growing::{Growing, Growth};
+use super::growing::Growing;
 use super::{Blob, Source, Surroundings};
 use crate::config::values::source::RegistryRef;
 use crate::image::source::manifest::{BlobRef, MAX_MANIFEST};
@@ -321,18 +321,14 @@ fn in_order(
             }
             arrivals.next()?;
         };
-        let growth: Option<Arc<Growth>> = blob.growth().cloned();
-        take(number, blob).or_else(|error| {
-            // Reading from a partial file fails when its download fails, so the error of the
-            // download is reported instead.
-            while growth.as_ref().is_some_and(|growth| growth.failed()) {
-                arrivals.next()?;
-            }
-            Err(error)
-        })?;
-        while growth.is_some() && arrivals.ended.remove(&number).is_none() {
+        let is_partial = blob.growth().is_some();
+        let taken = take(number, blob);
+        // A failure to read a partial file may come from wrong data, which is only known when the
+        // download has ended. The error of the download is reported then.
+        while is_partial && arrivals.ended.remove(&number).is_none() {
             arrivals.next()?;
         }
+        taken?;
     }
     Ok(())
 }

@@ -10,6 +10,7 @@ use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::json;
 
@@ -43,11 +44,13 @@ pub struct Reply {
     pub body: Vec<u8>,
     /// The number of bytes of the body after which the connection is closed.
     pub cut: Option<usize>,
+    /// The pause in the middle of the body.
+    pub pause: Duration,
 }
 
 impl Reply {
     pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
-        Self { status, headers: Vec::new(), body: body.into(), cut: None }
+        Self { status, headers: Vec::new(), body: body.into(), cut: None, pause: Duration::ZERO }
     }
 
     pub fn with(mut self, name: &str, value: impl Into<String>) -> Self {
@@ -192,5 +195,9 @@ fn serve(stream: &TcpStream, script: &Script, content: &Content, log: &Mutex<Vec
         write!(stream, "{name}: {value}\r\n")?;
     }
     stream.write_all(b"\r\n")?;
-    stream.write_all(reply.body.get(..reply.cut.unwrap_or(reply.body.len())).unwrap())
+    let body = reply.body.get(..reply.cut.unwrap_or(reply.body.len())).unwrap();
+    let (first, second) = body.split_at(body.len() / 2);
+    stream.write_all(first)?;
+    std::thread::sleep(reply.pause);
+    stream.write_all(second)
 }

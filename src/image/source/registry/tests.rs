@@ -5,6 +5,7 @@
 
 use std::fs;
 use std::sync::Mutex;
+use std::time::Duration;
 
 use super::scripted::{Asked, Content, Reply, Scripted, content};
 use crate::config::values::access::{Access, Registries};
@@ -436,7 +437,11 @@ fn wrong_data_of_a_registry_is_refused() {
     let longer = Scripted::start(move |asked| (asked.path == path).then(|| Reply::new(200, vec![b'x'; 1 << 20])));
     world.bad(&longer, "more than the");
     let (path, length) = (first.clone(), content().files[&first].len());
-    let other = Scripted::start(move |asked| (asked.path == path).then(|| Reply::new(200, vec![b'x'; length])));
+    // The layer is unpacked while it arrives: its first half is already no archive.
+    let pause = Duration::from_millis(300);
+    let other = Scripted::start(move |asked| {
+        (asked.path == path).then(|| Reply { pause, ..Reply::new(200, vec![b'x'; length]) })
+    });
     world.bad(&other, "sent something else");
     // The request is not retried; the layer occurs twice and may be requested once for each.
     assert!(other.count(&first) <= 2);
