@@ -246,7 +246,8 @@ fn ps_shows_the_progress_of_starts_and_their_failures(host: &Host) {
     write(host, "sick", &checked("false", ""));
     write(host, "ended", &checked("false", "HealthOnFailure=kill\n"));
     write(host, "before", &format!("{STAYS}[Service]\nExecStartPre=false\n"));
-    write(host, "often", &(shell("exit 6") + "[Service]\nRestart=always\n"));
+    // The interval is long, so that a slow machine reaches the limit, too.
+    write(host, "often", &(shell("exit 6") + "[Service]\nRestart=always\n[Unit]\nStartLimitIntervalSec=1h\n"));
     write(host, "nobody", &format!("{STAYS}User=nosuch\n[Service]\nRestart=always\n"));
     write(host, "works", &(shell("sleep 100") + "[Service]\nType=oneshot\n"));
     write(host, "closed", "Network=private\nPublishPort=8121:80\n");
