@@ -19,6 +19,13 @@ use std::time::{Duration, Instant};
 const LIMIT: Duration = Duration::from_secs(120);
 /// The timeout of a boot.
 const BOOT_LIMIT: Duration = Duration::from_secs(420);
+/// The number of boots that are tried. The emulator sometimes loses a timer interrupt while the
+/// kernel starts, and the kernel then waits for it for ever.
+const BOOTS: u32 = 3;
+/// What the kernel prints 21 s after it has lost a timer interrupt.
+const LOST_TIMER: &str = "timer wakeup didn't happen";
+/// How long a boot may take in which the kernel has printed [`LOST_TIMER`].
+const STALL_LIMIT: Duration = Duration::from_secs(90);
 
 /// A virtual machine.
 #[derive(Debug)]
@@ -61,6 +68,19 @@ impl Vm {
     }
 
     fn start(&mut self, staged: &[PathBuf]) {
+        for _ in 1..BOOTS {
+            let begin = self.console_length();
+            self.switch_on(staged);
+            if self.wait_booted(None, begin) {
+                return;
+            }
+            self.cut();
+        }
+        self.switch_on(staged);
+        self.wait_booted(None, u64::MAX);
+    }
+
+    fn switch_on(&mut self, staged: &[PathBuf]) {
         std::fs::create_dir_all(&self.directory).unwrap();
         let log = File::options().append(true).create(true).open(self.directory.join("log")).unwrap();
         let mut child = Command::new(repo("tests/vm/start"))
@@ -73,25 +93,42 @@ impl Vm {
             .unwrap();
         let lifeline = child.stdin.take().unwrap();
         self.power = Some((child, lifeline));
-        self.wait_booted(None);
     }
 
-    /// Waits until the machine is up with another boot ID than `before`.
-    fn wait_booted(&mut self, before: Option<&str>) {
-        let deadline = Instant::now() + BOOT_LIMIT;
+    /// The size of the console log in bytes.
+    fn console_length(&self) -> u64 {
+        std::fs::metadata(self.directory.join("console.log")).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Whether the console log says, after its first `begin` bytes, that the kernel has lost a timer
+    /// interrupt.
+    fn has_lost_timer(&self, begin: u64) -> bool {
+        let console = std::fs::read(self.directory.join("console.log")).unwrap_or_default();
+        let begin = usize::try_from(begin).unwrap_or(usize::MAX);
+        String::from_utf8_lossy(console.get(begin..).unwrap_or_default()).contains(LOST_TIMER)
+    }
+
+    /// Waits until the machine is up with another boot ID than `before`. Returns false if the
+    /// kernel waits for a lost timer interrupt; the console log of this boot begins at `begin`.
+    fn wait_booted(&mut self, before: Option<&str>, begin: u64) -> bool {
+        let started = Instant::now();
         loop {
             let state = "cat /proc/sys/kernel/random/boot_id; systemctl is-system-running --wait";
             let output = self.ask(state, Duration::from_secs(10));
+            let is_silent = output.is_none();
             let stdout = output.map(|output| output.stdout).unwrap_or_default();
             let mut lines = stdout.lines();
             let boot = lines.next();
             if boot.is_some() && boot != before && ["running", "degraded"].contains(&lines.next().unwrap_or("")) {
-                return;
+                return true;
             }
             if let Some((child, _)) = &mut self.power {
                 assert!(child.try_wait().unwrap().is_none(), "{}", self.context("the machine has ended"));
             }
-            if Instant::now() >= deadline {
+            if is_silent && started.elapsed() >= STALL_LIMIT && self.has_lost_timer(begin) {
+                return false;
+            }
+            if started.elapsed() >= BOOT_LIMIT {
                 let look = "systemctl list-jobs --no-pager; ps -eo pid,etimes,time,args --sort=-time | head -n 25";
                 let seen = self.ask(look, Duration::from_secs(60)).map(|output| output.stdout).unwrap_or_default();
                 panic!("{}\n{seen}", self.context("does not come up"));
@@ -203,8 +240,12 @@ impl Vm {
     pub fn reboot(&mut self) {
         let before = self.ok("cat /proc/sys/kernel/random/boot_id");
         // The agent may end before it answers.
+        let begin = self.console_length();
         self.ask("systemctl reboot", Duration::from_secs(5));
-        self.wait_booted(Some(before.trim()));
+        if !self.wait_booted(Some(before.trim()), begin) {
+            self.cut();
+            self.start(&[]);
+        }
     }
 
     /// Cuts the power: data that have not been flushed to the disk are lost.
