@@ -61,6 +61,15 @@ pub struct Facts {
     pub missing: BTreeSet<String>,
 }
 
-/// The settings from system call profiles, or the reason why a profile is invalid, by the paths of
-/// the files.
-pub type Profiles = BTreeMap<String, Result<Vec<Setting>, String>>;
+/// The settings from system call profiles, or the reason why a profile cannot be used, by the paths
+/// of the files.
+pub type Profiles = BTreeMap<String, Result<Vec<Setting>, UnusableProfile>>;
+
+/// Why a system call profile cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum UnusableProfile {
+    /// There is no such file.
+    Missing,
+    /// The file cannot be read, or its content is invalid, as the message says.
+    Invalid(String),
+}

@@ -15,7 +15,7 @@ mod volume;
 
 pub use application::{App, EnvironmentFile, Reload};
 pub use container::{Base, Container, Resolver, Stack};
-pub use facts::{Facts, ImageFacts, Mode, Profiles};
+pub use facts::{Facts, ImageFacts, Mode, Profiles, UnusableProfile};
 pub use health::{HealthSettings, Notify};
 pub use image::Image;
 pub use mount::{Mount, Placed, What, anonymous};

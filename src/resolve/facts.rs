@@ -2,7 +2,7 @@
 //! Problems of a configuration that only show when its images and the files it names are known.
 //! Pure.
 
-use crate::model::{Container, Facts, HealthSettings, Model, Notify, Stack, Startup};
+use crate::model::{Container, Facts, HealthSettings, Model, Notify, Stack, Startup, UnusableProfile};
 
 use crate::diag::{Code, Diagnostic, Location, Severity};
 
@@ -23,15 +23,16 @@ impl Model {
     #[must_use]
     pub fn unusable_profile(&self, container: &Container, facts: &Facts) -> Option<Diagnostic> {
         let written = container.security.seccomp_profile.as_ref()?;
-        let message = facts.profiles.get(&written.value)?.as_ref().err()?;
+        let (severity, message, remedy) = match facts.profiles.get(&written.value)?.as_ref().err()? {
+            // As with other files that a start needs, this is only a warning, because the file may
+            // appear before the start.
+            UnusableProfile::Missing => (Severity::Warning, "there is no such file", "create the profile"),
+            UnusableProfile::Invalid(message) => (Severity::Error, message.as_str(), "correct the profile"),
+        };
         let problem = Code::Confinement.problem(
             format!("SeccompProfile={} cannot be used: {message}", written.value),
-            "correct the profile, or write SystemCallFilter=",
+            format!("{remedy}, or write SystemCallFilter="),
         );
-        // As with other files that a start needs, a missing file is only a warning, because it may
-        // appear before the start.
-        let missing = message.contains("No such file");
-        let severity = if missing { Severity::Warning } else { Severity::Error };
         Some(Diagnostic { at: written.at.clone(), severity, problem })
     }
 

@@ -26,7 +26,7 @@ use crate::config::values::mount;
 use crate::config::values::seccomp;
 use crate::contract::process::User;
 use crate::image::{Imported, Store, application_root, identify};
-use crate::model::{Facts, Identity, ImageFacts, Model, Profiles};
+use crate::model::{Facts, Identity, ImageFacts, Model, Profiles, UnusableProfile};
 use crate::rootdir::tree::Tree;
 use crate::search::{SearchPath, search};
 
@@ -76,8 +76,12 @@ pub fn check(root: &Path) -> Compiled {
 fn profiles(root: &Path, model: &Model) -> Profiles {
     let named = model.containers.values().filter_map(|container| container.security.seccomp_profile.as_ref());
     let read = |path: &str| {
-        let text = std::fs::read_to_string(root.join(path.trim_start_matches('/'))).map_err(|e| e.to_string())?;
-        seccomp::translate(&text)
+        let text = std::fs::read_to_string(root.join(path.trim_start_matches('/')));
+        let text = text.map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => UnusableProfile::Missing,
+            _ => UnusableProfile::Invalid(error.to_string()),
+        })?;
+        seccomp::translate(&text).map_err(UnusableProfile::Invalid)
     };
     named.map(|written| (written.value.clone(), read(&written.value))).collect()
 }
