@@ -29,6 +29,7 @@ pub use self::kind::mode;
 pub use self::kind::user::{User, identify};
 pub use self::progress::{Progress, Silent, shown};
 pub use self::source::manifest::Address;
+pub use self::source::registry_remedy;
 pub use self::store::prune::{Removed, Retention, has_superseded, prune, remove, retire, verify};
 pub use self::store::record::ImageRecord;
 pub use self::store::{Imported, Store, application_root, check_name};

@@ -13,7 +13,7 @@ use anyhow::{Context as _, Error, Result};
 
 use super::volumes::mounted;
 use crate::cause::{self, Cause};
-use crate::image::{Store, local, mark};
+use crate::image::{Store, local, mark, registry_remedy};
 use crate::journal;
 use crate::model::{Container, Image, Model, Named, Pod};
 use crate::paths::{RUNTIME, STATE};
@@ -100,14 +100,6 @@ pub fn of_start(error: &Error) -> Cause {
     error.downcast_ref::<Unmet>().map_or_else(|| Cause::new("refused", &format!("{error:#}")), |unmet| unmet.0.clone())
 }
 
-/// Words of the messages about registries, and the remedy for each.
-const REMEDIES: [(&str, &str); 4] = [
-    ("no such image", "correct Image="),
-    ("cannot be reached", "check the name of the registry and the network"),
-    ("denies", "correct Image=, or log in to the registry"),
-    ("credentials", "correct Image=, or log in to the registry"),
-];
-
 /// The cause of a failed import of an image.
 #[must_use]
 pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
@@ -116,11 +108,9 @@ pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
     let reasons = chain.get(1..).filter(|_| chain.first().is_some_and(|text| text.starts_with("importing image ")));
     let reason = reasons.unwrap_or(&chain).join(": ");
     let unit = Image::service(image);
-    // If mirrors have failed, too, the failure of the registry comes last and decides.
-    let known = REMEDIES.iter().filter_map(|(words, remedy)| Some((reason.rfind(words)?, *remedy))).max();
     let remedy = if let Some(remedy) = local::remedy(error, &Path::new(STATE).join("store")) {
         remedy
-    } else if let Some((_, remedy)) = known {
+    } else if let Some(remedy) = registry_remedy(error) {
         remedy.to_owned()
     } else if reason.contains(';') {
         // The message contains a remedy already.

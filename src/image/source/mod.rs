@@ -30,6 +30,7 @@ use self::docker::DockerArchive;
 use self::layout::Layout;
 use self::manifested::Manifested;
 use self::registry::Registry;
+pub use self::registry::remedy as registry_remedy;
 use self::rootfs::Rootfs;
 use super::progress::Progress;
 use crate::config::values::access::{Access, Registries};

@@ -6,10 +6,11 @@ use std::fs::File;
 use std::io::{Seek as _, SeekFrom, Write as _};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow};
 use reqwest::{StatusCode, header};
 
 use super::super::growing::Growth;
+use super::error::said;
 use super::transport::{Failure, Transport, connection};
 use crate::image::source::manifest::BlobRef;
 use crate::image::store::digest::Hasher;
@@ -69,7 +70,7 @@ pub async fn download(
     }
     let found = partial.hasher.finish();
     if found != wanted.digest {
-        bail!("the registry sent something else, with the digest {found}");
+        return Err(said(format!("sent something else, with the digest {found}")));
     }
     Ok(())
 }
@@ -91,7 +92,7 @@ async fn attempt(
             // The registry does not support ranges, so the download starts from the beginning.
             partial.start_over()?;
             if answer.status() == StatusCode::PARTIAL_CONTENT {
-                return Err(Failure::Passing(anyhow!("the registry sent another part than was asked for"), None));
+                return Err(Failure::Passing(said("sent another part than was asked for"), None));
             }
         }
     }
@@ -100,7 +101,7 @@ async fn attempt(
             return Err(Failure::Final(anyhow!("the import has failed")));
         }
         if chunk.len() as u64 > wanted.size - partial.done {
-            return Err(Failure::Final(anyhow!("the registry sends more than the {} bytes announced", wanted.size)));
+            return Err(Failure::Final(said(format!("sends more than the {} bytes announced", wanted.size))));
         }
         partial.file.write_all(&chunk).context("writing the download")?;
         partial.hasher.update(&chunk);
@@ -109,7 +110,7 @@ async fn attempt(
         from.progress().transfer(wanted.digest.short(), partial.done, wanted.size);
     }
     if partial.done < wanted.size {
-        let error = anyhow!("the registry sent {} bytes instead of {}", partial.done, wanted.size);
+        let error = said(format!("sent {} bytes instead of {}", partial.done, wanted.size));
         return Err(Failure::Passing(error, None));
     }
     Ok(())

@@ -14,6 +14,7 @@
 mod beside;
 mod credentials;
 mod download;
+mod error;
 mod proxy;
 #[cfg(test)]
 mod scripted;
@@ -37,6 +38,8 @@ use anyhow::{Context as _, Error, Result, anyhow, bail};
 use oci_client::Reference;
 
 use self::beside::Beside;
+pub use self::error::remedy;
+use self::error::said;
 use self::transport::Transport;
 use super::growing::Growing;
 use super::{Blob, Source, Surroundings};
@@ -127,7 +130,11 @@ impl<'a> Registry<'a> {
                     if moved.is_ok()
                         && let Ok(mut failures) = self.failures.lock()
                     {
-                        failures.push(failure(&format!("the mirror {}", endpoint.host()), &error, true));
+                        // The warning above has the request.
+                        failures.push(match error::of(&error) {
+                            Some(known) => known.clone().of_mirror(endpoint.host()).to_string(),
+                            None => format!("the mirror {}: {error:#}", endpoint.host()),
+                        });
                     }
                 }
                 Err(error) if at > 0 && !is_local(&error) => return Err(self.after_mirrors(endpoint, &error)),
@@ -136,12 +143,13 @@ impl<'a> Registry<'a> {
         }
     }
 
-    /// The message about the failure of the last endpoint. It begins with the failures of the
-    /// mirrors, because the registry is only asked if all mirrors have failed.
+    /// The error of the last endpoint, which begins with the failures of the mirrors.
     fn after_mirrors(&self, endpoint: &Transport<'a>, error: &Error) -> Error {
-        let mut all = self.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
-        all.push(failure(endpoint.host(), error, false));
-        anyhow!(all.join("; "))
+        let mirrors = self.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
+        match error::of(error) {
+            Some(known) => Error::new(known.clone().after(&mirrors, endpoint.host())),
+            None => anyhow!("{}; {}: {error:#}", mirrors.join("; "), endpoint.host()),
+        }
     }
 
     fn cached(&self, wanted: &BlobRef) -> Option<Blob> {
@@ -206,7 +214,7 @@ impl Source for Registry<'_> {
             if let Some(pinned) = &self.pinned {
                 let found = Digest::of(&bytes);
                 if found != *pinned {
-                    bail!("the registry sent a manifest with the digest {found} instead of {pinned}");
+                    return Err(said(format!("sent a manifest with the digest {found} instead of {pinned}")));
                 }
             }
             Ok(bytes)
@@ -264,18 +272,6 @@ impl Source for Registry<'_> {
             stop.store(true, Ordering::Relaxed);
             result
         })
-    }
-}
-
-/// The failure of an endpoint, as a message about `name`. With `short`, the path of the request and
-/// the answer are left out, because the warning about the endpoint contains them.
-fn failure(name: &str, error: &Error, short: bool) -> String {
-    let text = format!("{error:#}");
-    let text =
-        text.strip_prefix("the registry").map_or_else(|| format!("{name}: {text}"), |rest| format!("{name}{rest}"));
-    match text.split_once(": /v2/") {
-        Some((start, _)) if short => start.to_owned(),
-        _ => text,
     }
 }
 

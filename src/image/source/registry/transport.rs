@@ -18,6 +18,7 @@ use reqwest::{Response, StatusCode, Url};
 
 use super::super::Surroundings;
 use super::credentials::{self, Credentials};
+use super::error::{LOG_IN, RegistryError, said};
 use super::proxy::Proxies;
 use super::{tls, tokens};
 use crate::image::progress::Progress;
@@ -30,8 +31,6 @@ const MAX_REDIRECTS: u32 = 5;
 const MAX_WAIT: Duration = Duration::from_secs(300);
 /// Maximum size in bytes of an answer of a token service.
 const MAX_TOKEN: u64 = 1 << 20;
-/// The message for an identity token without a token service.
-const NO_TOKENS: &str = "the registry has no token service";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 const READ_TIMEOUT: Duration = Duration::from_secs(60);
 const USER_AGENT: &str = concat!("sdme-gen/", env!("CARGO_PKG_VERSION"));
@@ -43,6 +42,12 @@ pub enum Failure {
     Passing(anyhow::Error, Option<Duration>),
     /// A permanent failure.
     Final(anyhow::Error),
+}
+
+impl From<RegistryError> for Failure {
+    fn from(error: RegistryError) -> Self {
+        Self::Final(error.into())
+    }
 }
 
 impl From<anyhow::Error> for Failure {
@@ -265,15 +270,15 @@ impl<'a> Transport<'a> {
                 return Ok(answer);
             }
             let target = answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok());
-            let target = target.context("the registry redirects to nowhere")?;
-            let next = url.join(target).context("the registry redirects to what is no URL")?;
+            let target = target.ok_or_else(|| said("redirects to nowhere"))?;
+            let next = url.join(target).map_err(|_| said("redirects to what is no URL"))?;
             let secure = next.scheme() == "https" || (next.scheme() == "http" && self.base.scheme() == "http");
             if !secure {
-                return Err(Failure::Final(anyhow!("the registry redirects away from HTTPS")));
+                return Err(said("redirects away from HTTPS").into());
             }
             url = next;
         }
-        Err(Failure::Final(anyhow!("the registry redirects more than {MAX_REDIRECTS} times")))
+        Err(said(format!("redirects more than {MAX_REDIRECTS} times")).into())
     }
 
     /// Returns the value of the `Authorization` header. It is requested on the first call, and
@@ -298,7 +303,7 @@ impl<'a> Transport<'a> {
                 let basic = base64::engine::general_purpose::STANDARD.encode(format!("{user}:{password}"));
                 Some(format!("Basic {basic}"))
             }
-            (Credentials::IdentityToken(_), None) => return Err(Failure::Final(anyhow!(NO_TOKENS))),
+            (Credentials::IdentityToken(_), None) => return Err(said("has no token service").into()),
             (credentials, Some(service)) => Some(format!("Bearer {}", self.exchange(credentials, service).await?)),
         };
         *self.authorization.lock().map_err(|_| anyhow!("a download failed"))? = Some(Authorization(found.clone()));
@@ -331,18 +336,19 @@ impl<'a> Transport<'a> {
         };
         let answer = request.send().await.map_err(connection)?;
         if matches!(answer.status().as_u16(), 400..=403) {
-            return Err(Failure::Final(anyhow!(self.denied())));
+            return Err(self.denied().into());
         }
         let answer = body(checked(answer).await?, MAX_TOKEN, "the token").await?;
         Ok(tokens::token(&answer)?)
     }
 
-    fn denied(&self) -> &'static str {
-        if self.credentials == Credentials::Anonymous {
-            "the registry denies anonymous access, or there is no such image"
+    fn denied(&self) -> RegistryError {
+        let what = if self.credentials == Credentials::Anonymous {
+            "denies anonymous access, or there is no such image"
         } else {
-            "the registry refuses the credentials"
-        }
+            "refuses the credentials"
+        };
+        RegistryError::new(what).with_remedy(LOG_IN)
     }
 
     /// Returns the token service of the registry, if it has one.
@@ -406,14 +412,14 @@ async fn checked(answer: Response) -> Result<Response, Failure> {
     let wait = wait.and_then(|value| retry_after(value, SystemTime::now()));
     let place = answer.url().path().to_owned();
     // The message of the registry, if there is one, is quoted.
-    let said = body(answer, 4096, "the answer").await.ok().and_then(|bytes| said(&bytes)).unwrap_or_default();
-    let error = |text: &str| anyhow!("{text}: {place}: {status}{said}");
+    let message = body(answer, 4096, "the answer").await.ok().and_then(|bytes| message(&bytes)).unwrap_or_default();
+    let error = |what: &str| RegistryError::new(what).with_request(&place, &format!("{status}{message}"));
     Err(match status.as_u16() {
-        429 => Failure::Passing(error("the registry limits the rate of requests"), wait),
-        408 | 500..=599 => Failure::Passing(error("the registry has a problem of its own"), wait),
-        404 => Failure::Final(error("the registry has no such image")),
-        401 | 403 => Failure::Final(error("the registry denies access, or there is no such image")),
-        _ => Failure::Final(error("the registry refuses the request")),
+        429 => Failure::Passing(error("limits the rate of requests").into(), wait),
+        408 | 500..=599 => Failure::Passing(error("has a problem of its own").into(), wait),
+        404 => error("has no such image").with_remedy("correct Image=").into(),
+        401 | 403 => error("denies access, or there is no such image").with_remedy(LOG_IN).into(),
+        _ => error("refuses the request").into(),
     })
 }
 
@@ -425,7 +431,7 @@ fn retry_after(value: &str, now: SystemTime) -> Option<Duration> {
 }
 
 /// Returns the first message of an error document, without control characters.
-fn said(bytes: &[u8]) -> Option<String> {
+fn message(bytes: &[u8]) -> Option<String> {
     let document: serde_json::Value = serde_json::from_slice(bytes).ok()?;
     let text = document.get("errors")?.get(0)?.get("message")?.as_str()?;
     let text: String = text.chars().filter(|c| !c.is_control()).take(200).collect();
@@ -455,7 +461,8 @@ pub fn connection(error: reqwest::Error) -> Failure {
     }
     causes.dedup();
     let text = causes.join(": ");
-    let error = anyhow!("the registry cannot be reached: {text}");
+    let error = RegistryError::new(format!("cannot be reached: {text}"));
+    let error = error.with_remedy("check the name of the registry and the network").into();
     // A certificate error is permanent.
     if text.contains("certificate") { Failure::Final(error) } else { Failure::Passing(error, None) }
 }
@@ -504,7 +511,7 @@ mod tests {
 
     #[test]
     fn messages_of_a_registry_lose_control_characters() {
-        assert_eq!(said(br#"{"errors":[{"code":"X","message":"not\u001b here"}]}"#).unwrap(), " (not here)");
-        assert_eq!(said(b"<html>"), None);
+        assert_eq!(message(br#"{"errors":[{"code":"X","message":"not\u001b here"}]}"#).unwrap(), " (not here)");
+        assert_eq!(message(b"<html>"), None);
     }
 }
