@@ -85,12 +85,9 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
         // The file may also be in a subdirectory. For an instance, its link is removed and its
         // template stays.
         let own = other.map_or_else(|| file.clone(), |other| files::file_name(FileType::Container, &other.name));
-        let below = other.and_then(|other| other.main.path.strip_prefix(files::DIRECTORY)?.strip_prefix('/'));
-        if let Some(path) = below.filter(|path| path.rsplit('/').next() == Some(&own)) {
-            path.clone_into(&mut file);
+        if let Some(found) = files::found(root, name, &own, other.map(|other| &*other.main.path))? {
+            file = found;
             is_there = true;
-        } else if let Some(other) = other {
-            bail!("{name} is configured by {}; remove that file", other.main.path);
         }
         // Without a file, the rest may be left from a file that was removed by hand.
         let left = |place: &String| root.join(place.trim_start_matches('/')).symlink_metadata().is_ok();

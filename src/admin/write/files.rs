@@ -29,6 +29,24 @@ pub fn file_name(file_type: FileType, name: &str) -> String {
     format!("{name}.{}", file_type.extension())
 }
 
+/// Finds a file below `/etc/sdme` by its name: in that directory itself, or where the configuration
+/// found it (`configured`), which may be a subdirectory. Returns its path relative to `/etc/sdme`,
+/// or nothing if there is no such file.
+///
+/// # Errors
+/// `name` is configured by another file, which no command removes.
+pub fn found(root: &Path, name: &str, file: &str, configured: Option<&str>) -> Result<Option<String>> {
+    if path(root, file).symlink_metadata().is_ok() {
+        return Ok(Some(file.to_owned()));
+    }
+    let Some(configured) = configured else { return Ok(None) };
+    let below = configured.strip_prefix(DIRECTORY).and_then(|rest| rest.strip_prefix('/'));
+    match below.filter(|path| path.rsplit('/').next() == Some(file)) {
+        Some(path) => Ok(Some(path.to_owned())),
+        None => bail!("{name} is configured by {configured}; remove that file"),
+    }
+}
+
 /// The path of a file name below `root`.
 #[must_use]
 pub fn path(root: &Path, file: &str) -> PathBuf {

@@ -82,12 +82,8 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     let file = files::file_name(FileType::Network, name);
     let model = crate::runtime::model(root);
     let network = model.networks.get(name);
-    if !files::path(root, &file).exists() {
-        match network.filter(|network| exists(root, network)) {
-            Some(network) => bail!("{name} is configured by {}; remove that file", network.file),
-            None => bail!("there is no network {name}"),
-        }
-    }
+    let configured = network.filter(|network| exists(root, network)).map(|network| &*network.file);
+    let Some(file) = files::found(root, name, &file, configured)? else { bail!("there is no network {name}") };
     let members = network.map(|network| network.members.as_slice()).unwrap_or_default();
     let of = |member: &PodName| model.pods.get(member).map_or_else(|| member.to_string(), |pod| pod.file.to_string());
     let users: Vec<String> = members.iter().map(of).collect();
@@ -126,5 +122,16 @@ mod tests {
         assert!(files::path(root, "front.network").exists());
         assert_eq!(remove(root, "front", true, false).unwrap(), ["/etc/sdme/front.network"]);
         assert_eq!(remove(root, "front", true, false).unwrap_err().to_string(), "there is no network front");
+        // A file in a subdirectory is found, too. A file of a package is not removed.
+        let put = |directory: &str, name: &str| {
+            fs::create_dir_all(root.join(directory)).unwrap();
+            fs::write(root.join(directory).join(format!("{name}.network")), "[Network]\n").unwrap();
+        };
+        put("etc/sdme/site", "back");
+        assert_eq!(remove(root, "back", false, false).unwrap(), ["/etc/sdme/site/back.network"]);
+        assert!(!root.join("etc/sdme/site/back.network").exists());
+        put("usr/share/sdme", "vendor");
+        let error = remove(root, "vendor", true, false).unwrap_err().to_string();
+        assert_eq!(error, "vendor is configured by /usr/share/sdme/vendor.network; remove that file");
     }
 }

@@ -79,18 +79,12 @@ pub fn remove(root: &Path, name: &str, force: bool, dry_run: bool) -> Result<Vec
     let file = files::file_name(FileType::Pod, name);
     let model = crate::runtime::model(root);
     let pod = model.pods.get(name).filter(|pod| !pod.own);
-    if let Some(pod) = pod
-        && !files::path(root, &file).exists()
-    {
-        bail!("{name} is configured by {}; remove that file", pod.file);
-    }
+    let file = files::found(root, name, &file, pod.map(|pod| &*pod.file))?;
     let members = pod.map(|pod| pod.members.as_slice()).unwrap_or_default();
     let users: Vec<String> = members.iter().map(|member| format!("{member}.container")).collect();
     let unit = is_active(root, name).then(|| Pod::service(name));
     files::withdraw(root, name, &users, unit.as_deref(), force, dry_run)?;
-    if !files::path(root, &file).exists() {
-        bail!("there is no pod {name}");
-    }
+    let Some(file) = file else { bail!("there is no pod {name}") };
     Ok(vec![files::drop_file(root, &file, dry_run)?])
 }
 
@@ -133,5 +127,8 @@ mod tests {
         remove("web", false).unwrap();
         assert_eq!(remove("web", true).unwrap_err().to_string(), "there is no pod web");
         assert!(list(root).is_empty());
+        fs::create_dir(root.join("etc/sdme/site")).unwrap();
+        fs::write(root.join("etc/sdme/site/web.pod"), "[Pod]\n").unwrap();
+        assert_eq!(remove("web", false).unwrap(), ["/etc/sdme/site/web.pod"]);
     }
 }
