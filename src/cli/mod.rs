@@ -92,6 +92,9 @@ enum Verb {
         /// Also print the privileges of each container
         #[arg(long, conflicts_with = "json")]
         security: bool,
+        /// Exit with 1 for a warning, too
+        #[arg(long)]
+        strict: bool,
         /// Names of files without the extension, such as web for web.container (default: all)
         names: Vec<String>,
     },
@@ -363,7 +366,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             }
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Check { root, json, security, names } => {
+        Verb::Check { root, json, security, strict, names } => {
             // All users may run the check, but only root can read the users of images and the state
             // of this host that a start checks.
             let is_root = nix::unistd::geteuid().is_root();
@@ -379,7 +382,7 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             if security {
                 security::print(&compiled.model, &mut out)?;
             }
-            check::run(&compiled, json, &names, &mut out)
+            check::run(&compiled, json, strict, &names, &mut out)
         }
         Verb::Graph { root, dot, mermaid, names } => graph::run(&root, dot, mermaid, &names, &mut out),
         Verb::Create { root, wanted } => create::create(&wanted, &root, &mut out).map(|_| ExitCode::SUCCESS),

@@ -14,11 +14,12 @@ use crate::diag::{Diagnostic, Fault, Problem, Severity};
 use crate::model::Model;
 use crate::text;
 
-/// Prints the problems, as text to standard error or as JSON to `out`.
+/// Prints the problems, as text to standard error or as JSON to `out`. Returns a failure if there is
+/// an error or, with `strict`, any problem.
 ///
 /// # Errors
 /// The problems cannot be printed.
-pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Write) -> Result<ExitCode> {
+pub fn run(compiled: &Compiled, json: bool, strict: bool, names: &[String], out: &mut dyn Write) -> Result<ExitCode> {
     let all = &compiled.diagnostics;
     let policies = trust::applied(&compiled.model, names);
     if json {
@@ -39,7 +40,7 @@ pub fn run(compiled: &Compiled, json: bool, names: &[String], out: &mut dyn Writ
             writeln!(out, "{}", text::line(&format!("{}:{}: {}", applied.file, applied.line, applied.text)))?;
         }
     }
-    let bad = all.iter().any(|d| d.severity == Severity::Error);
+    let bad = all.iter().any(|d| strict || d.severity == Severity::Error);
     Ok(if bad { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }
 
