@@ -242,6 +242,33 @@ fn check_names_every_problem_and_changes_nothing() {
 }
 
 #[test]
+fn check_fails_for_a_warning_only_if_it_is_strict() {
+    let root = Root::new();
+    root.container("web", "[Container]\nImage=nginx\nSeccompProfile=/etc/nothere.json\n");
+    let out = root.run("check", &[]);
+    assert!(out.status.success() && stderr(&out).contains("there is no such file"), "{}", stderr(&out));
+    assert_eq!(root.run("check", &["--strict"]).status.code(), Some(1));
+    root.container("web", WANTED);
+    assert!(root.run("check", &["--strict"]).status.success());
+}
+
+#[test]
+fn create_writes_the_keys_of_its_options_for_health() {
+    let root = Root::new();
+    let options = ["web", "-i", "nginx", "--health-cmd", "curl -f localhost || exit 1", "--health-interval", "5s"];
+    let more = ["--health-retries", "2", "--health-start-period", "1m", "--health-on-failure", "restart"];
+    let out = root.run("create", &[&options[..], &more].concat());
+    assert!(out.status.success(), "{}", stderr(&out));
+    assert_eq!(
+        fs::read_to_string(root.path("etc/sdme/web.container")).unwrap(),
+        "[Container]\nImage=nginx\nHealthCmd=curl -f localhost || exit 1\nHealthInterval=5s\nHealthRetries=2\n\
+         HealthStartPeriod=1m\nHealthOnFailure=restart\n"
+    );
+    let out = root.run("create", &["two", "-i", "nginx", "--health-http", "/", "--health-tcp", "80"]);
+    assert!(!out.status.success() && stderr(&out).contains("cannot be used with"), "{}", stderr(&out));
+}
+
+#[test]
 fn the_command_line_has_the_usual_options_and_exit_statuses() {
     let run = |arguments: &[&str]| Command::new(TOOL).args(arguments).output().unwrap();
     assert_eq!(run(&["--version"]).stdout, format!("sdme-gen {}\n", env!("CARGO_PKG_VERSION")).into_bytes());

@@ -93,6 +93,8 @@ pub struct Wanted {
     /// Profile of apparmor(7); it must be loaded
     #[arg(long, value_name = "PROFILE")]
     apparmor_profile: Option<String>,
+    #[command(flatten)]
+    health: Health,
     /// Maximum memory, such as 512M
     #[arg(long, value_name = "SIZE")]
     memory: Option<String>,
@@ -114,6 +116,54 @@ pub struct Wanted {
     /// Arguments of the image's entrypoint (default: the command of the image)
     #[arg(last = true, value_name = "ARGUMENT")]
     arguments: Vec<String>,
+}
+
+/// The health check of the application. The options have the names of podman-run(1) where podman has
+/// the same option.
+#[derive(Debug, Args)]
+struct Health {
+    /// Health check: a command line for the shell of the image, or none (default: the image's)
+    #[arg(long, value_name = "COMMAND", group = "check")]
+    health_cmd: Option<String>,
+    /// Health check by HTTP: [http://HOST][:PORT]/PATH
+    #[arg(long, value_name = "URL", group = "check")]
+    health_http: Option<String>,
+    /// Health check by a TCP connection: [HOST:]PORT
+    #[arg(long, value_name = "PORT", group = "check")]
+    health_tcp: Option<String>,
+    /// Time between two checks, such as 30s
+    #[arg(long, value_name = "TIME")]
+    health_interval: Option<String>,
+    /// Maximum time of a check
+    #[arg(long, value_name = "TIME")]
+    health_timeout: Option<String>,
+    /// Number of failures in a row that make the application unhealthy
+    #[arg(long, value_name = "NUMBER")]
+    health_retries: Option<u32>,
+    /// Time after the start in which failures do not count
+    #[arg(long, value_name = "TIME")]
+    health_start_period: Option<String>,
+    /// Action for an unhealthy application: none, kill, restart or stop
+    #[arg(long, value_name = "ACTION")]
+    health_on_failure: Option<String>,
+}
+
+impl Health {
+    fn add(&self, draft: &mut Draft) -> Result<(), String> {
+        let retries = self.health_retries.map(|number| number.to_string());
+        let keys = [
+            ("HealthCmd", &self.health_cmd),
+            ("HealthHttp", &self.health_http),
+            ("HealthTcp", &self.health_tcp),
+            ("HealthInterval", &self.health_interval),
+            ("HealthTimeout", &self.health_timeout),
+            ("HealthRetries", &retries),
+            ("HealthStartPeriod", &self.health_start_period),
+            ("HealthOnFailure", &self.health_on_failure),
+        ];
+        let mut set = keys.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
+        set.try_for_each(|(key, value)| draft.own(FileType::Container, key, value))
+    }
 }
 
 impl Wanted {
@@ -153,6 +203,7 @@ impl Wanted {
             own("UserNS", "auto")?;
         }
         self.apparmor_profile.as_ref().map_or(Ok(()), |profile| own("AppArmor", profile))?;
+        self.health.add(&mut draft)?;
         if !self.arguments.is_empty() {
             draft.words("Container", "Exec", &self.arguments)?;
         }
