@@ -6,6 +6,9 @@ use std::collections::BTreeMap;
 
 use super::template::{Variables, substitute};
 
+/// Variables by name.
+pub type Environment = BTreeMap<String, String>;
+
 /// Parses the text of a file in the `.env` format and returns the variables by name. A value may
 /// refer to variables that the file sets on earlier lines, and to variables of `outside`; `outside`
 /// takes precedence.
@@ -13,7 +16,7 @@ use super::template::{Variables, substitute};
 /// # Errors
 /// Returns an error with the line number if a line is not an assignment, if a quote is not closed,
 /// or if an expression is invalid.
-pub fn parse(text: &str, outside: Variables<'_>) -> Result<BTreeMap<String, String>, String> {
+pub fn parse(text: &str, outside: Variables<'_>) -> Result<Environment, String> {
     let mut out = BTreeMap::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     loop {

@@ -2,8 +2,9 @@
 //! Loads the files of a project into one model: each file is interpolated, its `include` and
 //! `extends` are resolved, and all files are merged. Pure over [`Files`].
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use super::dotenv::Environment;
 use super::paths::{absolute, directory_of, make_absolute};
 use super::value::{Map, Value};
 use super::{Files, dotenv, merge, template, yaml};
@@ -14,9 +15,6 @@ const MOST_FILES: usize = 500;
 const MOST_LEVELS: usize = 20;
 /// The sections with named entries, which `include` copies into the including file.
 const SECTIONS: [&str; 5] = ["services", "volumes", "networks", "secrets", "configs"];
-
-/// Variables by name.
-pub type Environment = BTreeMap<String, String>;
 
 /// Loads the files of a project, and counts them against the limit.
 pub struct Loader<'a> {

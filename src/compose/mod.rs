@@ -13,7 +13,7 @@ pub mod yaml;
 
 use std::collections::BTreeSet;
 
-pub use load::Environment;
+pub use dotenv::Environment;
 use load::{Loader, add_file};
 pub use paths::{absolute, directory_of, is_path};
 use value::{Map, Value};

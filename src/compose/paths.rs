@@ -2,7 +2,7 @@
 //! Resolves the paths of a project, which are relative to the directory of the file that contains
 //! them. Pure.
 
-use super::load::Environment;
+use super::dotenv::Environment;
 use super::value::{Map, Value};
 
 /// Resolves `path` against `directory`, and removes `.` and `..`.

@@ -3,7 +3,6 @@
 
 use std::collections::BTreeMap;
 
-use super::volumes::restricted;
 use crate::config::values::mount::Options;
 use crate::model::{App, Container, Placed};
 use crate::paths::{LAYERS, STATE, app_part, container_runtime, container_state, idmapped, machine_root};
@@ -135,4 +134,18 @@ fn application(container: &Container, app: &App, below: &Below<'_>) -> Mount {
         state: app_part(&state, &app.name),
         no_suid: container.security.no_new_privileges,
     }
+}
+
+/// The path at which a mount is prepared whose options systemd-nspawn does not have.
+pub(super) fn prepared(container: &str, number: usize) -> String {
+    format!("{}/mounts/{number}", container_runtime(container))
+}
+
+/// The bind mounts that prepare makes, because systemd-nspawn does not have their options.
+fn restricted<'a>(container: &'a Container, placed: &'a [Placed<'a>]) -> impl Iterator<Item = Bind> + 'a {
+    placed.iter().filter_map(|placed| {
+        let mount = &placed.mount;
+        let to = prepared(&container.name, placed.restricted?);
+        Some(Bind { from: mount.path()?, part: mount.part.clone(), to, options: mount.options })
+    })
 }

@@ -8,22 +8,8 @@ use crate::contract::process::SECRET_ENVIRONMENT;
 use crate::model::{App, Container, Facts, ImageFacts, Mount, Placed, Stack, Volume, What};
 use crate::output::tree::{Place, Tree};
 use crate::paths::{self, BINDIR};
-use crate::plan::stack::Bind;
+use crate::plan::stack::prepared;
 use crate::unit::{UnitFile, bind_path, escape_path, nspawn_path, unit_path};
-
-/// The path at which a mount is prepared whose options systemd-nspawn does not have.
-fn prepared(container: &str, number: usize) -> String {
-    format!("{}/mounts/{number}", paths::container_runtime(container))
-}
-
-/// The bind mounts that prepare makes, because systemd-nspawn does not have their options.
-pub(crate) fn restricted<'a>(container: &'a Container, placed: &'a [Placed<'a>]) -> impl Iterator<Item = Bind> + 'a {
-    placed.iter().filter_map(|placed| {
-        let mount = &placed.mount;
-        let to = prepared(&container.name, placed.restricted?);
-        Some(Bind { from: mount.path()?, part: mount.part.clone(), to, options: mount.options })
-    })
-}
 
 /// Adds the file systems that must be mounted on the host before and while the container runs. A
 /// volume may be a separate mount. The start checks these mounts and reports the cause if one is

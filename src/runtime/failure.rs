@@ -9,16 +9,13 @@
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-use anyhow::{Context as _, Error, Result};
+use anyhow::{Error, Result};
 
-use super::volumes::mounted;
 use crate::cause::{self, Cause};
-use crate::image::{Store, local, mark, registry_remedy};
+use crate::image::{local, registry_remedy};
 use crate::journal;
-use crate::model::{Container, Image, Model, Named, Pod};
+use crate::model::{Container, Image, Named, Pod};
 use crate::paths::{RUNTIME, STATE};
-use crate::plan;
-use crate::resolve;
 use crate::runtime::systemd;
 use crate::started;
 
@@ -157,38 +154,6 @@ pub fn networks(pod: &str) -> Result<(), Unmet> {
         if !there {
             let text = format!("{unit} is not started; run systemctl status {unit} to see why");
             return Err(Unmet(Cause::new("no network", &text)));
-        }
-    }
-    Ok(())
-}
-
-/// Begins a start of a container: removes the cause of an earlier failure, and checks the units
-/// that the container depends on.
-///
-/// # Errors
-/// One of these units has failed.
-pub fn dependencies(container: &Container, model: &Model, store: &Store) -> Result<()> {
-    cause::forget(&Container::unit(&container.name)).context("cannot remove the cause of an earlier failure")?;
-    network(container)?;
-    mounted::check(container, model)?;
-    Ok(images(container, model, store)?)
-}
-
-/// Checks that the images of a container are imported, if this start needed an import.
-///
-/// # Errors
-/// A required import has failed.
-fn images(container: &Container, model: &Model, store: &Store) -> Result<(), Unmet> {
-    for image in plan::images(container, model) {
-        // The pull stamp shows that no import was needed. The cause of an earlier failure may still
-        // be recorded.
-        let is_marked = model
-            .images
-            .get(image)
-            .and_then(|image| resolve::image::mark(image, &model.installers))
-            .is_some_and(|wanted| mark::is_set(store, image, &wanted));
-        if !is_marked && let Some(cause) = cause::of(&Image::service(image)) {
-            return Err(Unmet(cause));
         }
     }
     Ok(())

@@ -123,43 +123,43 @@ pub struct Wanted {
 #[derive(Debug, Args)]
 struct Health {
     /// Health check: a command line for the shell of the image, or none (default: the image's)
-    #[arg(long, value_name = "COMMAND", group = "check")]
-    health_cmd: Option<String>,
-    /// Health check by HTTP: [http://HOST][:PORT]/PATH
-    #[arg(long, value_name = "URL", group = "check")]
-    health_http: Option<String>,
+    #[arg(long = "health-cmd", value_name = "COMMAND", group = "check")]
+    command: Option<String>,
+    /// Health check by HTTP: the address of a page, such as :8080/health
+    #[arg(long = "health-http", value_name = "URL", group = "check")]
+    http: Option<String>,
     /// Health check by a TCP connection: [HOST:]PORT
-    #[arg(long, value_name = "PORT", group = "check")]
-    health_tcp: Option<String>,
+    #[arg(long = "health-tcp", value_name = "PORT", group = "check")]
+    tcp: Option<String>,
     /// Time between two checks, such as 30s
-    #[arg(long, value_name = "TIME")]
-    health_interval: Option<String>,
+    #[arg(long = "health-interval", value_name = "TIME")]
+    interval: Option<String>,
     /// Maximum time of a check
-    #[arg(long, value_name = "TIME")]
-    health_timeout: Option<String>,
+    #[arg(long = "health-timeout", value_name = "TIME")]
+    timeout: Option<String>,
     /// Number of failures in a row that make the application unhealthy
-    #[arg(long, value_name = "NUMBER")]
-    health_retries: Option<u32>,
+    #[arg(long = "health-retries", value_name = "NUMBER")]
+    retries: Option<u32>,
     /// Time after the start in which failures do not count
-    #[arg(long, value_name = "TIME")]
-    health_start_period: Option<String>,
+    #[arg(long = "health-start-period", value_name = "TIME")]
+    start_period: Option<String>,
     /// Action for an unhealthy application: none, kill, restart or stop
-    #[arg(long, value_name = "ACTION")]
-    health_on_failure: Option<String>,
+    #[arg(long = "health-on-failure", value_name = "ACTION")]
+    on_failure: Option<String>,
 }
 
 impl Health {
     fn add(&self, draft: &mut Draft) -> Result<(), String> {
-        let retries = self.health_retries.map(|number| number.to_string());
+        let retries = self.retries.map(|number| number.to_string());
         let keys = [
-            ("HealthCmd", &self.health_cmd),
-            ("HealthHttp", &self.health_http),
-            ("HealthTcp", &self.health_tcp),
-            ("HealthInterval", &self.health_interval),
-            ("HealthTimeout", &self.health_timeout),
+            ("HealthCmd", &self.command),
+            ("HealthHttp", &self.http),
+            ("HealthTcp", &self.tcp),
+            ("HealthInterval", &self.interval),
+            ("HealthTimeout", &self.timeout),
             ("HealthRetries", &retries),
-            ("HealthStartPeriod", &self.health_start_period),
-            ("HealthOnFailure", &self.health_on_failure),
+            ("HealthStartPeriod", &self.start_period),
+            ("HealthOnFailure", &self.on_failure),
         ];
         let mut set = keys.into_iter().filter_map(|(key, value)| Some((key, value.as_ref()?)));
         set.try_for_each(|(key, value)| draft.own(FileType::Container, key, value))

@@ -4,7 +4,7 @@
 use k8s_openapi::api::core::v1::Container;
 
 use super::environment::Variables;
-use super::workload::{Kind, Workload};
+use super::workload::{self, Kind, Workload};
 use super::{Context, INSTANCE, environment, hooks, jobs, mounts, probes, resources, security};
 use crate::config::keys::FileType;
 use crate::convert::Builder;
@@ -38,7 +38,7 @@ pub fn convert(
     if workload.spec.host_network == Some(true) {
         builder.put("hostNetwork", "Network", "host");
         builder.put("hostname", "HostName", &workload.pod_name());
-        super::pod::names(workload, &mut builder);
+        workload::names(workload, &mut builder);
     } else {
         builder.put("pod", "Pod", &format!("{}.pod", workload.reference(&workload.name)));
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::container::{self, Role, finished};
 use super::services::Reached;
-use super::workload::{Kind, Workload};
+use super::workload::{self, Kind, Workload};
 use super::{Context, accounts, jobs, volumes};
 use crate::config::keys::FileType;
 use crate::convert::Builder;
@@ -106,27 +106,6 @@ fn ports(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) 
     all
 }
 
-/// Writes the host names and name servers that all containers of the pod use.
-pub fn names(workload: &Workload<'_>, builder: &mut Builder) {
-    for alias in workload.spec.host_aliases.iter().flatten() {
-        for name in alias.hostnames.iter().flatten() {
-            builder.put("hostAliases", "AddHost", &format!("{name}:{}", alias.ip));
-        }
-    }
-    let Some(config) = &workload.spec.dns_config else { return };
-    for server in config.nameservers.iter().flatten() {
-        builder.put("dnsConfig.nameservers", "DNS", server);
-    }
-    for domain in config.searches.iter().flatten() {
-        builder.put("dnsConfig.searches", "DNSSearch", domain);
-    }
-    for option in config.options.iter().flatten() {
-        let name = option.name.as_deref().unwrap_or_default();
-        let value = option.value.as_deref().map(|value| format!(":{value}")).unwrap_or_default();
-        builder.put("dnsConfig.options", "DNSOption", &format!("{name}{value}"));
-    }
-}
-
 fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_>) {
     let file = |ports: &[String], context: &mut Context<'_>| {
         let mut builder = Builder::new(FileType::Pod);
@@ -139,7 +118,7 @@ fn pod_file(workload: &Workload<'_>, reached: &Reached, context: &mut Context<'_
         for alias in reached.aliases.iter().chain(&own_names(workload)) {
             builder.put("subdomain", "NetworkAlias", alias);
         }
-        names(workload, &mut builder);
+        workload::names(workload, &mut builder);
         if workload.spec.host_users == Some(false) {
             builder.put("hostUsers", "UserNS", "auto");
         }

@@ -7,7 +7,7 @@ use k8s_openapi::api::batch::v1::JobSpec;
 use k8s_openapi::api::core::v1::{Container, PersistentVolumeClaim, PodSpec, PodTemplateSpec};
 
 use super::{Context, INSTANCE};
-use crate::convert::name;
+use crate::convert::{Builder, name};
 use crate::kube::{Manifest, Object, ObjectMeta};
 
 /// Maximum number of replicas, so that a typing error does not fill the directory.
@@ -206,5 +206,26 @@ impl<'a> Workload<'a> {
             }
         }
         all
+    }
+}
+
+/// Writes the host names and name servers that all containers of the pod use.
+pub fn names(workload: &Workload<'_>, builder: &mut Builder) {
+    for alias in workload.spec.host_aliases.iter().flatten() {
+        for name in alias.hostnames.iter().flatten() {
+            builder.put("hostAliases", "AddHost", &format!("{name}:{}", alias.ip));
+        }
+    }
+    let Some(config) = &workload.spec.dns_config else { return };
+    for server in config.nameservers.iter().flatten() {
+        builder.put("dnsConfig.nameservers", "DNS", server);
+    }
+    for domain in config.searches.iter().flatten() {
+        builder.put("dnsConfig.searches", "DNSSearch", domain);
+    }
+    for option in config.options.iter().flatten() {
+        let name = option.name.as_deref().unwrap_or_default();
+        let value = option.value.as_deref().map(|value| format!(":{value}")).unwrap_or_default();
+        builder.put("dnsConfig.options", "DNSOption", &format!("{name}{value}"));
     }
 }

@@ -6,3 +6,6 @@ pub mod compress;
 pub mod pax;
 pub mod sparse;
 pub mod tarstream;
+
+/// The size of a block in bytes. An archive consists of such blocks.
+const BLOCK: usize = 512;

@@ -6,8 +6,7 @@ use std::io::Read;
 use anyhow::{Context as _, Result, bail};
 use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
 
-use super::pax;
-use crate::image::tar::tarstream::{BLOCK, TarStream};
+use super::{BLOCK, pax};
 
 /// Maximum number of segments of a sparse file.
 const MAX_SEGMENTS: usize = 1 << 16;
@@ -23,73 +22,71 @@ pub struct Segment {
     pub length: u64,
 }
 
-impl<R: Read> TarStream<R> {
-    /// Returns the size and the map of an old GNU sparse file: four segments are in the header,
-    /// more are in blocks after it.
-    pub(crate) fn gnu_map(&mut self, header: &Header) -> Result<(u64, Vec<Segment>)> {
-        let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
-        let real = gnu.real_size().context("real size field")?;
-        let mut segments = Vec::new();
-        for entry in &gnu.sparse {
+/// Returns the size and the map of an old GNU sparse file: four segments are in the header,
+/// more are in blocks after it.
+pub(crate) fn gnu_map(blocks: &mut impl Read, header: &Header) -> Result<(u64, Vec<Segment>)> {
+    let gnu = header.as_gnu().context("is a sparse file without a GNU header")?;
+    let real = gnu.real_size().context("real size field")?;
+    let mut segments = Vec::new();
+    for entry in &gnu.sparse {
+        add_entry(&mut segments, entry)?;
+    }
+    let mut extended = gnu.is_extended();
+    while extended {
+        let mut block = GnuExtSparseHeader::new();
+        // The size of the body does not include the blocks of the map.
+        blocks.read_exact(block.as_mut_bytes()).context(MAP)?;
+        for entry in &block.sparse {
             add_entry(&mut segments, entry)?;
         }
-        let mut extended = gnu.is_extended();
-        while extended {
-            let mut block = GnuExtSparseHeader::new();
-            // The size of the body does not include the blocks of the map.
-            self.reader.read_exact(block.as_mut_bytes()).context(MAP)?;
-            for entry in &block.sparse {
-                add_entry(&mut segments, entry)?;
-            }
-            extended = block.is_extended();
-        }
-        Ok((real, segments))
+        extended = block.is_extended();
     }
+    Ok((real, segments))
+}
 
-    /// Returns the size and the map of a sparse file in one of the PAX versions.
-    pub(crate) fn pax_map(&mut self, sparse: &pax::Sparse) -> Result<(u64, Vec<Segment>)> {
-        let real = sparse.size.context("is a sparse file that does not say its size")?;
-        let mut segments = Vec::new();
-        match sparse.version {
-            (Some(1), Some(0)) => {
-                let mut left = BLOCK;
-                let pieces = self.line(&mut left)?;
-                for _ in 0..pieces {
-                    let (offset, length) = (self.line(&mut left)?, self.line(&mut left)?);
-                    add_segment(&mut segments, Segment { offset, length })?;
-                }
-                // The data starts at the next block boundary.
-                let mut padding = [0; BLOCK];
-                self.read_exact(padding.get_mut(..left).unwrap_or_default()).context(MAP)?;
+/// Returns the size and the map of a sparse file in one of the PAX versions.
+pub(crate) fn pax_map(body: &mut impl Read, sparse: &pax::Sparse) -> Result<(u64, Vec<Segment>)> {
+    let real = sparse.size.context("is a sparse file that does not say its size")?;
+    let mut segments = Vec::new();
+    match sparse.version {
+        (Some(1), Some(0)) => {
+            let mut left = BLOCK;
+            let pieces = line(body, &mut left)?;
+            for _ in 0..pieces {
+                let (offset, length) = (line(body, &mut left)?, line(body, &mut left)?);
+                add_segment(&mut segments, Segment { offset, length })?;
             }
-            (None | Some(0), None | Some(0 | 1)) => {
-                let mut numbers = sparse.map.iter();
-                while let (Some(offset), Some(length)) = (numbers.next(), numbers.next()) {
-                    add_segment(&mut segments, Segment { offset: *offset, length: *length })?;
-                }
-                let pieces = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok());
-                if !sparse.map.len().is_multiple_of(2) || pieces != Some(segments.len()) {
-                    bail!("is a sparse file whose map is not complete");
-                }
-            }
-            _ => bail!("is a sparse file of an unknown version"),
+            // The data starts at the next block boundary.
+            let mut padding = [0; BLOCK];
+            body.read_exact(padding.get_mut(..left).unwrap_or_default()).context(MAP)?;
         }
-        Ok((real, segments))
-    }
-
-    /// Reads a line of a map in the body, which has one number. `left` is the number of remaining
-    /// bytes of the current block.
-    fn line(&mut self, left: &mut usize) -> Result<u64> {
-        let mut digits = Vec::new();
-        loop {
-            let mut byte = [0];
-            self.read_exact(&mut byte).context(MAP)?;
-            *left = if *left == 0 { BLOCK - 1 } else { *left - 1 };
-            match byte {
-                [b'\n'] => return pax::number(&digits).context(MAP),
-                _ if digits.len() > 20 => bail!("is a sparse file whose map is damaged"),
-                [digit] => digits.push(digit),
+        (None | Some(0), None | Some(0 | 1)) => {
+            let mut numbers = sparse.map.iter();
+            while let (Some(offset), Some(length)) = (numbers.next(), numbers.next()) {
+                add_segment(&mut segments, Segment { offset: *offset, length: *length })?;
             }
+            let pieces = sparse.pieces.and_then(|pieces| usize::try_from(pieces).ok());
+            if !sparse.map.len().is_multiple_of(2) || pieces != Some(segments.len()) {
+                bail!("is a sparse file whose map is not complete");
+            }
+        }
+        _ => bail!("is a sparse file of an unknown version"),
+    }
+    Ok((real, segments))
+}
+
+/// Reads a line of a map in the body, which has one number. `left` is the number of remaining
+/// bytes of the current block.
+fn line(body: &mut impl Read, left: &mut usize) -> Result<u64> {
+    let mut digits = Vec::new();
+    loop {
+        let mut byte = [0];
+        body.read_exact(&mut byte).context(MAP)?;
+        *left = if *left == 0 { BLOCK - 1 } else { *left - 1 };
+        match byte {
+            [b'\n'] => return pax::number(&digits).context(MAP),
+            _ if digits.len() > 20 => bail!("is a sparse file whose map is damaged"),
+            [digit] => digits.push(digit),
         }
     }
 }

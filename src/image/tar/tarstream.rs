@@ -11,11 +11,11 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result, bail};
 use tar::{EntryType, Header};
 
+use super::BLOCK;
 use super::ahead::read_whole;
 use super::pax;
-use crate::image::tar::sparse::{Segment, fits};
+use super::sparse::{Segment, fits, gnu_map, pax_map};
 
-pub(crate) const BLOCK: usize = 512;
 /// Maximum size in bytes of an extension header (long name, PAX records). The kernel limits
 /// extended attributes to 64 KiB each, so real headers are far smaller.
 const MAX_EXTENSION: u64 = 1 << 20;
@@ -186,8 +186,8 @@ impl<R: Read> TarStream<R> {
         self.start_body(size);
         let map = match overrides.sparse {
             Some(_) if header.entry_type() != EntryType::Regular => bail!("is a sparse file of another type"),
-            Some(sparse) => Some(self.pax_map(&sparse)?),
-            None if header.entry_type() == EntryType::GNUSparse => Some(self.gnu_map(header)?),
+            Some(sparse) => Some(pax_map(self, &sparse)?),
+            None if header.entry_type() == EntryType::GNUSparse => Some(gnu_map(&mut self.reader, header)?),
             None => None,
         };
         let mut segments = None;

@@ -45,6 +45,14 @@ pub struct Attached {
     pub annotations: BTreeMap<String, String>,
 }
 
+impl Attached {
+    /// Whether the attachment is a sigstore bundle.
+    #[must_use]
+    pub fn is_bundle(&self) -> bool {
+        self.media_type.starts_with("application/vnd.dev.sigstore.bundle")
+    }
+}
+
 fn maybe_null<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<BTreeMap<String, String>, D::Error> {
     Option::deserialize(deserializer).map(Option::unwrap_or_default)
 }
@@ -118,15 +126,6 @@ fn tag(digest: &Digest, end: &str) -> String {
     format!("sha256-{}{end}", digest.hex())
 }
 
-/// Whether the name of an image in a layout is the tag of attachments, so that it is not an image.
-#[must_use]
-pub fn is_tag(name: &str) -> bool {
-    let rest = name.strip_prefix("sha256-").and_then(|rest| Some((rest.get(..64)?, rest.get(64..)?)));
-    rest.is_some_and(|(hex, end)| {
-        hex.bytes().all(|b| b.is_ascii_hexdigit()) && (end.is_empty() || end.starts_with('.'))
-    })
-}
-
 /// Returns the attachments of the manifest with this digest.
 ///
 /// # Errors
@@ -194,7 +193,7 @@ fn layers(shelf: &mut dyn Shelf, manifest: &Value, all: &mut Vec<Attached>) -> R
         let media_type = layer.get("mediaType").and_then(Value::as_str).unwrap_or_default().to_owned();
         let mut attached = Attached { media_type, payload: Vec::new(), annotations: BTreeMap::new() };
         // Other artifacts, such as an SBOM, may be large and are skipped.
-        if attached.media_type != SIMPLE_SIGNING && !super::bundle::is_bundle(&attached) {
+        if attached.media_type != SIMPLE_SIGNING && !attached.is_bundle() {
             continue;
         }
         let wanted = blob(layer).context("a signature has no digest and size")?;
@@ -223,21 +222,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn signature_files_and_attachment_tags_are_recognized() {
+    fn signature_files_are_recognized() {
         let file = b"\0sigstore-json\n{\"mimeType\":\"x\",\"payload\":\"QQ==\",\"annotations\":null}";
         let found = Attached::from_file(file).unwrap().unwrap();
         assert_eq!((found.media_type.as_str(), found.payload.as_slice()), ("x", &b"A"[..]));
         assert!(Attached::from_file(b"\x90gpg").unwrap().is_none());
         assert!(Attached::from_file(b"\0sigstore-json\n{}").is_err());
-        let hex = "a".repeat(64);
-        for (name, want) in [
-            (format!("sha256-{hex}.sig"), true),
-            (format!("sha256-{hex}"), true),
-            (format!("sha256-{hex}x"), false),
-            ("sha256-1.sig".to_owned(), false),
-            ("latest".to_owned(), false),
-        ] {
-            assert_eq!(is_tag(&name), want, "{name}");
-        }
     }
 }

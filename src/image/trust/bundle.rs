@@ -9,22 +9,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
-use super::attached::Attached;
 use crate::config::trust::json::Json;
 
-/// The prefix of the media types of bundles.
-const MEDIA_TYPE: &str = "application/vnd.dev.sigstore.bundle";
 /// The `payloadType` of statements (in-toto attestation specification).
 const STATEMENT: &str = "application/vnd.in-toto+json";
 /// The `predicateType` of a statement that signs an image. Statements of other types only describe
 /// the image.
 const SIGNATURE: &str = "https://sigstore.dev/cosign/sign/v1";
-
-/// Whether an attachment of an image is a bundle.
-#[must_use]
-pub fn is_bundle(attached: &Attached) -> bool {
-    attached.media_type.starts_with(MEDIA_TYPE)
-}
 
 /// A DSSE envelope: a message and its signature.
 #[derive(Debug, Clone, PartialEq, Eq)]

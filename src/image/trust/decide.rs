@@ -123,7 +123,7 @@ fn signature<'a>(
     subject: &Subject,
     digest: &Digest,
 ) -> Option<Result<(&'a Key, Option<String>), String>> {
-    if bundle::is_bundle(attached) {
+    if attached.is_bundle() {
         return Some(of_bundle(attached, keys, signed, subject, digest));
     }
     (attached.media_type == SIMPLE_SIGNING).then(|| of_payload(attached, keys, signed, subject, digest))

@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 use xattr::FileExt as _;
 
-use super::extract::foreign;
+use super::foreign::foreign;
 use crate::rootdir::tree::{Tree, proc_path};
 
 /// Mounts the directories in `lower` on each other for reading, the topmost first. A single

@@ -5,6 +5,7 @@
 
 pub mod apart;
 pub mod apparmor;
+mod dependencies;
 pub mod environment;
 pub mod layers;
 pub mod planned;
@@ -64,7 +65,7 @@ pub fn prepare(name: &str) -> Result<()> {
         }
     };
     let store = Store::open(root);
-    failure::dependencies(container, &model, &store)?;
+    dependencies::check(container, &model, &store)?;
     renew_network(&model, container)?;
     let stack = model.stack(container, &facts);
     if let Some(problem) = refused::no_application(container, stack) {

@@ -15,7 +15,6 @@ use crate::image::kind::imageconfig::lenient;
 use crate::image::source::json::{respell_each, respell_field};
 use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIFEST, OCI_MANIFEST, Platform};
 use crate::image::store::digest::Digest;
-use crate::image::trust::attached::is_tag;
 
 /// The way to choose an entry in addition to its platform.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -100,7 +99,7 @@ impl Entry {
         let cosign = cosign.strip_prefix("dev.cosignproject.cosign/");
         self.annotations.contains_key("vnd.docker.reference.type")
             || !self.artifact_type.is_empty()
-            || self.name().is_some_and(is_tag)
+            || self.name().is_some_and(is_attachment_tag)
             || self.platform.os == "unknown"
             || cosign.is_some_and(|kind| !kind.starts_with("image"))
     }
@@ -177,6 +176,14 @@ fn fit<'a>(entry: &'a Entry, platform: &Platform, seen: &mut Vec<String>) -> Opt
     let rank =
         (is_linux && architecture == platform.architecture).then(|| platform.variant_rank(&variant)).flatten()?;
     Some(Fit { rank, blob, entry })
+}
+
+/// Whether the name of an image in a layout is the tag of attachments, so that it is not an image.
+fn is_attachment_tag(name: &str) -> bool {
+    let rest = name.strip_prefix("sha256-").and_then(|rest| Some((rest.get(..64)?, rest.get(64..)?)));
+    rest.is_some_and(|(hex, end)| {
+        hex.bytes().all(|b| b.is_ascii_hexdigit()) && (end.is_empty() || end.starts_with('.'))
+    })
 }
 
 #[cfg(test)]
@@ -335,5 +342,19 @@ mod tests {
         let mut artifact = named("x", "", '4');
         artifact["artifactType"] = "application/spdx+json".into();
         assert_eq!(chosen(&[signature, artifact, saved], Pick::Only, "amd64").unwrap(), '1');
+    }
+
+    #[test]
+    fn tags_of_attachments_are_recognized() {
+        let hex = "a".repeat(64);
+        for (name, want) in [
+            (format!("sha256-{hex}.sig"), true),
+            (format!("sha256-{hex}"), true),
+            (format!("sha256-{hex}x"), false),
+            ("sha256-1.sig".to_owned(), false),
+            ("latest".to_owned(), false),
+        ] {
+            assert_eq!(is_attachment_tag(&name), want, "{name}");
+        }
     }
 }

@@ -12,8 +12,6 @@ use std::net::IpAddr;
 
 use reqwest::Url;
 
-use super::transport::{is_localhost, is_loopback_address};
-
 /// The proxies of an environment.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -123,6 +121,17 @@ fn exception(text: &str) -> Option<Exception> {
     }
     let below = host.strip_prefix("*.").or_else(|| host.strip_prefix('.'));
     Some(Exception::Name { domain: below.unwrap_or(host).to_owned(), itself: below.is_none(), port })
+}
+
+/// Whether a name always denotes this machine (RFC 6761, section 6.3).
+pub(super) fn is_localhost(host: &str) -> bool {
+    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
+    host == "localhost" || host.ends_with(".localhost")
+}
+
+/// Whether an address is a loopback address, including IPv4 addresses in IPv6 notation.
+pub(super) fn is_loopback_address(address: IpAddr) -> bool {
+    address.to_canonical().is_loopback()
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ use reqwest::{Response, StatusCode, Url};
 use super::super::Surroundings;
 use super::credentials::{self, Credentials};
 use super::error::{LOG_IN, RegistryError, said};
-use super::proxy::Proxies;
+use super::proxy::{Proxies, is_localhost, is_loopback_address};
 use super::{tls, tokens};
 use crate::image::progress::Progress;
 use crate::image::source::manifest::{ACCEPTED, MAX_MANIFEST};
@@ -85,17 +85,6 @@ fn is_loopback(registry: &str) -> bool {
         None => registry.split(':').next().unwrap_or_default(),
     };
     is_localhost(host) || host.parse().is_ok_and(is_loopback_address)
-}
-
-/// Whether a name always denotes this machine (RFC 6761, section 6.3).
-pub(super) fn is_localhost(host: &str) -> bool {
-    let host = host.strip_suffix('.').unwrap_or(host).to_ascii_lowercase();
-    host == "localhost" || host.ends_with(".localhost")
-}
-
-/// Whether an address is a loopback address, including IPv4 addresses in IPv6 notation.
-pub(super) fn is_loopback_address(address: IpAddr) -> bool {
-    address.to_canonical().is_loopback()
 }
 
 impl<'a> Transport<'a> {

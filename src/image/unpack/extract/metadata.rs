@@ -19,13 +19,8 @@ use xattr::FileExt as _;
 
 use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Kind, Member};
+use crate::image::unpack::foreign::foreign;
 use crate::rootdir::tree::{self, open_nofollow, proc_path};
-
-/// Whether an attribute belongs to the machine on which the image was built: `SELinux` labels and
-/// attributes of overlayfs. With the latter, an image could hide or redirect files of lower layers.
-pub(in crate::image) fn foreign(name: &[u8]) -> bool {
-    name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
-}
 
 /// Sets everything except the time of an open file or directory. `known` is its current state.
 pub(crate) fn open_file(file: &File, known: &FileStat, member: &Member, progress: &dyn Progress) -> Result<()> {

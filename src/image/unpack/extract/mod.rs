@@ -20,7 +20,6 @@ use std::io::Read;
 use anyhow::{Context as _, Result, bail};
 
 use self::layer::Layer;
-pub(in crate::image) use self::metadata::foreign;
 use super::inventory::Contents;
 use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Member, TarStream};

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::extract::foreign;
+use super::foreign::foreign;
 use crate::image::halves::halves;
 use crate::image::store::digest::{Digest, Hasher};
 use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
