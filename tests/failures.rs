@@ -97,7 +97,7 @@ const FAILURES: &[Failure] = &[
     failure("nodevice", "AddDevice=/dev/nothere\n", &["AddDevice=/dev/nothere: No such file or directory"]),
     failure("notdevice", "AddDevice=/etc\n", &["AddDevice=/etc: /etc is not a path below /dev"]),
     failure("nouser", "User=nosuch\n[Service]\nRestart=always\n", &["nosuch", "etc/passwd"]),
-    failure("noprofile", "SeccompProfile=/etc/none.json\n", &["/etc/none.json", "No such file or directory"]),
+    failure("noprofile", "SeccompProfile=/etc/none.json\n", &["/etc/none.json", "there is no such file; create the profile, or write SystemCallFilter="]),
     failure("nocheck", "Notify=healthy\n[Service]\nRestart=always\n", &["Notify=healthy needs a health check", "write HealthCmd="]),
     failure("typo", "Environmnt=A=b\n", &["typo.container:3: unknown key Environmnt=", "did you mean Environment"]),
     failure("before", "[Service]\nExecStartPre=sh -c 'echo no disk; exit 4'\n", &["a command before the start failed: no disk", "correct ExecStartPre= in [Service]"]),
