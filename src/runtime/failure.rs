@@ -198,7 +198,9 @@ pub(super) fn message_of(unit: &str, run: &str, lines: &str, matches: &[String])
 /// end before journald looks up its unit. If the unit has failed by then, journald records no
 /// invocation ID.
 pub(super) fn recent_message(unit: &str) -> Option<String> {
-    read("1", &["--since=-1min".to_owned(), format!("_SYSTEMD_UNIT={unit}")], &[])
+    let text = read("10", &["--since=-1min".to_owned(), format!("_SYSTEMD_UNIT={unit}")], &[])?;
+    // A line that begins with a blank continues a message, as the hint of mount(8) to dmesg(1) does.
+    text.lines().rev().find(|line| !line.starts_with(char::is_whitespace)).map(str::to_owned)
 }
 
 fn read(lines: &str, unit: &[String], matches: &[String]) -> Option<String> {
