@@ -105,7 +105,7 @@ const FAILURES: &[Failure] = &[
     failure("config", "Exec=sh -c 'echo cannot read config >&2; exit 3'\n", &["exit status 3: cannot read config", "sdme-gen logs config"]).at_once(),
     failure("command", "Exec=redis-serverr\n", &["exit status 127: cannot start redis-serverr: No such file or directory", "sdme-gen logs command"]).at_once(),
     failure("killed", "Exec=sh -c 'echo going; kill -9 $$$$'\n", &["exit status 137: going", "sdme-gen logs killed"]).at_once(),
-    failure("slow", "Exec=sh -c 'echo serving; sleep 1; echo lost the database; exit 7'\n", &["exit status 7: lost the database", "sdme-gen logs slow"]).later(),
+    failure("slow", "Exec=sh -c 'echo serving; sleep 3; echo lost the database; exit 7'\n", &["exit status 7: lost the database", "sdme-gen logs slow"]).later(),
     failure("job", "Exec=sh -c 'echo nothing to do; exit 5'\n[Service]\nType=oneshot\n", &["exit status 5: nothing to do", "sdme-gen logs job"]),
     // Failures of health checks, and timeouts.
     failure("sick", "Notify=healthy\nHealthCmd=sh -c 'echo broken; exit 1'\nHealthInterval=1s\nHealthRetries=2\n", &["health check of sdme-oci-app failed", "broken", "correct the application or HealthCmd="]),
@@ -164,6 +164,8 @@ fn check(host: &Host, failure: &Failure, wrong: &mut String) {
         writeln!(wrong, "== {name}: systemctl start: {start}").unwrap();
     }
     host.wait(&format!("systemctl is-failed {}", container.unit), 30);
+    // On a busy machine, the last messages are still on their way to the journal.
+    host.ok("journalctl --sync");
     expect(&format!("{name}: status"), &status(host, &container.unit), said, wrong);
     let row = host.run(&format!("sdme-gen ps -a {name} --format '{{{{.Note}}}}'"));
     expect(&format!("{name}: ps"), &row.stdout, said, wrong);
@@ -213,6 +215,7 @@ fn connections_do_not_repeat_a_failed_start(host: &Host) {
     assert!(!curl.success() && !curl.stderr.contains("timed out"), "{curl}");
     host.wait("! ss -ltn | grep -q :8096", 10);
     host.ok(&format!("systemctl is-failed {}", container.unit));
-    let starts = host.ok("journalctl -u systemd-nspawn@pending -o cat | grep -c 'Failed to start'");
+    let starts =
+        host.ok("journalctl --sync && journalctl -u systemd-nspawn@pending -o cat | grep -c 'Failed to start'");
     assert_eq!(starts.trim(), "1");
 }
