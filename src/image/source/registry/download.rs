@@ -101,7 +101,7 @@ async fn attempt(
             return Err(Failure::Final(anyhow!("the import has failed")));
         }
         if chunk.len() as u64 > wanted.size - partial.done {
-            return Err(Failure::Final(said(format!("sends more than the {} bytes announced", wanted.size))));
+            return Err(said(format!("sends more than the {} bytes announced", wanted.size)).into());
         }
         partial.file.write_all(&chunk).context("writing the download")?;
         partial.hasher.update(&chunk);

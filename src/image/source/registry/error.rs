@@ -27,10 +27,12 @@ impl RegistryError {
         Self { subject: "the registry".to_owned(), what: what.into(), request: String::new(), remedy: None }
     }
 
+    /// The same error with what to do about it.
     pub fn with_remedy(self, remedy: &'static str) -> Self {
         Self { remedy: Some(remedy), ..self }
     }
 
+    /// The same error with the path of the request and the answer to it.
     pub fn with_request(self, path: &str, answer: &str) -> Self {
         Self { request: format!(": {path}: {answer}"), ..self }
     }

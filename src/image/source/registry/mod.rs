@@ -319,8 +319,11 @@ fn in_order(
         };
         let is_partial = blob.growth().is_some();
         let taken = take(number, blob);
-        // A failure to read a partial file may come from wrong data, which is only known when the
-        // download has ended. The error of the download is reported then.
+        if taken.as_ref().is_err_and(is_local) {
+            return taken;
+        }
+        // Another failure to use a partial file may come from wrong data, which is only known when
+        // the download has ended. The error of the download is reported then.
         while is_partial && arrivals.ended.remove(&number).is_none() {
             arrivals.next()?;
         }
