@@ -252,6 +252,26 @@ fn check_fails_for_a_warning_only_if_it_is_strict() {
     assert!(root.run("check", &["--strict"]).status.success());
 }
 
+/// A profile may be a symbolic link to another file of the tree.
+#[test]
+fn links_to_profiles_stay_below_the_root() {
+    let root = Root::new();
+    root.container("web", "[Container]\nImage=nginx\nSeccompProfile=/etc/linked.json\n");
+    fs::create_dir_all(root.path("etc/profiles")).unwrap();
+    symlink("/etc/profiles/own.json", root.path("etc/linked.json")).unwrap();
+    assert!(stderr(&root.run("check", &[])).contains("there is no such file"));
+    let profile =
+        r#"{"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["swapon"], "action": "SCMP_ACT_ERRNO"}]}"#;
+    fs::write(root.path("etc/profiles/own.json"), profile).unwrap();
+    assert_eq!(stderr(&root.run("check", &["--strict"])), "");
+    // A file of this machine is not read.
+    let outside = tempfile::NamedTempFile::new().unwrap();
+    fs::write(&outside, profile).unwrap();
+    fs::remove_file(root.path("etc/linked.json")).unwrap();
+    symlink(outside.path(), root.path("etc/linked.json")).unwrap();
+    assert!(stderr(&root.run("check", &[])).contains("there is no such file"));
+}
+
 #[test]
 fn create_writes_the_keys_of_its_options_for_health() {
     let root = Root::new();

@@ -17,7 +17,10 @@ use self::prepare::ranges;
 
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
+use std::fmt::Display;
+use std::fs::File;
 use std::io;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::Compiled;
@@ -72,15 +75,19 @@ pub fn check(root: &Path) -> Compiled {
     crate::complete(model, facts)
 }
 
+/// Maximum size of a system call profile in bytes. The profile of Docker has 20 KB.
+const MAX_PROFILE: u64 = 1 << 20;
+
 /// Reads and translates the files of `SeccompProfile=`.
 fn profiles(root: &Path, model: &Model) -> Profiles {
     let named = model.containers.values().filter_map(|container| container.security.seccomp_profile.as_ref());
+    // Symbolic links are resolved below the root, which may be a tree for another machine.
+    let tree = File::open(root).and_then(|directory| Tree::within(directory.as_fd()));
     let read = |path: &str| {
-        let text = std::fs::read_to_string(root.join(path.trim_start_matches('/')));
-        let text = text.map_err(|error| match error.kind() {
-            io::ErrorKind::NotFound => UnusableProfile::Missing,
-            _ => UnusableProfile::Invalid(error.to_string()),
-        })?;
+        let invalid = |error: &dyn Display| UnusableProfile::Invalid(error.to_string());
+        let tree = tree.as_ref().map_err(|error| invalid(error))?;
+        let bytes = tree.read_file(path.as_bytes(), MAX_PROFILE).map_err(|error| invalid(&error))?;
+        let text = String::from_utf8(bytes.ok_or(UnusableProfile::Missing)?).map_err(|error| invalid(&error))?;
         seccomp::translate(&text).map_err(UnusableProfile::Invalid)
     };
     named.map(|written| (written.value.clone(), read(&written.value))).collect()
