@@ -199,8 +199,13 @@ pub(super) fn message_of(unit: &str, run: &str, lines: &str, matches: &[String])
 /// invocation ID.
 pub(super) fn recent_message(unit: &str) -> Option<String> {
     let text = read("10", &["--since=-1min".to_owned(), format!("_SYSTEMD_UNIT={unit}")], &[])?;
-    // A line that begins with a blank continues a message, as the hint of mount(8) to dmesg(1) does.
-    text.lines().rev().find(|line| !line.starts_with(char::is_whitespace)).map(str::to_owned)
+    last_message(&text).map(str::to_owned)
+}
+
+/// The first line of the last message in `text`. A line that begins with a blank continues a
+/// message, as the hint of mount(8) to dmesg(1) does.
+fn last_message(text: &str) -> Option<&str> {
+    text.lines().rev().find(|line| !line.starts_with(char::is_whitespace))
 }
 
 fn read(lines: &str, unit: &[String], matches: &[String]) -> Option<String> {
@@ -213,4 +218,18 @@ fn read(lines: &str, unit: &[String], matches: &[String]) -> Option<String> {
         .ok()?;
     let text = String::from_utf8_lossy(&output.stdout).trim().to_owned();
     (!text.is_empty()).then_some(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_last_message_begins_with_its_first_line() {
+        let text = "mount: /a: special device x does not exist.\nmount: /b: wrong fs type, bad option.\n       \
+                    dmesg(1) may have more information after failed mount system call.";
+        assert_eq!(last_message(text), Some("mount: /b: wrong fs type, bad option."));
+        assert_eq!(last_message("one\ntwo"), Some("two"));
+        assert_eq!(last_message(""), None);
+    }
 }
