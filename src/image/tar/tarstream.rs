@@ -11,10 +11,9 @@ use std::io::{self, Read};
 use anyhow::{Context as _, Result, bail};
 use tar::{EntryType, Header};
 
-use super::BLOCK;
 use super::ahead::read_whole;
-use super::pax;
 use super::sparse::{Segment, fits, gnu_map, pax_map};
+use super::{BLOCK, pax};
 
 /// Maximum size in bytes of an extension header (long name, PAX records). The kernel limits
 /// extended attributes to 64 KiB each, so real headers are far smaller.

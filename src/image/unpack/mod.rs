@@ -3,7 +3,7 @@
 
 pub mod applayer;
 pub mod extract;
-mod foreign;
 pub mod inventory;
 pub mod layers;
 pub mod overlay;
+mod xattrs;

@@ -18,7 +18,7 @@ use rustix::mount::{
 };
 use xattr::FileExt as _;
 
-use super::foreign::foreign;
+use super::xattrs::is_foreign;
 use crate::rootdir::tree::{Tree, proc_path};
 
 /// Mounts the directories in `lower` on each other for reading, the topmost first. A single
@@ -79,7 +79,7 @@ fn resemble(to: &File, from: &File) -> io::Result<()> {
     let known = from.metadata()?;
     fchown(to, Some(known.uid()), Some(known.gid()))?;
     to.set_permissions(fs::Permissions::from_mode(known.mode() & 0o7777))?;
-    for name in from.list_xattr()?.filter(|name| !foreign(name.as_encoded_bytes())) {
+    for name in from.list_xattr()?.filter(|name| !is_foreign(name.as_encoded_bytes())) {
         if let Some(value) = from.get_xattr(&name)? {
             to.set_xattr(&name, &value)?;
         }

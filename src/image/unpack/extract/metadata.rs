@@ -19,7 +19,7 @@ use xattr::FileExt as _;
 
 use crate::image::progress::Progress;
 use crate::image::tar::tarstream::{Kind, Member};
-use crate::image::unpack::foreign::foreign;
+use crate::image::unpack::xattrs::is_foreign;
 use crate::rootdir::tree::{self, open_nofollow, proc_path};
 
 /// Sets everything except the time of an open file or directory. `known` is its current state.
@@ -29,7 +29,7 @@ pub(crate) fn open_file(file: &File, known: &FileStat, member: &Member, progress
         fchown(file, Some(Uid::from_raw(member.uid)), Some(Gid::from_raw(member.gid))).context("setting its owner")?;
     }
     fchmod(file, Mode::from_bits_truncate(member.mode)).context("setting its mode")?;
-    for (name, value) in member.xattrs.iter().filter(|(name, _)| !foreign(name)) {
+    for (name, value) in member.xattrs.iter().filter(|(name, _)| !is_foreign(name)) {
         let result = file.set_xattr(OsStr::from_bytes(name), value);
         attribute(result, name, member, progress)?;
     }
@@ -50,7 +50,7 @@ pub(crate) fn by_name(parent: BorrowedFd<'_>, file: &[u8], member: &Member, prog
             let mode = Mode::from_bits_truncate(member.mode);
             fchmodat(parent, path.as_path(), mode, FchmodatFlags::FollowSymlink).context("setting its mode")?;
         }
-        for (name, value) in member.xattrs.iter().filter(|(name, _)| !foreign(name)) {
+        for (name, value) in member.xattrs.iter().filter(|(name, _)| !is_foreign(name)) {
             let result = xattr::set_deref(&path, OsStr::from_bytes(name), value);
             attribute(result, name, member, progress)?;
         }
@@ -66,7 +66,7 @@ pub(crate) fn forget_xattrs(dir: &File, member: &Member) {
     let Ok(names) = dir.list_xattr() else { return };
     for name in names {
         let bytes = name.as_bytes();
-        if !foreign(bytes) && !member.xattrs.iter().any(|(kept, _)| kept == bytes) {
+        if !is_foreign(bytes) && !member.xattrs.iter().any(|(kept, _)| kept == bytes) {
             // Attributes that the kernel protects cannot be removed and may stay.
             let _ = dir.remove_xattr(&name);
         }

@@ -21,7 +21,7 @@ use anyhow::{Context as _, Result, bail};
 use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
-use super::foreign::foreign;
+use super::xattrs::is_foreign;
 use crate::image::halves::halves;
 use crate::image::store::digest::{Digest, Hasher};
 use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
@@ -244,7 +244,7 @@ fn plain(dir: &OwnedFd, name: &[u8]) -> bool {
 /// Whether an attribute is part of the digest. Of the attributes of overlayfs, only the one that
 /// hides lower directories matters.
 fn counts(attribute: &[u8]) -> bool {
-    !foreign(attribute) || attribute == b"trusted.overlay.opaque"
+    !is_foreign(attribute) || attribute == b"trusted.overlay.opaque"
 }
 
 fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, by_data: bool, buffer: &mut [u8]) -> Result<Digest> {

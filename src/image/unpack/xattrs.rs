@@ -4,6 +4,6 @@
 /// Whether an attribute belongs to the machine on which the image was built: `SELinux` labels and
 /// attributes of overlayfs. With the latter, an image could hide or redirect files of lower layers.
 #[must_use]
-pub fn foreign(name: &[u8]) -> bool {
+pub fn is_foreign(name: &[u8]) -> bool {
     name == b"security.selinux" || name.starts_with(b"trusted.overlay.")
 }
