@@ -68,7 +68,7 @@ impl Vm {
     }
 
     fn start(&mut self, staged: &[PathBuf]) {
-        for _ in 1..BOOTS {
+        for _ in 0..BOOTS {
             let begin = self.console_length();
             self.switch_on(staged);
             if self.wait_booted(None, begin) {
@@ -76,8 +76,7 @@ impl Vm {
             }
             self.cut();
         }
-        self.switch_on(staged);
-        self.wait_booted(None, u64::MAX);
+        panic!("{}", self.context("loses a timer interrupt in each boot"));
     }
 
     fn switch_on(&mut self, staged: &[PathBuf]) {
