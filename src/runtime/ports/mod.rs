@@ -49,15 +49,17 @@ pub fn proxy(port: u16, limit: Duration, proxy: &[String]) -> Result<()> {
 fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
     let deadline = Instant::now() + limit;
     loop {
+        let mut other = None;
         // The second table is missing if IPv6 is disabled.
         let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-        let found: Vec<IpAddr> = tables.iter().flat_map(|table| listening(table, port)).collect();
-        let usual = |address: &IpAddr| address.is_unspecified() || *address == IpAddr::V4(Ipv4Addr::LOCALHOST);
-        if found.iter().any(usual) {
-            return Ok(None);
+        for address in tables.into_iter().flat_map(|table| listening(table, port)) {
+            if address.is_unspecified() || address == IpAddr::V4(Ipv4Addr::LOCALHOST) {
+                return Ok(None);
+            }
+            other.get_or_insert(address);
         }
-        if let Some(address) = found.first() {
-            return Ok(Some(*address));
+        if other.is_some() {
+            return Ok(other);
         }
         if Instant::now() > deadline {
             bail!("nothing listens on port {port} after {} s", limit.as_secs());
@@ -67,14 +69,14 @@ fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
 }
 
 /// The addresses of listening sockets with this port in a table. Listening sockets come first in
-/// the table. Searching for the others takes the kernel milliseconds, so that only one line at a
-/// time is read, until the first line with another state.
-fn listening(table: &str, port: u16) -> Vec<IpAddr> {
+/// the table. The kernel takes milliseconds to search for the others, so one line at a time is read,
+/// and nothing after the caller has found an address.
+fn listening(table: &str, port: u16) -> impl Iterator<Item = IpAddr> {
     /// The length of a line (`tcp_ipv4.c` in the kernel).
     const LINE: usize = 150;
-    let Ok(file) = File::open(table) else { return Vec::new() };
-    let mut lines = BufReader::with_capacity(LINE, file).lines().map_while(Result::ok).skip(1);
-    lines.by_ref().take_while(|line| is_listening(line)).filter_map(|line| listens(&line, port)).collect()
+    let lines = File::open(table).ok().map(|file| BufReader::with_capacity(LINE, file).lines());
+    let lines = lines.into_iter().flatten().map_while(Result::ok).skip(1);
+    lines.take_while(|line| is_listening(line)).filter_map(move |line| listens(&line, port))
 }
 
 fn is_listening(line: &str) -> bool {
