@@ -54,6 +54,9 @@ install:
 	$(INSTALL) -D -m 0755 $(STATIC)/sdme-oci-run $(DESTDIR)$(LIBEXECDIR)/sdme-oci-run
 	for script in forward link network; do $(INSTALL) -D -m 0755 units/$$script $(DESTDIR)$(LIBEXECDIR)/$$script || exit 1; done
 	$(INSTALL) -d $(DESTDIR)$(SYSTEMDSYSTEMUNITDIR) $(DESTDIR)/etc/sdme
+	$(INSTALL) -d $(DESTDIR)$(LIBEXECDIR)/container
+	cp -RP units/container/. $(DESTDIR)$(LIBEXECDIR)/container
+	chmod -R u=rwX,go=rX $(DESTDIR)$(LIBEXECDIR)/container
 	for unit in units/*.service units/*.target units/*.timer units/*.path; do \
 	  sed 's|@BINDIR@|$(BINDIR)|g; s|@LIBEXECDIR@|$(LIBEXECDIR)|g' $$unit >$(DESTDIR)$(SYSTEMDSYSTEMUNITDIR)/$${unit##*/} || exit 1; done
 	sed 's/sdme-gen pull/sdme-gen download/; s/^Description=Image/Description=Download of a new version of image/' \

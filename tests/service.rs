@@ -25,6 +25,7 @@ fn the_service_is_a_whole_unit(host: &Host) {
     web.configure("[Container]\nImage=nginx.image\n");
     assert_eq!(web.property("FragmentPath"), "/run/systemd/generator/systemd-nspawn@web.service");
     assert_eq!(web.property("DropInPaths"), "");
+    a_start_reads_few_units_and_others_can_be_started(&web);
     no_start_waits_for_the_mount_of_all_machines(&web);
     drop_ins_of_administrators_take_effect(&web);
     machinectl_knows_the_container(&web);
@@ -32,6 +33,33 @@ fn the_service_is_a_whole_unit(host: &Host) {
     a_killed_container_starts_again(&web);
     a_stop_at_any_moment_of_the_boot_takes_effect(&web);
     a_failed_start_names_the_exhausted_kernel_limit(&web);
+}
+
+/// Besides mount units and slices, systemd in the container reads the units of applications, the
+/// journal and the message bus, and some targets. Other units of the operating system work as
+/// usual.
+fn a_start_reads_few_units_and_others_can_be_started(web: &Container<'_>) {
+    let host = web.host;
+    web.systemctl("start");
+    // Through the private socket, because the message bus would start.
+    let inside = format!("nsenter -a -t $(machinectl show -P Leader {}) systemctl", web.name);
+    let read = host.ok(&format!("{inside} list-units --all --plain --no-legend"));
+    let read = read.lines().filter_map(|line| line.split_whitespace().next());
+    let read: Vec<&str> = read.filter(|unit| !unit.ends_with(".mount") && !unit.ends_with(".slice")).collect();
+    assert!(read.contains(&"systemd-journald.service") && read.contains(&"dbus.socket"), "{read:?}");
+    assert!(read.len() < 25 && !read.contains(&"sysinit.target"), "{} units: {read:?}", read.len());
+
+    // The first use of the bus makes its user.
+    let manager = format!("systemctl -M {}", web.name);
+    host.wait(&format!("{manager} is-active dbus.service systemd-journald.service sdme-accounts.service"), 10);
+    host.fails(&format!("{manager} is-active sysinit.target"));
+    assert!(web.ok("cat /etc/passwd").contains("messagebus:"));
+    host.ok(&format!("{manager} start systemd-tmpfiles-clean.service"));
+    host.ok(&format!("{manager} is-active sysinit.target local-fs.target"));
+    host.ok(&format!("{manager} restart systemd-journald.service"));
+    host.wait(&format!("journalctl -M {} -u systemd-tmpfiles-clean --grep Finished", web.name), 10);
+    assert_eq!(host.ok(&format!("{manager} --failed --no-legend")), "");
+    web.systemctl("stop");
 }
 
 /// systemd delays the start of a mount unit by up to a second after several changes of the mount

@@ -62,6 +62,10 @@ pub fn plan(
             // container stops.
             file.set("Exec", "Environment", format!("{resource}_PRESSURE_WATCH=/dev/null"));
         }
+        // systemd reads all units that the units to start name. These units name fewer others than
+        // those of the operating system.
+        let units = format!("{}:/run/systemd/system.attached", nspawn_path(&format!("{LIBEXECDIR}/container")));
+        file.set("Files", "BindReadOnly", units);
         let launcher = format!("{}:{LAUNCHER}", nspawn_path(&format!("{LIBEXECDIR}/sdme-oci-run")));
         file.set("Files", "BindReadOnly", launcher);
     }

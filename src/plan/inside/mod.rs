@@ -90,9 +90,6 @@ fn applications(container: &Container, facts: &Facts, place: &Place, tree: &mut 
     // of its unit.
     manager.set("Manager", "DefaultMemoryPressureWatch", "no").set("Manager", "ShowStatus", "no");
     tree.file(place.clone(), "etc/systemd/system.conf.d/10-sdme.conf", &manager);
-    let mut socket = UnitFile::generated_from(&container.file);
-    socket.set("Unit", "DefaultDependencies", "no");
-    tree.file(place.clone(), format!("{UNITS}/dbus.socket.d/10-sdme.conf"), &socket);
     // This is a mount point, so that none is made in the upper layer.
     tree.file(place.clone(), LAUNCHER.trim_start_matches('/'), &"");
 }
