@@ -2,6 +2,7 @@
 //! The keys about networks, which `[Container]` and `[Pod]` share: network connections, published
 //! ports, and the start on the first connection. Pure.
 
+pub mod all;
 pub mod allocate;
 pub mod attach;
 pub mod implicit;
