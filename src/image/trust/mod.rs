@@ -18,11 +18,13 @@ pub(in crate::image) mod tests;
 
 use std::fmt;
 use std::fs::{self, File};
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use nix::errno::Errno;
 use serde::{Deserialize, Serialize};
 
 use self::attached::{Attached, Form};
@@ -34,7 +36,8 @@ use crate::config::trust::{REGISTRIES_D, Rule, Trust};
 use crate::config::values::source::ImageSource;
 use crate::image::source::Origin;
 use crate::image::source::manifest::Address;
-use crate::image::store::digest::{Digest, read_limited};
+use crate::image::store::digest::Digest;
+use crate::rootdir::tree::Tree;
 
 /// The key by which an image was accepted, and the rule that required it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -205,9 +208,11 @@ fn keys(requirement: &Requirement, root: &Path) -> Result<Vec<Key>, String> {
     let read = |source: &KeySource| -> Result<Key> {
         let pem = match source {
             KeySource::Path(path) => {
-                let file = File::open(root.join(path.trim_start_matches('/')));
-                let file = file.with_context(|| format!("the key {path} cannot be read"))?;
-                read_limited(file, MAX_KEY, "the key").with_context(|| format!("the key {path} cannot be used"))?
+                // Symbolic links are resolved below the root, which may be a tree for another machine.
+                let root = File::open(root).and_then(|root| Tree::within(root.as_fd()));
+                let key = root.and_then(|root| root.read_file(path.as_bytes(), MAX_KEY));
+                let key = key.and_then(|key| key.ok_or_else(|| Errno::ENOENT.into()));
+                key.with_context(|| format!("the key {path} cannot be read"))?
             }
             KeySource::Data(text) => {
                 let text: String = text.chars().filter(|c| !"\r\n".contains(*c)).collect();

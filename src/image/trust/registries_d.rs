@@ -6,7 +6,9 @@
 //! `GnuPG`, which cannot be verified.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::File;
+use std::io::ErrorKind;
+use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -15,7 +17,7 @@ use crate::compose::value::Value;
 use crate::compose::yaml;
 use crate::config::trust::REGISTRIES_D;
 use crate::config::trust::scope::Subject;
-use crate::image::store::digest::read_limited;
+use crate::rootdir::tree::{Tree, names};
 
 /// Maximum size of a file in bytes.
 const MAX_FILE: u64 = 1 << 20;
@@ -31,30 +33,34 @@ pub struct Attachments {
 type Setting = Option<bool>;
 
 impl Attachments {
-    /// Reads the files of the host whose root directory is `root`.
+    /// Reads the files of the first directory that exists, on the host whose root directory is
+    /// `root`.
     ///
     /// # Errors
     /// Returns an error if a file cannot be read or is malformed, or if two files set the same
     /// scope.
     pub fn read(root: &Path) -> Result<Self> {
         let mut all = Self::default();
-        let directories = REGISTRIES_D.iter().map(|path| root.join(path.trim_start_matches('/')));
-        let Some(directory) = directories.into_iter().find(|path| path.exists()) else { return Ok(all) };
-        let shown = directory.display();
-        let entries = fs::read_dir(&directory).with_context(|| format!("cannot read {shown}"))?;
-        let mut names: Vec<_> = entries
-            .map(|entry| entry.map(|entry| entry.file_name()))
-            .collect::<Result<_, _>>()
-            .with_context(|| format!("cannot read {shown}"))?;
-        names.sort();
-        for name in names.iter().filter_map(|name| name.to_str()).filter(|name| name.ends_with(".yaml")) {
-            let path = directory.join(name);
-            let mut read = || {
-                let text = read_limited(fs::File::open(&path)?, MAX_FILE, "the file")?;
-                let text = String::from_utf8(text).context("it is not UTF-8")?;
-                all.add(&text).map_err(|message| anyhow!(message))
+        // Symbolic links are resolved below the root, which may be a tree for another machine.
+        let tree = File::open(root).and_then(|root| Tree::within(root.as_fd())).context("cannot open the root")?;
+        let shown = |path: &str| root.join(path.trim_start_matches('/')).display().to_string();
+        for directory in REGISTRIES_D {
+            let mut files = match tree.open_dir(directory.as_bytes()).and_then(names) {
+                Ok(files) => files,
+                Err(error) if error.kind() == ErrorKind::NotFound => continue,
+                Err(error) => return Err(error).with_context(|| format!("cannot read {}", shown(directory))),
             };
-            read().with_context(|| format!("{} cannot be used", path.display()))?;
+            files.sort();
+            let files = files.into_iter().filter_map(|name| String::from_utf8(name).ok());
+            for path in files.filter(|name| name.ends_with(".yaml")).map(|name| format!("{directory}/{name}")) {
+                let mut read = || {
+                    let text = tree.read_file(path.as_bytes(), MAX_FILE)?.context("it is missing")?;
+                    let text = String::from_utf8(text).context("it is not UTF-8")?;
+                    all.add(&text).map_err(|message| anyhow!(message))
+                };
+                read().with_context(|| format!("{} cannot be used", shown(&path)))?;
+            }
+            break;
         }
         Ok(all)
     }
@@ -142,5 +148,22 @@ mod tests {
             assert!(all.clone().add(bad).is_err(), "{bad}");
         }
         assert!(!Attachments::default().are_for(&Subject::of(&"nginx".parse().unwrap())));
+    }
+
+    #[test]
+    fn links_lead_to_files_below_the_root() {
+        let root = tempfile::tempdir().unwrap();
+        let root = root.path();
+        std::fs::create_dir_all(root.join("etc/containers")).unwrap();
+        std::fs::create_dir(root.join("srv")).unwrap();
+        std::fs::write(root.join("srv/all"), "default-docker:\n  use-sigstore-attachments: true\n").unwrap();
+        std::os::unix::fs::symlink("/srv", root.join("etc/containers/registries.d")).unwrap();
+        let nginx = Subject::of(&"nginx".parse().unwrap());
+        assert!(!Attachments::read(root).unwrap().are_for(&nginx));
+        std::os::unix::fs::symlink("/srv/all", root.join("srv/all.yaml")).unwrap();
+        assert!(Attachments::read(root).unwrap().are_for(&nginx));
+        std::os::unix::fs::symlink("/nothing", root.join("srv/none.yaml")).unwrap();
+        let error = Attachments::read(root).unwrap_err().to_string();
+        assert!(error.starts_with(root.to_str().unwrap()) && error.ends_with("none.yaml cannot be used"), "{error}");
     }
 }

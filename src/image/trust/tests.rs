@@ -111,6 +111,10 @@ fn one_good_signature_meets_a_requirement() {
     assert_eq!((accepted.len(), accepted[0].key.as_str(), &accepted[0].fingerprint), (1, "/k.pub", &own.fingerprint));
     assert_eq!((accepted[0].policy.as_str(), accepted[0].signed.as_deref()), ("/p", Some("quay.io/team/app:1")));
     let refused = |judge: &Judge, digest: &Digest, attached: &[Attached]| judge.weigh(digest, attached).unwrap_err().0;
+    // A link to an absolute path leads to the file below the root.
+    std::os::unix::fs::symlink("/k.pub", root.join("link.pub")).unwrap();
+    let linked = judge(root, &policy.replace("/k.pub", "/link.pub"));
+    assert_eq!(linked.weigh(&digest, std::slice::from_ref(&good)).unwrap()[0].fingerprint, own.fingerprint);
     // If signatures are not looked for, the message says so.
     let text = refused(&of_key, &digest, &[]);
     assert!(
