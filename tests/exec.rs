@@ -120,17 +120,22 @@ const CASES: [(&str, &str, &str, i32); 56] = [
     ),
     (
         "a terminal",
-        "sleep 2 | script -qec \"sdme-gen exec web -- sh -c 'test -t 0 && test -t 1 && tty'\" /dev/null | tr -d '\\r' | sed 's/[0-9]*$//'",
+        "script -qec \"sdme-gen exec web -- sh -c 'test -t 0 && test -t 1 && tty'\" /dev/null < <(sleep 99 2>/dev/null) | tr -d '\\r' | sed 's/[0-9]*$//'",
         "/dev/pts/\n",
         0,
     ),
     (
         "its size",
-        "sleep 2 | script -qec 'stty rows 33 cols 77; sdme-gen exec web -- stty size' /dev/null | tr -d '\\r'",
+        "script -qec 'stty rows 33 cols 77; sdme-gen exec web -- stty size' /dev/null < <(sleep 99 2>/dev/null) | tr -d '\\r'",
         "33 77\n",
         0,
     ),
-    ("its exit status", "sleep 2 | script -qec \"sdme-gen exec web -- sh -c 'exit 5'\" /dev/null", "", 5),
+    (
+        "its exit status",
+        "script -qec \"sdme-gen exec web -- sh -c 'exit 5'\" /dev/null < <(sleep 99 2>/dev/null)",
+        "",
+        5,
+    ),
     ("as other tools are called", "sdme-gen exec -it web sh -c 'echo $GREETING' </dev/null", "a b\n", 0),
     ("a command's own options", "sdme-gen exec web printenv --null GREETING | tr '\\0' .", "a b.", 0),
     ("an option behind the name", "sdme-gen exec both --app two printenv WHO", "2\n", 0),
@@ -173,7 +178,7 @@ const CASES: [(&str, &str, &str, i32); 56] = [
     ),
     (
         "interrupted from the keyboard",
-        "(sleep 2; printf '\\003'; sleep 1) | script -qec 'sdme-gen exec web -- sleep 4321' /dev/null >/dev/null",
+        "(until pgrep -xf 'sleep 4321' >/dev/null; do sleep 0.1; done; printf '\\003'; while pgrep -xf 'sleep 4321' >/dev/null; do sleep 0.1; done) | script -qec 'sdme-gen exec web -- sleep 4321' /dev/null >/dev/null",
         "",
         130,
     ),
@@ -216,7 +221,7 @@ fn commands_behave_as_with_docker(host: &Host) {
 
     // If the application ends, every command of exec ends with it.
     let killed =
-        host.run("(sleep 1; systemctl kill -M web -s KILL sdme-oci-app.service) & sdme-gen exec web -- sleep 999");
+        host.run("(until pgrep -xf 'sleep 999' >/dev/null; do sleep 0.1; done; systemctl kill -M web -s KILL sdme-oci-app.service) & sdme-gen exec web -- sleep 999");
     assert_eq!(killed.status, 137, "{killed}");
 }
 

@@ -82,8 +82,9 @@ fn commands_run_beside_the_application(host: &Host) {
     assert_eq!(listed(host, "web", "/exposed/0"), "80/tcp");
     let table = host.ok("sdme-gen ps");
     assert!(table.lines().any(|line| line.starts_with("web ") && line.contains(" running ")), "{table}");
-    let typed = "sleep 1; echo 'cat /etc/hostname; exit'; sleep 5";
-    let shell = host.ok(&format!("({typed}) | timeout 30 script -qec 'sdme-gen join web' /dev/null"));
+    let typed = "until systemctl -M web list-units 'container-shell@*' 2>/dev/null | grep -q running; do sleep 0.1; done; \
+                 echo 'cat /etc/hostname; exit'; exec sleep 99 2>/dev/null";
+    let shell = host.ok(&format!("timeout 30 script -qec 'sdme-gen join web' /dev/null < <({typed})"));
     assert!(shell.lines().any(|line| line.trim() == "web"), "{shell}");
     web.configure(&script("echo a line; echo another >&2; exit 3", ""));
     // The container ends with its only application; the start may have succeeded before that or

@@ -253,7 +253,7 @@ fn locked(host: &Host, web: &Container<'_>) {
 const WATCH: &str = r"
 while sleep 0.2; do
     down=$(for port in $PORTS; do
-        { curl -fsS -o /dev/null --max-time 1 http://127.0.0.1:$port/ 2>/dev/null || echo $port; } &
+        { curl -fsS -o /dev/null --max-time 3 http://127.0.0.1:$port/ 2>/dev/null || echo $port; } &
     done; wait)
     echo $down >>/tmp/down
 done";
@@ -298,9 +298,7 @@ fn several_containers_update_in_turn(host: &Host, _: &Path) {
     // A connection to a port of a stopped container would start it again, so the port of web-5 is
     // not watched.
     let list = all.map(|port| port.to_string()).join(" ").replace(" 8085", "");
-    host.ok(&format!(
-        "chmod +x /usr/local/bin/watch-ports; systemd-run -q --unit=watch -E PORTS='{list}' watch-ports; sleep 2"
-    ));
+    host.ok(&format!("chmod +x /usr/local/bin/watch-ports; systemd-run -q --unit=watch -E PORTS='{list}' watch-ports"));
     assert_eq!(most_down(host), 0);
 
     put(host, "two", "/srv/app");
