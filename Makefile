@@ -81,8 +81,8 @@ deb rpm arch:
 # Runs all tests. Tests that lack something are listed and skipped. Missing Debian packages are
 # installed.
 test:
-	tests/prepare host
-	tests/prepare vm & prepared=$$!; $(MAKE) build && wait $$prepared
+	tests/host/packages test
+	{ tests/prepare host && tests/prepare vm; } & prepared=$$!; $(MAKE) build && wait $$prepared
 	tests/run
 
 # Builds the sources in two directories and compares the programs. This takes as long as two
@@ -108,7 +108,7 @@ bench:
 # needs a C++ compiler. tests/fuzz/Cargo.toml describes how to run the targets.
 fuzz-build:
 	cp Cargo.lock tests/fuzz/Cargo.lock
-	$(CARGO) build --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)/fuzz
+	$(CARGO) build --manifest-path tests/fuzz/Cargo.toml --target-dir $(TARGET)
 
 lint:
 	$(CARGO) fmt --check
