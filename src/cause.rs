@@ -4,21 +4,26 @@
 //! the top.
 //!
 //! A start removes the file of its unit, so that the file exists only if the last start or run of
-//! the unit has failed. The first line of the file is a keyword for tables (`no image`, `port
-//! taken`, `failed 3`), the second line is the cause and the remedy, and the third line is the
-//! invocation ID of the failed run.
+//! the unit has failed. The lines of the file are a keyword for tables (`no image`, `port taken`,
+//! `failed 3`), the reason, the invocation ID of the failed run, and the remedy if there is one.
 
+use std::fmt;
 use std::fs::{self, OpenOptions};
 use std::io::{self, ErrorKind, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::os::unix::net::UnixDatagram;
 use std::path::{Path, PathBuf};
 
+use anyhow::Error;
+use serde::{Serialize, Serializer};
+
+use crate::diag::Fault;
 use crate::paths::{FAILED, FAILED_IMPORTS};
 use crate::text;
 
-/// Maximum length of a cause in bytes. A status line has at most 4096 bytes (`sd_notify(3)`).
-const LONGEST: usize = 3584;
+/// Maximum length of a reason and of a remedy in bytes. A status line, which has both, has at most
+/// 4096 bytes (`sd_notify(3)`).
+const LONGEST: (usize, usize) = (2560, 1024);
 
 /// Maximum number of bytes that are read of a file. The service that imports images parses
 /// untrusted archives and may write its own files.
@@ -34,22 +39,72 @@ pub const REFUSED: u8 = 78;
 pub struct Cause {
     /// A keyword of one or two words for a column of a table.
     pub word: String,
-    /// The cause and, after a semicolon, the remedy, on one line.
-    pub text: String,
+    /// What happened, on one line.
+    pub reason: String,
+    /// What to do about it, on one line. Empty if the reason does not lead to a remedy.
+    pub remedy: String,
 }
 
 impl Cause {
-    /// Makes a cause. Control characters are escaped, because the text may come from a container or
-    /// a registry.
+    /// Makes a cause. Control characters are escaped, because the reason may come from a container
+    /// or a registry.
     #[must_use]
-    pub fn new(word: &str, text: &str) -> Self {
-        let mut text = text::line(text.trim());
-        if let Some((end, _)) = text.char_indices().find(|(at, c)| at + c.len_utf8() > LONGEST) {
-            text.truncate(end);
-            text.push('…');
-        }
-        Self { word: text::line(word), text }
+    pub fn new(word: &str, reason: &str, remedy: &str) -> Self {
+        let (longest, longest_remedy) = LONGEST;
+        Self { word: text::line(word), reason: line(reason, longest), remedy: line(remedy, longest_remedy) }
     }
+
+    /// The error with this reason and this remedy.
+    #[must_use]
+    pub fn into_error(self) -> Error {
+        if self.remedy.is_empty() { Error::msg(self.reason) } else { Fault::new(self.reason, self.remedy).into() }
+    }
+
+    /// Makes a cause from an error. The remedy is that of the [`Fault`] in the chain of the error.
+    #[must_use]
+    pub fn of_error(word: &str, error: &Error) -> Self {
+        let (reason, remedy) = parts(error);
+        Self::new(word, &reason, &remedy)
+    }
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { reason, remedy, .. } = self;
+        if remedy.is_empty() { f.write_str(reason) } else { write!(f, "{reason}; {remedy}") }
+    }
+}
+
+impl Serialize for Cause {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+/// The messages of an error, from the outermost to the innermost, and the remedy of the [`Fault`]
+/// among them, or an empty text.
+#[must_use]
+pub fn parts(error: &Error) -> (String, String) {
+    let mut remedy = "";
+    let messages = error.chain().map(|error| match error.downcast_ref::<Fault>() {
+        Some(fault) => {
+            remedy = &fault.remedy;
+            fault.cause.clone()
+        }
+        None => error.to_string(),
+    });
+    let reason = messages.collect::<Vec<_>>().join(": ");
+    (reason, remedy.to_owned())
+}
+
+/// One line of at most `longest` bytes.
+fn line(text: &str, longest: usize) -> String {
+    let mut text = text::line(text.trim());
+    if let Some((end, _)) = text.char_indices().find(|(at, c)| at + c.len_utf8() > longest) {
+        text.truncate(end);
+        text.push('…');
+    }
+    text
 }
 
 fn directory(unit: &str) -> &'static Path {
@@ -60,7 +115,8 @@ fn path(unit: &str) -> PathBuf {
     directory(unit).join(unit)
 }
 
-fn lines(unit: &str) -> Option<[String; 3]> {
+/// The cause in the file of `unit`, and the invocation ID of the run that failed.
+fn read(unit: &str) -> Option<(Cause, String)> {
     // These flags refuse symbolic links and never block, because the service that imports images
     // controls its files.
     let flags = nix::libc::O_NOFOLLOW | nix::libc::O_NONBLOCK;
@@ -68,23 +124,25 @@ fn lines(unit: &str) -> Option<[String; 3]> {
     let mut text = Vec::new();
     file.take(LIMIT).read_to_end(&mut text).ok()?;
     let text = String::from_utf8_lossy(&text);
-    let mut lines = text.lines().map(str::to_owned);
-    Some([lines.next()?, lines.next()?, lines.next().unwrap_or_default()])
+    let mut lines = text.lines();
+    let (word, reason) = (lines.next()?, lines.next()?);
+    let run = lines.next().unwrap_or_default().to_owned();
+    // In a file of an earlier version, the second line has the remedy, too.
+    Some((Cause::new(word, reason, lines.next().unwrap_or_default()), run))
 }
 
 /// The recorded cause of `unit`, if it has failed and its commands have recorded a cause.
 #[must_use]
 pub fn of(unit: &str) -> Option<Cause> {
-    let [word, text, _] = lines(unit)?;
-    Some(Cause::new(&word, &text))
+    Some(read(unit)?.0)
 }
 
 /// The recorded cause of `unit`, if it is from the run that this process belongs to
 /// (`$INVOCATION_ID`, systemd.exec(5)).
 #[must_use]
 pub fn of_this_run(unit: &str) -> Option<Cause> {
-    let [word, text, run] = lines(unit)?;
-    (run == invocation()).then(|| Cause::new(&word, &text))
+    let (cause, run) = read(unit)?;
+    (run == invocation()).then_some(cause)
 }
 
 fn invocation() -> String {
@@ -97,7 +155,7 @@ fn invocation() -> String {
 /// # Errors
 /// The file cannot be written.
 pub fn record(unit: &str, cause: &Cause) -> io::Result<()> {
-    tell(&cause.text);
+    tell(&cause.to_string());
     write(unit, cause)
 }
 
@@ -110,7 +168,7 @@ pub fn write(unit: &str, cause: &Cause) -> io::Result<()> {
     let directory = directory(unit);
     let (new, place) = (directory.join(format!(".{unit}")), path(unit));
     fs::create_dir_all(directory)?;
-    fs::write(&new, format!("{}\n{}\n{}\n", cause.word, cause.text, invocation()))?;
+    fs::write(&new, format!("{}\n{}\n{}\n{}\n", cause.word, cause.reason, invocation(), cause.remedy))?;
     fs::rename(new, place)
 }
 
@@ -139,11 +197,21 @@ mod tests {
 
     #[test]
     fn causes_are_one_short_line() {
-        let cause = Cause::new("failed 3", " cannot read\n\x1b[2J ");
-        assert_eq!((cause.word.as_str(), cause.text.as_str()), ("failed 3", "cannot read\\n\\u{1b}[2J"));
-        let long = Cause::new("", &"ä".repeat(4000)).text;
-        assert!(long.len() < 4000 && long.ends_with('…'));
+        let cause = Cause::new("failed 3", " cannot read\n\x1b[2J ", "");
+        assert_eq!((cause.word.as_str(), cause.to_string().as_str()), ("failed 3", "cannot read\\n\\u{1b}[2J"));
+        let long = Cause::new("", &"ä".repeat(4000), &"ö".repeat(4000)).to_string();
+        assert!(long.len() < 3600 && long.contains("ä…; ö") && long.ends_with('…'));
         assert_eq!(of("no-such-unit.service"), None);
         assert!(forget("no-such-unit.service").is_ok());
+    }
+
+    #[test]
+    fn the_remedy_is_that_of_the_fault_in_the_chain() {
+        let error = Error::new(Fault::new("x; is not there", "make it")).context("cannot start");
+        let cause = Cause::of_error("refused", &error);
+        assert_eq!((cause.reason.as_str(), cause.remedy.as_str()), ("cannot start: x; is not there", "make it"));
+        assert_eq!(cause.to_string(), format!("{error:#}"));
+        let plain = Cause::of_error("refused", &Error::msg("no; remedy"));
+        assert_eq!((plain.reason.as_str(), plain.remedy.as_str()), ("no; remedy", ""));
     }
 }

@@ -73,7 +73,7 @@ const RULES: [Rule; 37] = [
     acts("contract/streams", "copies the streams of a program", &[]),
     acts("journal", "writes to the journal", &["contract"]),
     acts("announce", "writes to the journal", &["journal", "text"]),
-    acts("cause", "reads and writes the causes of failures in /run/sdme", &["paths", "text"]),
+    acts("cause", "reads and writes the causes of failures in /run/sdme", &["diag", "paths", "text"]),
     acts("started", "copies the units of what runs", &["paths", "unit"]),
     acts("search", "reads the configuration", &["config", "diag", "ini", "paths", "unit"]),
     acts("output/emit", "writes the generator's directories", &["output/tree"]),
@@ -83,7 +83,7 @@ const RULES: [Rule; 37] = [
     acts(
         "image",
         "pulls, unpacks and stores images",
-        &["compose", "config", "contract", "model", "paths", "rootdir", "text", "unit"],
+        &["compose", "config", "contract", "diag", "model", "paths", "rootdir", "text", "unit"],
     ),
     acts(
         "runtime",

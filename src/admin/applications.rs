@@ -208,7 +208,7 @@ fn finish(show: Option<Command>, cause: Option<Cause>) -> Result<()> {
     if let Some(mut show) = show {
         show.status().context("cannot run journalctl")?;
     }
-    cause.map_or(Ok(()), |cause| Ok(writeln!(stdout(), "{}", cause.text)?))
+    cause.map_or(Ok(()), |cause| Ok(writeln!(stdout(), "{cause}")?))
 }
 
 /// The command that shows the journal, if there is a journal, and the reason why the container does

@@ -180,7 +180,7 @@ pub fn restart(outdated: &[Outdated]) -> Result<()> {
             continue;
         }
         systemd::systemctl(&arguments).map_err(|error| {
-            let causes = some.iter().filter_map(|outdated| Some((&outdated.name, cause::of(&outdated.unit)?.text)));
+            let causes = some.iter().filter_map(|outdated| Some((&outdated.name, cause::of(&outdated.unit)?)));
             let causes: Vec<String> = causes.map(|(name, text)| format!("{name}: {text}")).collect();
             if causes.is_empty() { error } else { anyhow!(causes.join("; ")) }
         })?;

@@ -60,6 +60,38 @@ impl Test {
     }
 }
 
+/// Begins each message about a failed check.
+const FAILED_CHECK: &str = "health check of ";
+
+/// The launcher's message about a failed check of `unit`. `release` finds it in the journal of the
+/// container by [`key_of_failed_check`]. `count` is [`State::count`].
+#[must_use]
+pub fn failed_check(unit: &str, key: &str, count: &str, reason: &str) -> String {
+    // HealthCmd= is not named, because the command may be that of the image.
+    let named = if key == "HealthCmd" { String::new() } else { format!("{key}=, ") };
+    format!("{FAILED_CHECK}{unit} failed ({named}{count}): {reason}")
+}
+
+/// The key in a message of [`failed_check`]. None for other messages, which a container may write,
+/// too.
+#[must_use]
+pub fn key_of_failed_check(message: &str) -> Option<&'static str> {
+    let (_, rest) = message.strip_prefix(FAILED_CHECK)?.split_once(" failed (")?;
+    Some(known_key(rest.split_once("=, ").map(|(key, _)| key).unwrap_or_default()))
+}
+
+/// The launcher's message about a new status of `unit`.
+#[must_use]
+pub fn new_status(unit: &str, status: Status) -> String {
+    format!("{unit} is {}", status.word())
+}
+
+/// Whether a message of [`new_status`] says that an application is unhealthy.
+#[must_use]
+pub fn says_unhealthy(message: &str) -> bool {
+    message.ends_with(&new_status("", Status::Unhealthy))
+}
+
 impl Default for Test {
     fn default() -> Self {
         Self::Command(Vec::new())
@@ -336,6 +368,20 @@ mod tests {
         assert_eq!(keys, want);
         assert!(keys.iter().all(|(usual, startup)| known_key(usual) == *usual && known_key(startup) == *startup));
         assert_eq!(known_key("Exec"), "HealthCmd");
+    }
+
+    #[test]
+    fn messages_are_recognized() {
+        let count = |failures| State { failures, ..State::default() }.count(3);
+        for key in KEYS {
+            let message = failed_check("sdme-oci-app", key, &count(0), "x=, y");
+            assert_eq!(key_of_failed_check(&message), Some(key), "{message}");
+        }
+        let message = failed_check("sdme-oci-app", "HealthCmd", &count(3), "exit status 1");
+        assert_eq!(message, "health check of sdme-oci-app failed (failure 3 of 3): exit status 1");
+        assert_eq!(key_of_failed_check("sdme-oci-app failed (HealthTcp=, failure 3 of 3)"), None);
+        assert!(says_unhealthy(&new_status("sdme-oci-app", Status::Unhealthy)));
+        assert!(!says_unhealthy(&new_status("sdme-oci-app", Status::Healthy)));
     }
 
     #[test]

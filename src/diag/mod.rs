@@ -70,7 +70,8 @@ impl fmt::Display for Severity {
 }
 
 /// A cause and its remedy, without the kind of the problem. Code that reads the values of several
-/// keys returns it, because each key has its own kind of problem.
+/// keys returns it, because each key has its own kind of problem. It is also the error of a command
+/// that knows the remedy.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Fault {
     /// The cause, on one line and without a final period.
@@ -95,6 +96,15 @@ impl Fault {
 impl fmt::Display for Fault {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}; {}", self.cause, self.remedy)
+    }
+}
+
+impl std::error::Error for Fault {}
+
+impl From<&Diagnostic> for Fault {
+    fn from(diagnostic: &Diagnostic) -> Self {
+        let Diagnostic { at, severity, problem } = diagnostic;
+        Self::new(format!("{at}: {severity}{}", problem.fault.cause), problem.fault.remedy.as_str())
     }
 }
 

@@ -20,6 +20,7 @@ use crate::config::trust::Trust;
 use crate::config::values::access::{Access, Registries};
 use crate::config::values::install::{InstallSetting, Installers};
 use crate::config::values::source::{ImageSource, ModeSetting, PlatformSetting, Pull, RegistryRef};
+use crate::diag::Fault;
 use crate::image::kind::install;
 use crate::image::kind::install::Options;
 use crate::image::kind::mode;
@@ -298,10 +299,10 @@ fn fetch(store: &Store, request: &Request<'_>, judge: &Judge, progress: &dyn Pro
     let Address { digest, index } = &address;
     let named = [Some(digest), index.as_ref()].map(|digest| digest.map(ToString::to_string));
     if let Some(wanted) = request.digest.filter(|wanted| !named.contains(&Some((*wanted).to_owned()))) {
-        bail!(
-            "the image there has the digest {digest} and not {wanted}, which is asked for; run sdme-gen update {}",
-            request.name
-        );
+        bail!(Fault::new(
+            format!("the image there has the digest {digest} and not {wanted}, which is asked for"),
+            format!("run sdme-gen update {}", request.name)
+        ));
     }
     // The decision comes before any part of the image other than its manifest is read.
     let (accepted, attached) = judge.decide(&address, &mut *origin)?;
@@ -430,7 +431,10 @@ fn take_stock(scratch: &Scratch, contents: &Contents) -> Result<()> {
 fn refuse_packed_images(tree: &Tree) -> Result<()> {
     for (file, transport) in [("oci-layout", "oci-archive"), ("manifest.json", "docker-archive")] {
         if !tree.is_directory(b"etc") && lookup(tree.root(), file.as_bytes())?.is_some() {
-            bail!("this is not a root file system but an image in an archive; write {transport}: in front of the path");
+            bail!(Fault::new(
+                "this is not a root file system but an image in an archive",
+                format!("write {transport}: in front of the path")
+            ));
         }
     }
     Ok(())

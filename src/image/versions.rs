@@ -17,6 +17,7 @@ use nix::fcntl::{Flock, FlockArg};
 use serde::{Deserialize, Serialize};
 
 use super::store::{Imported, Store, check_name, sync_dir};
+use crate::diag::Fault;
 use crate::image::store::digest::read_limited;
 use crate::image::store::prune;
 
@@ -60,7 +61,7 @@ pub struct Updates {
 pub struct Failure {
     /// The container that did not run on it.
     pub container: String,
-    /// The cause and, after a semicolon, the remedy ([`crate::cause::Cause`]).
+    /// The reason, without a remedy.
     pub text: String,
 }
 
@@ -244,7 +245,9 @@ impl Store {
     /// # Errors
     /// Returns an error if another process has the lock, or if the file cannot be opened.
     pub fn lock_updates(&self) -> Result<UpdateLock> {
-        self.try_lock_updates()?.context("another sdme-gen update or rollback is running; try again when it has ended")
+        self.try_lock_updates()?.ok_or_else(|| {
+            Fault::new("another sdme-gen update or rollback is running", "try again when it has ended").into()
+        })
     }
 
     fn try_lock_updates(&self) -> Result<Option<UpdateLock>> {
@@ -300,7 +303,10 @@ impl Store {
         if self.version(name, &switch.from).is_ok() {
             self.link(name, &switch.from)?;
         } else if self.version(name, &switch.to).is_err() {
-            bail!("both versions of {name} of an update that was not finished are gone; import it again");
+            bail!(Fault::new(
+                format!("both versions of {name} of an update that was not finished are gone"),
+                "import it again"
+            ));
         }
         before(&switch)?;
         noted.switch = None;

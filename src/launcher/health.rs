@@ -16,7 +16,7 @@ use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::time::{ClockId, clock_gettime};
 use nix::unistd::pipe2;
-use sdme_gen::contract::health::{Failed, Health, OnFailure, State, Status, Step, Test};
+use sdme_gen::contract::health::{Failed, Health, OnFailure, State, Status, Step, Test, failed_check, new_status};
 
 use super::host::{self, STATES};
 use super::manager::{Run, systemctl};
@@ -80,13 +80,11 @@ pub fn check(unit: &str, app: &str, directory: &str) -> Result<ExitCode> {
         }
         write_state(app, &state)?;
         if let Some(failure) = result {
-            // HealthCmd= is not named, because the command may be that of the image.
-            let named = if key == "HealthCmd" { String::new() } else { format!("{key}=, ") };
-            eprintln!("<4>health check of {unit} failed ({named}{}): {failure}", state.count(limit));
+            eprintln!("<4>{}", failed_check(unit, key, &state.count(limit), &failure));
         }
         if state.status != before {
             let level = if state.status == Status::Unhealthy { 3 } else { 5 };
-            eprintln!("<{level}>{unit} is {}", state.status.word());
+            eprintln!("<{level}>{}", new_status(unit, state.status));
         }
         // An error is ignored: the host may have stopped listening, but the action must still run.
         let _ = host::report();

@@ -17,7 +17,7 @@ use serde::Deserialize;
 use super::{failure, limits, systemd};
 use crate::cause::{self, Cause};
 use crate::config::values::time;
-use crate::contract::health::known_key;
+use crate::contract::health::{key_of_failed_check, known_key, says_unhealthy};
 use crate::model::Container;
 use crate::paths::{container_runtime, container_state};
 use crate::rootdir::tree::Tree;
@@ -45,11 +45,13 @@ pub fn tell(name: &str) {
     let is_new = known.is_none();
     let mut cause = known.unwrap_or_else(|| failure_cause(name, &result, (&code, &status)));
     if is_new {
-        eprintln!("<3>{}", cause.text);
+        eprintln!("<3>{cause}");
     }
     let is_last = meets_start_limit(&unit);
     if is_last {
-        cause.text += &format!("; systemctl reset-failed {unit} permits another start");
+        let another = format!("systemctl reset-failed {unit} permits another start");
+        let known = std::mem::take(&mut cause.remedy);
+        cause.remedy = if known.is_empty() { another } else { format!("{known}; {another}") };
     }
     if is_new || is_last {
         failure::record(&unit, &cause);
@@ -95,29 +97,26 @@ fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Caus
     let all = format!("sdme-gen logs {name} shows all messages");
     let last = said.application.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
     // A service manager that exceeds a limit of the kernel exits before it can log the cause.
-    if let Some(text) = limits::shortage().filter(|_| result == "exit-code" && said.application.is_none()) {
-        return Cause::new("no resources", &text);
+    if let Some(fault) = limits::shortage().filter(|_| result == "exit-code" && said.application.is_none()) {
+        return Cause::new("no resources", &fault.cause, &fault.remedy);
     }
     match result {
         "timeout" => {
             let (what, limit) = limit(&unit);
             let health = said.check.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
-            let text =
-                format!("the {what} took longer than {limit} allows{last}{health}; raise it in [Service], {all}");
-            Cause::new("timeout", &text)
+            let reason = format!("the {what} took longer than {limit} allows{last}{health}");
+            Cause::new("timeout", &reason, &format!("raise it in [Service], {all}"))
         }
-        "oom-kill" => Cause::new("out of memory", &format!("the container ran out of memory{last}; raise Memory=")),
+        "oom-kill" => Cause::new("out of memory", &format!("the container ran out of memory{last}"), "raise Memory="),
         _ if code.is_empty() => {
             let text = failure::message(&unit, "1", &[]).map(|text| format!(": {text}")).unwrap_or_default();
-            Cause::new(
-                "refused",
-                &format!("a command before the start failed{text}; correct ExecStartPre= in [Service]"),
-            )
+            let reason = format!("a command before the start failed{text}");
+            Cause::new("refused", &reason, "correct ExecStartPre= in [Service]")
         }
         _ if said.is_unhealthy => {
             let check = said.check.unwrap_or_else(|| "the application is unhealthy".to_owned());
-            let key = key_of(&check);
-            Cause::new("unhealthy", &format!("{check}; correct the application or {key}=, {all}"))
+            let key = key_of_failed_check(&check).unwrap_or_else(|| known_key(""));
+            Cause::new("unhealthy", &check, &format!("correct the application or {key}=, {all}"))
         }
         _ if code == "exited" => {
             // Errors after the first one are consequences of it.
@@ -125,20 +124,14 @@ fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Caus
             if said.application.is_none()
                 && let Some(text) = failure::message(&unit, "+1", &own)
             {
-                let text = format!("systemd-nspawn cannot start the container: {text}; correct {name}.container");
-                return Cause::new(&format!("failed {status}"), &text);
+                let reason = format!("systemd-nspawn cannot start the container: {text}");
+                return Cause::new(&format!("failed {status}"), &reason, &format!("correct {name}.container"));
             }
-            Cause::new(&format!("failed {status}"), &format!("exit status {status}{last}; {all}"))
+            Cause::new(&format!("failed {status}"), &format!("exit status {status}{last}"), &all)
         }
-        "watchdog" => Cause::new("failed", &format!("systemd-nspawn did not answer for three minutes{last}; {all}")),
-        _ => Cause::new("killed", &format!("systemd-nspawn was ended by the signal {status}{last}; {all}")),
+        "watchdog" => Cause::new("failed", &format!("systemd-nspawn did not answer for three minutes{last}"), &all),
+        _ => Cause::new("killed", &format!("systemd-nspawn was ended by the signal {status}{last}"), &all),
     }
-}
-
-/// The key that a message of the launcher about a failed health check names.
-fn key_of(check: &str) -> &'static str {
-    let named = check.split_once(" failed (").and_then(|(_, rest)| rest.split_once("=, "));
-    known_key(named.map(|(key, _)| key).unwrap_or_default())
 }
 
 /// The phase that exceeded its timeout, and the setting of that timeout.
@@ -207,10 +200,10 @@ impl Summary {
             return;
         }
         if app.ends_with("-health") {
-            if text.starts_with("health check of ") {
+            if key_of_failed_check(&text).is_some() {
                 self.check = Some(text);
             } else {
-                self.is_unhealthy = text.ends_with(" is unhealthy");
+                self.is_unhealthy = says_unhealthy(&text);
             }
         } else if !text.trim().is_empty() && !text.starts_with(crate::contract::process::ENDED) {
             self.application = Some(text);
@@ -238,17 +231,5 @@ mod tests {
         take("sdme-oci-app-health-gate", "the application is unhealthy");
         assert_eq!(said.application.as_deref(), Some("cannot read config"));
         assert!(said.is_unhealthy && said.check.is_some_and(|text| text.ends_with("exit status 1")));
-    }
-
-    #[test]
-    fn the_key_of_a_failed_check() {
-        for (count, key) in [
-            ("failure 3 of 3", "HealthCmd"),
-            ("HealthHttp=, failure 3 of 3", "HealthHttp"),
-            ("HealthStartupTcp=, failure 2 in a row", "HealthStartupTcp"),
-            ("Exec=, failure 1 of 1", "HealthCmd"),
-        ] {
-            assert_eq!(key_of(&format!("health check of sdme-oci-app failed ({count}): x=, y")), key, "{count}");
-        }
     }
 }

@@ -12,6 +12,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Error, Result};
 
 use crate::cause::{self, Cause};
+use crate::diag::Fault;
+use crate::image::trust::is_refusal;
 use crate::image::{local, registry_remedy};
 use crate::journal;
 use crate::model::{Container, Image, Named, Pod};
@@ -31,7 +33,7 @@ impl Unmet {
 
 impl std::fmt::Display for Unmet {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.text)
+        self.0.fmt(f)
     }
 }
 
@@ -40,11 +42,11 @@ impl std::error::Error for Unmet {}
 /// The error of a start that the container's files or images forbid, so that another attempt would
 /// fail in the same way.
 #[derive(Debug)]
-pub struct Refused(pub String);
+pub struct Refused(pub Fault);
 
 impl std::fmt::Display for Refused {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0)
+        self.0.fmt(f)
     }
 }
 
@@ -71,7 +73,7 @@ pub const NO_SNAPSHOT: &str = "no snapshot";
 /// The error of a start that fails because of volume snapshots.
 #[must_use]
 pub fn no_snapshot(error: &Error) -> Unmet {
-    Unmet(Cause::new(NO_SNAPSHOT, &format!("{error:#}")))
+    Unmet(Cause::of_error(NO_SNAPSHOT, error))
 }
 
 /// Runs a command of `unit`, and records the cause if the command fails.
@@ -94,29 +96,39 @@ pub(crate) fn record(unit: &str, cause: &Cause) {
 /// The cause of a failed start of a container.
 #[must_use]
 pub fn of_start(error: &Error) -> Cause {
-    error.downcast_ref::<Unmet>().map_or_else(|| Cause::new("refused", &format!("{error:#}")), |unmet| unmet.0.clone())
+    if let Some(Unmet(cause)) = error.downcast_ref() {
+        return cause.clone();
+    }
+    match error.downcast_ref() {
+        Some(Refused(fault)) => Cause::new("refused", &fault.cause, &fault.remedy),
+        None => Cause::of_error("refused", error),
+    }
 }
 
 /// The cause of a failed import of an image.
 #[must_use]
 pub fn of_image(image: &str, source: &str, error: &Error) -> Cause {
-    let chain: Vec<String> = error.chain().map(ToString::to_string).collect();
-    // The outermost message of an import names the image, as this text does.
-    let reasons = chain.get(1..).filter(|_| chain.first().is_some_and(|text| text.starts_with("importing image ")));
-    let reason = reasons.unwrap_or(&chain).join(": ");
     let unit = Image::service(image);
+    let (reason, own) = cause::parts(error);
+    // The outermost message of an import names the image, as this text does.
+    let outermost = error.to_string();
+    let reason = match reason.strip_prefix(&outermost).and_then(|rest| rest.strip_prefix(": ")) {
+        Some(rest) if outermost.starts_with("importing image ") => rest,
+        _ => &reason,
+    };
     let remedy = if let Some(remedy) = local::remedy(error, &Path::new(STATE).join("store")) {
         remedy
     } else if let Some(remedy) = registry_remedy(error) {
         remedy.to_owned()
-    } else if reason.contains(';') {
-        // The message contains a remedy already.
+    } else if own.is_empty() && is_refusal(error) {
+        // The reason of a refusal contains the remedy.
         String::new()
-    } else {
+    } else if own.is_empty() {
         format!("journalctl -u '{unit}' shows all messages")
+    } else {
+        own
     };
-    let remedy = if remedy.is_empty() { remedy } else { format!("; {remedy}") };
-    Cause::new("no image", &format!("cannot import the image {source}: {reason}{remedy}"))
+    Cause::new("no image", &format!("cannot import the image {source}: {reason}"), &remedy)
 }
 
 /// Checks that the network of a container exists. For a pod that has failed, the error is the
@@ -134,8 +146,9 @@ pub fn network(container: &Container) -> Result<(), Unmet> {
             return Err(Unmet(cause));
         }
         if !Path::new(&Pod::path(pod)).exists() {
-            let text = format!("the network {pod} is not there; run systemctl status {unit} to see why");
-            return Err(Unmet(Cause::new("no network", &text)));
+            let reason = format!("the network {pod} is not there");
+            let remedy = format!("run systemctl status {unit} to see why");
+            return Err(Unmet(Cause::new("no network", &reason, &remedy)));
         }
     }
     Ok(())
@@ -152,8 +165,8 @@ pub fn networks(pod: &str) -> Result<(), Unmet> {
         }
         let there = Named::of_service(&unit).is_none_or(|name| Path::new(RUNTIME).join("networks").join(name).exists());
         if !there {
-            let text = format!("{unit} is not started; run systemctl status {unit} to see why");
-            return Err(Unmet(Cause::new("no network", &text)));
+            let remedy = format!("run systemctl status {unit} to see why");
+            return Err(Unmet(Cause::new("no network", &format!("{unit} is not started"), &remedy)));
         }
     }
     Ok(())
@@ -170,13 +183,14 @@ pub fn stopped(unit: &str) {
         let said = message(unit, "1", &[]).unwrap_or_else(|| format!("the result is {result}"));
         Cause::new(
             "no network",
-            &format!("the network cannot be made: {said}; journalctl -u {unit} shows all messages"),
+            &format!("the network cannot be made: {said}"),
+            &format!("journalctl -u {unit} shows all messages"),
         )
     });
     record(unit, &cause);
     if let Some(pod) = Pod::of_service(unit) {
         // The target of a pod runs no command that could report why the pod is missing.
-        journal::about(&format!("sdme-pod@{pod}.target"), &cause.text);
+        journal::about(&format!("sdme-pod@{pod}.target"), &cause.to_string());
     }
 }
 

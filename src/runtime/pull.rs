@@ -10,6 +10,7 @@ use super::{failure, systemd};
 use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
 use crate::config::values::source::ImageSource;
+use crate::diag::Fault;
 use crate::image::trust::{Refusal, is_refusal};
 use crate::image::{self, Imported, Progress, Pull, Request, Store, import};
 use crate::model::{Container, Image, Model};
@@ -33,10 +34,9 @@ pub fn of_unit(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> {
     let unit = Image::service(name);
     let source = super::model(root).images.get(name).map_or_else(|| name.to_owned(), |image| image.source.to_string());
     // If this process is killed, this cause stays.
-    let text = format!(
-        "cannot import the image {source}: the import did not end by itself; systemctl status '{unit}' tells more"
-    );
-    cause::write(&unit, &Cause::new("no image", &text)).context("cannot write down that the import has begun")?;
+    let reason = format!("cannot import the image {source}: the import did not end by itself");
+    let killed = Cause::new("no image", &reason, &format!("systemctl status '{unit}' tells more"));
+    cause::write(&unit, &killed).context("cannot write down that the import has begun")?;
     failure::of_command(&unit, |error| failure::of_image(name, &source, error), || pull(root, name, progress))?;
     cause::forget(&unit).context("cannot remove the note that the import has begun")
 }
@@ -143,7 +143,8 @@ pub fn download(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> 
     let image = known(&model, name)?;
     let store = Store::open(root);
     let reference = image.source.to_string();
-    let wanted = store.updates(name, &reference).wanted.context("no version is asked for; run sdme-gen update")?;
+    let wanted = store.updates(name, &reference).wanted;
+    let wanted = wanted.ok_or_else(|| Fault::new("no version is asked for", "run sdme-gen update"))?;
     let found = (|| {
         let request = Request { digest: Some(&wanted), pull: Pull::Missing, ..request(&model, image)? };
         let former = store.former_versions(name)?;
@@ -159,7 +160,7 @@ pub fn download(root: &Path, name: &str, progress: &dyn Progress) -> Result<()> 
     match &found {
         Ok(found) => updates.pending = Some(found.entry().to_owned()),
         Err(error) => {
-            updates.problem = Some(failure::of_image(name, &reference, error).text);
+            updates.problem = Some(failure::of_image(name, &reference, error).to_string());
             updates.unaccepted = is_refusal(error);
         }
     }

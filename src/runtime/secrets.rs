@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use crate::config::values::secret::Form;
-use crate::diag::Location;
+use crate::diag::{Fault, Location};
 use crate::model::Stack;
 use crate::paths;
 use crate::unit::env_assignment;
@@ -25,7 +25,7 @@ pub fn secrets(name: &str) -> Result<()> {
     let (model, facts) = super::known(Path::new("/"));
     let container = model.containers.get(name).with_context(|| format!("there is no {name}.container"))?;
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let credentials = credentials.context("there are no credentials; this is for the container's service to call")?;
+    let credentials = credentials.context("only the service of a container can call this, with credentials")?;
     let directory = PathBuf::from(paths::secrets(name));
     let applications = matches!(model.stack(container, &facts), Stack::Application(..));
     let mut variables: Vec<(&str, String)> = Vec::new();
@@ -48,7 +48,7 @@ pub fn secrets(name: &str) -> Result<()> {
                 write(&directory.join(number.to_string()), &content, *mode, owner)?;
             }
             Form::Variable(_) if !applications => {
-                bail!("{at}: an operating system has no environment; remove type=env")
+                bail!(Fault::new(format!("{at}: an operating system has no environment"), "remove type=env"))
             }
             Form::Variable(variable) => {
                 let value = String::from_utf8(content).ok().filter(|value| !value.contains('\0'));

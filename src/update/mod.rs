@@ -307,10 +307,11 @@ impl Run<'_> {
                     } else {
                         "skipped"
                     };
-                    let reason = if name == failed { why.clone() } else { format!("the update of {failed} failed") };
+                    let reason =
+                        if name == failed { why.to_string() } else { format!("the update of {failed} failed") };
                     self.container(name, word, Some(reason));
                 }
-                self.images(&part.images, "failed", Some(why));
+                self.images(&part.images, "failed", Some(&why.to_string()));
                 *stopped = Some(failed.clone());
             }
         }

@@ -19,7 +19,7 @@ use crate::admin::show::ps;
 use crate::admin::show::ps::units;
 use crate::admin::show::ps::units::Units;
 use crate::announce::{About, Event, announce};
-use crate::cause;
+use crate::cause::{self, Cause};
 use crate::image::{Failure, Imported, Store, Switch, Updates};
 use crate::model::{Container, Facts, Image, Model};
 use crate::runtime::volumes::snapshots;
@@ -45,7 +45,7 @@ pub struct Outcome {
     /// Containers that run on the new versions.
     pub updated: Vec<String>,
     /// The container that failed, and the reason.
-    pub failed: Option<(String, String)>,
+    pub failed: Option<(String, Cause)>,
     /// Containers that ran on the new versions and run on the former ones again.
     pub returned: Vec<String>,
     /// Containers that run on neither version.
@@ -139,7 +139,7 @@ impl Host<'_> {
                     outcome.updated.push(name.clone());
                 }
                 Err(error) => {
-                    let why = format!("{error:#}");
+                    let why = Cause::of_error("", &error);
                     let (from, to) = digests(&own);
                     let about = About { image: &names(&own), container: name, from: &from, to: &to };
                     announce(Event::Failed, about, &format!("{name} does not run on {to}: {why}"));
@@ -269,7 +269,8 @@ impl Host<'_> {
         for change in &guilty {
             let mut updates = self.updates(change);
             updates.refused.insert(change.to.image.manifest.clone());
-            updates.failure = outcome.failed.clone().map(|(container, text)| Failure { container, text });
+            // The remedy is about the refused version, which does not run any more.
+            updates.failure = outcome.failed.clone().map(|(container, why)| Failure { container, text: why.reason });
             updates.pending = None;
             self.store.note_updates(&change.image.name, &updates)?;
         }
@@ -327,7 +328,7 @@ pub fn stop(units: &BTreeSet<String>) -> Result<()> {
 pub fn restart(unit: &str) -> Result<()> {
     systemd::forget_failure(Path::new("/"), unit);
     systemd::quietly(&["restart", unit]).map_err(|error| match cause::of(unit) {
-        Some(cause) => anyhow!(cause.text),
+        Some(cause) => cause.into_error(),
         None => error,
     })
 }
@@ -350,13 +351,19 @@ fn settle(name: &str, time: Duration, on_demand: bool) -> Result<()> {
         let idle = on_demand && listed.state == "stopped";
         if listed.state != "running" && !idle {
             let word = listed.cause.as_deref().unwrap_or(&listed.state);
-            bail!("{}", listed.note.as_ref().map_or_else(|| word.to_owned(), |note| format!("{word}: {note}")));
+            return Err(match &listed.note {
+                Some(note) => note.clone().into_error().context(word.to_owned()),
+                None => anyhow!("{word}"),
+            });
         }
         if let Some((app, word)) =
             listed.health.iter().find(|(_, word)| ["unhealthy", "failed"].contains(&word.as_str()))
         {
             let note = listed.note.as_ref().filter(|_| word == "unhealthy");
-            bail!("{}", note.map_or_else(|| format!("the health check of {app} says {word}"), String::clone));
+            return Err(match note {
+                Some(note) => note.clone().into_error(),
+                None => anyhow!("the health check of {app} says {word}"),
+            });
         }
         if late {
             return Ok(());

@@ -55,7 +55,7 @@ pub fn start(name: &str) -> Result<()> {
     systemd::systemctl(&["start", &service]).map_err(|error| {
         if let Some(cause) = cause::of(&service) {
             let file = files::file_name(FileType::Container, name);
-            return anyhow!("{name} does not start: {}; {file} stays as it is written", cause.text);
+            return anyhow!("{name} does not start: {cause}; {file} stays as it is written");
         }
         let status = Command::new("systemctl").args(["status", "-n", "10", "-l", "--no-pager", &service]).output();
         let text = status.map(|o| String::from_utf8_lossy(&o.stdout).into_owned()).unwrap_or_default();

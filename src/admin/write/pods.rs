@@ -62,7 +62,7 @@ pub fn started(unit: &str) -> Result<()> {
         failure::of_command(unit, failure::of_start, || Ok(failure::networks(unit)?))?;
         if let Some(cause) = taken::check(unit)? {
             failure::record(unit, &cause);
-            bail!("{}", cause.text);
+            return Err(cause.into_error());
         }
     }
     started::keep(unit).with_context(|| format!("cannot keep a copy of {unit}"))

@@ -71,7 +71,7 @@ fn lines(found: &Inspected) -> Vec<(&'static str, Vec<String>)> {
     vec![
         ("Name", vec![listed.name.clone()]),
         ("State", vec![format!("{}{cause}{uptime}", listed.state)]),
-        ("Note", optional(listed.note.clone())),
+        ("Note", optional(listed.note.as_ref().map(ToString::to_string))),
         ("Changed", listed.changed.iter().cloned().collect()),
         ("Health", pairs(&listed.health)),
         ("Files", each(&found.files)),

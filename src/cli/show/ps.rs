@@ -255,7 +255,7 @@ fn field(listed: &Listed, name: &str) -> String {
         "Users" => listed.users.map(|(first, count)| format!("{first}:{count}")).unwrap_or_default(),
         "Uptime" | "RunningFor" => listed.uptime.map(duration).unwrap_or_default(),
         "Changed" => listed.changed.iter().cloned().collect::<Vec<_>>().join(","),
-        _ => listed.note.clone().unwrap_or_default(),
+        _ => listed.note.as_ref().map(ToString::to_string).unwrap_or_default(),
     }
 }
 
@@ -331,6 +331,7 @@ impl Template {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::cause::Cause;
 
     fn web() -> Listed {
         let mut listed = Listed {
@@ -373,7 +374,7 @@ mod tests {
     fn lines_fit_the_terminal() {
         let mut other =
             Listed { name: "a-container-with-a-long-name".into(), state: "no image".into(), ..Listed::default() };
-        other.note = Some("its image could not be imported".into());
+        other.note = Some(Cause::new("", "its image could not be imported", ""));
         let all = [web(), other];
         for width in [80, 100, 120] {
             let text = printed(&all, Some(width), false);

@@ -19,6 +19,7 @@ use nix::unistd::write;
 
 use super::mode::has_systemd;
 use crate::config::values::install::{Family, InstallSetting, Installers};
+use crate::diag::Fault;
 use crate::image::progress::Progress;
 use crate::rootdir::tree::{self, Tree, kind_of, lookup};
 
@@ -161,11 +162,10 @@ fn run(rootfs: &Path, command: &str, progress: &dyn Progress) -> Result<()> {
     }
     let status = child.wait().context("waiting for systemd-nspawn")?;
     if !status.success() {
-        let why = match status.code() {
-            Some(127) if last.is_empty() => "systemd-nspawn is not there; install systemd-container".to_owned(),
-            _ => format!("`{command}` failed ({status}); its last words: {}", last.join(" / ")),
-        };
-        bail!("{why}");
+        if status.code() == Some(127) && last.is_empty() {
+            bail!(Fault::new("systemd-nspawn is not there", "install systemd-container"));
+        }
+        bail!("`{command}` failed ({status}), and its last words: {}", last.join(" / "));
     }
     Ok(())
 }

@@ -14,6 +14,7 @@ use serde::Deserialize;
 use super::archive::Archive;
 use super::{Blob, LayerInfo, Origin, Surroundings};
 use crate::config::values::source::ImageSource;
+use crate::diag::Fault;
 use crate::image::kind::imageconfig::ImageConfig;
 use crate::image::source::json::respell;
 use crate::image::source::manifest::{Address, MAX_CONFIG, MAX_LAYERS, MAX_MANIFEST, Platform};
@@ -95,8 +96,11 @@ fn select(mut items: Vec<Item>, reference: Option<&str>) -> Result<Item> {
     let known: Vec<String> = items.iter().flat_map(tags).collect();
     let known = if known.is_empty() { "none with a name".to_owned() } else { known.join(", ") };
     match reference {
-        Some(wanted) => bail!("the archive has no image `{wanted}`; it has: {known}"),
-        None => bail!("the archive has {} images; write :REFERENCE behind its path, one of: {known}", items.len()),
+        Some(wanted) => bail!(Fault::new(format!("the archive has no image `{wanted}`"), format!("it has: {known}"))),
+        None => bail!(Fault::new(
+            format!("the archive has {} images", items.len()),
+            format!("write :REFERENCE behind its path, one of: {known}")
+        )),
     }
 }
 

@@ -25,6 +25,7 @@ use nix::fcntl::{Flock, FlockArg};
 use nix::unistd::fsync;
 
 use crate::config::values::source::ModeSetting;
+use crate::diag::Fault;
 use crate::image::store::digest::{Digest, read_limited};
 use crate::image::store::record::{FORMAT, ImageRecord};
 use crate::image::store::scratch::Scratch;
@@ -195,7 +196,8 @@ impl Store {
         let dir = self.entries().join(entry);
         let Some(image) = read_record(&dir)? else { return Ok(None) };
         if let Some(missing) = image.layers.iter().find(|layer| check_name(layer).is_err() || !self.has_layer(layer)) {
-            bail!("the layer {} of the image `{name}` is not there; import it again", missing.escape_debug());
+            let cause = format!("the layer {} of the image `{name}` is not there", missing.escape_debug());
+            bail!(Fault::new(cause, "import it again"));
         }
         let below = image.layers.iter().rev().map(|layer| self.layer(layer).join("tree")).collect();
         Ok(Some(Imported { name: name.to_owned(), tree: dir.join("tree"), below, dir, image }))

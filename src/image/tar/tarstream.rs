@@ -260,7 +260,7 @@ impl<R: Read> TarStream<R> {
             return Ok(None);
         }
         let wanted = number(&header.as_old().cksum);
-        let wanted = wanted.context("a header has no readable checksum; this is not a tar archive")?;
+        let wanted = wanted.context("this is not a tar archive: a header has no readable checksum")?;
         // The checksum field itself counts as blanks. Some programs sum the bytes as signed numbers
         // (POSIX, pax, "ustar Interchange Format").
         let bytes =
@@ -268,7 +268,7 @@ impl<R: Read> TarStream<R> {
         let unsigned: i64 = bytes.clone().map(i64::from).sum();
         let signed: i64 = bytes.map(|byte| i64::from(byte.cast_signed())).sum();
         if wanted != unsigned && wanted != signed {
-            bail!("a header has a wrong checksum; the archive is damaged");
+            bail!("the archive is damaged: a header has a wrong checksum");
         }
         Ok(Some(header))
     }

@@ -10,6 +10,7 @@ use rustls::pki_types::{SignatureVerificationAlgorithm, SubjectPublicKeyInfoDer}
 use webpki::RawPublicKeyEntity;
 use webpki::ring::{ECDSA_P256_SHA256, ECDSA_P384_SHA256, ECDSA_P384_SHA384, ED25519, RSA_PKCS1_2048_8192_SHA256};
 
+use crate::diag::Fault;
 use crate::image::store::digest::Digest;
 
 /// Maximum size of a key file in bytes.
@@ -64,7 +65,10 @@ impl Key {
                 found == Err(webpki::Error::InvalidSignatureForPublicKey)
             });
             if !usable {
-                bail!("it is a key of an unknown kind; use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more");
+                bail!(Fault::new(
+                    "it is a key of an unknown kind",
+                    "use ECDSA P-256 or P-384, Ed25519, or RSA of 2048 bits or more"
+                ));
             }
             Ok(key)
         };

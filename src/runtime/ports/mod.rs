@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use nix::unistd::execv;
 
+use crate::diag::Fault;
 use crate::image::Store;
 use crate::model::{Container, Model, Network};
 
@@ -141,7 +142,10 @@ fn choose(port: u16, exposed: &BTreeSet<u16>) -> Result<u16> {
         Some(only) if exposed.len() == 1 => Ok(*only),
         Some(_) => {
             let all = exposed.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
-            bail!("PublishPort={port}: the image exposes the ports {all}; write {port}:PORT")
+            bail!(Fault::new(
+                format!("PublishPort={port}: the image exposes the ports {all}"),
+                format!("write {port}:PORT")
+            ))
         }
     }
 }

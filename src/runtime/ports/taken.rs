@@ -34,11 +34,11 @@ pub fn check(unit: &str) -> Result<Option<Cause>> {
 
 fn cause(socket: &str, listen: &str) -> Cause {
     if let Some(holder) = holder(socket, listen) {
-        let text = format!("port {listen} is taken by {holder}; stop that, or change PublishPort=");
-        return Cause::new("port taken", &text);
+        let reason = format!("port {listen} is taken by {holder}");
+        return Cause::new("port taken", &reason, "stop that, or change PublishPort=");
     }
-    let text = format!("port {listen} cannot be opened; run systemctl status {socket} to see why");
-    Cause::new("no port", &text)
+    let remedy = format!("run systemctl status {socket} to see why");
+    Cause::new("no port", &format!("port {listen} cannot be opened"), &remedy)
 }
 
 /// A description of the program that listens at the address of the socket unit `socket`.

@@ -13,6 +13,7 @@ use nix::sched::{CloneFlags, unshare};
 use super::layers::links::{self, additional, layers};
 use super::layers::mountpoints;
 use super::layers::stack;
+use crate::diag::Fault;
 use crate::image::{Store, application_root};
 use crate::model::{Container, Facts, Model, Stack};
 use crate::paths::{RUNTIME, container_runtime, container_state, machine_root};
@@ -43,7 +44,9 @@ pub fn lock(container: &str, wait: bool) -> Result<Flock<File>> {
     let open = || File::open(&state).with_context(|| format!("cannot open {state}"));
     match Flock::lock(open()?, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(lock),
-        Err(_) if !wait => bail!("another copy to or from {container} is running; wait for its end"),
+        Err(_) if !wait => {
+            bail!(Fault::new(format!("another copy to or from {container} is running"), "wait for its end"))
+        }
         Err(_) => {
             eprintln!("<5>waiting for the end of sdme-gen cp");
             let waited = Flock::lock(open()?, FlockArg::LockExclusive);

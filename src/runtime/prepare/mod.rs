@@ -13,7 +13,6 @@ pub mod ranges;
 pub mod refused;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Display;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::IpAddr;
@@ -28,6 +27,7 @@ use super::volumes::snapshots;
 use crate::announce::{self, About, Event};
 use crate::config::keys::FileType;
 use crate::config::values::Device;
+use crate::diag::Fault;
 use crate::image::digest::Digest;
 use crate::image::{Store, application_root};
 use crate::model::{Base, Container, Facts, Model, Network, Placed, Pod, Resolver, Stack, What};
@@ -72,7 +72,7 @@ pub fn prepare(name: &str) -> Result<()> {
         return Err(refused(problem));
     }
     if let Some(problem) = model.unused_settings(container, &facts) {
-        return Err(refused(problem));
+        return Err(refused(&problem));
     }
     limits::check(stack)?;
     devices(container)?;
@@ -91,7 +91,7 @@ pub fn prepare(name: &str) -> Result<()> {
         return Err(refused(problem));
     }
     if let Some(problem) = model.unusable_profile(container, &facts) {
-        return Err(refused(problem));
+        return Err(refused(&problem));
     }
     let range = range(&model, &facts, container)?;
     let mut planned = OutputTree::default();
@@ -150,8 +150,8 @@ pub fn prepare(name: &str) -> Result<()> {
 }
 
 /// The error of a start that `Restart=` must not repeat.
-fn refused(problem: impl Display) -> Error {
-    Refused(problem.to_string()).into()
+fn refused(problem: impl Into<Fault>) -> Error {
+    Refused(problem.into()).into()
 }
 
 /// The configuration and the facts, after interrupted updates are undone.
@@ -223,10 +223,10 @@ fn renew_network(model: &Model, container: &Container) -> Result<()> {
 fn range(model: &Model, facts: &Facts, container: &Container) -> Result<Option<u32>> {
     let range = userns::ranges(model, facts).get(container.name.as_str()).copied();
     if container.security.user_ns && range.is_none() {
-        bail!(
-            "no range of user IDs is left for {}; remove what is no longer needed from {STATE}/containers",
-            container.name
-        );
+        bail!(Fault::new(
+            format!("no range of user IDs is left for {}", container.name),
+            format!("remove what is no longer needed from {STATE}/containers")
+        ));
     }
     Ok(range)
 }
@@ -265,7 +265,10 @@ fn remove_earlier_mounts(name: &str) -> Result<()> {
     }
     let unit = Container::unit(name);
     if !systemd::is_part_of(&unit) {
-        bail!("{root} is mounted; stop {unit} first; if nothing is left running, unmount it");
+        bail!(Fault::new(
+            format!("{root} is mounted"),
+            format!("stop {unit} first; if nothing is left running, unmount it")
+        ));
     }
     eprintln!("<5>the end of the last run was interrupted; what it has left is removed");
     stack::release(name)
@@ -397,7 +400,8 @@ fn settings(planned: &OutputTree, name: &str) -> Result<()> {
             if let (theirs, Some(wanted)) = (users(&text), users(content))
                 && theirs.as_ref() != Some(&wanted)
             {
-                bail!("{} does not say {wanted}, as the configuration does; run sdme-gen apply", fixed.display());
+                let cause = format!("{} does not say {wanted}, as the configuration does", fixed.display());
+                bail!(Fault::new(cause, "run sdme-gen apply"));
             }
             if text != *content {
                 eprintln!(

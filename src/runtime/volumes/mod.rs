@@ -21,6 +21,7 @@ use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg, OFlag};
 use nix::unistd::{Group, User, fsync, syncfs};
 
+use crate::diag::Fault;
 use crate::model::{Account, Model, Mount, Owner, Placed, What};
 use crate::paths::{STATE, volume};
 use crate::rootdir::copy::copy_directory;
@@ -55,7 +56,10 @@ pub fn make_ready(placed: &Placed<'_>, root: &Tree, model: &Model) -> Result<()>
 fn host_path(path: &str) -> Result<()> {
     match fs::metadata(path) {
         Err(e) if e.kind() == ErrorKind::NotFound => {
-            bail!("there is no {path} on this host; make it, or name a volume, which is made when it is missing")
+            bail!(Fault::new(
+                format!("there is no {path} on this host"),
+                "make it, or name a volume, which is made when it is missing"
+            ))
         }
         other => other.map(drop).with_context(|| format!("cannot look at {path}")),
     }
@@ -219,7 +223,7 @@ fn own(directory: &File, owner: &Owner) -> Result<()> {
         Some(Account::Id(id)) => Some(*id),
         Some(Account::Name(name)) => match User::from_name(name)? {
             Some(user) => Some(user.uid.as_raw()),
-            None => bail!("there is no user {name} on this host; write its number"),
+            None => bail!(Fault::new(format!("there is no user {name} on this host"), "write its number")),
         },
     };
     let group = match &owner.group {
@@ -227,7 +231,7 @@ fn own(directory: &File, owner: &Owner) -> Result<()> {
         Some(Account::Id(id)) => Some(*id),
         Some(Account::Name(name)) => match Group::from_name(name)? {
             Some(group) => Some(group.gid.as_raw()),
-            None => bail!("there is no group {name} on this host; write its number"),
+            None => bail!(Fault::new(format!("there is no group {name} on this host"), "write its number")),
         },
     };
     fchown(directory, user, group).context("cannot change its owner")

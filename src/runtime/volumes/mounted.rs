@@ -33,7 +33,7 @@ pub fn check(container: &Container, model: &Model) -> Result<(), Unmet> {
         return Ok(());
     }
     match systemd::properties_of(&units, PROPERTIES).iter().find(|mount| is_missing(mount)) {
-        Some(mount) => Err(Unmet::new(Cause::new("not mounted", &text(mount, model)))),
+        Some(mount) => Err(Unmet::new(cause(mount, model))),
         None => Ok(()),
     }
 }
@@ -59,20 +59,20 @@ fn is_missing(mount: &Properties) -> bool {
         && (!is("ConditionResult", "no") || is("ConditionTimestampMonotonic", "0"))
 }
 
-/// The cause and the remedy, as text.
-fn text(mount: &Properties, model: &Model) -> String {
+fn cause(mount: &Properties, model: &Model) -> Cause {
     let get = |name: &str| mount.get(name).map(String::as_str).unwrap_or_default();
     let (unit, place) = (get("Id"), get("Where"));
     let said = message_of(unit, get("InvocationID"), "+1", &[]).or_else(|| recent_message(unit));
     let reason = said.map(|text| format!(": {}", text.trim_end_matches('.'))).unwrap_or_default();
     let own = model.volumes.values().find(|known| volume(&known.name) == place);
-    match own.and_then(|own| Some((own, own.device.as_ref()?))) {
-        Some((own, device)) => format!(
-            "the volume {} cannot be mounted from {}{reason}; correct Device=, Type= or Options= in {}, or see systemctl status '{unit}'",
-            own.name, device.what, own.file
+    let (reason, remedy) = match own.and_then(|own| Some((own, own.device.as_ref()?))) {
+        Some((own, device)) => (
+            format!("the volume {} cannot be mounted from {}{reason}", own.name, device.what),
+            format!("correct Device=, Type= or Options= in {}, or see systemctl status '{unit}'", own.file),
         ),
-        None => format!("{place} is not mounted{reason}; systemctl status '{unit}' shows why"),
-    }
+        None => (format!("{place} is not mounted{reason}"), format!("systemctl status '{unit}' shows why")),
+    };
+    Cause::new("not mounted", &reason, &remedy)
 }
 
 #[cfg(test)]

@@ -158,10 +158,10 @@ fn check_unused(name: &str, container: &Container, model: &Model, facts: &Facts)
     let runs = |other: &&Container| mounted.contains(&machine_root(&other.name));
     let user = others.filter(runs).find(|other| volumes(other, model, facts, false).contains(name));
     match user {
-        Some(other) => bail!(
-            "the volume {name} cannot be copied or put back for an update while {0} uses it; stop {0} first",
-            other.name
-        ),
+        Some(Container { name: other, .. }) => bail!(Fault::new(
+            format!("the volume {name} cannot be copied or put back for an update while {other} uses it"),
+            format!("stop {other} first")
+        )),
         None => Ok(()),
     }
 }
@@ -217,10 +217,16 @@ fn check_replaceable(name: &str) -> Result<()> {
     let path = volume(name);
     let found = fs::symlink_metadata(&path).with_context(|| format!("cannot look at {path}"))?;
     if !found.is_dir() {
-        bail!("{path} is not a directory but a symbolic link or a file; replace it by the directory itself");
+        bail!(Fault::new(
+            format!("{path} is not a directory but a symbolic link or a file"),
+            "replace it by the directory itself"
+        ));
     }
     if stack::mounted()?.contains(&path) {
-        bail!("{path} is a mount of its own, which cannot be replaced; mount the file system on {STATE}/volumes");
+        bail!(Fault::new(
+            format!("{path} is a mount of its own, which cannot be replaced"),
+            format!("mount the file system on {STATE}/volumes")
+        ));
     }
     Ok(())
 }

@@ -19,7 +19,7 @@ use serde::Serialize;
 use crate::admin::changed;
 use crate::admin::changed::Outdated;
 use crate::admin::leftovers;
-use crate::cause;
+use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
 use crate::contract::health::State;
 use crate::image::trust::Accepted;
@@ -53,7 +53,7 @@ pub struct Listed {
     /// `rejected` or `removed` if that has happened to its file.
     pub changed: BTreeSet<String>,
     /// The problem of the container, with a remedy.
-    pub note: Option<String>,
+    pub note: Option<Cause>,
     /// Seconds since the start of its only application, or else of its first process, while the
     /// container is running.
     pub uptime: Option<u64>,

@@ -5,43 +5,56 @@
 use std::collections::BTreeMap;
 
 use crate::admin::show::ps::{Host, Listed};
-use crate::cause;
+use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
 use crate::contract::health::{State, Status, known_key};
+use crate::diag::{Diagnostic, Fault};
 use crate::image::{Updates, short};
 use crate::model::{Container, Image, Pod};
 
+fn note(reason: &str, remedy: &str) -> Cause {
+    Cause::new("", reason, remedy)
+}
+
+/// The note that begins with `reason` and quotes a diagnostic.
+fn because(reason: &str, why: &Diagnostic) -> Cause {
+    let why = Fault::from(why);
+    note(&format!("{reason}{}", why.cause), &why.remedy)
+}
+
 /// The note about a new or refused version of the container's images, whose updates `updates` is
 /// about.
-pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<String> {
+pub(crate) fn of_update(listed: &Listed, updates: &Updates) -> Option<Cause> {
     let name = &listed.name;
     Some(match listed.update.as_deref()? {
         "rolled back" => {
             let digest = updates.rolled_back().map(|digest| format!(" from {}", short(digest))).unwrap_or_default();
-            // Remedies are cut off, because they apply to the former version, which does not run
-            // any more.
             let reason = updates.failure.as_ref().map(|failure| {
                 let other = if failure.container == *name { String::new() } else { format!("{}: ", failure.container) };
-                format!(" ({other}{})", failure.text.split("; ").next().unwrap_or_default())
+                format!(" ({other}{})", failure.text)
             });
             let reason = reason.unwrap_or_default();
-            format!("it was rolled back{digest}{reason}; sdme-gen update waits for another version of its image")
+            note(
+                &format!("it was rolled back{digest}{reason}"),
+                "sdme-gen update waits for another version of its image",
+            )
         }
-        "not accepted" => "the new version of its image is not accepted; sdme-gen update tells why".to_owned(),
-        word => format!("a new version of its image is {word}; run sdme-gen update {name}"),
+        "not accepted" => note("the new version of its image is not accepted", "sdme-gen update tells why"),
+        word => note(&format!("a new version of its image is {word}"), &format!("run sdme-gen update {name}")),
     })
 }
 
 /// The note about a running container with an unhealthy application, with the last check that
 /// failed. The container writes these states, so they may contain anything.
-pub(crate) fn of_health(name: &str, checks: &BTreeMap<String, State>) -> Option<String> {
+pub(crate) fn of_health(name: &str, checks: &BTreeMap<String, State>) -> Option<Cause> {
     let (app, state) = checks.iter().find(|(_, state)| state.status == Status::Unhealthy)?;
     let of_app = if checks.len() > 1 { format!(" of {app}") } else { String::new() };
     let all = format!("sdme-gen logs {name} shows all messages");
-    let Some(last) = &state.last else { return Some(format!("its health check{of_app} fails; {all}")) };
+    let Some(last) = &state.last else { return Some(note(&format!("its health check{of_app} fails"), &all)) };
     let reason: String = last.reason.lines().next().unwrap_or_default().chars().take(500).collect();
     let key = known_key(&last.key);
-    Some(format!("its health check{of_app} fails: {reason}; correct the application or {key}=, {all}"))
+    let remedy = format!("correct the application or {key}=, {all}");
+    Some(note(&format!("its health check{of_app} fails: {reason}"), &remedy))
 }
 
 impl Host {
@@ -51,10 +64,10 @@ impl Host {
     }
 
     /// The note about a container, if it has a problem.
-    pub(crate) fn note(&self, listed: &Listed, container: Option<&Container>) -> Option<String> {
+    pub(crate) fn note(&self, listed: &Listed, container: Option<&Container>) -> Option<Cause> {
         let name = &listed.name;
         let unit = Container::unit(name);
-        let rejection = || self.model.rejection(FileType::Container, name).map(ToString::to_string).unwrap_or_default();
+        let rejection = || self.model.rejection(FileType::Container, name);
         let pods = self.pods(name, container);
         let failed_image = || {
             let mut images = container.into_iter().flat_map(|container| self.images_of(container));
@@ -67,53 +80,56 @@ impl Host {
             let needed = images.chain(pods.iter().map(|pod| Pod::service(pod)));
             let needed = needed.filter(|unit| listed.state != "restarting" && self.has_failed(unit));
             if let Some(cause) = std::iter::once(unit.clone()).chain(needed).find_map(|unit| cause::of(&unit)) {
-                return Some(cause.text);
+                return Some(cause);
             }
         }
         match listed.state.as_str() {
             "leftover" => {
-                return Some(format!(
-                    "there is no {name}.container; sdme-gen rm {name} removes what the container left"
-                ));
+                let remedy = format!("sdme-gen rm {name} removes what the container left");
+                return Some(note(&format!("there is no {name}.container"), &remedy));
             }
-            "rejected" => return Some(rejection()),
+            "rejected" => return rejection().map(|why| because("", why)),
             "no image" => {
                 let unit = Image::service(failed_image()?);
-                return Some(format!("its image could not be imported; journalctl -u '{unit}' shows why"));
+                return Some(note("its image could not be imported", &format!("journalctl -u '{unit}' shows why")));
             }
             "port taken" => {
                 let socket = pods.iter().find_map(|pod| self.taken(pod))?;
-                let text = format!("a port could not be opened; systemctl status '{socket}' shows why");
-                return Some(text);
+                return Some(note("a port could not be opened", &format!("systemctl status '{socket}' shows why")));
             }
             "no network" => {
                 let pod = pods.iter().map(|pod| Pod::service(pod));
                 let mut failed = pod.filter(|unit| self.has_failed(unit));
-                return Some(format!("its network could not be made; systemctl status {} shows why", failed.next()?));
+                let remedy = format!("systemctl status {} shows why", failed.next()?);
+                return Some(note("its network could not be made", &remedy));
             }
             "failed" => return Some(self.end(listed, &unit)),
             _ => {}
         }
         let has = |what: &str| listed.changed.contains(what);
         if has("removed") {
-            return Some(format!(
-                "there is no {name}.container any more, and the container still runs; systemctl stop {unit} stops it"
-            ));
+            let reason = format!("there is no {name}.container any more, and the container still runs");
+            return Some(note(&reason, &format!("systemctl stop {unit} stops it")));
         }
         if has("rejected") {
-            return Some(format!("it runs on its former file, because the present one is rejected: {}", rejection()));
+            return rejection()
+                .map(|why| because("it runs on its former file, because the present one is rejected: ", why));
         }
         if !listed.changed.is_empty() {
             let changed: Vec<&str> = listed.changed.iter().map(String::as_str).collect();
             let changed = changed.join(" and ");
-            return Some(format!("{changed} changed since its start; run sdme-gen restart --changed {name}"));
+            let remedy = format!("run sdme-gen restart --changed {name}");
+            return Some(note(&format!("{changed} changed since its start"), &remedy));
         }
         let outdated = self.outdated.iter().find(|outdated| pods.iter().any(|pod| Pod::service(pod) == outdated.unit));
         if let Some(outdated) = outdated {
             let pod = &outdated.name;
             return Some(match &outdated.problem {
-                Some(problem) => format!("its pod {pod} runs on its former file: {problem}"),
-                None => format!("its pod {pod} changed since its start; run sdme-gen restart --changed {pod}"),
+                Some(problem) => note(&format!("its pod {pod} runs on its former file: {problem}"), ""),
+                None => note(
+                    &format!("its pod {pod} changed since its start"),
+                    &format!("run sdme-gen restart --changed {pod}"),
+                ),
             });
         }
         if listed.state != "running" {
@@ -132,31 +148,28 @@ impl Host {
             !listed.published.iter().any(open)
         });
         missing.map(|(pod, port)| {
-            format!(
-                "port {}/{} is not open; run systemctl restart {}",
-                port.listen(),
-                port.protocol,
-                Pod::service(&pod.name)
-            )
+            let remedy = format!("run systemctl restart {}", Pod::service(&pod.name));
+            note(&format!("port {}/{} is not open", port.listen(), port.protocol), &remedy)
         })
     }
 
     /// The way in which a failed container has ended.
-    fn end(&self, listed: &Listed, unit: &str) -> String {
+    fn end(&self, listed: &Listed, unit: &str) -> Cause {
         let name = &listed.name;
+        let last = format!("sdme-gen logs {name} shows its last lines");
         let ended = self.ended.get(unit).cloned().unwrap_or_default();
         match (ended.result.as_str(), ended.status, ended.signal) {
-            ("start-limit-hit", ..) => {
-                format!("it was started too often in a short time; systemctl reset-failed {unit} permits another start")
-            }
-            ("timeout", ..) => format!("its start or stop took too long; sdme-gen logs {name} shows its last lines"),
-            (_, Some(status), _) if status != 0 => {
-                format!("it ended with exit status {status}; sdme-gen logs {name} shows its last lines")
-            }
-            (_, _, Some(signal)) => {
-                format!("signal {signal} killed its main process; systemctl status {unit} shows more")
-            }
-            _ => format!("it could not be prepared for its start; systemctl status {unit} shows why"),
+            ("start-limit-hit", ..) => note(
+                "it was started too often in a short time",
+                &format!("systemctl reset-failed {unit} permits another start"),
+            ),
+            ("timeout", ..) => note("its start or stop took too long", &last),
+            (_, Some(status), _) if status != 0 => note(&format!("it ended with exit status {status}"), &last),
+            (_, _, Some(signal)) => note(
+                &format!("signal {signal} killed its main process"),
+                &format!("systemctl status {unit} shows more"),
+            ),
+            _ => note("it could not be prepared for its start", &format!("systemctl status {unit} shows why")),
         }
     }
 }
@@ -176,26 +189,26 @@ mod tests {
         checks.insert("app".into(), state(Status::Unhealthy, "HealthHttp"));
         let end = "sdme-gen logs web shows all messages";
         let want = format!("its health check fails: status 404; correct the application or HealthHttp=, {end}");
-        assert_eq!(of_health("web", &checks), Some(want));
+        assert_eq!(of_health("web", &checks).map(|note| note.to_string()), Some(want));
         checks.insert("db".into(), State::default());
         let want = format!("its health check of app fails: status 404; correct the application or HealthCmd=, {end}");
         checks.insert("app".into(), state(Status::Unhealthy, "Exec"));
-        assert_eq!(of_health("web", &checks), Some(want));
+        assert_eq!(of_health("web", &checks).map(|note| note.to_string()), Some(want));
     }
 
     #[test]
     fn a_rollback_has_its_version_and_reason() {
         let listed = Listed { name: "front".into(), update: Some("rolled back".into()), ..Listed::default() };
         let mut updates = Updates { refused: [format!("sha256:{}", "0123".repeat(16))].into(), ..Updates::default() };
-        let note = of_update(&listed, &updates).unwrap_or_default();
+        let note = of_update(&listed, &updates).map(|note| note.to_string()).unwrap_or_default();
         let end = "sdme-gen update waits for another version of its image";
         assert_eq!(note, format!("it was rolled back from sha256:012301230123; {end}"));
-        let text = "failed 3: exit status 3: no config; sdme-gen logs front shows all messages";
+        let text = "failed 3: exit status 3: no config";
         for (container, reason) in
             [("front", "(failed 3: exit status 3: no config)"), ("back", "(back: failed 3: exit status 3: no config)")]
         {
             updates.failure = Some(Failure { container: container.into(), text: text.into() });
-            let note = of_update(&listed, &updates).unwrap_or_default();
+            let note = of_update(&listed, &updates).map(|note| note.to_string()).unwrap_or_default();
             assert_eq!(note, format!("it was rolled back from sha256:012301230123 {reason}; {end}"));
         }
     }

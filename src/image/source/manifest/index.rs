@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::config::values::source::processor;
+use crate::diag::Fault;
 use crate::image::kind::imageconfig::lenient;
 use crate::image::source::json::{respell_each, respell_field};
 use crate::image::source::manifest::{ACCEPTED, BlobRef, DESCRIPTOR, DOCKER_MANIFEST, OCI_MANIFEST, Platform};
@@ -115,21 +116,22 @@ pub(crate) fn select(all: &[Entry], pick: Pick<'_>, platform: &Platform) -> Resu
         let known = handles(&entries);
         entries.retain(|entry| entry.is_called(name));
         if entries.is_empty() {
-            bail!("the layout has no image named `{name}`; it has: {known}");
+            bail!(Fault::new(format!("the layout has no image named `{name}`"), format!("it has: {known}")));
         }
     }
     let mut seen = Vec::new();
     let fits: Vec<Fit<'_>> = entries.iter().filter_map(|entry| fit(entry, platform, &mut seen)).collect();
     if pick == Pick::Only && are_several(&fits) {
         let fitting: Vec<&Entry> = fits.iter().map(|fit| fit.entry).collect();
-        bail!("the layout has several images; write :NAME behind its path, one of: {}", handles(&fitting));
+        let remedy = format!("write :NAME behind its path, one of: {}", handles(&fitting));
+        bail!(Fault::new("the layout has several images", remedy));
     }
     if let Some(best) = fits.into_iter().min_by_key(|fit| fit.rank) {
         return Ok(best.blob);
     }
     seen.dedup();
     let seen = if seen.is_empty() { "none".to_owned() } else { seen.join(", ") };
-    bail!("there is no image for {platform}; there are: {seen}")
+    bail!(Fault::new(format!("there is no image for {platform}"), format!("there are: {seen}")))
 }
 
 /// Whether the index says that an entry is a manifest, and not another index.

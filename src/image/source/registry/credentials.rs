@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use super::super::regular;
 use crate::config::values::access::Access;
+use crate::diag::Fault;
 use crate::image::source::json::respell;
 use crate::image::store::digest::read_limited;
 
@@ -125,7 +126,10 @@ fn lookup(bytes: &[u8], registry: &str, repository: &str) -> Result<Option<Crede
         key = shorter.to_owned();
     }
     if let Some(helper) = file.cred_helpers.get(registry) {
-        bail!("it leaves {registry} to the helper program `{helper}`, which is not supported; log in without one");
+        bail!(Fault::new(
+            format!("it leaves {registry} to the helper program `{helper}`, which is not supported"),
+            "log in without one"
+        ));
     }
     Ok(None)
 }

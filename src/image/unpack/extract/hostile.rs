@@ -343,7 +343,7 @@ fn damaged_archives_are_refused() {
     lone.extend_from_slice(&good);
     for (bytes, want) in [
         (good[..100].to_vec(), "the archive ends inside a header"),
-        (checksum, "a header has a wrong checksum; the archive is damaged"),
+        (checksum, "the archive is damaged: a header has a wrong checksum"),
         (vec![b'x'; 1024], "not a tar archive"),
         (lone, "the archive goes on after a single zero block"),
     ] {

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
 
+use crate::diag::Fault;
 use crate::paths::RUNTIME;
 
 /// The directories of the root and their modes (file-hierarchy(7)).
@@ -70,7 +71,10 @@ fn fill(root: &Path) -> Result<()> {
         match fs::read_link(Path::new("/").join(name)) {
             Ok(target) => symlink(target, root.join(name))?,
             Err(e) if e.kind() == ErrorKind::NotFound => {}
-            Err(_) => bail!("/{name} is not a link into /usr; the host's /usr cannot be a base, write Base="),
+            Err(_) => bail!(Fault::new(
+                format!("/{name} is not a link into /usr"),
+                "the host's /usr cannot be a base, write Base="
+            )),
         }
     }
     for name in ["cache", "lib", "log", "tmp"] {

@@ -11,6 +11,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, Result, bail};
 
 use super::base::host_base;
+use crate::diag::Fault;
 use crate::image::{Store, mark};
 use crate::model::{App, Base, Container, Mode, Stack};
 use crate::paths::RUNTIME;
@@ -18,7 +19,10 @@ use crate::paths::RUNTIME;
 /// The directories of an image that must be imported, with the topmost layer first.
 fn imported(store: &Store, name: &str, mode: Mode) -> Result<Vec<PathBuf>> {
     let Some(found) = store.lookup(name).inspect_err(|_| mark::forget(store, name))? else {
-        bail!("the image {name} is not imported; run systemctl start sdme-image@{name}.service");
+        bail!(Fault::new(
+            format!("the image {name} is not imported"),
+            format!("run systemctl start sdme-image@{name}.service")
+        ));
     };
     match (found.image.mode, mode) {
         (Mode::App, Mode::Base) => bail!("the image {name} is an application, not a base operating system"),

@@ -16,6 +16,7 @@ use nix::libc;
 use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
 use crate::config::values::mount::Options;
+use crate::diag::Fault;
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::{Bind, Mount};
 use crate::resolve::container::userns::SIZE;
@@ -187,7 +188,7 @@ pub fn mounted() -> Result<Vec<String>> {
 pub fn unmounted(directories: &[PathBuf]) -> Result<()> {
     let mut points = mounted()?.into_iter();
     match points.find(|point| directories.iter().any(|d| Path::new(point).starts_with(d))) {
-        Some(point) => bail!("{point} is still mounted; unmount it first"),
+        Some(point) => bail!(Fault::new(format!("{point} is still mounted"), "unmount it first")),
         None => Ok(()),
     }
 }

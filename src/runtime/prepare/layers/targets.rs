@@ -16,6 +16,7 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::libc;
 
+use crate::diag::Fault;
 use crate::model::{Placed, What};
 use crate::paths::machine_root;
 use crate::rootdir::tree::Tree;
@@ -33,7 +34,10 @@ pub fn check(name: &str, placed: &[Placed<'_>]) -> Result<()> {
     let root = Tree::open(Path::new(&machine_root(name))).context("cannot open the root directory of the container")?;
     for directory in OF_NSPAWN {
         if link_on_the_way(&root, directory)?.is_some() {
-            bail!("/{directory} of {name} is a symbolic link; replace the link by a directory, or use another base");
+            bail!(Fault::new(
+                format!("/{directory} of {name} is a symbolic link"),
+                "replace the link by a directory, or use another base"
+            ));
         }
     }
     for (one, app) in placed.iter().filter_map(|one| Some((one, one.app?))) {
