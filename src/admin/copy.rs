@@ -313,7 +313,7 @@ impl Side {
         }
         let tree = match &mount.what {
             // A path of the administrator may contain symbolic links, which are followed.
-            What::Host(path) => File::open(path).and_then(|directory| Tree::within(directory.as_fd())),
+            What::Host(path) => Tree::open_following(Path::new(path)),
             _ => Tree::open(Path::new(&host)),
         };
         let tree = tree.with_context(|| format!("cannot open {host}, which is mounted at {target}"))?;

@@ -86,6 +86,15 @@ impl Tree {
         Ok(Self { root: nix::fcntl::open(path, flags, Mode::empty())? })
     }
 
+    /// Opens the directory that an administrator has named. Unlike with [`Tree::open`], its path may
+    /// end with a symbolic link.
+    ///
+    /// # Errors
+    /// The path cannot be opened as a directory.
+    pub fn open_following(path: &Path) -> io::Result<Self> {
+        File::open(path).and_then(|directory| Self::within(directory.as_fd()))
+    }
+
     /// The tree below an open directory, which may have been opened with `O_PATH`.
     ///
     /// # Errors

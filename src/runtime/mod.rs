@@ -18,9 +18,7 @@ use self::prepare::ranges;
 use std::cell::LazyCell;
 use std::collections::BTreeMap;
 use std::fmt::Display;
-use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use crate::Compiled;
@@ -82,7 +80,7 @@ const MAX_PROFILE: u64 = 1 << 20;
 fn profiles(root: &Path, model: &Model) -> Profiles {
     let named = model.containers.values().filter_map(|container| container.security.seccomp_profile.as_ref());
     // Symbolic links are resolved below the root, which may be a tree for another machine.
-    let tree = File::open(root).and_then(|directory| Tree::within(directory.as_fd()));
+    let tree = Tree::open_following(root);
     let read = |path: &str| {
         let invalid = |error: &dyn Display| UnusableProfile::Invalid(error.to_string());
         let tree = tree.as_ref().map_err(|error| invalid(error))?;

@@ -17,8 +17,7 @@ pub mod registries_d;
 pub(in crate::image) mod tests;
 
 use std::fmt;
-use std::fs::{self, File};
-use std::os::fd::AsFd as _;
+use std::fs;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow, bail};
@@ -209,8 +208,7 @@ fn keys(requirement: &Requirement, root: &Path) -> Result<Vec<Key>, String> {
         let pem = match source {
             KeySource::Path(path) => {
                 // Symbolic links are resolved below the root, which may be a tree for another machine.
-                let root = File::open(root).and_then(|root| Tree::within(root.as_fd()));
-                let key = root.and_then(|root| root.read_file(path.as_bytes(), MAX_KEY));
+                let key = Tree::open_following(root).and_then(|root| root.read_file(path.as_bytes(), MAX_KEY));
                 let key = key.and_then(|key| key.ok_or_else(|| Errno::ENOENT.into()));
                 key.with_context(|| format!("the key {path} cannot be read"))?
             }

@@ -6,9 +6,7 @@
 //! `GnuPG`, which cannot be verified.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::ErrorKind;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 
 use anyhow::{Context as _, Result, anyhow};
@@ -42,7 +40,7 @@ impl Attachments {
     pub fn read(root: &Path) -> Result<Self> {
         let mut all = Self::default();
         // Symbolic links are resolved below the root, which may be a tree for another machine.
-        let tree = File::open(root).and_then(|root| Tree::within(root.as_fd())).context("cannot open the root")?;
+        let tree = Tree::open_following(root).context("cannot open the root")?;
         let shown = |path: &str| root.join(path.trim_start_matches('/')).display().to_string();
         for directory in REGISTRIES_D {
             let mut files = match tree.open_dir(directory.as_bytes()).and_then(names) {
