@@ -21,9 +21,12 @@ use crate::diag::Fault;
 use crate::paths::{FAILED, FAILED_IMPORTS};
 use crate::text;
 
-/// Maximum length of a reason and of a remedy in bytes. A status line, which has both, has at most
-/// 4096 bytes (`sd_notify(3)`).
-const LONGEST: (usize, usize) = (2560, 1024);
+/// Maximum length of a reason in bytes. A status line, which has the reason and the remedy, has at
+/// most 4096 bytes (`sd_notify(3)`).
+const MAX_REASON: usize = 2560;
+
+/// Maximum length of a remedy in bytes.
+const MAX_REMEDY: usize = 1024;
 
 /// Maximum number of bytes that are read of a file. The service that imports images parses
 /// untrusted archives and may write its own files.
@@ -50,8 +53,13 @@ impl Cause {
     /// or a registry.
     #[must_use]
     pub fn new(word: &str, reason: &str, remedy: &str) -> Self {
-        let (longest, longest_remedy) = LONGEST;
-        Self { word: text::line(word), reason: line(reason, longest), remedy: line(remedy, longest_remedy) }
+        Self { word: text::line(word), reason: line(reason, MAX_REASON), remedy: line(remedy, MAX_REMEDY) }
+    }
+
+    /// Makes a cause from a fault.
+    #[must_use]
+    pub fn of_fault(word: &str, fault: &Fault) -> Self {
+        Self::new(word, &fault.cause, &fault.remedy)
     }
 
     /// The error with this reason and this remedy.
@@ -86,7 +94,7 @@ impl Serialize for Cause {
 #[must_use]
 pub fn parts(error: &Error) -> (String, String) {
     let mut remedy = "";
-    let messages = error.chain().map(|error| match error.downcast_ref::<Fault>() {
+    let messages = error.chain().map(|error| match fault(error) {
         Some(fault) => {
             remedy = &fault.remedy;
             fault.cause.clone()
@@ -95,6 +103,12 @@ pub fn parts(error: &Error) -> (String, String) {
     });
     let reason = messages.collect::<Vec<_>>().join(": ");
     (reason, remedy.to_owned())
+}
+
+/// The fault that `error` is, or that an I/O error consists of.
+fn fault<'a>(error: &'a (dyn std::error::Error + 'static)) -> Option<&'a Fault> {
+    let within = || error.downcast_ref::<io::Error>()?.get_ref()?.downcast_ref();
+    error.downcast_ref().or_else(within)
 }
 
 /// One line of at most `longest` bytes.
@@ -211,6 +225,8 @@ mod tests {
         let cause = Cause::of_error("refused", &error);
         assert_eq!((cause.reason.as_str(), cause.remedy.as_str()), ("cannot start: x; is not there", "make it"));
         assert_eq!(cause.to_string(), format!("{error:#}"));
+        let io = Error::new(io::Error::other(Fault::new("late", "wait"))).context("cannot read");
+        assert_eq!(parts(&io), ("cannot read: late".to_owned(), "wait".to_owned()));
         let plain = Cause::of_error("refused", &Error::msg("no; remedy"));
         assert_eq!((plain.reason.as_str(), plain.remedy.as_str()), ("no; remedy", ""));
     }

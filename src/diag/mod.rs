@@ -101,6 +101,7 @@ impl fmt::Display for Fault {
 
 impl std::error::Error for Fault {}
 
+/// The cause becomes `FILE:LINE: cause`.
 impl From<&Diagnostic> for Fault {
     fn from(diagnostic: &Diagnostic) -> Self {
         let Diagnostic { at, severity, problem } = diagnostic;
@@ -133,8 +134,7 @@ impl Code {
     /// cause becomes `what: FILE:LINE: cause`.
     #[must_use]
     pub fn because(self, what: &str, reason: &Diagnostic) -> Problem {
-        let Fault { cause, remedy } = &reason.problem.fault;
-        self.problem(format!("{what}: {}: {}{cause}", reason.at, reason.severity), remedy)
+        self.of(Fault::from(reason).of(what))
     }
 }
 

@@ -98,7 +98,7 @@ fn failure_cause(name: &str, result: &str, (code, status): (&str, &str)) -> Caus
     let last = said.application.as_ref().map(|text| format!(": {text}")).unwrap_or_default();
     // A service manager that exceeds a limit of the kernel exits before it can log the cause.
     if let Some(fault) = limits::shortage().filter(|_| result == "exit-code" && said.application.is_none()) {
-        return Cause::new("no resources", &fault.cause, &fault.remedy);
+        return Cause::of_fault("no resources", &fault);
     }
     match result {
         "timeout" => {

@@ -100,7 +100,7 @@ pub fn of_start(error: &Error) -> Cause {
         return cause.clone();
     }
     match error.downcast_ref() {
-        Some(Refused(fault)) => Cause::new("refused", &fault.cause, &fault.remedy),
+        Some(Refused(fault)) => Cause::of_fault("refused", fault),
         None => Cause::of_error("refused", error),
     }
 }

@@ -4,9 +4,10 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow};
+use anyhow::Result;
 
 use crate::config::values::access::ImportTimeout;
+use crate::diag::Fault;
 
 /// The time at which an import has to end. There is none unless the administrator has set one.
 #[derive(Debug, Clone, Copy)]
@@ -30,7 +31,7 @@ impl<'a> Deadline<'a> {
     /// Returns an error if the deadline has passed.
     pub fn check(self) -> io::Result<()> {
         match self.end {
-            Some((timeout, end)) if Instant::now() >= end => Err(io::Error::other(message(timeout))),
+            Some((timeout, end)) if Instant::now() >= end => Err(io::Error::other(fault(timeout))),
             _ => Ok(()),
         }
     }
@@ -43,15 +44,16 @@ impl<'a> Deadline<'a> {
         match self.end {
             Some((timeout, end)) => {
                 let waited = tokio::time::timeout_at(end.into(), answer).await;
-                waited.unwrap_or_else(|_| Err(anyhow!(message(timeout))))
+                waited.unwrap_or_else(|_| Err(fault(timeout).into()))
             }
             None => answer.await,
         }
     }
 }
 
-fn message(timeout: &ImportTimeout) -> String {
-    format!("importing took longer than ImportTimeout={}, {}; set a longer time there", timeout.written, timeout.at)
+fn fault(timeout: &ImportTimeout) -> Fault {
+    let cause = format!("importing took longer than ImportTimeout={}, {}", timeout.written, timeout.at);
+    Fault::new(cause, "set a longer time there")
 }
 
 #[cfg(test)]

@@ -8,18 +8,12 @@ use crate::admin::show::ps::{Host, Listed};
 use crate::cause::{self, Cause};
 use crate::config::keys::FileType;
 use crate::contract::health::{State, Status, known_key};
-use crate::diag::{Diagnostic, Fault};
+use crate::diag::Fault;
 use crate::image::{Updates, short};
 use crate::model::{Container, Image, Pod};
 
 fn note(reason: &str, remedy: &str) -> Cause {
     Cause::new("", reason, remedy)
-}
-
-/// The note that begins with `reason` and quotes a diagnostic.
-fn because(reason: &str, why: &Diagnostic) -> Cause {
-    let why = Fault::from(why);
-    note(&format!("{reason}{}", why.cause), &why.remedy)
 }
 
 /// The note about a new or refused version of the container's images, whose updates `updates` is
@@ -67,7 +61,7 @@ impl Host {
     pub(crate) fn note(&self, listed: &Listed, container: Option<&Container>) -> Option<Cause> {
         let name = &listed.name;
         let unit = Container::unit(name);
-        let rejection = || self.model.rejection(FileType::Container, name);
+        let rejection = || self.model.rejection(FileType::Container, name).map(Fault::from);
         let pods = self.pods(name, container);
         let failed_image = || {
             let mut images = container.into_iter().flat_map(|container| self.images_of(container));
@@ -88,7 +82,7 @@ impl Host {
                 let remedy = format!("sdme-gen rm {name} removes what the container left");
                 return Some(note(&format!("there is no {name}.container"), &remedy));
             }
-            "rejected" => return rejection().map(|why| because("", why)),
+            "rejected" => return rejection().map(|fault| Cause::of_fault("", &fault)),
             "no image" => {
                 let unit = Image::service(failed_image()?);
                 return Some(note("its image could not be imported", &format!("journalctl -u '{unit}' shows why")));
@@ -112,8 +106,8 @@ impl Host {
             return Some(note(&reason, &format!("systemctl stop {unit} stops it")));
         }
         if has("rejected") {
-            return rejection()
-                .map(|why| because("it runs on its former file, because the present one is rejected: ", why));
+            let what = "it runs on its former file, because the present one is rejected";
+            return rejection().map(|fault| Cause::of_fault("", &fault.of(what)));
         }
         if !listed.changed.is_empty() {
             let changed: Vec<&str> = listed.changed.iter().map(String::as_str).collect();
