@@ -197,6 +197,12 @@ fn ps_shows_the_state_of_every_container(host: &Host) {
     host.ok("rm /etc/sdme/plain.container && systemctl daemon-reload");
     expect(host, "ported", "running (rejected)", "8111:80/tcp", "unknown key Imge=");
     expect(host, "plain", "running (removed)", "8100/tcp", "systemctl stop systemd-nspawn@plain.service");
+    // The status shows why the restart has failed, and nothing of the run before it.
+    host.fails("systemctl restart systemd-nspawn@ported");
+    expect(host, "ported", "rejected", "", "unknown key Imge=");
+    let status = host.fails("systemctl status --no-pager -l systemd-nspawn@ported");
+    let line = status.lines().find(|line| line.contains("Status: ")).unwrap_or_default();
+    assert!(line.contains("Status: \"/etc/sdme/ported.container:") && line.contains("unknown key Imge="), "{status}");
 
     // A running container shows its own image and digest after another one was imported.
     let before = row(host, "imaged").unwrap()["digests"][0].clone();

@@ -284,7 +284,12 @@ enum Verb {
     Failed { unit: String },
     /// Called by the unit of a rejected file
     #[command(hide = true)]
-    Rejected { problems: Vec<String> },
+    Rejected {
+        /// The unit whose cause is recorded, too
+        #[arg(long)]
+        unit: Option<String>,
+        problems: Vec<String>,
+    },
 }
 
 /// The definition of the command line, from which the manual pages and completions are also made.
@@ -431,9 +436,12 @@ fn dispatch(verb: Verb) -> Result<ExitCode> {
             failure::stopped(&unit);
             Ok(ExitCode::SUCCESS)
         }
-        Verb::Rejected { problems } => {
-            for problem in problems {
+        Verb::Rejected { unit, problems } => {
+            for problem in &problems {
                 eprintln!("{problem}");
+            }
+            if let Some(unit) = unit {
+                failure::rejected(&unit, &problems);
             }
             Ok(ExitCode::FAILURE)
         }

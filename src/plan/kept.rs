@@ -120,7 +120,8 @@ fn rejection(rejected: &Rejected, started: &Started) -> UnitFile {
     let mut unit = head(started);
     stub::describe(rejected, &mut unit);
     unit.set("Service", "ExecStartPre", "").set("Service", "ExecStart", "");
-    unit.set("Service", "ExecStart", stub::command(rejected)).set("Service", "Restart", "no");
+    // The commands after a stop of the unit report the recorded cause.
+    unit.set("Service", "ExecStart", stub::command(rejected, " --unit=%n")).set("Service", "Restart", "no");
     unit
 }
 

@@ -16,7 +16,7 @@ pub fn plan(rejected: &Rejected, unit: &str, tree: &mut Tree) {
     describe(rejected, &mut file);
     file.set_literal("Unit", "SourcePath", &rejected.file);
     file.set("Unit", "Documentation", format!("man:sdme.{}(5)", rejected.file_type.extension()));
-    file.set("Service", "Type", "oneshot").set("Service", "ExecStart", command(rejected));
+    file.set("Service", "Type", "oneshot").set("Service", "ExecStart", command(rejected, ""));
     tree.file(Place::Units, unit, &file);
 }
 
@@ -34,8 +34,8 @@ pub(crate) fn describe(rejected: &Rejected, file: &mut UnitFile) {
     file.set_literal("Unit", "Description", &format!("{} (rejected: {first})", rejected.name));
 }
 
-/// The command that prints the reason and fails.
-pub(crate) fn command(rejected: &Rejected) -> String {
+/// The command that prints the reason and fails. `options` begin with a space if there are any.
+pub(crate) fn command(rejected: &Rejected, options: &str) -> String {
     let words = rejected.problems.iter().map(|problem| format!(" {}", exec_word(&reason(problem))));
-    words.fold(format!("{BINDIR}/sdme-gen rejected"), |command, word| command + &word)
+    words.fold(format!("{BINDIR}/sdme-gen rejected{options}"), |command, word| command + &word)
 }

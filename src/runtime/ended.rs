@@ -168,18 +168,19 @@ struct Message {
     unit: Option<String>,
 }
 
-/// Reads the journal in the container's upper layer.
+/// Reads the messages of this run in the journal in the container's upper layer.
 fn summary(name: &str) -> Summary {
     let mut said = Summary::default();
-    let Ok(journal) = kept_journal(name) else { return said };
-    // Prepare makes this directory at every start, so its time is that of the start.
+    // Prepare makes this directory at every start, so its time is that of the start. Without it, the
+    // start has ended before any message in the container.
     let begun = fs::metadata(Path::new(&container_runtime(name)).join("config")).and_then(|data| data.modified());
-    let begun = begun.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()).unwrap_or(Duration::ZERO);
+    let Some(begun) = begun.ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok()) else { return said };
+    let Ok(journal) = kept_journal(name) else { return said };
     let output = Command::new("timeout")
         .args([TIMEOUT, "journalctl", "--quiet", "--output=json", "--output-fields=MESSAGE,_SYSTEMD_UNIT"])
         // The application's last message is followed by messages of the service manager, so that
         // one line is not enough.
-        .args(["--lines=200".to_owned(), format!("--since=@{}", begun.as_secs())])
+        .args(["--lines=200".to_owned(), format!("--since=@{}.{:06}", begun.as_secs(), begun.subsec_micros())])
         .arg(journal)
         .stdin(Stdio::null())
         .stderr(Stdio::null())

@@ -194,6 +194,16 @@ pub fn stopped(unit: &str) {
     }
 }
 
+/// Records that a start of `unit` has failed because its file is rejected for `problems`.
+pub fn rejected(unit: &str, problems: &[String]) {
+    let first = problems.first().map_or("the file is rejected", String::as_str);
+    let remedy = match problems.len() {
+        0 | 1 => String::new(),
+        count => format!("sdme-gen check lists all {count} problems"),
+    };
+    record(unit, &Cause::new("rejected", first, &remedy));
+}
+
 /// A message of the programs that the present run of `unit` has started, among those that match
 /// `matches`: the last message if `lines` is `1`, the first one if it is `+1` (journalctl(1)).
 pub(crate) fn message(unit: &str, lines: &str, matches: &[String]) -> Option<String> {
