@@ -66,7 +66,7 @@ const RULES: [Rule; 37] = [
     pure("lib", &["config", "diag", "model", "output/tree", "plan", "resolve", "started"]),
     pure("output/origin", &["config", "diag", "ini", "lib", "model", "output/tree"]),
     pure("update/plan", &["config", "diag", "model", "plan"]),
-    pure("compose", &[]),
+    pure("compose", &["diag"]),
     pure("kube", &["compose", "diag", "text"]),
     pure("convert", &["compose", "config", "diag", "image", "ini", "kube", "lib", "model", "resolve", "unit"]),
     pure("export", &["config", "contract", "diag", "ini", "kube", "model", "text", "unit"]),

@@ -4,7 +4,9 @@
 
 use std::collections::BTreeMap;
 
+use super::Malformed;
 use super::template::{Variables, substitute};
+use crate::diag::Fault;
 
 /// Variables by name.
 pub type Environment = BTreeMap<String, String>;
@@ -16,13 +18,13 @@ pub type Environment = BTreeMap<String, String>;
 /// # Errors
 /// Returns an error with the line number if a line is not an assignment, if a quote is not closed,
 /// or if an expression is invalid.
-pub fn parse(text: &str, outside: Variables<'_>) -> Result<Environment, String> {
+pub fn parse(text: &str, outside: Variables<'_>) -> Result<Environment, Malformed> {
     let mut out = BTreeMap::new();
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     loop {
         rest = rest.trim_start();
         let line = 1 + text.get(..text.len() - rest.len()).unwrap_or_default().matches('\n').count();
-        let failed = |message: String| format!("line {line}: {message}");
+        let failed = |fault: Fault| Malformed { line: u32::try_from(line).ok(), fault };
         if rest.is_empty() {
             return Ok(out);
         }
@@ -43,10 +45,11 @@ pub fn parse(text: &str, outside: Variables<'_>) -> Result<Environment, String> 
         let after = after.trim_start_matches(is_blank);
         let known = |name: &str| outside(name).or_else(|| out.get(name).cloned());
         let expanded = |value: &str| substitute(value, &known, &mut |_| {}).map_err(failed);
+        let open = || failed(Fault::new(format!("the quote of {name} is never closed"), "close it"));
         let (value, after) = if let Some(inner) = after.strip_prefix('\'') {
-            quoted(inner, '\'').ok_or_else(|| failed(format!("the quote of {name} is never closed")))?
+            quoted(inner, '\'').ok_or_else(open)?
         } else if let Some(inner) = after.strip_prefix('"') {
-            let closed = quoted(inner, '"').ok_or_else(|| failed(format!("the quote of {name} is never closed")))?;
+            let closed = quoted(inner, '"').ok_or_else(open)?;
             (expanded(&unescape(&closed.0))?, closed.1)
         } else {
             let (value, after) = after.split_once('\n').unwrap_or((after, ""));
@@ -65,18 +68,18 @@ fn is_blank(c: char) -> bool {
 
 /// Splits off the name at the start of a line. Returns the name, whether a value follows, and the
 /// text after the separator. A colon separates a name from its value as well, as in YAML.
-fn name(text: &str) -> Result<(&str, bool, &str), String> {
+fn name(text: &str) -> Result<(&str, bool, &str), Fault> {
     let unexported = text.strip_prefix("export").filter(|rest| rest.starts_with(char::is_whitespace));
     let text = unexported.map_or(text, |rest| rest.trim_start_matches(is_blank));
     let end = text.find(['=', ':', '\n']).unwrap_or(text.len());
     let (name, after) = text.split_at(end);
     let bad = name.chars().find(|c| !is_blank(*c) && !c.is_alphanumeric() && !matches!(c, '_' | '.' | '-' | '[' | ']'));
     if let Some(bad) = bad {
-        return Err(format!("a name cannot have the character {bad:?}"));
+        return Err(Fault::new(format!("a name cannot have the character {bad:?}"), "write NAME=VALUE"));
     }
     let name = name.trim_end();
     if name.contains(' ') {
-        return Err(format!("a name cannot have a blank, as in {name:?}"));
+        return Err(Fault::new(format!("a name cannot have a blank, as in {name:?}"), "write NAME=VALUE"));
     }
     let mut after = after.chars();
     let separator = after.next();

@@ -7,7 +7,8 @@ use std::collections::BTreeSet;
 use super::dotenv::Environment;
 use super::paths::{absolute, directory_of, make_absolute};
 use super::value::{Map, Value};
-use super::{Files, dotenv, merge, template, yaml};
+use super::{Files, dotenv, merge, missing, template, yaml};
+use crate::diag::Fault;
 
 /// Maximum number of files that one project may read.
 const MOST_FILES: usize = 500;
@@ -41,7 +42,7 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// Returns an error with the path of the file that cannot be read or is invalid.
-    pub fn project(&mut self, files: &[String], directory: &str, environment: &Environment) -> Result<Map, String> {
+    pub fn project(&mut self, files: &[String], directory: &str, environment: &Environment) -> Result<Map, Fault> {
         self.merged(files, Scope { directory, environment }, &mut Vec::new())
     }
 
@@ -49,65 +50,72 @@ impl<'a> Loader<'a> {
     ///
     /// # Errors
     /// The same errors as those of [`Loader::project`].
-    pub fn name(&mut self, files: &[String], environment: &Environment) -> Result<Option<String>, String> {
+    pub fn name(&mut self, files: &[String], environment: &Environment) -> Result<Option<String>, Fault> {
         let mut found = None;
         for file in files {
             for document in self.raw(file)? {
                 if let Some(Value::Text(name)) = document.get("name") {
                     let name = template::substitute(name, &|name| environment.get(name).cloned(), &mut |_| {});
-                    found = Some(name.map_err(|error| format!("{file}: name: {error}"))?);
+                    found = Some(name.map_err(|fault| fault.of("name").of(file))?);
                 }
             }
         }
         Ok(found.filter(|name| !name.is_empty()))
     }
 
-    fn merged(&mut self, files: &[String], scope: Scope<'_>, stack: &mut Vec<String>) -> Result<Map, String> {
+    fn merged(&mut self, files: &[String], scope: Scope<'_>, stack: &mut Vec<String>) -> Result<Map, Fault> {
         let mut model = Map::default();
         for file in files {
             if stack.contains(file) || stack.len() >= MOST_LEVELS {
-                return Err(format!("{file}: the file is included by itself: {}", stack.join(", ")));
+                return Err(Fault::new(
+                    format!("{file}: the file is included by itself: {}", stack.join(", ")),
+                    "remove one include",
+                ));
             }
             for mut document in self.documents(file, scope.environment)? {
                 stack.push(file.clone());
                 self.include(file, &mut document, scope, stack)?;
                 stack.pop();
                 self.extend(file, &mut document, scope)?;
-                model = merge::files(model, &document).map_err(|error| format!("{file}: {error}"))?;
+                model = merge::files(model, &document).map_err(|fault| fault.of(file))?;
             }
         }
         make_absolute(&mut model, scope.directory, scope.environment);
         Ok(model)
     }
 
-    fn raw(&mut self, file: &str) -> Result<Vec<Map>, String> {
+    fn raw(&mut self, file: &str) -> Result<Vec<Map>, Fault> {
         self.read += 1;
         if self.read > MOST_FILES {
-            return Err(format!("{file}: the project has more than {MOST_FILES} files"));
+            return Err(Fault::new(format!("{file}: the project has more than {MOST_FILES} files"), "use fewer files"));
         }
-        let text = self.files.read(file)?.ok_or_else(|| format!("{file}: there is no such file"))?;
-        let documents = yaml::documents(&text).map_err(|error| format!("{file}: {error}"))?;
+        let text = self.files.read(file)?.ok_or_else(|| missing(file))?;
+        let documents = yaml::documents(&text).map_err(|error| error.of(file))?;
         let map = |value| match value {
             Value::Map(map) => Ok(map),
-            other => Err(format!("{file}: the file has {} in place of a mapping", other.kind())),
+            other => Err(Fault::new(
+                format!("{file}: the file has {} in place of a mapping", other.kind()),
+                "write services:",
+            )),
         };
         documents.into_iter().map(map).collect()
     }
 
-    fn documents(&mut self, file: &str, environment: &Environment) -> Result<Vec<Map>, String> {
+    fn documents(&mut self, file: &str, environment: &Environment) -> Result<Vec<Map>, Fault> {
         let mut documents = self.raw(file)?;
         for document in &mut documents {
             let mut unset = |name: &str| {
                 self.unset.insert(name.to_owned());
             };
             template::interpolate(document, &|name| environment.get(name).cloned(), &mut unset)
-                .map_err(|error| format!("{file}: {error}"))?;
+                .map_err(|fault| fault.of(file))?;
             for section in SECTIONS {
                 let known = document.get(section);
                 if let Some(other) = known
                     .filter(|value| !matches!(value, Value::Map(_) | Value::Null | Value::Reset | Value::Override(_)))
                 {
-                    return Err(format!("{file}: {section} must be a mapping, and is {}", other.kind()));
+                    let cause = format!("{file}: {section} must be a mapping, and is {}", other.kind());
+                    return Err(Fault::new(cause, format!("write NAME: below {section}:")));
                 }
             }
         }
@@ -120,17 +128,22 @@ impl<'a> Loader<'a> {
         document: &mut Map,
         scope: Scope<'_>,
         stack: &mut Vec<String>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Fault> {
         let entries = match document.remove("include") {
             None | Some(Value::Null) => return Ok(()),
             Some(Value::List(entries)) => entries,
-            Some(other) => return Err(format!("{file}: include must be a list, and is {}", other.kind())),
+            Some(other) => {
+                let cause = format!("{file}: include must be a list, and is {}", other.kind());
+                return Err(Fault::new(cause, "write - FILE below include:"));
+            }
         };
         for entry in entries {
             let strings = |key: &str| texts(entry.get(key));
             let paths = if entry.as_map().is_some() { strings("path") } else { texts(Some(&entry)) };
             let paths: Vec<String> = paths.iter().map(|path| absolute(scope.directory, path)).collect();
-            let Some(first) = paths.first() else { return Err(format!("{file}: an entry of include has no path")) };
+            let Some(first) = paths.first() else {
+                return Err(Fault::new(format!("{file}: an entry of include has no path"), "write path: FILE"));
+            };
             let own = entry.get("project_directory").and_then(Value::scalar);
             let directory = own.map_or_else(|| directory_of(first), |own| absolute(scope.directory, &own));
             let mut environment = scope.environment.clone();
@@ -143,7 +156,7 @@ impl<'a> Loader<'a> {
             }
             for path in given {
                 let path = absolute(scope.directory, &path);
-                let text = self.files.read(&path)?.ok_or_else(|| format!("{path}: there is no such file"))?;
+                let text = self.files.read(&path)?.ok_or_else(|| missing(&path))?;
                 add_file(&mut environment, &path, &text)?;
             }
             let included = self.merged(&paths, Scope { directory: &directory, environment: &environment }, stack)?;
@@ -152,7 +165,7 @@ impl<'a> Loader<'a> {
         Ok(())
     }
 
-    fn extend(&mut self, file: &str, document: &mut Map, scope: Scope<'_>) -> Result<(), String> {
+    fn extend(&mut self, file: &str, document: &mut Map, scope: Scope<'_>) -> Result<(), Fault> {
         let Some(Value::Map(services)) = document.get("services") else { return Ok(()) };
         let services = services.clone();
         let mut all = Map::default();
@@ -171,8 +184,13 @@ impl<'a> Loader<'a> {
         file: &str,
         scope: Scope<'_>,
         chain: &mut Vec<(String, String)>,
-    ) -> Result<Value, String> {
-        let service = services.get(name).ok_or_else(|| format!("{file}: there is no service {name} to extend"))?;
+    ) -> Result<Value, Fault> {
+        let service = services.get(name).ok_or_else(|| {
+            Fault::new(
+                format!("{file}: there is no service {name} to extend"),
+                "write the name of a service in extends",
+            )
+        })?;
         let mut service = service.clone();
         let Value::Map(settings) = &mut service else { return Ok(service) };
         let Some(extends) = settings.remove("extends").filter(|value| *value != Value::Null) else {
@@ -180,21 +198,24 @@ impl<'a> Loader<'a> {
         };
         let here = (file.to_owned(), name.to_owned());
         if chain.contains(&here) {
-            return Err(format!("{file}: the service {name} extends itself"));
+            return Err(Fault::new(format!("{file}: the service {name} extends itself"), "remove extends"));
         }
         chain.push(here);
         let base = extends.scalar().or_else(|| extends.get("service")?.scalar());
-        let base = base.ok_or_else(|| format!("{file}: services.{name}.extends names no service"))?;
+        let base = base.ok_or_else(|| {
+            Fault::new(format!("{file}: services.{name}.extends names no service"), "write service: NAME")
+        })?;
         let from = match extends.get("file").and_then(Value::scalar) {
             None => self.extended(&base, services, file, scope, chain)?,
             Some(other) => {
                 let other = absolute(scope.directory, &other);
                 let mut model = Map::default();
                 for document in self.documents(&other, scope.environment)? {
-                    model = merge::files(model, &document).map_err(|error| format!("{other}: {error}"))?;
+                    model = merge::files(model, &document).map_err(|fault| fault.of(&other))?;
                 }
                 let Some(Value::Map(theirs)) = model.get("services") else {
-                    return Err(format!("{other}: there are no services, but {file} extends {base} of it"));
+                    let cause = format!("{other}: there are no services, but {file} extends {base} of it");
+                    return Err(Fault::new(cause, "write another file in extends"));
                 };
                 let directory = directory_of(&other);
                 let there = Scope { directory: &directory, environment: scope.environment };
@@ -209,7 +230,7 @@ impl<'a> Loader<'a> {
         if from == Value::Null {
             return Ok(service);
         }
-        merge::services(name, merge::untagged(from), service).map_err(|error| format!("{file}: {error}"))
+        merge::services(name, merge::untagged(from), service).map_err(|fault| fault.of(file))
     }
 }
 
@@ -218,16 +239,16 @@ impl<'a> Loader<'a> {
 ///
 /// # Errors
 /// Returns an error with the path of the file if the file does not follow the format.
-pub fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), String> {
+pub fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), Fault> {
     let outside = environment.clone();
-    let added = dotenv::parse(text, &|name| outside.get(name).cloned()).map_err(|error| format!("{path}: {error}"))?;
+    let added = dotenv::parse(text, &|name| outside.get(name).cloned()).map_err(|error| error.of(path))?;
     for (name, value) in added {
         environment.entry(name).or_insert(value);
     }
     Ok(())
 }
 
-fn take_over(file: &str, document: &mut Map, included: &Map) -> Result<(), String> {
+fn take_over(file: &str, document: &mut Map, included: &Map) -> Result<(), Fault> {
     for section in SECTIONS {
         let Some(Value::Map(theirs)) = included.get(section) else { continue };
         let mut ours = match document.get(section) {
@@ -237,7 +258,8 @@ fn take_over(file: &str, document: &mut Map, included: &Map) -> Result<(), Strin
         for (name, value) in theirs.iter() {
             match ours.get(name) {
                 Some(known) if known != value => {
-                    return Err(format!("{file}: {section}.{name} is also in an included file, and differs there"));
+                    let cause = format!("{file}: {section}.{name} is also in an included file, and differs there");
+                    return Err(Fault::new(cause, "rename one of the two, or remove it"));
                 }
                 _ => ours.set(name, value.clone()),
             }

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::value::{Map, Value};
+use crate::diag::Fault;
 
 /// Keys of a service whose value in the later file replaces the whole earlier value.
 const REPLACED: [&str; 3] = ["command", "entrypoint", "healthcheck.test"];
@@ -33,7 +34,7 @@ const SEQUENCES: [&str; 14] = [
 /// # Errors
 /// Returns an error if the files have values of different kinds for one key, such as a list and a
 /// mapping.
-pub fn files(base: Map, over: &Map) -> Result<Map, String> {
+pub fn files(base: Map, over: &Map) -> Result<Map, Fault> {
     let mut path = Vec::new();
     let mut merged = mappings(base, over, &mut path)?;
     unique(&mut merged);
@@ -44,12 +45,12 @@ pub fn files(base: Map, over: &Map) -> Result<Map, String> {
 ///
 /// # Errors
 /// The same errors as those of [`files`].
-pub fn services(name: &str, base: Value, over: Value) -> Result<Value, String> {
+pub fn services(name: &str, base: Value, over: Value) -> Result<Value, Fault> {
     let mut path = vec!["services".to_owned(), name.to_owned()];
     values(base, over, &mut path)
 }
 
-fn mappings(mut base: Map, over: &Map, path: &mut Vec<String>) -> Result<Map, String> {
+fn mappings(mut base: Map, over: &Map, path: &mut Vec<String>) -> Result<Map, Fault> {
     for (key, value) in over.iter() {
         match value {
             Value::Reset => {
@@ -69,7 +70,7 @@ fn mappings(mut base: Map, over: &Map, path: &mut Vec<String>) -> Result<Map, St
     Ok(base)
 }
 
-fn values(base: Value, over: Value, path: &mut Vec<String>) -> Result<Value, String> {
+fn values(base: Value, over: Value, path: &mut Vec<String>) -> Result<Value, Fault> {
     let key = match path.as_slice() {
         [section, _, keys @ ..] if section == "services" => keys.join("."),
         _ => String::new(),
@@ -102,7 +103,7 @@ fn values(base: Value, over: Value, path: &mut Vec<String>) -> Result<Value, Str
     values_of_kind(base, over, path)
 }
 
-fn values_of_kind(base: Value, over: Value, path: &mut Vec<String>) -> Result<Value, String> {
+fn values_of_kind(base: Value, over: Value, path: &mut Vec<String>) -> Result<Value, Fault> {
     match (base, over) {
         (base, Value::Null) => Ok(base),
         (Value::Map(base), Value::Map(over)) => Ok(Value::Map(mappings(base, &over, path)?)),
@@ -110,7 +111,8 @@ fn values_of_kind(base: Value, over: Value, path: &mut Vec<String>) -> Result<Va
             Ok(Value::List([base, over.into_iter().map(untagged).collect()].concat()))
         }
         (base @ (Value::Map(_) | Value::List(_)), over) => {
-            Err(format!("{}: {} cannot override {}", path.join("."), over.kind(), base.kind()))
+            let cause = format!("{}: {} cannot override {}", path.join("."), over.kind(), base.kind());
+            Err(Fault::new(cause, "write the same kind, or !override in front of the value"))
         }
         (_, over) => Ok(untagged(over)),
     }

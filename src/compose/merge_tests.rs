@@ -96,6 +96,6 @@ fn sections_are_merged_and_clashing_kinds_are_refused() {
         ("ports: ['80:80']", "ports: {a: b}", "services.w.ports: a mapping cannot override a list"),
     ] {
         let error = files(with_service(base), &with_service(over)).unwrap_err();
-        assert!(error.contains(part), "{error}");
+        assert!(error.cause.contains(part), "{error}");
     }
 }

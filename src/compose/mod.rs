@@ -12,17 +12,54 @@ pub mod value;
 pub mod yaml;
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 pub use dotenv::Environment;
 use load::{Loader, add_file};
 pub use paths::{absolute, directory_of, is_path};
 use value::{Map, Value};
 
+use crate::diag::Fault;
+
 /// File names of a project; the first name that exists is used. `OVERRIDES` has the names of the
 /// files that override them.
 const NAMES: [&str; 4] = ["compose.yaml", "compose.yml", "docker-compose.yml", "docker-compose.yaml"];
 const OVERRIDES: [&str; 4] =
     ["compose.override.yml", "compose.override.yaml", "docker-compose.override.yml", "docker-compose.override.yaml"];
+
+/// Why the text of a file is not accepted, from a parser that does not know the name of the file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Malformed {
+    /// The number of the line, from 1, if the parser knows it.
+    pub line: Option<u32>,
+    /// The cause and the remedy.
+    pub fault: Fault,
+}
+
+impl Malformed {
+    /// Makes the error of a line.
+    pub fn at(line: u32, cause: impl Into<String>, remedy: &str) -> Self {
+        Self { line: Some(line), fault: Fault::new(cause, remedy) }
+    }
+
+    /// The fault with `FILE:LINE:` in front of its cause.
+    #[must_use]
+    pub fn of(self, file: &str) -> Fault {
+        match self.line {
+            Some(line) => self.fault.of(&format!("{file}:{line}")),
+            None => self.fault.of(file),
+        }
+    }
+}
+
+impl fmt::Display for Malformed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(line) = self.line {
+            write!(f, "line {line}: ")?;
+        }
+        self.fault.fmt(f)
+    }
+}
 
 /// The kind of file at a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +78,7 @@ pub trait Files {
     ///
     /// # Errors
     /// Returns an error if the file cannot be read or is not UTF-8.
-    fn read(&self, path: &str) -> Result<Option<String>, String>;
+    fn read(&self, path: &str) -> Result<Option<String>, Fault>;
     /// Returns the kind of file at a path.
     fn kind(&self, path: &str) -> Kind;
     /// Returns the sorted names of the entries of a directory; an unreadable directory has none.
@@ -90,7 +127,7 @@ pub struct Resolved {
 /// # Errors
 /// Returns an error with the path if the project has no file, or if one of its files cannot be
 /// used.
-pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String> {
+pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, Fault> {
     let mut environment = request.environment.clone();
     let here = |path: &String| absolute(&request.directory, path);
     let given = || request.project_directory.as_ref().map(here);
@@ -109,7 +146,7 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
         }
     }
     for path in request.env_files.iter().map(here) {
-        let text = files.read(&path)?.ok_or_else(|| format!("{path}: there is no such file"))?;
+        let text = files.read(&path)?.ok_or_else(|| missing(&path))?;
         add_file(&mut environment, &path, &text)?;
     }
     let paths = if !request.files.is_empty() {
@@ -118,7 +155,10 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
         let separator = environment.get("COMPOSE_PATH_SEPARATOR").filter(|s| !s.is_empty()).map_or(":", String::as_str);
         named.split(separator).map(|path| absolute(&request.directory, path)).collect()
     } else {
-        let file = found.ok_or_else(|| format!("{}: there is none of {}", request.directory, NAMES.join(", ")))?;
+        let file = found.ok_or_else(|| {
+            let cause = format!("{}: there is none of {}", request.directory, NAMES.join(", "));
+            Fault::new(cause, "name the file of the project")
+        })?;
         with_override(&file, files)
     };
     let directory = given().or_else(|| paths.first().map(|file: &String| directory_of(file))).unwrap_or(directory);
@@ -127,7 +167,7 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, String>
     environment.insert("COMPOSE_PROJECT_NAME".to_owned(), name.clone());
     let model = loader.project(&paths, &directory, &environment)?;
     if !matches!(model.get("services"), Some(Value::Map(services)) if !services.is_empty()) {
-        return Err(format!("{}: there are no services", paths.join(", ")));
+        return Err(Fault::new(format!("{}: there are no services", paths.join(", ")), "write services:"));
     }
     let profiles = environment.get("COMPOSE_PROFILES").map(String::as_str).unwrap_or_default();
     let profiles = profiles.split(',').map(|profile| profile.trim().to_owned());
@@ -173,7 +213,7 @@ fn project_name(
     directory: &str,
     loader: &mut Loader<'_>,
     paths: &[String],
-) -> Result<String, String> {
+) -> Result<String, Fault> {
     let set = || environment.get("COMPOSE_PROJECT_NAME").filter(|name| !name.is_empty()).cloned();
     let given = match request.name.clone().or_else(set) {
         Some(name) => Some(name),
@@ -181,15 +221,20 @@ fn project_name(
     };
     if let Some(name) = given {
         if normal(&name) != name {
-            return Err(format!(
-                "{name:?} cannot be the name of a project: it needs lower case letters, digits, dashes and underscores, and a letter \
-                 or digit first"
+            return Err(Fault::new(
+                format!("{name:?} cannot be the name of a project"),
+                "write lower-case letters, digits, dashes and underscores, and a letter or digit first",
             ));
         }
         return Ok(name);
     }
     let name = normal(directory.rsplit('/').next().unwrap_or_default());
-    if name.is_empty() { Err("the project has no name; set it with --project-name".to_owned()) } else { Ok(name) }
+    if name.is_empty() { Err(Fault::new("the project has no name", "set it with --project-name")) } else { Ok(name) }
+}
+
+/// The error of a file that is named and does not exist.
+fn missing(path: &str) -> Fault {
+    Fault::new(format!("{path}: there is no such file"), "write that file, or another path")
 }
 
 fn normal(name: &str) -> String {

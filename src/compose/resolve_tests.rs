@@ -11,7 +11,7 @@ use super::*;
 pub struct Given(pub BTreeMap<String, String>);
 
 impl Files for Given {
-    fn read(&self, path: &str) -> Result<Option<String>, String> {
+    fn read(&self, path: &str) -> Result<Option<String>, Fault> {
         Ok(self.0.get(path).cloned())
     }
 
@@ -40,13 +40,13 @@ fn request() -> Request {
 }
 
 fn resolved(files: &[(&str, &str)]) -> Result<Resolved, String> {
-    resolve(&request(), &given(files))
+    resolve(&request(), &given(files)).map_err(|fault| fault.to_string())
 }
 
 fn with(files: &[(&str, &str)], change: impl FnOnce(&mut Request)) -> Result<Resolved, String> {
     let mut request = request();
     change(&mut request);
-    resolve(&request, &given(files))
+    resolve(&request, &given(files)).map_err(|fault| fault.to_string())
 }
 
 /// Returns a value of the model by its path, such as `services/w/image`. The items of a list, and
@@ -134,10 +134,15 @@ fn variables_come_from_the_user_before_env_files() {
         (at(&other, "services/w/image"), at(&other, "services/w/user")),
         ("other".to_owned(), "none".to_owned())
     );
-    assert!(resolved(&[("compose.yaml", ONE), (".env", "A='")]).unwrap_err().starts_with("/srv/shop/.env: line 1: "));
+    assert!(
+        resolved(&[("compose.yaml", ONE), (".env", "A='")])
+            .unwrap_err()
+            .starts_with("/srv/shop/.env:1: the quote of A is never closed; ")
+    );
     let required = "services: {w: {image: '${A:?set A}'}}\n";
     let error = resolved(&[("compose.yaml", required)]).unwrap_err();
-    assert_eq!(error, "/srv/shop/compose.yaml: services.w.image: the required variable A has no value: set A");
+    let cause = "/srv/shop/compose.yaml: services.w.image: the required variable A has no value: set A";
+    assert_eq!(error, format!("{cause}; set it in .env or in the environment"));
 }
 
 #[test]

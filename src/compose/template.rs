@@ -3,6 +3,7 @@
 //! `?` and `+`, by the grammar of the reference implementation (compose-go 2). Pure.
 
 use super::value::{Map, Value};
+use crate::diag::Fault;
 
 /// A function that returns the value of a variable, or `None` if the variable is not set.
 pub type Variables<'a> = &'a dyn Fn(&str) -> Option<String>;
@@ -15,7 +16,7 @@ const MOST_LEVELS: usize = 32;
 ///
 /// # Errors
 /// Returns an error if an expression is invalid, or if a required variable has no value.
-pub fn substitute(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<String, String> {
+pub fn substitute(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<String, Fault> {
     expand(text, variables, unset, MOST_LEVELS)
 }
 
@@ -23,22 +24,17 @@ pub fn substitute(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&s
 ///
 /// # Errors
 /// The same errors as those of [`substitute`], with the path of the value.
-pub fn interpolate(map: &mut Map, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<(), String> {
+pub fn interpolate(map: &mut Map, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<(), Fault> {
     for (key, value) in map.iter_mut() {
         value_of(value, key, variables, unset)?;
     }
     Ok(())
 }
 
-fn value_of(
-    value: &mut Value,
-    path: &str,
-    variables: Variables<'_>,
-    unset: &mut dyn FnMut(&str),
-) -> Result<(), String> {
+fn value_of(value: &mut Value, path: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str)) -> Result<(), Fault> {
     match value {
         Value::Text(text) if text.contains('$') => {
-            *text = substitute(text, variables, unset).map_err(|error| format!("{path}: {error}"))?;
+            *text = substitute(text, variables, unset).map_err(|fault| fault.of(path))?;
         }
         Value::List(items) => {
             for (index, item) in items.iter_mut().enumerate() {
@@ -56,10 +52,11 @@ fn value_of(
     Ok(())
 }
 
-fn expand(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str), levels: usize) -> Result<String, String> {
-    let invalid = || format!("invalid expression in {text:?}; write $$ for a dollar sign before a brace");
+fn expand(text: &str, variables: Variables<'_>, unset: &mut dyn FnMut(&str), levels: usize) -> Result<String, Fault> {
+    let invalid = || Fault::new(format!("invalid expression in {text:?}"), "write $$ for a dollar sign before a brace");
     let Some(levels) = levels.checked_sub(1) else {
-        return Err(format!("more than {MOST_LEVELS} levels of variables in defaults"));
+        let cause = format!("more than {MOST_LEVELS} levels of variables in defaults");
+        return Err(Fault::new(cause, "use fewer levels"));
     };
     let mut out = String::new();
     let mut rest = text;
@@ -111,7 +108,7 @@ fn operate(
     variables: Variables<'_>,
     unset: &mut dyn FnMut(&str),
     levels: usize,
-) -> Result<String, String> {
+) -> Result<String, Fault> {
     let value = variables(name);
     // An operator with a colon treats an empty value like an unset variable.
     let counts = value.as_ref().is_some_and(|value| !operator.starts_with(':') || !value.is_empty());
@@ -122,7 +119,8 @@ fn operate(
         "?" if !counts => {
             let reason = operand()?;
             let reason = if reason.is_empty() { reason } else { format!(": {reason}") };
-            Err(format!("the required variable {name} has no value{reason}"))
+            let cause = format!("the required variable {name} has no value{reason}");
+            Err(Fault::new(cause, "set it in .env or in the environment"))
         }
         _ => Ok(value.unwrap_or_default()),
     }

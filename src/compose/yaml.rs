@@ -9,9 +9,14 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use libyaml_safer::{Error, Event, EventData, Parser, ScalarStyle};
+use libyaml_safer::{Error, Event, EventData, Mark, Parser, ScalarStyle};
 
+use super::Malformed;
 use super::value::{Map, Value};
+use crate::diag::Fault;
+
+/// The remedy for a text that is not YAML.
+const CORRECT: &str = "correct the YAML";
 
 /// Maximum total size of all aliases of a file after expansion, counted as one per value plus one
 /// per byte of text.
@@ -24,7 +29,7 @@ const MOST_LEVELS: usize = 64;
 /// # Errors
 /// Returns an error, with the line where possible, if the text is not YAML, if a key is duplicate,
 /// if an alias is unknown, or if a limit is exceeded.
-pub fn documents(text: &str) -> Result<Vec<Value>, String> {
+pub fn documents(text: &str) -> Result<Vec<Value>, Malformed> {
     // libyaml-safer panics at a block scalar (`|` or `>`) whose last line has no line break.
     let ended = if text.ends_with('\n') { Cow::Borrowed(text) } else { Cow::Owned(format!("{text}\n")) };
     let mut bytes = ended.as_bytes();
@@ -52,38 +57,41 @@ struct Reader<'a> {
     anchors: BTreeMap<String, (Value, usize)>,
     expanded: usize,
     /// The line at which the last event ended, starting from 1.
-    line: u64,
+    line: u32,
 }
 
 impl Reader<'_> {
-    fn next(&mut self) -> Result<Event, String> {
+    fn next(&mut self) -> Result<Event, Malformed> {
         // libyaml-safer 0.3 panics at a tag that is directly followed by a comma, as in `[!tag,b]`.
         // libyaml reports an error there.
         let parsed = catch_unwind(AssertUnwindSafe(|| self.parser.parse()));
         let parsed = parsed.map_err(|_| {
-            format!("line {} or later: the text is no YAML, such as a tag in front of a comma; correct it", self.line)
+            let cause = "here or on a later line, the text is no YAML, such as a tag in front of a comma";
+            Malformed::at(self.line, cause, CORRECT)
         })?;
         let event = parsed.map_err(|error: Error| match error.problem_mark() {
-            Some(mark) => format!("line {}: {}", mark.line + 1, error.problem()),
-            None => error.to_string(),
+            Some(mark) => Malformed::at(line(mark), error.problem(), CORRECT),
+            None => Malformed { line: None, fault: Fault::new(error.to_string(), CORRECT) },
         })?;
-        self.line = event.end_mark.line + 1;
+        self.line = line(event.end_mark);
         Ok(event)
     }
 
-    fn value(&mut self, event: Event, levels: usize) -> Result<Value, String> {
-        let line = event.start_mark.line + 1;
+    fn value(&mut self, event: Event, levels: usize) -> Result<Value, Malformed> {
+        let line = line(event.start_mark);
         let Some(levels) = levels.checked_sub(1) else {
-            return Err(format!("line {line}: there are more than {MOST_LEVELS} levels of lists and mappings"));
+            let cause = format!("there are more than {MOST_LEVELS} levels of lists and mappings");
+            return Err(Malformed::at(line, cause, "use fewer levels"));
         };
         let (anchor, tag, value) = match event.data {
             EventData::Alias { anchor } => {
                 let Some((value, size)) = self.anchors.get(&anchor) else {
-                    return Err(format!("line {line}: unknown anchor {anchor}"));
+                    let cause = format!("unknown anchor {anchor}");
+                    return Err(Malformed::at(line, cause, &format!("write &{anchor} at an earlier value")));
                 };
                 self.expanded = self.expanded.saturating_add(*size);
                 if self.expanded > MOST_EXPANDED {
-                    return Err(format!("line {line}: the aliases expand to too much"));
+                    return Err(Malformed::at(line, "the aliases expand to too much", "use fewer aliases"));
                 }
                 return Ok(value.clone());
             }
@@ -97,7 +105,7 @@ impl Reader<'_> {
             }
             EventData::SequenceStart { anchor, tag, .. } => (anchor, tag, self.list(levels)?),
             EventData::MappingStart { anchor, tag, .. } => (anchor, tag, self.map(levels)?),
-            _ => return Err(format!("line {line}: a value is missing")),
+            _ => return Err(Malformed::at(line, "a value is missing", "write a value")),
         };
         let value = match tag.as_deref() {
             Some("!reset") => Value::Reset,
@@ -111,7 +119,7 @@ impl Reader<'_> {
         Ok(value)
     }
 
-    fn list(&mut self, levels: usize) -> Result<Value, String> {
+    fn list(&mut self, levels: usize) -> Result<Value, Malformed> {
         let mut items = Vec::new();
         loop {
             let event = self.next()?;
@@ -122,12 +130,12 @@ impl Reader<'_> {
         }
     }
 
-    fn map(&mut self, levels: usize) -> Result<Value, String> {
+    fn map(&mut self, levels: usize) -> Result<Value, Malformed> {
         let mut map = Map::default();
         let mut merged = Vec::new();
         loop {
             let event = self.next()?;
-            let line = event.start_mark.line + 1;
+            let line = line(event.start_mark);
             // Only a plain `<<` is a merge key; a quoted `"<<"` is an ordinary key.
             let is_merge = match &event.data {
                 EventData::MappingEnd => break,
@@ -146,10 +154,12 @@ impl Reader<'_> {
             }
             let key = match key {
                 Value::Null => "null".to_owned(),
-                key => key.scalar().ok_or_else(|| format!("line {line}: {} cannot be a key", key.kind()))?,
+                key => key.scalar().ok_or_else(|| {
+                    Malformed::at(line, format!("{} cannot be a key", key.kind()), "write a text as the key")
+                })?,
             };
             if map.get(&key).is_some() {
-                return Err(format!("line {line}: the key {key} is given twice"));
+                return Err(Malformed::at(line, format!("the key {key} is given twice"), "remove one of the two"));
             }
             map.set(&key, value);
         }
@@ -163,11 +173,19 @@ impl Reader<'_> {
                     }
                 }
                 Value::Null => {}
-                other => return Err(format!("<< needs a mapping or a list of mappings, and has {}", other.kind())),
+                other => {
+                    let cause = format!("<< needs a mapping or a list of mappings, and has {}", other.kind());
+                    return Err(Malformed::at(self.line, cause, "write an alias of a mapping, such as *NAME"));
+                }
             }
         }
         Ok(Value::Map(map))
     }
+}
+
+/// The number of the line of a mark, from 1.
+fn line(mark: Mark) -> u32 {
+    u32::try_from(mark.line).unwrap_or(u32::MAX).saturating_add(1)
 }
 
 fn size(value: &Value) -> usize {
@@ -333,22 +351,22 @@ mod tests {
     fn errors_name_the_line_and_limits_hold() {
         for (text, part) in [
             ("a: [", "line 2: "),
-            ("a: 1\nb: [!tag,b]\n", "line 2 or later: the text is no YAML"),
+            ("a: 1\nb: [!tag,b]\n", "line 2: here or on a later line, the text is no YAML"),
             ("a: 1\nb: 2\na: 3\n", "line 3: the key a is given twice"),
             ("a: *x\n", "unknown anchor x"),
             ("<<: 5\n", "<< needs a mapping"),
             ("a:\n  {}: 1\n", "a mapping cannot be a key"),
         ] {
             let error = documents(text).unwrap_err();
-            assert!(error.contains(part), "{text:?}: {error}");
+            assert!(error.to_string().contains(part), "{text:?}: {error}");
         }
         let mut bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x]\n".to_owned();
         for level in 1..9 {
             let below = format!("*a{},", level - 1).repeat(9);
             bomb += &format!("a{level}: &a{level} [{}]\n", below.trim_end_matches(','));
         }
-        assert!(documents(&bomb).unwrap_err().contains("too much"));
+        assert!(documents(&bomb).unwrap_err().to_string().contains("too much"));
         let deep = format!("a: {}{}", "[".repeat(100), "]".repeat(100));
-        assert!(documents(&deep).unwrap_err().contains("levels"));
+        assert!(documents(&deep).unwrap_err().to_string().contains("levels"));
     }
 }

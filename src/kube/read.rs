@@ -14,7 +14,7 @@ use k8s_openapi::serde::Deserialize;
 use super::lines::{Lines, lines};
 use super::strict::{Strict, Wrong, index, key};
 use crate::compose::value::{Map, Value};
-use crate::compose::yaml;
+use crate::compose::{Malformed, yaml};
 use crate::diag::suggestion;
 use crate::text;
 
@@ -197,8 +197,8 @@ pub fn read(files: &[(String, String)]) -> Read {
         let file: Arc<str> = Arc::from(name.as_str());
         let documents = match yaml::documents(text) {
             Ok(documents) => documents,
-            Err(message) => {
-                out.problems.push(unreadable(&file, &message));
+            Err(error) => {
+                out.problems.push(unreadable(&file, &error));
                 continue;
             }
         };
@@ -214,14 +214,10 @@ pub fn read(files: &[(String, String)]) -> Read {
     out
 }
 
-/// The error of a text that is not YAML. The parser's message begins with the line number.
-fn unreadable(file: &Arc<str>, message: &str) -> Problem {
-    let rest = message.strip_prefix("line ");
-    let number = rest.and_then(|rest| rest.split([':', ' ']).next()?.parse().ok());
-    let what = rest.and_then(|rest| rest.split_once(": ")).map_or(message, |(_, what)| what);
-    let remedy = if what.contains("; ") { "" } else { "; correct the YAML" };
-    let field = Field { file: Arc::clone(file), line: number.unwrap_or(1), path: String::new() };
-    Problem { field, message: format!("{what}{remedy}") }
+/// The error of a text that is not YAML.
+fn unreadable(file: &Arc<str>, error: &Malformed) -> Problem {
+    let field = Field { file: Arc::clone(file), line: error.line.unwrap_or(1), path: String::new() };
+    Problem { field, message: error.fault.to_string() }
 }
 
 impl Read {

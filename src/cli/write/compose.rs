@@ -13,6 +13,7 @@ use clap::Args;
 use super::project;
 use crate::compose::{Files, Kind, Request, resolve, with_override};
 use crate::convert::compose::{TOOL, compose};
+use crate::diag::Fault;
 
 /// Which project, and what to do.
 #[allow(clippy::doc_markdown, reason = "these texts are shown by --help")]
@@ -48,15 +49,17 @@ pub struct Options {
 struct Host;
 
 impl Files for Host {
-    fn read(&self, path: &str) -> Result<Option<String>, String> {
+    fn read(&self, path: &str) -> Result<Option<String>, Fault> {
         match fs::read(path) {
-            Ok(bytes) => String::from_utf8(bytes).map(Some).map_err(|_| format!("{path}: the file is not UTF-8")),
+            Ok(bytes) => String::from_utf8(bytes)
+                .map(Some)
+                .map_err(|_| Fault::new(format!("{path}: the file is not UTF-8"), "save it as UTF-8")),
             Err(error)
                 if [ErrorKind::NotFound, ErrorKind::NotADirectory, ErrorKind::IsADirectory].contains(&error.kind()) =>
             {
                 Ok(None)
             }
-            Err(error) => Err(format!("{path}: {error}")),
+            Err(error) => Err(Fault::new(format!("{path}: {error}"), "make the file readable")),
         }
     }
 
@@ -81,8 +84,8 @@ impl Files for Host {
 /// # Errors
 /// The project cannot be resolved or converted, or the files cannot be written.
 pub fn run(options: &Options, root: &Path, write: bool, out: &mut dyn Write) -> Result<ExitCode> {
-    let resolved = resolve(&request(options)?, &Host).map_err(|message| anyhow!(message))?;
-    let outcome = compose(&resolved, &Host).map_err(|message| anyhow!(message))?;
+    let resolved = resolve(&request(options)?, &Host)?;
+    let outcome = compose(&resolved, &Host)?;
     project::finish(&outcome, TOOL, project::Wish { json: options.json, dry_run: options.dry_run, write }, root, out)
 }
 

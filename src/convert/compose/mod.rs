@@ -22,6 +22,7 @@ use super::{Builder, mark, name, unique, without_refused};
 use crate::compose::value::{Map, Value};
 use crate::compose::{Files, Resolved};
 use crate::config::keys::FileType;
+use crate::diag::Fault;
 
 /// The name of the conversion in the marks of the written files.
 pub const TOOL: &str = "compose";
@@ -65,7 +66,7 @@ impl Context<'_> {
 ///
 /// # Errors
 /// Returns an error if a service is not a mapping.
-pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String> {
+pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, Fault> {
     let none = Map::default();
     let services = resolved.model.get("services").and_then(Value::as_map).unwrap_or(&none);
     let mut context = Context {
@@ -84,7 +85,8 @@ pub fn compose(resolved: &Resolved, files: &dyn Files) -> Result<Outcome, String
     let mut taken = BTreeSet::new();
     for (service, settings) in services.iter() {
         let Some(settings) = settings.as_map() else {
-            return Err(format!("the service {service} must be a mapping, and is {}", settings.kind()));
+            let cause = format!("the service {service} must be a mapping, and is {}", settings.kind());
+            return Err(Fault::new(cause, format!("write image: below {service}:")));
         };
         if settings.get("image").and_then(Value::scalar).is_none_or(|image| image.is_empty()) {
             let (key, reason) = without_image(resolved, service, settings);

@@ -82,7 +82,7 @@ pub fn environment(settings: &Map, container: &mut Builder, context: &Context<'_
                         }
                         inherited.extend(variables);
                     }
-                    Err(error) => container.note("env_file", &format!("{path}: {error}")),
+                    Err(error) => container.note("env_file", &error.of(&path).to_string()),
                 }
             }
             // A missing file is referenced too, because it may exist at the next start.
@@ -90,7 +90,7 @@ pub fn environment(settings: &Map, container: &mut Builder, context: &Context<'_
                 let mark = if required { "" } else { "-" };
                 container.put("env_file", "EnvironmentFile", &format!("{mark}{path}"));
             }
-            Err(error) => container.note("env_file", &error),
+            Err(fault) => container.note("env_file", &fault.to_string()),
         }
     }
     for (name, value) in written {

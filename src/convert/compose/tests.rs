@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use super::*;
 use crate::compose::{Kind, Request, absolute, resolve};
+use crate::diag::Fault;
 
 #[path = "replicas_tests.rs"]
 mod replicas_tests;
@@ -13,7 +14,7 @@ mod replicas_tests;
 struct Given(BTreeMap<String, String>);
 
 impl Files for Given {
-    fn read(&self, path: &str) -> Result<Option<String>, String> {
+    fn read(&self, path: &str) -> Result<Option<String>, Fault> {
         Ok(self.0.get(path).cloned())
     }
 
@@ -37,7 +38,7 @@ fn convert(texts: &[&str]) -> Result<Outcome, String> {
     }
     let files = Given(files);
     let request = Request { directory: "/srv/shop".to_owned(), ..Request::default() };
-    compose(&resolve(&request, &files)?, &files)
+    resolve(&request, &files).and_then(|resolved| compose(&resolved, &files)).map_err(|fault| fault.to_string())
 }
 
 /// Returns a project with a service `w`, the image `x:1` and additional settings.
@@ -509,7 +510,7 @@ fn services_without_an_image_and_invalid_files_are_left_out_and_listed() {
         assert!(lost.iter().any(|lost| lost.contains(part)), "{part}: {lost:#?}");
     }
     assert!(convert(&["services: {web: 5}"]).unwrap_err().contains("the service web must be a mapping"));
-    assert!(convert(&["services: ["]).unwrap_err().starts_with("/srv/shop/compose.yaml: line "));
+    assert!(convert(&["services: ["]).unwrap_err().starts_with("/srv/shop/compose.yaml:2: "));
     let unset = convert(&[&service("hostname: ${NOTSET}x")]).unwrap();
     assert_eq!(unset.remarks, ["the variable NOTSET is not set, and is empty"]);
     assert_eq!(unset.lost, []);

@@ -330,7 +330,8 @@ impl Scanner<'_> {
         let mut unset = None;
         let value = template::substitute(&expression, &|name| project.variable(name), &mut |name| {
             unset = Some(name.to_owned());
-        })?;
+        })
+        .map_err(|fault| fault.to_string())?;
         match unset {
             Some(name) => Err(format!("the variable {name} is not set; set it above, or write its value")),
             None => Ok(value),

@@ -69,7 +69,9 @@ impl Attachments {
     /// Returns a message if the content is malformed, or sets a scope that another file has set.
     pub fn add(&mut self, text: &str) -> Result<(), String> {
         // As in the reference implementation, only the first of several documents is read.
-        let Some(document) = yaml::documents(text)?.into_iter().next() else { return Ok(()) };
+        let Some(document) = yaml::documents(text).map_err(|error| error.to_string())?.into_iter().next() else {
+            return Ok(());
+        };
         let Value::Map(fields) = document else { return Err("it is not a mapping".to_owned()) };
         if let Some(value) = fields.get("default-docker") {
             let setting = setting("default-docker", value)?;
