@@ -24,7 +24,7 @@ export BINDIR LIBEXECDIR SYSCTL_FILE
 TARGET = $(or $(CARGO_TARGET_DIR),target)
 # The installed programs: the tool, and the directory of the two statically linked programs.
 PROGRAM ?= $(TARGET)/release/sdme-gen
-STATIC ?= $(TARGET)/static/release
+STATIC ?= $(TARGET)/static
 # Manual pages and completion scripts, which the tool writes itself.
 DOCUMENTS ?= $(TARGET)/documents
 VERSION = $(shell sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml)
@@ -43,7 +43,7 @@ build: export RUSTFLAGS := $(strip $(RUSTFLAGS) $(REMAP))
 build:
 	$(CARGO) build --locked --release --bin sdme-gen
 	for bin in sdme-generator sdme-oci-run; do \
-	  $(CARGO) rustc --locked --release --no-default-features --bin $$bin --target-dir $(TARGET)/static \
+	  $(CARGO) rustc --locked --profile static --no-default-features --bin $$bin --target-dir $(TARGET) \
 	    -- -C target-feature=+crt-static || exit 1; done
 	rm -rf $(DOCUMENTS) && $(PROGRAM) documents $(DOCUMENTS)
 
