@@ -11,7 +11,7 @@ use sdme_gen::compile;
 use sdme_gen::compose::{Files, Kind, Request, dotenv, resolve};
 use sdme_gen::convert::compose::compose;
 use sdme_gen::convert::sources;
-use sdme_gen::diag::Severity;
+use sdme_gen::diag::{Fault, Severity};
 use sdme_gen::model::Facts;
 
 /// The names of the pieces of the data, in order.
@@ -24,7 +24,7 @@ const MOST: usize = 64 << 20;
 struct Given(BTreeMap<String, String>);
 
 impl Files for Given {
-    fn read(&self, path: &str) -> Result<Option<String>, String> {
+    fn read(&self, path: &str) -> Result<Option<String>, Fault> {
         Ok(self.0.get(path).cloned())
     }
 
