@@ -7,6 +7,7 @@ pub mod compose;
 pub mod kube;
 mod mark;
 mod outcome;
+mod platform;
 mod quadlet;
 mod refused;
 mod run;

@@ -38,6 +38,11 @@ impl Place {
         if self.instances.is_some() { format!("{}@", self.stem) } else { self.stem.clone() }
     }
 
+    /// Returns the name of the `.image` file of the service, without extension.
+    pub fn image(&self) -> &str {
+        &self.stem
+    }
+
     /// Returns the names of the files that describe the containers, without extension: one for each
     /// instance.
     pub fn all(&self) -> Vec<String> {

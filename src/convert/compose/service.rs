@@ -10,6 +10,7 @@ use super::storage;
 use super::{Context, builder, is_started};
 use crate::compose::value::{Map, Value, is_empty, words};
 use crate::config::keys::FileType;
+use crate::convert::platform::Platform;
 use crate::convert::{Builder, name};
 
 /// The conversion of services.
@@ -17,7 +18,7 @@ pub struct Service;
 
 /// Keys of a service whose value, or each item of whose list, becomes the value of one key of a
 /// `.container` file.
-const KEYS: [(&str, &str); 19] = [
+const KEYS: [(&str, &str); 18] = [
     ("annotations", "Annotation"),
     ("cap_add", "AddCapability"),
     ("cap_drop", "DropCapability"),
@@ -25,7 +26,6 @@ const KEYS: [(&str, &str); 19] = [
     ("dns_opt", "DNSOption"),
     ("dns_search", "DNSSearch"),
     ("group_add", "GroupAdd"),
-    ("image", "Image"),
     ("labels", "Label"),
     ("pids_limit", "PidsLimit"),
     ("read_only", "ReadOnly"),
@@ -42,7 +42,7 @@ const KEYS: [(&str, &str); 19] = [
 /// Keys that need no conversion of their own: they are handled together with other keys, describe
 /// what holds for every container (an init process, forwarded output, reachable ports), or concern
 /// other commands of Docker Compose or Swarm.
-const NOTHING: [&str; 18] = [
+const NOTHING: [&str; 19] = [
     "attach",
     "build",
     "container_name",
@@ -56,6 +56,7 @@ const NOTHING: [&str; 18] = [
     "mac_address",
     "network_mode",
     "networks",
+    "platform",
     "ports",
     "profiles",
     "scale",
@@ -64,7 +65,7 @@ const NOTHING: [&str; 18] = [
 ];
 
 /// Keys without a counterpart, and what the user can do instead.
-const WITHOUT: [(&str, &str); 24] = [
+const WITHOUT: [(&str, &str); 23] = [
     ("blkio_config", "set IOWeight= and the like in [Service]"),
     ("cgroup_parent", "set Slice= in [Service]"),
     ("cpu_count", "this is for Windows"),
@@ -83,7 +84,6 @@ const WITHOUT: [(&str, &str); 24] = [
     ("memswap_limit", "set MemorySwapMax= in [Service], without the memory itself"),
     ("models", "models are not run here"),
     ("oom_kill_disable", "the kernel ends processes of a container whose memory is used up"),
-    ("platform", "set Arch= in an .image file and name that file in Image="),
     ("post_start", "set ExecStartPost= in [Service]"),
     ("pre_stop", "set ExecStop= in [Service]"),
     ("provider", "services of other programs are not run here"),
@@ -99,6 +99,7 @@ impl Service {
     pub fn convert(service: &str, settings: &Map, plan: &Plan<'_>, context: &mut Context<'_>) -> Builder {
         let mut container = builder(FileType::Container);
         let active = is_started(settings, context.resolved);
+        image(service, settings, &mut container, context);
         for (key, value) in settings.iter() {
             if *value != Value::Null {
                 one(key, value, settings, &mut container, context);
@@ -149,7 +150,7 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
         return;
     }
     match key {
-        "environment" | "env_file" | "restart" => {}
+        "environment" | "env_file" | "image" | "pull_policy" | "restart" => {}
         "command" | "entrypoint" => process::command(key, value, settings, container),
         "healthcheck" => process::health(value, container),
         "user" => process::user(value, container),
@@ -170,7 +171,6 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
                 container.note(key, "the container is not privileged; list what it needs in cap_add: and devices:");
             }
         }
-        "pull_policy" => pull(value, container),
         "logging" => {
             let driver = value.get("driver").and_then(Value::scalar).unwrap_or_default();
             if !["", "json-file", "local", "journald", "none"].contains(&driver.as_str()) {
@@ -278,13 +278,37 @@ fn security(value: &Value, container: &mut Builder) {
     }
 }
 
-fn pull(value: &Value, container: &mut Builder) {
-    let policy = value.scalar().unwrap_or_default();
-    match policy.as_str() {
-        "always" | "never" | "missing" => container.put("pull_policy", "Pull", &policy),
-        "if_not_present" | "build" | "" => {}
-        "daily" | "weekly" | "refresh" => container.put("pull_policy", "Pull", "newer"),
-        other if other.starts_with("every_") => container.put("pull_policy", "Pull", "newer"),
-        other => container.note("pull_policy", &format!("{other} is no policy")),
+/// Names the image and its policy. An image for a named platform gets an `.image` file.
+fn image(service: &str, settings: &Map, container: &mut Builder, context: &mut Context<'_>) {
+    let text = |key: &str| settings.get(key).and_then(Value::scalar).unwrap_or_default();
+    let mut platform = Platform { policy: policy(&text("pull_policy"), container), ..Platform::default() };
+    if !text("platform").is_empty() {
+        platform.option("platform", &text("platform"));
+    }
+    let place = context.containers.get(service).filter(|_| !platform.is_empty());
+    let Some(name) = place.map(|place| format!("{}.image", place.image())) else {
+        container.put("image", "Image", &text("image"));
+        if let Some(policy) = &platform.policy {
+            container.put("pull_policy", "Pull", policy);
+        }
+        return;
+    };
+    let file = platform.file(&text("image"));
+    container.put("image", "Image", &name);
+    container.notes.extend(file.notes);
+    context.out.files.insert(name, file.draft.to_string());
+}
+
+/// The value of `Pull=` and `Policy=` for a value of `pull_policy`, if it is not the default.
+fn policy(given: &str, container: &mut Builder) -> Option<String> {
+    match given {
+        "always" | "never" | "missing" => Some(given.to_owned()),
+        "if_not_present" | "build" | "" => None,
+        "daily" | "weekly" | "refresh" => Some("newer".to_owned()),
+        other if other.starts_with("every_") => Some("newer".to_owned()),
+        other => {
+            container.note("pull_policy", &format!("{other} is no policy"));
+            None
+        }
     }
 }

@@ -54,7 +54,7 @@ fn lines<'a>(outcome: &'a Outcome, file: &str) -> Vec<&'a str> {
 
 /// Settings of the service, lines of its file (`!` marks the start of a line that must be absent),
 /// and parts of the lost settings.
-const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
+const SETTINGS: [(&str, &[&str], &[&str]); 66] = [
     // Command, user and environment.
     ("command: prog --re '^\\d+'", &["Exec=prog --re \"^\\\\d+\""], &[]),
     ("command: [\n  \"a\"\n]\ntty: true", &["Exec=a"], &[]),
@@ -232,7 +232,8 @@ const SETTINGS: [(&str, &[&str], &[&str]); 65] = [
     ("pid: host\nruntime: nvidia", &[], &["pid: host", "runtime: "]),
     ("labels: {a: b}\nannotations: [c=d]", &["Label=a=b", "Annotation=c=d"], &[]),
     ("build: .", &["Image=x:1"], &["build: nothing is built here; x:1"]),
-    ("platform: linux/arm64", &[], &["platform: "]),
+    ("platform: linux/arm64\npull_policy: daily", &["Image=shop-w.image", "!Pull="], &[]),
+    ("platform: linux", &["Image=x:1"], &[]),
 ];
 
 #[test]
@@ -254,6 +255,19 @@ fn every_setting_is_mapped_or_listed() {
             assert!(listed.iter().any(|listed| listed.contains(part)), "{settings}: {part} not in {listed:#?}");
         }
     }
+}
+
+#[test]
+fn an_image_for_another_platform_gets_a_file() {
+    let outcome = convert(&[&service("platform: linux/arm/v7\npull_policy: daily\nscale: 2")]).unwrap();
+    let image = ["[Image]", "Image=x:1", "Policy=newer", "Arch=arm", "Variant=v7"];
+    assert_eq!(lines(&outcome, "shop-w.image"), image);
+    assert!(lines(&outcome, "shop-w@.container").contains(&"Image=shop-w.image"), "{outcome:?}");
+    let outcome = convert(&[&service("platform: arm64")]).unwrap();
+    assert!(lines(&outcome, "shop-w.image").contains(&"Arch=arm64"), "{outcome:?}");
+    // There is no image for another system.
+    let outcome = convert(&[&service("platform: windows/amd64")]).unwrap();
+    assert!(!outcome.lost.is_empty(), "{outcome:?}");
 }
 
 #[test]

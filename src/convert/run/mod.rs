@@ -195,6 +195,10 @@ fn finished(runs: BTreeMap<String, Run>, files: BTreeMap<String, String>) -> Con
             let pod = out.files.entry(format!("{pod}.pod")).or_insert_with(|| "[Pod]\nNetwork=bridge\n".to_owned());
             pod.extend(run.ports.iter().map(|port| format!("PublishPort={port}\n")));
         }
+        if let Some(image) = run.image_file {
+            out.files.insert(format!("{name}.image"), image.draft.to_string());
+            out.notes.extend(image.notes);
+        }
         out.files.insert(format!("{name}.container"), run.builder.draft.to_string());
         out.notes.append(&mut run.builder.notes);
     }

@@ -11,7 +11,8 @@ use crate::config::quadlet::podman;
 use crate::convert::compose::network::ports::port;
 use crate::convert::compose::process::shell_line;
 use crate::convert::compose::service::host_name;
-use crate::convert::{Builder, name};
+use crate::convert::platform::Platform;
+use crate::convert::{Builder, name, name_of_image};
 
 /// The context of a command line in a script.
 #[derive(Debug, Clone, Default)]
@@ -37,6 +38,10 @@ pub struct Run {
     mac: Option<String>,
     /// Published ports.
     pub ports: Vec<String>,
+    /// The platform and the policy of the image.
+    platform: Platform,
+    /// The `.image` file, if the container needs one.
+    pub image_file: Option<Builder>,
     /// Options that can only be translated together, after all options are known.
     limits: Vec<String>,
     place: Place,
@@ -70,6 +75,8 @@ impl Run {
             pod: None,
             mac: None,
             ports: Vec::new(),
+            platform: Platform::default(),
+            image_file: None,
             limits: Vec::new(),
             place: place.clone(),
         }
@@ -92,6 +99,8 @@ impl Run {
         }
         match long {
             "name" => self.name = Some(name(value)),
+            "platform" | "arch" | "os" | "variant" => self.platform.option(long, value),
+            "pull" => self.platform.policy = Some(value.to_owned()),
             "publish" => {
                 let (port, differs) = port(value);
                 if let Some(reason) = differs {
@@ -245,7 +254,16 @@ impl Run {
     /// Sets the image and its arguments.
     pub fn image(&mut self, image: &str, arguments: &[String]) {
         let image = image.strip_prefix("docker://").unwrap_or(image);
-        self.builder.put("the image", "Image", image);
+        if self.platform.is_empty() {
+            if let Some(policy) = self.platform.policy.take() {
+                self.plain("pull", &policy, true);
+            }
+            self.builder.put("the image", "Image", image);
+        } else {
+            self.image_file = Some(self.platform.file(image));
+            let name = self.name.clone().unwrap_or_else(|| name_of_image(image));
+            self.builder.put("the image", "Image", &format!("{name}.image"));
+        }
         if !arguments.is_empty() {
             self.builder.words("the command", "Exec", arguments);
         }
