@@ -195,14 +195,8 @@ fn ps_shows_the_state_of_every_container(host: &Host) {
     expect(host, "member", "running", "8113:80/tcp", "");
     write(host, "ported", "Network=private\nPublishPort=8111:80\nImge=x\n");
     host.ok("rm /etc/sdme/plain.container && systemctl daemon-reload");
-    expect(host, "ported", "running (rejected)", "8111:80/tcp", "unknown key Imge=");
     expect(host, "plain", "running (removed)", "8100/tcp", "systemctl stop systemd-nspawn@plain.service");
-    // The status shows why the restart has failed, and nothing of the run before it.
-    host.fails("systemctl restart systemd-nspawn@ported");
-    expect(host, "ported", "rejected", "", "unknown key Imge=");
-    let status = host.fails("systemctl status --no-pager -l systemd-nspawn@ported");
-    let line = status.lines().find(|line| line.contains("Status: ")).unwrap_or_default();
-    assert!(line.contains("Status: \"/etc/sdme/ported.container:") && line.contains("unknown key Imge="), "{status}");
+    assert_rejected_while_running(host, "ported", "8111:80/tcp", "unknown key Imge=");
 
     // A running container shows its own image and digest after another one was imported.
     let before = row(host, "imaged").unwrap()["digests"][0].clone();
@@ -231,6 +225,18 @@ fn ps_shows_the_state_of_every_container(host: &Host) {
     let coloured = host.ok("script -qec 'stty cols 80; sdme-gen ps' /dev/null");
     assert!(coloured.contains("\x1b[1;31mfailed 3\x1b[0m"), "{coloured}");
     assert!(host.ok("setpriv --reuid=nobody --clear-groups sdme-gen ps -q 2>/dev/null").contains("member"));
+}
+
+/// Checks a running container whose file is rejected for `problem`, and restarts it. The status then
+/// shows this problem, and nothing of the run before.
+fn assert_rejected_while_running(host: &Host, name: &str, published: &'static str, problem: &'static str) {
+    expect(host, name, "running (rejected)", published, problem);
+    host.fails(&format!("systemctl restart systemd-nspawn@{name}"));
+    expect(host, name, "rejected", "", problem);
+    let status = host.fails(&format!("systemctl status --no-pager -l systemd-nspawn@{name}"));
+    let line = status.lines().find(|line| line.contains("Status: ")).unwrap_or_default();
+    let quoted = format!("Status: \"/etc/sdme/{name}.container:");
+    assert!(line.contains(&quoted) && line.contains(problem), "{status}");
 }
 
 /// Waits until `ps` shows this health of a container's application.
