@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use super::dotenv::Environment;
 use super::paths::{absolute, directory_of, make_absolute};
 use super::value::{Map, Value};
-use super::{Files, dotenv, merge, missing, template, yaml};
+use super::{Files, dotenv, merge, template, yaml};
 use crate::diag::Fault;
 
 /// Maximum number of files that one project may read.
@@ -89,7 +89,7 @@ impl<'a> Loader<'a> {
         if self.read > MOST_FILES {
             return Err(Fault::new(format!("{file}: the project has more than {MOST_FILES} files"), "use fewer files"));
         }
-        let text = self.files.read(file)?.ok_or_else(|| missing(file))?;
+        let text = required(self.files, file)?;
         let documents = yaml::documents(&text).map_err(|error| error.of(file))?;
         let map = |value| match value {
             Value::Map(map) => Ok(map),
@@ -147,18 +147,8 @@ impl<'a> Loader<'a> {
             let own = entry.get("project_directory").and_then(Value::scalar);
             let directory = own.map_or_else(|| directory_of(first), |own| absolute(scope.directory, &own));
             let mut environment = scope.environment.clone();
-            let given = strings("env_file");
-            if given.is_empty() {
-                let beside = absolute(&directory, ".env");
-                if let Some(text) = self.files.read(&beside)? {
-                    add_file(&mut environment, &beside, &text)?;
-                }
-            }
-            for path in given {
-                let path = absolute(scope.directory, &path);
-                let text = self.files.read(&path)?.ok_or_else(|| missing(&path))?;
-                add_file(&mut environment, &path, &text)?;
-            }
+            let env_files = strings("env_file").iter().map(|path| absolute(scope.directory, path)).collect::<Vec<_>>();
+            add_files(&mut environment, &directory, &env_files, self.files)?;
             let included = self.merged(&paths, Scope { directory: &directory, environment: &environment }, stack)?;
             take_over(file, document, &included)?;
         }
@@ -234,12 +224,42 @@ impl<'a> Loader<'a> {
     }
 }
 
+/// The text of a file that must exist.
+fn required(files: &dyn Files, path: &str) -> Result<String, Fault> {
+    let missing = || Fault::new(format!("{path}: there is no such file"), "write that file, or another path");
+    files.read(path)?.ok_or_else(missing)
+}
+
+/// Adds the variables of the files `named` to `environment`. If none is named, those of `.env` in
+/// `directory` are added, if that file exists.
+///
+/// # Errors
+/// Returns an error with the path of a named file that does not exist, or of a file that does not
+/// follow the format.
+pub fn add_files(
+    environment: &mut Environment,
+    directory: &str,
+    named: &[String],
+    files: &dyn Files,
+) -> Result<(), Fault> {
+    if named.is_empty() {
+        let beside = absolute(directory, ".env");
+        if let Some(text) = files.read(&beside)? {
+            add_file(environment, &beside, &text)?;
+        }
+    }
+    for path in named {
+        add_file(environment, path, &required(files, path)?)?;
+    }
+    Ok(())
+}
+
 /// Adds the variables of a `.env` file to `environment`. Variables that are already set keep their
 /// values.
 ///
 /// # Errors
 /// Returns an error with the path of the file if the file does not follow the format.
-pub fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), Fault> {
+fn add_file(environment: &mut Environment, path: &str, text: &str) -> Result<(), Fault> {
     let outside = environment.clone();
     let added = dotenv::parse(text, &|name| outside.get(name).cloned()).map_err(|error| error.of(path))?;
     for (name, value) in added {

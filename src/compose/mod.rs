@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 pub use dotenv::Environment;
-use load::{Loader, add_file};
+use load::{Loader, add_files};
 pub use paths::{absolute, directory_of, is_path};
 use value::{Map, Value};
 
@@ -139,16 +139,8 @@ pub fn resolve(request: &Request, files: &dyn Files) -> Result<Resolved, Fault> 
     let found =
         if request.files.is_empty() && !environment.contains_key("COMPOSE_FILE") { find(&start, files) } else { None };
     let directory = given().or_else(|| found.as_deref().map(directory_of)).unwrap_or(start);
-    if request.env_files.is_empty() {
-        let beside = absolute(&directory, ".env");
-        if let Some(text) = files.read(&beside)? {
-            add_file(&mut environment, &beside, &text)?;
-        }
-    }
-    for path in request.env_files.iter().map(here) {
-        let text = files.read(&path)?.ok_or_else(|| missing(&path))?;
-        add_file(&mut environment, &path, &text)?;
-    }
+    let env_files: Vec<String> = request.env_files.iter().map(here).collect();
+    add_files(&mut environment, &directory, &env_files, files)?;
     let paths = if !request.files.is_empty() {
         request.files.iter().map(here).collect()
     } else if let Some(named) = environment.get("COMPOSE_FILE").filter(|named| !named.is_empty()) {
@@ -230,11 +222,6 @@ fn project_name(
     }
     let name = normal(directory.rsplit('/').next().unwrap_or_default());
     if name.is_empty() { Err(Fault::new("the project has no name", "set it with --project-name")) } else { Ok(name) }
-}
-
-/// The error of a file that is named and does not exist.
-fn missing(path: &str) -> Fault {
-    Fault::new(format!("{path}: there is no such file"), "write that file, or another path")
 }
 
 fn normal(name: &str) -> String {

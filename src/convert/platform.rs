@@ -25,11 +25,11 @@ impl Platform {
     /// Adds an option of a command line: `--platform`, `--arch`, `--os` or `--variant`.
     pub fn option(&mut self, long: &str, value: &str) {
         // A platform without a slash is a system or an architecture (docker-run(1)).
-        let (long, value) = match value {
-            "linux" if long == "platform" => return,
-            "windows" | "freebsd" if long == "platform" => ("os", value),
-            _ if long != "platform" || value.contains('/') => (long, value),
-            _ => ("arch", value),
+        let (long, value) = match (long, value) {
+            ("platform", "linux") => return,
+            ("platform", "windows" | "freebsd") => ("os", value),
+            ("platform", _) if !value.contains('/') => ("arch", value),
+            option => option,
         };
         self.options.push(format!("--{long}={}", literal(value)));
     }

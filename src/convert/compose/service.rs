@@ -42,7 +42,7 @@ const KEYS: [(&str, &str); 18] = [
 /// Keys that need no conversion of their own: they are handled together with other keys, describe
 /// what holds for every container (an init process, forwarded output, reachable ports), or concern
 /// other commands of Docker Compose or Swarm.
-const NOTHING: [&str; 19] = [
+const NOTHING: [&str; 18] = [
     "attach",
     "build",
     "container_name",
@@ -56,7 +56,6 @@ const NOTHING: [&str; 19] = [
     "mac_address",
     "network_mode",
     "networks",
-    "platform",
     "ports",
     "profiles",
     "scale",
@@ -150,7 +149,7 @@ fn one(key: &str, value: &Value, settings: &Map, container: &mut Builder, contex
         return;
     }
     match key {
-        "environment" | "env_file" | "image" | "pull_policy" | "restart" => {}
+        "environment" | "env_file" | "image" | "platform" | "pull_policy" | "restart" => {}
         "command" | "entrypoint" => process::command(key, value, settings, container),
         "healthcheck" => process::health(value, container),
         "user" => process::user(value, container),

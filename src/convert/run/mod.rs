@@ -156,8 +156,9 @@ fn read(mut words: VecDeque<&str>, place: &Place) -> Result<(String, Run), Strin
             run.option(long, &value, takes);
         }
     };
-    run.image(image, &words.into_iter().map(str::to_owned).collect::<Vec<_>>());
-    Ok((run.name.clone().unwrap_or_else(|| name_of_image(image)), run))
+    let name = run.name.clone().unwrap_or_else(|| name_of_image(image));
+    run.image(&name, image, &words.into_iter().map(str::to_owned).collect::<Vec<_>>());
+    Ok((name, run))
 }
 
 /// Returns an option by its long name or its letter, and whether it takes a value.

@@ -12,7 +12,7 @@ use crate::convert::compose::network::ports::port;
 use crate::convert::compose::process::shell_line;
 use crate::convert::compose::service::host_name;
 use crate::convert::platform::Platform;
-use crate::convert::{Builder, name, name_of_image};
+use crate::convert::{Builder, name};
 
 /// The context of a command line in a script.
 #[derive(Debug, Clone, Default)]
@@ -251,8 +251,8 @@ impl Run {
         self.network(&format!("{network}{separator}{options}"));
     }
 
-    /// Sets the image and its arguments.
-    pub fn image(&mut self, image: &str, arguments: &[String]) {
+    /// Sets the image of the container `name`, and its arguments.
+    pub fn image(&mut self, name: &str, image: &str, arguments: &[String]) {
         let image = image.strip_prefix("docker://").unwrap_or(image);
         if self.platform.is_empty() {
             if let Some(policy) = self.platform.policy.take() {
@@ -261,7 +261,6 @@ impl Run {
             self.builder.put("the image", "Image", image);
         } else {
             self.image_file = Some(self.platform.file(image));
-            let name = self.name.clone().unwrap_or_else(|| name_of_image(image));
             self.builder.put("the image", "Image", &format!("{name}.image"));
         }
         if !arguments.is_empty() {
