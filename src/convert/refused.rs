@@ -81,7 +81,7 @@ fn remove(problem: &Diagnostic, files: &mut BTreeMap<String, String>) -> Option<
     let kept: Vec<&str> = text.lines().enumerate().filter(|(at, _)| *at != index).map(|(_, line)| line).collect();
     let kept = kept.join("\n") + "\n";
     let text = problem.problem.to_string();
-    let reason = text.strip_prefix(&line).map_or(text.as_str(), |rest| rest.trim_start_matches(": "));
+    let reason = text.strip_prefix(&line).map_or(text.as_str(), |rest| rest.trim_start_matches([':', ' ']));
     let refused = Refused { file: file.clone(), line, reason: reason.to_owned(), whole };
     files.insert(file, kept);
     Some(refused)

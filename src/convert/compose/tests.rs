@@ -267,7 +267,8 @@ fn an_image_for_another_platform_gets_a_file() {
     assert!(lines(&outcome, "shop-w.image").contains(&"Arch=arm64"), "{outcome:?}");
     // There is no image for another system.
     let outcome = convert(&[&service("platform: windows/amd64")]).unwrap();
-    assert!(!outcome.lost.is_empty(), "{outcome:?}");
+    let lost: Vec<String> = outcome.lost.iter().map(ToString::to_string).collect();
+    assert_eq!(lost, ["shop-w.image: OS=windows: is not one of linux; write one of these values"]);
 }
 
 #[test]
