@@ -19,6 +19,8 @@ use crate::diag::{Code, Diagnostic, Location, Problem, errors_first, has_errors}
 pub struct Volumes {
     /// The volumes of files without errors, by the name of the file.
     good: BTreeMap<String, Volume>,
+    /// The names of the files, by the names of their volumes.
+    files: BTreeMap<VolumeName, String>,
     /// The first problem of each rejected file, by the name of the file.
     bad: BTreeMap<String, Diagnostic>,
 }
@@ -29,13 +31,14 @@ impl Volumes {
     /// # Errors
     /// Another file describes the same volume.
     pub fn add(&mut self, file: &str, volume: Volume) -> Result<(), Vec<Diagnostic>> {
-        if let Some((other, _)) = self.good.iter().find(|(_, v)| v.name == volume.name) {
+        if let Some(other) = self.files.get(&volume.name) {
             let problem = Code::Conflict.problem(
                 format!("{other}.volume already describes the volume {}", volume.name),
                 "write another VolumeName=",
             );
             return Err(vec![Diagnostic::error(&Location::whole(&volume.file), problem)]);
         }
+        self.files.insert(volume.name.clone(), file.to_owned());
         self.good.insert(file.to_owned(), volume);
         Ok(())
     }
@@ -69,18 +72,23 @@ impl Volumes {
         }
         // Podman's name for the volume of a file without `VolumeName=`.
         let of_podman = || name.strip_prefix("systemd-").and_then(|file| self.good.get(file)).filter(|v| !v.is_named);
-        Ok(self.good.values().find(|v| v.name == name).or_else(of_podman))
+        Ok(self.named(name).map(|(_, volume)| volume).or_else(of_podman))
     }
 
     /// The warning about the name of a volume without a file, if a file describes a volume of this
     /// name here but one of another name in Podman.
     #[must_use]
     pub fn remark(&self, name: &str) -> Option<Problem> {
-        let (file, _) = self.good.iter().find(|(_, volume)| volume.name == name && !volume.is_named)?;
+        let (file, _) = self.named(name).filter(|(_, volume)| !volume.is_named)?;
         let cause = format!(
             "{name} is the volume of {file}.volume here, but another volume in Podman, which calls that volume systemd-{file}"
         );
         Some(Code::Differs.problem(cause, format!("write {file}.volume, or another name")))
+    }
+
+    /// The file without errors that describes the volume of this name.
+    fn named(&self, name: &str) -> Option<(&String, &Volume)> {
+        self.good.get_key_value(self.files.get(name)?)
     }
 
     /// The volumes of files without errors, by the names of the volumes.

@@ -75,10 +75,12 @@ fn network(pod: &Pod, model: &Model) -> UnitFile {
 /// network belongs to the host's user namespace, in which the root of another user namespace has no
 /// privileges. sysctl(8) accepts slashes as separators in names.
 fn kernel_settings(pod: &Pod, model: &Model) -> Vec<String> {
-    let members = model.containers.values().filter(|container| {
-        container.security.user_ns && container.connection.network == Network::Pod(pod.name.to_string())
+    let members = pod.members.iter().filter_map(|name| model.containers.get(name.as_str()));
+    let asking = members.filter(|container| {
+        let network = &container.connection.network;
+        container.security.user_ns && matches!(network, Network::Pod(name) if pod.name.as_str() == name)
     });
-    let all = members.flat_map(|container| &container.apps).flat_map(|app| &app.startup.sysctl);
+    let all = asking.flat_map(|container| &container.apps).flat_map(|app| &app.startup.sysctl);
     let of_network = all.filter(|(name, _)| name.starts_with("net."));
     of_network.map(|(name, value)| format!("{}={}", name.replace('.', "/"), value.value)).collect()
 }
