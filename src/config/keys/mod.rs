@@ -201,32 +201,60 @@ pub fn supported(file_type: FileType, name: &str) -> Result<&'static Key, Proble
 }
 
 /// Settings of systemd that are often written into the wrong section, by their correct section.
-const PASSED: [(&str, &str); 3] = [
+const PASSED: [(&str, &[&str]); 3] = [
     (
         "Unit",
-        "After Before BindsTo Conflicts Description Documentation OnFailure PartOf Requires StartLimitBurst Wants",
+        &[
+            "After",
+            "Before",
+            "BindsTo",
+            "Conflicts",
+            "Description",
+            "Documentation",
+            "OnFailure",
+            "PartOf",
+            "Requires",
+            "StartLimitBurst",
+            "Wants",
+        ],
     ),
     (
         "Service",
-        "CPUQuota CPUWeight ExecStartPost ExecStartPre ExecStop ExecStopPost IOWeight MemoryHigh MemoryMax Nice Restart \
-         RestartSec Slice TasksMax TimeoutSec TimeoutStartSec TimeoutStopSec",
+        &[
+            "CPUQuota",
+            "CPUWeight",
+            "ExecStartPost",
+            "ExecStartPre",
+            "ExecStop",
+            "ExecStopPost",
+            "IOWeight",
+            "MemoryHigh",
+            "MemoryMax",
+            "Nice",
+            "Restart",
+            "RestartSec",
+            "Slice",
+            "TasksMax",
+            "TimeoutSec",
+            "TimeoutStartSec",
+            "TimeoutStopSec",
+        ],
     ),
-    ("Install", "RequiredBy UpheldBy WantedBy"),
+    ("Install", &["RequiredBy", "UpheldBy", "WantedBy"]),
 ];
 
 /// Whether `name` is one of the settings in `PASSED` that belong in `[Service]`, and is not a key.
 #[must_use]
 pub fn is_of_service(file_type: FileType, name: &str) -> bool {
-    let of_service = |(section, all): &(&str, &str)| *section == "Service" && all.split_whitespace().any(|s| s == name);
+    let of_service = |(section, all): &(&str, &[&str])| *section == "Service" && all.contains(&name);
     PASSED.iter().any(of_service) && !keys(file_type).iter().any(|key| key.name == name)
 }
 
 fn unknown(file_type: FileType, name: &str) -> Problem {
     let near = did_you_mean(name, keys(file_type).iter().map(|k| k.name.text()));
     let elsewhere = FileType::ALL.iter().find(|t| **t != file_type && keys(**t).iter().any(|k| k.name == name));
-    let passed = PASSED.iter().find(|(section, all)| {
-        file_type.passed_through().contains(section) && all.split(' ').any(|setting| setting == name)
-    });
+    let passed =
+        PASSED.iter().find(|(section, all)| file_type.passed_through().contains(section) && all.contains(&name));
     let remedy = match (passed.map(|(section, _)| *section), near, elsewhere) {
         (Some(section), ..) => format!("move it to [{section}]"),
         (None, Some(near), _) => near,

@@ -37,7 +37,7 @@ pub fn translate(file_type: FileType, entries: &mut Vec<Entry>, problems: &mut V
         if key::VOLATILE_TMP == entry.key && parse_bool(&entry.value) == Some(true) {
             (entry.key, entry.value) = (key::TMPFS.to_string(), "/tmp".to_owned());
         }
-        if is_of_service(file_type, &entry.key) && &*entry.section == own && file_type != FileType::Defaults {
+        if &*entry.section == own && file_type != FileType::Defaults && is_of_service(file_type, &entry.key) {
             let problem = Code::Differs.problem(
                 format!("{}= belongs in [Service], and is read as if it stood there", entry.key),
                 "move it to [Service]",
@@ -108,9 +108,9 @@ fn is_own(file_type: FileType, entry: &Entry) -> bool {
 
 /// Returns the value without the pair of quotes around it, if the key has a single value.
 fn without_quotes(file_type: FileType, entry: &Entry) -> Option<String> {
+    let inner = entry.value.strip_prefix('"')?.strip_suffix('"')?;
     let key = keys(file_type).iter().find(|key| key.name == entry.key)?;
     let single = matches!(key.kind, Kind::Text | Kind::Flag | Kind::Choice(_));
-    let inner = entry.value.strip_prefix('"')?.strip_suffix('"')?;
     (single && !inner.contains(['"', '\\'])).then(|| inner.to_owned())
 }
 
