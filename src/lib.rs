@@ -76,22 +76,27 @@ pub fn compile_units(sources: &Sources, started: &[Started]) -> Compiled {
     let model = resolve::resolve(sources);
     let mut tree = plan::units(&model);
     plan::keep(started, &model, &mut tree);
-    with_diagnostics(model, Facts::default(), tree)
+    let diagnostics = sorted(problems(&model).cloned().collect());
+    Compiled { model, facts: Facts::default(), tree, diagnostics }
 }
 
 /// The second half of [`compile`], for callers that need the model to collect the facts.
 #[must_use]
 pub fn complete(model: Model, facts: Facts) -> Compiled {
     let tree = plan::plan(&model, &facts);
-    with_diagnostics(model, facts, tree)
-}
-
-fn with_diagnostics(model: Model, facts: Facts, tree: Tree) -> Compiled {
-    let mut diagnostics = model.warnings.clone();
-    diagnostics.extend(model.rejected.iter().flat_map(|r| r.problems.iter().cloned()));
+    let mut diagnostics: Vec<Diagnostic> = problems(&model).cloned().collect();
     diagnostics.extend(model.containers.values().flat_map(|c| model.unknown_users(c, &facts)));
     diagnostics.extend(model.containers.values().filter_map(|c| model.unusable_profile(c, &facts)));
+    Compiled { model, facts, tree, diagnostics: sorted(diagnostics) }
+}
+
+/// The problems that the configuration alone shows.
+fn problems(model: &Model) -> impl Iterator<Item = &Diagnostic> {
+    model.warnings.iter().chain(model.rejected.iter().flat_map(|rejected| &rejected.problems))
+}
+
+fn sorted(mut diagnostics: Vec<Diagnostic>) -> Vec<Diagnostic> {
     diagnostics.sort();
     diagnostics.dedup();
-    Compiled { model, facts, tree, diagnostics }
+    diagnostics
 }
