@@ -14,6 +14,7 @@ pub mod contract;
 #[cfg(feature = "image")]
 pub mod convert;
 pub mod diag;
+mod halves;
 pub mod ini;
 pub mod journal;
 pub mod model;

@@ -7,7 +7,6 @@
 //! outside of the tree. The rules in [`mode`] decide whether an image is a base or an application.
 //! This module must not know about containers or units.
 
-mod halves;
 mod import;
 mod kind;
 mod progress;

@@ -13,6 +13,7 @@ use nix::sys::stat::{Mode, mkdirat};
 use nix::unistd::symlinkat;
 
 use super::tree::{Node, Place, Tree};
+use crate::halves::halves;
 
 /// Writes the units of `tree`. If a file cannot be written, the others are written nevertheless.
 ///
@@ -21,21 +22,28 @@ use super::tree::{Node, Place, Tree};
 pub fn emit(tree: &Tree, directory: &Path) -> Result<(), Vec<(PathBuf, io::Error)>> {
     let opened = fs::create_dir_all(directory).and_then(|()| File::open(directory));
     let root = opened.map_err(|e| vec![(directory.to_owned(), e)])?;
+    let files: Vec<(&str, &Node)> = tree.below(&Place::Units).collect();
+    let failed = halves(&files, |files| write_all(root.as_fd(), directory, files));
+    if failed.is_empty() { Ok(()) } else { Err(failed) }
+}
+
+/// Writes sorted files, and returns the failures. `root` is the open `directory`.
+fn write_all(root: BorrowedFd<'_>, directory: &Path, files: &[(&str, &Node)]) -> Vec<(PathBuf, io::Error)> {
     let mut failed = Vec::new();
     // The paths are sorted, so the files of a directory follow each other.
     let (mut current, mut is_made) = ("", true);
-    for (path, node) in tree.below(&Place::Units) {
+    for (path, node) in files {
         let parent = path.split_once('/').map_or("", |(parent, _)| parent);
         if parent != current {
-            let made = make_directory(root.as_fd(), parent);
+            let made = make_directory(root, parent);
             (current, is_made) = (parent, made.is_ok());
             failed.extend(made.err().map(|e| (directory.join(parent), e)));
         }
         if is_made {
-            failed.extend(write(root.as_fd(), path, node).err().map(|e| (directory.join(path), e)));
+            failed.extend(write(root, path, node).err().map(|e| (directory.join(path), e)));
         }
     }
-    if failed.is_empty() { Ok(()) } else { Err(failed) }
+    failed
 }
 
 /// Makes a directory of drop-ins or links. Does nothing if the name is empty, because the file is

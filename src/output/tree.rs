@@ -62,9 +62,10 @@ impl Tree {
 
     /// Adds a regular file.
     pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl Display) {
-        let mut text = String::with_capacity(512);
+        let mut text = String::with_capacity(4096);
         // Writing to a String cannot fail.
         let _ = write!(text, "{content}");
+        text.shrink_to_fit();
         self.add(place, path, Node::File(text));
     }
 

@@ -15,6 +15,7 @@ use crate::config::quadlet::quadlets::{self, unread};
 use crate::config::sources::{SourceFile, Sources, Text, drop_in_directories};
 use crate::config::trust::POLICIES;
 use crate::diag::{Code, Diagnostic, Fault, Location};
+use crate::halves::halves;
 use crate::paths::CONFIG_DIRECTORIES;
 use listing::{Listing, Place};
 
@@ -116,7 +117,7 @@ pub fn search(path: &SearchPath) -> Sources {
         let drop_ins = if any_drop_ins { drop_ins(file_type, &name, &listings) } else { Vec::new() };
         Some(SourceFile { file_type, name, main, drop_ins })
     };
-    sources.files = found.candidates.iter().filter_map(file).collect();
+    sources.files = halves(&found.candidates, |candidates| candidates.iter().filter_map(file).collect());
     sources.files.sort_by(|a, b| (a.file_type, &a.name).cmp(&(b.file_type, &b.name)));
     sources.variables = variables::read(&place, &sources);
     sources.policy = POLICIES.iter().find_map(|path| place.whole(path));

@@ -22,7 +22,7 @@ use nix::fcntl::{OFlag, readlinkat};
 use nix::sys::stat::{FileStat, SFlag, major, minor};
 
 use super::xattrs::is_foreign;
-use crate::image::halves::halves;
+use crate::halves::halves;
 use crate::image::store::digest::{Digest, Hasher};
 use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
-//! Work on many independent items by two threads. There are only two, because a machine that
-//! imports an image has other work, too.
+//! Work on many independent items by two threads. There are only two, because a machine that boots
+//! or imports an image has other work, too.
 
 use std::thread::{Builder, scope};
 
