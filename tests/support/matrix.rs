@@ -58,24 +58,34 @@ pub fn assert_up(machine: &impl Machine, patience: u64) {
     }
 }
 
+/// A function of bash that requests a page and prints the last line of the answer. In an emulated
+/// machine, a program for each request would take several times as long.
+const ASK: &str = r#"
+ask() {
+  {
+    { echo GET / HTTP/1.0; echo; } >&3
+    while read -r line <&3; do last=$line; done
+    echo "$last"
+  } 3<>"/dev/tcp/$1/$2"
+}"#;
+
 /// The answers of `addresses` to requests from the container `from`, all at once; a dash for an
-/// address that cannot be reached.
+/// address that does not answer within three seconds.
 pub fn answers_in(machine: &impl Machine, from: &str, addresses: &[String]) -> Vec<String> {
-    // curl takes several times as long as bash in an emulated machine.
-    let request = |address: &String| match address.rsplit_once(':') {
-        Some((host, port)) if !address.contains("http") => {
-            let host = host.trim_matches(['[', ']']);
-            let script = "(echo GET / HTTP/1.0; echo) >&3 && tail -n 1 <&3";
-            format!("timeout 3 bash -c \"exec 3<>/dev/tcp/{host}/{port} && {script}\"")
-        }
-        _ => format!("curl -sS --max-time 3 {address}/"),
-    };
     let ask = |(index, address): (usize, &String)| {
-        format!("({} >/tmp/a{index} 2>/dev/null || echo - >/tmp/a{index}) &", request(address))
+        let request = match address.rsplit_once(':').filter(|_| !address.contains("http")) {
+            Some((host, port)) => format!("ask {} {port}", host.trim_matches(['[', ']'])),
+            None => format!("curl -sS {address}/"),
+        };
+        format!("{{ {request} || echo -; }} >/tmp/a{index} &\n")
     };
     let asked: String = addresses.iter().enumerate().map(ask).collect();
-    let read = (0..addresses.len()).fold(String::new(), |all, index| all + &format!("cat /tmp/a{index}; "));
-    let output = machine.ok(&format!("systemd-run -M {from} --wait --pipe -q sh -c '{asked} wait; {read}'"));
+    let answer = |index| format!("read -r line </tmp/a{index}; echo ${{line:--}}\n");
+    let answers: String = (0..addresses.len()).map(answer).collect();
+    let script = format!(
+        "exec 2>/dev/null{ASK}\n{asked}all=$(jobs -p)\n{{ sleep 3; kill $all; }} &\nwait $all\nkill $!\n{answers}"
+    );
+    let output = machine.ok(&format!("systemd-run -M {from} --wait --pipe -q bash -c '{script}'"));
     output.lines().map(str::to_owned).collect()
 }
 
