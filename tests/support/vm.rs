@@ -236,12 +236,18 @@ impl Vm {
     }
 
     /// Reboots the machine in order and waits until it is up again.
+    ///
+    /// # Panics
+    /// If the service manager did not stop a unit in time.
     pub fn reboot(&mut self) {
         let before = self.ok("cat /proc/sys/kernel/random/boot_id");
         // The agent may end before it answers.
         let begin = self.console_length();
         self.ask("systemctl reboot", Duration::from_secs(5));
-        if !self.wait_booted(Some(before.trim()), begin) {
+        if self.wait_booted(Some(before.trim()), begin) {
+            let late = self.run("journalctl -q --no-pager -b -1 -o cat _PID=1 --grep 'timed out'").stdout;
+            assert_eq!(late, "", "units that did not stop in time");
+        } else {
             self.cut();
             self.start(&[]);
         }
