@@ -62,6 +62,7 @@ impl Tree {
 
     /// Adds a regular file.
     pub fn file(&mut self, place: Place, path: impl Into<String>, content: &impl Display) {
+        // Most units are shorter, so the text does not move while it grows.
         let mut text = String::with_capacity(4096);
         // Writing to a String cannot fail.
         let _ = write!(text, "{content}");
