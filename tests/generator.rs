@@ -118,6 +118,40 @@ fn broken_files_fail_alone_with_a_diagnostic_and_a_stub() {
     assert_eq!(stderr.lines().count(), BROKEN.len(), "{stderr}");
 }
 
+/// Many files are read and written by two threads, which share the directories of links.
+#[test]
+fn many_containers_have_the_units_that_each_has_alone() {
+    const COUNT: usize = 200;
+    let work = tempfile::tempdir().unwrap();
+    let write = |directory: &Path, index: usize| {
+        let ports = format!("{GOOD}[Container]\nNetwork=private\nPublishPort={}:80\n", 8000 + index);
+        text(&directory.join(format!("web-{index}.container")), ports);
+    };
+    let generated = |name: &str, indices: &mut dyn Iterator<Item = usize>| {
+        let [config, output] = ["config", "output"].map(|kind| work.path().join(format!("{kind}-{name}")));
+        fs::create_dir(&config).unwrap();
+        indices.for_each(|index| write(&config, index));
+        let out = generate(&config, &output);
+        assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
+        let here = config.display().to_string();
+        tree(&output).into_iter().map(|(path, content)| (path, content.replace(&here, ""))).collect::<BTreeMap<_, _>>()
+    };
+    let all = generated("all", &mut (0..COUNT));
+    let mut expected = BTreeMap::new();
+    for index in 0..COUNT {
+        for (path, content) in generated(&index.to_string(), &mut std::iter::once(index)) {
+            // The unit of the image names the first file that uses the image.
+            expected.entry(path).or_insert(content);
+        }
+    }
+    assert!(expected.len() > 4 * COUNT, "{}", expected.len());
+    assert!(
+        all == expected,
+        "{:?}",
+        all.keys().filter(|path| all.get(*path) != expected.get(*path)).collect::<Vec<_>>()
+    );
+}
+
 #[test]
 fn invalid_drop_ins_and_sdme_conf_are_reported() {
     let work = tempfile::tempdir().unwrap();
