@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::ops::Range;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -123,26 +124,23 @@ fn broken_files_fail_alone_with_a_diagnostic_and_a_stub() {
 fn many_containers_have_the_units_that_each_has_alone() {
     const COUNT: usize = 200;
     let work = tempfile::tempdir().unwrap();
-    let write = |directory: &Path, index: usize| {
-        let ports = format!("{GOOD}[Container]\nNetwork=private\nPublishPort={}:80\n", 8000 + index);
-        text(&directory.join(format!("web-{index}.container")), ports);
-    };
-    let generated = |name: &str, indices: &mut dyn Iterator<Item = usize>| {
-        let [config, output] = ["config", "output"].map(|kind| work.path().join(format!("{kind}-{name}")));
+    let generated = |indices: Range<usize>| {
+        let [config, output] = ["config", "output"].map(|kind| work.path().join(format!("{kind}-{indices:?}")));
         fs::create_dir(&config).unwrap();
-        indices.for_each(|index| write(&config, index));
+        for index in indices {
+            let container = format!("{GOOD}[Container]\nNetwork=private\nPublishPort={}:80\n", 8000 + index);
+            text(&config.join(format!("web-{index}.container")), container);
+        }
         let out = generate(&config, &output);
         assert!(out.status.success() && out.stderr.is_empty(), "{out:?}");
         let here = config.display().to_string();
-        tree(&output).into_iter().map(|(path, content)| (path, content.replace(&here, ""))).collect::<BTreeMap<_, _>>()
+        tree(&output).into_iter().map(move |(path, content)| (path, content.replace(&here, "")))
     };
-    let all = generated("all", &mut (0..COUNT));
+    let all: BTreeMap<String, String> = generated(0..COUNT).collect();
     let mut expected = BTreeMap::new();
-    for index in 0..COUNT {
-        for (path, content) in generated(&index.to_string(), &mut std::iter::once(index)) {
-            // The unit of the image names the first file that uses the image.
-            expected.entry(path).or_insert(content);
-        }
+    for (path, content) in (0..COUNT).flat_map(|index| generated(index..index + 1)) {
+        // The unit of the image names the first file that uses the image.
+        expected.entry(path).or_insert(content);
     }
     assert!(expected.len() > 4 * COUNT, "{}", expected.len());
     assert!(

@@ -63,8 +63,8 @@ fn members_of_a_network_reach_each_other_and_no_other_container(host: &Host) {
     host.ok("! ip -br link | grep -E 'sdm|rear' && test -z \"$(find /run/sdme/networks /run/sdme/pods /run/sdme/names -mindepth 1)\"");
     host.ok("test ! -e /run/sdme/forward && test \"$(sysctl -n net.ipv6.conf.all.forwarding)\" = 0");
 
-    // The last network that stops also stops the watch of packet forwarding. A shutdown does not wait
-    // for that until the stop times out.
+    // The last network that stops also stops sdme-forward.path. If it waited for the end of that
+    // unit, the reboot would take more than a minute, which fails this test.
     host.ok("systemctl start systemd-nspawn@edge systemd-nspawn@db");
     host.reboot();
 }
