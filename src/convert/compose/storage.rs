@@ -168,6 +168,8 @@ fn long(item: &Value, container: &mut Builder, context: &mut Context<'_>) {
                 return container.note("volumes", &format!("{target} has no source"));
             };
             let create = inner("bind", "create_host_path").and_then(Value::boolean) != Some(false);
+            let propagation = inner("bind", "propagation").and_then(Value::scalar).unwrap_or_default();
+            let flags: Vec<&str> = flags.into_iter().chain(known_flags(&source, &propagation, container)).collect();
             mount(&source, &target, &flags, create, container, context);
         }
         "volume" => {

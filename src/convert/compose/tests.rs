@@ -54,7 +54,7 @@ fn lines<'a>(outcome: &'a Outcome, file: &str) -> Vec<&'a str> {
 
 /// Settings of the service, lines of its file (`!` marks the start of a line that must be absent),
 /// and parts of the lost settings.
-const SETTINGS: [(&str, &[&str], &[&str]); 66] = [
+const SETTINGS: [(&str, &[&str], &[&str]); 67] = [
     // Command, user and environment.
     ("command: prog --re '^\\d+'", &["Exec=prog --re \"^\\\\d+\""], &[]),
     ("command: [\n  \"a\"\n]\ntty: true", &["Exec=a"], &[]),
@@ -166,6 +166,11 @@ const SETTINGS: [(&str, &[&str], &[&str]); 66] = [
         "volumes: [{type: tmpfs, target: /t, tmpfs: {size: 10m, mode: 01777}}]\ntmpfs: /u:size=5m",
         &["Tmpfs=/t:size=10m,mode=1777,noexec,notmpcopyup", "Tmpfs=/u:size=5m,noexec,notmpcopyup"],
         &[],
+    ),
+    (
+        "volumes: [{type: bind, source: /a, target: /x, bind: {propagation: rslave}}, {type: bind, source: /b, target: /y, bind: {propagation: rshared}}]",
+        &["Volume=/a:/x", "Volume=/b:/y"],
+        &["volumes: the option rshared of /b"],
     ),
     ("volumes: [{type: image, source: busybox, target: /i}]", &["!Volume="], &["volumes: the type image"]),
     (
