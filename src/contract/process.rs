@@ -68,6 +68,10 @@ pub struct Process {
     /// Kernel settings, by their names with dots as separators.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub sysctl: BTreeMap<String, String>,
+    /// Whether the launcher protects settings of the kernel, in place of `ProtectKernelTunables=`
+    /// (systemd.exec(5)).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub protect_kernel_tunables: bool,
     /// Paths that are made inaccessible.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub masked_paths: Vec<String>,

@@ -24,12 +24,18 @@ const ALLOWS_IO_URING: [&str; 4] = ["io_uring_setup", "io_uring_enter", "io_urin
 /// network namespace.
 const FAMILIES: &str = "~AF_VSOCK";
 
+/// The setting that makes the kernel's settings read-only. The control groups are among them, unless
+/// [`CONTROL_GROUPS`] says otherwise.
+const TUNABLES: &str = "ProtectKernelTunables";
+
+/// The setting that makes the control groups read-only.
+const CONTROL_GROUPS: &str = "ProtectControlGroups";
+
 /// The restrictions of every application. It could undo none of them without `CAP_SYS_ADMIN`.
-const ALWAYS: [(&str, &str); 7] = [
-    ("ProtectKernelTunables", "yes"),
+const ALWAYS: [(&str, &str); 6] = [
     ("ProtectKernelModules", "yes"),
     ("ProtectKernelLogs", "yes"),
-    ("ProtectControlGroups", "yes"),
+    (CONTROL_GROUPS, "yes"),
     ("ProtectClock", "yes"),
     ("LockPersonality", "yes"),
     ("KeyringMode", "private"),
@@ -95,6 +101,15 @@ pub fn private_pids(app: &App, container: &Container) -> bool {
     wanted && !app.startup.mounts()
 }
 
+/// Whether the launcher protects settings of the kernel instead of `ProtectKernelTunables=`, which
+/// takes longer. The launcher does that in the `/proc` that it makes. An administrator's settings of
+/// these names are left to the service manager.
+#[must_use]
+pub fn launcher_protects_kernel(app: &App, container: &Container) -> bool {
+    let is_unset = |key| written(app, key).is_empty();
+    !private_pids(app, container) && is_unset(TUNABLES) && is_unset(CONTROL_GROUPS)
+}
+
 /// Whether setuid programs that the application makes would be a danger to the host. On a path of
 /// the host, the root of a container with a user namespace owns files as root of the host, and
 /// users of the host could run these files: no mount option of the container prevents that.
@@ -113,6 +128,9 @@ pub fn application(app: &App, container: &Container, facts: &Facts, unit: &mut U
         unit.set("Service", "NoNewPrivileges", "yes");
     }
     let strictly = if security.preset == Preset::Strict { STRICTLY.as_slice() } else { &[] };
+    if !launcher_protects_kernel(app, container) {
+        unit.set("Service", TUNABLES, "yes");
+    }
     for (key, value) in ALWAYS.iter().chain(strictly) {
         unit.set("Service", key, value);
     }

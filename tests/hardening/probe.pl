@@ -1,7 +1,7 @@
 # Prints what a process may do, with one line "WHAT: CELL" for each test. The tests change nothing
 # for other processes.
 use strict; use warnings;
-use Errno qw(EPERM ENOSYS EACCES EAFNOSUPPORT);
+use Errno qw(EPERM ENOSYS EACCES EAFNOSUPPORT EROFS);
 use Socket;
 
 sub status { my ($name) = @_; open my $f, '<', '/proc/self/status' or die; while (<$f>) { return $1 if /^$name:\s*(.*)/ } }
@@ -72,6 +72,13 @@ unlink '/tmp/probe-file';
 
 sub writes { my ($path) = @_; return open(my $f, '+<', $path) ? 'writable' : 'not writable' }
 print "$_: ", writes($_), "\n" for qw(/proc/sys/kernel/core_pattern /proc/sysrq-trigger /sys/kernel/uevent_helper);
+# The time of a file cannot be set on a read-only mount.
+sub read_only { my ($path) = @_; return !-e $path || !utime(undef, undef, $path) && $! == EROFS }
+my @settings = (map({ "/proc/$_" } qw(acpi asound bus fs irq mtrr scsi sys sys/kernel sys/net)), '/sys', '/sys/kernel', '/sys/fs/cgroup');
+print "read-only settings of the kernel: ", (join(' ', grep { !read_only($_) } @settings) ? 'not all' : 'all'), "\n";
+sub content { my ($path) = @_; open(my $file, '<', $path) or return 0; return read $file, my $text, 1 }
+my @facts = grep { content("/proc/$_") } qw(kallsyms kcore keys timer_list);
+print "readable facts about the kernel: ", (@facts ? "@facts" : 'none'), "\n";
 print "devices: ", join(' ', map { substr $_, 5 } grep { -c || -b } sort glob '/dev/* /dev/net/*'), "\n";
 print "/dev/mem, /dev/kmsg: ", ((grep { open my $f, '<', $_ } qw(/dev/mem /dev/kmsg)) ? 'there' : 'not there'), "\n";
 for my $path (qw(/root /etc /etc/sdme /run/sdme /var/lib/sdme /var/lib/machines)) {

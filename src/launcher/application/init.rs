@@ -19,6 +19,7 @@ use sdme_gen::contract::process::Process;
 
 use super::confine::{keep_only, limit};
 use super::environment::Environment;
+use super::protect::protect;
 use super::start::start;
 use super::{mounts, session};
 use crate::{CANNOT_START, status};
@@ -42,6 +43,7 @@ pub fn run(
         set_child_subreaper(true).context("cannot become the parent of orphans")?;
     } else {
         mounts::proc(process)?;
+        protect(process)?;
     }
     // The application and the commands that run next to it inherit the bounding set.
     limit(process.capabilities)?;

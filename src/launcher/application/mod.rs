@@ -8,6 +8,7 @@ pub mod handed;
 mod init;
 pub mod mounts;
 mod probe;
+mod protect;
 pub mod relay;
 pub mod session;
 mod start;

@@ -187,11 +187,11 @@ fn copy_entries(from: &Path, to: &Path, metadata: &Metadata, device: u64) -> io:
     Ok(())
 }
 
-/// Mounts a `/proc` for the PID namespace of the caller, which is its first process. Sets the
-/// sysctls and masks the paths that `process` lists.
+/// Mounts a `/proc` for the PID namespace of the caller, which is its first process, and sets the
+/// sysctls that `process` lists.
 ///
 /// # Errors
-/// The kernel refuses a mount, or a sysctl or path cannot be changed.
+/// The kernel refuses a mount, or a sysctl cannot be changed.
 pub fn proc(process: &Process) -> Result<()> {
     let none: Option<&str> = None;
     // A mount can only be moved if its parent mount is not shared. A slave mount still receives the
@@ -216,9 +216,6 @@ pub fn proc(process: &Process) -> Result<()> {
         let flags =
             MsFlags::MS_REMOUNT | MsFlags::MS_BIND | MsFlags::MS_RDONLY | MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
         mount(none, RUN, none, flags, none).context("cannot make /run read-only")?;
-    }
-    for path in &process.masked_paths {
-        mask(Path::new(path)).with_context(|| format!("cannot mask {path}"))?;
     }
     Ok(())
 }
@@ -259,20 +256,6 @@ fn sysctl(proc: &Path, process: &Process) -> Result<()> {
         fs::write(&path, value).with_context(|| format!("cannot set {name}={value}"))?;
     }
     Ok(())
-}
-
-/// Makes a path inaccessible, as Docker and podman do: a file becomes empty, a directory becomes an
-/// empty file system. A missing path stays missing.
-fn mask(path: &Path) -> io::Result<()> {
-    let none: Option<&str> = None;
-    match fs::metadata(path) {
-        Err(e) if e.kind() == ErrorKind::NotFound => Ok(()),
-        Err(e) => Err(e),
-        Ok(metadata) if metadata.is_dir() => {
-            Ok(mount(Some("tmpfs"), path, Some("tmpfs"), MsFlags::MS_RDONLY, Some("size=0k,mode=000"))?)
-        }
-        Ok(_) => Ok(mount(Some("/dev/null"), path, none, MsFlags::MS_BIND, none)?),
-    }
 }
 
 #[cfg(test)]

@@ -89,6 +89,7 @@ fn process(app: &App, container: &Container, (image, user): (&ImageFacts, &User)
         private_pids: security::private_pids(app, container),
         log: log(app, container),
         sysctl: kernel_settings(app, container),
+        protect_kernel_tunables: security::launcher_protects_kernel(app, container),
         masked_paths: startup.masked.clone(),
         copied: copied(app, &container.mounts_of(app, Some(image))),
         read_only_run: startup.read_only && !startup.read_only_tmpfs,
