@@ -107,6 +107,12 @@ fn volumes_are_filled_shared_and_kept(host: &Host) {
 
     // The volumes survive the removal of the container and another version of the image.
     a.systemctl("stop");
+    // systemd in the container has left its mounts to the end of the container.
+    let journal = host.ok(&format!("journalctl --no-pager --directory {}/var/log/journal/*", a.upper()));
+    assert!(journal.contains("Reached target umount.target"), "{journal}");
+    for mount in ["oci", "run-systemd", "tmp"] {
+        assert!(!journal.contains(&format!("Unmounting {mount}")), "{mount}: {journal}");
+    }
     host.wait("! findmnt -rno TARGET | grep -E 'sdme/(containers|volumes)'", 5);
     host.ok("rm -r /var/lib/sdme/containers/a && sed -i 's#/srv/own.tar#/srv/new.tar#' /etc/sdme/own.image && cp /srv/own.tar /srv/new.tar");
     host.ok("systemctl daemon-reload && systemctl start sdme-image@own");

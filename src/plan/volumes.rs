@@ -88,9 +88,6 @@ pub(crate) fn application(container: &Container, app: &App, image: Option<&Image
             continue;
         }
         let place = placed.place();
-        // Without this, a shutdown would unmount the volumes while the application is still
-        // writing.
-        unit.set("Unit", "RequiresMountsFor", unit_path(&place));
         let key = if placed.mount.options.read_only { "BindReadOnlyPaths" } else { "BindPaths" };
         unit.set("Service", key, format!("{}:{}", bind_path(&place), bind_path(target)));
     }
