@@ -19,7 +19,13 @@ fn on(suite: &str, name: &str, case: fn(&Host)) {
 }
 
 /// The title, a shell command of the administrator, its output and its exit status.
-const CASES: [(&str, &str, &str, i32); 56] = [
+const CASES: [(&str, &str, &str, i32); 57] = [
+    (
+        "no other service is started",
+        "sdme-gen exec web -- true && systemctl -M web is-active sysinit.target; true",
+        "inactive\n",
+        0,
+    ),
     ("success", "sdme-gen exec web -- true", "", 0),
     ("failure", "sdme-gen exec web -- sh -c 'exit 3'", "", 3),
     ("the highest status", "sdme-gen exec web -- sh -c 'exit 255'", "", 255),

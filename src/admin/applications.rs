@@ -117,13 +117,17 @@ pub fn exec(container: &str, options: &Exec<'_>, command: &[String]) -> Result<E
     }
     let interactive = stdin().is_terminal();
     let terminal = interactive && stdout().is_terminal();
+    let property = |assignment: &str| format!("--property={assignment}");
     let mut run = Command::new("systemd-run");
     run.arg(format!("--machine={container}"))
         .args(["--quiet", "--collect", "--wait", "--service-type=exec", "--expand-environment=no"])
         .arg(if terminal { "--pty" } else { "--pipe" })
         .arg(format!("--description=Command beside {}", app.unit()))
         // The journal does not need the messages about the start and the end of the command.
-        .arg("--property=LogLevelMax=notice")
+        .arg(property("LogLevelMax=notice"))
+        // With default dependencies, the first command would start sysinit.target in the container,
+        // with a dozen services that no application needs.
+        .args(["DefaultDependencies=no", "Conflicts=shutdown.target", "Before=shutdown.target"].map(property))
         .args(["--", LAUNCHER]);
     // A container that has been running since an older version has a launcher without `exec-with`.
     if beside == Beside::default() {
