@@ -18,6 +18,7 @@ mod halves;
 pub mod ini;
 pub mod journal;
 pub mod model;
+pub mod mount_flags;
 pub mod output;
 pub mod paths;
 pub mod plan;

@@ -46,7 +46,7 @@ const fn acts(part: &'static str, why: &'static str, imports: &'static [&'static
 /// The layers, from the lowest: text and diagnostics, then configuration, model and planning, which
 /// only compute, then the code that reads and writes, and the commands at the top. Each rule names
 /// exactly the parts that its code imports.
-const RULES: [Rule; 38] = [
+const RULES: [Rule; 39] = [
     pure("text", &[]),
     pure("paths", &[]),
     pure("unit", &[]),
@@ -75,6 +75,7 @@ const RULES: [Rule; 38] = [
     acts("announce", "writes to the journal", &["journal", "text"]),
     acts("cause", "reads and writes the causes of failures in /run/sdme", &["diag", "paths", "text"]),
     acts("started", "copies the units of what runs", &["paths", "unit"]),
+    acts("mount_flags", "changes mounts", &[]),
     acts("halves", "starts a thread", &[]),
     acts("search", "reads the configuration", &["config", "diag", "halves", "ini", "paths", "unit"]),
     acts("output/emit", "writes the generator's directories", &["halves", "output/tree"]),
@@ -99,6 +100,7 @@ const RULES: [Rule; 38] = [
             "journal",
             "lib",
             "model",
+            "mount_flags",
             "output/layer",
             "output/tree",
             "paths",
@@ -173,7 +175,7 @@ const RULES: [Rule; 38] = [
     acts(
         "launcher",
         "runs applications inside a container",
-        &["cause", "contract", "contract/streams", "journal", "unit"],
+        &["cause", "contract", "contract/streams", "journal", "mount_flags", "unit"],
     ),
 ];
 

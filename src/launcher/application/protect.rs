@@ -3,7 +3,6 @@
 //! `ProtectKernelTunables=` does (systemd.exec(5)). For each path, the service manager would read
 //! the table of mounts again, which took a third of the time in which it starts the application.
 
-use std::ffi::CString;
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::Path;
@@ -12,8 +11,8 @@ use anyhow::{Context as _, Result};
 use nix::errno::Errno;
 use nix::libc;
 use nix::mount::{MsFlags, mount};
-
 use sdme_gen::contract::process::Process;
+use sdme_gen::mount_flags::set_mount_flags;
 
 /// The paths that become read-only, with all mounts below them.
 const READ_ONLY: [&str; 12] = [
@@ -36,7 +35,8 @@ const READ_ONLY: [&str; 12] = [
 const HIDDEN: [&str; 4] = ["/proc/kallsyms", "/proc/kcore", "/proc/keys", "/proc/timer_list"];
 
 /// Makes the paths that `process` lists inaccessible and, unless the service manager has done it,
-/// protects settings and information of the kernel. Missing paths stay missing.
+/// protects settings and information of the kernel. All paths are those of the application's root,
+/// which this process is in. Missing paths stay missing.
 ///
 /// # Errors
 /// The kernel refuses a mount.
@@ -53,34 +53,17 @@ pub fn protect(process: &Process) -> Result<()> {
 }
 
 fn make_read_only(path: &str) -> nix::Result<()> {
-    match set_read_only(path) {
+    let set_read_only = || set_mount_flags(path, libc::MOUNT_ATTR_RDONLY, 0);
+    match set_read_only() {
         // The path is not a mount point yet.
         Err(Errno::EINVAL) => {
             let none: Option<&str> = None;
             mount(Some(path), path, none, MsFlags::MS_BIND | MsFlags::MS_REC, none)?;
-            set_read_only(path)
+            set_read_only()
         }
         Err(Errno::ENOENT) => Ok(()),
         other => other,
     }
-}
-
-/// Makes the mount at `path` and all mounts below it read-only (`mount_setattr(2)`).
-fn set_read_only(path: &str) -> nix::Result<()> {
-    let path = CString::new(path).map_err(|_| Errno::EINVAL)?;
-    let attributes = libc::mount_attr { attr_set: libc::MOUNT_ATTR_RDONLY, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    // SAFETY: the pointers are valid during the call, and the size is that of the structure.
-    let result = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    Errno::result(result).map(drop)
 }
 
 /// Makes a path inaccessible, as Docker and podman do: a file becomes empty, a directory becomes an

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: MIT
 //! Mounts a container's layers on each other, and unmounts them.
 
-use std::ffi::CString;
 use std::fs::{self, DirBuilder};
 use std::io::ErrorKind;
 use std::os::fd::{AsFd as _, OwnedFd};
@@ -17,6 +16,7 @@ use nix::mount::{MntFlags, MsFlags, mount as mount_at, umount2};
 
 use crate::config::values::mount::Options;
 use crate::diag::Fault;
+use crate::mount_flags::set_mount_flags;
 use crate::paths::{container_runtime, machine_root};
 use crate::plan::stack::{Bind, Mount};
 use crate::resolve::container::userns::SIZE;
@@ -97,23 +97,8 @@ fn bind(from: &Path, to: &str, options: Options) -> Result<()> {
         (options.no_exec, libc::MOUNT_ATTR_NOEXEC),
         (options.no_suid, libc::MOUNT_ATTR_NOSUID),
     ];
-    let attr_set = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
-    let attributes = libc::mount_attr { attr_set, attr_clr: 0, propagation: 0, userns_fd: 0 };
-    let path = CString::new(to)?;
-    // SAFETY: the path and the structure live until the call returns, and the kernel reads no more
-    // than the given size. The system call is used directly, because the C library may lack
-    // mount_setattr(2).
-    let changed = unsafe {
-        libc::syscall(
-            libc::SYS_mount_setattr,
-            libc::AT_FDCWD,
-            path.as_ptr(),
-            libc::AT_RECURSIVE | libc::AT_SYMLINK_NOFOLLOW,
-            &raw const attributes,
-            size_of::<libc::mount_attr>(),
-        )
-    };
-    if changed == 0 { Ok(()) } else { Err(Errno::last()).context("cannot set the flags of the mount") }
+    let set = flags.iter().filter(|(set, _)| *set).fold(0, |all, (_, flag)| all | flag);
+    set_mount_flags(to, set, libc::AT_SYMLINK_NOFOLLOW).context("cannot set the flags of the mount")
 }
 
 /// Mounts an overlay. Additional applications are mounted below the root of their container, whose
