@@ -10,5 +10,3 @@ pub mod apply;
 pub mod graph;
 #[cfg(feature = "image")]
 pub mod layer;
-#[cfg(feature = "image")]
-pub mod origin;

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
-//! Reads the state of containers for the commands that show it, without changing anything.
+//! The functions behind the commands that show something, without changing anything.
 
 pub mod diff;
 pub mod inspect;
+pub mod origin;
 pub mod preflight;
 pub mod ps;
 pub mod usage;

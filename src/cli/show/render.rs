@@ -11,12 +11,12 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use crate::Compiled;
+use crate::admin::show::origin::Origins;
 use crate::cli::print::report;
 use crate::config::keys::FileType;
 use crate::config::sources::SourceFile;
 use crate::model::{Image, Model};
 use crate::output::layer::private;
-use crate::output::origin::Origins;
 use crate::output::tree::{Node, Place, Tree};
 use crate::paths;
 use crate::plan;
