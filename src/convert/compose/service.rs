@@ -42,7 +42,7 @@ const KEYS: [(&str, &str); 18] = [
 /// Keys that need no conversion of their own: they are handled together with other keys, describe
 /// what holds for every container (an init process, forwarded output, reachable ports), or concern
 /// other commands of Docker Compose or Swarm.
-const NOTHING: [&str; 18] = [
+const NOTHING: [&str; 17] = [
     "attach",
     "build",
     "container_name",
@@ -51,7 +51,6 @@ const NOTHING: [&str; 18] = [
     "expose",
     "extends",
     "init",
-    "label_file",
     "links",
     "mac_address",
     "network_mode",
@@ -64,7 +63,7 @@ const NOTHING: [&str; 18] = [
 ];
 
 /// Keys without a counterpart, and what the user can do instead.
-const WITHOUT: [(&str, &str); 23] = [
+const WITHOUT: [(&str, &str); 24] = [
     ("blkio_config", "set IOWeight= and the like in [Service]"),
     ("cgroup_parent", "set Slice= in [Service]"),
     ("cpu_count", "this is for Windows"),
@@ -79,6 +78,7 @@ const WITHOUT: [(&str, &str); 23] = [
         "containers of other projects are found by their names in a network that both projects have; name it in networks:",
     ),
     ("isolation", "this is for Windows"),
+    ("label_file", "write the labels into labels:"),
     ("mem_swappiness", "this has no counterpart"),
     ("memswap_limit", "set MemorySwapMax= in [Service], without the memory itself"),
     ("models", "models are not run here"),

@@ -54,7 +54,7 @@ fn lines<'a>(outcome: &'a Outcome, file: &str) -> Vec<&'a str> {
 
 /// Settings of the service, lines of its file (`!` marks the start of a line that must be absent),
 /// and parts of the lost settings.
-const SETTINGS: [(&str, &[&str], &[&str]); 67] = [
+const SETTINGS: [(&str, &[&str], &[&str]); 68] = [
     // Command, user and environment.
     ("command: prog --re '^\\d+'", &["Exec=prog --re \"^\\\\d+\""], &[]),
     ("command: [\n  \"a\"\n]\ntty: true", &["Exec=a"], &[]),
@@ -185,6 +185,7 @@ const SETTINGS: [(&str, &[&str], &[&str]); 67] = [
     ),
     ("secrets: [k]", &["!Secret="], &["secrets: there is no k"]),
     // Names and ports.
+    ("label_file: labels.env\nlabels: {a: b}", &["Label=a=b"], &["label_file: write the labels into labels:"]),
     ("hostname: a_b", &["HostName=a-b"], &["hostname: a_b is no host name"]),
     (
         "extra_hosts: ['host.docker.internal:host-gateway', 'a=192.0.2.1', 'b:::1']",
