@@ -2,17 +2,22 @@
 //! The ports that processes listen on, from the kernel's socket tables (`proc_net(5)`).
 
 use std::collections::BTreeSet;
-use std::fs;
-use std::net::{IpAddr, Ipv6Addr};
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-use super::socket_address;
+/// The states in the tables (`tcp_states.h` in the kernel). A UDP socket that is not connected is in
+/// the state CLOSE.
+const LISTEN: &str = "0A";
+const CLOSED: &str = "07";
 
 /// A socket that listens on a port.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Socket {
     /// The address that it listens on.
     pub address: IpAddr,
-    port: u16,
+    /// The port.
+    pub port: u16,
     protocol: &'static str,
     /// The inode number, by which the socket appears among the descriptors of a process.
     pub inode: u64,
@@ -32,16 +37,9 @@ impl Listening {
     /// Reads the socket tables of the network namespace of a process: a process ID, or `self`.
     #[must_use]
     pub fn of_process(process: &str) -> Self {
-        // The numbers are TCP states: 0A is listening, 07 is closed, which UDP uses for sockets
-        // that are not connected.
-        let tables = [("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")];
-        let sockets = tables.into_iter().flat_map(|(table, state)| {
-            let text = fs::read_to_string(format!("/proc/{process}/net/{table}")).unwrap_or_default();
-            let protocol = if table.starts_with("tcp") { "tcp" } else { "udp" };
-            let lines = text.lines().skip(1);
-            lines.filter_map(|line| socket(line, state, protocol)).collect::<Vec<_>>()
-        });
-        Self(sockets.collect())
+        let udp = ["udp", "udp6"].into_iter().flat_map(|table| table_of(process, table));
+        let unconnected = udp.filter_map(|line| socket(&line, CLOSED, "udp"));
+        Self(tcp(process).chain(unconnected).collect())
     }
 
     /// Whether a socket listens on a port as written in `ListenStream=`: `8080`, `127.0.0.1:8080`,
@@ -100,6 +98,24 @@ pub fn parse(listen: &str) -> Option<(Option<IpAddr>, u16)> {
     }
 }
 
+/// The TCP sockets that listen in the network namespace of a process: a process ID, or `self`.
+/// Listening sockets come first in a table. The kernel takes milliseconds to search for the others,
+/// so one line at a time is read, and nothing after the caller has found a socket.
+pub fn tcp(process: &str) -> impl Iterator<Item = Socket> {
+    ["tcp", "tcp6"]
+        .into_iter()
+        .flat_map(move |table| table_of(process, table).map_while(|line| socket(&line, LISTEN, "tcp")))
+}
+
+/// The lines of a socket table. A table is missing if IPv6 is disabled.
+fn table_of(process: &str, table: &str) -> impl Iterator<Item = String> {
+    /// The length of a line (`tcp_ipv4.c` in the kernel).
+    const LINE: usize = 150;
+    let file = File::open(format!("/proc/{process}/net/{table}")).ok();
+    let lines = file.map(|file| BufReader::with_capacity(LINE, file).lines());
+    lines.into_iter().flatten().map_while(Result::ok).skip(1)
+}
+
 /// Parses a line of the socket tables: number, local address, remote address, state, …, inode.
 fn socket(line: &str, state: &str, protocol: &'static str) -> Option<Socket> {
     let fields: Vec<&str> = line.split_ascii_whitespace().collect();
@@ -108,6 +124,20 @@ fn socket(line: &str, state: &str, protocol: &'static str) -> Option<Socket> {
     }
     let local = socket_address(fields.get(1)?)?;
     Some(Socket { address: local.ip(), port: local.port(), protocol, inode: fields.get(9)?.parse().ok()? })
+}
+
+/// Parses an address of the kernel's socket tables: `ADDRESS:PORT` in hexadecimal. Each four bytes
+/// of the address are a number in the byte order of this machine.
+fn socket_address(text: &str) -> Option<SocketAddr> {
+    let (address, port) = text.rsplit_once(':')?;
+    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
+    let ip = if address.len() == 8 {
+        IpAddr::from(word(0)?)
+    } else {
+        let bytes: Vec<u8> = [0, 8, 16, 24].iter().filter_map(|at| word(*at)).flatten().collect();
+        IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)
+    };
+    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// The inode numbers of the sockets that a process has open.
@@ -126,12 +156,19 @@ mod tests {
     #[test]
     fn lines_of_socket_tables_are_parsed() {
         let line = "   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 4711 1 0 100 0 0 10 0";
-        let found = socket(line, "0A", "tcp").unwrap();
+        let found = socket(line, LISTEN, "tcp").unwrap();
         assert_eq!((found.address.to_string().as_str(), found.port, found.inode), ("127.0.0.1", 8080, 4711));
-        assert!(socket(line, "07", "udp").is_none());
+        assert!(socket(line, CLOSED, "udp").is_none());
+        assert!(socket("  sl  local_address rem_address   st", LISTEN, "tcp").is_none());
+        for (numeric, address) in [
+            ("00000000000000000000000001000000:0050", "[::1]:80"),
+            ("000000FD000000000000000002000000:0050", "[fd00::2]:80"),
+        ] {
+            assert_eq!(socket_address(numeric), Some(address.parse().unwrap()));
+        }
         let any =
             "   1: 00000000000000000000000000000000:0050 00000000000000000000000000000000:0000 0A 0:0 00:0 0 0 0 12 1";
-        let listening = Listening(vec![found, socket(any, "0A", "tcp").unwrap()]);
+        let listening = Listening(vec![found, socket(any, LISTEN, "tcp").unwrap()]);
         for (listen, open) in
             [("80", true), ("127.0.0.1:8080", true), ("8080", false), ("[::]:80", true), ("[::1]:80", false)]
         {

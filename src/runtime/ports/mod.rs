@@ -7,8 +7,7 @@ pub mod taken;
 
 use std::collections::BTreeSet;
 use std::ffi::CString;
-use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -51,9 +50,7 @@ fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
     let deadline = Instant::now() + limit;
     loop {
         let mut other = None;
-        // The second table is missing if IPv6 is disabled.
-        let tables = ["/proc/self/net/tcp", "/proc/self/net/tcp6"];
-        for address in tables.into_iter().flat_map(|table| listening(table, port)) {
+        for address in listening::tcp("self").filter(|socket| socket.port == port).map(|socket| socket.address) {
             if address.is_unspecified() || address == IpAddr::V4(Ipv4Addr::LOCALHOST) {
                 return Ok(None);
             }
@@ -67,42 +64,6 @@ fn await_port(port: u16, limit: Duration) -> Result<Option<IpAddr>> {
         }
         std::thread::sleep(Duration::from_millis(10));
     }
-}
-
-/// The addresses of listening sockets with this port in a table. Listening sockets come first in
-/// the table. The kernel takes milliseconds to search for the others, so one line at a time is read,
-/// and nothing after the caller has found an address.
-fn listening(table: &str, port: u16) -> impl Iterator<Item = IpAddr> {
-    /// The length of a line (`tcp_ipv4.c` in the kernel).
-    const LINE: usize = 150;
-    let lines = File::open(table).ok().map(|file| BufReader::with_capacity(LINE, file).lines());
-    let lines = lines.into_iter().flatten().map_while(Result::ok).skip(1);
-    lines.take_while(|line| is_listening(line)).filter_map(move |line| listens(&line, port))
-}
-
-fn is_listening(line: &str) -> bool {
-    line.split_ascii_whitespace().nth(3) == Some("0A")
-}
-
-/// The local address in a line of the table, if the line is a socket in the state LISTEN with this
-/// port (kernel documentation, `proc_net_tcp`: number, local address, remote address, state).
-fn listens(line: &str, port: u16) -> Option<IpAddr> {
-    let local = line.split_ascii_whitespace().nth(1).filter(|_| is_listening(line))?;
-    socket_address(local).filter(|local| local.port() == port).map(|local| local.ip())
-}
-
-/// Parses an address of the kernel's socket tables: `ADDRESS:PORT` in hexadecimal. Each four bytes
-/// of the address are a number in the byte order of this machine.
-pub(crate) fn socket_address(text: &str) -> Option<SocketAddr> {
-    let (address, port) = text.rsplit_once(':')?;
-    let word = |at: usize| u32::from_str_radix(address.get(at..at + 8)?, 16).ok().map(u32::to_ne_bytes);
-    let ip = if address.len() == 8 {
-        IpAddr::from(word(0)?)
-    } else {
-        let bytes: Vec<u8> = [0, 8, 16, 24].iter().filter_map(|at| word(*at)).flatten().collect();
-        IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)
-    };
-    Some(SocketAddr::new(ip, u16::from_str_radix(port, 16).ok()?))
 }
 
 /// Writes `PORT=N` to `file`, where N is the application's port for `PublishPort=PORT` of `pod`.
@@ -156,14 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listening_sockets_are_found_in_the_table() {
-        let line =
-            "   0: 0100007F:0050 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 1 1 0 100 0";
-        assert_eq!((listens(line, 80), listens(line, 81)), (Some(IpAddr::from([127, 0, 0, 1])), None));
-        assert_eq!(listens(&line.replace(" 0A ", " 01 "), 80), None);
-        assert_eq!(listens("  sl  local_address rem_address   st", 80), None);
-        let v6 = "   0: 000000FD000000000000000002000000:0050 00000000000000000000000000000000:0000 0A 0";
-        assert_eq!(listens(v6, 80), Some("fd00::2".parse().unwrap()));
+    fn a_listening_application_is_found() {
         let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         await_port(own.local_addr().unwrap().port(), Duration::from_secs(5)).unwrap();
         assert!(await_port(1, Duration::ZERO).is_err());
