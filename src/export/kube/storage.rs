@@ -14,6 +14,7 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use super::workloads::Workload;
 use super::{Context, configs, dns, secrets};
 use crate::config::keys::key;
+use crate::config::values;
 use crate::diag::Location;
 use crate::kube::{ObjectMeta, quantity};
 use crate::model::{Account, App, Container, Mount, What};
@@ -56,9 +57,7 @@ impl<'a> Storage<'a> {
         }
         for (path, options) in &app.startup.tmpfs {
             let at = context.at(&own.file, "Container", "Tmpfs");
-            let size = options.split(',').find_map(|option| option.strip_prefix("size="));
-            let limit = size.and_then(|size| crate::config::values::size("Tmpfs", size).ok());
-            mounts.push(self.in_memory(path, limit));
+            mounts.push(self.in_memory(path, size_of(options)));
             for option in options.split(',').filter(|option| !is_usual(option)) {
                 context.lose(&at, "Tmpfs", format!("the option {option} has no counterpart; leave it out"));
             }
@@ -86,11 +85,7 @@ impl<'a> Storage<'a> {
         }
         match &mount.what {
             What::Secret(_) => secrets::mount(mount, app, &mut self.volumes),
-            What::Tmpfs(options) => {
-                let size = options.split(',').find_map(|option| option.strip_prefix("size="));
-                let limit = size.and_then(|size| crate::config::values::size("Tmpfs", size).ok());
-                vec![self.in_memory(&mount.target, limit)]
-            }
+            What::Tmpfs(options) => vec![self.in_memory(&mount.target, size_of(options))],
             What::Host(path) => {
                 if let Some(mounts) = configs::mount(path, mount, self.workload, &mut self.volumes, context) {
                     return mounts;
@@ -119,12 +114,8 @@ impl<'a> Storage<'a> {
     /// Returns the mount of a directory in memory at a path.
     fn in_memory(&mut self, path: &str, limit: Option<u64>) -> VolumeMount {
         let name = format!("memory-{}", dns(path.trim_start_matches('/')));
-        let source = EmptyDirVolumeSource {
-            medium: Some("Memory".to_owned()),
-            size_limit: limit.map(|limit| Quantity(quantity::bytes(limit))),
-            ..EmptyDirVolumeSource::default()
-        };
-        self.volumes.insert(name.clone(), Volume { name: name.clone(), empty_dir: Some(source), ..Volume::default() });
+        let volume = Volume { name: name.clone(), empty_dir: Some(memory(limit)), ..Volume::default() };
+        self.volumes.insert(name.clone(), volume);
         VolumeMount { name, mount_path: path.to_owned(), ..VolumeMount::default() }
     }
 
@@ -143,14 +134,7 @@ impl<'a> Storage<'a> {
             let mut source = Volume { name: name.clone(), ..Volume::default() };
             match device.fs_type.as_deref() {
                 Some("tmpfs") => {
-                    let options = device.options.clone().unwrap_or_default();
-                    let size = options.split(',').find_map(|option| option.strip_prefix("size="));
-                    let limit = size.and_then(|size| crate::config::values::size("Options", size).ok());
-                    source.empty_dir = Some(EmptyDirVolumeSource {
-                        medium: Some("Memory".to_owned()),
-                        size_limit: limit.map(|limit| Quantity(quantity::bytes(limit))),
-                        ..EmptyDirVolumeSource::default()
-                    });
+                    source.empty_dir = Some(memory(device.options.as_deref().and_then(size_of)));
                 }
                 Some("nfs" | "nfs4") if device.what.contains(':') => {
                     let (server, path) = device.what.split_once(':').unwrap_or_default();
@@ -266,6 +250,21 @@ fn claim(name: &str, shared: bool) -> PersistentVolumeClaim {
         }),
         status: None,
     }
+}
+
+/// A volume in memory with at most `limit` bytes.
+fn memory(limit: Option<u64>) -> EmptyDirVolumeSource {
+    EmptyDirVolumeSource {
+        medium: Some("Memory".to_owned()),
+        size_limit: limit.map(|limit| Quantity(quantity::bytes(limit))),
+        ..EmptyDirVolumeSource::default()
+    }
+}
+
+/// The size among the mount options of a tmpfs, in bytes.
+fn size_of(options: &str) -> Option<u64> {
+    let size = options.split(',').find_map(|option| option.strip_prefix("size="))?;
+    values::size("Tmpfs", size).ok()
 }
 
 /// Whether an option of a tmpfs is exported or is the default in a cluster.
