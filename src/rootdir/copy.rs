@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, mkdirat, mknodat, ut
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, fchownat, linkat, symlinkat};
 
-use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, proc_path};
+use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, open_regular, proc_path};
 
 /// Maximum depth of directories. Each level needs two descriptors.
 const MAX_DEPTH: usize = 200;
@@ -85,7 +85,7 @@ impl Copy {
                 metadata(&source, &made)?;
             }
             SFlag::S_IFREG => {
-                let mut source = File::from(open_nofollow(from, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?);
+                let mut source = open_regular(from, file)?;
                 let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
                 let mut made = File::from(openat(to, cname.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?);
                 // copy_file_range(2) shares blocks if the file system supports that.

@@ -16,7 +16,7 @@ use nix::sys::stat::{FileStat, Mode, SFlag, UtimensatFlags, fstat, mkdirat, utim
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, Whence, fchownat, linkat, lseek, symlinkat, unlinkat};
 
-use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, proc_path};
+use super::tree::{Tree, is_dir, kind_of, lookup, name, names, open_nofollow, open_regular, proc_path};
 
 /// Maximum depth of directories. Each level needs two descriptors.
 const MAX_DEPTH: usize = 200;
@@ -201,11 +201,7 @@ impl Copy {
     }
 
     fn regular(&self, from: BorrowedFd<'_>, file: &[u8], to: BorrowedFd<'_>, target: &[u8]) -> io::Result<()> {
-        let source = File::from(open_nofollow(from, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?);
-        // A container may have replaced the file.
-        if kind_of(&fstat(&source)?) != SFlag::S_IFREG {
-            return Err(Errno::ESTALE.into());
-        }
+        let source = open_regular(from, file)?;
         put(to, target, |temporary| {
             let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
             let made = openat(to, name(temporary)?.as_c_str(), flags, Mode::S_IRUSR | Mode::S_IWUSR)?;

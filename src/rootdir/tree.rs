@@ -265,6 +265,19 @@ pub fn open_nofollow(parent: impl AsFd, file: &[u8], flags: OFlag) -> io::Result
     Ok(openat(parent, file.as_c_str(), flags | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())?)
 }
 
+/// Opens a regular file of a directory for reading. A container may have put another file in its
+/// place since its kind was read.
+///
+/// # Errors
+/// `ESTALE` if it is not a regular file, and the errors of openat(2).
+pub fn open_regular(parent: impl AsFd, file: &[u8]) -> io::Result<File> {
+    let opened = open_nofollow(parent, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
+    if kind_of(&fstat(&opened)?) != SFlag::S_IFREG {
+        return Err(Errno::ESTALE.into());
+    }
+    Ok(File::from(opened))
+}
+
 /// Makes the kernel start to write a file to its disk, without waiting for the end.
 pub fn start_writing(file: &File) {
     // The kernel cannot drop pages that are not written yet, so Linux begins to write them
@@ -385,6 +398,19 @@ mod tests {
         assert_eq!(tree.read_file(b"/etc/passwd", 100).unwrap().unwrap(), b"inside");
         assert!(tree.read_file(b"link", 3).is_err());
         assert_eq!(tree.read_file(b"missing/x", 3).unwrap(), None);
+    }
+
+    #[test]
+    fn only_regular_files_are_opened_for_reading() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("file"), "content").unwrap();
+        symlink("file", dir.path().join("link")).unwrap();
+        nix::unistd::mkfifo(&dir.path().join("fifo"), Mode::S_IRWXU).unwrap();
+        let tree = Tree::open(dir.path()).unwrap();
+        let error = |file: &[u8]| open_regular(tree.root(), file).err().and_then(|error| error.raw_os_error());
+        assert_eq!(error(b"file"), None);
+        assert_eq!(error(b"link"), Some(Errno::ELOOP as i32));
+        assert_eq!(error(b"fifo"), Some(Errno::ESTALE as i32));
     }
 
     #[test]

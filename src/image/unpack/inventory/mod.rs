@@ -24,7 +24,7 @@ use nix::sys::stat::{FileStat, SFlag, major, minor};
 use super::xattrs::is_foreign;
 use crate::halves::halves;
 use crate::image::store::digest::{Digest, Hasher};
-use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, proc_path};
+use crate::rootdir::tree::{self, Tree, is_dir, kind_of, lookup, open_nofollow, open_regular, proc_path};
 
 /// Maximum number of files that are found before they are read. A descriptor of their directory is
 /// open meanwhile.
@@ -250,7 +250,7 @@ fn counts(attribute: &[u8]) -> bool {
 fn digest(dir: &OwnedFd, name: &[u8], kind: SFlag, by_data: bool, buffer: &mut [u8]) -> Result<Digest> {
     let mut hasher = Hasher::default();
     let file = match kind {
-        SFlag::S_IFREG => File::from(open_nofollow(dir, name, OFlag::O_RDONLY | OFlag::O_NONBLOCK)?),
+        SFlag::S_IFREG => open_regular(dir, name)?,
         _ => File::from(open_nofollow(dir, name, OFlag::O_PATH)?),
     };
     if by_data {
