@@ -8,7 +8,6 @@ use std::os::fd::{AsFd as _, BorrowedFd};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result, bail};
-use nix::fcntl::OFlag;
 use nix::sys::stat::{FileStat, SFlag};
 
 use crate::config::keys::FileType;
@@ -16,7 +15,7 @@ use crate::image::Store;
 use crate::image::overlay::merged;
 use crate::model::App;
 use crate::paths::{app_part, container_runtime, container_state};
-use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_nofollow, proc_path};
+use crate::rootdir::tree::{Tree, is_dir, kind_of, lookup, names, open_regular, proc_path};
 use crate::runtime::prepare::layers::links::{additional, layers};
 
 /// How a path differs from the lower layers.
@@ -168,8 +167,7 @@ fn is_whiteout(parent: BorrowedFd<'_>, file: &[u8], stat: &FileStat) -> io::Resu
     if kind_of(stat) != SFlag::S_IFREG || stat.st_size != 0 {
         return Ok(false);
     }
-    let fd = open_nofollow(parent, file, OFlag::O_RDONLY | OFlag::O_NONBLOCK | OFlag::O_NOCTTY)?;
-    has(fd.as_fd(), "trusted.overlay.whiteout")
+    has(open_regular(parent, file)?.as_fd(), "trusted.overlay.whiteout")
 }
 
 fn has(fd: BorrowedFd<'_>, attribute: &str) -> io::Result<bool> {
@@ -183,8 +181,11 @@ fn has(fd: BorrowedFd<'_>, attribute: &str) -> io::Result<bool> {
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use nix::fcntl::OFlag;
+
     use super::*;
     use crate::admin::show::diff::Change::{Added, Deleted, Modified};
+    use crate::rootdir::tree::open_nofollow;
     use std::fs;
 
     #[test]
