@@ -6,9 +6,10 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader};
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
-/// The states in the tables (`tcp_states.h` in the kernel). A UDP socket that is not connected is in
-/// the state CLOSE.
+/// The state of a listening TCP socket in the tables (`tcp_states.h` in the kernel).
 const LISTEN: &str = "0A";
+
+/// The state of a UDP socket that is not connected.
 const CLOSED: &str = "07";
 
 /// A socket that listens on a port.
@@ -37,9 +38,11 @@ impl Listening {
     /// Reads the socket tables of the network namespace of a process: a process ID, or `self`.
     #[must_use]
     pub fn of_process(process: &str) -> Self {
-        let udp = ["udp", "udp6"].into_iter().flat_map(|table| table_of(process, table));
-        let unconnected = udp.filter_map(|line| socket(&line, CLOSED, "udp"));
-        Self(tcp(process).chain(unconnected).collect())
+        let udp = ["udp", "udp6"].into_iter().flat_map(|table| {
+            let text = fs::read_to_string(path_of(process, table)).unwrap_or_default();
+            text.lines().skip(1).filter_map(|line| socket(line, CLOSED, "udp")).collect::<Vec<_>>()
+        });
+        Self(tcp(process).chain(udp).collect())
     }
 
     /// Whether a socket listens on a port as written in `ListenStream=`: `8080`, `127.0.0.1:8080`,
@@ -102,18 +105,18 @@ pub fn parse(listen: &str) -> Option<(Option<IpAddr>, u16)> {
 /// Listening sockets come first in a table. The kernel takes milliseconds to search for the others,
 /// so one line at a time is read, and nothing after the caller has found a socket.
 pub fn tcp(process: &str) -> impl Iterator<Item = Socket> {
-    ["tcp", "tcp6"]
-        .into_iter()
-        .flat_map(move |table| table_of(process, table).map_while(|line| socket(&line, LISTEN, "tcp")))
-}
-
-/// The lines of a socket table. A table is missing if IPv6 is disabled.
-fn table_of(process: &str, table: &str) -> impl Iterator<Item = String> {
     /// The length of a line (`tcp_ipv4.c` in the kernel).
     const LINE: usize = 150;
-    let file = File::open(format!("/proc/{process}/net/{table}")).ok();
-    let lines = file.map(|file| BufReader::with_capacity(LINE, file).lines());
-    lines.into_iter().flatten().map_while(Result::ok).skip(1)
+    ["tcp", "tcp6"].into_iter().flat_map(move |table| {
+        let file = File::open(path_of(process, table)).ok();
+        let lines = file.into_iter().flat_map(|file| BufReader::with_capacity(LINE, file).lines());
+        lines.map_while(Result::ok).skip(1).map_while(|line| socket(&line, LISTEN, "tcp"))
+    })
+}
+
+/// The path of a socket table. The tables of IPv6 are missing if it is disabled.
+fn path_of(process: &str, table: &str) -> String {
+    format!("/proc/{process}/net/{table}")
 }
 
 /// Parses a line of the socket tables: number, local address, remote address, state, …, inode.
@@ -159,6 +162,7 @@ mod tests {
         let found = socket(line, LISTEN, "tcp").unwrap();
         assert_eq!((found.address.to_string().as_str(), found.port, found.inode), ("127.0.0.1", 8080, 4711));
         assert!(socket(line, CLOSED, "udp").is_none());
+        assert!(socket(&line.replace(" 0A ", " 01 "), LISTEN, "tcp").is_none());
         assert!(socket("  sl  local_address rem_address   st", LISTEN, "tcp").is_none());
         for (numeric, address) in [
             ("00000000000000000000000001000000:0050", "[::1]:80"),
